@@ -1,0 +1,1 @@
+"""How we talk to RabbitMQ, to MongoDB and to the machine."""

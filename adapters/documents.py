@@ -1,0 +1,383 @@
+"""The domain's documents as MongoDB keeps them, and back: by hand, since this is the hot path of every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from domain.accounts import Account, CarriedForward, Position, SettlementTerms
+from domain.accruals import Accrual
+from domain.books import Series
+from domain.invoices import AppliedPayment, Invoice, InvoiceLine, PartnerShare, TaxItem
+from domain.ledger import Entry
+from domain.payments import Allocation, Payment
+from domain.settlements import Payout, Settlement, SettlementLine
+
+Row = dict[str, Any]
+
+
+def _decimal(value: Decimal) -> str:
+    return f"{value:f}"
+
+
+def _account(a: Account) -> Row:
+    terms = a.settlement_terms
+    return {
+        "_id": a.id,
+        "type": a.type,
+        "currency": a.currency,
+        "state": a.state,
+        "revision": a.revision,
+        "paymentTermDays": a.payment_term_days,
+        "settlementTerms": None
+        if terms is None
+        else {"partnerShare": _decimal(terms.partner_share), "accrueOn": terms.accrue_on},
+        "openedAt": a.opened_at,
+        "document": a.document,
+    }
+
+
+def _to_account(r: Row) -> Account:
+    terms = r["settlementTerms"]
+    return Account(
+        r["_id"],
+        r["type"],
+        r["currency"],
+        r["state"],
+        r["revision"],
+        r["paymentTermDays"],
+        None if terms is None else SettlementTerms(Decimal(terms["partnerShare"]), terms["accrueOn"]),
+        r["openedAt"],
+        r["document"],
+    )
+
+
+def _position(p: Position) -> Row:
+    carried = p.carried_forward
+    return {
+        "_id": p.id,
+        "currency": p.currency,
+        "sequence": p.sequence,
+        "movements": p.movements,
+        "receivable": p.receivable,
+        "unapplied": p.unapplied,
+        "payable": p.payable,
+        "withheld": p.withheld,
+        "carriedForward": None
+        if carried is None
+        else {"settlementId": carried.settlement_id, "amount": carried.amount},
+    }
+
+
+def _to_position(r: Row) -> Position:
+    carried = r["carriedForward"]
+    return Position(
+        r["_id"],
+        r["currency"],
+        r["sequence"],
+        r["movements"],
+        r["receivable"],
+        r["unapplied"],
+        r["payable"],
+        r["withheld"],
+        None if carried is None else CarriedForward(carried["settlementId"], carried["amount"]),
+    )
+
+
+def _invoice(i: Invoice) -> Row:
+    return {
+        "_id": i.id,
+        "billingAccount": i.billing_account,
+        "orderId": i.order_id,
+        "currency": i.currency,
+        "state": i.state,
+        "billDate": i.bill_date.isoformat(),
+        "paymentDueDate": i.payment_due_date.isoformat(),
+        "taxPointDate": i.tax_point_date.isoformat(),
+        "bookedAt": i.booked_at,
+        "taxExcludedAmount": i.tax_excluded_amount,
+        "taxIncludedAmount": i.tax_included_amount,
+        "remainingAmount": i.remaining_amount,
+        "taxItem": [
+            {
+                "category": t.category,
+                "rate": _decimal(t.rate),
+                "taxExcludedAmount": t.tax_excluded_amount,
+                "taxAmount": t.tax_amount,
+            }
+            for t in i.tax_item
+        ],
+        "lines": [_line(line) for line in i.lines],
+        "appliedPayment": [{"paymentId": a.payment_id, "amount": a.amount} for a in i.applied_payment],
+    }
+
+
+def _line(line: InvoiceLine) -> Row:
+    partner = line.on_behalf_of
+    return {
+        "id": line.id,
+        "description": line.description,
+        "quantity": _decimal(line.quantity),
+        "unitPrice": _decimal(line.unit_price),
+        "category": line.category,
+        "rate": _decimal(line.rate),
+        "taxExcludedAmount": line.tax_excluded_amount,
+        "taxAmount": line.tax_amount,
+        "onBehalfOf": None
+        if partner is None
+        else {
+            "id": partner.id,
+            "partnerShare": _decimal(partner.partner_share),
+            "accrueOn": partner.accrue_on,
+            "share": partner.share,
+            "accrued": partner.accrued,
+        },
+    }
+
+
+def _to_line(r: Row) -> InvoiceLine:
+    partner = r["onBehalfOf"]
+    return InvoiceLine(
+        r["id"],
+        r["description"],
+        Decimal(r["quantity"]),
+        Decimal(r["unitPrice"]),
+        r["category"],
+        Decimal(r["rate"]),
+        r["taxExcludedAmount"],
+        r["taxAmount"],
+        None
+        if partner is None
+        else PartnerShare(
+            partner["id"],
+            Decimal(partner["partnerShare"]),
+            partner["accrueOn"],
+            partner["share"],
+            partner["accrued"],
+        ),
+    )
+
+
+def _to_invoice(r: Row) -> Invoice:
+    return Invoice(
+        r["_id"],
+        r["billingAccount"],
+        r["orderId"],
+        r["currency"],
+        r["state"],
+        date.fromisoformat(r["billDate"]),
+        date.fromisoformat(r["paymentDueDate"]),
+        date.fromisoformat(r["taxPointDate"]),
+        r["bookedAt"],
+        r["taxExcludedAmount"],
+        r["taxIncludedAmount"],
+        r["remainingAmount"],
+        tuple(TaxItem(t["category"], Decimal(t["rate"]), t["taxExcludedAmount"], t["taxAmount"]) for t in r["taxItem"]),
+        tuple(_to_line(line) for line in r["lines"]),
+        tuple(AppliedPayment(a["paymentId"], a["amount"]) for a in r["appliedPayment"]),
+    )
+
+
+def _payment(p: Payment) -> Row:
+    return {
+        "_id": p.id,
+        "billingAccount": p.billing_account,
+        "currency": p.currency,
+        "amount": p.amount,
+        "unapplied": p.unapplied,
+        "receivedAt": p.received_at,
+        "method": p.method,
+        "invoices": None if p.invoices is None else list(p.invoices),
+        "bookedAt": p.booked_at,
+    }
+
+
+def _to_payment(r: Row) -> Payment:
+    return Payment(
+        r["_id"],
+        r["billingAccount"],
+        r["currency"],
+        r["amount"],
+        r["unapplied"],
+        r["receivedAt"],
+        r["method"],
+        None if r["invoices"] is None else tuple(r["invoices"]),
+        r["bookedAt"],
+    )
+
+
+def _allocation(a: Allocation) -> Row:
+    return {
+        "_id": a.id,
+        "billNo": a.bill_no,
+        "paymentId": a.payment_id,
+        "billingAccount": a.billing_account,
+        "amount": a.amount,
+        "cause": a.cause,
+        "bookedAt": a.booked_at,
+    }
+
+
+def _accrual(a: Accrual) -> Row:
+    return {
+        "_id": a.id,
+        "settlementAccount": a.settlement_account,
+        "orderId": a.order_id,
+        "billNo": a.bill_no,
+        "lineId": a.line_id,
+        "amount": a.amount,
+        "date": a.date.isoformat(),
+        "cause": a.cause,
+        "bookedAt": a.booked_at,
+        "settlementId": a.settlement_id,
+    }
+
+
+def _to_accrual(r: Row) -> Accrual:
+    return Accrual(
+        r["_id"],
+        r["settlementAccount"],
+        r["orderId"],
+        r["billNo"],
+        r["lineId"],
+        r["amount"],
+        date.fromisoformat(r["date"]),
+        r["cause"],
+        r["bookedAt"],
+        r["settlementId"],
+    )
+
+
+def _settlement(s: Settlement) -> Row:
+    return {
+        "_id": s.id,
+        "settlementAccount": s.settlement_account,
+        "currency": s.currency,
+        "closingId": s.closing_id,
+        "periodEnd": s.period_end.isoformat(),
+        "lines": [
+            {
+                "accrualId": line.accrual_id,
+                "orderId": line.order_id,
+                "billNo": line.bill_no,
+                "lineId": line.line_id,
+                "date": line.date.isoformat(),
+                "amount": line.amount,
+            }
+            for line in s.lines
+        ],
+        "broughtForward": s.brought_forward,
+        "broughtForwardFrom": s.brought_forward_from,
+        "total": s.total,
+        "paid": s.paid,
+        "state": s.state,
+        "bookedAt": s.booked_at,
+    }
+
+
+def _to_settlement(r: Row) -> Settlement:
+    return Settlement(
+        r["_id"],
+        r["settlementAccount"],
+        r["currency"],
+        r["closingId"],
+        date.fromisoformat(r["periodEnd"]),
+        tuple(
+            SettlementLine(
+                line["accrualId"],
+                line["orderId"],
+                line["billNo"],
+                line["lineId"],
+                date.fromisoformat(line["date"]),
+                line["amount"],
+            )
+            for line in r["lines"]
+        ),
+        r["broughtForward"],
+        r["broughtForwardFrom"],
+        r["total"],
+        r["paid"],
+        r["state"],
+        r["bookedAt"],
+    )
+
+
+def _payout(p: Payout) -> Row:
+    return {
+        "_id": p.id,
+        "settlementAccount": p.settlement_account,
+        "settlementId": p.settlement_id,
+        "currency": p.currency,
+        "amount": p.amount,
+        "bookedAt": p.booked_at,
+    }
+
+
+def _entry(e: Entry) -> Row:
+    row: Row = {
+        "_id": e.id,
+        "cause": e.cause,
+        "occurredAt": e.occurred_at,
+        "bookedAt": e.booked_at,
+        "postings": [],
+    }
+    for p in e.postings:
+        posting: Row = {"account": p.account, "currency": p.currency, "amount": p.amount}
+        if p.category is not None:
+            posting["category"] = p.category
+            posting["rate"] = p.rate
+        if p.movement is not None:
+            posting["movement"] = p.movement
+        row["postings"].append(posting)
+    if e.reverses is not None:
+        row["reverses"] = e.reverses
+        row["reason"] = e.reason
+    return row
+
+
+def _series(s: Series) -> Row:
+    return {"_id": s.id, "last": s.last}
+
+
+def _to_series(r: Row) -> Series:
+    return Series(r["_id"], r["last"])
+
+
+COLLECTION: dict[type, str] = {
+    Series: "series",
+    Position: "positions",
+    Account: "accounts",
+    Invoice: "invoices",
+    Payment: "payments",
+    Accrual: "accruals",
+    Settlement: "settlements",
+    Allocation: "allocations",
+    Payout: "payouts",
+    Entry: "entries",
+}
+"""Where each type is kept. The series and the positions are written first, for a conflict to show early."""
+
+ENCODE: dict[type, Callable[[Any], Row]] = {
+    Account: _account,
+    Position: _position,
+    Invoice: _invoice,
+    Payment: _payment,
+    Accrual: _accrual,
+    Settlement: _settlement,
+    Series: _series,
+    Allocation: _allocation,
+    Payout: _payout,
+    Entry: _entry,
+}
+
+DECODE: dict[type, Callable[[Row], Any]] = {
+    Account: _to_account,
+    Position: _to_position,
+    Invoice: _to_invoice,
+    Payment: _to_payment,
+    Accrual: _to_accrual,
+    Settlement: _to_settlement,
+    Series: _to_series,
+}

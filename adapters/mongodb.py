@@ -1,0 +1,93 @@
+"""The connection to MongoDB, and the whole difference between its two asynchronous drivers.
+
+Motor was asked for and is what runs unless set otherwise; PyMongo's own asynchronous API replaces it. They share all
+that the store uses but for whether a call has to be awaited.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.database import Database
+from pymongo.errors import ConnectionFailure, PyMongoError, WTimeoutError
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+from pymongo.write_concern import WriteConcern
+
+Client = Any
+"""An `AsyncIOMotorClient` or an `AsyncMongoClient`."""
+
+MAJORITY = WriteConcern("majority", wtimeout=30_000)
+TRANSACTION: dict[str, Any] = {
+    "read_concern": ReadConcern("snapshot"),
+    "write_concern": MAJORITY,
+    "read_preference": ReadPreference.PRIMARY,
+    "max_commit_time_ms": 30_000,
+}
+
+
+class WrongTopology(Exception):
+    """The MongoDB that answers has no transactions; the message is one line that says what to do."""
+
+
+def connect(url: str, driver: Literal["motor", "pymongo"]) -> Client:
+    """A client whose times are aware and whose writes are acknowledged by a majority; it connects when first used."""
+    make: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
+    return make(
+        url,
+        appname="paymaster",
+        tz_aware=True,
+        w="majority",
+        readConcernLevel="majority",
+        serverSelectionTimeoutMS=5_000,
+        connectTimeoutMS=5_000,
+        socketTimeoutMS=60_000,
+        maxPoolSize=20,
+    )
+
+
+@contextmanager
+def database(url: str, name: str) -> Iterator[Database[dict[str, Any]]]:
+    """A database read by a program of its own, without an event loop; let go of when the block ends."""
+    with MongoClient[dict[str, Any]](url, appname="paymaster", tz_aware=True, serverSelectionTimeoutMS=5_000) as client:
+        yield client[name]
+
+
+async def awaited(value: Any) -> Any:
+    """What one driver returns and the other returns a coroutine of: start_session, start_transaction, aggregate."""
+    return await value if inspect.isawaitable(value) else value
+
+
+async def check_topology(client: Client) -> None:
+    """Raise `WrongTopology` unless the server is a replica set's member or a router: transactions need one."""
+    hello = await client.admin.command("hello")
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise WrongTopology(
+            "MongoDB runs without a replica set, and transactions need one (one node will do): start mongod with "
+            "--replSet rs0 and run replSetInitiate once"
+        )
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same transaction may well succeed when it is run again: conflicts, step-downs, lost connections."""
+    if isinstance(error, ConnectionFailure | WTimeoutError):
+        return True
+    return isinstance(error, PyMongoError) and (
+        error.has_error_label("TransientTransactionError")
+        or error.has_error_label("UnknownTransactionCommitResult")
+        or error.has_error_label("RetryableWriteError")
+    )
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether another worker's transaction wrote the same documents first."""
+    return isinstance(error, PyMongoError) and getattr(error, "code", None) in (112, 11_000)
+
+
+DatabaseError = PyMongoError
+"""Whatever the database or the way to it may raise."""

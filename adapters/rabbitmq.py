@@ -1,0 +1,359 @@
+"""RabbitMQ: the topology, the work queue's deliveries and their acknowledgement, and confirmed publishing.
+
+The work queue is read with aio-pika rather than through FastStream: a batch is acknowledged with one `multiple` frame,
+and in an outage the consumer is cancelled at once. FastStream keeps the life cycle and the dead letters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError, DeliveryError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from adapters.records import Properties
+from schemas.events import OutgoingEvent
+
+log = structlog.get_logger()
+
+IN = "paymaster.in"
+OUT = "paymaster.out"
+WORK = "paymaster.work"
+DEAD = "paymaster.dead"
+RESERVED = "paymaster."
+"""No reply goes to a queue whose name begins like this: it would come back as a message."""
+
+CONFIRM_SECONDS_MAX = 60
+HEADERS_DEPTH_MAX = 8
+CONNECTION_ERRORS = (AMQPError, ConnectionError, OSError, asyncio.TimeoutError, RuntimeError)
+"""What a lost connection or channel may raise out of aio-pika."""
+
+
+def work_arguments(*, single_active_consumer: bool) -> dict[str, Any]:
+    """The arguments of the work queue; they can't be changed once it is declared.
+
+    The delivery limit is high since on RabbitMQ 3.10 each lost connection counts for every message in flight.
+    """
+    arguments: dict[str, Any] = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 1000,
+        "x-overflow": "reject-publish",
+        "x-dead-letter-exchange": DEAD,
+        "x-dead-letter-strategy": "at-least-once",
+    }
+    if single_active_consumer:
+        arguments["x-single-active-consumer"] = True
+    return arguments
+
+
+async def declare_topology(channel: AbstractChannel, *, single_active_consumer: bool) -> None:
+    """Declare all exchanges and queues but those of others; safe beside other workers that do the same."""
+    into = await channel.declare_exchange(IN, aio_pika.ExchangeType.TOPIC, durable=True)
+    await channel.declare_exchange(OUT, aio_pika.ExchangeType.TOPIC, durable=True)
+    dead_exchange = await channel.declare_exchange(DEAD, aio_pika.ExchangeType.FANOUT, durable=True)
+    dead = await channel.declare_queue(DEAD, durable=True, arguments={"x-queue-type": "quorum"})
+    await dead.bind(dead_exchange)
+    work = await channel.declare_queue(
+        WORK, durable=True, arguments=work_arguments(single_active_consumer=single_active_consumer)
+    )
+    await work.bind(into, "#")
+
+
+async def connect(url: str, name: str, *, give_up_after_seconds: float | None = None) -> AbstractConnection:
+    """A connection, tried for with backoff without end, or until a limit, when the last error is raised."""
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("rabbitmq away", connection=name, attempt=state.attempt_number, error=type(error).__name__)
+
+    options: dict[str, Any] = {"stop": stop_after_delay(give_up_after_seconds)} if give_up_after_seconds else {}
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(CONNECTION_ERRORS),
+        wait=wait_exponential_jitter(initial=0.2, max=5),
+        before_sleep=tell,
+        reraise=True,
+        **options,
+    ):
+        with attempt:
+            return await aio_pika.connect(url, client_properties={"connection_name": name}, timeout=10)
+    raise AssertionError("unreachable")
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """A header's value as a document can keep it."""
+    if value is None or isinstance(value, bool | float | datetime):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else str(value)
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, bytes | bytearray):
+        return bytes(value)
+    if depth < HEADERS_DEPTH_MAX:
+        if isinstance(value, Mapping):
+            return {str(key).replace("\x00", "�"): plain(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item, depth + 1) for item in value]
+    return str(value) if isinstance(value, Decimal) else repr(value)[:200]
+
+
+def properties_of(message: AbstractIncomingMessage) -> Properties:
+    """The properties of a delivered message, as they are recorded."""
+    timestamp = message.timestamp
+    if timestamp is not None:
+        timestamp = timestamp.replace(tzinfo=UTC) if timestamp.tzinfo is None else timestamp.astimezone(UTC)
+    return Properties(
+        message_id=plain(message.message_id),
+        correlation_id=plain(message.correlation_id),
+        reply_to=plain(message.reply_to),
+        content_type=plain(message.content_type),
+        content_encoding=plain(message.content_encoding),
+        user_id=plain(message.user_id),
+        app_id=plain(message.app_id),
+        type=plain(message.type),
+        timestamp=timestamp,
+        headers=plain(message.headers or {}),
+    )
+
+
+class Delivery:
+    """A message of the work queue, until it is settled; settling twice, or after its channel is gone, does nothing."""
+
+    __slots__ = ("_settle", "_tag", "body", "properties", "routing_key")
+
+    def __init__(
+        self, routing_key: str, body: bytes, properties: Properties, tag: int, settle: Callable[[int], None]
+    ) -> None:
+        self.routing_key = routing_key
+        self.body = body
+        self.properties = properties
+        self._tag = tag
+        self._settle = settle
+
+    def settle(self) -> None:
+        """Acknowledge it: its effect, or its place among what is held, is committed."""
+        self._settle(self._tag)
+
+
+class _Acknowledger:
+    """Acknowledges the deliveries of one channel, many with one frame: always the longest settled run."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self._settled: set[int] = set()
+        self._acknowledged = 0
+        self._flush: asyncio.Task[None] | None = None
+
+    def settle(self, tag: int) -> None:
+        """Note that a delivery may be acknowledged; what is settled in one go is acknowledged in one frame."""
+        if tag > self._acknowledged:
+            self._settled.add(tag)
+        if self._flush is None or self._flush.done():
+            self._flush = asyncio.create_task(self._acknowledge())
+
+    async def _acknowledge(self) -> None:
+        while True:
+            last = self._acknowledged
+            while last + 1 in self._settled:
+                last += 1
+                self._settled.remove(last)
+            if last == self._acknowledged:
+                return
+            self._acknowledged = last
+            with suppress(*CONNECTION_ERRORS):  # what could not be acknowledged comes again, and has no second effect
+                await self._channel.basic_ack(last, multiple=True)
+
+    async def flushed(self) -> None:
+        """Wait until all that was settled is acknowledged."""
+        while self._flush is not None and not self._flush.done():
+            await self._flush
+
+
+class WorkQueue:
+    """The consumer of the work queue: reconnects by itself, hands each delivery over, stops without losing one."""
+
+    def __init__(
+        self, url: str, *, prefetch: int, single_active_consumer: bool, deliver: Callable[[Delivery], None]
+    ) -> None:
+        self._url = url
+        self._prefetch = prefetch
+        self._single_active_consumer = single_active_consumer
+        self._deliver = deliver
+        self._stopping = asyncio.Event()
+        self._acknowledger: _Acknowledger | None = None
+        self._cancel: Callable[[], Awaitable[Any]] | None = None
+        self._connection: AbstractConnection | None = None
+        self.consuming = False
+
+    async def run(self) -> None:
+        """Consume until `stop`, over any number of lost connections."""
+        while not self._stopping.is_set():
+            try:
+                await self._consume()
+            except CONNECTION_ERRORS as error:
+                log.warning("work queue lost", error=type(error).__name__)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), 0.5)
+
+    async def _consume(self) -> None:
+        connection = await self._connected()
+        if connection is None:
+            return
+        lost = asyncio.Event()
+        connection.close_callbacks.add(lambda *_: lost.set())
+        channel = await connection.channel(publisher_confirms=False)
+        channel.close_callbacks.add(lambda *_: lost.set())
+        await declare_topology(channel, single_active_consumer=self._single_active_consumer)
+        await channel.set_qos(prefetch_count=self._prefetch)
+        under = await channel.get_underlay_channel()
+        under.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
+        acknowledger = self._acknowledger = _Acknowledger(under)
+        queue = await channel.get_queue(WORK, ensure=False)
+
+        async def on_message(message: AbstractIncomingMessage) -> None:
+            assert message.delivery_tag is not None
+            self._deliver(
+                Delivery(
+                    message.routing_key or "",
+                    message.body,
+                    properties_of(message),
+                    message.delivery_tag,
+                    acknowledger.settle,
+                )
+            )
+
+        tag = await queue.consume(on_message)
+        self._cancel = lambda: queue.cancel(tag)
+        self.consuming = True
+        log.info("consuming", queue=WORK)
+        try:
+            await _first(lost.wait(), self._stopping.wait())
+        finally:
+            self.consuming = False
+        if self._stopping.is_set():
+            return  # `stop` still needs the channel
+        log.warning("work queue lost", error="connection or consumer closed")
+        with suppress(*CONNECTION_ERRORS):
+            await connection.close()
+
+    async def _connected(self) -> AbstractConnection | None:
+        connecting = asyncio.create_task(connect(self._url, "paymaster work"))
+        await _first(connecting, self._stopping.wait())
+        if not connecting.done():
+            connecting.cancel()
+            return None
+        self._connection = await connecting
+        return self._connection
+
+    async def stop(self) -> None:
+        """Take no more; what was taken can still be settled."""
+        self._stopping.set()
+        if self._cancel is not None:
+            with suppress(*CONNECTION_ERRORS):
+                await self._cancel()
+
+    async def close(self) -> None:
+        """Acknowledge what is settled and leave."""
+        if self._acknowledger is not None:
+            await self._acknowledger.flushed()
+        if self._connection is not None:
+            with suppress(*CONNECTION_ERRORS):
+                await self._connection.close()
+
+
+async def _first(*waits: Awaitable[Any]) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task, wait in zip(tasks, waits, strict=True):
+        if task is not wait:
+            task.cancel()
+
+
+class Refusal(Exception):
+    """The broker is there and does not take this event."""
+
+
+class Publisher:
+    """Publishes on a connection of its own (an alarm of the broker blocks a connection that publishes), confirmed."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._lock = asyncio.Lock()
+        self._unrouted: set[str] = set()
+
+    async def open(self) -> None:
+        """Connect unless connected; waits for the broker without end."""
+        async with self._lock:
+            if self._channel is not None and not self._channel.is_closed:
+                return
+            await self._close()
+            self._connection = await connect(self._url, "paymaster publish")
+            self._channel = await self._connection.channel(publisher_confirms=True)
+            self._exchange = await self._channel.declare_exchange(OUT, aio_pika.ExchangeType.TOPIC, durable=True)
+
+    async def publish(self, event: OutgoingEvent) -> None:
+        """Publish an event, persistent, and wait until the broker has it.
+
+        An event that no queue is bound for counts as sent, with one warning a type. Raises `Refusal`, or one of
+        `CONNECTION_ERRORS` after which `open` has to be called.
+        """
+        if self._channel is None:
+            raise ConnectionError("not open")
+        headers: dict[str, Any] = {"causation-id": event.causation_id, "schema-version": 1}
+        if event.account is not None:
+            headers["account-id"] = event.account
+            headers["account-sequence"] = event.sequence
+        message = aio_pika.Message(
+            event.body,
+            message_id=event.message_id,
+            type=event.routing_key,
+            timestamp=event.booked_at,
+            correlation_id=event.correlation_id,
+            app_id="paymaster",
+            content_type="application/json",
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            headers=headers,
+        )
+        try:
+            result = await self._exchange.publish(message, event.routing_key, timeout=CONFIRM_SECONDS_MAX)
+        except DeliveryError as error:
+            raise Refusal(event.message_id) from error
+        if getattr(result, "delivery", None) is not None and event.routing_key not in self._unrouted:
+            # The broker gave it back: no queue is bound for it.
+            self._unrouted.add(event.routing_key)
+            log.warning("no queue is bound for an event", type=event.routing_key)
+
+    async def reply(self, queue: str, correlation_id: str, body: bytes, causation_id: str) -> None:
+        """Answer to a queue, best effort: a queue that is gone is no error. Raises `CONNECTION_ERRORS`."""
+        if self._channel is None:
+            raise ConnectionError("not open")
+        message = aio_pika.Message(
+            body,
+            correlation_id=correlation_id,
+            app_id="paymaster",
+            content_type="application/json",
+            timestamp=datetime.now(UTC),
+            headers={"causation-id": causation_id},
+        )
+        await self._channel.default_exchange.publish(message, queue, mandatory=False, timeout=CONFIRM_SECONDS_MAX)
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        async with self._lock:
+            await self._close()
+
+    async def _close(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            with suppress(*CONNECTION_ERRORS):
+                await connection.close()

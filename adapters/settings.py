@@ -1,0 +1,64 @@
+"""The settings, from the environment and `.env`, each checked before anything starts."""
+
+from __future__ import annotations
+
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "PAYMASTER_"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message is one line that names the variable."""
+
+
+class Settings(BaseSettings):
+    """What is set by `PAYMASTER_…` variables; seconds, counts and names as the fields say."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    rabbitmq_url: str = Field(pattern=r"^amqps?://")
+    mongodb_url: str = Field(pattern=r"^mongodb(\+srv)?://")
+    database: str = Field("paymaster", min_length=1, max_length=38, pattern=r"^[A-Za-z0-9_-]+$")
+    mongodb_driver: Literal["motor", "pymongo"] = "motor"
+    single_active_consumer: bool = True
+    time_zone: str = "UTC"
+    series: str = Field("INV-", min_length=1, max_length=20, pattern=r"^[A-Za-z0-9._:-]+$")
+    prefetch: int = Field(500, ge=1, le=500)
+    waiting_seconds_max: float = Field(86_400, gt=0)
+    held_interval_seconds: float = Field(5, gt=0, le=3_600)
+    relay_interval_seconds: float = Field(5, gt=0, le=3_600)
+    start_timeout_seconds: float = Field(300, gt=0)
+    shutdown_timeout_seconds: float = Field(30, gt=0)
+    health_file: str | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError):
+            raise ValueError("must be a time zone of the IANA database, as Europe/Vienna") from None
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone in which a time's date is taken."""
+        return ZoneInfo(self.time_zone)
+
+
+def load_settings() -> Settings:
+    """The settings; raises `SettingsError` with one line that names each variable that is wrong (never its value)."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{PREFIX}{str(problem['loc'][0]).upper()}: "
+            + ("is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, "))
+            for problem in error.errors()
+        )
+        raise SettingsError(problems) from None

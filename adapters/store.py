@@ -1,0 +1,451 @@
+"""The store: what a batch looks at is read, and all that it changes is written, in one MongoDB transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, cast
+from uuid import uuid4
+
+from bson import Binary
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo.errors import PyMongoError
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from adapters.collections import prepare
+from adapters.documents import COLLECTION, DECODE, ENCODE
+from adapters.mongodb import TRANSACTION, awaited, check_topology, connect
+from adapters.records import HeldRow, InboxRow, Known, Properties, ReplyTo, parked_id
+from domain.accruals import Accrual
+from domain.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
+from domain.invoices import Invoice
+from domain.payments import Payment
+from schemas.events import OutgoingEvent
+
+COMMIT_SECONDS_MAX = 30
+"""How long an ambiguous commit is tried again; after that the inbox settles it."""
+BODY_PIECE = 8 * 1024 * 1024
+"""A held body above this many bytes is kept in pieces beside its row: a document holds 16 MiB."""
+CLAIM_MAX = 500
+"""The most held messages that are claimed at once."""
+
+# How a queue is read: its collection's owner and order fields, and the filter of the partial index that serves it.
+_QUEUES: dict[type, tuple[str, str, dict[str, Any]]] = {
+    Invoice: ("billingAccount", "paymentDueDate", {"remainingAmount": {"$gt": 0}}),
+    Payment: ("billingAccount", "receivedAt", {"unapplied": {"$gt": 0}}),
+    Accrual: ("settlementAccount", "date", {"settlementId": {"$type": "null"}}),
+}
+
+
+@dataclass(slots=True)
+class HeldChange:
+    """A held row as it was claimed, and what it becomes: None when it is gone."""
+
+    claimed: HeldRow
+    row: HeldRow | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes beside the books."""
+
+    inbox: list[InboxRow] = field(default_factory=list)
+    held: list[HeldRow] = field(default_factory=list)
+    held_changes: list[HeldChange] = field(default_factory=list)
+    replies: list[tuple[str, ReplyTo]] = field(default_factory=list)
+    outbox: list[OutgoingEvent] = field(default_factory=list)
+
+
+class ClaimLost(Exception):
+    """A held message that was claimed here is no longer as it was: another worker took it up."""
+
+
+class Store:
+    """A database of Paymaster's; `driver` says which MongoDB driver is used."""
+
+    def __init__(self, url: str, database: str, driver: Literal["motor", "pymongo"] = "motor") -> None:
+        self._client = connect(url, driver)
+        self.database = self._client[database]
+
+    async def prepare(self) -> None:
+        """Check the topology and make the collections and indexes; raises `WrongTopology` and the driver's errors."""
+        await check_topology(self._client)
+        await prepare(self.database)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await awaited(self._client.close())
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction, aborted unless it is committed before the block ends."""
+        session = await awaited(self._client.start_session())
+        try:
+            await awaited(session.start_transaction(**TRANSACTION))
+            yield Transaction(self.database, session)
+        finally:
+            try:
+                if session.in_transaction:
+                    await session.abort_transaction()
+            except PyMongoError:
+                pass  # the server ends what it no longer hears of; the reason to abort is what counts
+            await session.end_session()
+
+    # -- what is held
+
+    async def claim_waiting(self, names: Sequence[str], now: datetime, lease: timedelta) -> list[HeldRow]:
+        """Claim messages that wait for one of `names`, oldest first, at most `CLAIM_MAX`."""
+        return await self._claim({"waitsFor": {"$in": list(names)}}, [("heldAt", 1)], now, lease)
+
+    async def claim_due(self, now: datetime, lease: timedelta) -> list[HeldRow]:
+        """Claim messages that are due to be taken up again, at most `CLAIM_MAX`."""
+        return await self._claim({"dueAt": {"$lte": now}}, [("dueAt", 1)], now, lease)
+
+    async def _claim(
+        self, which: dict[str, Any], order: list[tuple[str, int]], now: datetime, lease: timedelta
+    ) -> list[HeldRow]:
+        held = self.database["held"]
+        free = {"state": "waiting", "$or": [{"claimedUntil": None}, {"claimedUntil": {"$lt": now}}]}
+        ids = [row["_id"] async for row in held.find({**which, **free}, {"_id": 1}).sort(order).limit(CLAIM_MAX)]
+        if not ids:
+            return []
+        claim = uuid4().hex
+        # The attempt is counted before it is made: a message that kills the worker can't be taken up for ever.
+        await held.update_many(
+            {"_id": {"$in": ids}, **free},
+            {"$inc": {"attempts": 1}, "$set": {"claimedUntil": now + lease, "claim": claim}},
+        )
+        rows = [row async for row in held.find({"_id": {"$in": ids}, "claim": claim}).sort(order)]
+        for row in rows:
+            if row.get("pieces"):
+                keys = [_piece_key(row["_id"], n) for n in range(row["pieces"])]
+                pieces = self.database["heldBodies"].find({"_id": {"$in": keys}}).sort("_id", 1)
+                row["body"] = b"".join([bytes(piece["data"]) async for piece in pieces])
+        return [_to_held(row) for row in rows]
+
+    async def awaited_names(self, limit: int) -> list[str]:
+        """What messages wait for, each name once, at most `limit`."""
+        pipeline = [
+            {"$match": {"state": "waiting", "waitsFor": {"$type": "string"}}},
+            {"$group": {"_id": "$waitsFor"}},
+            {"$limit": limit},
+        ]
+        cursor = await awaited(self.database["held"].aggregate(pipeline))
+        return [row["_id"] async for row in cursor]
+
+    async def there_now(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` (`account:<id>`, `settlement:<id>`) that exist."""
+        wanted: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            kind, _, id_ = name.partition(":")
+            wanted[kind].append(id_)
+        found = []
+        for kind, ids in wanted.items():
+            rows = self.database[f"{kind}s"].find({"_id": {"$in": ids}}, {"_id": 1})
+            found += [f"{kind}:{row['_id']}" async for row in rows]
+        return found
+
+    # -- the outbox
+
+    async def unsent(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[OutgoingEvent]:
+        """Events booked before a time and not marked as sent, oldest first, those after a place in that order."""
+        query: dict[str, Any] = {"unsent": True, "bookedAt": {"$lt": before}}
+        if after is not None:
+            query["$or"] = [{"bookedAt": {"$gt": after[0]}}, {"bookedAt": after[0], "_id": {"$gt": after[1]}}]
+        cursor = self.database["outbox"].find(query).sort([("bookedAt", 1), ("_id", 1)]).limit(limit)
+        return [_to_event(row) async for row in cursor]
+
+    async def mark_sent(self, message_ids: Sequence[str], now: datetime) -> None:
+        """Mark events that the broker has confirmed."""
+        await self.database["outbox"].update_many(
+            {"_id": {"$in": list(message_ids)}}, {"$set": {"sentAt": now}, "$unset": {"unsent": ""}}
+        )
+
+
+class Transaction:
+    """One transaction, made by `Store.transaction`."""
+
+    def __init__(self, database: Any, session: Any) -> None:
+        self._database = database
+        self._session = session
+
+    async def known(self, identities: Sequence[str]) -> dict[str, Known]:
+        """What is recorded of these identities, in the inbox or among what is held."""
+        ids = {"_id": {"$in": list(identities)}}
+        found: dict[str, Known] = {}
+        fields = {"digest": 1, "state": 1, "reason": 1, "detail": 1, "attempts": 1, "replies": 1}
+        async for row in self._database["held"].find(ids, fields, session=self._session):
+            found[row["_id"]] = Known(
+                row["digest"],
+                row["state"],
+                reason=row["reason"],
+                detail=row["detail"],
+                attempts=row["attempts"],
+                replies=len(row["replies"]),
+            )
+        async for row in self._database["inbox"].find(ids, {"digest": 1, "result": 1}, session=self._session):
+            found[row["_id"]] = Known(row["digest"], "applied", result=row["result"])
+        return found
+
+    async def load(self, needs: Iterable[Need], books: WorkingSet) -> None:
+        """Load what is needed into the working set: one read for each collection of documents and kind of queue."""
+        documents: dict[type, set[str]] = defaultdict(set)
+        queues: dict[type, dict[str, QueueNeed]] = defaultdict(dict)
+        for need in needs:
+            if isinstance(need, DocumentNeed):
+                documents[need.type].add(need.id)
+            else:
+                queues[need.type][need.owner] = need
+        for kind, ids in documents.items():
+            cursor = self._database[COLLECTION[kind]].find({"_id": {"$in": sorted(ids)}}, session=self._session)
+            decode = DECODE[kind]
+            async for row in cursor:
+                ids.remove(row["_id"])
+                books.load(kind, row["_id"], decode(row))
+            for missing in ids:
+                books.load(kind, missing, None)
+        for kind, by_owner in queues.items():
+            await self._load_queues(kind, by_owner, books)
+
+    async def _load_queues(self, kind: type, needs: dict[str, QueueNeed], books: WorkingSet) -> None:
+        """All of them in one read, when that holds them; those that a long queue crowded out, one by one."""
+        total = sum(need.limit or 0 for need in needs.values())
+        if len(needs) > 1 and all(need.limit is not None for need in needs.values()):
+            rows = await self._read_queue(kind, {"$in": sorted(needs)}, total)
+            by_owner: dict[str, list[Queued]] = defaultdict(list)
+            for document in rows:
+                by_owner[document.owner].append(document)
+            cut = rows[-1].owner if len(rows) >= total else None
+            for owner in sorted(needs):
+                if cut is not None and owner >= cut:
+                    break
+                # All of this owner's are there: saying so is a limit that they stay below.
+                books.load_queue(QueueNeed(kind, owner, len(by_owner[owner]) + 1), by_owner[owner])
+                del needs[owner]
+        for need in needs.values():
+            books.load_queue(need, await self._read_queue(kind, need.owner, need.limit or 0))
+
+    async def _read_queue(self, kind: type, owner: Any, limit: int) -> list[Queued]:
+        owner_field, order_field, is_open = _QUEUES[kind]
+        cursor = self._database[COLLECTION[kind]].find({owner_field: owner, **is_open}, session=self._session)
+        cursor = cursor.sort([(owner_field, 1), (order_field, 1), ("_id", 1)]).limit(limit)
+        return [DECODE[kind](row) async for row in cursor]
+
+    async def write(self, books: WorkingSet, batch: Batch) -> None:
+        """Write what the facts of a batch have changed: one bulk write for each collection.
+
+        Raises `ClaimLost` when a held message was taken up by another worker meanwhile, and the driver's errors.
+        """
+        for kind, name in COLLECTION.items():
+            encode = ENCODE[kind]
+            operations: list[Any] = [
+                ReplaceOne({"_id": id_}, encode(document))
+                if (kind, id_) in books.stored
+                else InsertOne(encode(document))
+                for id_, document in books.changed.get(kind, {}).items()
+            ]
+            operations += [InsertOne(encode(row)) for row in books.rows.get(kind, ())]
+            await self._bulk(name, operations)
+        await self._bulk("inbox", [InsertOne(_inbox(row)) for row in batch.inbox])
+        await self._bulk("outbox", [InsertOne(_event(event)) for event in batch.outbox])
+        await self._write_held(batch)
+
+    async def _write_held(self, batch: Batch) -> None:
+        pieces: list[Any] = []
+        operations: list[Any] = []
+        for row in batch.held:
+            document = _held(row)
+            keys = _piece_keys(row)
+            if keys:
+                document["body"] = b""
+                document["pieces"] = len(keys)
+                pieces += [
+                    InsertOne({"_id": key, "data": Binary(row.body[n * BODY_PIECE : (n + 1) * BODY_PIECE])})
+                    for n, key in enumerate(keys)
+                ]
+            operations.append(InsertOne(document))
+        operations += [
+            UpdateOne(
+                {"_id": identity}, {"$push": {"replies": {"replyTo": to.queue, "correlationId": to.correlation_id}}}
+            )
+            for identity, to in batch.replies
+        ]
+        await self._bulk("held", operations, ordered=True)
+        guarded: list[Any] = []
+        for change in batch.held_changes:
+            # Whoever claims a row raises its attempts: that they are still the same says that the claim still holds.
+            which = {"_id": change.claimed.identity, "attempts": change.claimed.attempts, "state": "waiting"}
+            if change.row is None:
+                guarded.append(DeleteOne(which))
+                pieces += [DeleteOne({"_id": key}) for key in _piece_keys(change.claimed)]
+            else:
+                guarded.append(UpdateOne(which, {"$set": _verdict(change.row)}))
+        if guarded:
+            done = await self._bulk("held", guarded)
+            if done.deleted_count + done.matched_count != len(guarded):
+                raise ClaimLost
+        await self._bulk("heldBodies", pieces)
+
+    async def _bulk(self, name: str, operations: list[Any], *, ordered: bool = False) -> Any:
+        if operations:
+            return await self._database[name].bulk_write(operations, ordered=ordered, session=self._session)
+        return None
+
+    async def commit(self) -> None:
+        """Commit; an ambiguous answer is asked again, since committing twice is committing once."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_ambiguous),
+            wait=wait_exponential_jitter(initial=0.05, max=2),
+            stop=stop_after_delay(COMMIT_SECONDS_MAX),
+            reraise=True,
+        ):
+            with attempt:
+                await self._session.commit_transaction()
+
+
+def _piece_key(identity: str, n: int) -> dict[str, Any]:
+    return {"held": identity, "n": n}
+
+
+def _piece_keys(row: HeldRow) -> list[dict[str, Any]]:
+    """The keys of the pieces that a body is kept in; none when it fits its row."""
+    return (
+        [_piece_key(row.identity, n) for n in range(-(-len(row.body) // BODY_PIECE))]
+        if len(row.body) > BODY_PIECE
+        else []
+    )
+
+
+def _is_ambiguous(error: BaseException) -> bool:
+    return isinstance(error, PyMongoError) and error.has_error_label("UnknownTransactionCommitResult")
+
+
+def _properties(p: Properties) -> dict[str, Any]:
+    return {
+        "messageId": p.message_id,
+        "correlationId": p.correlation_id,
+        "replyTo": p.reply_to,
+        "contentType": p.content_type,
+        "contentEncoding": p.content_encoding,
+        "userId": p.user_id,
+        "appId": p.app_id,
+        "type": p.type,
+        "timestamp": p.timestamp,
+    }
+
+
+def _inbox(row: InboxRow) -> dict[str, Any]:
+    return {
+        "_id": row.identity,
+        "digest": row.digest,
+        "digestVersion": row.digest_version,
+        "messageId": row.properties.message_id,
+        "correlationId": row.correlation_id,
+        "userId": row.properties.user_id,
+        "appId": row.properties.app_id,
+        "sentAt": row.properties.timestamp,
+        "appliedAt": row.applied_at,
+        "attempts": row.attempts,
+        "result": row.result,
+    }
+
+
+def _verdict(row: HeldRow) -> dict[str, Any]:
+    """What an attempt changes of a held row."""
+    return {
+        "state": row.state,
+        "reason": row.reason,
+        "detail": row.detail,
+        "traceback": row.traceback,
+        "waitsFor": row.waits_for,
+        "failedAt": row.failed_at,
+        "dueAt": row.due_at,
+        "claimedUntil": None,
+        "replies": [{"replyTo": to.queue, "correlationId": to.correlation_id} for to in row.replies],
+    }
+
+
+def _held(row: HeldRow) -> dict[str, Any]:
+    return {
+        "_id": row.identity,
+        "parkedId": parked_id(row.identity),
+        "routingKey": row.routing_key,
+        "messageId": row.properties.message_id,
+        "correlationId": row.correlation_id,
+        "body": Binary(row.body),
+        "properties": _properties(row.properties),
+        "headers": row.properties.headers,
+        "digest": row.digest,
+        "digestVersion": row.digest_version,
+        "attempts": row.attempts,
+        "heldAt": row.held_at,
+        "account": row.account,
+        **_verdict(row),
+    }
+
+
+def _to_held(row: dict[str, Any]) -> HeldRow:
+    p = row["properties"]
+    return HeldRow(
+        identity=row["_id"],
+        state=row["state"],
+        routing_key=row["routingKey"],
+        body=bytes(row["body"]),
+        properties=Properties(
+            p["messageId"],
+            p["correlationId"],
+            p["replyTo"],
+            p["contentType"],
+            p["contentEncoding"],
+            p["userId"],
+            p["appId"],
+            p["type"],
+            p["timestamp"],
+            row["headers"],
+        ),
+        correlation_id=row["correlationId"],
+        digest=row["digest"],
+        digest_version=row["digestVersion"],
+        reason=row["reason"],
+        detail=row["detail"],
+        attempts=row["attempts"],
+        held_at=row["heldAt"],
+        failed_at=row["failedAt"],
+        due_at=row["dueAt"],
+        waits_for=row["waitsFor"],
+        traceback=row["traceback"],
+        account=row["account"],
+        replies=tuple(ReplyTo(to["replyTo"], to["correlationId"]) for to in row["replies"]),
+    )
+
+
+def _event(event: OutgoingEvent) -> dict[str, Any]:
+    row = {
+        "_id": event.message_id,
+        "routingKey": event.routing_key,
+        "body": Binary(event.body),
+        "correlationId": event.correlation_id,
+        "causationId": event.causation_id,
+        "bookedAt": event.booked_at,
+        "unsent": True,
+    }
+    if event.account is not None:
+        row["account"] = event.account
+        row["sequence"] = event.sequence
+    return row
+
+
+def _to_event(row: dict[str, Any]) -> OutgoingEvent:
+    return OutgoingEvent(
+        row["_id"],
+        row["routingKey"],
+        bytes(row["body"]),
+        row["correlationId"],
+        row["causationId"],
+        cast("str | None", row.get("account")),
+        cast("int | None", row.get("sequence")),
+        row["bookedAt"],
+    )

@@ -1,0 +1,28 @@
+"""The ways in which the domain says no, with the codes of the contract."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """The fact is wrong for good: it is parked.
+
+    `code` is one of the contract's error codes; `detail` names the field or document and its value.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class MustWait(Refused):
+    """What the fact refers to is not there yet: it waits until `waits_for` (`account:<id>` …) appears."""
+
+    def __init__(self, code: str, detail: str, waits_for: str) -> None:
+        super().__init__(code, detail)
+        self.waits_for = waits_for
+
+
+def unknown_account(account_id: str) -> MustWait:
+    """The refusal of a fact about an account that nobody has created yet."""
+    return MustWait("unknown-account", f"no account {account_id}", f"account:{account_id}")

@@ -1,0 +1,164 @@
+"""Orders: a completed order becomes an invoice, its tax by group, its partners' shares accrued or withheld."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from domain import ledger
+from domain.accounts import Account, Position, billing_account, settlement_account
+from domain.accruals import accrue_at_invoice, emit_accruals, release_withheld
+from domain.books import Books, DocumentNeed, Need, QueueNeed, Series, WorkingSet
+from domain.errors import Refused
+from domain.invoices import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, PartnerShare, TaxItem
+from domain.money import Currency, line_net, rounded, share_of, spread, within_limit
+from domain.payments import Payment, consume_credit
+
+
+@dataclass(frozen=True, slots=True)
+class OrderItem:
+    """A line of an order; `on_behalf_of` is the settlement account of the partner that it was sold for."""
+
+    id: str
+    description: str | None
+    quantity: Decimal
+    unit_price: Decimal
+    category: str
+    rate: Decimal
+    on_behalf_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`order.completed`: a fact that is never refused for what the customer owes."""
+
+    id: str
+    completed_at: datetime
+    billing_account: str
+    currency: Currency
+    items: tuple[OrderItem, ...]
+
+
+def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
+    """What an order looks at, as far as what is loaded tells."""
+    for account_id in {order.billing_account, *(item.on_behalf_of for item in order.items if item.on_behalf_of)}:
+        yield DocumentNeed(Account, account_id)
+        yield DocumentNeed(Position, account_id)
+    yield DocumentNeed(Series, books.series)
+    yield QueueNeed(Payment, order.billing_account)
+
+
+def complete_order(order: Order, books: Books) -> Mapping[str, object]:
+    """Invoice an order, accrue its partners' shares and let unapplied credit pay for it; returns its `billNo`.
+
+    A total of zero is settled at once. Raises `MustWait` (`unknown-account`) and `Refused` (`currency-mismatch`;
+    `invalid` for a total below zero or beyond the limit, or an account of another type).
+    """
+    account = billing_account(order.billing_account, order.currency.code, books)
+    partners = {
+        item.on_behalf_of: settlement_account(
+            item.on_behalf_of, order.currency.code, books, f"items.{index}.onBehalfOf.id"
+        )
+        for index, item in enumerate(order.items)
+        if item.on_behalf_of is not None
+    }
+    invoice = _issue(order, account, partners, books)
+    books.open_entry(order.completed_at, invoice.currency)
+    _post(invoice, books)
+    books.emit(account.id, InvoiceIssued(invoice))
+    date = books.date_of(order.completed_at)
+    invoice, accruals = accrue_at_invoice(invoice, date, books)
+    if invoice.is_open:
+        books.put(invoice)
+        accruals += consume_credit(invoice, books)
+    else:
+        invoice, released = release_withheld(replace(invoice, state="settled"), date, "", books)
+        books.put(invoice)
+        books.emit(account.id, InvoicePaid(invoice))
+        accruals += released
+    emit_accruals(accruals, invoice.currency, books)
+    return {"billNo": invoice.id}
+
+
+def _issue(order: Order, account: Account, partners: Mapping[str, Account], books: Books) -> Invoice:
+    nets = [
+        within_limit(line_net(item.quantity, item.unit_price, order.currency), f"items.{index}: the net")
+        for index, item in enumerate(order.items)
+    ]
+    taxes, tax_items = _tax(order.items, nets)
+    excluded = within_limit(sum(nets), "the invoice's net")
+    total = within_limit(excluded + sum(taxes), "the invoice's total")
+    if total < 0:
+        raise Refused("invalid", f"items: the invoice's total is {total} minor units, and may not be negative")
+    bill_date = books.date_of(books.booked_at)
+    return Invoice(
+        id=books.next_bill_no(),
+        billing_account=account.id,
+        order_id=order.id,
+        currency=order.currency.code,
+        state="new",
+        bill_date=bill_date,
+        payment_due_date=bill_date + timedelta(days=account.payment_term_days),
+        tax_point_date=books.date_of(order.completed_at),
+        booked_at=books.booked_at,
+        tax_excluded_amount=excluded,
+        tax_included_amount=total,
+        remaining_amount=total,
+        tax_item=tax_items,
+        lines=tuple(
+            InvoiceLine(
+                item.id,
+                item.description,
+                item.quantity,
+                item.unit_price,
+                item.category,
+                item.rate,
+                net,
+                tax,
+                _partner_share(partners[item.on_behalf_of], net) if item.on_behalf_of is not None else None,
+            )
+            for item, net, tax in zip(order.items, nets, taxes, strict=True)
+        ),
+    )
+
+
+def _tax(items: tuple[OrderItem, ...], nets: list[int]) -> tuple[list[int], tuple[TaxItem, ...]]:
+    """Each line's part of the tax, and the tax of each (category, rate) group (EN 16931, BR-CO-17)."""
+    groups: dict[tuple[str, Decimal], list[int]] = defaultdict(list)
+    for index, item in enumerate(items):
+        groups[item.category, item.rate].append(index)
+    taxes = [0] * len(items)
+    tax_items = []
+    for (category, rate), members in groups.items():
+        net = sum(nets[index] for index in members)
+        tax = rounded(share_of(net, rate))
+        tax_items.append(TaxItem(category, rate, net, tax))
+        for index, part in zip(members, spread(tax, [share_of(nets[i], rate) for i in members]), strict=True):
+            taxes[index] = part
+    return taxes, tuple(tax_items)
+
+
+def _partner_share(partner: Account, net: int) -> PartnerShare:
+    terms = partner.settlement_terms
+    assert terms is not None, f"settlement account {partner.id} has no terms"
+    return PartnerShare(
+        partner.id, terms.partner_share, terms.accrue_on, rounded(share_of(net, terms.partner_share)), 0
+    )
+
+
+def _post(invoice: Invoice, books: Books) -> None:
+    """Debit the receivable; credit revenue or, on behalf of a partner, its share and our commission; and the tax."""
+    books.debit(ledger.receivable(invoice.billing_account), invoice.tax_included_amount)
+    for line in invoice.lines:
+        partner = line.on_behalf_of
+        if partner is None:
+            books.credit(ledger.LedgerKey(ledger.REVENUE), line.tax_excluded_amount)
+            continue
+        owed = ledger.payable if partner.accrue_on == "invoice" else ledger.withheld
+        books.credit(owed(partner.id), partner.share)
+        books.credit(ledger.LedgerKey(ledger.COMMISSION), line.tax_excluded_amount - partner.share)
+    for item in invoice.tax_item:
+        books.credit(ledger.tax(item.category, f"{item.rate:f}"), item.tax_amount)

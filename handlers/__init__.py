@@ -1,0 +1,1 @@
+"""What comes in, and who deals with it."""

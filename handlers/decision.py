@@ -1,0 +1,255 @@
+"""What becomes of each fact of a batch: applied, a duplicate, waiting or parked, decided in memory on loaded books."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from adapters.records import HeldRow, InboxRow, Known, parked_id
+from adapters.store import Batch, HeldChange
+from domain.books import Books, Need, NotLoaded, WorkingSet
+from domain.errors import MustWait, Refused
+from handlers.facts import HANDLINGS, apply
+from handlers.work import Outcome, Work
+from schemas.events import message_parked, outgoing
+
+log = structlog.get_logger()
+
+DEFECT_ATTEMPTS_MAX = 5
+"""How often a message that meets a defect of ours is tried before it is parked."""
+DEFECT_DELAY_SECONDS = 4
+"""The wait after the first such attempt; four times as long after each further one."""
+REPLIES_MAX = 16
+"""How many senders of one waiting message are told its outcome."""
+LOADS_MAX = 64
+"""How often a fact may ask for more of the books before that is a defect."""
+YIELD_SECONDS = 0.005
+"""How long a batch may keep the event loop to itself."""
+
+Load = Callable[[Iterable[Need]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Decisions:
+    """The outcomes of a batch, in the order of its work, and what has to be looked at once it is committed."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    batch: Batch = field(default_factory=Batch)
+    look_for: set[str] = field(default_factory=set)
+
+
+def conflict_identity(work: Work) -> str:
+    """The identity under which other content for a used identity is parked: the same again is the same row."""
+    return f"{work.incoming.identity}#{work.incoming.digest[:16]}"
+
+
+def lookups(works: Iterable[Work]) -> list[str]:
+    """The identities that a batch has to know about."""
+    return [identity for work in works for identity in (work.incoming.identity, conflict_identity(work))]
+
+
+async def decide(
+    works: list[Work], known: Mapping[str, Known], books: WorkingSet, load: Load, waiting_max: timedelta
+) -> Decisions:
+    """Decide on each piece of work in turn; what one changes, the next ones see.
+
+    `known` is what is recorded of their identities, `load` brings more of the books, `waiting_max` is how long a
+    message may wait. A fact that fails leaves no trace in the books.
+    """
+    decisions = Decisions()
+    recorded = dict(known)
+    await _load_all(works, recorded, books, load)
+    since = time.monotonic()
+    for work in works:
+        decider = _Decider(work, recorded, books, decisions, waiting_max)
+        decisions.outcomes.append(await decider.outcome(load))
+        if time.monotonic() - since > YIELD_SECONDS:
+            await asyncio.sleep(0)
+            since = time.monotonic()
+    return decisions
+
+
+async def _load_all(works: list[Work], known: Mapping[str, Known], books: WorkingSet, load: Load) -> None:
+    """Load what the facts need, until what is loaded asks for nothing more."""
+    facts = [
+        work.incoming.fact
+        for work in works
+        if work.incoming.fact is not None
+        and work.give_up is None
+        and (work.claimed or work.incoming.identity not in known)
+    ]
+    for _ in range(LOADS_MAX):
+        wanted = {need for fact in facts for need in HANDLINGS[type(fact)].needs(fact, books) if not books.has(need)}
+        if not wanted:
+            return
+        await load(wanted)
+
+
+@dataclass(slots=True)
+class _Decider:
+    work: Work
+    known: dict[str, Known]
+    books: WorkingSet
+    decisions: Decisions
+    waiting_max: timedelta
+
+    async def outcome(self, load: Load) -> Outcome:
+        work, incoming = self.work, self.work.incoming
+        seen = self.known.get(incoming.identity)
+        if work.claimed is not None:
+            if seen is None or seen.state != "waiting" or seen.attempts != work.attempts:
+                return Outcome("skipped")
+        elif seen is not None:
+            return self._seen(seen)
+        unreadable = work.give_up or incoming.refusal
+        if unreadable is not None:
+            return self._park(incoming.identity, unreadable, work.traceback)
+        try:
+            return self._applied(await self._apply(load))
+        except MustWait as refusal:
+            held_at = work.claimed.held_at if work.claimed else self.books.booked_at
+            due_at = held_at + self.waiting_max
+            if due_at <= self.books.booked_at:
+                return self._park(incoming.identity, refusal, None)
+            return self._wait(refusal, due_at, refusal.waits_for, None)
+        except Refused as refusal:
+            return self._park(incoming.identity, refusal, None)
+        except Exception as error:  # noqa: BLE001  # whatever it is, one bad fact may not undo the others
+            return self._defect(error)
+
+    async def _apply(self, load: Load) -> Books:
+        for _ in range(LOADS_MAX):
+            books = Books(self.books, self.work.incoming.identity)
+            try:
+                books.result = apply(self.work.incoming.fact, books)
+            except NotLoaded as missing:
+                await load([missing.need])
+            else:
+                return books
+        raise AssertionError(f"{self.work.incoming.identity} asks for ever more of the books")
+
+    def _applied(self, books: Books) -> Outcome:
+        work, batch = self.work, self.decisions.batch
+        self.books.accept(books)
+        batch.outbox += [outgoing(event, work.correlation_id, books.booked_at) for event in books.emitted]
+        batch.inbox.append(
+            InboxRow(
+                work.incoming.identity,
+                work.incoming.digest,
+                work.incoming.digest_version,
+                books.result,
+                books.booked_at,
+                work.attempts,
+                work.correlation_id,
+                work.properties,
+            )
+        )
+        if work.claimed is not None:
+            batch.held_changes.append(HeldChange(work.claimed, None))
+        self.known[work.incoming.identity] = Known(work.incoming.digest, "applied", result=books.result)
+        return Outcome("applied", books.result)
+
+    def _seen(self, seen: Known) -> Outcome:
+        """The outcome of an identity that is recorded: no second effect, and a row of its own for other content."""
+        work = self.work
+        if seen.digest != work.incoming.digest:
+            identity = conflict_identity(work)
+            again = self.known.get(identity)
+            if again is not None:
+                return Outcome("parked", code=again.reason, detail=again.detail)
+            detail = f"{work.incoming.identity} was seen with other content, and is {seen.state}"
+            return self._park(identity, Refused("conflicting-duplicate", detail), None)
+        if seen.state == "applied":
+            return Outcome("duplicate", seen.result)
+        if seen.state == "waiting":
+            for to in work.reply_to if seen.replies < REPLIES_MAX else ():
+                self.decisions.batch.replies.append((work.incoming.identity, to))
+            self.known[work.incoming.identity] = replace(seen, replies=seen.replies + len(work.reply_to))
+            return Outcome("waiting", code=seen.reason, detail=seen.detail)
+        return Outcome("parked", code=seen.reason, detail=seen.detail)
+
+    def _park(self, identity: str, refusal: Refused, trace: str | None) -> Outcome:
+        work, booked_at = self.work, self.books.booked_at
+        self._hold(identity, "parked", refusal, trace)
+        self.decisions.batch.outbox.append(
+            message_parked(
+                parked_id=parked_id(identity),
+                attempt=work.attempts,
+                message_type=work.incoming.routing_key,
+                message_id=work.incoming.message_id,
+                reason=refusal.code,
+                detail=refusal.detail,
+                correlation_id=work.correlation_id,
+                identity=identity,
+                booked_at=booked_at,
+            )
+        )
+        log.warning("parked", parked_id=parked_id(identity), type=work.incoming.routing_key, reason=refusal.code)
+        return Outcome("parked", code=refusal.code, detail=refusal.detail)
+
+    def _wait(self, refusal: Refused, due_at: datetime, waits_for: str | None, trace: str | None) -> Outcome:
+        self._hold(self.work.incoming.identity, "waiting", refusal, trace, due_at, waits_for)
+        if waits_for is not None:
+            self.decisions.look_for.add(waits_for)
+        return Outcome("waiting", code=refusal.code, detail=refusal.detail)
+
+    def _defect(self, error: Exception) -> Outcome:
+        trace = "".join(traceback.format_exception(error))[-16_000:]
+        log.error(
+            "defect", identity=self.work.incoming.identity, attempt=self.work.attempts, error=type(error).__name__
+        )
+        refusal = Refused("internal", f"{type(error).__name__}, a defect of ours")
+        if self.work.attempts >= DEFECT_ATTEMPTS_MAX:
+            return self._park(self.work.incoming.identity, refusal, trace)
+        delay = timedelta(seconds=DEFECT_DELAY_SECONDS * 4 ** (self.work.attempts - 1))
+        return self._wait(refusal, self.books.booked_at + delay, None, trace)
+
+    def _hold(
+        self,
+        identity: str,
+        state: str,
+        refusal: Refused,
+        trace: str | None,
+        due_at: datetime | None = None,
+        waits_for: str | None = None,
+    ) -> None:
+        work, incoming, now = self.work, self.work.incoming, self.books.booked_at
+        replies = work.reply_to if state == "waiting" else ()
+        row = HeldRow(
+            identity=identity,
+            state=state,
+            routing_key=incoming.routing_key,
+            body=incoming.body,
+            properties=replace(work.properties, message_id=incoming.message_id),
+            correlation_id=work.correlation_id,
+            digest=incoming.digest,
+            digest_version=incoming.digest_version,
+            reason=refusal.code,
+            detail=refusal.detail,
+            attempts=work.attempts,
+            held_at=work.claimed.held_at if work.claimed else now,
+            failed_at=now,
+            due_at=due_at,
+            waits_for=waits_for,
+            traceback=trace,
+            account=HANDLINGS[type(incoming.fact)].account(incoming.fact) if incoming.fact is not None else None,
+            replies=replies,
+        )
+        if work.claimed is not None:
+            self.decisions.batch.held_changes.append(HeldChange(work.claimed, row))
+        else:
+            self.decisions.batch.held.append(row)
+        self.known[identity] = Known(
+            incoming.digest,
+            state,
+            reason=refusal.code,
+            detail=refusal.detail,
+            attempts=work.attempts,
+            replies=len(replies),
+        )

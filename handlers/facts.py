@@ -1,0 +1,45 @@
+"""Which part of the domain deals with which fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from domain.accounts import NewAccount, account_needs, open_account
+from domain.books import Books, Need, WorkingSet
+from domain.orders import Order, complete_order, order_needs
+from domain.payments import ReceivedPayment, payment_needs, receive_payment
+from domain.settlements import (
+    Closing,
+    CompletedPayout,
+    close_settlement,
+    closing_needs,
+    complete_payout,
+    payout_needs,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """How a fact is dealt with: what it needs loaded, what applies it, whose account it is about."""
+
+    needs: Callable[[Any, WorkingSet], Iterable[Need]]
+    apply: Callable[[Any, Books], Mapping[str, object]]
+    account: Callable[[Any], str]
+
+
+HANDLINGS: dict[type, Handling] = {
+    NewAccount: Handling(account_needs, open_account, lambda fact: str(fact.id)),
+    Order: Handling(order_needs, complete_order, lambda fact: str(fact.billing_account)),
+    ReceivedPayment: Handling(payment_needs, receive_payment, lambda fact: str(fact.billing_account)),
+    Closing: Handling(closing_needs, close_settlement, lambda fact: str(fact.settlement_account)),
+    CompletedPayout: Handling(payout_needs, complete_payout, lambda fact: str(fact.settlement_account)),
+}
+
+
+def apply(fact: object, books: Books) -> Mapping[str, object]:
+    """Apply a fact to its books; returns the result that its sender is told. Raises what the domain raises."""
+    result = HANDLINGS[type(fact)].apply(fact, books)
+    books.finish()
+    return result

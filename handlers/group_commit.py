@@ -1,0 +1,175 @@
+"""Group commit: what gathers during one transaction goes into the next; no timer, so a lone message never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Protocol
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
+
+from adapters.mongodb import is_conflict, is_transient
+from adapters.records import ReplyTo
+from adapters.relay import Relay
+from adapters.store import ClaimLost, Store
+from domain.books import Need, WorkingSet
+from domain.errors import Refused
+from handlers.decision import Decisions, decide, lookups
+from handlers.work import Outcome, Work
+
+log = structlog.get_logger()
+
+FACTS_MAX = 500
+"""The most facts of one transaction."""
+BYTES_MAX = 8 * 1024 * 1024
+"""The most bytes of bodies of one transaction, unless one fact alone has more."""
+CONFLICTS_MAX = 8
+"""How often a batch is run again for a key that is taken; after that the fault is looked for in one of its facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bookkeeping:
+    """What the books are kept by: the invoices' series, the time zone of dates, how long a message may wait."""
+
+    series: str
+    zone: tzinfo
+    waiting_max: timedelta
+
+
+class Told(Protocol):
+    """Who is told of what was committed."""
+
+    def look_for(self, names: Iterable[str]) -> None:
+        """These may be there now, and waited for."""
+
+    def reply(self, to: ReplyTo, outcome: Outcome, causation_id: str) -> None:
+        """A sender wants to know what came of its message."""
+
+
+class GroupCommit:
+    """Takes work, commits it in batches, and tells everyone once that is done."""
+
+    def __init__(
+        self, store: Store, relay: Relay, told: Told, keeping: Bookkeeping, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._relay = relay
+        self._told = told
+        self._keeping = keeping
+        self._clock = clock
+        self._last_booked: datetime | None = None
+        self._gathered: deque[Work] = deque()
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def submit(self, work: Work) -> None:
+        """Take a piece of work; its `done` is called once its outcome is committed."""
+        self._gathered.append(work)
+        self._idle.clear()
+        self._arrived.set()
+
+    async def drained(self) -> None:
+        """Wait until all that was submitted is committed."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Commit until cancelled."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._gathered:
+                await self._relay.room()
+                await self._commit(self._next_batch())
+            self._idle.set()
+
+    def _next_batch(self) -> list[Work]:
+        works: list[Work] = []
+        size = 0
+        while self._gathered and len(works) < FACTS_MAX:
+            size += len(self._gathered[0].incoming.body)
+            if works and size > BYTES_MAX:
+                break
+            works.append(self._gathered.popleft())
+        return works
+
+    async def _commit(self, works: list[Work]) -> None:
+        """Commit a batch; one that fails for a reason of its own is split until the bad fact stands alone."""
+        try:
+            decisions = await self._until_available(works)
+        except Exception as error:  # whatever it is, the facts beside the bad one are committed
+            log.exception("batch failed", facts=len(works), error=type(error).__name__)
+            if len(works) > 1:
+                middle = len(works) // 2
+                await self._commit(works[:middle])
+                await self._commit(works[middle:])
+                return
+            works = [_given_up(works[0], error)]
+            decisions = await self._until_available(works)
+        self._relay.hand_over(decisions.batch.outbox)
+        for work, outcome in zip(works, decisions.outcomes, strict=True):
+            work.done(outcome)
+            if outcome.kind not in ("waiting", "skipped"):
+                for to in work.reply_to:
+                    self._told.reply(to, outcome, work.incoming.identity)
+        self._told.look_for(decisions.look_for)
+
+    async def _until_available(self, works: list[Work]) -> Decisions:
+        """Run a batch's transaction, again and again while the database is away or another worker is in the way."""
+        conflicts = 0
+
+        def again(error: BaseException) -> bool:
+            nonlocal conflicts
+            if is_transient(error) or isinstance(error, ClaimLost):
+                return True
+            conflicts += is_conflict(error)
+            return is_conflict(error) and conflicts <= CONFLICTS_MAX
+
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(again),
+            wait=wait_exponential_jitter(initial=0.01, max=5, jitter=0.05),
+            before_sleep=_tell,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._attempt(works)
+        raise AssertionError("unreachable")
+
+    async def _attempt(self, works: list[Work]) -> Decisions:
+        books = WorkingSet(booked_at=self._now(), zone=self._keeping.zone, series=self._keeping.series)
+        async with self._store.transaction() as transaction:
+
+            async def load(needs: Iterable[Need]) -> None:
+                await transaction.load(needs, books)
+
+            known = await transaction.known(lookups(works))
+            decisions = await decide(works, known, books, load, self._keeping.waiting_max)
+            decisions.look_for.update(books.announced)
+            await transaction.write(books, decisions.batch)
+            await transaction.commit()
+        return decisions
+
+    def _now(self) -> datetime:
+        """The batch's time, to the millisecond that the database keeps; it never goes back, whatever the clock does."""
+        now = self._clock()
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        self._last_booked = max(now, self._last_booked or now)
+        return self._last_booked
+
+
+def _given_up(work: Work, error: Exception) -> Work:
+    trace = "".join(traceback.format_exception(error))[-16_000:]
+    refusal = Refused("internal", f"{type(error).__name__} when it was written, a defect of ours")
+    return replace(work, give_up=refusal, traceback=trace)
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    # A conflict is everyday business between several workers; what goes on is an outage.
+    tell = log.warning if state.attempt_number >= 3 else log.debug
+    tell("batch run again", attempt=state.attempt_number, error=type(error).__name__)

@@ -1,0 +1,57 @@
+"""A piece of work: one fact on its way through a batch, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from adapters.records import HeldRow, Properties, ReplyTo
+from domain.errors import Refused
+from schemas.wire import Incoming
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a fact. `waiting` is not final; `skipped` is a held message that another worker took up."""
+
+    kind: Literal["applied", "duplicate", "parked", "waiting", "skipped"]
+    result: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+    detail: str = ""
+
+    def reply(self) -> dict[str, Any]:
+        """The outcome as the sender is told."""
+        if self.kind == "parked":
+            return {"outcome": "parked", "error": {"code": self.code, "detail": self.detail}}
+        return {"outcome": self.kind, "result": dict(self.result)}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A fact to be applied, and who is told once that is committed.
+
+    `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied,
+    with the `traceback` of a defect.
+    """
+
+    incoming: Incoming
+    properties: Properties
+    correlation_id: str
+    done: Callable[[Outcome], None]
+    claimed: HeldRow | None = None
+    give_up: Refused | None = None
+    traceback: str | None = None
+
+    @property
+    def attempts(self) -> int:
+        """How often it was taken up, this time included."""
+        return self.claimed.attempts if self.claimed else 1
+
+    @property
+    def reply_to(self) -> tuple[ReplyTo, ...]:
+        """Who wants to be told what comes of it."""
+        if self.claimed is not None:
+            return self.claimed.replies
+        queue = self.properties.reply_to
+        return (ReplyTo(queue, self.correlation_id),) if queue else ()

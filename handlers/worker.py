@@ -1,0 +1,214 @@
+"""The worker: where all parts are put together, started in order and stopped without losing what was taken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from faststream import AckPolicy, FastStream
+from faststream.rabbit import RabbitBroker, RabbitMessage, RabbitQueue
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from adapters.mongodb import DatabaseError
+from adapters.rabbitmq import CONNECTION_ERRORS, DEAD, Publisher, WorkQueue, connect, declare_topology, properties_of
+from adapters.relay import Relay
+from adapters.settings import Settings
+from adapters.store import Store
+from handlers.group_commit import Bookkeeping, GroupCommit
+from handlers.held import Waker
+from handlers.intake import dead_letter_refusal, original_routing_key, take, works_of
+from handlers.replies import Teller
+
+log = structlog.get_logger()
+
+HEALTH_SECONDS = 5
+"""How often the health file is touched while the worker is ready."""
+
+
+def utc_now() -> datetime:
+    """The worker's clock."""
+    return datetime.now(UTC)
+
+
+class ServiceAway(Exception):
+    """A service did not answer in time at the start; the message is one line that names it."""
+
+
+class Worker:
+    """One worker process; `app` is its FastStream application, which has the life cycle and reads the dead letters."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._settings = settings
+        self.store = Store(settings.mongodb_url, settings.database, settings.mongodb_driver)
+        self.publisher = Publisher(settings.rabbitmq_url)
+        self.relay = Relay(
+            self.publisher,
+            self.store,
+            interval=timedelta(seconds=settings.relay_interval_seconds),
+            clock=clock,
+        )
+        self.teller = Teller(self.publisher)
+        keeping = Bookkeeping(settings.series, settings.zone, timedelta(seconds=settings.waiting_seconds_max))
+        self.commit = GroupCommit(self.store, self.relay, self.teller, keeping, clock)
+        self.waker = Waker(
+            self.store,
+            self.commit.submit,
+            interval=timedelta(seconds=settings.held_interval_seconds),
+            clock=clock,
+        )
+        self.teller.look_for = self.waker.look_for
+        self.queue = WorkQueue(
+            settings.rabbitmq_url,
+            prefetch=settings.prefetch,
+            single_active_consumer=settings.single_active_consumer,
+            deliver=lambda delivery: take(delivery, self.commit.submit),
+        )
+        self.failure: BaseException | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.app = self._application()
+
+    def _application(self) -> FastStream:
+        broker = RabbitBroker(self._settings.rabbitmq_url, logger=None, graceful_timeout=10)
+        dead = RabbitQueue(DEAD, declare=False)
+
+        async def body(message: RabbitMessage) -> bytes:
+            return message.body
+
+        @broker.subscriber(dead, decoder=body, ack_policy=AckPolicy.MANUAL, no_reply=True)
+        async def park_dead_letter(message: RabbitMessage) -> None:
+            """Park what the broker gave up on; it is acknowledged once that is committed."""
+            properties = properties_of(message.raw_message)
+            committed = asyncio.Event()
+            for work in works_of(
+                original_routing_key(properties, message.raw_message.routing_key or ""),
+                message.body,
+                properties,
+                committed.set,
+                give_up=dead_letter_refusal(properties),
+            ):
+                self.commit.submit(work)
+            await committed.wait()
+            await message.ack()
+
+        return FastStream(
+            broker,
+            logger=None,
+            on_startup=[self._prepare],
+            after_startup=[self._start],
+            on_shutdown=[self._stop],
+            after_shutdown=[self._close],
+        )
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT; raises what stopped it when that was neither."""
+        try:
+            await self.app.run()
+        except BaseException:
+            await self._close()
+            raise
+        if self.failure is not None:
+            raise self.failure
+
+    async def _prepare(self) -> None:
+        """Wait for the services, check the topology, declare what is missing."""
+        limit = self._settings.start_timeout_seconds
+        await _until(limit, "MongoDB", DatabaseError, self.store.prepare)
+
+        async def declare() -> None:
+            connection = await connect(self._settings.rabbitmq_url, "paymaster start", give_up_after_seconds=limit)
+            async with connection:
+                await declare_topology(
+                    await connection.channel(), single_active_consumer=self._settings.single_active_consumer
+                )
+
+        try:
+            await declare()
+        except CONNECTION_ERRORS as error:
+            raise ServiceAway(f"RabbitMQ: {str(error) or type(error).__name__}") from error
+
+    async def _start(self) -> None:
+        self._spawn(self.relay.run(), "relay")
+        self._spawn(self.commit.run(), "group commit")
+        self._spawn(self.waker.run(), "waker")
+        self._spawn(self.queue.run(), "work queue")
+        if self._settings.health_file:
+            self._spawn(self._report_health(Path(self._settings.health_file)), "health")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # A part that ends by an exception is a defect: the whole worker goes down, and another takes over cleanly.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("part failed", part=task.get_name(), error=type(error).__name__)
+            self.failure = self.failure or error
+            self.app.exit()
+
+    async def _report_health(self, file: Path) -> None:
+        while True:
+            if self.queue.consuming:
+                await asyncio.to_thread(file.touch)
+            await asyncio.sleep(HEALTH_SECONDS)
+
+    async def _stop(self) -> None:
+        """Take no more, commit what was taken, acknowledge it, send its events."""
+        since = time.monotonic()
+        await self.queue.stop()
+        try:
+            async with asyncio.timeout(self._settings.shutdown_timeout_seconds):
+                await self.commit.drained()
+                await self.queue.close()
+                await self.relay.drained()
+                await self.teller.drained()
+        except TimeoutError:
+            # Nothing is lost: what is not acknowledged comes again, what is not sent is in the outbox.
+            log.warning("stopping before all was sent")
+        log.info("stopped", seconds=round(time.monotonic() - since, 3))
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.queue.close()
+        await self.publisher.close()
+        await self.store.close()
+
+
+async def _until(
+    seconds: float, service: str, away: type[Exception], work: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    def tell(state: RetryCallState) -> None:
+        log.warning("waiting for a service", service=service, attempt=state.attempt_number)
+
+    try:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(away),
+            wait=wait_exponential_jitter(initial=0.2, max=5),
+            stop=stop_after_delay(seconds),
+            before_sleep=tell,
+            reraise=True,
+        ):
+            with attempt:
+                await work()
+    except away as error:
+        raise ServiceAway(f"{service} did not answer within {seconds:g} seconds: {type(error).__name__}") from error
+
+
+def run_worker(settings: Settings) -> None:
+    """Run a worker in this process until it is told to stop."""
+    import uvloop
+
+    async def main() -> None:
+        worker = Worker(settings)
+        with suppress(asyncio.CancelledError):
+            await worker.run()
+
+    uvloop.run(main())

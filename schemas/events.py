@@ -1,0 +1,312 @@
+"""The events that go out: what the domain did, as TMF666 and TMF678 entities in an envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from pydantic_core import to_json
+
+from domain.accounts import Account, AccountCreated
+from domain.accruals import SettlementAccrued
+from domain.books import Emitted
+from domain.invoices import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, InvoicePartiallyPaid
+from domain.payments import PaymentAllocated
+from domain.settlements import Settlement, SettlementClosed, SettlementPaid
+from schemas.values import money_json
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingEvent:
+    """An event ready to be published: `message_id` is stable however often that happens.
+
+    `account` and `sequence` are its place in its account's events; `message.parked` has none.
+    """
+
+    message_id: str
+    routing_key: str
+    body: bytes
+    correlation_id: str
+    causation_id: str
+    account: str | None
+    sequence: int | None
+    booked_at: datetime
+
+
+def outgoing(emitted: Emitted, correlation_id: str, booked_at: datetime) -> OutgoingEvent:
+    """The event of what a fact did, `booked_at` being its time."""
+    routing_key, render = _RENDERERS[type(emitted.fact)]
+    event = render(emitted.fact)
+    if isinstance(emitted.fact, SettlementAccrued):
+        event["cause"] = emitted.cause
+    return _enveloped(
+        f"{emitted.account}:{emitted.sequence}",
+        routing_key,
+        event,
+        correlation_id,
+        emitted.cause,
+        emitted.account,
+        emitted.sequence,
+        booked_at,
+    )
+
+
+def message_parked(
+    *,
+    parked_id: str,
+    attempt: int,
+    message_type: str,
+    message_id: str | None,
+    reason: str,
+    detail: str,
+    correlation_id: str,
+    identity: str,
+    booked_at: datetime,
+) -> OutgoingEvent:
+    """`message.parked`: a message waits for an operator, after its `attempt`-th attempt."""
+    event = {
+        "parkedId": parked_id,
+        "messageType": message_type,
+        "messageId": message_id,
+        "reason": reason,
+        "detail": detail,
+    }
+    event_id = f"{parked_id}:{attempt}"
+    return _enveloped(event_id, "message.parked", event, correlation_id, identity, None, None, booked_at)
+
+
+def _enveloped(
+    event_id: str,
+    routing_key: str,
+    event: Json,
+    correlation_id: str,
+    cause: str,
+    account: str | None,
+    sequence: int | None,
+    booked_at: datetime,
+) -> OutgoingEvent:
+    body = {
+        "eventId": event_id,
+        "eventType": routing_key,
+        "eventTime": _time(booked_at),
+        "correlationId": correlation_id,
+        "event": event,
+    }
+    return OutgoingEvent(event_id, routing_key, to_json(body), correlation_id, cause, account, sequence, booked_at)
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _decimal(value: Decimal) -> int | float | str:
+    """A decimal as a JSON number where a double keeps it, else as a string: the way it may come in."""
+    if value == value.to_integral_value() and abs(value) < 2**53:
+        return int(value)
+    return float(value) if len(value.as_tuple().digits) <= 15 else f"{value:f}"
+
+
+def _account_ref(account_id: str, type_: str) -> Json:
+    return {"@type": f"{type_}Ref", "@referredType": type_, "id": account_id}
+
+
+def account_json(account: Account) -> Json:
+    """A TMF666 account with our currency, terms and state; its references carry `@type`."""
+    document = dict(account.document)
+    parties = document.get("relatedParty")
+    if isinstance(parties, list):
+        document["relatedParty"] = [_related_party(party) for party in parties]
+    out: Json = {
+        **document,
+        "@type": account.type,
+        "id": account.id,
+        "state": account.state,
+        "currency": account.currency,
+        "paymentTermDays": account.payment_term_days,
+    }
+    if account.settlement_terms is not None:
+        terms = account.settlement_terms
+        out["settlementTerms"] = {"partnerShare": _decimal(terms.partner_share), "accrueOn": terms.accrue_on}
+    return out
+
+
+def _related_party(party: Any) -> Any:
+    if not isinstance(party, Mapping):
+        return party
+    out = {"@type": "RelatedPartyRefOrPartyRoleRef", **party}
+    if isinstance(party.get("partyOrPartyRole"), Mapping):
+        out["partyOrPartyRole"] = {"@type": "PartyRef", **party["partyOrPartyRole"]}
+    return out
+
+
+def invoice_json(invoice: Invoice) -> Json:
+    """A TMF678 CustomerBill with its lines (AppliedCustomerBillingRate) and its order."""
+    code = invoice.currency
+    account = _account_ref(invoice.billing_account, "BillingAccount")
+    bill = {"@type": "CustomerBillRef", "id": invoice.id}
+    return {
+        "@type": "CustomerBill",
+        "id": invoice.id,
+        "billNo": invoice.id,
+        "orderId": invoice.order_id,
+        "billDate": invoice.bill_date.isoformat(),
+        "paymentDueDate": invoice.payment_due_date.isoformat(),
+        "taxPointDate": invoice.tax_point_date.isoformat(),
+        "state": invoice.state,
+        "billingAccount": account,
+        "taxExcludedAmount": money_json(invoice.tax_excluded_amount, code),
+        "taxIncludedAmount": money_json(invoice.tax_included_amount, code),
+        "taxItem": [
+            {
+                "@type": "TaxItem",
+                "taxCategory": item.category,
+                "taxRate": _decimal(item.rate),
+                "taxExcludedAmount": money_json(item.tax_excluded_amount, code),
+                "taxAmount": money_json(item.tax_amount, code),
+            }
+            for item in invoice.tax_item
+        ],
+        "amountDue": money_json(invoice.tax_included_amount, code),
+        "remainingAmount": money_json(invoice.remaining_amount, code),
+        "appliedPayment": [
+            {
+                "@type": "AppliedPayment",
+                "appliedAmount": money_json(applied.amount, code),
+                "payment": {"@type": "PaymentRef", "id": applied.payment_id},
+            }
+            for applied in invoice.applied_payment
+        ],
+        "lines": [_line_json(line, code, account, bill) for line in invoice.lines],
+    }
+
+
+def _line_json(line: InvoiceLine, code: str, account: Json, bill: Json) -> Json:
+    out: Json = {
+        "@type": "AppliedCustomerBillingRate",
+        "id": line.id,
+        "description": line.description,
+        "isBilled": True,
+        "bill": bill,
+        "billingAccount": account,
+        "quantity": _decimal(line.quantity),
+        "unitPrice": _decimal(line.unit_price),
+        "taxExcludedAmount": money_json(line.tax_excluded_amount, code),
+        "taxIncludedAmount": money_json(line.tax_excluded_amount + line.tax_amount, code),
+        "appliedTax": [
+            {
+                "@type": "AppliedBillingTaxRate",
+                "taxCategory": line.category,
+                "taxRate": _decimal(line.rate),
+                "taxAmount": money_json(line.tax_amount, code),
+            }
+        ],
+    }
+    if line.description is None:
+        del out["description"]
+    if line.on_behalf_of is not None:
+        out["onBehalfOf"] = _account_ref(line.on_behalf_of.id, "SettlementAccount")
+    return out
+
+
+def settlement_json(settlement: Settlement) -> Json:
+    """A partner's statement; what an earlier one carried forward is its first line."""
+    code = settlement.currency
+    lines: list[Json] = [
+        {
+            "lineType": "accrual",
+            "orderId": line.order_id,
+            "billNo": line.bill_no,
+            "lineId": line.line_id,
+            "date": line.date.isoformat(),
+            "amount": money_json(line.amount, code),
+        }
+        for line in settlement.lines
+    ]
+    if settlement.brought_forward_from is not None:
+        brought: Json = {
+            "lineType": "broughtForward",
+            "settlementId": settlement.brought_forward_from,
+            "amount": money_json(settlement.brought_forward, code),
+        }
+        lines.insert(0, brought)
+    return {
+        "@type": "Settlement",
+        "id": settlement.id,
+        "settlementAccount": _account_ref(settlement.settlement_account, "SettlementAccount"),
+        "periodEnd": settlement.period_end.isoformat(),
+        "lines": lines,
+        "total": money_json(settlement.total, code),
+        "broughtForward": money_json(settlement.brought_forward, code),
+        "paidAmount": money_json(settlement.paid, code),
+        "state": settlement.state,
+    }
+
+
+def _account_created(fact: AccountCreated) -> Json:
+    return {"account": account_json(fact.account), "revision": fact.account.revision}
+
+
+def _invoice(fact: InvoiceIssued | InvoicePaid | InvoicePartiallyPaid) -> Json:
+    return {"invoice": invoice_json(fact.invoice), "orderId": fact.invoice.order_id}
+
+
+def _payment_allocated(fact: PaymentAllocated) -> Json:
+    payment = fact.payment
+    out: Json = {
+        "@type": "Payment",
+        "paymentId": payment.id,
+        "receivedAt": _time(payment.received_at),
+        "billingAccount": _account_ref(payment.billing_account, "BillingAccount"),
+        "amount": money_json(payment.amount, payment.currency),
+    }
+    if payment.method is not None:
+        out["method"] = payment.method
+    if payment.invoices is not None:
+        out["invoices"] = list(payment.invoices)
+    return {
+        "payment": out,
+        "allocations": [
+            {"billNo": allocation.bill_no, "amount": money_json(allocation.amount, payment.currency)}
+            for allocation in fact.allocations
+        ],
+        "notAllocated": list(fact.not_allocated),
+        "unapplied": money_json(payment.unapplied, payment.currency),
+    }
+
+
+def _settlement_accrued(fact: SettlementAccrued) -> Json:
+    code = fact.currency
+    return {
+        "settlementAccount": _account_ref(fact.settlement_account, "SettlementAccount"),
+        "amount": money_json(sum(accrual.amount for accrual in fact.accruals), code),
+        "lines": [
+            {
+                "orderId": accrual.order_id,
+                "billNo": accrual.bill_no,
+                "lineId": accrual.line_id,
+                "amount": money_json(accrual.amount, code),
+            }
+            for accrual in fact.accruals
+        ],
+    }
+
+
+def _settlement(fact: SettlementClosed | SettlementPaid) -> Json:
+    return {"settlement": settlement_json(fact.settlement)}
+
+
+_RENDERERS: dict[type, tuple[str, Callable[[Any], Json]]] = {
+    AccountCreated: ("account.created", _account_created),
+    InvoiceIssued: ("invoice.issued", _invoice),
+    InvoicePartiallyPaid: ("invoice.partially-paid", _invoice),
+    InvoicePaid: ("invoice.paid", _invoice),
+    PaymentAllocated: ("payment.allocated", _payment_allocated),
+    SettlementAccrued: ("settlement.accrued", _settlement_accrued),
+    SettlementClosed: ("settlement.closed", _settlement),
+    SettlementPaid: ("settlement.paid", _settlement),
+}

@@ -1,0 +1,173 @@
+"""The values that messages are made of (decimals, amounts, ids, texts, times), each checked at the door."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Annotated, Any
+
+import iso4217
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from domain.money import AMOUNT_MAX, Currency, Money
+
+TEXT_MAX = 1_000
+"""The most characters of a text."""
+INTEGER_MAX = 2**53
+"""Integers are within ±this: a JSON reader that uses doubles keeps them."""
+DIGITS_MAX = 15
+"""The most significant digits of a decimal that is a JSON number: a double keeps no more."""
+
+_DECIMAL = re.compile(r"-?[0-9]{1,11}(\.[0-9]{1,8})?", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+
+
+def is_id(value: object) -> bool:
+    """Whether `value` is 1 to 64 of `A-Z a-z 0-9 . _ : -`."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def parse_decimal(value: object) -> Decimal:
+    """A decimal from a JSON number or a string; normalised, so that 0.2 and 0.20 are equal and look it.
+
+    JSON numbers come as `int`, as `Decimal` when they have a point, and as `float` when they have an exponent (see
+    `schemas.wire`). Raises `ValueError` for what the contract does not take.
+    """
+    if isinstance(value, float):
+        raise ValueError("may not have an exponent")
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        raise ValueError("must be a number, or a string that holds one")
+    text = value if isinstance(value, str) else f"{value:f}" if isinstance(value, Decimal) else _integer_text(value)
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("must be a decimal without an exponent, at most 11 digits before and 8 after the point")
+    if not isinstance(value, str) and len(text.replace(".", "").strip("-0")) > DIGITS_MAX:
+        raise ValueError(f"has more than {DIGITS_MAX} significant digits: send it as a string")
+    normal = Decimal(text).normalize()
+    return normal.quantize(Decimal(1)) if normal.as_tuple().exponent > 0 else normal + 0  # type: ignore[operator]
+
+
+def _integer_text(value: int) -> str:
+    # str() of a huge integer is slow, and refused above 4,300 digits.
+    if abs(value) > INTEGER_MAX:
+        raise ValueError("must be a decimal without an exponent, at most 11 digits before and 8 after the point")
+    return str(value)
+
+
+@cache
+def currency(code: str) -> Currency:
+    """The ISO 4217 currency of this code; `ValueError` for what is none, or has no minor unit (gold, test codes)."""
+    try:
+        found = iso4217.Currency(code)
+    except ValueError:
+        raise ValueError(f"{code[:10]!r} is not an ISO 4217 currency code") from None
+    if found.exponent is None:
+        raise ValueError(f"{code} has no minor unit to keep books in")
+    return Currency(code, found.exponent)
+
+
+def parse_currency(value: object) -> Currency:
+    """A currency from its code."""
+    if not isinstance(value, str):
+        raise ValueError("must be an ISO 4217 currency code")
+    return currency(value)
+
+
+def parse_money(value: object) -> Money:
+    """An amount in minor units from TMF's `{"unit", "value"}`; never rounded."""
+    if not isinstance(value, dict) or "unit" not in value or "value" not in value:
+        raise ValueError('must be an amount: {"unit": "EUR", "value": 39.9}')
+    unit = parse_currency(value["unit"])
+    minor = parse_decimal(value["value"]).scaleb(unit.digits)
+    if minor != minor.to_integral_value():
+        raise ValueError(f"has more decimals than {unit.code} ({unit.digits})")
+    if abs(minor) > AMOUNT_MAX:
+        raise ValueError(f"is more than {AMOUNT_MAX} minor units")
+    return Money(unit.code, int(minor))
+
+
+def money_json(amount: int, code: str) -> dict[str, Any]:
+    """An amount as it goes out: `{"unit", "value"}`, the value a JSON number.
+
+    An amount within the limit has at most 15 significant digits, so the shortest form of the double is the decimal.
+    """
+    digits = currency(code).digits
+    return {"unit": code, "value": amount / 10**digits if digits else amount}
+
+
+def parse_text(value: object) -> str:
+    """A text of at most 1,000 characters that a database and UTF-8 can hold."""
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    problem = text_problem(value)
+    if problem:
+        raise ValueError(problem)
+    return value
+
+
+def text_problem(value: str) -> str | None:
+    """What is wrong with a text, or None."""
+    if len(value) > TEXT_MAX:
+        return f"is longer than {TEXT_MAX} characters"
+    if "\x00" in value:
+        return "holds a NUL character"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "holds a lone surrogate"
+    return None
+
+
+def parse_time(value: object) -> datetime:
+    """An RFC 3339 time with an offset, in UTC, to the millisecond (what the database keeps)."""
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        raise ValueError("must be an RFC 3339 time with an offset, as 2026-11-22T10:15:00Z")
+    try:
+        moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("is not a time that exists") from None
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def parse_date(value: object) -> date:
+    """An ISO 8601 date."""
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise ValueError("must be a date, as 2026-11-30")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("is not a date that exists") from None
+
+
+def parse_id(value: object) -> str:
+    """An id of the contract's alphabet."""
+    if not is_id(value):
+        raise ValueError("must be an id: 1 to 64 of A-Z a-z 0-9 . _ : -")
+    assert isinstance(value, str)
+    return value
+
+
+def _rate(value: Decimal) -> Decimal:
+    if not 0 <= value <= 1:
+        raise ValueError("must be between 0 and 1: 0.2 is 20 %")
+    return value
+
+
+def _positive(value: Money) -> Money:
+    if value.amount <= 0:
+        raise ValueError("must be more than zero")
+    return value
+
+
+Id = Annotated[str, BeforeValidator(parse_id)]
+Text = Annotated[str, BeforeValidator(parse_text)]
+Number = Annotated[Decimal, BeforeValidator(parse_decimal)]
+Rate = Annotated[Decimal, BeforeValidator(parse_decimal), AfterValidator(_rate)]
+Time = Annotated[datetime, BeforeValidator(parse_time)]
+Date = Annotated[date, BeforeValidator(parse_date)]
+CurrencyCode = Annotated[Currency, BeforeValidator(parse_currency)]
+PositiveMoney = Annotated[Money, BeforeValidator(parse_money), AfterValidator(_positive)]
+Days = Annotated[int, Field(strict=True, ge=0, le=3650)]
