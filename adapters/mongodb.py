@@ -14,7 +14,7 @@ from typing import Any, Literal
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.database import Database
-from pymongo.errors import ConnectionFailure, PyMongoError, WTimeoutError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError, WTimeoutError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
@@ -64,8 +64,13 @@ async def awaited(value: Any) -> Any:
 
 
 async def check_topology(client: Client) -> None:
-    """Raise `WrongTopology` unless the server is a replica set's member or a router: transactions need one."""
+    """Raise `WrongTopology` unless the server is a replica set's member or a router: transactions need one.
+
+    Raises `ConnectionFailure` while a replica set is still to be initiated.
+    """
     hello = await client.admin.command("hello")
+    if "isreplicaset" in hello:
+        raise ConnectionFailure("the replica set is not initiated yet")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         raise WrongTopology(
             "MongoDB runs without a replica set, and transactions need one (one node will do): start mongod with "
@@ -82,6 +87,11 @@ def is_transient(error: BaseException) -> bool:
         or error.has_error_label("UnknownTransactionCommitResult")
         or error.has_error_label("RetryableWriteError")
     )
+
+
+def is_locked_out(error: BaseException) -> bool:
+    """Whether the server answers, and does not let us in: a wrong setting, which waiting does not heal."""
+    return isinstance(error, OperationFailure) and error.code in (13, 18)
 
 
 def is_conflict(error: BaseException) -> bool:

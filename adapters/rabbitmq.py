@@ -7,18 +7,22 @@ and in an outage the consumer is cancelled at once. FastStream keeps the life cy
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError, DeliveryError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import AMQPError, AuthenticationError
+from aiormq.abc import DeliveredMessage
+from pamqp import commands
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from adapters.publishing import Outgoing, publish_chunk
 from adapters.records import Properties
 from schemas.events import OutgoingEvent
 
@@ -31,7 +35,7 @@ DEAD = "paymaster.dead"
 RESERVED = "paymaster."
 """No reply goes to a queue whose name begins like this: it would come back as a message."""
 
-CONFIRM_SECONDS_MAX = 60
+CONFIRM_SECONDS = 60
 HEADERS_DEPTH_MAX = 8
 CONNECTION_ERRORS = (AMQPError, ConnectionError, OSError, asyncio.TimeoutError, RuntimeError)
 """What a lost connection or channel may raise out of aio-pika."""
@@ -74,10 +78,15 @@ async def connect(url: str, name: str, *, give_up_after_seconds: float | None = 
         error = state.outcome.exception() if state.outcome else None
         log.warning("rabbitmq away", connection=name, attempt=state.attempt_number, error=type(error).__name__)
 
+    def again(error: BaseException) -> bool:
+        # At the start a wrong password is a wrong setting; later it may be one that is just being changed.
+        wrong_setting = give_up_after_seconds is not None and isinstance(error, AuthenticationError)
+        return isinstance(error, CONNECTION_ERRORS) and not wrong_setting
+
     options: dict[str, Any] = {"stop": stop_after_delay(give_up_after_seconds)} if give_up_after_seconds else {}
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(CONNECTION_ERRORS),
-        wait=wait_exponential_jitter(initial=0.2, max=5),
+        retry=retry_if_exception(again),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5),
         before_sleep=tell,
         reraise=True,
         **options,
@@ -105,7 +114,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     return str(value) if isinstance(value, Decimal) else repr(value)[:200]
 
 
-def properties_of(message: AbstractIncomingMessage) -> Properties:
+def properties_of(message: commands.Basic.Properties) -> Properties:
     """The properties of a delivered message, as they are recorded."""
     timestamp = message.timestamp
     if timestamp is not None:
@@ -118,9 +127,9 @@ def properties_of(message: AbstractIncomingMessage) -> Properties:
         content_encoding=plain(message.content_encoding),
         user_id=plain(message.user_id),
         app_id=plain(message.app_id),
-        type=plain(message.type),
+        type=plain(message.message_type),
         timestamp=timestamp,
-        headers=plain(message.headers or {}),
+        headers=plain(message.headers) if message.headers else {},
     )
 
 
@@ -216,22 +225,22 @@ class WorkQueue:
         under = await channel.get_underlay_channel()
         under.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
         acknowledger = self._acknowledger = _Acknowledger(under)
-        queue = await channel.get_queue(WORK, ensure=False)
 
-        async def on_message(message: AbstractIncomingMessage) -> None:
+        async def on_message(message: DeliveredMessage) -> None:
             assert message.delivery_tag is not None
             self._deliver(
                 Delivery(
                     message.routing_key or "",
                     message.body,
-                    properties_of(message),
+                    properties_of(message.header.properties),
                     message.delivery_tag,
                     acknowledger.settle,
                 )
             )
 
-        tag = await queue.consume(on_message)
-        self._cancel = lambda: queue.cancel(tag)
+        # aiormq's message is enough; aio-pika would make a second one of each.
+        tag = (await under.basic_consume(WORK, on_message)).consumer_tag or ""
+        self._cancel = lambda: under.basic_cancel(tag)
         self.consuming = True
         log.info("consuming", queue=WORK)
         try:
@@ -277,8 +286,30 @@ async def _first(*waits: Awaitable[Any]) -> None:
             task.cancel()
 
 
-class Refusal(Exception):
-    """The broker is there and does not take this event."""
+class Sent(Enum):
+    """What became of an event that was published."""
+
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    UNCERTAIN = "uncertain"
+
+
+def _message(event: OutgoingEvent) -> Outgoing:
+    headers: dict[str, Any] = {"causation-id": event.causation_id, "schema-version": 1}
+    if event.account is not None:
+        headers["account-id"] = event.account
+        headers["account-sequence"] = event.sequence
+    properties = commands.Basic.Properties(
+        content_type="application/json",
+        headers=headers,
+        delivery_mode=2,
+        correlation_id=event.correlation_id,
+        message_id=event.message_id,
+        timestamp=event.booked_at,
+        message_type=event.routing_key,
+        app_id="paymaster",
+    )
+    return Outgoing(event.routing_key, properties, event.body)
 
 
 class Publisher:
@@ -290,48 +321,42 @@ class Publisher:
         self._channel: AbstractChannel | None = None
         self._lock = asyncio.Lock()
         self._unrouted: set[str] = set()
+        self._overdue = False
 
     async def open(self) -> None:
         """Connect unless connected; waits for the broker without end."""
         async with self._lock:
-            if self._channel is not None and not self._channel.is_closed:
+            if self._channel is not None and not self._channel.is_closed and not self._overdue:
                 return
             await self._close()
             self._connection = await connect(self._url, "paymaster publish")
+            self._overdue = False
             self._channel = await self._connection.channel(publisher_confirms=True)
-            self._exchange = await self._channel.declare_exchange(OUT, aio_pika.ExchangeType.TOPIC, durable=True)
 
-    async def publish(self, event: OutgoingEvent) -> None:
-        """Publish an event, persistent, and wait until the broker has it.
+    async def publish(self, events: Sequence[OutgoingEvent]) -> list[Sent]:
+        """Publish events, persistent, and wait until the broker has them; returns what became of each.
 
-        An event that no queue is bound for counts as sent, with one warning a type. Raises `Refusal`, or one of
-        `CONNECTION_ERRORS` after which `open` has to be called.
+        An event that no queue is bound for counts as sent, with one warning a type. Raises one of `CONNECTION_ERRORS`
+        when none could be written; after that, or when one is `UNCERTAIN`, `open` has to be called.
         """
         if self._channel is None:
             raise ConnectionError("not open")
-        headers: dict[str, Any] = {"causation-id": event.causation_id, "schema-version": 1}
-        if event.account is not None:
-            headers["account-id"] = event.account
-            headers["account-sequence"] = event.sequence
-        message = aio_pika.Message(
-            event.body,
-            message_id=event.message_id,
-            type=event.routing_key,
-            timestamp=event.booked_at,
-            correlation_id=event.correlation_id,
-            app_id="paymaster",
-            content_type="application/json",
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            headers=headers,
-        )
-        try:
-            result = await self._exchange.publish(message, event.routing_key, timeout=CONFIRM_SECONDS_MAX)
-        except DeliveryError as error:
-            raise Refusal(event.message_id) from error
-        if getattr(result, "delivery", None) is not None and event.routing_key not in self._unrouted:
+        under = await self._channel.get_underlay_channel()
+        outcomes = await publish_chunk(under, OUT, [_message(event) for event in events], seconds_max=CONFIRM_SECONDS)
+        return [self._sent(event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
+
+    def _sent(self, event: OutgoingEvent, outcome: Any) -> Sent:
+        if outcome is None:
+            # Sent again on the same channel, it would share its message id with the one that is still under way.
+            self._overdue = True
+            return Sent.UNCERTAIN
+        if isinstance(outcome, Exception):
+            return Sent.REFUSED
+        if isinstance(outcome, DeliveredMessage) and event.routing_key not in self._unrouted:
             # The broker gave it back: no queue is bound for it.
             self._unrouted.add(event.routing_key)
             log.warning("no queue is bound for an event", type=event.routing_key)
+        return Sent.CONFIRMED
 
     async def reply(self, queue: str, correlation_id: str, body: bytes, causation_id: str) -> None:
         """Answer to a queue, best effort: a queue that is gone is no error. Raises `CONNECTION_ERRORS`."""
@@ -345,7 +370,7 @@ class Publisher:
             timestamp=datetime.now(UTC),
             headers={"causation-id": causation_id},
         )
-        await self._channel.default_exchange.publish(message, queue, mandatory=False, timeout=CONFIRM_SECONDS_MAX)
+        await self._channel.default_exchange.publish(message, queue, mandatory=False, timeout=CONFIRM_SECONDS)
 
     async def close(self) -> None:
         """Let go of the connection."""

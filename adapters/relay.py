@@ -12,13 +12,15 @@ from typing import Protocol
 import structlog
 from pymongo.errors import PyMongoError
 
-from adapters.rabbitmq import CONNECTION_ERRORS, Refusal
+from adapters.rabbitmq import CONNECTION_ERRORS, Sent
 from schemas.events import OutgoingEvent
 
 log = structlog.get_logger()
 
 IN_FLIGHT_MAX = 500
 """The most events that are published and not yet confirmed."""
+BYTES_MAX = 8 * 1024 * 1024
+"""The most bytes of bodies that are published at once, but for the last event's."""
 BACKLOG_MAX = 5_000
 """The most committed events kept in memory; above it no new batch begins."""
 _PAUSE_SECONDS = 0.5
@@ -30,8 +32,8 @@ class EventPublisher(Protocol):
     async def open(self) -> None:
         """Connect unless connected."""
 
-    async def publish(self, event: OutgoingEvent) -> None:
-        """Publish an event and wait for its confirm."""
+    async def publish(self, events: Sequence[OutgoingEvent]) -> Sequence[Sent]:
+        """Publish events and wait for their confirms; says what became of each."""
 
 
 class Outbox(Protocol):
@@ -92,34 +94,42 @@ class Relay:
             await self._arrived.wait()
             self._arrived.clear()
             while self._backlog:
-                events = [self._backlog.popleft() for _ in range(min(IN_FLIGHT_MAX, len(self._backlog)))]
+                events = self._next_chunk()
                 if len(self._backlog) <= BACKLOG_MAX:
                     self._room.set()
                 await self._send_all(events)
             self._idle.set()
 
+    def _next_chunk(self) -> list[OutgoingEvent]:
+        events: list[OutgoingEvent] = []
+        size = 0
+        while self._backlog and len(events) < IN_FLIGHT_MAX and size < BYTES_MAX:
+            events.append(self._backlog.popleft())
+            size += len(events[-1].body)
+        return events
+
     async def _send_all(self, events: list[OutgoingEvent]) -> None:
         """Publish until each is confirmed or refused, whatever happens to the connection."""
         rest = events
         while rest:
-            await self._publisher.open()
-            results = await asyncio.gather(*map(self._publisher.publish, rest), return_exceptions=True)
-            confirmed = [event for event, result in zip(rest, results, strict=True) if result is None]
-            lost = []
-            for event, result in zip(rest, results, strict=True):
-                if isinstance(result, Refusal):
+            results = await self._publish(rest)
+            await self._mark([event for event, sent in zip(rest, results, strict=True) if sent is Sent.CONFIRMED])
+            for event, sent in zip(rest, results, strict=True):
+                if sent is Sent.REFUSED:
                     # It stays in the outbox; the sweep comes back to it without holding up the others.
-                    log.error("event refused by the broker", event=event.message_id, type=event.routing_key)
+                    log.error("event refused by the broker", event_id=event.message_id, type=event.routing_key)
                     self._mine.discard(event.message_id)
-                elif isinstance(result, CONNECTION_ERRORS):
-                    lost.append(event)
-                elif result is not None:
-                    raise result
-            await self._mark(confirmed)
-            if lost:
-                log.warning("events not confirmed, sending them again", count=len(lost))
+            rest = [event for event, sent in zip(rest, results, strict=True) if sent is Sent.UNCERTAIN]
+            if rest:
+                log.warning("events not confirmed, sending them again", count=len(rest))
                 await asyncio.sleep(_PAUSE_SECONDS)
-            rest = lost
+
+    async def _publish(self, events: list[OutgoingEvent]) -> Sequence[Sent]:
+        await self._publisher.open()
+        try:
+            return await self._publisher.publish(events)
+        except CONNECTION_ERRORS:
+            return [Sent.UNCERTAIN] * len(events)
 
     async def _mark(self, events: list[OutgoingEvent]) -> None:
         if events:

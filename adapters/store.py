@@ -298,7 +298,7 @@ class Transaction:
         """Commit; an ambiguous answer is asked again, since committing twice is committing once."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_is_ambiguous),
-            wait=wait_exponential_jitter(initial=0.05, max=2),
+            wait=wait_exponential_jitter(multiplier=0.05, max=2),
             stop=stop_after_delay(COMMIT_SECONDS_MAX),
             reraise=True,
         ):

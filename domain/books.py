@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, tzinfo
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast
 
 from domain.accounts import Account, Position
 from domain.errors import unknown_account
@@ -26,7 +26,6 @@ class Document(Protocol):
         """Its key, unique among the documents of its type."""
 
 
-@runtime_checkable
 class Queued(Document, Protocol):
     """A document that is taken in a fixed order while it is open: an invoice, a payment with credit, an accrual."""
 
@@ -164,14 +163,15 @@ class WorkingSet:
     def accept(self, books: Books) -> None:
         """Merge what one fact has changed, after `books.finish()`."""
         for kind, documents in books.changed.items():
-            for id_, document in documents.items():
-                self._documents[kind][id_] = document
-                self.changed[kind][id_] = document
-                if isinstance(document, Queued):
-                    queue = self._queues[kind, document.owner]
-                    (_insert if document.is_open else _remove)(queue, document)
-                elif isinstance(document, Position) and (kind, id_) not in self.stored:
-                    self._complete_queues(document, new=True)
+            self._documents[kind].update(documents)
+            self.changed[kind].update(documents)
+            if kind in _EMPTY_WHEN:
+                for queued in cast("Iterable[Queued]", documents.values()):
+                    (_insert if queued.is_open else _remove)(self._queues[kind, queued.owner], queued)
+            elif kind is Position:
+                for position in cast("Iterable[Position]", documents.values()):
+                    if (kind, position.id) not in self.stored:
+                        self._complete_queues(position, new=True)
         for kind, rows in books.rows.items():
             self.rows[kind].extend(rows)
         self.emitted.extend(books.emitted)

@@ -132,7 +132,7 @@ class GroupCommit:
 
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(again),
-            wait=wait_exponential_jitter(initial=0.01, max=5, jitter=0.05),
+            wait=wait_exponential_jitter(multiplier=0.01, max=5, jitter=0.05),
             before_sleep=_tell,
             reraise=True,
         ):

@@ -12,10 +12,10 @@ from typing import Any
 
 import structlog
 from faststream import AckPolicy, FastStream
-from faststream.rabbit import RabbitBroker, RabbitMessage, RabbitQueue
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from adapters.mongodb import DatabaseError
+from adapters.mongodb import DatabaseError, is_locked_out
 from adapters.rabbitmq import CONNECTION_ERRORS, DEAD, Publisher, WorkQueue, connect, declare_topology, properties_of
 from adapters.relay import Relay
 from adapters.settings import Settings
@@ -27,6 +27,8 @@ from handlers.replies import Teller
 
 log = structlog.get_logger()
 
+DEAD_PREFETCH = 20
+"""How many dead letters are parked at once."""
 HEALTH_SECONDS = 5
 """How often the health file is touched while the worker is ready."""
 
@@ -80,10 +82,13 @@ class Worker:
         async def body(message: RabbitMessage) -> bytes:
             return message.body
 
-        @broker.subscriber(dead, decoder=body, ack_policy=AckPolicy.MANUAL, no_reply=True)
+        # Without a prefetch of its own it would be sent all that ever died at once.
+        channel = Channel(prefetch_count=DEAD_PREFETCH)
+
+        @broker.subscriber(dead, channel=channel, decoder=body, ack_policy=AckPolicy.MANUAL, no_reply=True)
         async def park_dead_letter(message: RabbitMessage) -> None:
             """Park what the broker gave up on; it is acknowledged once that is committed."""
-            properties = properties_of(message.raw_message)
+            properties = properties_of(message.raw_message.properties)
             committed = asyncio.Event()
             for work in works_of(
                 original_routing_key(properties, message.raw_message.routing_key or ""),
@@ -118,7 +123,7 @@ class Worker:
     async def _prepare(self) -> None:
         """Wait for the services, check the topology, declare what is missing."""
         limit = self._settings.start_timeout_seconds
-        await _until(limit, "MongoDB", DatabaseError, self.store.prepare)
+        await _answered(self.store.prepare, limit)
 
         async def declare() -> None:
             connection = await connect(self._settings.rabbitmq_url, "paymaster start", give_up_after_seconds=limit)
@@ -130,7 +135,9 @@ class Worker:
         try:
             await declare()
         except CONNECTION_ERRORS as error:
-            raise ServiceAway(f"RabbitMQ: {str(error) or type(error).__name__}") from error
+            raise ServiceAway(
+                f"RabbitMQ does not serve us: see PAYMASTER_RABBITMQ_URL ({str(error) or type(error).__name__})"
+            ) from error
 
     async def _start(self) -> None:
         self._spawn(self.relay.run(), "relay")
@@ -182,24 +189,25 @@ class Worker:
         await self.store.close()
 
 
-async def _until(
-    seconds: float, service: str, away: type[Exception], work: Callable[[], Coroutine[Any, Any, None]]
-) -> None:
+async def _answered(prepare: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
+    """Prepare the database once it answers; raises `ServiceAway` after that many seconds, or when it locks us out."""
+
     def tell(state: RetryCallState) -> None:
-        log.warning("waiting for a service", service=service, attempt=state.attempt_number)
+        log.warning("waiting for MongoDB", attempt=state.attempt_number)
 
     try:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(away),
-            wait=wait_exponential_jitter(initial=0.2, max=5),
+            retry=retry_if_exception(lambda error: isinstance(error, DatabaseError) and not is_locked_out(error)),
+            wait=wait_exponential_jitter(multiplier=0.2, max=5),
             stop=stop_after_delay(seconds),
             before_sleep=tell,
             reraise=True,
         ):
             with attempt:
-                await work()
-    except away as error:
-        raise ServiceAway(f"{service} did not answer within {seconds:g} seconds: {type(error).__name__}") from error
+                await prepare()
+    except DatabaseError as error:
+        why = "refuses the credentials" if is_locked_out(error) else f"did not answer within {seconds:g} seconds"
+        raise ServiceAway(f"MongoDB {why}: see PAYMASTER_MONGODB_URL ({type(error).__name__})") from error
 
 
 def run_worker(settings: Settings) -> None:

@@ -1,0 +1,97 @@
+# Every target sets up what it needs: on a fresh machine Python 3.11 and make are enough.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+ROOT := $(CURDIR)
+BIN := .venv/bin
+# pip says nothing but errors: what it would say more is noise in a log that people read.
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+
+# A virtual environment knows its own path, so one that was copied or whose Python is gone is made anew.
+ifneq ($(shell [ "$$(cat .venv/.requirements 2>/dev/null)" = "$(ROOT)" ] && $(BIN)/python -c 'import pip' 2>/dev/null && echo good),good)
+$(shell rm -f .venv/.requirements .venv/.project)
+endif
+
+.PHONY: help demo test check bench bench-quick services services-stop format lock clean
+
+help:  ## what can be made
+	@sed -n 's/\$$\$$/$$/; s/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
+
+demo: .venv/.project  ## start the services and a worker, send it a day of business, show what came of it
+	@$(BIN)/python -m demo
+
+test: .venv/.project  ## every test
+	@$(BIN)/pytest
+
+check: .venv/.project  ## formatting, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/.project  ## the benchmarks
+	@$(BIN)/python -m bench
+
+bench-quick: .venv/.project  ## the benchmarks, small, to see that they run
+	@$(BIN)/python -m bench --quick
+
+services: .venv/.project  ## leave RabbitMQ and MongoDB running: eval "$$(make -s services)"
+	@$(BIN)/python -m services start
+
+services-stop: .venv/.project  ## stop what `make services` started
+	@$(BIN)/python -m services stop
+
+format: .venv/.project  ## put the code in its format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# The project itself, in place, so that its folders can be imported from anywhere.
+.venv/.project: .venv/.requirements pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable . >&2
+	@touch $@
+
+# Standard output stays empty: `make -s services` promises it to the shell.
+.venv/.requirements: requirements-dev.txt
+	@{ \
+	  if [ ! -e $@ ]; then \
+	    python=; \
+	    for candidate in python3.11 /usr/bin/python3.11 python3 /usr/bin/python3; do \
+	      if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        python=$$candidate; break; \
+	      fi; \
+	    done; \
+	    if [ -z "$$python" ]; then \
+	      echo "Python 3.11 or later is needed: neither python3.11 nor python3 is one." >&2; exit 1; \
+	    fi; \
+	    if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	      echo "installing python3-venv ..."; \
+	      apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3-venv >/dev/null; \
+	    fi; \
+	    if ! "$$python" -c 'import ensurepip, venv'; then \
+	      echo "$$python cannot make virtual environments: install the package python3-venv." >&2; exit 1; \
+	    fi; \
+	    echo "making .venv ..."; \
+	    rm -rf .venv; \
+	    "$$python" -m venv .venv; \
+	  fi; \
+	  $(PIP) install --require-hashes -r requirements-dev.txt; \
+	  echo "$(ROOT)" > $@; \
+	} >&2
+
+# The newest versions that pyproject.toml allows, with the hashes of every file of each.
+COMPILE := uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header \
+  --universal --python-version 3.11
+
+lock: .venv/.requirements  ## write the requirements files anew from pyproject.toml
+	@rm -rf .venv/lock; $(BIN)/python -m venv .venv/lock; .venv/lock/bin/pip install -qq uv; \
+	  export PATH="$(ROOT)/.venv/lock/bin:$$PATH"; \
+	  $(COMPILE) pyproject.toml --output-file requirements.txt; \
+	  $(COMPILE) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt; \
+	  rm -rf .venv/lock
+
+clean:  ## stop the services and remove all that was made
+	@if [ -x $(BIN)/python ] && [ -d .services ]; then $(BIN)/python -m services stop; fi
+	@rm -rf .venv .services .*_cache
+	@find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,403 @@
+"""Billing (invariants 3, 4 and 8): invoices, payments, and the allocations between them."""
+
+from adapters.audit.model import (
+    Check,
+    Expression,
+    View,
+    agreed,
+    agrees,
+    both,
+    either,
+    equal,
+    has,
+    only,
+    owner_rows,
+    span,
+    true_of_each,
+    union,
+    whole,
+)
+
+of_tax_item: Expression = both(equal("$$line.category", "$$this.category"), equal("$$line.rate", "$$this.rate"))
+
+
+def sum_of_tax_item(field: str) -> Expression:
+    """The sum of a field over the lines that have the category and the rate of the tax item `$$this`."""
+    return {
+        "$sum": {"$map": {"input": "$lines", "as": "line", "in": {"$cond": [of_tax_item, f"$$line.{field}", 0]}}},
+    }
+
+
+invoices = View("invoices", "invoices", ())
+
+adds_up: Expression = both(
+    equal("$taxExcludedAmount", {"$sum": "$lines.taxExcludedAmount"}),
+    equal("$taxExcludedAmount", {"$sum": "$taxItem.taxExcludedAmount"}),
+    equal("$taxIncludedAmount", {"$add": ["$taxExcludedAmount", {"$sum": "$taxItem.taxAmount"}]}),
+    equal({"$sum": "$lines.taxAmount"}, {"$sum": "$taxItem.taxAmount"}),
+    true_of_each(
+        "$taxItem",
+        both(
+            equal("$$this.taxExcludedAmount", sum_of_tax_item("taxExcludedAmount")),
+            equal("$$this.taxAmount", sum_of_tax_item("taxAmount")),
+        ),
+    ),
+    {"$gte": ["$taxIncludedAmount", 0]},
+    whole("$taxIncludedAmount"),
+)
+
+paid_to_date: Expression = {"$subtract": ["$taxIncludedAmount", "$remainingAmount"]}
+
+# accrued = share x paid / total rounded half away from zero, said without a division: twice the distance from the
+# exact value is at most one unit of it. Decimals hold share x paid exactly, which 64 bits do not. An invoice over
+# nothing is settled at once, so its whole share is due.
+accrued_as_paid: Expression = {
+    "$cond": [
+        equal("$taxIncludedAmount", 0),
+        equal("$$this.onBehalfOf.accrued", "$$this.onBehalfOf.share"),
+        {
+            "$lte": [
+                {
+                    "$abs": {
+                        "$multiply": [
+                            {"$toDecimal": 2},
+                            {
+                                "$subtract": [
+                                    {"$multiply": [{"$toDecimal": "$$this.onBehalfOf.accrued"}, "$taxIncludedAmount"]},
+                                    {"$multiply": [{"$toDecimal": "$$this.onBehalfOf.share"}, paid_to_date]},
+                                ]
+                            },
+                        ]
+                    }
+                },
+                "$taxIncludedAmount",
+            ]
+        },
+    ]
+}
+accrued_by_terms: Expression = {
+    "$cond": [
+        equal("$$this.onBehalfOf.accrueOn", "payment"),
+        accrued_as_paid,
+        equal("$$this.onBehalfOf.accrued", "$$this.onBehalfOf.share"),
+    ]
+}
+partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
+
+allocated_invoices = View(
+    "invoices and what was allocated to them",
+    "invoices",
+    (
+        {
+            "$project": {
+                "invoice": {"$literal": 1},
+                "account": "$billingAccount",
+                "state": 1,
+                "total": "$taxIncludedAmount",
+                "remaining": "$remainingAmount",
+            }
+        },
+        union(
+            "allocations",
+            {
+                "$project": {
+                    "_id": "$billNo",
+                    "allocations": {"$literal": 1},
+                    "account": "$billingAccount",
+                    "allocated": "$amount",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "state": {"$max": "$state"},
+                **{n: {"$sum": f"${n}"} for n in ("invoice", "allocations", "total", "remaining", "allocated")},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+state_of_invoice: Expression = {
+    "$switch": {
+        "branches": [
+            {"case": equal("$remaining", 0), "then": "settled"},
+            {"case": equal("$remaining", "$total"), "then": "new"},
+        ],
+        "default": "partiallyPaid",
+    }
+}
+
+applied_payments = View(
+    "applied payments of invoices and their allocations",
+    "invoices",
+    (
+        {"$project": {"appliedPayment": 1}},
+        {"$unwind": "$appliedPayment"},
+        {
+            "$project": {
+                "_id": {"$concat": ["$_id", "/", "$appliedPayment.paymentId"]},
+                "billNo": "$_id",
+                "paymentId": "$appliedPayment.paymentId",
+                "applied": "$appliedPayment.amount",
+                "rows": {"$literal": 1},
+            }
+        },
+        union(
+            "allocations",
+            {"$project": {"billNo": 1, "paymentId": 1, "allocated": "$amount", "allocations": {"$literal": 1}}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("applied", "rows", "allocated", "allocations")},
+                **agreed("billNo"),
+                **agreed("paymentId"),
+            }
+        },
+    ),
+)
+
+allocated_payments = View(
+    "payments and what was allocated from them",
+    "payments",
+    (
+        {"$project": {"payment": {"$literal": 1}, "account": "$billingAccount", "amount": 1, "unapplied": 1}},
+        union(
+            "allocations",
+            {
+                "$project": {
+                    "_id": "$paymentId",
+                    "allocations": {"$literal": 1},
+                    "account": "$billingAccount",
+                    "allocated": "$amount",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("payment", "allocations", "amount", "unapplied", "allocated")},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+billing_accounts = View(
+    "billing accounts",
+    "positions",
+    (
+        {
+            "$project": {
+                "position": {"$literal": 1},
+                "currency": 1,
+                "receivable": 1,
+                "unapplied": 1,
+            }
+        },
+        union("invoices", *owner_rows("billingAccount", {"open": "$remainingAmount"})),
+        union("payments", *owner_rows("billingAccount", {"credit": "$unapplied"})),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{
+                    n: {"$sum": f"${n}"} for n in ("position", "documents", "receivable", "unapplied", "open", "credit")
+                },
+                "currencyLeast": {"$min": {"$ifNull": ["$currencyLeast", "$currency"]}},
+                "currencyMost": {"$max": {"$ifNull": ["$currencyMost", "$currency"]}},
+            }
+        },
+    ),
+)
+
+# Numbers are unique by being the `_id`, so a count, a first and a last say that there is no gap either.
+number: Expression = {"$substrBytes": ["$_id", {"$subtract": [{"$strLenBytes": "$_id"}, 9]}, 9]}
+series_and_numbers = View(
+    "series and their numbers",
+    "invoices",
+    (
+        {
+            "$project": {
+                "prefix": {"$substrBytes": ["$_id", 0, {"$subtract": [{"$strLenBytes": "$_id"}, 9]}]},
+                "number": {"$convert": {"input": number, "to": "int", "onError": None}},
+            }
+        },
+        {
+            "$group": {
+                "_id": "$prefix",
+                "count": {"$sum": 1},
+                "first": {"$min": "$number"},
+                "last": {"$max": "$number"},
+                "unread": {"$sum": {"$cond": [has("$number"), 0, 1]}},
+            }
+        },
+        union("series", {"$project": {"given": "$last"}}),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("count", "first", "last", "unread", "given")}}},
+    ),
+)
+
+CHECKS = (
+    Check(
+        name="invoices-add-up",
+        invariant=3,
+        view=invoices,
+        holds=adds_up,
+        expected={
+            "taxExcludedAmount": {"$sum": "$lines.taxExcludedAmount"},
+            "taxIncludedAmount": {
+                "$sum": [{"$sum": "$lines.taxExcludedAmount"}, {"$sum": "$lines.taxAmount"}],
+            },
+        },
+        found={
+            "taxExcludedAmount": "$taxExcludedAmount",
+            "taxIncludedAmount": "$taxIncludedAmount",
+            "taxItem": "$taxItem",
+        },
+    ),
+    Check(
+        name="remaining-is-what-is-left",
+        invariant=3,
+        view=allocated_invoices,
+        among=equal("$invoice", 1),
+        holds=equal("$remaining", {"$subtract": ["$total", "$allocated"]}),
+        expected={"$subtract": ["$total", "$allocated"]},
+        found="$remaining",
+    ),
+    Check(
+        name="invoice-states-fit",
+        invariant=3,
+        view=allocated_invoices,
+        among=equal("$invoice", 1),
+        holds=equal("$state", state_of_invoice),
+        expected=state_of_invoice,
+        found="$state",
+    ),
+    Check(
+        name="applied-payments-match-allocations",
+        invariant=3,
+        view=applied_payments,
+        holds=both(
+            equal("$rows", 1),
+            equal("$allocations", 1),
+            equal("$applied", "$allocated"),
+            agrees("billNo"),
+            agrees("paymentId"),
+        ),
+        expected={"allocations": 1, "amount": "$allocated", "billNo": "$billNoMost", "paymentId": "$paymentIdMost"},
+        found={
+            "allocations": "$allocations",
+            "appliedPayments": "$rows",
+            "amount": "$applied",
+            "billNo": span("billNo"),
+            "paymentId": span("paymentId"),
+        },
+    ),
+    Check(
+        name="open-invoices-match-receivable",
+        invariant=3,
+        view=billing_accounts,
+        holds=equal("$receivable", "$open"),
+        expected="$open",
+        found="$receivable",
+    ),
+    Check(
+        name="allocations-within-invoices",
+        invariant=4,
+        view=allocated_invoices,
+        among=equal("$invoice", 1),
+        holds=both({"$lte": ["$allocated", "$total"]}, {"$gte": ["$allocated", 0]}),
+        expected={"atMost": "$total"},
+        found="$allocated",
+    ),
+    Check(
+        name="allocations-within-payments",
+        invariant=4,
+        view=allocated_payments,
+        among=equal("$payment", 1),
+        holds=both({"$lte": ["$allocated", "$amount"]}, {"$gte": ["$allocated", 0]}),
+        expected={"atMost": "$amount"},
+        found="$allocated",
+    ),
+    Check(
+        name="unapplied-is-what-is-left",
+        invariant=4,
+        view=allocated_payments,
+        among=equal("$payment", 1),
+        holds=equal("$unapplied", {"$subtract": ["$amount", "$allocated"]}),
+        expected={"$subtract": ["$amount", "$allocated"]},
+        found="$unapplied",
+    ),
+    Check(
+        name="credit-matches-unapplied",
+        invariant=4,
+        view=billing_accounts,
+        holds=equal("$unapplied", "$credit"),
+        expected="$credit",
+        found="$unapplied",
+    ),
+    Check(
+        name="no-credit-beside-open-invoice",
+        invariant=4,
+        view=billing_accounts,
+        holds={
+            "$not": [
+                either(
+                    both({"$gt": ["$open", 0]}, {"$gt": ["$credit", 0]}),
+                    both({"$gt": ["$receivable", 0]}, {"$gt": ["$unapplied", 0]}),
+                )
+            ]
+        },
+        expected="open invoices or unapplied credit",
+        found={"openInvoices": "$open", "credit": "$credit", "receivable": "$receivable", "unapplied": "$unapplied"},
+    ),
+    Check(
+        name="accrued-follows-terms",
+        invariant=5,
+        view=invoices,
+        holds=true_of_each(partner_lines, accrued_by_terms),
+        expected="the share, or with accrueOn payment as much of it as was paid",
+        found={"total": "$taxIncludedAmount", "paid": paid_to_date, "lines": partner_lines},
+    ),
+    Check(
+        name="invoice-numbers-run-without-gap",
+        invariant=8,
+        view=series_and_numbers,
+        holds=both(
+            equal("$count", "$given"),
+            equal("$last", "$given"),
+            equal("$unread", 0),
+            either(equal("$count", 0), equal("$first", 1)),
+        ),
+        expected={"first": 1, "last": "$given", "count": "$given", "unread": 0},
+        found={"first": "$first", "last": "$last", "count": "$count", "unread": "$unread"},
+    ),
+    Check(
+        name="allocations-point-to-invoices",
+        invariant=9,
+        view=allocated_invoices,
+        among={"$gt": ["$allocations", 0]},
+        holds=both(equal("$invoice", 1), agrees("account")),
+        expected={"invoice": 1, "billingAccount": "the same in both"},
+        found={"invoice": "$invoice", "billingAccount": span("account")},
+    ),
+    Check(
+        name="allocations-point-to-payments",
+        invariant=9,
+        view=allocated_payments,
+        among={"$gt": ["$allocations", 0]},
+        holds=both(equal("$payment", 1), agrees("account")),
+        expected={"payment": 1, "billingAccount": "the same in both"},
+        found={"payment": "$payment", "billingAccount": span("account")},
+    ),
+    Check(
+        name="billing-documents-have-positions",
+        invariant=9,
+        view=billing_accounts,
+        among={"$gt": ["$documents", 0]},
+        holds=both(equal("$position", 1), agrees("currency")),
+        expected={"position": 1, "currency": "the same in all"},
+        found={"position": "$position", "currency": span("currency")},
+    ),
+)

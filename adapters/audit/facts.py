@@ -1,0 +1,240 @@
+"""Facts (invariant 6): each has one state, and its inbox row, its entry and its documents say the same."""
+
+from collections.abc import Iterable
+
+from adapters.audit.journal import OWNED, SHARED, ledger_class
+from adapters.audit.model import (
+    ORDER,
+    PAYMENT,
+    PAYOUT,
+    Check,
+    Expression,
+    View,
+    begins,
+    both,
+    each,
+    equal,
+    has,
+    minus,
+    only,
+    sum_where,
+    union,
+)
+
+LEDGER = (*OWNED, *SHARED)
+IN_HELD = ("waiting", "suspect", "parked", "discarded")
+
+partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
+net_sold: Expression = {"$sum": "$lines.taxExcludedAmount"}
+net_of_partners: Expression = {"$sum": {"$map": {"input": "$partners", "in": "$$this.taxExcludedAmount"}}}
+shares: Expression = {"$sum": "$partners.onBehalfOf.share"}
+shares_withheld: Expression = sum_where(
+    "$partners", equal("$$this.onBehalfOf.accrueOn", "payment"), "$$this.onBehalfOf.share"
+)
+# `<billNo>/<lineId>` accrued with the invoice; a longer id is that of an accrual which a payment released.
+released: Expression = {"$ne": ["$_id", {"$concat": ["$billNo", "/", "$lineId"]}]}
+
+# What each document makes its fact post by the posting table of the design, debit positive, beside what was posted.
+# Payable follows the accruals, and those follow the invoice's lines (`lines-match-accruals`).
+applied_facts = View(
+    "applied facts",
+    "inbox",
+    (
+        {"$match": {"$or": [begins(fact)["$match"] for fact in (ORDER, PAYMENT, PAYOUT)]}},
+        {"$project": {"inbox": {"$literal": 1}}},
+        union(
+            "entries",
+            {"$project": {"p": each("$postings", {"class": ledger_class, "amount": "$$this.amount"})}},
+            {
+                "$project": {
+                    "entry": {"$literal": 1},
+                    "posted": {name: sum_where("$p", equal("$$this.class", name), "$$this.amount") for name in LEDGER},
+                }
+            },
+        ),
+        union(
+            "invoices",
+            {"$project": {"orderId": 1, "taxIncludedAmount": 1, "lines": 1, "partners": partner_lines}},
+            {
+                "$project": {
+                    "_id": {"$concat": [ORDER, "$orderId"]},
+                    "document": {"$literal": 1},
+                    "due": {
+                        "receivable": "$taxIncludedAmount",
+                        "withheld": minus(shares_withheld),
+                        "revenue": {"$subtract": [net_of_partners, net_sold]},
+                        "commission": {"$subtract": [shares, net_of_partners]},
+                        "tax": minus({"$sum": "$lines.taxAmount"}),
+                    },
+                }
+            },
+        ),
+        union(
+            "payments",
+            {
+                "$project": {
+                    "_id": {"$concat": [PAYMENT, "$_id"]},
+                    "document": {"$literal": 1},
+                    "due": {"cash": "$amount", "unapplied": minus("$amount")},
+                }
+            },
+        ),
+        union(
+            "allocations",
+            {"$project": {"_id": "$cause", "due": {"unapplied": "$amount", "receivable": minus("$amount")}}},
+        ),
+        union(
+            "accruals",
+            {
+                "$project": {
+                    "_id": "$cause",
+                    "due": {"payable": minus("$amount"), "withheld": {"$cond": [released, "$amount", 0]}},
+                }
+            },
+        ),
+        union(
+            "payouts",
+            {
+                "$project": {
+                    "_id": {"$concat": [PAYOUT, "$_id"]},
+                    "document": {"$literal": 1},
+                    "due": {"payable": "$amount", "cash": minus("$amount")},
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{count: {"$sum": f"${count}"} for count in ("inbox", "entry", "document")},
+                **{f"{name}Due": {"$sum": f"$due.{name}"} for name in LEDGER},
+                **{f"{name}Posted": {"$sum": f"$posted.{name}"} for name in LEDGER},
+            }
+        },
+    ),
+)
+
+statements_and_closings = View(
+    "statements and closings",
+    "settlements",
+    (
+        {"$group": {"_id": {"$concat": ["settlement.close:", "$closingId"]}, "statements": {"$sum": 1}}},
+        union("inbox", begins("settlement.close:"), {"$project": {"inbox": {"$literal": 1}}}),
+        {"$group": {"_id": "$_id", "statements": {"$sum": "$statements"}, "inbox": {"$sum": "$inbox"}}},
+    ),
+)
+
+held_rows = View(
+    "held messages",
+    "held",
+    (
+        {"$project": {"state": 1}},
+        # What is held is little beside what was applied, so here a lookup by `_id` is cheaper than grouping the inbox.
+        {
+            "$lookup": {
+                "from": "inbox",
+                "localField": "_id",
+                "foreignField": "_id",
+                "pipeline": [{"$project": {"_id": 1}}],
+                "as": "applied",
+            }
+        },
+    ),
+)
+
+held_bodies = View(
+    "bodies of held messages",
+    "heldBodies",
+    (
+        {
+            "$group": {
+                "_id": "$_id.held",
+                "pieces": {"$sum": 1},
+                "first": {"$min": "$_id.n"},
+                "last": {"$max": "$_id.n"},
+            }
+        },
+        {
+            "$lookup": {
+                "from": "held",
+                "localField": "_id",
+                "foreignField": "_id",
+                "pipeline": [{"$project": {"_id": 1}}],
+                "as": "held",
+            }
+        },
+    ),
+)
+
+
+def posts_as_due(name: str, invariant: int, ledger: Iterable[str]) -> Check:
+    """The check that each fact posted to these ledger accounts what its documents say."""
+    ledger = tuple(ledger)
+    return Check(
+        name=name,
+        invariant=invariant,
+        view=applied_facts,
+        holds=both(*(equal(f"${account}Due", f"${account}Posted") for account in ledger)),
+        expected={account: f"${account}Due" for account in ledger},
+        found={account: f"${account}Posted" for account in ledger},
+    )
+
+
+CHECKS = (
+    posts_as_due("receivable-matches-invoices", 3, ("receivable",)),
+    posts_as_due("income-matches-invoices", 3, ("revenue", "commission", "tax")),
+    posts_as_due("cash-matches-payments", 4, ("cash", "unapplied")),
+    posts_as_due("payable-entries-match-accruals", 5, ("payable", "withheld")),
+    Check(
+        name="entries-match-inbox",
+        invariant=6,
+        view=applied_facts,
+        holds=both(equal("$inbox", 1), equal("$entry", 1)),
+        expected={"inbox": 1, "entry": 1},
+        found={"inbox": "$inbox", "entry": "$entry"},
+    ),
+    Check(
+        name="documents-match-inbox",
+        invariant=6,
+        view=applied_facts,
+        holds=both(equal("$inbox", 1), equal("$document", 1)),
+        expected={"inbox": 1, "document": 1},
+        found={"inbox": "$inbox", "document": "$document"},
+    ),
+    Check(
+        name="statements-match-inbox",
+        invariant=6,
+        view=statements_and_closings,
+        among={"$gt": ["$statements", 0]},
+        holds=equal("$inbox", 1),
+        expected={"inbox": 1},
+        found={"inbox": "$inbox"},
+    ),
+    Check(
+        name="held-or-applied",
+        invariant=6,
+        view=held_rows,
+        holds=equal({"$size": "$applied"}, 0),
+        expected="held or in the inbox",
+        found="both",
+    ),
+    Check(
+        name="held-states-legal",
+        invariant=6,
+        view=held_rows,
+        holds={"$in": ["$state", IN_HELD]},
+        expected={"$literal": IN_HELD},
+        found="$state",
+    ),
+    Check(
+        name="held-bodies-whole",
+        invariant=9,
+        view=held_bodies,
+        holds=both(
+            equal({"$size": "$held"}, 1),
+            {"$lte": ["$first", 1]},
+            equal("$pieces", {"$add": [{"$subtract": ["$last", "$first"]}, 1]}),
+        ),
+        expected={"held": 1, "pieces": {"$add": [{"$subtract": ["$last", "$first"]}, 1]}, "first": "0 or 1"},
+        found={"held": {"$size": "$held"}, "pieces": "$pieces", "first": "$first"},
+    ),
+)

@@ -1,0 +1,276 @@
+"""The journal (invariants 1 and 2): entries balance, and positions are the sums of their postings."""
+
+from adapters.audit.model import (
+    Check,
+    Expression,
+    Stage,
+    View,
+    agreed,
+    agrees,
+    both,
+    distinct,
+    each,
+    either,
+    equal,
+    has,
+    has_owner,
+    minus,
+    only,
+    owner,
+    span,
+    sum_where,
+    true_of_each,
+    union,
+    whole,
+)
+
+OWNED = ("receivable", "unapplied", "payable", "withheld")
+"""The ledger accounts whose balances a position holds, `receivable:<account>` and so on."""
+SHARED = ("cash", "revenue", "commission", "tax")
+"""The ledger accounts that nothing holds a balance of, lest every message write one document."""
+
+by_currency: Stage = {
+    "$project": {
+        "balances": {
+            "$map": {
+                "input": distinct("$postings.currency"),
+                "as": "currency",
+                "in": {
+                    "currency": "$$currency",
+                    "sum": sum_where("$postings", equal("$$this.currency", "$$currency"), "$$this.amount"),
+                },
+            }
+        }
+    }
+}
+
+entries_by_currency = View("entries by currency", "entries", (by_currency,))
+
+journal_by_currency = View(
+    "the journal by currency",
+    "entries",
+    (
+        by_currency,
+        {"$unwind": "$balances"},
+        {"$group": {"_id": "$balances.currency", "sum": {"$sum": "$balances.sum"}}},
+    ),
+)
+
+owned: Expression = only("$postings", has_owner("$$this.account"))
+ledger_key: Expression = {
+    "$concat": ["$$this.account", " ", {"$ifNull": ["$$this.category", ""]}, " ", {"$ifNull": ["$$this.rate", ""]}]
+}
+ledger_class: Expression = {"$arrayElemAt": [{"$split": ["$$this.account", ":"]}, 0]}
+
+postings_of_entries = View(
+    "postings of entries",
+    "entries",
+    (
+        {
+            "$project": {
+                "postings": 1,
+                "keys": {"$size": distinct(each("$postings", ledger_key))},
+                "owners": {"$size": distinct(each(owned, owner("$$this.account")))},
+                "moved": {"$size": distinct(each(owned, {"owner": owner("$$this.account"), "n": "$$this.movement"}))},
+            }
+        },
+    ),
+)
+
+well_formed: Expression = both(
+    whole("$$this.amount"),
+    {"$ne": ["$$this.amount", 0]},
+    either(
+        both({"$in": [ledger_class, OWNED]}, has_owner("$$this.account"), has("$$this.movement")),
+        both({"$in": ["$$this.account", SHARED]}, {"$not": has("$$this.movement")}),
+    ),
+)
+
+balances_of_positions: tuple[Stage, ...] = (
+    {
+        "$project": {
+            "currency": 1,
+            "balances": [{"account": {"$concat": [f"{name}:", "$_id"]}, "amount": f"${name}"} for name in OWNED],
+        }
+    },
+    {"$unwind": "$balances"},
+    {
+        "$project": {
+            "_id": {"account": "$balances.account", "currency": "$currency"},
+            "balance": "$balances.amount",
+            "position": {"$literal": 1},
+        }
+    },
+)
+
+# A position keeps positive balances: receivable is a debit balance, the other three are credit balances.
+on_normal_side: Expression = {
+    "$cond": [equal({"$indexOfBytes": ["$_id.account", "receivable:"]}, 0), "$sum", minus("$sum")]
+}
+
+owned_accounts = View(
+    "ledger accounts with a position",
+    "entries",
+    (
+        {"$project": {"_id": 0, "postings.account": 1, "postings.currency": 1, "postings.amount": 1}},
+        {"$unwind": "$postings"},
+        {
+            "$group": {
+                "_id": {"account": "$postings.account", "currency": "$postings.currency"},
+                "sum": {"$sum": "$postings.amount"},
+            }
+        },
+        {"$match": {"_id.account": {"$regex": ":"}}},
+        {"$project": {"posted": on_normal_side, "postings": {"$literal": 1}}},
+        union("positions", *balances_of_positions),
+        {
+            "$group": {
+                "_id": "$_id",
+                "posted": {"$sum": "$posted"},
+                "postings": {"$sum": "$postings"},
+                "balance": {"$sum": "$balance"},
+                "position": {"$sum": "$position"},
+            }
+        },
+    ),
+)
+
+# Grouped by number and then by account: a gap and a twin that make up for each other do not get through.
+movements = View(
+    "movements of positions",
+    "entries",
+    (
+        {
+            "$project": {
+                "_id": 0,
+                "moved": distinct(each(owned, {"account": owner("$$this.account"), "n": "$$this.movement"})),
+            }
+        },
+        {"$unwind": "$moved"},
+        {"$group": {"_id": "$moved", "entries": {"$sum": 1}}},
+        {
+            "$group": {
+                "_id": "$_id.account",
+                "entries": {"$sum": "$entries"},
+                "numbers": {"$sum": 1},
+                "first": {"$min": "$_id.n"},
+                "last": {"$max": "$_id.n"},
+            }
+        },
+        union("positions", {"$project": {"counted": "$movements"}}),
+        {
+            "$group": {
+                "_id": "$_id",
+                "entries": {"$sum": "$entries"},
+                "numbers": {"$sum": "$numbers"},
+                "first": {"$sum": "$first"},
+                "last": {"$sum": "$last"},
+                "counted": {"$sum": "$counted"},
+            }
+        },
+    ),
+)
+
+accounts_and_positions = View(
+    "accounts and positions",
+    "accounts",
+    (
+        {"$project": {"currency": 1, "account": {"$literal": 1}}},
+        union("positions", {"$project": {"currency": 1, "position": {"$literal": 1}}}),
+        {
+            "$group": {
+                "_id": "$_id",
+                "account": {"$sum": "$account"},
+                "position": {"$sum": "$position"},
+                **agreed("currency"),
+            }
+        },
+    ),
+)
+
+reversals = View(
+    "reversals",
+    "entries",
+    (
+        {"$match": {"reverses": {"$gt": ""}}},
+        # Few entries undo another, so here a lookup by `_id` is cheaper than a second read of the journal.
+        {"$lookup": {"from": "entries", "localField": "reverses", "foreignField": "_id", "as": "reversed"}},
+    ),
+)
+
+CHECKS = (
+    Check(
+        name="entries-balance",
+        invariant=1,
+        view=entries_by_currency,
+        holds=true_of_each("$balances", equal("$$this.sum", 0)),
+        expected="a sum of 0 in each currency",
+        found="$balances",
+    ),
+    Check(
+        name="journal-balances",
+        invariant=1,
+        view=journal_by_currency,
+        holds=equal("$sum", 0),
+        expected={"$literal": 0},
+        found="$sum",
+    ),
+    Check(
+        name="postings-well-formed",
+        invariant=1,
+        view=postings_of_entries,
+        holds=both(
+            true_of_each("$postings", well_formed),
+            equal("$keys", {"$size": "$postings"}),
+            equal("$owners", "$moved"),
+        ),
+        expected="whole amounts but 0, each ledger account once, one movement number for each position",
+        found="$postings",
+    ),
+    Check(
+        name="positions-match-postings",
+        invariant=2,
+        view=owned_accounts,
+        holds=equal("$posted", "$balance"),
+        expected="$posted",
+        found="$balance",
+    ),
+    Check(
+        name="movements-run-without-gap",
+        invariant=2,
+        view=movements,
+        holds=both(
+            equal("$entries", "$counted"),
+            equal("$numbers", "$counted"),
+            equal("$last", "$counted"),
+            either(equal("$counted", 0), equal("$first", 1)),
+        ),
+        expected={"first": 1, "last": "$counted", "entries": "$counted", "numbers": "$counted"},
+        found={"first": "$first", "last": "$last", "entries": "$entries", "numbers": "$numbers"},
+    ),
+    Check(
+        name="postings-have-positions",
+        invariant=9,
+        view=owned_accounts,
+        among={"$gt": ["$postings", 0]},
+        holds=equal("$position", 1),
+        expected="a position in this currency",
+        found="none",
+    ),
+    Check(
+        name="accounts-have-positions",
+        invariant=9,
+        view=accounts_and_positions,
+        holds=both(equal("$account", 1), equal("$position", 1), agrees("currency")),
+        expected={"account": 1, "position": 1, "currency": "the same in both"},
+        found={"account": "$account", "position": "$position", "currency": span("currency")},
+    ),
+    Check(
+        name="reversals-point-to-entries",
+        invariant=9,
+        view=reversals,
+        holds=equal({"$size": "$reversed"}, 1),
+        expected="$reverses",
+        found="no such entry",
+    ),
+)

@@ -1,0 +1,144 @@
+"""What a check of the books is made of, and the few aggregation expressions that all of them use."""
+
+from dataclasses import dataclass
+from typing import Any
+
+Stage = dict[str, Any]
+Expression = Any
+"""An aggregation expression of MongoDB: a string such as `"$amount"`, a number, or a document of operators."""
+
+ORDER, PAYMENT, PAYOUT = "order.completed:", "payment.received:", "payout.completed:"
+"""How the identities of the facts that have an entry begin."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One read of the database: `steps` turn `collection` into a row for each thing that checks look at.
+
+    Rows of several collections are laid over each other with `union` and `$group` by a shared key, never with a
+    `$lookup` for each document: a hash table once is what stays fast with a million entries.
+    """
+
+    name: str
+    collection: str
+    steps: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must be true of every row of a view (of those that `among` selects).
+
+    `holds` is the truth; `expected` and `found` are what the report shows of a row for which it is false.
+    """
+
+    name: str
+    invariant: int
+    view: View
+    holds: Expression
+    expected: Expression
+    found: Expression
+    among: Expression = True
+
+
+def union(collection: str, *steps: Stage) -> Stage:
+    """The stage that appends the rows which `steps` make of another collection."""
+    return {"$unionWith": {"coll": collection, "pipeline": list(steps)}}
+
+
+def begins(prefix: str) -> Stage:
+    """The stage that keeps the documents whose `_id` begins with `prefix`, by a range of the `_id` index."""
+    return {"$match": {"_id": {"$gte": prefix, "$lt": prefix[:-1] + chr(ord(prefix[-1]) + 1)}}}
+
+
+def each(array: Expression, body: Expression) -> Expression:
+    """`body` of every element (`$$this`) of an array."""
+    return {"$map": {"input": array, "in": body}}
+
+
+def only(array: Expression, condition: Expression) -> Expression:
+    """The elements (`$$this`) of an array that meet a condition."""
+    return {"$filter": {"input": array, "as": "this", "cond": condition}}
+
+
+def true_of_each(array: Expression, condition: Expression) -> Expression:
+    """Whether every element (`$$this`) of an array meets a condition."""
+    return {"$allElementsTrue": [each(array, {"$cond": [condition, True, False]})]}
+
+
+def distinct(array: Expression) -> Expression:
+    """The elements of an array, each once."""
+    return {"$setUnion": [array, []]}
+
+
+def sum_where(array: Expression, condition: Expression, amount: Expression) -> Expression:
+    """The sum of `amount` over the elements (`$$this`) of an array that meet a condition."""
+    return {"$sum": each(array, {"$cond": [condition, amount, 0]})}
+
+
+def minus(amount: Expression) -> Expression:
+    """The negative of an amount."""
+    return {"$multiply": [amount, -1]}
+
+
+def has(field: str) -> Expression:
+    """Whether a field is there and not null; a plain comparison takes a field that is missing for another value."""
+    return {"$gt": [field, None]}
+
+
+def equal(left: Expression, right: Expression) -> Expression:
+    """Whether two expressions have one value."""
+    return {"$eq": [left, right]}
+
+
+def both(*conditions: Expression) -> Expression:
+    """Whether all conditions are met."""
+    return {"$and": list(conditions)}
+
+
+def either(left: Expression, right: Expression) -> Expression:
+    """Whether one condition or the other is met."""
+    return {"$or": [left, right]}
+
+
+def owner(ledger_account: Expression) -> Expression:
+    """The account whose position a ledger account belongs to: what follows the first colon of `receivable:BA-1`."""
+    return {"$substrBytes": [ledger_account, {"$add": [{"$indexOfBytes": [ledger_account, ":"]}, 1]}, -1]}
+
+
+def has_owner(ledger_account: Expression) -> Expression:
+    """Whether a ledger account belongs to a position; cash, revenue, commission and tax do not."""
+    return {"$gte": [{"$indexOfBytes": [ledger_account, ":"]}, 0]}
+
+
+def whole(amount: Expression) -> Expression:
+    """Whether an amount is an integer, never a binary float."""
+    return {"$in": [{"$type": amount}, ["int", "long"]]}
+
+
+def agreed(field: str) -> dict[str, Expression]:
+    """The accumulators that keep the least and the greatest of a field, for `agrees`."""
+    return {f"{field}Least": {"$min": f"${field}"}, f"{field}Most": {"$max": f"${field}"}}
+
+
+def agrees(field: str) -> Expression:
+    """Whether all rows of a group that have the field have one value there."""
+    return equal(f"${field}Least", f"${field}Most")
+
+
+def span(field: str) -> Expression:
+    """Both ends of what a group has in a field, as the report shows where they should be one value."""
+    return [f"${field}Least", f"${field}Most"]
+
+
+def owner_rows(field: str, sums: dict[str, Expression]) -> tuple[Stage, ...]:
+    """The stages that turn documents into a row for each account that `field` names, with sums over its documents."""
+    return (
+        {
+            "$group": {
+                "_id": f"${field}",
+                "documents": {"$sum": 1},
+                **{name: {"$sum": amount} for name, amount in sums.items()},
+                **agreed("currency"),
+            }
+        },
+    )

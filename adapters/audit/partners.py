@@ -1,0 +1,387 @@
+"""Partners (invariant 5): what accrued to them, which statement holds it, and what was paid out."""
+
+from adapters.audit.model import (
+    Check,
+    Expression,
+    View,
+    agreed,
+    agrees,
+    both,
+    either,
+    equal,
+    has,
+    only,
+    owner_rows,
+    span,
+    union,
+)
+
+partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
+withheld_of_line: Expression = {
+    "$cond": [
+        equal("$lines.onBehalfOf.accrueOn", "payment"),
+        {"$subtract": ["$lines.onBehalfOf.share", "$lines.onBehalfOf.accrued"]},
+        0,
+    ]
+}
+
+partner_accounts = View(
+    "settlement accounts",
+    "positions",
+    (
+        {"$project": {"position": {"$literal": 1}, "currency": 1, "payable": 1, "withheld": 1}},
+        union("accruals", *owner_rows("settlementAccount", {"accrued": "$amount"})),
+        union("payouts", *owner_rows("settlementAccount", {"paidOut": "$amount"})),
+        union(
+            "settlements", {"$project": {"settlementAccount": 1, "currency": 1}}, *owner_rows("settlementAccount", {})
+        ),
+        union(
+            "invoices",
+            {"$project": {"currency": 1, "lines": partner_lines}},
+            {"$unwind": "$lines"},
+            {"$project": {"currency": 1, "partner": "$lines.onBehalfOf.id", "kept": withheld_of_line}},
+            *owner_rows("partner", {"kept": "$kept"}),
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{
+                    n: {"$sum": f"${n}"}
+                    for n in ("position", "documents", "payable", "withheld", "accrued", "paidOut", "kept")
+                },
+                "currencyLeast": {"$min": {"$ifNull": ["$currencyLeast", "$currency"]}},
+                "currencyMost": {"$max": {"$ifNull": ["$currencyMost", "$currency"]}},
+            }
+        },
+    ),
+)
+
+lines_and_accruals = View(
+    "lines on behalf of partners and their accruals",
+    "invoices",
+    (
+        {"$project": {"orderId": 1, "lines": partner_lines}},
+        {"$unwind": "$lines"},
+        {
+            "$project": {
+                "_id": {"billNo": "$_id", "lineId": "$lines.id"},
+                "line": {"$literal": 1},
+                "orderId": 1,
+                "account": "$lines.onBehalfOf.id",
+                "accrued": "$lines.onBehalfOf.accrued",
+            }
+        },
+        union(
+            "accruals",
+            {
+                "$project": {
+                    "_id": {"billNo": "$billNo", "lineId": "$lineId"},
+                    "accruals": {"$literal": 1},
+                    "orderId": 1,
+                    "account": "$settlementAccount",
+                    "amount": 1,
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("line", "accruals", "accrued", "amount")},
+                **agreed("orderId"),
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+accruals_and_statements = View(
+    "accruals and the statements that hold them",
+    "accruals",
+    (
+        {
+            "$project": {
+                "accrual": {"$literal": 1},
+                "settlementId": 1,
+                "what": {
+                    "account": "$settlementAccount",
+                    "orderId": "$orderId",
+                    "billNo": "$billNo",
+                    "lineId": "$lineId",
+                    "date": "$date",
+                    "amount": "$amount",
+                },
+            }
+        },
+        union(
+            "settlements",
+            {"$project": {"settlementAccount": 1, "lines": 1}},
+            {"$unwind": "$lines"},
+            {
+                "$project": {
+                    "_id": "$lines.accrualId",
+                    "stated": {"$literal": 1},
+                    "statement": "$_id",
+                    "what": {
+                        "account": "$settlementAccount",
+                        "orderId": "$lines.orderId",
+                        "billNo": "$lines.billNo",
+                        "lineId": "$lines.lineId",
+                        "date": "$lines.date",
+                        "amount": "$lines.amount",
+                    },
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "accrual": {"$sum": "$accrual"},
+                "stated": {"$sum": "$stated"},
+                "settlementId": {"$max": "$settlementId"},
+                **agreed("statement"),
+                **agreed("what"),
+            }
+        },
+    ),
+)
+
+paid_statements = View(
+    "statements and their payouts",
+    "settlements",
+    (
+        {
+            "$project": {
+                "statement": {"$literal": 1},
+                "account": "$settlementAccount",
+                "state": 1,
+                "total": 1,
+                "paid": 1,
+                "broughtForward": 1,
+                "broughtForwardFrom": 1,
+                "lines": {"$sum": "$lines.amount"},
+            }
+        },
+        union(
+            "payouts",
+            {
+                "$project": {
+                    "_id": "$settlementId",
+                    "payouts": {"$literal": 1},
+                    "account": "$settlementAccount",
+                    "paidOut": "$amount",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "state": {"$max": "$state"},
+                "broughtForwardFrom": {"$max": "$broughtForwardFrom"},
+                **{
+                    n: {"$sum": f"${n}"}
+                    for n in ("statement", "payouts", "total", "paid", "paidOut", "lines", "broughtForward")
+                },
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+state_of_statement: Expression = {
+    "$switch": {
+        "branches": [
+            {"case": {"$lte": ["$total", 0]}, "then": "carriedForward"},
+            {"case": equal("$paid", 0), "then": "open"},
+            {"case": {"$lt": ["$paid", "$total"]}, "then": "partiallyPaid"},
+        ],
+        "default": "paid",
+    }
+}
+
+carried_statements = View(
+    "statements and what carries them forward",
+    "settlements",
+    (
+        {"$project": {"statement": {"$literal": 1}, "account": "$settlementAccount", "state": 1, "total": 1}},
+        union(
+            "settlements",
+            {"$match": {"broughtForwardFrom": {"$gt": ""}}},
+            {
+                "$project": {
+                    "_id": "$broughtForwardFrom",
+                    "named": {"$literal": 1},
+                    "account": "$settlementAccount",
+                    "carried": "$broughtForward",
+                }
+            },
+        ),
+        union(
+            "positions",
+            {"$match": {"carriedForward.settlementId": {"$gt": ""}}},
+            {
+                "$project": {
+                    "_id": "$carriedForward.settlementId",
+                    "standing": {"$literal": 1},
+                    "account": "$_id",
+                    "carried": "$carriedForward.amount",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "state": {"$max": "$state"},
+                **{n: {"$sum": f"${n}"} for n in ("statement", "total", "named", "standing", "carried")},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+CHECKS = (
+    Check(
+        name="payable-matches-accruals",
+        invariant=5,
+        view=partner_accounts,
+        holds=equal("$payable", {"$subtract": ["$accrued", "$paidOut"]}),
+        expected={"$subtract": ["$accrued", "$paidOut"]},
+        found="$payable",
+    ),
+    Check(
+        name="withheld-matches-shares",
+        invariant=5,
+        view=partner_accounts,
+        holds=equal("$withheld", "$kept"),
+        expected="$kept",
+        found="$withheld",
+    ),
+    Check(
+        name="lines-match-accruals",
+        invariant=5,
+        view=lines_and_accruals,
+        among=equal("$line", 1),
+        holds=equal("$accrued", "$amount"),
+        expected="$amount",
+        found="$accrued",
+    ),
+    Check(
+        name="accruals-in-one-statement",
+        invariant=5,
+        view=accruals_and_statements,
+        holds={
+            "$cond": [
+                has("$settlementId"),
+                both(equal("$stated", 1), equal("$statementMost", "$settlementId")),
+                equal("$stated", 0),
+            ]
+        },
+        expected={"settlementId": "$settlementId"},
+        found={"lines": "$stated", "statements": span("statement")},
+    ),
+    Check(
+        name="statement-lines-match-accruals",
+        invariant=5,
+        view=accruals_and_statements,
+        among={"$gt": ["$stated", 0]},
+        holds=both(equal("$accrual", 1), agrees("what")),
+        expected={"accrual": 1, "what": "the same in both"},
+        found={"accrual": "$accrual", "what": span("what")},
+    ),
+    Check(
+        name="statements-add-up",
+        invariant=5,
+        view=paid_statements,
+        among=equal("$statement", 1),
+        holds=both(
+            equal("$total", {"$add": ["$lines", "$broughtForward"]}),
+            either(equal("$broughtForward", 0), has("$broughtForwardFrom")),
+        ),
+        expected={"$add": ["$lines", "$broughtForward"]},
+        found={"total": "$total", "broughtForward": "$broughtForward", "broughtForwardFrom": "$broughtForwardFrom"},
+    ),
+    Check(
+        name="statements-carried-forward-once",
+        invariant=5,
+        view=carried_statements,
+        holds={
+            "$cond": [
+                equal("$state", "carriedForward"),
+                both(equal({"$add": ["$named", "$standing"]}, 1), equal("$carried", "$total"), agrees("account")),
+                both(equal("$named", 0), equal("$standing", 0)),
+            ]
+        },
+        expected={
+            "times": {"$cond": [equal("$state", "carriedForward"), 1, 0]},
+            "amount": {"$cond": [equal("$state", "carriedForward"), "$total", 0]},
+            "settlementAccount": "the same in both",
+        },
+        found={
+            "brought": "$named",
+            "standing": "$standing",
+            "amount": "$carried",
+            "settlementAccount": span("account"),
+        },
+    ),
+    Check(
+        name="statements-match-payouts",
+        invariant=5,
+        view=paid_statements,
+        among=equal("$statement", 1),
+        holds=equal("$paid", "$paidOut"),
+        expected="$paidOut",
+        found="$paid",
+    ),
+    Check(
+        name="payouts-within-statements",
+        invariant=5,
+        view=paid_statements,
+        among=equal("$statement", 1),
+        holds=either(equal("$paidOut", 0), both({"$gt": ["$paidOut", 0]}, {"$lte": ["$paidOut", "$total"]})),
+        expected={"atMost": "$total"},
+        found="$paidOut",
+    ),
+    Check(
+        name="statement-states-fit",
+        invariant=5,
+        view=paid_statements,
+        among=equal("$statement", 1),
+        holds=equal("$state", state_of_statement),
+        expected=state_of_statement,
+        found="$state",
+    ),
+    Check(
+        name="accruals-point-to-lines",
+        invariant=9,
+        view=lines_and_accruals,
+        among={"$gt": ["$accruals", 0]},
+        holds=both(equal("$line", 1), agrees("orderId"), agrees("account")),
+        expected={"line": 1, "orderId": "the same in both", "settlementAccount": "the same in both"},
+        found={"line": "$line", "orderId": span("orderId"), "settlementAccount": span("account")},
+    ),
+    Check(
+        name="payouts-point-to-statements",
+        invariant=9,
+        view=paid_statements,
+        among={"$gt": ["$payouts", 0]},
+        holds=both(equal("$statement", 1), agrees("account")),
+        expected={"statement": 1, "settlementAccount": "the same in both"},
+        found={"statement": "$statement", "settlementAccount": span("account")},
+    ),
+    Check(
+        name="brought-forward-points-to-statements",
+        invariant=9,
+        view=carried_statements,
+        holds=equal("$statement", 1),
+        expected={"statement": 1},
+        found={"statement": "$statement"},
+    ),
+    Check(
+        name="partner-documents-have-positions",
+        invariant=9,
+        view=partner_accounts,
+        among={"$gt": ["$documents", 0]},
+        holds=both(equal("$position", 1), agrees("currency")),
+        expected={"position": 1, "currency": "the same in all"},
+        found={"position": "$position", "currency": span("currency")},
+    ),
+)

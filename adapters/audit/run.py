@@ -1,0 +1,122 @@
+"""Runs the checks: all of them on one snapshot of the database, each view read once."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from adapters.audit import billing, facts, journal, outbox, partners
+from adapters.audit.model import Check, Stage
+
+CHECKS: tuple[Check, ...] = tuple(
+    sorted(
+        (*journal.CHECKS, *billing.CHECKS, *partners.CHECKS, *facts.CHECKS, *outbox.CHECKS),
+        key=lambda check: check.invariant,
+    )
+)
+"""All checks, in the order of the nine invariants."""
+
+OFFENDERS_MAX = 20
+ATTEMPTS_MAX = 5
+PAUSE_SECONDS = 0.5
+
+SNAPSHOT_TOO_OLD = 239
+SNAPSHOT_UNAVAILABLE = 246
+
+Document = dict[str, Any]
+
+
+class AuditIncomplete(Exception):
+    """The audit could not be finished, so it says neither that the books are right nor that they are wrong."""
+
+
+def audit(
+    database: Database[Document],
+    *,
+    now: datetime,
+    relay_interval_seconds: float,
+    relay_grace_seconds: float = 30.0,
+    outbox_pruned: bool = False,
+) -> Document:
+    """Prove the nine invariants of the books, beside a live worker or without one.
+
+    In: the database; `now`, taken before the call; how often the relay looks for what is left unsent, and how much
+    longer an event may take to be sent; whether sent rows are ever pruned from the outbox.
+
+    Out: `{"ok": bool, "checks": [{"name", "invariant", "ok", "checked", "broken", "brokenTotal"}]}`, plain JSON, where
+    `broken` shows at most 20 offenders as `{"id", "expected", "found"}` and `brokenTotal` counts all of them.
+
+    Raises `AuditIncomplete` when the server could not keep one point in time until the end.
+    """
+    variables = {
+        "unsentSince": now - timedelta(seconds=relay_interval_seconds + relay_grace_seconds),
+        "pruned": outbox_pruned,
+    }
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        started = time.monotonic()
+        try:
+            return report(read_views(database, variables))
+        except OperationFailure as failure:
+            seconds = round(time.monotonic() - started)
+            if failure.code == SNAPSHOT_TOO_OLD:
+                raise AuditIncomplete(
+                    f"the server gave up the audit's point in time after {seconds} s: raise its parameter "
+                    "minSnapshotHistoryWindowInSeconds (300 unless set) above the time that an audit takes"
+                ) from failure
+            # A collection or an index came into being as the snapshot was taken; a moment later there is a newer one.
+            if failure.code != SNAPSHOT_UNAVAILABLE or attempt == ATTEMPTS_MAX:
+                raise
+            time.sleep(PAUSE_SECONDS)
+    raise AssertionError("unreachable")
+
+
+def read_views(database: Database[Document], variables: Document) -> dict[str, Document]:
+    """What each check found, by the check's name; every view is read once, and all of them at one point in time."""
+    views: dict[str, list[Check]] = {}
+    for check in CHECKS:
+        views.setdefault(check.view.name, []).append(check)
+    found: dict[str, Document] = {}
+    with database.client.start_session(snapshot=True) as session:
+        for checks in views.values():
+            view = checks[0].view
+            pipeline = [*view.steps, *verdicts(checks)]
+            rows = database[view.collection].aggregate(pipeline, session=session, let=variables, allowDiskUse=True)
+            verdict = next(rows, {})
+            for n, check in enumerate(checks):
+                found[check.name] = {
+                    "checked": verdict.get(f"checked{n}", 0),
+                    "broken": verdict.get(f"broken{n}", []),
+                    "brokenTotal": verdict.get(f"total{n}", 0),
+                }
+    return found
+
+
+def report(found: dict[str, Document]) -> Document:
+    """The report in the contract's form, its checks in the order of the invariants."""
+    checks = [
+        {"name": check.name, "invariant": check.invariant, "ok": not found[check.name]["brokenTotal"]}
+        | found[check.name]
+        for check in CHECKS
+    ]
+    return {"ok": all(check["ok"] for check in checks), "checks": checks}
+
+
+def verdicts(checks: Sequence[Check]) -> list[Stage]:
+    """The stages that turn a view's rows into one document: for each check how many rows, how many broken, and which.
+
+    `$minN` passes over null, so it keeps the first twenty broken rows by id and never more than those in memory.
+    """
+    fields: Document = {}
+    sums: Document = {"_id": None}
+    for n, check in enumerate(checks):
+        offender = {"id": "$_id", "expected": check.expected, "found": check.found}
+        broken = {"$and": [check.among, {"$not": [check.holds]}]}
+        fields[f"checked{n}"] = {"$cond": [check.among, 1, 0]}
+        fields[f"broken{n}"] = {"$cond": [broken, offender, None]}
+        sums[f"checked{n}"] = {"$sum": f"$checked{n}"}
+        sums[f"total{n}"] = {"$sum": {"$cond": [f"$broken{n}", 1, 0]}}
+        sums[f"broken{n}"] = {"$minN": {"n": OFFENDERS_MAX, "input": f"$broken{n}"}}
+    return [{"$project": {"_id": 0, **fields}}, {"$group": sums}]

@@ -1,0 +1,144 @@
+"""Starts RabbitMQ and MongoDB as processes of this machine, each with its own data, ports, node name and cookie."""
+
+import os
+import random
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from services import keeper, programs
+from services.lifeline import Lifeline, end, keep, why_ended
+from services.model import ServiceError, Services
+from services.ready import REPLICA_SET, await_started
+
+# Below the range from which the kernel takes ports for outgoing connections, so that none is taken before we bind.
+PORTS = range(20000, 32000)
+
+
+def start(*, detached: bool) -> tuple[Services, Lifeline]:
+    """Start both services and wait until they are ready.
+
+    They end with this process, however it ends, or with the lifeline; detached, only with the lifeline. Raises
+    `ServiceError` when a program cannot be had or a service does not come up; nothing is left running then.
+    """
+    if sys.platform != "linux":
+        raise ServiceError("without Docker, the services can be started on Linux only: start Docker, or name them")
+    # Found, and installed if need be, before anything is made that would have to be cleaned up.
+    rabbitmq_server, epmd, mongod = programs.rabbitmq_server(), programs.epmd(), programs.mongod()
+    amqp, distribution, epmd_port, http, mongo = _free_ports(5)
+    services = Services(
+        rabbitmq_url=f"amqp://guest:guest@127.0.0.1:{amqp}/",
+        mongodb_url=f"mongodb://127.0.0.1:{mongo}/?directConnection=true",
+        rabbitmq_management_url=f"http://guest:guest@127.0.0.1:{http}",
+        source="machine",
+    )
+    directory = Path(tempfile.mkdtemp(prefix="paymaster-services-"))
+    children = [
+        _epmd(epmd, epmd_port),
+        _mongodb(mongod, directory, mongo),
+        _rabbitmq(rabbitmq_server, directory, amqp, distribution, epmd_port, http),
+    ]
+    lifeline = keep(directory, {"children": children, "afterwards": None}, detached=detached)
+    try:
+        await_started(
+            services,
+            failure=lambda: why_ended(lifeline),
+            log=lambda name: keeper.tail(directory / f"{name}.log"),
+        )
+    except BaseException:
+        end(lifeline)
+        raise
+    return services, lifeline
+
+
+def _free_ports(count: int) -> list[int]:
+    ports: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise ServiceError(f"no {count} ports are free between {PORTS.start} and {PORTS.stop}")
+
+
+def _environment(**variables: str) -> dict[str, str]:
+    """Nothing of ours reaches a service: a stray RABBITMQ_ or ERL_ variable would point it at another one's files."""
+    path = os.environ.get("PATH", "/usr/bin:/bin")
+    return {"PATH": f"{path}:/usr/sbin:/sbin", "LANG": "C.UTF-8", **variables}
+
+
+def _epmd(program: str, port: int) -> dict[str, Any]:
+    # An epmd of our own: the machine's, on the usual port, is neither asked nor, at the end, killed.
+    return {
+        "name": "epmd",
+        "command": [program, "-port", str(port), "-address", "127.0.0.1"],
+        "environment": _environment(),
+        "port": port,
+    }
+
+
+def _mongodb(program: str, directory: Path, port: int) -> dict[str, Any]:
+    data = directory / "mongodb"
+    data.mkdir()
+    return {
+        "name": "mongod",
+        "command": [
+            *(program, "--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
+            *("--replSet", REPLICA_SET, "--oplogSize", "512", "--wiredTigerCacheSizeGB", "1"),
+            # failCommand, by which tests make the server fail, is one of the test commands.
+            *("--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+        ],
+        "environment": _environment(HOME=str(data)),
+        "port": None,
+    }
+
+
+def _rabbitmq(program: str, directory: Path, amqp: int, distribution: int, epmd: int, http: int) -> dict[str, Any]:
+    home = directory / "rabbitmq"
+    home.mkdir()
+    (home / "env.conf").touch()
+    (home / "advanced.config").write_text("[].\n")
+    (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
+    settings = {
+        "listeners.tcp.1": f"127.0.0.1:{amqp}",
+        "management.tcp.ip": "127.0.0.1",
+        "management.tcp.port": http,
+        # The API is used for virtual hosts; its statistics would only take time from the broker.
+        "management.rates_mode": "none",
+        "collect_statistics_interval": 30000,
+        "log.console": "true",
+        "log.console.level": "info",
+        "disk_free_limit.absolute": "50MB",
+    }
+    (home / "rabbitmq.conf").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
+    return {
+        "name": "rabbitmq-server",
+        "command": [program],
+        "environment": _environment(
+            HOME=str(home),  # the Erlang cookie is made here
+            ERL_EPMD_PORT=str(epmd),
+            ERL_EPMD_ADDRESS="127.0.0.1",
+            RABBITMQ_NODENAME=f"{directory.name}@localhost",
+            RABBITMQ_DIST_PORT=str(distribution),
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}",
+            RABBITMQ_SCHEDULER_BIND_TYPE="u",  # it shares the cores with a database and a worker
+            RABBITMQ_CONF_ENV_FILE=str(home / "env.conf"),
+            RABBITMQ_CONFIG_FILE=str(home / "rabbitmq.conf"),
+            RABBITMQ_ADVANCED_CONFIG_FILE=str(home / "advanced.config"),
+            RABBITMQ_ENABLED_PLUGINS_FILE=str(home / "enabled_plugins"),
+            RABBITMQ_MNESIA_BASE=str(home / "data"),
+            RABBITMQ_LOG_BASE=str(home / "log"),
+            RABBITMQ_LOGS="-",
+            RABBITMQ_GENERATED_CONFIG_DIR=str(home / "generated"),
+            RABBITMQ_SCHEMA_DIR=str(home / "schema"),
+            RABBITMQ_PID_FILE=str(home / "pid"),
+            RUNNING_UNDER_SYSTEMD="true",  # the script then becomes the broker instead of waiting beside it
+        ),
+        "port": None,
+    }
