@@ -31,6 +31,10 @@ TRANSACTION: dict[str, Any] = {
 }
 
 
+TRANSACTION_SECONDS = 60
+"""How old a transaction may grow (the server's transactionLifetimeLimitSeconds unless set otherwise)."""
+
+
 class WrongTopology(Exception):
     """The MongoDB that answers has no transactions; the message is one line that says what to do."""
 
@@ -87,6 +91,15 @@ def is_transient(error: BaseException) -> bool:
         or error.has_error_label("UnknownTransactionCommitResult")
         or error.has_error_label("RetryableWriteError")
     )
+
+
+def is_too_long(error: BaseException, seconds: float) -> bool:
+    """Whether a transaction was ended by the server for its age: run again it would be as old.
+
+    The server says so itself (290), or no longer knows the transaction (251) when it is `seconds` old.
+    """
+    code = getattr(error, "code", None)
+    return isinstance(error, PyMongoError) and (code == 290 or (code == 251 and seconds >= TRANSACTION_SECONDS))
 
 
 def is_locked_out(error: BaseException) -> bool:

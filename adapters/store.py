@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from uuid import uuid4
 
 from bson import Binary
@@ -18,7 +18,8 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_e
 from adapters.collections import prepare
 from adapters.documents import COLLECTION, DECODE, ENCODE
 from adapters.mongodb import TRANSACTION, awaited, check_topology, connect
-from adapters.records import HeldRow, InboxRow, Known, Properties, ReplyTo, parked_id
+from adapters.records import HeldRow, InboxRow, Known, ReplyTo
+from adapters.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_key, piece_keys, to_event, to_held, verdict
 from domain.accruals import Accrual
 from domain.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
 from domain.invoices import Invoice
@@ -27,8 +28,6 @@ from schemas.events import OutgoingEvent
 
 COMMIT_SECONDS_MAX = 30
 """How long an ambiguous commit is tried again; after that the inbox settles it."""
-BODY_PIECE = 8 * 1024 * 1024
-"""A held body above this many bytes is kept in pieces beside its row: a document holds 16 MiB."""
 CLAIM_MAX = 500
 """The most held messages that are claimed at once."""
 
@@ -121,10 +120,10 @@ class Store:
         rows = [row async for row in held.find({"_id": {"$in": ids}, "claim": claim}).sort(order)]
         for row in rows:
             if row.get("pieces"):
-                keys = [_piece_key(row["_id"], n) for n in range(row["pieces"])]
+                keys = [piece_key(row["_id"], n) for n in range(row["pieces"])]
                 pieces = self.database["heldBodies"].find({"_id": {"$in": keys}}).sort("_id", 1)
                 row["body"] = b"".join([bytes(piece["data"]) async for piece in pieces])
-        return [_to_held(row) for row in rows]
+        return [to_held(row) for row in rows]
 
     async def awaited_names(self, limit: int) -> list[str]:
         """What messages wait for, each name once, at most `limit`."""
@@ -156,7 +155,7 @@ class Store:
         if after is not None:
             query["$or"] = [{"bookedAt": {"$gt": after[0]}}, {"bookedAt": after[0], "_id": {"$gt": after[1]}}]
         cursor = self.database["outbox"].find(query).sort([("bookedAt", 1), ("_id", 1)]).limit(limit)
-        return [_to_event(row) async for row in cursor]
+        return [to_event(row) async for row in cursor]
 
     async def mark_sent(self, message_ids: Sequence[str], now: datetime) -> None:
         """Mark events that the broker has confirmed."""
@@ -249,16 +248,16 @@ class Transaction:
             ]
             operations += [InsertOne(encode(row)) for row in books.rows.get(kind, ())]
             await self._bulk(name, operations)
-        await self._bulk("inbox", [InsertOne(_inbox(row)) for row in batch.inbox])
-        await self._bulk("outbox", [InsertOne(_event(event)) for event in batch.outbox])
+        await self._bulk("inbox", [InsertOne(inbox_row(row)) for row in batch.inbox])
+        await self._bulk("outbox", [InsertOne(event_row(event)) for event in batch.outbox])
         await self._write_held(batch)
 
     async def _write_held(self, batch: Batch) -> None:
         pieces: list[Any] = []
         operations: list[Any] = []
         for row in batch.held:
-            document = _held(row)
-            keys = _piece_keys(row)
+            document = held_row(row)
+            keys = piece_keys(row)
             if keys:
                 document["body"] = b""
                 document["pieces"] = len(keys)
@@ -280,9 +279,9 @@ class Transaction:
             which = {"_id": change.claimed.identity, "attempts": change.claimed.attempts, "state": "waiting"}
             if change.row is None:
                 guarded.append(DeleteOne(which))
-                pieces += [DeleteOne({"_id": key}) for key in _piece_keys(change.claimed)]
+                pieces += [DeleteOne({"_id": key}) for key in piece_keys(change.claimed)]
             else:
-                guarded.append(UpdateOne(which, {"$set": _verdict(change.row)}))
+                guarded.append(UpdateOne(which, {"$set": verdict(change.row)}))
         if guarded:
             done = await self._bulk("held", guarded)
             if done.deleted_count + done.matched_count != len(guarded):
@@ -306,146 +305,5 @@ class Transaction:
                 await self._session.commit_transaction()
 
 
-def _piece_key(identity: str, n: int) -> dict[str, Any]:
-    return {"held": identity, "n": n}
-
-
-def _piece_keys(row: HeldRow) -> list[dict[str, Any]]:
-    """The keys of the pieces that a body is kept in; none when it fits its row."""
-    return (
-        [_piece_key(row.identity, n) for n in range(-(-len(row.body) // BODY_PIECE))]
-        if len(row.body) > BODY_PIECE
-        else []
-    )
-
-
 def _is_ambiguous(error: BaseException) -> bool:
     return isinstance(error, PyMongoError) and error.has_error_label("UnknownTransactionCommitResult")
-
-
-def _properties(p: Properties) -> dict[str, Any]:
-    return {
-        "messageId": p.message_id,
-        "correlationId": p.correlation_id,
-        "replyTo": p.reply_to,
-        "contentType": p.content_type,
-        "contentEncoding": p.content_encoding,
-        "userId": p.user_id,
-        "appId": p.app_id,
-        "type": p.type,
-        "timestamp": p.timestamp,
-    }
-
-
-def _inbox(row: InboxRow) -> dict[str, Any]:
-    return {
-        "_id": row.identity,
-        "digest": row.digest,
-        "digestVersion": row.digest_version,
-        "messageId": row.properties.message_id,
-        "correlationId": row.correlation_id,
-        "userId": row.properties.user_id,
-        "appId": row.properties.app_id,
-        "sentAt": row.properties.timestamp,
-        "appliedAt": row.applied_at,
-        "attempts": row.attempts,
-        "result": row.result,
-    }
-
-
-def _verdict(row: HeldRow) -> dict[str, Any]:
-    """What an attempt changes of a held row."""
-    return {
-        "state": row.state,
-        "reason": row.reason,
-        "detail": row.detail,
-        "traceback": row.traceback,
-        "waitsFor": row.waits_for,
-        "failedAt": row.failed_at,
-        "dueAt": row.due_at,
-        "claimedUntil": None,
-        "replies": [{"replyTo": to.queue, "correlationId": to.correlation_id} for to in row.replies],
-    }
-
-
-def _held(row: HeldRow) -> dict[str, Any]:
-    return {
-        "_id": row.identity,
-        "parkedId": parked_id(row.identity),
-        "routingKey": row.routing_key,
-        "messageId": row.properties.message_id,
-        "correlationId": row.correlation_id,
-        "body": Binary(row.body),
-        "properties": _properties(row.properties),
-        "headers": row.properties.headers,
-        "digest": row.digest,
-        "digestVersion": row.digest_version,
-        "attempts": row.attempts,
-        "heldAt": row.held_at,
-        "account": row.account,
-        **_verdict(row),
-    }
-
-
-def _to_held(row: dict[str, Any]) -> HeldRow:
-    p = row["properties"]
-    return HeldRow(
-        identity=row["_id"],
-        state=row["state"],
-        routing_key=row["routingKey"],
-        body=bytes(row["body"]),
-        properties=Properties(
-            p["messageId"],
-            p["correlationId"],
-            p["replyTo"],
-            p["contentType"],
-            p["contentEncoding"],
-            p["userId"],
-            p["appId"],
-            p["type"],
-            p["timestamp"],
-            row["headers"],
-        ),
-        correlation_id=row["correlationId"],
-        digest=row["digest"],
-        digest_version=row["digestVersion"],
-        reason=row["reason"],
-        detail=row["detail"],
-        attempts=row["attempts"],
-        held_at=row["heldAt"],
-        failed_at=row["failedAt"],
-        due_at=row["dueAt"],
-        waits_for=row["waitsFor"],
-        traceback=row["traceback"],
-        account=row["account"],
-        replies=tuple(ReplyTo(to["replyTo"], to["correlationId"]) for to in row["replies"]),
-    )
-
-
-def _event(event: OutgoingEvent) -> dict[str, Any]:
-    row = {
-        "_id": event.message_id,
-        "routingKey": event.routing_key,
-        "body": Binary(event.body),
-        "correlationId": event.correlation_id,
-        "causationId": event.causation_id,
-        "bookedAt": event.booked_at,
-        "unsent": True,
-    }
-    if event.account is not None:
-        row["account"] = event.account
-        row["sequence"] = event.sequence
-    return row
-
-
-def _to_event(row: dict[str, Any]) -> OutgoingEvent:
-    return OutgoingEvent(
-        row["_id"],
-        row["routingKey"],
-        bytes(row["body"]),
-        row["correlationId"],
-        row["causationId"],
-        cast("str | None", row.get("account")),
-        cast("int | None", row.get("sequence")),
-        row["bookedAt"],
-    )

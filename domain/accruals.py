@@ -73,7 +73,7 @@ def release_withheld(invoice: Invoice, on: dt.date, released_by: str, books: Boo
     """Release what is now due of the shares withheld until payment: round(share × paid to date ÷ total) − released.
 
     `invoice` is as the payment leaves it; paid in full releases each share to the cent. `released_by` names the
-    payment in the accrual's key (empty for an invoice of zero, which nothing pays).
+    payment in the accrual's key, or the order when its invoice is of zero, which nothing pays.
     """
     paid = invoice.tax_included_amount - invoice.remaining_amount
     due = {
@@ -85,7 +85,7 @@ def release_withheld(invoice: Invoice, on: dt.date, released_by: str, books: Boo
     }
     if not due:
         return invoice, []
-    invoice, accruals = _accrue(invoice, due, on, f"/{released_by}" if released_by else "", books)
+    invoice, accruals = _accrue(invoice, due, on, f"/{released_by}", books)
     for accrual in accruals:
         books.debit(ledger.withheld(accrual.settlement_account), accrual.amount)
         books.credit(ledger.payable(accrual.settlement_account), accrual.amount)

@@ -75,7 +75,7 @@ def complete_order(order: Order, books: Books) -> Mapping[str, object]:
         books.put(invoice)
         accruals += consume_credit(invoice, books)
     else:
-        invoice, released = release_withheld(replace(invoice, state="settled"), date, "", books)
+        invoice, released = release_withheld(replace(invoice, state="settled"), date, order.id, books)
         books.put(invoice)
         books.emit(account.id, InvoicePaid(invoice))
         accruals += released

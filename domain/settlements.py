@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from domain import ledger
 from domain.accounts import Account, CarriedForward, Position, settlement_account
@@ -14,6 +14,8 @@ from domain.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.errors import MustWait, Refused
 from domain.money import Money, within_limit
 
+ACCRUALS_MAX = 50_000
+"""The most accruals that one closing states: all its statements are made in one transaction."""
 LINES_MAX = 5_000
 """The most lines of one statement, the line that brings an earlier one forward included."""
 
@@ -101,7 +103,7 @@ def closing_needs(closing: Closing, _books: WorkingSet) -> Iterator[Need]:
     yield DocumentNeed(Account, closing.settlement_account)
     yield DocumentNeed(Position, closing.settlement_account)
     yield DocumentNeed(Settlement, closing.id)
-    yield QueueNeed(Accrual, closing.settlement_account, None)
+    yield QueueNeed(Accrual, closing.settlement_account, ACCRUALS_MAX + 1)
 
 
 def payout_needs(payout: CompletedPayout, _books: WorkingSet) -> Iterator[Need]:
@@ -115,13 +117,20 @@ def close_settlement(closing: Closing, books: Books) -> Mapping[str, object]:
     """State every accrual up to the period's end that no statement holds; returns the ids of the statements made.
 
     A statement holds at most `LINES_MAX` lines; the rest goes on `<closing id>-2`, `-3` … . A total that is not
-    positive is carried forward: the next statement opens with it. Raises `MustWait` (`unknown-account`) and `Refused`
-    (`invalid` for another type of account or a total beyond the limit, `conflicting-duplicate` when a statement of
-    that id is there already, as a part of another closing).
+    positive is carried forward: the next statement opens with it.
+
+    Raises `MustWait` (`unknown-account`) and `Refused`: `invalid` for another type of account, for more than
+    `ACCRUALS_MAX` accruals or a total beyond the limit, `conflicting-duplicate` when a statement of that id is there
+    already, as a part of another closing.
     """
     account = settlement_account(closing.settlement_account, None, books)
     due = takewhile(lambda accrual: accrual.date <= closing.period_end, books.queue(Accrual, account.id))
-    accruals = list(due)
+    accruals = list(islice(due, ACCRUALS_MAX + 1))
+    if len(accruals) > ACCRUALS_MAX:
+        raise Refused(
+            "invalid",
+            f"periodEnd: more than {ACCRUALS_MAX} accruals are due by {closing.period_end}; close an earlier one first",
+        )
     made: list[str] = []
     while accruals or not made:
         number = len(made) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from typing import Protocol
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from adapters.mongodb import is_conflict, is_transient
+from adapters.mongodb import is_conflict, is_too_long, is_transient
 from adapters.records import ReplyTo
 from adapters.relay import Relay
 from adapters.store import ClaimLost, Store
@@ -103,7 +104,8 @@ class GroupCommit:
         try:
             decisions = await self._until_available(works)
         except Exception as error:  # whatever it is, the facts beside the bad one are committed
-            log.exception("batch failed", facts=len(works), error=type(error).__name__)
+            # Its traceback goes to the held row of the fact that it turns out to be.
+            log.error("batch failed", facts=len(works), error=type(error).__name__)  # noqa: TRY400
             if len(works) > 1:
                 middle = len(works) // 2
                 await self._commit(works[:middle])
@@ -122,9 +124,12 @@ class GroupCommit:
     async def _until_available(self, works: list[Work]) -> Decisions:
         """Run a batch's transaction, again and again while the database is away or another worker is in the way."""
         conflicts = 0
+        since = time.monotonic()
 
         def again(error: BaseException) -> bool:
             nonlocal conflicts
+            if is_too_long(error, time.monotonic() - since):
+                return False
             if is_transient(error) or isinstance(error, ClaimLost):
                 return True
             conflicts += is_conflict(error)
@@ -137,6 +142,7 @@ class GroupCommit:
             reraise=True,
         ):
             with attempt:
+                since = time.monotonic()
                 return await self._attempt(works)
         raise AssertionError("unreachable")
 

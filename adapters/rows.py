@@ -1,0 +1,160 @@
+"""The records kept beside the books (inbox, held, outbox) as MongoDB keeps them, and back."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from bson import Binary
+
+from adapters.records import HeldRow, InboxRow, Properties, ReplyTo, parked_id
+from schemas.events import OutgoingEvent
+
+BODY_PIECE = 8 * 1024 * 1024
+"""A held body above this many bytes is kept in pieces beside its row: a document holds 16 MiB."""
+
+
+def piece_key(identity: str, n: int) -> dict[str, Any]:
+    """The key of the n-th piece of a body that is kept in pieces."""
+    return {"held": identity, "n": n}
+
+
+def piece_keys(row: HeldRow) -> list[dict[str, Any]]:
+    """The keys of the pieces that a body is kept in; none when it fits its row."""
+    return (
+        [piece_key(row.identity, n) for n in range(-(-len(row.body) // BODY_PIECE))]
+        if len(row.body) > BODY_PIECE
+        else []
+    )
+
+
+def _properties(p: Properties) -> dict[str, Any]:
+    return {
+        "messageId": p.message_id,
+        "correlationId": p.correlation_id,
+        "replyTo": p.reply_to,
+        "contentType": p.content_type,
+        "contentEncoding": p.content_encoding,
+        "userId": p.user_id,
+        "appId": p.app_id,
+        "type": p.type,
+        "timestamp": p.timestamp,
+    }
+
+
+def inbox_row(row: InboxRow) -> dict[str, Any]:
+    """The row of an applied fact."""
+    return {
+        "_id": row.identity,
+        "digest": row.digest,
+        "digestVersion": row.digest_version,
+        "messageId": row.properties.message_id,
+        "correlationId": row.correlation_id,
+        "userId": row.properties.user_id,
+        "appId": row.properties.app_id,
+        "sentAt": row.properties.timestamp,
+        "appliedAt": row.applied_at,
+        "attempts": row.attempts,
+        "result": row.result,
+    }
+
+
+def verdict(row: HeldRow) -> dict[str, Any]:
+    """What an attempt changes of a held row."""
+    return {
+        "state": row.state,
+        "reason": row.reason,
+        "detail": row.detail,
+        "traceback": row.traceback,
+        "waitsFor": row.waits_for,
+        "failedAt": row.failed_at,
+        "dueAt": row.due_at,
+        "claimedUntil": None,
+        "replies": [{"replyTo": to.queue, "correlationId": to.correlation_id} for to in row.replies],
+    }
+
+
+def held_row(row: HeldRow) -> dict[str, Any]:
+    """The row of a message that is not applied."""
+    return {
+        "_id": row.identity,
+        "parkedId": parked_id(row.identity),
+        "routingKey": row.routing_key,
+        "messageId": row.properties.message_id,
+        "correlationId": row.correlation_id,
+        "body": Binary(row.body),
+        "properties": _properties(row.properties),
+        "headers": row.properties.headers,
+        "digest": row.digest,
+        "digestVersion": row.digest_version,
+        "attempts": row.attempts,
+        "heldAt": row.held_at,
+        "account": row.account,
+        **verdict(row),
+    }
+
+
+def to_held(row: dict[str, Any]) -> HeldRow:
+    """A held message, from its row."""
+    p = row["properties"]
+    return HeldRow(
+        identity=row["_id"],
+        state=row["state"],
+        routing_key=row["routingKey"],
+        body=bytes(row["body"]),
+        properties=Properties(
+            p["messageId"],
+            p["correlationId"],
+            p["replyTo"],
+            p["contentType"],
+            p["contentEncoding"],
+            p["userId"],
+            p["appId"],
+            p["type"],
+            p["timestamp"],
+            row["headers"],
+        ),
+        correlation_id=row["correlationId"],
+        digest=row["digest"],
+        digest_version=row["digestVersion"],
+        reason=row["reason"],
+        detail=row["detail"],
+        attempts=row["attempts"],
+        held_at=row["heldAt"],
+        failed_at=row["failedAt"],
+        due_at=row["dueAt"],
+        waits_for=row["waitsFor"],
+        traceback=row["traceback"],
+        account=row["account"],
+        replies=tuple(ReplyTo(to["replyTo"], to["correlationId"]) for to in row["replies"]),
+    )
+
+
+def event_row(event: OutgoingEvent) -> dict[str, Any]:
+    """The row of an event that is still to be sent."""
+    row = {
+        "_id": event.message_id,
+        "routingKey": event.routing_key,
+        "body": Binary(event.body),
+        "correlationId": event.correlation_id,
+        "causationId": event.causation_id,
+        "bookedAt": event.booked_at,
+        "unsent": True,
+    }
+    if event.account is not None:
+        row["account"] = event.account
+        row["sequence"] = event.sequence
+    return row
+
+
+def to_event(row: dict[str, Any]) -> OutgoingEvent:
+    """An event, from its row."""
+    return OutgoingEvent(
+        row["_id"],
+        row["routingKey"],
+        bytes(row["body"]),
+        row["correlationId"],
+        row["causationId"],
+        cast("str | None", row.get("account")),
+        cast("int | None", row.get("sequence")),
+        row["bookedAt"],
+    )
