@@ -24,9 +24,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from adapters.publishing import Outgoing, publish_chunk
 from adapters.records import Properties
+from adapters.tolerance import tolerate_odd_properties
 from schemas.events import OutgoingEvent
 
 log = structlog.get_logger()
+
+tolerate_odd_properties()
 
 IN = "paymaster.in"
 OUT = "paymaster.out"
@@ -207,7 +210,7 @@ class WorkQueue:
         while not self._stopping.is_set():
             try:
                 await self._consume()
-            except CONNECTION_ERRORS as error:
+            except Exception as error:  # noqa: BLE001  # whatever a broken connection raises, it is made anew
                 log.warning("work queue lost", error=type(error).__name__)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), 0.5)

@@ -103,7 +103,7 @@ class GroupCommit:
         """Commit a batch; one that fails for a reason of its own is split until the bad fact stands alone."""
         try:
             decisions = await self._until_available(works)
-        except Exception as error:  # whatever it is, the facts beside the bad one are committed
+        except Exception as error:  # noqa: BLE001  # whatever it is, the facts beside the bad one are committed
             # Its traceback goes to the held row of the fact that it turns out to be.
             log.error("batch failed", facts=len(works), error=type(error).__name__)  # noqa: TRY400
             if len(works) > 1:
