@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, tzinfo
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from domain.accounts import Account, Position
 from domain.errors import unknown_account
@@ -54,16 +54,14 @@ class Series:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentNeed:
+class DocumentNeed(NamedTuple):
     """One document, by its key."""
 
     type: type[Document]
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class QueueNeed:
+class QueueNeed(NamedTuple):
     """The first `limit` open documents of an account's queue; None: all of them."""
 
     type: type[Queued]

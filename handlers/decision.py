@@ -85,7 +85,8 @@ async def _load_all(works: list[Work], known: Mapping[str, Known], books: Workin
         and (work.claimed or work.incoming.identity not in known)
     ]
     for _ in range(LOADS_MAX):
-        wanted = {need for fact in facts for need in HANDLINGS[type(fact)].needs(fact, books) if not books.has(need)}
+        needs = {need for fact in facts for need in HANDLINGS[type(fact)].needs(fact, books)}
+        wanted = [need for need in needs if not books.has(need)]
         if not wanted:
             return
         await load(wanted)

@@ -25,8 +25,8 @@ from handlers.work import Outcome, Work
 
 log = structlog.get_logger()
 
-FACTS_MAX = 500
-"""The most facts of one transaction."""
+FACTS_MAX = 250
+"""The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
 BYTES_MAX = 8 * 1024 * 1024
 """The most bytes of bodies of one transaction, unless one fact alone has more."""
 CONFLICTS_MAX = 8

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import to_json
@@ -104,6 +105,8 @@ def _time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
+# Quantities, prices and rates are few and come again and again.
+@lru_cache(maxsize=4096)
 def _decimal(value: Decimal) -> int | float | str:
     """A decimal as a JSON number where a double keeps it, else as a string: the way it may come in."""
     if value == value.to_integral_value() and abs(value) < 2**53:

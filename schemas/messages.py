@@ -224,6 +224,13 @@ def _plain(value: Any, path: str = "") -> Any:
     return value
 
 
+def _sorted(value: Any) -> Any:
+    """The same JSON value with its fields in one order: the order in which they are written is not content."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
 TMF_FIELDS = frozenset(
     {
         "@type", "@baseType", "@schemaLocation", "href", "name", "description", "accountType", "state", "lastUpdate",
@@ -259,7 +266,7 @@ class AccountCreate(Message):
         if not isinstance(data, dict):
             return data
         document = _plain({key: value for key, value in data.items() if key not in _OURS})
-        known = {key: document[key] for key in sorted(TMF_FIELDS & document.keys())}
+        known = _sorted({key: document[key] for key in TMF_FIELDS & document.keys()})
         return {**data, "document": document, "known": known}
 
     @model_validator(mode="after")

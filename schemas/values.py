@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any
 
 import iso4217
@@ -37,15 +37,24 @@ def parse_decimal(value: object) -> Decimal:
     JSON numbers come as `int`, as `Decimal` when they have a point, and as `float` when they have an exponent (see
     `schemas.wire`). Raises `ValueError` for what the contract does not take.
     """
+    if isinstance(value, str):
+        return _from_text(value)
     if isinstance(value, float):
         raise ValueError("may not have an exponent")
-    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number, or a string that holds one")
-    text = value if isinstance(value, str) else f"{value:f}" if isinstance(value, Decimal) else _integer_text(value)
+    text = f"{value:f}" if isinstance(value, Decimal) else _integer_text(value)
+    decimal = _from_text(text)
+    if len(text.replace(".", "").strip("-0")) > DIGITS_MAX:
+        raise ValueError(f"has more than {DIGITS_MAX} significant digits: send it as a string")
+    return decimal
+
+
+# Quantities and rates are few and come again and again.
+@lru_cache(maxsize=4096)
+def _from_text(text: str) -> Decimal:
     if not _DECIMAL.fullmatch(text):
         raise ValueError("must be a decimal without an exponent, at most 11 digits before and 8 after the point")
-    if not isinstance(value, str) and len(text.replace(".", "").strip("-0")) > DIGITS_MAX:
-        raise ValueError(f"has more than {DIGITS_MAX} significant digits: send it as a string")
     normal = Decimal(text).normalize()
     return normal.quantize(Decimal(1)) if normal.as_tuple().exponent > 0 else normal + 0  # type: ignore[operator]
 

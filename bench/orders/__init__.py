@@ -1,0 +1,80 @@
+"""The workload `orders`: orders of four lines, one or two of them on behalf of a partner, over 200 billing accounts."""
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+Json = dict[str, Any]
+
+CURRENCY = "EUR"
+BILLING_ACCOUNTS = 200
+SETTLEMENT_ACCOUNTS = 5
+LINES = 4
+EVENTS_PER_ORDER = 2
+"""`invoice.issued` and `settlement.accrued`: all that one order sells for others, it sells for one partner."""
+ORDER = "order.completed"
+"""The routing key of an order."""
+
+
+def order_id(number: int) -> str:
+    """The id of the order with this number; ids sort as their numbers do."""
+    return f"O-{number:09d}"
+
+
+def account_messages() -> list[Json]:
+    """The bodies of the `account.create` messages for all accounts that the orders name."""
+    billing = [
+        {
+            "@type": "BillingAccount",
+            "id": f"BA-{number:04d}",
+            "name": f"Customer {number}",
+            "currency": CURRENCY,
+            "paymentTermDays": 30,
+            "relatedParty": [{"role": "customer", "partyOrPartyRole": {"id": f"P-{number:04d}"}}],
+        }
+        for number in range(BILLING_ACCOUNTS)
+    ]
+    settlement = [
+        {
+            "@type": "SettlementAccount",
+            "id": f"SA-{number}",
+            "name": f"Partner {number}",
+            "currency": CURRENCY,
+            "relatedParty": [{"role": "partner", "partyOrPartyRole": {"id": f"PP-{number}"}}],
+            "settlementTerms": {"partnerShare": "0.8", "accrueOn": "invoice"},
+        }
+        for number in range(SETTLEMENT_ACCOUNTS)
+    ]
+    return [*billing, *settlement]
+
+
+def order_bodies(count: int) -> Iterator[bytes]:
+    """The bodies of the first `count` orders: the same ones whoever asks, so that everyone does the same work."""
+    lots = random.Random(678)
+    for number in range(count):
+        yield json.dumps(_order(number, lots)).encode()
+
+
+def _order(number: int, lots: random.Random) -> Json:
+    partner = {"id": f"SA-{lots.randrange(SETTLEMENT_ACCOUNTS)}"}
+    of_partner = lots.choice((1, 2))
+    items: list[Json] = []
+    for line in range(1, LINES + 1):
+        item: Json = {
+            "id": str(line),
+            "description": f"Product {lots.randrange(100)}, November",
+            "quantity": lots.randint(1, 3),
+            "unitPrice": f"{lots.randint(100, 9_999) / 100:.2f}",
+            "tax": {"category": "S", "rate": "0.10" if line == LINES else "0.20"},
+        }
+        if line > LINES - of_partner:
+            item["onBehalfOf"] = partner
+        items.append(item)
+    return {
+        "orderId": order_id(number),
+        "completedAt": "2026-11-22T10:15:00Z",
+        "billingAccount": {"id": f"BA-{lots.randrange(BILLING_ACCOUNTS):04d}"},
+        "currency": CURRENCY,
+        "items": items,
+    }

@@ -1,0 +1,128 @@
+"""Compares what came of the day with what must have come of it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pymongo.database import Database
+
+from demo.facts import Message, Tally, rounded, tally
+from demo.traffic import Events, minor
+from demo.wares import PARTNERS, Partner
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Messages that were published together, and how long it took from the first of them to the last event."""
+
+    name: str
+    messages: int
+    events: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was sent, and all that can be known of what came of it."""
+
+    sent: list[Message]
+    waves: list[Wave]
+    events: Events
+    worker_exit: int
+    left_in_queue: int
+    audit: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What must be, and what is."""
+
+    name: str
+    expected: object
+    found: object
+
+    @property
+    def ok(self) -> bool:
+        """Whether they are the same."""
+        return self.expected == self.found
+
+
+def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]:
+    """What came of the day, point for point."""
+    must, events = tally(outcome.sent), outcome.events
+    orders, applied, counts = must.orders, must.applied, events.counts
+    invoices = list(events.invoices.values())
+    as_ordered = [i for i in invoices if minor(i["taxIncludedAmount"]) == orders[i["orderId"]].amount]
+    settled = {i["orderId"] for i in invoices if i["state"] == "settled"}
+    reasons = Counter(parked["reason"] for parked in events.parked)
+
+    yield Check("accounts opened, once each", applied["account.create"], counts["account.created"])
+    yield Check("invoices issued, one for each order", applied["order.completed"], counts["invoice.issued"])
+    yield Check("invoices that come to what was ordered", len(orders), len(as_ordered))
+    yield Check("payments booked, once each", applied["payment.received"], books["payments"].count_documents({}))
+    yield Check("accounts that owe what was billed less paid", *_balances(must, books))
+    yield Check("invoices settled that a payment named", len(must.paid_in_full), len(must.paid_in_full & settled))
+    yield Check("partners whose statements hold all they earned", *_statements(must, events))
+    yield Check("statements paid as the payouts say", *_payouts(must, events))
+    yield Check("messages parked, by reason", words(must.parked), words(reasons))
+    yield Check("parked messages kept", must.parked.total(), books["held"].count_documents({"state": "parked"}))
+    yield Check("events received, of those written", books["outbox"].count_documents({}), events.distinct)
+    yield Check("accounts with a gap in their events", 0, events.gaps())
+    yield Check("the worker's exit code after SIGTERM", 0, outcome.worker_exit)
+    yield Check("messages it left in its queue", 0, outcome.left_in_queue)
+    yield Check("paymaster audit", "ok", "ok" if outcome.audit["ok"] else "not ok")
+
+
+def words(counter: Counter[str]) -> str:
+    """A counter in one line."""
+    return ", ".join(f"{key} {number}" for key, number in sorted(counter.items()))
+
+
+def _balances(must: Tally, books: Database[dict[str, Any]]) -> tuple[int, int]:
+    """An account's credit pays whatever is open, so it never owes and has credit at once."""
+    positions = {row["_id"]: row for row in books["positions"].find()}
+    accounts = must.billed.keys() | must.paid.keys()
+    right = 0
+    for account in accounts:
+        owed = must.billed[account] - must.paid[account]
+        position = positions.get(account)
+        right += position is not None and (max(owed, 0), max(-owed, 0)) == (
+            position["receivable"],
+            position["unapplied"],
+        )
+    return len(accounts), right
+
+
+def _statements(must: Tally, events: Events) -> tuple[int, int]:
+    stated: Counter[str] = Counter()
+    for statement in events.statements.values():
+        accruals = [line for line in statement["lines"] if line["lineType"] == "accrual"]
+        stated[statement["settlementAccount"]["id"]] += sum(minor(line["amount"]) for line in accruals)
+    earned = _earned(must, events)
+    return len(PARTNERS), sum(earned[partner.id] == stated[partner.id] for partner in PARTNERS)
+
+
+def _earned(must: Tally, events: Events) -> Counter[str]:
+    """What each partner has earned: its shares, or of each share the part that corresponds to what was paid."""
+    partners: dict[str, Partner] = {partner.id: partner for partner in PARTNERS}
+    invoices = {invoice["orderId"]: invoice for invoice in events.invoices.values()}
+    earned: Counter[str] = Counter()
+    for order_id, order in must.orders.items():
+        remaining = minor(invoices[order_id]["remainingAmount"]) if order_id in invoices else order.amount
+        for partner, share in order.shares:
+            if partners[partner].accrue_on == "invoice" or remaining == 0:
+                earned[partner] += share
+            else:
+                earned[partner] += rounded(Decimal(share * (order.amount - remaining)) / order.amount)
+    return earned
+
+
+def _payouts(must: Tally, events: Events) -> tuple[int, int]:
+    right = 0
+    for id_, statement in events.statements.items():
+        paid, total = must.paid_out[id_], minor(statement["total"])
+        state = "carriedForward" if total <= 0 else "paid" if paid == total else "partiallyPaid" if paid else "open"
+        right += (minor(statement["paidAmount"]), statement["state"]) == (paid, state)
+    return must.applied["settlement.close"], right

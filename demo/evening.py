@@ -1,0 +1,109 @@
+"""What follows the day, written with what the worker has answered: bill numbers, and the totals of statements."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from random import Random
+
+from demo.day import SEED
+from demo.facts import APPLIED, DATE, HOUR, PAID_IN_FULL, PARTIAL, REPEATED, Fact, Message, message, moment, money
+from demo.wares import Partner
+
+DAY_BEFORE = DATE - timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class OpenInvoice:
+    """An invoice that is not paid, as the events have told of it; the amount is in minor units."""
+
+    bill_no: str
+    order: str
+    account: str
+    currency: str
+    remaining: int
+
+
+@dataclass(frozen=True)
+class OpenStatement:
+    """A partner's statement that is not paid; the amount is in minor units."""
+
+    id: str
+    account: str
+    currency: str
+    total: int
+
+
+def bank_file(invoices: Iterable[OpenInvoice], seed: int = SEED) -> list[Message]:
+    """The bank's file of the evening: payments of 80 customers that name one or two of their open invoices.
+
+    Every tenth names another customer's invoice as well, which must not be paid by it; every seventh pays too little.
+    """
+    by_account: dict[str, list[OpenInvoice]] = {}
+    for invoice in sorted(invoices, key=lambda invoice: invoice.bill_no):
+        by_account.setdefault(invoice.account, []).append(invoice)
+    chosen = Random(seed).sample(sorted(by_account), min(80, len(by_account)))
+    sent = []
+    for n, account in enumerate(chosen):
+        own = by_account[account][-1 - n % 2 :]  # not the oldest, which would be covered without being named
+        names = [invoice.bill_no for invoice in own]
+        amount = sum(invoice.remaining for invoice in own)
+        note = PAID_IN_FULL
+        if n % 7 == 6:
+            amount, note = max(amount // 2, 1), PARTIAL
+        if n % 10 == 9:
+            names.insert(0, by_account[chosen[n - 1]][0].bill_no)
+        content = {
+            "paymentId": f"BANK-{n:04d}",
+            "receivedAt": moment(23.5 * HOUR),
+            "billingAccount": {"id": account},
+            "amount": money(amount, own[0].currency),
+            "invoices": names,
+        }
+        orders = tuple(invoice.order for invoice in own)
+        fact = Fact("payment.received", account=account, amount=amount, orders=orders, note=note)
+        sent.append(message("payment.received", content, f"bank-{n:04d}", fact))
+    return sent
+
+
+def closings(partners: Iterable[Partner], period_end: date) -> list[Message]:
+    """Closings of partners' periods."""
+    return [
+        message(
+            "settlement.close",
+            {
+                "closingId": f"{partner.id[3:]}-{period_end:%m%d}",
+                "settlementAccount": {"id": partner.id},
+                "periodEnd": period_end.isoformat(),
+            },
+            f"close-{partner.id}-{period_end:%m%d}",
+            Fact("settlement.close", account=partner.id),
+        )
+        for partner in partners
+    ]
+
+
+def payouts(statements: Iterable[OpenStatement]) -> list[Message]:
+    """Payouts: of four statements, one is paid in whole, one in two parts, one in part, and one not yet.
+
+    The first is also paid too much, which must be parked, and one payout is sent twice.
+    """
+    sent: list[Message] = []
+    for n, statement in enumerate(sorted(statements, key=lambda statement: statement.id)):
+        whole, half = statement.total, max(statement.total // 2, 1)
+        for part in ([whole], [half, whole - half], [half], [])[n % 4]:
+            sent.append(_payout(statement, part, f"PO-{len(sent) + 1:04d}", APPLIED))
+        if n == 0:
+            sent.append(replace(sent[0], facts=(Fact("payout.completed", REPEATED),)))
+            sent.append(_payout(statement, whole + 1, f"PO-{len(sent) + 1:04d}", "overpaid-payout"))
+    return sent
+
+
+def _payout(statement: OpenStatement, amount: int, payout_id: str, outcome: str) -> Message:
+    content = {
+        "payoutId": payout_id,
+        "settlementAccount": {"id": statement.account},
+        "settlementId": statement.id,
+        "amount": money(amount, statement.currency),
+    }
+    fact = Fact("payout.completed", outcome, statement.account, amount, statement=statement.id)
+    return message("payout.completed", content, payout_id.lower(), fact)

@@ -1,0 +1,152 @@
+"""Facts and messages of the demo, and what must come of them, worked out without any of the worker's code."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from demo.wares import DIGITS, Partner
+
+DATE = date(2026, 11, 20)
+HOUR = 3600.0
+
+APPLIED = "applied"
+REPEATED = "repeated"
+"""A fact that was sent before, with the same content: it may have no effect."""
+
+PAID_IN_FULL = "payments that name their invoices, and cover them"
+PARTIAL = "partial payments"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact of a message, and what must become of it: `applied`, `repeated`, or the code that parks it."""
+
+    type: str
+    outcome: str = APPLIED
+    account: str = ""
+    amount: int = 0
+    """In minor units: the invoice's total, what was paid, what was paid out."""
+    orders: tuple[str, ...] = ()
+    """The order that it is, or the orders that a payment is for."""
+    shares: tuple[tuple[str, int], ...] = ()
+    """Of an order: the partner and its share of each line sold on its behalf."""
+    statement: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as it is published; more than one fact when its body is an array."""
+
+    routing_key: str
+    body: bytes
+    message_id: str
+    facts: tuple[Fact, ...]
+
+
+@dataclass
+class Tally:
+    """What must have come of the messages sent so far."""
+
+    applied: Counter[str] = field(default_factory=Counter)
+    parked: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    billed: Counter[str] = field(default_factory=Counter)
+    paid: Counter[str] = field(default_factory=Counter)
+    paid_out: Counter[str] = field(default_factory=Counter)
+    orders: dict[str, Fact] = field(default_factory=dict)
+    paid_in_full: set[str] = field(default_factory=set)
+
+    @property
+    def effects(self) -> int:
+        """How many facts leave a trace: those that are applied and those that are parked."""
+        return self.applied.total() + self.parked.total()
+
+
+def tally(messages: Iterable[Message]) -> Tally:
+    """What must come of messages that are published in this order."""
+    result = Tally()
+    accounts: set[str] = set()
+    for fact in (fact for message in messages for fact in message.facts):
+        if fact.outcome == REPEATED:
+            result.notes["sent again"] += 1
+            continue
+        if fact.outcome != APPLIED:
+            result.parked[fact.outcome] += 1
+            continue
+        result.applied[fact.type] += 1
+        if fact.note:
+            result.notes[fact.note] += 1
+        if fact.type == "account.create":
+            accounts.add(fact.account)
+        elif fact.type == "order.completed":
+            result.notes["orders before their account"] += not accounts.issuperset({fact.account, *dict(fact.shares)})
+            result.billed[fact.account] += fact.amount
+            result.orders[fact.orders[0]] = fact
+        elif fact.type == "payment.received":
+            result.notes["payments before their invoice"] += not result.orders.keys() & fact.orders
+            result.paid[fact.account] += fact.amount
+            if fact.note == PAID_IN_FULL:
+                result.paid_in_full.update(fact.orders)
+        elif fact.type == "payout.completed":
+            result.paid_out[fact.statement] += fact.amount
+    return result
+
+
+def rounded(value: Decimal) -> int:
+    """The nearest whole number, halves away from zero."""
+    return int(value.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of an order, before it is JSON."""
+
+    description: str
+    quantity: Decimal
+    price: Decimal
+    category: str
+    rate: str
+    partner: Partner | None = None
+
+    def net(self, currency: str) -> int:
+        """Quantity × price in minor units."""
+        return rounded((self.quantity * self.price).scaleb(DIGITS[currency]))
+
+
+def total(lines: Sequence[Line], currency: str) -> int:
+    """What the invoice is to come to: the nets, and the tax of each category and rate on their sum."""
+    nets: Counter[tuple[str, str]] = Counter()
+    for line in lines:
+        nets[line.category, line.rate] += line.net(currency)
+    return sum(net + rounded(net * Decimal(rate)) for (_, rate), net in nets.items())
+
+
+def shares(lines: Sequence[Line], currency: str) -> tuple[tuple[str, int], ...]:
+    """The share that each line sold on behalf of a partner earns it."""
+    return tuple(
+        (line.partner.id, rounded(line.net(currency) * line.partner.share))
+        for line in lines
+        if line.partner is not None
+    )
+
+
+def money(amount: int, currency: str, *, text: bool = True) -> dict[str, Any]:
+    """TMF's money; the value as a text or as a JSON number."""
+    value = Decimal(amount).scaleb(-DIGITS[currency])
+    return {"unit": currency, "value": str(value) if text else float(value)}
+
+
+def moment(second: float, *, hours_east: int = 0) -> str:
+    """A time of the day as RFC 3339, as it is written in a zone east of Greenwich."""
+    at = datetime.combine(DATE, time(), UTC) + timedelta(seconds=int(second))
+    return at.astimezone(timezone(timedelta(hours=hours_east))).isoformat()
+
+
+def message(type_: str, content: object, message_id: str, fact: Fact) -> Message:
+    """A message of one fact."""
+    return Message(type_, json.dumps(content).encode(), message_id, (fact,))

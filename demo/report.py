@@ -1,0 +1,168 @@
+"""Shows what came of the day, as tables."""
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from itertools import zip_longest
+from typing import Any
+
+from pymongo.database import Database
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from demo.checks import Check, Outcome, Wave
+from demo.facts import APPLIED, REPEATED, Tally, tally
+from demo.traffic import Events, minor
+from demo.wares import DIGITS
+
+OK, NOT_OK = "[green]✓[/]", "[bold red]✗[/]"
+BALANCES_SHOWN = 3
+
+
+def figure(amount: int, currency: str) -> str:
+    """An amount in minor units as people read it: 1,234.50."""
+    digits = DIGITS[currency]
+    return f"{Decimal(amount).scaleb(-digits):,.{digits}f}"
+
+
+def show(console: Console, outcome: Outcome, books: Database[dict[str, Any]], results: Sequence[Check]) -> None:
+    """Print everything: what was sent, what came of it, how fast, and whether it is right."""
+    must, events = tally(outcome.sent), outcome.events
+    for table in (
+        _sent(outcome),
+        _notes(must),
+        _accounts(events),
+        _invoices(events),
+        _balances(events, must, books),
+        _statements(events),
+        _parked(events),
+        _audit(outcome.audit),
+        _checks(results),
+    ):
+        console.print(table)
+    console.print(_speed(outcome.waves[0], events), end="\n\n")
+
+
+def _table(title: str, *columns: str, rows: Iterable[Sequence[object]]) -> Table:
+    """A table; the columns whose names begin with `>` are numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    return table
+
+
+def _sent(outcome: Outcome) -> Table:
+    of: dict[str, Counter[str]] = defaultdict(Counter)
+    for message in outcome.sent:
+        fates = [fact.outcome if fact.outcome in (APPLIED, REPEATED) else "parked" for fact in message.facts]
+        for type_ in (message.routing_key, "all"):
+            of[type_].update(["messages", *("facts" for _ in fates), *fates])
+    order = sorted(of, key=lambda type_: (type_ == "all", -of[type_]["messages"]))
+    rows = [
+        (type_, *(of[type_][what] for what in ("messages", "facts", APPLIED, REPEATED, "parked"))) for type_ in order
+    ]
+    columns = (">messages", ">facts in them", ">to be applied", ">sent again", ">to be parked")
+    return _table("What was sent", "type", *columns, rows=rows)
+
+
+def _notes(must: Tally) -> Table:
+    return _table("Among that", ">facts", "", rows=[(n, note) for note, n in sorted(must.notes.items())])
+
+
+def _accounts(events: Events) -> Table:
+    found = Counter((account["@type"], account["currency"]) for account in events.accounts.values())
+    return _table("Accounts", "type", "currency", ">accounts", rows=[(*key, n) for key, n in sorted(found.items())])
+
+
+def _invoices(events: Events) -> Table:
+    numbers: dict[str, Counter[str]] = defaultdict(Counter)
+    sums: dict[str, Counter[str]] = defaultdict(Counter)
+    for invoice in events.invoices.values():
+        currency, state = invoice["taxIncludedAmount"]["unit"], invoice["state"]
+        total, remaining = minor(invoice["taxIncludedAmount"]), minor(invoice["remainingAmount"])
+        numbers[currency][state] += 1
+        sums[currency].update({"issued": total, "paid": total - remaining, "open": remaining})
+    rows = [
+        (
+            currency,
+            of.total(),
+            of["settled"],
+            of["partiallyPaid"],
+            of["new"],
+            *(figure(sums[currency][what], currency) for what in ("issued", "paid", "open")),
+        )
+        for currency, of in sorted(numbers.items())
+    ]
+    columns = (">issued", ">paid", ">paid in part", ">open", ">amount issued", ">amount paid", ">amount open")
+    return _table("Invoices", "currency", *columns, rows=rows)
+
+
+def _balances(events: Events, must: Tally, books: Database[dict[str, Any]]) -> Table:
+    rows = []
+    for balance in ("receivable", "unapplied"):
+        most = books["positions"].find({"currency": "EUR", balance: {"$gt": 0}}).sort(balance, -1)
+        for position in most.limit(BALANCES_SHOWN):
+            account = position["_id"]
+            amounts = (must.billed[account], must.paid[account], position["receivable"], position["unapplied"])
+            rows.append((account, events.accounts[account]["name"], *(figure(amount, "EUR") for amount in amounts)))
+    title = "The customers in EUR that owe most, and that have most credit"
+    return _table(title, "account", "name", ">billed", ">paid", ">owes", ">has as credit", rows=rows)
+
+
+def _statements(events: Events) -> Table:
+    rows = []
+    for id_, statement in sorted(events.statements.items()):
+        accruals = [minor(line["amount"]) for line in statement["lines"] if line["lineType"] == "accrual"]
+        amounts = [sum(accruals), *(minor(statement[name]) for name in ("broughtForward", "total", "paidAmount"))]
+        currency = statement["total"]["unit"]
+        terms = events.accounts[statement["settlementAccount"]["id"]]["settlementTerms"]
+        share = f"{(Decimal(terms['partnerShare']) * 100).normalize():f} % / {terms['accrueOn']}"
+        figures = (figure(amount, currency) for amount in amounts)
+        rows.append((id_, share, currency, len(accruals), *figures, statement["state"]))
+    columns = (">lines", ">accrued", ">brought forw.", ">total", ">paid out")
+    return _table("The partners' statements", "statement", "share", "", *columns, "state", rows=rows)
+
+
+def _parked(events: Events) -> Table:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for parked in events.parked:
+        by_reason[parked["reason"]].append(f"{parked['messageType']}: {parked['detail']}")
+    rows = [(reason, len(details), escape(min(details, key=len))) for reason, details in sorted(by_reason.items())]
+    return _table("What was parked, and why", "reason", ">messages", "one of them", rows=rows)
+
+
+def _audit(audit: dict[str, Any]) -> Table:
+    """Two checks a row, since there are many; and what is broken, if anything is, below."""
+    cells = [(OK if check["ok"] else NOT_OK, check["name"], check["checked"]) for check in audit["checks"]]
+    half = (len(cells) + 1) // 2
+    pairs = zip_longest(cells[:half], cells[half:], fillvalue=("", "", ""))
+    table = _table("paymaster audit", *("", "check", ">checked") * 2, rows=[(*left, *right) for left, right in pairs])
+    broken = [
+        f"{check['name']}: {json.dumps(check['broken'][:1])[:500]}" for check in audit["checks"] if not check["ok"]
+    ]
+    table.caption, table.caption_justify = escape("\n".join(broken)) or None, "left"
+    return table
+
+
+def _checks(results: Sequence[Check]) -> Table:
+    rows = [
+        (OK if check.ok else NOT_OK, check.name, check.expected, "" if check.ok else f"[red]{check.found}[/]")
+        for check in results
+    ]
+    return _table("Checked against how the day was made", "", "check", "as it must be", "but it is", rows=rows)
+
+
+def _speed(day: Wave, events: Events) -> str:
+    return (
+        f"[bold]{day.messages / day.seconds:,.0f} messages a second[/]: the day's {day.messages:,} messages in "
+        f"{day.seconds:.1f} s, from the first publish to the last of their {day.events:,} events. One worker, from its "
+        f"first message on, every effect in a majority-committed transaction; RabbitMQ, MongoDB, the worker and this "
+        f"demo shared {os.cpu_count()} cores. It is no benchmark: that is `make bench`. "
+        f"All in all {events.distinct:,} events came, {events.repeated:,} of them more than once."
+    )

@@ -1,0 +1,231 @@
+"""The demo's side of the broker: it publishes as upstream systems do, and reads every event as downstream ones do."""
+
+import asyncio
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelNotFoundEntity
+from pymongo.database import Database
+
+from demo.evening import OpenInvoice, OpenStatement
+from demo.facts import Message
+from demo.stage import DemoError, Worker
+from demo.wares import DIGITS
+
+IN, OUT, WORK = "paymaster.in", "paymaster.out", "paymaster.work"
+PIPELINE = 200
+"""How many messages are on their way to the broker, not yet confirmed, at once."""
+POLL_S = 0.1
+START_TIMEOUT_S = 60
+DRAIN_TIMEOUT_S = 120
+
+Told = Callable[[int], None]
+
+
+def minor(money: dict[str, Any]) -> int:
+    """An amount of an event in minor units."""
+    return int(Decimal(money["value"]).scaleb(DIGITS[money["unit"]]))
+
+
+class Events:
+    """What the events have told so far, as a system would know it that sees nothing else."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.repeated = 0
+        self.last_at = 0.0
+        self.sequences: dict[str, set[int]] = defaultdict(set)
+        self.accounts: dict[str, dict[str, Any]] = {}
+        self.invoices: dict[str, dict[str, Any]] = {}
+        self.statements: dict[str, dict[str, Any]] = {}
+        self.parked: list[dict[str, Any]] = []
+        self._seen: set[str] = set()
+        self._newest: dict[str, int] = {}
+
+    @property
+    def distinct(self) -> int:
+        """How many events have come, each counted once: they are delivered at least once."""
+        return len(self._seen)
+
+    def take(self, message: AbstractIncomingMessage) -> None:
+        """Learn from an event."""
+        body = json.loads(message.body, parse_float=Decimal)
+        self.last_at = time.monotonic()
+        if body["eventId"] in self._seen:
+            self.repeated += 1
+            return
+        self._seen.add(body["eventId"])
+        type_, event = body["eventType"], body["event"]
+        self.counts[type_] += 1
+        if type_ == "message.parked":
+            self.parked.append(event)
+            return
+        sequence = message.headers["account-sequence"]
+        assert isinstance(sequence, int)
+        self.sequences[str(message.headers["account-id"])].add(sequence)
+        if type_ == "account.created":
+            self.accounts[event["account"]["id"]] = event["account"]
+        elif type_.startswith("invoice."):
+            self._keep(self.invoices, event["invoice"], sequence)
+        elif type_ in ("settlement.closed", "settlement.paid"):
+            self._keep(self.statements, event["settlement"], sequence)
+
+    def _keep(self, kept: dict[str, dict[str, Any]], document: dict[str, Any], sequence: int) -> None:
+        """Keep the newest state of a document, whatever the order in which its events come."""
+        if sequence > self._newest.get(document["id"], 0):
+            self._newest[document["id"]] = sequence
+            kept[document["id"]] = document
+
+    def gaps(self) -> int:
+        """How many accounts lack an event: their sequence has to be 1, 2, 3 … without a gap."""
+        return sum(max(numbers) != len(numbers) for numbers in self.sequences.values())
+
+    def open_invoices(self) -> list[OpenInvoice]:
+        """The invoices that are not paid."""
+        return [
+            OpenInvoice(
+                bill_no,
+                invoice["orderId"],
+                invoice["billingAccount"]["id"],
+                invoice["remainingAmount"]["unit"],
+                minor(invoice["remainingAmount"]),
+            )
+            for bill_no, invoice in self.invoices.items()
+            if invoice["state"] != "settled"
+        ]
+
+    def open_statements(self) -> list[OpenStatement]:
+        """The statements that wait to be paid."""
+        return [
+            OpenStatement(id_, s["settlementAccount"]["id"], s["total"]["unit"], minor(s["total"]))
+            for id_, s in self.statements.items()
+            if s["state"] == "open"
+        ]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is still to be done; the effects are the facts that are applied or parked."""
+
+    effects: int
+    waiting: int
+    unsent: int
+    events: int
+    """Events that are written and have not come."""
+
+
+class Traffic:
+    """Sends messages to the worker and follows what becomes of them; `open` makes one."""
+
+    def __init__(
+        self, connection: AbstractConnection, exchange: aio_pika.abc.AbstractExchange, books: Database[dict[str, Any]]
+    ) -> None:
+        self.events = Events()
+        self._connection = connection
+        self._exchange = exchange
+        self._books = books
+
+    @classmethod
+    async def open(cls, connection: AbstractConnection, books: Database[dict[str, Any]]) -> "Traffic":
+        """Bind a queue to all events, before there can be one; declare what is published to."""
+        # A message that no queue takes is an error here: the day may not lose one on the way.
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        into = await channel.declare_exchange(IN, aio_pika.ExchangeType.TOPIC, durable=True)
+        out = await channel.declare_exchange(OUT, aio_pika.ExchangeType.TOPIC, durable=True)
+        traffic = cls(connection, into, books)
+        reader = await connection.channel()
+        await reader.set_qos(prefetch_count=1000)
+        queue = await reader.declare_queue(exclusive=True)
+        await queue.bind(out, "#")
+
+        async def take(message: AbstractIncomingMessage) -> None:
+            traffic.events.take(message)
+
+        await queue.consume(take, no_ack=True)
+        return traffic
+
+    async def worker_ready(self, worker: Worker) -> None:
+        """Wait until the worker consumes its queue."""
+        async with _limit(START_TIMEOUT_S, lambda: f"the worker does not consume:\n{worker.log_tail()}"):
+            while (await self._queue())[1] == 0:
+                worker.check_alive()
+                await asyncio.sleep(POLL_S)
+
+    async def publish(self, messages: Sequence[Message], told: Told) -> None:
+        """Publish in order, confirmed by the broker, many at a time; `told` hears how many more were confirmed."""
+        for start in range(0, len(messages), PIPELINE):
+            chunk = messages[start : start + PIPELINE]
+            await asyncio.gather(*(self._publish(message) for message in chunk))
+            told(len(chunk))
+
+    async def _publish(self, message: Message) -> None:
+        properties = aio_pika.Message(
+            message.body,
+            message_id=message.message_id,
+            content_type="application/json",
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            app_id="demo",
+            timestamp=datetime.now(UTC),
+        )
+        await self._exchange.publish(properties, message.routing_key)
+
+    async def drained(self, effects: int, worker: Worker, told: Told) -> None:
+        """Wait until there are so many effects, nothing waits, the queue is empty and every event has come.
+
+        `told` hears how many effects there are. Raises `DemoError` when that takes too long or the worker ends.
+        """
+        left = Left(0, 0, 0, 0)
+
+        def stuck() -> str:
+            return f"not done after {DRAIN_TIMEOUT_S} s: {left}, of {effects} effects; the log:\n{worker.log_tail()}"
+
+        async with _limit(DRAIN_TIMEOUT_S, stuck):
+            while True:
+                worker.check_alive()
+                ready, _ = await self._queue()
+                left = await asyncio.to_thread(self._left)
+                told(left.effects)
+                if ready == 0 and left.effects >= effects and not (left.waiting or left.unsent or left.events):
+                    return
+                await asyncio.sleep(POLL_S)
+
+    def _left(self) -> Left:
+        # In this order, and counted exactly: an effect that is counted is committed, and so are its events.
+        held = self._books["held"]
+        effects = self._books["inbox"].count_documents({}) + held.count_documents({"state": "parked"})
+        waiting = held.count_documents({"state": {"$in": ["waiting", "suspect"]}})
+        unsent = self._books["outbox"].count_documents({"unsent": True})
+        return Left(effects, waiting, unsent, self._books["outbox"].count_documents({}) - self.events.distinct)
+
+    async def left_in_queue(self) -> int:
+        """How many messages the worker's queue holds; once the worker is gone, also those it did not acknowledge."""
+        return (await self._queue())[0]
+
+    async def _queue(self) -> tuple[int, int]:
+        """How many messages are ready in the worker's queue, and how many consumers it has; none if it is not there."""
+        channel = await self._connection.channel()
+        try:
+            queue = await channel.declare_queue(WORK, passive=True)
+        except ChannelNotFoundEntity:
+            return 0, 0
+        await channel.close()
+        return queue.declaration_result.message_count or 0, queue.declaration_result.consumer_count or 0
+
+
+@asynccontextmanager
+async def _limit(seconds: float, words: Callable[[], str]) -> AsyncIterator[None]:
+    """Raise `DemoError` with `words` when what is inside takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise DemoError(words()) from None

@@ -1,0 +1,110 @@
+"""The demo's day is real work, the same for the same seed, and as good and as bad as it says."""
+
+from collections import Counter
+
+import pytest
+
+from demo.day import make_day
+from demo.evening import DAY_BEFORE, OpenInvoice, OpenStatement, bank_file, closings, payouts
+from demo.facts import APPLIED, DATE, PAID_IN_FULL, PARTIAL, REPEATED, Message, tally
+from demo.wares import PARTNERS
+from schemas.wire import read
+
+AT_THE_DOOR = {"malformed", "invalid", "unknown-type"}
+INVOICES = [
+    OpenInvoice(f"INV-{n:09d}", f"O-{n}", f"BA-{n // 3:04d}", "KWD" if n % 2 else "EUR", 1_000 + n) for n in range(300)
+]
+STATEMENTS = [OpenStatement(f"ST-{n}", f"SA-{n}", "JPY", 1_001 + n) for n in range(6)]
+
+
+@pytest.fixture(scope="module")
+def day() -> list[Message]:
+    """The day as it is sent."""
+    return make_day()
+
+
+def test_the_same_seed_draws_the_same_day(day: list[Message]):
+    """Two days of one seed are the same to the byte; another seed's is another."""
+    assert make_day() == day
+    assert make_day(seed=2) != day
+
+
+def test_the_day_is_as_large_and_as_various_as_promised(day: list[Message]):
+    """At least 2,000 messages over 100 billing accounts and 5 partners, with everything that upstream systems do."""
+    must = tally(day)
+    assert len(day) >= 2_000
+    assert len(must.billed) >= 100
+    assert {partner for order in must.orders.values() for partner, _ in order.shares} == {p.id for p in PARTNERS}
+    assert len(PARTNERS) >= 5
+    assert {partner.accrue_on for partner in PARTNERS} == {"invoice", "payment"}
+    for note in (
+        "sent again",
+        "payments before their invoice",
+        "orders before their account",
+        PARTIAL,
+        "excess payments",
+        "payments in two parts",
+        "payments that name an unknown invoice",
+        "orders with a negative line",
+        "orders with a total of zero",
+    ):
+        assert must.notes[note] > 0, note
+    assert must.parked.keys() == AT_THE_DOOR | {"currency-mismatch", "conflicting-duplicate"}
+    assert any(len(message.facts) > 1 for message in day)
+    assert all(order.amount >= 0 for order in must.orders.values())
+
+
+def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
+    """What is to be applied is read; what is to be parked at the door is refused with the code that the day says."""
+    evening = bank_file(INVOICES) + closings(PARTNERS, DATE) + closings(PARTNERS, DAY_BEFORE) + payouts(STATEMENTS)
+    seen: dict[str, str] = {}
+    for message in day + evening:
+        facts = read(message.routing_key, message.body, message.message_id, {}, None)
+        assert len(facts) == len(message.facts)
+        for incoming, expected in zip(facts, message.facts, strict=True):
+            known = seen.setdefault(incoming.identity, incoming.digest)
+            code = incoming.refusal.code if incoming.refusal else None
+            if expected.outcome == REPEATED:
+                assert known == incoming.digest, message
+            elif expected.outcome == "conflicting-duplicate":
+                assert known != incoming.digest, message
+            else:
+                assert code == (expected.outcome if expected.outcome in AT_THE_DOOR else None), incoming.refusal
+
+
+def test_an_identity_is_used_once_but_for_what_is_sent_again(day: list[Message]):
+    """No fact that is to be applied takes the identity of another."""
+    good = Counter(
+        incoming.identity
+        for message in day
+        for incoming, fact in zip(
+            read(message.routing_key, message.body, message.message_id, {}, None), message.facts, strict=True
+        )
+        if fact.outcome == APPLIED
+    )
+    assert set(good.values()) == {1}
+    assert good.total() == tally(day).applied.total()
+
+
+def test_the_bank_names_invoices_of_the_payer_and_pays_them_in_full_or_in_part():
+    """A payment that covers the invoices it names is their sum; one that does not is less."""
+    invoices = {invoice.order: invoice for invoice in INVOICES}
+    sent = bank_file(INVOICES)
+    for [fact] in (message.facts for message in sent):
+        named = [invoices[order] for order in fact.orders]
+        assert {invoice.account for invoice in named} == {fact.account}
+        owed = sum(invoice.remaining for invoice in named)
+        assert fact.amount == owed if fact.note == PAID_IN_FULL else 0 < fact.amount < owed
+    must = tally(sent)
+    assert len(must.paid_in_full) >= must.notes[PAID_IN_FULL] > 0
+    assert must.notes[PARTIAL] > 0
+
+
+def test_no_payout_is_more_than_its_statement_but_the_one_that_must_be_parked():
+    """Of the statements some are paid in whole, some in part, some not at all."""
+    must = tally(payouts(STATEMENTS))
+    paid = [must.paid_out[statement.id] / statement.total for statement in STATEMENTS]
+    assert max(paid) == 1
+    assert min(paid) == 0
+    assert any(0 < part < 1 for part in paid)
+    assert must.parked == Counter({"overpaid-payout": 1})
