@@ -82,9 +82,22 @@ async def check_topology(client: Client) -> None:
         )
 
 
+_NO_FACT_S_FAULT = {
+    13,  # Unauthorized, and
+    18,  # AuthenticationFailed: a password is being changed
+    24,  # LockTimeout
+    50,  # MaxTimeMSExpired
+    262,  # ExceededTimeLimit
+    11_600,  # InterruptedAtShutdown
+    11_601,  # Interrupted, by an operator
+    14_031,  # OutOfDiskSpace
+}
+"""What the server answers that says nothing about the facts of a batch: it counts as being away."""
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same transaction may well succeed when it is run again: conflicts, step-downs, lost connections."""
-    if isinstance(error, ConnectionFailure | WTimeoutError):
+    if isinstance(error, ConnectionFailure | WTimeoutError) or getattr(error, "code", None) in _NO_FACT_S_FAULT:
         return True
     return isinstance(error, PyMongoError) and (
         error.has_error_label("TransientTransactionError")

@@ -7,6 +7,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+from yarl import URL
 
 PREFIX = "PAYMASTER_"
 
@@ -35,6 +38,28 @@ class Settings(BaseSettings):
     shutdown_timeout_seconds: float = Field(30, gt=0)
     health_file: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("rabbitmq_url")
+    @classmethod
+    def _is_an_amqp_url(cls, value: str) -> str:
+        try:
+            URL(value).port  # noqa: B018  # it is parsed when it is asked for
+        except ValueError:
+            raise ValueError("can't be read: amqp://user:password@host:port/virtual-host is its form") from None
+        return value
+
+    @field_validator("mongodb_url")
+    @classmethod
+    def _is_a_mongodb_url(cls, value: str) -> str:
+        if value.startswith("mongodb+srv:"):
+            return value  # to read it is to ask a name server
+        try:
+            parse_uri(value)
+        except (ValueError, PyMongoError):
+            raise ValueError(
+                "can't be read: mongodb://user:password@host:port/ is its form, escaped as in URLs"
+            ) from None
+        return value
 
     @field_validator("time_zone")
     @classmethod

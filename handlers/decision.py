@@ -108,9 +108,11 @@ class _Decider:
                 return Outcome("skipped")
         elif seen is not None:
             return self._seen(seen)
+        if work.failure is not None:
+            return self._defect(work.failure)
         unreadable = work.give_up or incoming.refusal
         if unreadable is not None:
-            return self._park(incoming.identity, unreadable, work.traceback)
+            return self._park(incoming.identity, unreadable, None)
         try:
             return self._applied(await self._apply(load))
         except MustWait as refusal:

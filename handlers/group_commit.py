@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +18,6 @@ from adapters.records import ReplyTo
 from adapters.relay import Relay
 from adapters.store import ClaimLost, Store
 from domain.books import Need, WorkingSet
-from domain.errors import Refused
 from handlers.decision import Decisions, decide, lookups
 from handlers.work import Outcome, Work
 
@@ -111,7 +109,8 @@ class GroupCommit:
                 await self._commit(works[:middle])
                 await self._commit(works[middle:])
                 return
-            works = [_given_up(works[0], error)]
+            # A defect of ours, or something about this fact: it is held, tried again later, and parked in the end.
+            works = [replace(works[0], failure=error)]
             decisions = await self._until_available(works)
         self._relay.hand_over(decisions.batch.outbox)
         for work, outcome in zip(works, decisions.outcomes, strict=True):
@@ -166,12 +165,6 @@ class GroupCommit:
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self._last_booked = max(now, self._last_booked or now)
         return self._last_booked
-
-
-def _given_up(work: Work, error: Exception) -> Work:
-    trace = "".join(traceback.format_exception(error))[-16_000:]
-    refusal = Refused("internal", f"{type(error).__name__} when it was written, a defect of ours")
-    return replace(work, give_up=refusal, traceback=trace)
 
 
 def _tell(state: RetryCallState) -> None:

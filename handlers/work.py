@@ -31,8 +31,8 @@ class Outcome:
 class Work:
     """A fact to be applied, and who is told once that is committed.
 
-    `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied,
-    with the `traceback` of a defect.
+    `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied;
+    `failure` is what its transaction failed with when it stood alone.
     """
 
     incoming: Incoming
@@ -41,7 +41,7 @@ class Work:
     done: Callable[[Outcome], None]
     claimed: HeldRow | None = None
     give_up: Refused | None = None
-    traceback: str | None = None
+    failure: Exception | None = None
 
     @property
     def attempts(self) -> int:
