@@ -65,6 +65,12 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="due",
             partialFilterExpression={"state": "waiting"},
         ),
+        # The next message that is suspected of killing workers, to be run alone.
+        IndexModel(
+            [("dueAt", ASCENDING)],
+            name="suspect",
+            partialFilterExpression={"state": "suspect"},
+        ),
         # An operator's look at one parked message.
         IndexModel([("parkedId", ASCENDING)], name="parkedId", unique=True),
     ],

@@ -213,14 +213,15 @@ billing_accounts = View(
 )
 
 # Numbers are unique by being the `_id`, so a count, a first and a last say that there is no gap either.
-number: Expression = {"$substrBytes": ["$_id", {"$subtract": [{"$strLenBytes": "$_id"}, 9]}, 9]}
+length_of_prefix: Expression = {"$max": [0, {"$subtract": [{"$strLenBytes": "$_id"}, 9]}]}
+number: Expression = {"$substrBytes": ["$_id", length_of_prefix, 9]}
 series_and_numbers = View(
     "series and their numbers",
     "invoices",
     (
         {
             "$project": {
-                "prefix": {"$substrBytes": ["$_id", 0, {"$subtract": [{"$strLenBytes": "$_id"}, 9]}]},
+                "prefix": {"$substrBytes": ["$_id", 0, length_of_prefix]},
                 "number": {"$convert": {"input": number, "to": "int", "onError": None}},
             }
         },

@@ -34,6 +34,12 @@ shares_withheld: Expression = sum_where(
 # `<billNo>/<lineId>` accrued with the invoice; a longer id is that of an accrual which a payment released.
 released: Expression = {"$ne": ["$_id", {"$concat": ["$billNo", "/", "$lineId"]}]}
 
+
+def due(amounts: dict[str, Expression]) -> dict[str, Expression]:
+    """The fields of a row that says what should be posted, debit positive: taken off from what was posted."""
+    return {account: minus(amount) for account, amount in amounts.items()}
+
+
 # What each document makes its fact post by the posting table of the design, debit positive, beside what was posted.
 # Payable follows the accruals, and those follow the invoice's lines (`lines-match-accruals`).
 applied_facts = View(
@@ -48,7 +54,7 @@ applied_facts = View(
             {
                 "$project": {
                     "entry": {"$literal": 1},
-                    "posted": {name: sum_where("$p", equal("$$this.class", name), "$$this.amount") for name in LEDGER},
+                    **{name: sum_where("$p", equal("$$this.class", name), "$$this.amount") for name in LEDGER},
                 }
             },
         ),
@@ -59,13 +65,15 @@ applied_facts = View(
                 "$project": {
                     "_id": {"$concat": [ORDER, "$orderId"]},
                     "document": {"$literal": 1},
-                    "due": {
-                        "receivable": "$taxIncludedAmount",
-                        "withheld": minus(shares_withheld),
-                        "revenue": {"$subtract": [net_of_partners, net_sold]},
-                        "commission": {"$subtract": [shares, net_of_partners]},
-                        "tax": minus({"$sum": "$lines.taxAmount"}),
-                    },
+                    **due(
+                        {
+                            "receivable": "$taxIncludedAmount",
+                            "withheld": minus(shares_withheld),
+                            "revenue": {"$subtract": [net_of_partners, net_sold]},
+                            "commission": {"$subtract": [shares, net_of_partners]},
+                            "tax": minus({"$sum": "$lines.taxAmount"}),
+                        }
+                    ),
                 }
             },
         ),
@@ -75,20 +83,20 @@ applied_facts = View(
                 "$project": {
                     "_id": {"$concat": [PAYMENT, "$_id"]},
                     "document": {"$literal": 1},
-                    "due": {"cash": "$amount", "unapplied": minus("$amount")},
+                    **due({"cash": "$amount", "unapplied": minus("$amount")}),
                 }
             },
         ),
         union(
             "allocations",
-            {"$project": {"_id": "$cause", "due": {"unapplied": "$amount", "receivable": minus("$amount")}}},
+            {"$project": {"_id": "$cause", **due({"unapplied": "$amount", "receivable": minus("$amount")})}},
         ),
         union(
             "accruals",
             {
                 "$project": {
                     "_id": "$cause",
-                    "due": {"payable": minus("$amount"), "withheld": {"$cond": [released, "$amount", 0]}},
+                    **due({"payable": minus("$amount"), "withheld": {"$cond": [released, "$amount", 0]}}),
                 }
             },
         ),
@@ -98,7 +106,7 @@ applied_facts = View(
                 "$project": {
                     "_id": {"$concat": [PAYOUT, "$_id"]},
                     "document": {"$literal": 1},
-                    "due": {"payable": "$amount", "cash": minus("$amount")},
+                    **due({"payable": "$amount", "cash": minus("$amount")}),
                 }
             },
         ),
@@ -106,8 +114,8 @@ applied_facts = View(
             "$group": {
                 "_id": "$_id",
                 **{count: {"$sum": f"${count}"} for count in ("inbox", "entry", "document")},
-                **{f"{name}Due": {"$sum": f"$due.{name}"} for name in LEDGER},
-                **{f"{name}Posted": {"$sum": f"$posted.{name}"} for name in LEDGER},
+                # The difference and not both sums: half the memory for each of as many groups as there are facts.
+                **{name: {"$sum": f"${name}"} for name in LEDGER},
             }
         },
     ),
@@ -141,25 +149,19 @@ held_rows = View(
     ),
 )
 
+# A body too large for its row is in pieces 0, 1, 2 … beside it, and the row says how many.
 held_bodies = View(
     "bodies of held messages",
     "heldBodies",
     (
+        {"$group": {"_id": "$_id.held", "pieces": {"$sum": 1}, "last": {"$max": "$_id.n"}}},
+        union("held", {"$match": {"pieces": {"$gt": 0}}}, {"$project": {"said": "$pieces"}}),
         {
             "$group": {
-                "_id": "$_id.held",
-                "pieces": {"$sum": 1},
-                "first": {"$min": "$_id.n"},
-                "last": {"$max": "$_id.n"},
-            }
-        },
-        {
-            "$lookup": {
-                "from": "held",
-                "localField": "_id",
-                "foreignField": "_id",
-                "pipeline": [{"$project": {"_id": 1}}],
-                "as": "held",
+                "_id": "$_id",
+                "pieces": {"$sum": "$pieces"},
+                "last": {"$sum": "$last"},
+                "said": {"$sum": "$said"},
             }
         },
     ),
@@ -173,9 +175,9 @@ def posts_as_due(name: str, invariant: int, ledger: Iterable[str]) -> Check:
         name=name,
         invariant=invariant,
         view=applied_facts,
-        holds=both(*(equal(f"${account}Due", f"${account}Posted") for account in ledger)),
-        expected={account: f"${account}Due" for account in ledger},
-        found={account: f"${account}Posted" for account in ledger},
+        holds=both(*(equal(f"${account}", 0) for account in ledger)),
+        expected={"postedBeyondDue": dict.fromkeys(ledger, 0)},
+        found={"postedBeyondDue": {account: f"${account}" for account in ledger}},
     )
 
 
@@ -229,12 +231,8 @@ CHECKS = (
         name="held-bodies-whole",
         invariant=9,
         view=held_bodies,
-        holds=both(
-            equal({"$size": "$held"}, 1),
-            {"$lte": ["$first", 1]},
-            equal("$pieces", {"$add": [{"$subtract": ["$last", "$first"]}, 1]}),
-        ),
-        expected={"held": 1, "pieces": {"$add": [{"$subtract": ["$last", "$first"]}, 1]}, "first": "0 or 1"},
-        found={"held": {"$size": "$held"}, "pieces": "$pieces", "first": "$first"},
+        holds=both(equal("$pieces", "$said"), equal("$last", {"$subtract": ["$said", 1]})),
+        expected={"pieces": "$said", "last": {"$subtract": ["$said", 1]}},
+        found={"pieces": "$pieces", "last": "$last"},
     ),
 )

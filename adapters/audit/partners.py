@@ -64,7 +64,7 @@ lines_and_accruals = View(
         {"$unwind": "$lines"},
         {
             "$project": {
-                "_id": {"billNo": "$_id", "lineId": "$lines.id"},
+                "_id": {"$concat": ["$_id", "/", "$lines.id"]},
                 "line": {"$literal": 1},
                 "orderId": 1,
                 "account": "$lines.onBehalfOf.id",
@@ -75,7 +75,7 @@ lines_and_accruals = View(
             "accruals",
             {
                 "$project": {
-                    "_id": {"billNo": "$billNo", "lineId": "$lineId"},
+                    "_id": {"$concat": ["$billNo", "/", "$lineId"]},
                     "accruals": {"$literal": 1},
                     "orderId": 1,
                     "account": "$settlementAccount",

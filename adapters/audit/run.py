@@ -55,22 +55,22 @@ def audit(
         "unsentSince": now - timedelta(seconds=relay_interval_seconds + relay_grace_seconds),
         "pruned": outbox_pruned,
     }
-    for attempt in range(1, ATTEMPTS_MAX + 1):
+    for _ in range(ATTEMPTS_MAX):
         started = time.monotonic()
         try:
             return report(read_views(database, variables))
         except OperationFailure as failure:
-            seconds = round(time.monotonic() - started)
             if failure.code == SNAPSHOT_TOO_OLD:
+                seconds = round(time.monotonic() - started)
                 raise AuditIncomplete(
                     f"the server gave up the audit's point in time after {seconds} s: raise its parameter "
                     "minSnapshotHistoryWindowInSeconds (300 unless set) above the time that an audit takes"
                 ) from failure
-            # A collection or an index came into being as the snapshot was taken; a moment later there is a newer one.
-            if failure.code != SNAPSHOT_UNAVAILABLE or attempt == ATTEMPTS_MAX:
+            if failure.code != SNAPSHOT_UNAVAILABLE:
                 raise
+            # A collection or an index came into being as the snapshot was taken; a moment later there is a newer one.
             time.sleep(PAUSE_SECONDS)
-    raise AssertionError("unreachable")
+    raise AuditIncomplete("the server has no point in time to read at, its collections or indexes keep changing")
 
 
 def read_views(database: Database[Document], variables: Document) -> dict[str, Document]:

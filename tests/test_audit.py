@@ -1,0 +1,1105 @@
+"""The audit says that correct books are correct, and each of its checks goes red when what it watches is broken."""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+from pymongo.write_concern import WriteConcern
+
+from adapters.audit import CHECKS, AuditIncomplete, audit, run
+
+Document = dict[str, Any]
+Books = Database[Document]
+
+NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
+BOOKED = NOW - timedelta(days=3)
+
+
+@pytest.fixture
+def books(database: Books) -> Books:
+    """The small, correct books that `write_books` writes."""
+    write_books(database)
+    return database
+
+
+def line(
+    line_id: str, net: int, tax: int, category: str = "S", rate: str = "0.2", partner: Document | None = None
+) -> Document:
+    """A line of an invoice, in the form that the audit reads."""
+    return {
+        "id": line_id,
+        "description": "A line",
+        "quantity": "1",
+        "unitPrice": "1",
+        "category": category,
+        "rate": rate,
+        "taxExcludedAmount": net,
+        "taxAmount": tax,
+        "onBehalfOf": partner,
+    }
+
+
+def partner(account: str, accrue_on: str, share: int, accrued: int) -> Document:
+    """What a line keeps of the partner on whose behalf it was sold."""
+    return {"id": account, "partnerShare": "0.7", "accrueOn": accrue_on, "share": share, "accrued": accrued}
+
+
+def tax_item(category: str, rate: str, net: int, tax: int) -> Document:
+    """The tax of one category and rate on an invoice."""
+    return {"category": category, "rate": rate, "taxExcludedAmount": net, "taxAmount": tax}
+
+
+def invoice(
+    number: int,
+    account: str,
+    *,
+    net: int,
+    total: int,
+    remaining: int,
+    state: str,
+    tax_items: list[Document],
+    lines: list[Document],
+    applied: dict[str, int],
+) -> Document:
+    """The invoice of order `O-<number>`."""
+    return {
+        "_id": f"INV-{number:09d}",
+        "billingAccount": account,
+        "orderId": f"O-{number}",
+        "currency": "EUR",
+        "state": state,
+        "billDate": "2026-11-28",
+        "paymentDueDate": "2026-12-28",
+        "taxPointDate": "2026-11-28",
+        "bookedAt": BOOKED,
+        "taxExcludedAmount": net,
+        "taxIncludedAmount": total,
+        "remainingAmount": remaining,
+        "taxItem": tax_items,
+        "lines": lines,
+        "appliedPayment": [{"paymentId": paid, "amount": amount} for paid, amount in applied.items()],
+    }
+
+
+def entry(identity: str, *postings: Document) -> Document:
+    """An entry of the journal."""
+    return {"_id": identity, "cause": identity, "occurredAt": BOOKED, "bookedAt": BOOKED, "postings": list(postings)}
+
+
+def posting(account: str, amount: int, movement: int | None = None, **tax: str) -> Document:
+    """A posting, debit positive; `movement` where the ledger account has a position."""
+    numbered = {} if movement is None else {"movement": movement}
+    return {"account": account, "currency": "EUR", "amount": amount, **tax, **numbered}
+
+
+def payment(payment_id: str, amount: int, unapplied: int) -> Document:
+    """A payment on BA-1."""
+    return {
+        "_id": payment_id,
+        "billingAccount": "BA-1",
+        "currency": "EUR",
+        "amount": amount,
+        "unapplied": unapplied,
+        "receivedAt": BOOKED,
+        "method": None,
+        "invoices": [],
+        "bookedAt": BOOKED,
+    }
+
+
+def allocation(bill: str, payment_id: str, amount: int, cause: str) -> Document:
+    """What a payment of BA-1 paid of an invoice."""
+    return {
+        "_id": f"{bill}/{payment_id}",
+        "billNo": bill,
+        "paymentId": payment_id,
+        "billingAccount": "BA-1",
+        "amount": amount,
+        "cause": cause,
+        "bookedAt": BOOKED,
+    }
+
+
+def accrual(accrual_id: str, account: str, amount: int, cause: str, settlement_id: str | None) -> Document:
+    """What accrued to a partner for a line: `<billNo>/<lineId>`, with a payment behind it where that released it."""
+    bill, line_id = accrual_id.split("/")[:2]
+    return {
+        "_id": accrual_id,
+        "settlementAccount": account,
+        "orderId": f"O-{int(bill[-9:])}",
+        "billNo": bill,
+        "lineId": line_id,
+        "amount": amount,
+        "date": "2026-11-28",
+        "cause": cause,
+        "bookedAt": BOOKED,
+        "settlementId": settlement_id,
+    }
+
+
+def statement(
+    statement_id: str, account: str, accruals: list[Document], *, paid: int = 0, state: str, brought: Document | None
+) -> Document:
+    """A statement that holds these accruals; `brought` is the statement before it, if that was carried forward."""
+    copied = ("orderId", "billNo", "lineId", "date", "amount")
+    forward = brought["total"] if brought else 0
+    return {
+        "_id": statement_id,
+        "settlementAccount": account,
+        "currency": "EUR",
+        "closingId": statement_id,
+        "periodEnd": "2026-11-30",
+        "lines": [{"accrualId": row["_id"], **{field: row[field] for field in copied}} for row in accruals],
+        "broughtForward": forward,
+        "broughtForwardFrom": brought["_id"] if brought else None,
+        "total": forward + sum(row["amount"] for row in accruals),
+        "paid": paid,
+        "state": state,
+        "bookedAt": BOOKED,
+    }
+
+
+def position(account: str, sequence: int, movements: int, **balances: Any) -> Document:
+    """A position; what is not said is zero."""
+    zero = {"receivable": 0, "unapplied": 0, "payable": 0, "withheld": 0, "carriedForward": None}
+    return {"_id": account, "currency": "EUR", "sequence": sequence, "movements": movements, **zero, **balances}
+
+
+def write_books(database: Books) -> None:
+    """Write books by hand in which everything happens once: see the comments. Amounts are cents."""
+    bill_1, bill_2 = "INV-000000001", "INV-000000002"
+    database["invoices"].insert_many(
+        [
+            # O-1: a line of our own, one that accrues to SA-1 at once, one that accrues to SA-2 as it is paid. Paid by
+            # two payments, the second of which leaves credit.
+            invoice(
+                1,
+                "BA-1",
+                net=5788,
+                total=6946,
+                remaining=0,
+                state="settled",
+                tax_items=[tax_item("S", "0.2", 5788, 1158)],
+                lines=[
+                    line("1", 3990, 798),
+                    line("2", 798, 160, partner=partner("SA-1", "invoice", 638, 638)),
+                    line("3", 1000, 200, partner=partner("SA-2", "payment", 700, 700)),
+                ],
+                applied={"P-1": 3000, "P-2": 3946},
+            ),
+            # O-2: two tax rates; consumes the credit, which releases a part of SA-2's share.
+            invoice(
+                2,
+                "BA-1",
+                net=2500,
+                total=2550,
+                remaining=1496,
+                state="partiallyPaid",
+                tax_items=[tax_item("S", "0.1", 500, 50), tax_item("Z", "0", 2000, 0)],
+                lines=[
+                    line("1", 500, 50, rate="0.1"),
+                    line("2", 2000, 0, "Z", "0", partner("SA-2", "payment", 1400, 579)),
+                ],
+                applied={"P-2": 1054},
+            ),
+            # O-3: a negative line on behalf of SA-1; open.
+            invoice(
+                3,
+                "BA-2",
+                net=100,
+                total=120,
+                remaining=120,
+                state="new",
+                tax_items=[tax_item("S", "0.2", 100, 20)],
+                lines=[line("1", 1000, 200), line("2", -900, -180, partner=partner("SA-1", "invoice", -720, -720))],
+                applied={},
+            ),
+            # O-4: over nothing, settled at once; its entry has no postings.
+            invoice(
+                4,
+                "BA-2",
+                net=0,
+                total=0,
+                remaining=0,
+                state="settled",
+                tax_items=[tax_item("S", "0.2", 0, 0)],
+                lines=[line("1", 0, 0)],
+                applied={},
+            ),
+        ]
+    )
+    database["payments"].insert_many([payment("P-1", 3000, 0), payment("P-2", 5000, 0)])
+    database["allocations"].insert_many(
+        [
+            allocation(bill_1, "P-1", 3000, "payment.received:P-1"),
+            allocation(bill_1, "P-2", 3946, "payment.received:P-2"),
+            allocation(bill_2, "P-2", 1054, "order.completed:O-2"),
+        ]
+    )
+    sold_1 = accrual("INV-000000001/2", "SA-1", 638, "order.completed:O-1", "C-2")
+    returned = accrual("INV-000000003/2", "SA-1", -720, "order.completed:O-3", "C-1")
+    released_1 = accrual("INV-000000001/3/P-1", "SA-2", 302, "payment.received:P-1", "C-3")
+    released_2 = accrual("INV-000000001/3/P-2", "SA-2", 398, "payment.received:P-2", "C-3")
+    not_stated = accrual("INV-000000002/2/P-2", "SA-2", 579, "order.completed:O-2", None)
+    database["accruals"].insert_many([sold_1, returned, released_1, released_2, not_stated])
+    # C-1 is carried forward to C-2, which is not positive either and waits in SA-1's position.
+    first = statement("C-1", "SA-1", [returned], state="carriedForward", brought=None)
+    second = statement("C-2", "SA-1", [sold_1], state="carriedForward", brought=first)
+    third = statement("C-3", "SA-2", [released_1, released_2], state="partiallyPaid", paid=300, brought=None)
+    database["settlements"].insert_many([first, second, third])
+    database["payouts"].insert_one(
+        {
+            "_id": "PO-1",
+            "settlementAccount": "SA-2",
+            "settlementId": "C-3",
+            "currency": "EUR",
+            "amount": 300,
+            "bookedAt": BOOKED,
+        }
+    )
+    database["entries"].insert_many(
+        [
+            entry(
+                "order.completed:O-1",
+                posting("receivable:BA-1", 6946, 1),
+                posting("revenue", -3990),
+                posting("payable:SA-1", -638, 1),
+                posting("withheld:SA-2", -700, 1),
+                posting("commission", -460),
+                posting("tax", -1158, category="S", rate="0.2"),
+            ),
+            entry(
+                "payment.received:P-1",
+                posting("cash", 3000),
+                posting("receivable:BA-1", -3000, 2),
+                posting("withheld:SA-2", 302, 2),
+                posting("payable:SA-2", -302, 2),
+            ),
+            entry(
+                "payment.received:P-2",
+                posting("cash", 5000),
+                posting("receivable:BA-1", -3946, 3),
+                posting("unapplied:BA-1", -1054, 3),
+                posting("withheld:SA-2", 398, 3),
+                posting("payable:SA-2", -398, 3),
+            ),
+            entry(
+                "order.completed:O-2",
+                posting("receivable:BA-1", 1496, 4),
+                posting("unapplied:BA-1", 1054, 4),
+                posting("revenue", -500),
+                posting("commission", -600),
+                posting("withheld:SA-2", -821, 4),
+                posting("payable:SA-2", -579, 4),
+                posting("tax", -50, category="S", rate="0.1"),
+            ),
+            entry(
+                "order.completed:O-3",
+                posting("receivable:BA-2", 120, 1),
+                posting("revenue", -1000),
+                posting("payable:SA-1", 720, 2),
+                posting("commission", 180),
+                posting("tax", -20, category="S", rate="0.2"),
+            ),
+            entry("order.completed:O-4"),
+            entry("payout.completed:PO-1", posting("payable:SA-2", 300, 5), posting("cash", -300)),
+        ]
+    )
+    database["positions"].insert_many(
+        [
+            position("BA-1", 3, 4, receivable=1496),
+            position("BA-2", 2, 1, receivable=120),
+            position("SA-1", 1, 2, payable=-82, carriedForward={"settlementId": "C-2", "amount": -82}),
+            position("SA-2", 1, 5, payable=979, withheld=821),
+        ]
+    )
+    accounts = [("BA-1", "BillingAccount"), ("BA-2", "BillingAccount")]
+    accounts += [("SA-1", "SettlementAccount"), ("SA-2", "SettlementAccount")]
+    database["accounts"].insert_many([{"_id": name, "type": kind, "currency": "EUR"} for name, kind in accounts])
+    identities = [f"account.create:{name}" for name, _ in accounts]
+    identities += [f"settlement.close:C-{n}" for n in (1, 2, 3)]
+    identities += [row["_id"] for row in database["entries"].find({}, {"_id": 1})]
+    database["inbox"].insert_many([{"_id": identity, "digest": "d", "appliedAt": BOOKED} for identity in identities])
+    database["held"].insert_many(
+        [
+            {"_id": "order.completed:O-9", "state": "waiting", "waitsFor": "account:BA-9"},
+            {"_id": "order.completed:O-1#abc", "state": "parked", "body": b"", "pieces": 2},
+        ]
+    )
+    database["heldBodies"].insert_many(
+        [{"_id": {"held": "order.completed:O-1#abc", "n": n}, "data": b"x"} for n in (0, 1)]
+    )
+    sent: Document = {"bookedAt": BOOKED, "sentAt": BOOKED}
+    events = [("BA-1", 1), ("BA-1", 2), ("BA-1", 3), ("BA-2", 1), ("SA-1", 1), ("SA-2", 1)]
+    database["outbox"].insert_many(
+        [{"_id": f"{name}:{n}", "account": name, "sequence": n, **sent} for name, n in events]
+        + [
+            {"_id": "BA-2:2", "account": "BA-2", "sequence": 2, "bookedAt": NOW, "unsent": True},
+            {"_id": "parked-1:1", **sent},
+        ]
+    )
+    database["series"].insert_one({"_id": "INV-", "last": 4})
+
+
+def audited(books: Books, **options: Any) -> Document:
+    """The audit's report, as the command prints it."""
+    report = audit(books, now=NOW, relay_interval_seconds=5, **options)
+    plain: Document = json.loads(json.dumps(report))
+    return plain
+
+
+def red(report: Document) -> set[str]:
+    """The names of the checks that are not ok."""
+    return {check["name"] for check in report["checks"] if not check["ok"]}
+
+
+def test_correct_books_are_ok(books: Books) -> None:
+    """Correct books pass every check, and each check says how many things it looked at."""
+    report = audited(books)
+    assert report["ok"], [check for check in report["checks"] if not check["ok"]]
+    checked = {check["name"]: check["checked"] for check in report["checks"]}
+    assert checked == {
+        "entries-balance": 7,
+        "journal-balances": 1,
+        "postings-well-formed": 7,
+        "positions-match-postings": 16,
+        "movements-run-without-gap": 4,
+        "invoices-add-up": 4,
+        "remaining-is-what-is-left": 4,
+        "invoice-states-fit": 4,
+        "applied-payments-match-allocations": 3,
+        "open-invoices-match-receivable": 4,
+        "receivable-matches-invoices": 7,
+        "income-matches-invoices": 7,
+        "allocations-within-invoices": 4,
+        "allocations-within-payments": 2,
+        "unapplied-is-what-is-left": 2,
+        "credit-matches-unapplied": 4,
+        "no-credit-beside-open-invoice": 4,
+        "cash-matches-payments": 7,
+        "accrued-follows-terms": 4,
+        "payable-matches-accruals": 4,
+        "withheld-matches-shares": 4,
+        "lines-match-accruals": 4,
+        "accruals-in-one-statement": 5,
+        "statement-lines-match-accruals": 4,
+        "statements-add-up": 3,
+        "statements-carried-forward-once": 3,
+        "statements-match-payouts": 3,
+        "payouts-within-statements": 3,
+        "statement-states-fit": 3,
+        "payable-entries-match-accruals": 7,
+        "entries-match-inbox": 7,
+        "documents-match-inbox": 7,
+        "statements-match-inbox": 3,
+        "held-or-applied": 2,
+        "held-states-legal": 2,
+        "event-sequences-run-without-gap": 4,
+        "outbox-rows-sent-or-young": 8,
+        "invoice-numbers-run-without-gap": 1,
+        "postings-have-positions": 6,
+        "accounts-have-positions": 4,
+        "reversals-point-to-entries": 0,
+        "allocations-point-to-invoices": 2,
+        "allocations-point-to-payments": 2,
+        "billing-documents-have-positions": 2,
+        "accruals-point-to-lines": 4,
+        "payouts-point-to-statements": 1,
+        "brought-forward-points-to-statements": 3,
+        "partner-documents-have-positions": 2,
+        "held-bodies-whole": 1,
+        "events-have-positions": 4,
+    }
+
+
+def test_an_empty_database_is_ok(database: Books) -> None:
+    """Before the first message there is nothing, and nothing is wrong with that."""
+    report = audited(database)
+    assert report["ok"]
+    assert {check["checked"] for check in report["checks"]} == {0}
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One way to break the books, and the checks that must see it; all others must stay green."""
+
+    name: str
+    breaks: Callable[[Books], object]
+    seen_by: set[str]
+
+
+def changing(collection: str, key: Any, **fields: Any) -> Callable[[Books], object]:
+    """Sets fields of one document; `__` in a name stands for the dot of a path."""
+    change = {"$set": {name.replace("__", "."): value for name, value in fields.items()}}
+
+    def breaks(books: Books) -> None:
+        assert books[collection].update_one({"_id": key}, change).modified_count == 1
+
+    return breaks
+
+
+def adding(collection: str, key: Any, **amounts: int) -> Callable[[Books], object]:
+    """Adds to amounts of one document."""
+    change = {"$inc": {name.replace("__", "."): amount for name, amount in amounts.items()}}
+
+    def breaks(books: Books) -> None:
+        assert books[collection].update_one({"_id": key}, change).modified_count == 1
+
+    return breaks
+
+
+def pushing(collection: str, key: Any, **elements: Any) -> Callable[[Books], object]:
+    """Appends to arrays of one document."""
+
+    def breaks(books: Books) -> None:
+        assert books[collection].update_one({"_id": key}, {"$push": elements}).modified_count == 1
+
+    return breaks
+
+
+def losing(collection: str, key: Any) -> Callable[[Books], object]:
+    """Deletes one document."""
+
+    def breaks(books: Books) -> None:
+        assert books[collection].delete_one({"_id": key}).deleted_count == 1
+
+    return breaks
+
+
+def copying(collection: str, key: Any, **fields: Any) -> Callable[[Books], object]:
+    """Inserts a copy of one document, with other fields, `_id` (as `id_`) among them."""
+
+    def breaks(books: Books) -> None:
+        copy = books[collection].find_one({"_id": key})
+        assert copy is not None
+        copy["_id"] = fields["id_"]
+        books[collection].insert_one(copy | {name: value for name, value in fields.items() if name != "id_"})
+
+    return breaks
+
+
+def all_of(*steps: Callable[[Books], object]) -> Callable[[Books], object]:
+    """Does one thing after the other."""
+
+    def breaks(books: Books) -> None:
+        for step in steps:
+            step(books)
+
+    return breaks
+
+
+O1, O2, O3, P1 = "order.completed:O-1", "order.completed:O-2", "order.completed:O-3", "payment.received:P-1"
+INV1, INV2, INV3, INV4 = (f"INV-{n:09d}" for n in (1, 2, 3, 4))
+
+NOT_STATED = f"{INV2}/2/P-2"
+CONFLICT = "order.completed:O-1#abc"
+
+# What sees an amount that is wrong in one collection: what is held against it by its cause, and by what it belongs to.
+ALLOCATION_CHECKS = {
+    "remaining-is-what-is-left",
+    "applied-payments-match-allocations",
+    "unapplied-is-what-is-left",
+    "receivable-matches-invoices",
+    "cash-matches-payments",
+}
+ACCRUAL_CHECKS = {"payable-matches-accruals", "lines-match-accruals", "payable-entries-match-accruals"}
+PAYOUT_CHECKS = {
+    "statements-match-payouts",
+    "payable-matches-accruals",
+    "cash-matches-payments",
+    "payable-entries-match-accruals",
+}
+
+
+def pay(
+    books: Books, payment_id: str, amount: int, account: str = "BA-1", session: ClientSession | None = None
+) -> None:
+    """Book a payment that becomes credit, in every place where a payment is."""
+    found = books["positions"].find_one_and_update(
+        {"_id": account}, {"$inc": {"unapplied": amount, "movements": 1}}, session=session
+    )
+    assert found is not None
+    moved = found["movements"] + 1
+    identity = f"payment.received:{payment_id}"
+    books["payments"].insert_one(payment(payment_id, amount, amount) | {"billingAccount": account}, session=session)
+    books["inbox"].insert_one({"_id": identity, "digest": "d", "appliedAt": BOOKED}, session=session)
+    books["entries"].insert_one(
+        entry(identity, posting("cash", amount), posting(f"unapplied:{account}", -amount, moved)), session=session
+    )
+
+
+def state_again(books: Books) -> None:
+    """Put SA-1's accrual, which is in C-2, on a statement of its own as well, paid by nothing."""
+    accrued = books["accruals"].find_one({"_id": f"{INV1}/2"})
+    assert accrued is not None
+    books["settlements"].insert_one(statement("C-4", "SA-1", [accrued], state="open", brought=None))
+    books["inbox"].insert_one({"_id": "settlement.close:C-4", "digest": "d", "appliedAt": BOOKED})
+
+
+MUTATIONS: list[Mutation] = [
+    # -- 1: the journal
+    Mutation(
+        "posting-off",
+        adding("entries", O1, postings__1__amount=1),
+        {"entries-balance", "journal-balances", "income-matches-invoices"},
+    ),
+    Mutation(
+        "two-entries-off-that-cancel",
+        all_of(adding("entries", O1, postings__1__amount=1), adding("entries", O2, postings__2__amount=-1)),
+        {"entries-balance", "income-matches-invoices"},
+    ),
+    Mutation(
+        "two-currencies-that-sum-to-zero",
+        changing("entries", P1, postings__0__currency="USD"),
+        {"entries-balance", "journal-balances"},
+    ),
+    Mutation("posting-not-whole", changing("entries", P1, postings__0__amount=3000.0), {"postings-well-formed"}),
+    Mutation(
+        "posting-on-no-known-account",
+        changing("entries", P1, postings__0__account="bank"),
+        {"postings-well-formed", "cash-matches-payments"},
+    ),
+    Mutation("posting-of-nothing", pushing("entries", P1, postings=posting("revenue", 0)), {"postings-well-formed"}),
+    Mutation("movement-on-cash", changing("entries", P1, postings__0__movement=1), {"postings-well-formed"}),
+    Mutation(
+        "movement-not-there",
+        changing("entries", O3, postings__0__movement=None),
+        {"postings-well-formed", "movements-run-without-gap"},
+    ),
+    Mutation(
+        "two-movements-of-one-position",
+        changing("entries", O2, postings__1__movement=5),
+        {"postings-well-formed", "movements-run-without-gap"},
+    ),
+    # -- 2: positions
+    Mutation(
+        "receivable-off",
+        adding("positions", "BA-2", receivable=1),
+        {"positions-match-postings", "open-invoices-match-receivable"},
+    ),
+    Mutation(
+        "unapplied-off",
+        adding("positions", "SA-1", unapplied=1),
+        {"positions-match-postings", "credit-matches-unapplied"},
+    ),
+    Mutation(
+        "payable-off", adding("positions", "SA-1", payable=1), {"positions-match-postings", "payable-matches-accruals"}
+    ),
+    Mutation(
+        "withheld-off", adding("positions", "SA-2", withheld=1), {"positions-match-postings", "withheld-matches-shares"}
+    ),
+    Mutation(
+        "balance-without-postings",
+        adding("positions", "BA-2", withheld=1),
+        {"positions-match-postings", "withheld-matches-shares"},
+    ),
+    Mutation(
+        "posted-to-another-position",
+        changing("entries", O3, postings__0__account="receivable:BA-1", postings__0__movement=5),
+        {"positions-match-postings", "movements-run-without-gap"},
+    ),
+    Mutation("movement-twice", changing("entries", P1, postings__1__movement=3), {"movements-run-without-gap"}),
+    Mutation(
+        "movement-left-out",
+        changing("entries", O2, postings__0__movement=5, postings__1__movement=5),
+        {"movements-run-without-gap"},
+    ),
+    Mutation("movements-miscounted", adding("positions", "SA-1", movements=1), {"movements-run-without-gap"}),
+    # -- 3: invoices
+    Mutation(
+        "net-of-line-off",
+        adding("invoices", INV3, lines__0__taxExcludedAmount=1),
+        {"invoices-add-up", "income-matches-invoices"},
+    ),
+    Mutation(
+        "tax-of-line-off",
+        adding("invoices", INV3, lines__0__taxAmount=1),
+        {"invoices-add-up", "income-matches-invoices"},
+    ),
+    Mutation("tax-item-off", adding("invoices", INV3, taxItem__0__taxAmount=1), {"invoices-add-up"}),
+    Mutation("tax-item-of-another-rate", changing("invoices", INV2, taxItem__0__rate="0.3"), {"invoices-add-up"}),
+    Mutation(
+        "total-off",
+        adding("invoices", INV3, taxIncludedAmount=1),
+        {"invoices-add-up", "receivable-matches-invoices", "remaining-is-what-is-left", "invoice-states-fit"},
+    ),
+    Mutation(
+        "total-and-remaining-off",
+        adding("invoices", INV3, taxIncludedAmount=1, remainingAmount=1),
+        {"invoices-add-up", "receivable-matches-invoices", "open-invoices-match-receivable"},
+    ),
+    Mutation(
+        "remaining-off",
+        adding("invoices", INV2, remainingAmount=1),
+        {"remaining-is-what-is-left", "open-invoices-match-receivable", "accrued-follows-terms"},
+    ),
+    Mutation("open-called-settled", changing("invoices", INV3, state="settled"), {"invoice-states-fit"}),
+    Mutation("partially-paid-called-new", changing("invoices", INV2, state="new"), {"invoice-states-fit"}),
+    Mutation("paid-called-partially-paid", changing("invoices", INV1, state="partiallyPaid"), {"invoice-states-fit"}),
+    Mutation("zero-called-new", changing("invoices", INV4, state="new"), {"invoice-states-fit"}),
+    Mutation(
+        "applied-payment-off",
+        adding("invoices", INV1, appliedPayment__0__amount=1),
+        {"applied-payments-match-allocations"},
+    ),
+    Mutation(
+        "applied-payment-not-shown",
+        changing("invoices", INV2, appliedPayment=[]),
+        {"applied-payments-match-allocations"},
+    ),
+    Mutation(
+        "applied-payment-shown-twice",
+        pushing("invoices", INV2, appliedPayment={"paymentId": "P-2", "amount": 0}),
+        {"applied-payments-match-allocations"},
+    ),
+    Mutation(
+        "posting-on-receivable-and-unapplied-swapped",
+        all_of(adding("entries", O2, postings__0__amount=1), adding("entries", O2, postings__1__amount=-1)),
+        {"receivable-matches-invoices", "cash-matches-payments", "positions-match-postings"},
+    ),
+    Mutation(
+        "income-of-the-wrong-kind",
+        all_of(adding("entries", O2, postings__2__amount=1), adding("entries", O2, postings__3__amount=-1)),
+        {"income-matches-invoices"},
+    ),
+    # -- 4: allocations and credit
+    Mutation(
+        "allocation-beyond-its-payment",
+        adding("allocations", f"{INV2}/P-2", amount=1),
+        ALLOCATION_CHECKS | {"allocations-within-payments"},
+    ),
+    Mutation(
+        "allocation-beyond-its-invoice",
+        all_of(adding("allocations", f"{INV1}/P-2", amount=1000), adding("payments", "P-2", amount=1000)),
+        (ALLOCATION_CHECKS - {"unapplied-is-what-is-left"}) | {"allocations-within-invoices"},
+    ),
+    Mutation("allocation-off", adding("allocations", f"{INV1}/P-1", amount=-1), ALLOCATION_CHECKS),
+    Mutation("allocation-lost", losing("allocations", f"{INV2}/P-2"), ALLOCATION_CHECKS),
+    Mutation(
+        "credit-left-off",
+        adding("payments", "P-1", unapplied=1),
+        {"unapplied-is-what-is-left", "credit-matches-unapplied", "no-credit-beside-open-invoice"},
+    ),
+    Mutation(
+        "payment-off", adding("payments", "P-1", amount=1), {"unapplied-is-what-is-left", "cash-matches-payments"}
+    ),
+    Mutation("credit-beside-open-invoice", lambda books: pay(books, "P-5", 100), {"no-credit-beside-open-invoice"}),
+    # -- 5: partners
+    Mutation("accrual-off", adding("accruals", NOT_STATED, amount=1), ACCRUAL_CHECKS),
+    Mutation(
+        "stated-accrual-off",
+        adding("accruals", f"{INV1}/2", amount=1),
+        ACCRUAL_CHECKS | {"statement-lines-match-accruals"},
+    ),
+    Mutation("accrual-lost", losing("accruals", NOT_STATED), ACCRUAL_CHECKS),
+    Mutation(
+        "stated-accrual-lost",
+        losing("accruals", f"{INV1}/2"),
+        ACCRUAL_CHECKS | {"statement-lines-match-accruals", "accruals-in-one-statement"},
+    ),
+    Mutation(
+        "accrued-of-line-off",
+        adding("invoices", INV2, lines__1__onBehalfOf__accrued=1),
+        {"accrued-follows-terms", "lines-match-accruals", "withheld-matches-shares"},
+    ),
+    Mutation(
+        "share-withheld-off",
+        adding("invoices", INV2, lines__1__onBehalfOf__share=1),
+        {"withheld-matches-shares", "income-matches-invoices", "payable-entries-match-accruals"},
+    ),
+    Mutation(
+        "share-off",
+        adding("invoices", INV3, lines__1__onBehalfOf__share=-1),
+        {"accrued-follows-terms", "income-matches-invoices"},
+    ),
+    Mutation(
+        "accrual-of-another-partner",
+        changing("accruals", NOT_STATED, settlementAccount="SA-1"),
+        {"payable-matches-accruals", "accruals-point-to-lines"},
+    ),
+    Mutation(
+        "accrual-not-in-its-statement",
+        changing("accruals", NOT_STATED, settlementId="C-3"),
+        {"accruals-in-one-statement"},
+    ),
+    Mutation(
+        "statement-not-in-its-accrual",
+        changing("accruals", f"{INV1}/2", settlementId=None),
+        {"accruals-in-one-statement"},
+    ),
+    Mutation(
+        "another-statement-in-the-accrual",
+        changing("accruals", f"{INV1}/2", settlementId="C-1"),
+        {"accruals-in-one-statement"},
+    ),
+    Mutation("accrual-in-two-statements", state_again, {"accruals-in-one-statement"}),
+    Mutation(
+        "statement-line-off",
+        adding("settlements", "C-3", lines__0__amount=1),
+        {"statement-lines-match-accruals", "statements-add-up"},
+    ),
+    Mutation("statement-total-off", adding("settlements", "C-3", total=1), {"statements-add-up"}),
+    Mutation(
+        "brought-forward-from-nowhere", adding("settlements", "C-3", broughtForward=5, total=5), {"statements-add-up"}
+    ),
+    Mutation(
+        "brought-forward-off",
+        all_of(
+            adding("settlements", "C-2", broughtForward=-1, total=-1),
+            adding("positions", "SA-1", carriedForward__amount=-1),
+        ),
+        {"statements-carried-forward-once"},
+    ),
+    Mutation(
+        "brought-forward-twice",
+        changing("positions", "SA-2", carriedForward={"settlementId": "C-1", "amount": -720}),
+        {"statements-carried-forward-once"},
+    ),
+    Mutation(
+        "carried-forward-forgotten",
+        changing("positions", "SA-1", carriedForward=None),
+        {"statements-carried-forward-once"},
+    ),
+    Mutation(
+        "carried-forward-to-another-partner",
+        all_of(
+            changing("positions", "SA-1", carriedForward=None),
+            changing("positions", "SA-2", carriedForward={"settlementId": "C-2", "amount": -82}),
+        ),
+        {"statements-carried-forward-once"},
+    ),
+    Mutation(
+        "carried-forward-called-open",
+        changing("settlements", "C-2", state="open"),
+        {"statement-states-fit", "statements-carried-forward-once"},
+    ),
+    Mutation("partially-paid-called-paid", changing("settlements", "C-3", state="paid"), {"statement-states-fit"}),
+    Mutation("paid-of-statement-off", adding("settlements", "C-3", paid=1), {"statements-match-payouts"}),
+    Mutation("payout-off", adding("payouts", "PO-1", amount=-1), PAYOUT_CHECKS),
+    Mutation(
+        "payout-beyond-its-statement",
+        adding("payouts", "PO-1", amount=500),
+        PAYOUT_CHECKS | {"payouts-within-statements"},
+    ),
+    # -- 6: facts
+    Mutation("fact-not-in-inbox", losing("inbox", O1), {"entries-match-inbox", "documents-match-inbox"}),
+    Mutation("entry-lost", losing("entries", "order.completed:O-4"), {"entries-match-inbox"}),
+    Mutation(
+        "entry-with-postings-lost",
+        losing("entries", P1),
+        {
+            "entries-match-inbox",
+            "positions-match-postings",
+            "movements-run-without-gap",
+            "receivable-matches-invoices",
+            "cash-matches-payments",
+            "payable-entries-match-accruals",
+        },
+    ),
+    Mutation(
+        "entry-of-no-fact",
+        lambda books: books["entries"].insert_one(entry("payment.received:P-9")),
+        {"entries-match-inbox", "documents-match-inbox"},
+    ),
+    Mutation(
+        "payment-lost",
+        losing("payments", "P-1"),
+        {"documents-match-inbox", "cash-matches-payments", "allocations-point-to-payments"},
+    ),
+    Mutation(
+        "order-invoiced-twice",
+        all_of(copying("invoices", INV4, id_="INV-000000005"), changing("series", "INV-", last=5)),
+        {"documents-match-inbox"},
+    ),
+    Mutation("closing-not-in-inbox", losing("inbox", "settlement.close:C-2"), {"statements-match-inbox"}),
+    Mutation(
+        "applied-and-held", lambda books: books["held"].insert_one({"_id": O1, "state": "parked"}), {"held-or-applied"}
+    ),
+    Mutation(
+        "no-state-of-a-held-message", changing("held", "order.completed:O-9", state="done"), {"held-states-legal"}
+    ),
+    # -- 7: events
+    Mutation("first-event-lost", losing("outbox", "BA-1:1"), {"event-sequences-run-without-gap"}),
+    Mutation("event-lost", losing("outbox", "BA-1:2"), {"event-sequences-run-without-gap"}),
+    Mutation("last-event-lost", losing("outbox", "BA-1:3"), {"event-sequences-run-without-gap"}),
+    Mutation("only-event-lost", losing("outbox", "SA-1:1"), {"event-sequences-run-without-gap"}),
+    Mutation("sequence-off", adding("positions", "BA-1", sequence=1), {"event-sequences-run-without-gap"}),
+    Mutation(
+        "event-twice-and-one-lost",
+        all_of(losing("outbox", "BA-1:2"), copying("outbox", "BA-1:3", id_="BA-1:2")),
+        {"event-sequences-run-without-gap"},
+    ),
+    Mutation("event-long-unsent", changing("outbox", "BA-2:2", bookedAt=BOOKED), {"outbox-rows-sent-or-young"}),
+    Mutation("event-neither-sent-nor-unsent", changing("outbox", "SA-1:1", sentAt=None), {"outbox-rows-sent-or-young"}),
+    Mutation(
+        "event-of-parked-message-long-unsent",
+        changing("outbox", "parked-1:1", unsent=True),
+        {"outbox-rows-sent-or-young"},
+    ),
+    # -- 8: numbers
+    Mutation("number-given-to-no-invoice", adding("series", "INV-", last=1), {"invoice-numbers-run-without-gap"}),
+    Mutation("number-given-twice", adding("series", "INV-", last=-1), {"invoice-numbers-run-without-gap"}),
+    Mutation("series-lost", losing("series", "INV-"), {"invoice-numbers-run-without-gap"}),
+    *(
+        Mutation(
+            f"number-left-out-for-{bill}",
+            all_of(copying("invoices", INV4, id_=bill), losing("invoices", INV4)),
+            {"invoice-numbers-run-without-gap"},
+        )
+        for bill in ("INV-000000005", "X-000000004", "INV-00000000D", "4")
+    ),
+    # -- 9: references
+    Mutation(
+        "position-lost",
+        losing("positions", "BA-2"),
+        {
+            "positions-match-postings",
+            "movements-run-without-gap",
+            "open-invoices-match-receivable",
+            "postings-have-positions",
+            "accounts-have-positions",
+            "billing-documents-have-positions",
+            "events-have-positions",
+        },
+    ),
+    Mutation("account-lost", losing("accounts", "BA-2"), {"accounts-have-positions"}),
+    Mutation("account-of-another-currency", changing("accounts", "BA-2", currency="USD"), {"accounts-have-positions"}),
+    Mutation(
+        "reversal-of-no-entry", changing("entries", O2, reverses="order.completed:O-9"), {"reversals-point-to-entries"}
+    ),
+    Mutation(
+        "invoice-on-no-account", changing("invoices", INV4, billingAccount="BA-9"), {"billing-documents-have-positions"}
+    ),
+    Mutation(
+        "invoice-of-another-currency", changing("invoices", INV4, currency="USD"), {"billing-documents-have-positions"}
+    ),
+    Mutation(
+        "payment-on-no-account",
+        changing("payments", "P-1", billingAccount="BA-9"),
+        {"billing-documents-have-positions", "allocations-point-to-payments"},
+    ),
+    Mutation(
+        "allocation-on-another-account",
+        changing("allocations", f"{INV1}/P-1", billingAccount="BA-2"),
+        {"allocations-point-to-invoices", "allocations-point-to-payments"},
+    ),
+    Mutation(
+        "allocation-to-no-invoice",
+        copying("allocations", f"{INV1}/P-1", id_="INV-9/P-1", billNo="INV-9", amount=0),
+        {"allocations-point-to-invoices", "applied-payments-match-allocations"},
+    ),
+    Mutation(
+        "allocation-of-no-payment",
+        copying("allocations", f"{INV1}/P-1", id_=f"{INV1}/P-9", paymentId="P-9", amount=0),
+        {"allocations-point-to-payments", "applied-payments-match-allocations"},
+    ),
+    Mutation(
+        "allocation-caused-by-nothing",
+        changing("allocations", f"{INV1}/P-1", cause="payment.received:P-9"),
+        {"receivable-matches-invoices", "cash-matches-payments", "entries-match-inbox", "documents-match-inbox"},
+    ),
+    Mutation("accrual-of-another-order", changing("accruals", NOT_STATED, orderId="O-1"), {"accruals-point-to-lines"}),
+    Mutation(
+        "accrual-of-no-line",
+        changing("accruals", NOT_STATED, lineId="9"),
+        {"accruals-point-to-lines", "lines-match-accruals"},
+    ),
+    Mutation(
+        "accrual-of-no-partner",
+        changing("accruals", NOT_STATED, settlementAccount="SA-9"),
+        {"accruals-point-to-lines", "payable-matches-accruals", "partner-documents-have-positions"},
+    ),
+    Mutation(
+        "statement-line-of-no-accrual",
+        changing("settlements", "C-2", lines__0__accrualId="INV-9/1"),
+        {"statement-lines-match-accruals", "accruals-in-one-statement"},
+    ),
+    Mutation(
+        "statement-of-no-partner",
+        changing("settlements", "C-3", settlementAccount="SA-9"),
+        {"partner-documents-have-positions", "payouts-point-to-statements", "statement-lines-match-accruals"},
+    ),
+    Mutation(
+        "payout-of-no-statement",
+        changing("payouts", "PO-1", settlementId="C-9"),
+        {"payouts-point-to-statements", "statements-match-payouts"},
+    ),
+    Mutation(
+        "payout-to-another-partner",
+        changing("payouts", "PO-1", settlementAccount="SA-1"),
+        {"payouts-point-to-statements", "payable-matches-accruals"},
+    ),
+    Mutation(
+        "brought-forward-from-no-statement",
+        changing("settlements", "C-2", broughtForwardFrom="C-9"),
+        {"brought-forward-points-to-statements", "statements-carried-forward-once"},
+    ),
+    Mutation(
+        "event-of-no-account",
+        copying("outbox", "BA-1:1", id_="BA-9:1", account="BA-9"),
+        {"events-have-positions"},
+    ),
+    *(
+        Mutation(f"piece-{n}-of-a-body-lost", losing("heldBodies", {"held": CONFLICT, "n": n}), {"held-bodies-whole"})
+        for n in (0, 1)
+    ),
+    Mutation("body-of-no-held-message", losing("held", CONFLICT), {"held-bodies-whole"}),
+]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_broken_document_turns_its_checks_red(books: Books, mutation: Mutation) -> None:
+    """What was broken is seen by the checks that watch it, and by no others."""
+    mutation.breaks(books)
+    report = audited(books)
+    assert red(report) == mutation.seen_by
+    assert not report["ok"]
+
+
+def test_every_check_can_fail() -> None:
+    """A check that nothing can turn red proves nothing: each has a mutation, and each invariant a check."""
+    assert set().union(*(mutation.seen_by for mutation in MUTATIONS)) == {check.name for check in CHECKS}
+    assert {check.invariant for check in CHECKS} == set(range(1, 10))
+
+
+def test_the_report_says_what_was_expected_and_found(books: Books) -> None:
+    """An offender is shown with its id, what it should be and what it is."""
+    adding("positions", "BA-2", receivable=1)(books)
+    checks = {check["name"]: check for check in audited(books)["checks"]}
+    assert checks["positions-match-postings"] == {
+        "name": "positions-match-postings",
+        "invariant": 2,
+        "ok": False,
+        "checked": 16,
+        "broken": [{"id": {"account": "receivable:BA-2", "currency": "EUR"}, "expected": 120, "found": 121}],
+        "brokenTotal": 1,
+    }
+
+
+def test_the_report_shows_twenty_offenders_and_counts_all(books: Books) -> None:
+    """However much is broken, the report stays short and says how much it is."""
+    books["held"].insert_many([{"_id": f"x-{n:02d}", "state": "lost"} for n in range(50)])
+    check = next(check for check in audited(books)["checks"] if check["name"] == "held-states-legal")
+    assert (check["checked"], check["brokenTotal"]) == (52, 50)
+    assert [offender["id"] for offender in check["broken"]] == [f"x-{n:02d}" for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [*range(1, 48), 49],
+        [1, *range(1, 100)],
+        [*range(1, 97), 98, 98],
+        [2, 3, 3, 4],
+        [0, 1, 2],
+        [*range(1, 49), 48, 50],
+    ],
+    ids=["gap", "twin", "gap-and-twin", "no-first", "zero", "twin-at-the-end-of-a-block"],
+)
+def test_movements_are_proven_across_blocks(database: Books, numbers: list[int]) -> None:
+    """A position's movements are 1..n, however many; with a gap or a twin they are not, though the count is right."""
+
+    def is_ok(moved: list[int]) -> bool:
+        database["entries"].delete_many({})
+        database["positions"].delete_many({})
+        database["positions"].insert_one(position("BA-1", 0, len(moved)))
+        database["entries"].insert_many(
+            [entry(f"E-{i}", posting("receivable:BA-1", 1, n)) for i, n in enumerate(moved)]
+        )
+        return "movements-run-without-gap" not in red(audited(database))
+
+    assert is_ok(list(range(1, len(numbers) + 1)))
+    assert not is_ok(numbers)
+
+
+def test_a_reversal_of_an_entry_that_is_there_is_ok(books: Books) -> None:
+    """An entry may name the one that it undoes."""
+    changing("entries", O2, reverses=O1)(books)
+    assert audited(books)["ok"]
+
+
+def test_pruned_events_are_no_gap_at_the_front(books: Books) -> None:
+    """Where sent rows are pruned, a sequence may begin later or have no rows left; a gap behind it is still seen."""
+    for key in ("BA-1:1", "SA-1:1"):
+        losing("outbox", key)(books)
+    assert audited(books, outbox_pruned=True)["ok"]
+    assert red(audited(books)) == {"event-sequences-run-without-gap"}
+    losing("outbox", "BA-1:3")(books)
+    assert red(audited(books, outbox_pruned=True)) == {"event-sequences-run-without-gap"}
+
+
+def test_an_event_may_wait_for_the_relay(books: Books) -> None:
+    """An unsent event is broken only when the relay has had its interval and some grace."""
+    late = NOW + timedelta(seconds=36)
+    assert audit(books, now=late, relay_interval_seconds=6)["ok"]
+    assert not audit(books, now=late, relay_interval_seconds=5)["ok"]
+    assert audit(books, now=late, relay_interval_seconds=5, relay_grace_seconds=31)["ok"]
+
+
+def test_a_live_worker_raises_no_alarm(books: Books) -> None:
+    """All is read at one point in time: transactions that commit meanwhile are seen whole or not at all."""
+    books["positions"].insert_one(position("BA-3", 0, 0))
+    books["accounts"].insert_one({"_id": "BA-3", "type": "BillingAccount", "currency": "EUR"})
+    stop = threading.Event()
+    written = 0
+
+    def book(session: ClientSession) -> None:
+        pay(books, f"P-{100 + written}", 100, account="BA-3", session=session)
+
+    def work() -> None:
+        nonlocal written
+        while not stop.is_set():
+            written += 1
+            with books.client.start_session() as session:
+                session.with_transaction(book, write_concern=WriteConcern("majority"))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        reports = [audited(books) for _ in range(5)]
+    finally:
+        stop.set()
+        worker.join()
+    assert [red(report) for report in reports] == [set()] * 5
+    seen = [next(c["checked"] for c in report["checks"] if c["name"] == "entries-balance") for report in reports]
+    assert seen[0] < seen[-1] <= 7 + written
+
+
+def losing_snapshots(monkeypatch: pytest.MonkeyPatch, code: int, times: int) -> list[int]:
+    """Lets the first reads fail as the server says it; returns what counts them."""
+    failed: list[int] = []
+    read_views = run.read_views
+
+    def losing_it(database: Books, variables: Document) -> dict[str, Document]:
+        if len(failed) == times:
+            return read_views(database, variables)
+        failed.append(code)
+        raise OperationFailure("lost", code)
+
+    monkeypatch.setattr(run, "read_views", losing_it)
+    monkeypatch.setattr(run, "PAUSE_SECONDS", 0.0)
+    return failed
+
+
+def test_a_snapshot_that_is_too_old_is_no_verdict(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An audit that takes longer than the server keeps a point in time says so, and nothing of the books."""
+    failed = losing_snapshots(monkeypatch, run.SNAPSHOT_TOO_OLD, times=1)
+    with pytest.raises(AuditIncomplete, match="minSnapshotHistoryWindowInSeconds"):
+        audited(books)
+    assert len(failed) == 1
+
+
+def test_a_snapshot_that_is_not_there_yet_is_asked_for_again(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that makes its collections as the audit begins does not end the audit; it does if that never stops."""
+    losing_snapshots(monkeypatch, run.SNAPSHOT_UNAVAILABLE, times=2)
+    assert audited(books)["ok"]
+    losing_snapshots(monkeypatch, run.SNAPSHOT_UNAVAILABLE, times=run.ATTEMPTS_MAX)
+    with pytest.raises(AuditIncomplete, match="keep changing"):
+        audited(books)
