@@ -65,6 +65,12 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="due",
             partialFilterExpression={"state": "waiting"},
         ),
+        # What a worker had taken up when it died.
+        IndexModel(
+            [("claimedUntil", ASCENDING)],
+            name="claimed",
+            partialFilterExpression={"state": "waiting"},
+        ),
         # The next message that is suspected of killing workers, to be run alone.
         IndexModel(
             [("dueAt", ASCENDING)],

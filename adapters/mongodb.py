@@ -14,7 +14,7 @@ from typing import Any, Literal
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.database import Database
-from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError, WTimeoutError
+from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, PyMongoError, WTimeoutError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
@@ -31,6 +31,8 @@ TRANSACTION: dict[str, Any] = {
 }
 
 
+APP_NAME = "paymaster"
+"""What the server knows a worker's connections by."""
 TRANSACTION_SECONDS = 60
 """How old a transaction may grow (the server's transactionLifetimeLimitSeconds unless set otherwise)."""
 
@@ -44,7 +46,7 @@ def connect(url: str, driver: Literal["motor", "pymongo"]) -> Client:
     make: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
     return make(
         url,
-        appname="paymaster",
+        appname=APP_NAME,
         tz_aware=True,
         w="majority",
         readConcernLevel="majority",
@@ -58,7 +60,9 @@ def connect(url: str, driver: Literal["motor", "pymongo"]) -> Client:
 @contextmanager
 def database(url: str, name: str) -> Iterator[Database[dict[str, Any]]]:
     """A database read by a program of its own, without an event loop; let go of when the block ends."""
-    with MongoClient[dict[str, Any]](url, appname="paymaster", tz_aware=True, serverSelectionTimeoutMS=5_000) as client:
+    with MongoClient[dict[str, Any]](
+        url, appname="paymaster audit", tz_aware=True, serverSelectionTimeoutMS=5_000
+    ) as client:
         yield client[name]
 
 
@@ -122,7 +126,11 @@ def is_locked_out(error: BaseException) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether another worker's transaction wrote the same documents first."""
-    return isinstance(error, PyMongoError) and getattr(error, "code", None) in (112, 11_000)
+    if isinstance(error, BulkWriteError):
+        codes = {failed.get("code") for failed in (error.details or {}).get("writeErrors", ())}
+    else:
+        codes = {getattr(error, "code", None)}
+    return isinstance(error, PyMongoError) and not codes.isdisjoint((112, 11_000))
 
 
 DatabaseError = PyMongoError

@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_e
 
 from adapters.collections import prepare
 from adapters.documents import COLLECTION, DECODE, ENCODE
-from adapters.mongodb import TRANSACTION, awaited, check_topology, connect
+from adapters.mongodb import APP_NAME, TRANSACTION, awaited, check_topology, connect
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
 from adapters.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_key, piece_keys, to_event, to_held, verdict
 from domain.accruals import Accrual
@@ -93,22 +93,56 @@ class Store:
                 pass  # the server ends what it no longer hears of; the reason to abort is what counts
             await session.end_session()
 
+    async def end_abandoned(self, inactive: timedelta) -> int:
+        """End transactions that a worker left open when it died; returns how many.
+
+        The server keeps them, and what they have written locked, until they are 60 seconds old: so long nobody could
+        write the same documents. One whose worker lives and is only slow fails there as after a step-down, and is
+        run again; `inactive` is how long nothing was heard of it.
+        """
+        pipeline = [
+            {"$currentOp": {"idleSessions": True}},
+            {
+                "$match": {
+                    "type": "idleSession",
+                    "appName": APP_NAME,
+                    "transaction.timeInactiveMicros": {"$gte": int(inactive.total_seconds() * 1e6)},
+                }
+            },
+        ]
+        cursor = await awaited(self._client.admin.aggregate(pipeline))
+        sessions = [{"id": row["lsid"]["id"]} async for row in cursor]
+        if sessions:
+            await self._client.admin.command("killSessions", sessions)
+        return len(sessions)
+
     # -- what is held
 
     async def claim_waiting(self, names: Sequence[str], now: datetime, lease: timedelta) -> list[HeldRow]:
         """Claim messages that wait for one of `names`, oldest first, at most `CLAIM_MAX`."""
-        return await self._claim({"waitsFor": {"$in": list(names)}}, [("heldAt", 1)], now, lease)
+        which = {"state": "waiting", "waitsFor": {"$in": list(names)}}
+        return await self._claim(which, "heldAt", now, lease, CLAIM_MAX)
 
     async def claim_due(self, now: datetime, lease: timedelta) -> list[HeldRow]:
         """Claim messages that are due to be taken up again, at most `CLAIM_MAX`."""
-        return await self._claim({"dueAt": {"$lte": now}}, [("dueAt", 1)], now, lease)
+        return await self._claim({"state": "waiting", "dueAt": {"$lte": now}}, "dueAt", now, lease, CLAIM_MAX)
+
+    async def claim_suspect(self, now: datetime, lease: timedelta) -> HeldRow | None:
+        """Claim the next message that may kill the worker that takes it up."""
+        # A claim that ran out without an outcome: whoever had it died, and this message may be why.
+        await self.database["held"].update_many(
+            {"state": "waiting", "claimedUntil": {"$lt": now}},
+            {"$set": {"state": "suspect", "waitsFor": None, "dueAt": now, "claimedUntil": None}},
+        )
+        rows = await self._claim({"state": "suspect", "dueAt": {"$lte": now}}, "dueAt", now, lease, 1)
+        return rows[0] if rows else None
 
     async def _claim(
-        self, which: dict[str, Any], order: list[tuple[str, int]], now: datetime, lease: timedelta
+        self, which: dict[str, Any], order: str, now: datetime, lease: timedelta, limit: int
     ) -> list[HeldRow]:
         held = self.database["held"]
-        free = {"state": "waiting", "$or": [{"claimedUntil": None}, {"claimedUntil": {"$lt": now}}]}
-        ids = [row["_id"] async for row in held.find({**which, **free}, {"_id": 1}).sort(order).limit(CLAIM_MAX)]
+        free = {**which, "$or": [{"claimedUntil": None}, {"claimedUntil": {"$lt": now}}]}
+        ids = [row["_id"] async for row in held.find(free, {"_id": 1}).sort(order, 1).limit(limit)]
         if not ids:
             return []
         claim = uuid4().hex
@@ -117,7 +151,7 @@ class Store:
             {"_id": {"$in": ids}, **free},
             {"$inc": {"attempts": 1}, "$set": {"claimedUntil": now + lease, "claim": claim}},
         )
-        rows = [row async for row in held.find({"_id": {"$in": ids}, "claim": claim}).sort(order)]
+        rows = [row async for row in held.find({"_id": {"$in": ids}, "claim": claim}).sort(order, 1)]
         for row in rows:
             if row.get("pieces"):
                 keys = [piece_key(row["_id"], n) for n in range(row["pieces"])]
@@ -276,7 +310,7 @@ class Transaction:
         guarded: list[Any] = []
         for change in batch.held_changes:
             # Whoever claims a row raises its attempts: that they are still the same says that the claim still holds.
-            which = {"_id": change.claimed.identity, "attempts": change.claimed.attempts, "state": "waiting"}
+            which = {"_id": change.claimed.identity, "attempts": change.claimed.attempts, "state": change.claimed.state}
             if change.row is None:
                 guarded.append(DeleteOne(which))
                 pieces += [DeleteOne({"_id": key}) for key in piece_keys(change.claimed)]

@@ -25,6 +25,8 @@ DEFECT_ATTEMPTS_MAX = 5
 """How often a message that meets a defect of ours is tried before it is parked."""
 DEFECT_DELAY_SECONDS = 4
 """The wait after the first such attempt; four times as long after each further one."""
+SUSPECT_LIVES_MAX = 4
+"""How many workers a message may kill: the first lives in the queue count as one, each time alone as another."""
 REPLIES_MAX = 16
 """How many senders of one waiting message are told its outcome."""
 LOADS_MAX = 64
@@ -104,12 +106,19 @@ class _Decider:
         work, incoming = self.work, self.work.incoming
         seen = self.known.get(incoming.identity)
         if work.claimed is not None:
-            if seen is None or seen.state != "waiting" or seen.attempts != work.attempts:
+            if seen is None or seen.state != work.claimed.state or seen.attempts != work.attempts:
                 return Outcome("skipped")
         elif seen is not None:
             return self._seen(seen)
         if work.failure is not None:
             return self._defect(work.failure)
+        if work.alone and work.attempts > SUSPECT_LIVES_MAX:
+            refusal = Refused("internal", f"the worker that took it up died, {SUSPECT_LIVES_MAX} times")
+            return self._park(incoming.identity, refusal, None)
+        if work.suspect and incoming.fact is not None and work.give_up is None:
+            refusal = Refused("internal", "delivered again and again without an outcome: to be tried alone")
+            self._hold(incoming.identity, "suspect", refusal, None, self.books.booked_at)
+            return Outcome("waiting", code=refusal.code, detail=refusal.detail)
         unreadable = work.give_up or incoming.refusal
         if unreadable is not None:
             return self._park(incoming.identity, unreadable, None)
@@ -170,7 +179,7 @@ class _Decider:
             return self._park(identity, Refused("conflicting-duplicate", detail), None)
         if seen.state == "applied":
             return Outcome("duplicate", seen.result)
-        if seen.state == "waiting":
+        if seen.state in ("waiting", "suspect"):
             for to in work.reply_to if seen.replies < REPLIES_MAX else ():
                 self.decisions.batch.replies.append((work.incoming.identity, to))
             self.known[work.incoming.identity] = replace(seen, replies=seen.replies + len(work.reply_to))
@@ -223,7 +232,7 @@ class _Decider:
         waits_for: str | None = None,
     ) -> None:
         work, incoming, now = self.work, self.work.incoming, self.books.booked_at
-        replies = work.reply_to if state == "waiting" else ()
+        replies = () if state == "parked" else work.reply_to
         row = HeldRow(
             identity=identity,
             state=state,

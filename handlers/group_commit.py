@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
@@ -13,7 +14,7 @@ from typing import Protocol
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from adapters.mongodb import is_conflict, is_too_long, is_transient
+from adapters.mongodb import DatabaseError, is_conflict, is_too_long, is_transient
 from adapters.records import ReplyTo
 from adapters.relay import Relay
 from adapters.store import ClaimLost, Store
@@ -27,17 +28,24 @@ FACTS_MAX = 250
 """The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
 BYTES_MAX = 8 * 1024 * 1024
 """The most bytes of bodies of one transaction, unless one fact alone has more."""
+ABANDONED_ATTEMPTS = 4
+"""From which attempt on a conflict may be with a transaction that a dead worker left open."""
 CONFLICTS_MAX = 8
 """How often a batch is run again for a key that is taken; after that the fault is looked for in one of its facts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bookkeeping:
-    """What the books are kept by: the invoices' series, the time zone of dates, how long a message may wait."""
+    """What the books are kept by: the invoices' series, the time zone of dates, how long a message may wait.
+
+    `abandoned_after` is how long nothing is heard of a transaction before its worker counts as dead, when it is in
+    the way.
+    """
 
     series: str
     zone: tzinfo
     waiting_max: timedelta
+    abandoned_after: timedelta
 
 
 class Told(Protocol):
@@ -92,9 +100,11 @@ class GroupCommit:
         size = 0
         while self._gathered and len(works) < FACTS_MAX:
             size += len(self._gathered[0].incoming.body)
-            if works and size > BYTES_MAX:
+            if works and (size > BYTES_MAX or self._gathered[0].alone):
                 break
             works.append(self._gathered.popleft())
+            if works[0].alone:
+                break
         return works
 
     async def _commit(self, works: list[Work]) -> None:
@@ -137,7 +147,7 @@ class GroupCommit:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(again),
             wait=wait_exponential_jitter(multiplier=0.01, max=5, jitter=0.05),
-            before_sleep=_tell,
+            before_sleep=self._before_another_attempt,
             reraise=True,
         ):
             with attempt:
@@ -159,16 +169,20 @@ class GroupCommit:
             await transaction.commit()
         return decisions
 
+    async def _before_another_attempt(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        # A conflict is everyday business between several workers; one that lasts, or an outage, is told.
+        tell = log.warning if state.attempt_number >= CONFLICTS_MAX else log.debug
+        tell("batch run again", attempt=state.attempt_number, error=type(error).__name__)
+        if error is not None and is_conflict(error) and state.attempt_number >= ABANDONED_ATTEMPTS:
+            with suppress(DatabaseError):  # then the next attempt, or the server's own limit
+                ended = await self._store.end_abandoned(self._keeping.abandoned_after)
+                if ended:
+                    log.warning("ended transactions of a worker that died", count=ended)
+
     def _now(self) -> datetime:
         """The batch's time, to the millisecond that the database keeps; it never goes back, whatever the clock does."""
         now = self._clock()
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self._last_booked = max(now, self._last_booked or now)
         return self._last_booked
-
-
-def _tell(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    # A conflict is everyday business between several workers; what goes on is an outage.
-    tell = log.warning if state.attempt_number >= 3 else log.debug
-    tell("batch run again", attempt=state.attempt_number, error=type(error).__name__)

@@ -72,6 +72,8 @@ class Waker:
             if len(rows) < CLAIM_MAX:
                 break
         await self._wake(await self._store.awaited_names(NAMES_MAX))
+        while suspect := await self._store.claim_suspect(self._clock(), LEASE):
+            await self._take_up([suspect])
 
     async def _wake(self, names: Collection[str]) -> None:
         there = await self._store.there_now(names) if names else []

@@ -10,6 +10,9 @@ from domain.errors import Refused
 from handlers.work import Outcome, Work
 from schemas.wire import read
 
+SUSPECT_DELIVERIES = 3
+"""After so many deliveries without an outcome a message may be what kills the workers (or was beside it)."""
+
 
 def works_of(
     routing_key: str,
@@ -20,8 +23,11 @@ def works_of(
 ) -> list[Work]:
     """The work that a message brings; `settle` is called once all of it is committed.
 
-    `give_up` parks what is readable of it without applying it.
+    `give_up` parks what is readable of it without applying it. A message that the broker has delivered
+    `SUSPECT_DELIVERIES` times before is a suspect.
     """
+    count = properties.headers.get("x-delivery-count", 0)
+    suspect = isinstance(count, int) and count >= SUSPECT_DELIVERIES
     facts = read(routing_key, body, properties.message_id, properties.headers, properties.content_encoding)
     left = len(facts)
 
@@ -38,6 +44,7 @@ def works_of(
             properties.correlation_id or properties.message_id or fact.identity,
             done,
             give_up=give_up,
+            suspect=suspect,
         )
         for fact in facts
     ]

@@ -32,7 +32,8 @@ class Work:
     """A fact to be applied, and who is told once that is committed.
 
     `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied;
-    `failure` is what its transaction failed with when it stood alone.
+    `failure` is what its transaction failed with when it stood alone; `suspect` says that it was delivered so often
+    without an outcome that it may be what kills the workers.
     """
 
     incoming: Incoming
@@ -42,11 +43,17 @@ class Work:
     claimed: HeldRow | None = None
     give_up: Refused | None = None
     failure: Exception | None = None
+    suspect: bool = False
 
     @property
     def attempts(self) -> int:
         """How often it was taken up, this time included."""
         return self.claimed.attempts if self.claimed else 1
+
+    @property
+    def alone(self) -> bool:
+        """Whether it has to be a batch of its own, since it may kill the worker."""
+        return self.claimed is not None and self.claimed.state == "suspect"
 
     @property
     def reply_to(self) -> tuple[ReplyTo, ...]:

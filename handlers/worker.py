@@ -27,6 +27,8 @@ from handlers.replies import Teller
 
 log = structlog.get_logger()
 
+ABANDONED_BY_THE_ONE = timedelta(seconds=1)
+ABANDONED_BY_ONE_OF_MANY = timedelta(seconds=10)
 DEAD_PREFETCH = 20
 """How many dead letters are parked at once."""
 HEALTH_SECONDS = 5
@@ -56,7 +58,13 @@ class Worker:
             clock=clock,
         )
         self.teller = Teller(self.publisher)
-        keeping = Bookkeeping(settings.series, settings.zone, timedelta(seconds=settings.waiting_seconds_max))
+        keeping = Bookkeeping(
+            settings.series,
+            settings.zone,
+            timedelta(seconds=settings.waiting_seconds_max),
+            # Where one worker applies at a time, whatever is in its way is of a dead one; several may be slow.
+            ABANDONED_BY_THE_ONE if settings.single_active_consumer else ABANDONED_BY_ONE_OF_MANY,
+        )
         self.commit = GroupCommit(self.store, self.relay, self.teller, keeping, clock)
         self.waker = Waker(
             self.store,
