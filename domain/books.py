@@ -267,7 +267,10 @@ class Books:
 
     def date_of(self, moment: datetime) -> date:
         """The date of a time, in the seller's time zone."""
-        return moment.astimezone(self._set.zone).date()
+        try:
+            return moment.astimezone(self._set.zone).date()
+        except OverflowError:  # within a day of the first or last moment that there is
+            return moment.date()
 
     # -- changing
 

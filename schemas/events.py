@@ -102,7 +102,7 @@ def _enveloped(
 
 
 def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 # Quantities, prices and rates are few and come again and again.
@@ -111,7 +111,8 @@ def _decimal(value: Decimal) -> int | float | str:
     """A decimal as a JSON number where a double keeps it, else as a string: the way it may come in."""
     if value == value.to_integral_value() and abs(value) < 2**53:
         return int(value)
-    return float(value) if len(value.as_tuple().digits) <= 15 else f"{value:f}"
+    # A float below 0.0001 may be written with an exponent, which may not come in.
+    return float(value) if len(value.as_tuple().digits) <= 15 and value.adjusted() >= -4 else f"{value:f}"
 
 
 def _account_ref(account_id: str, type_: str) -> Json:
@@ -120,10 +121,7 @@ def _account_ref(account_id: str, type_: str) -> Json:
 
 def account_json(account: Account) -> Json:
     """A TMF666 account with our currency, terms and state; its references carry `@type`."""
-    document = dict(account.document)
-    parties = document.get("relatedParty")
-    if isinstance(parties, list):
-        document["relatedParty"] = [_related_party(party) for party in parties]
+    document = {key: _typed(key, value) for key, value in account.document.items()}
     out: Json = {
         **document,
         "@type": account.type,
@@ -138,13 +136,35 @@ def account_json(account: Account) -> Json:
     return out
 
 
-def _related_party(party: Any) -> Any:
-    if not isinstance(party, Mapping):
-        return party
-    out = {"@type": "RelatedPartyRefOrPartyRoleRef", **party}
-    if isinstance(party.get("partyOrPartyRole"), Mapping):
-        out["partyOrPartyRole"] = {"@type": "PartyRef", **party["partyOrPartyRole"]}
-    return out
+_TYPES = {
+    "relatedParty": "RelatedPartyRefOrPartyRoleRef",
+    "partyOrPartyRole": "PartyRef",
+    "contact": "Contact",
+    "contactMedium": "ContactMedium",
+    "accountRelationship": "AccountRelationship",
+    "account": "AccountRef",
+    "accountBalance": "AccountBalance",
+    "billStructure": "BillStructure",
+    "format": "BillFormatRef",
+    "cycleSpecification": "BillingCycleSpecificationRef",
+    "presentationMedia": "BillPresentationMediaRef",
+    "financialAccount": "FinancialAccountRef",
+    "defaultPaymentMethod": "PaymentMethodRef",
+    "paymentMethod": "PaymentMethodRef",
+    "paymentPlan": "PaymentPlan",
+    "taxExemption": "TaxExemptionCertificate",
+}
+
+
+def _typed(name: str, value: Any) -> Any:
+    """What an account's field holds, its entities and references with the `@type` that their sender left out."""
+    if name not in _TYPES:
+        return value
+    if isinstance(value, list):
+        return [_typed(name, item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {"@type": _TYPES[name], **{key: _typed(key, item) for key, item in value.items()}}
 
 
 def invoice_json(invoice: Invoice) -> Json:

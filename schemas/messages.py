@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -216,9 +217,10 @@ def _plain(value: Any, path: str = "") -> Any:
     elif value is not None:  # a number with a point or an exponent
         number = float(value)
         exact = str(value).replace(".", "").replace("-", "").strip("0")
-        if abs(number) == float("inf") or len(exact) > 15:
-            problem = "has more digits than a JSON number keeps: send it as a string"
-        value = number
+        if not isfinite(number) or len(exact) > 15:
+            problem = "is no number that JSON keeps: send it as a string"
+        else:  # 1000 and 1000.00 are one number, and so one content
+            value = int(number) if number.is_integer() and abs(number) <= INTEGER_MAX else number
     if problem:
         raise ValueError(f"{path} {problem}")
     return value
@@ -281,7 +283,8 @@ class AccountCreate(Message):
         """The account's id, or the message's when the id is left to us; `Refused` (`invalid`) when there is neither."""
         if self.id is not None:
             return self.id
-        if not is_id(message_id):
+        stem, _, place = (message_id or "").rpartition(":")  # `<message_id>:<n>` of an array may be longer
+        if not is_id(message_id) and not (is_id(stem) and place.isdecimal() and place.isascii()):
             raise Refused("invalid", "id: without an id the message needs a message_id: 1 to 64 of A-Z a-z 0-9 . _ : -")
         assert message_id is not None
         return message_id

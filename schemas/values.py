@@ -21,6 +21,7 @@ DIGITS_MAX = 15
 """The most significant digits of a decimal that is a JSON number: a double keeps no more."""
 
 _DECIMAL = re.compile(r"-?[0-9]{1,11}(\.[0-9]{1,8})?", re.ASCII)
+_AMOUNT = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,8})?", re.ASCII)  # 10^13 units of a currency without decimals
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
@@ -31,20 +32,20 @@ def is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
-def parse_decimal(value: object) -> Decimal:
+def parse_decimal(value: object, pattern: re.Pattern[str] = _DECIMAL) -> Decimal:
     """A decimal from a JSON number or a string; normalised, so that 0.2 and 0.20 are equal and look it.
 
     JSON numbers come as `int`, as `Decimal` when they have a point, and as `float` when they have an exponent (see
     `schemas.wire`). Raises `ValueError` for what the contract does not take.
     """
     if isinstance(value, str):
-        return _from_text(value)
+        return _from_text(value, pattern)
     if isinstance(value, float):
-        raise ValueError("may not have an exponent")
+        raise ValueError("must be a finite number without an exponent")
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number, or a string that holds one")
     text = f"{value:f}" if isinstance(value, Decimal) else _integer_text(value)
-    decimal = _from_text(text)
+    decimal = _from_text(text, pattern)
     if len(text.replace(".", "").strip("-0")) > DIGITS_MAX:
         raise ValueError(f"has more than {DIGITS_MAX} significant digits: send it as a string")
     return decimal
@@ -52,8 +53,8 @@ def parse_decimal(value: object) -> Decimal:
 
 # Quantities and rates are few and come again and again.
 @lru_cache(maxsize=4096)
-def _from_text(text: str) -> Decimal:
-    if not _DECIMAL.fullmatch(text):
+def _from_text(text: str, pattern: re.Pattern[str]) -> Decimal:
+    if not pattern.fullmatch(text):
         raise ValueError("must be a decimal without an exponent, at most 11 digits before and 8 after the point")
     normal = Decimal(text).normalize()
     return normal.quantize(Decimal(1)) if normal.as_tuple().exponent > 0 else normal + 0  # type: ignore[operator]
@@ -90,7 +91,7 @@ def parse_money(value: object) -> Money:
     if not isinstance(value, dict) or "unit" not in value or "value" not in value:
         raise ValueError('must be an amount: {"unit": "EUR", "value": 39.9}')
     unit = parse_currency(value["unit"])
-    minor = parse_decimal(value["value"]).scaleb(unit.digits)
+    minor = parse_decimal(value["value"], _AMOUNT).scaleb(unit.digits)
     if minor != minor.to_integral_value():
         raise ValueError(f"has more decimals than {unit.code} ({unit.digits})")
     if abs(minor) > AMOUNT_MAX:

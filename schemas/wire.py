@@ -105,11 +105,17 @@ def _number(text: str) -> Decimal | float:
     return float(text) if "e" in text or "E" in text else Decimal(text)
 
 
-def _constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON")
+def _integer(text: str) -> int | Decimal:
+    # Python turns no more than 4,300 digits into an int; as a decimal they are refused where they stand.
+    return int(text) if len(text) <= 400 else Decimal(text)
 
 
-_DECODER = json.JSONDecoder(parse_float=_number, parse_constant=_constant)
+def _constant(text: str) -> float:
+    # NaN and the infinities: no field takes them, so the message is `invalid` and its neighbours are not.
+    return float(text)
+
+
+_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_integer, parse_constant=_constant)
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 

@@ -1,0 +1,1 @@
+"""Tests of the rules: what a fact means for the books."""

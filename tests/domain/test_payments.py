@@ -1,0 +1,350 @@
+"""A payment covers invoices in its order, leaves credit, and releases what was withheld."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from domain.payments import Payment
+from tests.domain.invariants import assert_books_hold
+from tests.domain.ledger_book import LedgerBook, billing, closing, line, moment, order, partner, payment
+
+
+def with_invoices(*prices: str) -> LedgerBook:
+    """A book with one open, untaxed invoice on BA-1 for each price."""
+    book = LedgerBook()
+    book.take(billing(), *[order(f"O-{n}", line(price)) for n, price in enumerate(prices, 1)])
+    return book
+
+
+def allocations(book: LedgerBook) -> list[tuple[int, int]]:
+    """What the last payment covered: the invoices' numbers and the amounts."""
+    return [(int(a.bill_no.removeprefix("INV-")), a.amount) for a in book.last_allocation().allocations]
+
+
+def no(*numbers: int) -> list[str]:
+    """Bill numbers."""
+    return [f"INV-{number:09d}" for number in numbers]
+
+
+# -- the posting table
+
+
+def test_a_payment_without_an_invoice_is_credit():
+    """Debit cash, credit unapplied; the event says that all of it is unapplied."""
+    book = LedgerBook()
+    book.take(billing(), payment("P-1", 2000))
+    assert book.postings("payment.received:P-1") == [("cash", 2000), ("unapplied:BA-1", -2000)]
+    assert book.results["payment.received:P-1"] == {"billNos": []}
+    happened = book.last_allocation()
+    assert (happened.payment.unapplied, happened.allocations, happened.not_allocated) == (2000, (), ())
+    assert_books_hold(book)
+
+
+def test_a_payment_of_an_invoice_is_posted():
+    """Cash to unapplied, unapplied to receivable: both steps stand in the entry."""
+    book = with_invoices("12.34")
+    book.take(payment("P-1", 1234))
+    assert book.postings("payment.received:P-1") == [
+        ("cash", 1234),
+        ("receivable:BA-1", -1234),
+        ("unapplied:BA-1", -1234),
+        ("unapplied:BA-1", 1234),
+    ]
+    assert book.results["payment.received:P-1"] == {"billNos": no(1)}
+    assert_books_hold(book)
+
+
+def test_a_payment_releases_what_was_withheld():
+    """Paid in full, all that was withheld becomes payable."""
+    book = LedgerBook()
+    book.take(
+        billing(),
+        partner(share="0.8", on="payment"),
+        order("O-1", line("39.90", "0.2"), line("7.98", "0.2", "SA-1")),
+        payment("P-1", 6000, at="2026-12-01T00:00:00"),
+    )
+    assert book.postings("payment.received:P-1") == [
+        ("cash", 6000),
+        ("payable:SA-1", -638),
+        ("receivable:BA-1", -5746),
+        ("unapplied:BA-1", -6000),
+        ("unapplied:BA-1", 5746),
+        ("withheld:SA-1", 638),
+    ]
+    [accrual] = book.accruals("SA-1")
+    assert (accrual.id, accrual.date, accrual.cause) == (
+        "INV-000000001/2/P-1",
+        date(2026, 12, 1),
+        "payment.received:P-1",
+    )
+    assert_books_hold(book)
+
+
+# -- which invoices
+
+
+def test_named_invoices_come_first_in_the_order_named():
+    """The named ones in their order, then the rest; what it names in vain is listed, and it is booked all the same."""
+    book = with_invoices("10.00", "10.00", "10.00")
+    book.take(billing("BA-2"), order("O-4", line("10.00"), account="BA-2"))
+    book.take(payment("P-1", 2500, [*no(3), "X-1", *no(4, 2)]))
+    assert allocations(book) == [(3, 1000), (2, 1000), (1, 500)]
+    assert book.last_allocation().not_allocated == ("X-1", "INV-000000004")
+    assert book.results["payment.received:P-1"] == {"billNos": no(3, 2, 1)}
+    assert book.invoice(4).remaining_amount == 1000
+    assert_books_hold(book)
+
+
+def test_the_events_of_a_payment():
+    """The allocation first, then the state of each invoice that it covers, in the order covered."""
+    book = with_invoices("10.00", "10.00", "10.00")
+    book.take(payment("P-1", 2500, no(3)))
+    assert book.events_of("BA-1")[3:] == [
+        "payment.allocated",
+        "invoice.paid",
+        "invoice.paid",
+        "invoice.partially-paid",
+    ]
+    states = [(f.invoice.id[-1], f.invoice.state, f.invoice.remaining_amount) for f in book.facts_of("BA-1")[-3:]]
+    assert states == [("3", "settled", 0), ("1", "settled", 0), ("2", "partiallyPaid", 500)]
+    assert_books_hold(book)
+
+
+def test_an_invoice_that_is_settled_already_is_passed_over():
+    """It is neither unknown nor another's, so it is not listed; the money goes on to the next."""
+    book = with_invoices("10.00", "10.00")
+    book.take(payment("P-1", 1000, no(1)), payment("P-2", 400, no(1)))
+    assert allocations(book) == [(2, 400)]
+    assert book.last_allocation().not_allocated == ()
+    assert_books_hold(book)
+
+
+def test_an_invoice_named_twice_is_covered_once():
+    """Naming an invoice or an unknown number again changes nothing."""
+    book = with_invoices("10.00", "10.00")
+    book.take(payment("P-1", 1500, [*no(2, 2), "X", "X", *no(2)]))
+    assert allocations(book) == [(2, 1000), (1, 500)]
+    assert book.last_allocation().not_allocated == ("X",)
+    assert_books_hold(book)
+
+
+def test_names_in_vain_are_listed_when_the_money_is_gone():
+    """What could not be named is said even when an earlier name has taken all the money."""
+    book = with_invoices("10.00", "10.00")
+    book.take(payment("P-1", 1000, [*no(1, 2), "X"]))
+    assert allocations(book) == [(1, 1000)]
+    assert book.last_allocation().not_allocated == ("X",)
+
+
+def test_an_empty_list_of_names_names_nothing():
+    """An empty list is as good as none."""
+    book = with_invoices("10.00")
+    book.take(payment("P-1", 1000, []))
+    assert allocations(book) == [(1, 1000)]
+
+
+def test_then_by_due_date_then_by_number():
+    """A later number that is due earlier comes first (it was booked by a clock that was behind)."""
+    book = LedgerBook()
+    book.take(billing(), order("O-1", line("1.00")), order("O-2", line("1.00")))
+    book.booked_at -= timedelta(days=3)
+    book.take(order("O-3", line("1.00")), order("O-4", line("1.00")))
+    assert [str(book.invoice(n).payment_due_date) for n in (1, 2, 3, 4)] == [
+        "2026-12-22",
+        "2026-12-22",
+        "2026-12-19",
+        "2026-12-19",
+    ]
+    book.take(payment("P-1", 350, no(2)))
+    assert allocations(book) == [(2, 100), (3, 100), (4, 100), (1, 50)]
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize("prefetch", [True, False])
+@pytest.mark.parametrize("first_limit", [1, 2, 3, 32])
+def test_however_little_of_a_long_queue_is_loaded_at_once(first_limit, prefetch):
+    """A payment finds the next invoices of a long queue though only the first few are loaded before it asks."""
+    book = LedgerBook(first_limit=first_limit, prefetch=prefetch)
+    book.take(billing(), *[order(f"O-{n}", line("1.00")) for n in range(1, 41)])
+    book.booked_at -= timedelta(days=1)
+    book.take(
+        payment("P-1", 150),
+        order("O-41", line("1.00")),  # due before all others
+        payment("P-2", 50),
+        payment("P-3", 3850, no(40)),
+    )
+    assert allocations(book) == [(40, 100), (41, 50), (2, 50), *[(n, 100) for n in range(3, 39)], (39, 50)]
+    assert book.position("BA-1").receivable == 50
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize("prefetch", [True, False])
+def test_what_is_known_of_a_queue_does_not_jump_it(prefetch):
+    """An invoice that is new, or loaded by its name, waits for those before it that are not loaded yet."""
+    book = LedgerBook(first_limit=2, prefetch=prefetch)
+    book.take(billing(), *[order(f"O-{n}", line("1.00")) for n in range(1, 11)])
+    book.take(payment("P-1", 50, no(9)), order("O-11", line("1.00")), payment("P-2", 240))
+    assert allocations(book) == [(1, 100), (2, 100), (3, 40)]
+    book.take(payment("P-3", 610))
+    assert allocations(book) == [(3, 60), *[(n, 100) for n in range(4, 9)], (9, 50)]
+    assert_books_hold(book)
+
+
+# -- credit
+
+
+@pytest.mark.parametrize("prefetch", [True, False])
+def test_new_credit_does_not_jump_the_queue(prefetch):
+    """A payment of this batch is consumed after older ones, though only some of those are loaded before it is seen."""
+    book = LedgerBook(first_limit=2, prefetch=prefetch)
+    book.take(billing(), *[payment(f"P-{n}", 100, at=f"2026-11-1{n}") for n in range(6)])
+    book.take(*[payment(f"P-{n}", 100, at=f"2026-11-1{n}") for n in (6, 7)], order("O-1", line("2.50")))
+    assert [a.payment_id for a in book.invoice(1).applied_payment] == ["P-0", "P-1", "P-2"]
+    assert_books_hold(book)
+
+
+def test_what_is_left_is_credit_for_the_next_invoice():
+    """After all open invoices the rest stays unapplied, and the next invoice consumes it."""
+    book = with_invoices("10.00")
+    book.take(payment("P-1", 1600), order("O-2", line("4.00")), order("O-3", line("4.00")))
+    assert [book.invoice(n).remaining_amount for n in (1, 2, 3)] == [0, 0, 200]
+    assert book.get(Payment, "P-1").unapplied == 0
+    assert_books_hold(book)
+
+
+# -- withheld shares
+
+
+@pytest.mark.parametrize(
+    ("lines", "payments", "released"),
+    [
+        # A share of 100 over three thirds: 33.3, 66.7, 100 to date.
+        ([line("2.00"), line("1.00", "0", "SA-1")], [100, 100, 100], [33, 34, 33]),
+        # Its mirror.
+        ([line("4.00"), line("-1.00", "0", "SA-1")], [100, 100, 100], [-33, -34, -33]),
+        # One cent over three thirds: 0.33, 0.67, 1 to date; nothing accrued is not an accrual.
+        ([line("2.99"), line("0.01", "0", "SA-1")], [100, 100, 100], [1]),
+        # Half a cent to date goes away from zero.
+        ([line("0.01"), line("0.01", "0", "SA-1")], [1, 1], [1]),
+        ([line("0.03"), line("-0.01", "0", "SA-1")], [1, 1], [-1]),
+        # The total that counts is the one with tax: 100 × 60 ÷ 120.
+        ([line("1.00", "0.2", "SA-1")], [60, 1, 59], [50, 1, 49]),
+        # All at once, and more than asked.
+        ([line("1.00", "0.2", "SA-1")], [500], [100]),
+    ],
+)
+def test_what_is_released_adds_up_when_paid_in_full(lines, payments, released):
+    """Each payment releases round(share × paid to date ÷ total) less what was released; in full, to the cent."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="1", on="payment"), order("O-1", *lines))
+    for number, amount in enumerate(payments, 1):
+        book.take(payment(f"P-{number}", amount))
+        assert_books_hold(book)
+    assert [accrual.amount for accrual in book.accruals("SA-1")] == released
+    assert book.position("SA-1").withheld == 0
+    assert book.position("SA-1").payable == sum(released)
+
+
+def test_each_line_is_released_by_itself():
+    """Two lines of one partner are released line by line, and said in one event."""
+    book = LedgerBook()
+    book.take(
+        billing(),
+        partner(share="1", on="payment"),
+        order("O-1", line("0.01", "0", "SA-1"), line("0.03", "0", "SA-1"), line("0.04")),
+        payment("P-1", 4),
+    )
+    # Half is paid: 0.5 and 1.5 cents, each away from zero.
+    [happened] = book.facts_of("SA-1")[1:]
+    assert [(a.line_id, a.amount) for a in happened.accruals] == [("1", 1), ("2", 2)]
+    book.take(payment("P-2", 4))
+    assert [(a.line_id, a.amount) for a in book.facts_of("SA-1")[-1].accruals] == [("2", 1)]
+    assert_books_hold(book)
+
+
+def test_one_accrual_event_for_a_payment_of_many_invoices():
+    """A payment that releases on several invoices says so once for each partner."""
+    book = LedgerBook()
+    book.take(
+        billing(),
+        partner("SA-1", "1", "payment"),
+        partner("SA-2", "0.5", "payment"),
+        order("O-1", line("1.00", "0", "SA-1"), line("1.00", "0", "SA-2")),
+        order("O-2", line("2.00", "0", "SA-2"), line("2.00", "0", "SA-1")),
+        payment("P-1", 600),
+    )
+    assert [(a.id, a.amount) for a in book.facts_of("SA-1")[-1].accruals] == [
+        ("INV-000000001/1/P-1", 100),
+        ("INV-000000002/2/P-1", 200),
+    ]
+    assert [(a.id, a.amount) for a in book.facts_of("SA-2")[-1].accruals] == [
+        ("INV-000000001/2/P-1", 50),
+        ("INV-000000002/1/P-1", 100),
+    ]
+    assert book.events_of("SA-1") == book.events_of("SA-2") == ["settlement.accrued"]
+    assert_books_hold(book)
+
+
+def test_credit_that_an_order_consumes_is_dated_by_the_payment():
+    """What an old payment releases on a new invoice has the payment's date, so a closing of that date states it."""
+    book = LedgerBook()
+    book.take(
+        billing(),
+        partner(share="1", on="payment"),
+        payment("P-1", 100, at="2026-10-31T12:00:00"),
+        order("O-1", line("1.00", "0", "SA-1"), at="2026-11-22T10:15:00"),
+        closing("C-1", until="2026-10-31"),
+    )
+    assert book.settlement("C-1").total == 100
+    assert_books_hold(book)
+
+
+# -- refusals
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "named"),
+    [
+        (payment("P-9", 1, currency="USD"), "currency-mismatch", "billingAccount.id: BA-1 is kept in EUR"),
+        (payment("P-9", 1, account="SA-1"), "invalid", "billingAccount.id: SA-1 is a SettlementAccount"),
+    ],
+)
+def test_a_payment_on_the_wrong_account_is_refused(wrong, code, named):
+    """Another currency is a `currency-mismatch`, another type of account `invalid`; the detail names the field."""
+    book = LedgerBook()
+    book.take(billing(), partner(), wrong)
+    refusal = book.refused["payment.received:P-9"]
+    assert (refusal.code, refusal.detail[: len(named)]) == (code, named)
+    assert book.documents[Payment] == {}
+    assert_books_hold(book)
+
+
+def test_a_payment_waits_for_its_account():
+    """It waits for `account:<id>` and is applied when the account is there."""
+    book = LedgerBook()
+    book.take(payment("P-1", 100))
+    _, why = book.waiting["payment.received:P-1"]
+    assert (why.code, why.waits_for) == ("unknown-account", "account:BA-1")
+    assert "BA-1" in why.detail
+    book.take(billing())
+    assert book.position("BA-1").unapplied == 100
+    assert_books_hold(book)
+
+
+def test_credit_beyond_the_limit_is_refused():
+    """10^13 minor units of credit are fine, one more is `invalid` and leaves the account as it was."""
+    book = LedgerBook()
+    book.take(billing(), payment("P-1", 10_000_000_000_000), payment("P-2", 1))
+    assert book.refused["payment.received:P-2"].code == "invalid"
+    assert "unapplied:BA-1" in book.refused["payment.received:P-2"].detail
+    assert book.position("BA-1").unapplied == 10_000_000_000_000
+    assert_books_hold(book)
+
+
+def test_a_payment_keeps_what_it_said():
+    """The payment's document holds the message's fields beside what became of it."""
+    book = LedgerBook()
+    book.take(billing(), payment("P-1", 100, ["X"], at="2026-11-20T08:00:00"))
+    booked = book.get(Payment, "P-1")
+    assert (booked.amount, booked.received_at, booked.invoices) == (100, moment("2026-11-20T08:00:00"), ("X",))
+    assert booked.booked_at == moment("2026-11-22T12:00:00")

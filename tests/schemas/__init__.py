@@ -1,0 +1,1 @@
+"""Tests of what is said on the wire, in and out."""

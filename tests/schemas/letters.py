@@ -1,0 +1,127 @@
+"""Messages to begin with, and short ways to read one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from domain.errors import Refused
+from schemas.wire import Incoming, read
+
+Json = dict[str, Any]
+
+ORDER: Json = {
+    "orderId": "O-1001",
+    "completedAt": "2026-11-22T10:15:00Z",
+    "billingAccount": {"id": "BA-1"},
+    "currency": "EUR",
+    "items": [
+        {
+            "id": "1",
+            "description": "Fibre 500, November",
+            "quantity": 1,
+            "unitPrice": "39.90",
+            "tax": {"category": "S", "rate": "0.20"},
+        },
+        {
+            "id": "2",
+            "description": "Film rental",
+            "quantity": 2,
+            "unitPrice": "3.99",
+            "tax": {"category": "S", "rate": "0.20"},
+            "onBehalfOf": {"id": "SA-1"},
+        },
+    ],
+}
+PAYMENT: Json = {
+    "paymentId": "P-1",
+    "receivedAt": "2026-11-22T11:00:00Z",
+    "billingAccount": {"id": "BA-1"},
+    "amount": {"unit": "EUR", "value": 57.46},
+    "method": "transfer",
+    "invoices": ["INV-000000001"],
+}
+CLOSING: Json = {"closingId": "C-1", "settlementAccount": {"id": "SA-1"}, "periodEnd": "2026-11-30"}
+PAYOUT: Json = {
+    "payoutId": "PO-1",
+    "settlementAccount": {"id": "SA-1"},
+    "settlementId": "C-1",
+    "amount": {"unit": "EUR", "value": "6.38"},
+}
+ACCOUNT: Json = {
+    "id": "SA-1",
+    "@type": "SettlementAccount",
+    "name": "Film studio",
+    "relatedParty": [{"role": "partner", "partyOrPartyRole": {"id": "42"}}],
+    "currency": "EUR",
+    "settlementTerms": {"partnerShare": 0.8, "accrueOn": "payment"},
+}
+
+MESSAGES: dict[str, Json] = {
+    "account.create": ACCOUNT,
+    "order.completed": ORDER,
+    "payment.received": PAYMENT,
+    "settlement.close": CLOSING,
+    "payout.completed": PAYOUT,
+}
+
+
+class Raw(str):
+    """JSON text that goes into a body as it is, such as a number that no Python value is written as."""
+
+    __slots__ = ()
+
+
+def body(message: Any) -> bytes:
+    """The message as UTF-8 JSON, every `Raw` in it as it stands."""
+    raws: list[str] = []
+
+    def marked(value: Any) -> Any:
+        if isinstance(value, Raw):
+            raws.append(value)
+            return f"<raw {len(raws) - 1}>"
+        if isinstance(value, dict):
+            return {key: marked(item) for key, item in value.items()}
+        return [marked(item) for item in value] if isinstance(value, list) else value
+
+    text = json.dumps(marked(message))
+    for n, raw in enumerate(raws):
+        text = text.replace(f'"<raw {n}>"', raw)
+    return text.encode()
+
+
+def change(message: Json, path: str, value: Any) -> Json:
+    """A copy of a message in which the field at a dotted path has another value (`...`: it is not there)."""
+    copy: Any = json.loads(json.dumps(message))
+    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    part = copy
+    for step in way:
+        part = part[step]
+    if value is ...:
+        del part[last]
+    else:
+        part[last] = value
+    return dict(copy)
+
+
+def one(routing_key: str, message: Any, message_id: str | None = "m-1") -> Incoming:
+    """The one fact of a message, or of a body given as bytes."""
+    content = message if isinstance(message, bytes) else body(message)
+    [incoming] = read(routing_key, content, message_id, {}, None)
+    return incoming
+
+
+def accepted(routing_key: str, message: Any, message_id: str | None = "m-1") -> Incoming:
+    """The one fact of a message that is fine."""
+    incoming = one(routing_key, message, message_id)
+    assert incoming.refusal is None, incoming.refusal
+    assert incoming.fact is not None
+    return incoming
+
+
+def refused(routing_key: str, message: Any, message_id: str | None = "m-1") -> Refused:
+    """The refusal of a message that is not."""
+    incoming = one(routing_key, message, message_id)
+    assert incoming.refusal is not None, incoming.fact
+    assert incoming.fact is None
+    return incoming.refusal

@@ -1,0 +1,255 @@
+"""A fact's identity is its type and business key; its content is compared by a digest of what it says."""
+
+import json
+import re
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from domain.accounts import NewAccount
+from schemas.messages import DIGEST_VERSION
+from schemas.wire import read
+from tests.schemas.letters import (
+    ACCOUNT,
+    MESSAGES,
+    ORDER,
+    PAYMENT,
+    Raw,
+    accepted,
+    body,
+    change,
+    one,
+    refused,
+)
+
+# -- identity
+
+
+@pytest.mark.parametrize(
+    ("routing_key", "identity"),
+    [
+        ("account.create", "account.create:SA-1"),
+        ("order.completed", "order.completed:O-1001"),
+        ("payment.received", "payment.received:P-1"),
+        ("settlement.close", "settlement.close:C-1"),
+        ("payout.completed", "payout.completed:PO-1"),
+    ],
+)
+def test_the_identity_is_type_and_business_key(routing_key, identity):
+    """The message's id plays no part where there is a business key, and need not be there."""
+    for message_id in (None, "m-1", "m-2", "not an id"):
+        assert accepted(routing_key, MESSAGES[routing_key], message_id).identity == identity
+
+
+def test_an_account_without_an_id_is_known_by_its_message():
+    """Its key is the message's id; the id that it gets is made of that, so that a second delivery makes the same."""
+    without = change(ACCOUNT, "id", ...)
+    first, again = accepted("account.create", without, "m-1"), accepted("account.create", without, "m-1")
+    other = accepted("account.create", without, "m-2")
+    assert (first.identity, other.identity) == ("account.create:m-1", "account.create:m-2")
+    assert first == again
+    assert isinstance(first.fact, NewAccount)
+    assert isinstance(other.fact, NewAccount)
+    assert re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", first.fact.id)
+    assert first.fact.id != other.fact.id
+    assert first.digest == other.digest
+
+
+@pytest.mark.parametrize("message_id", [None, "", "a b", "x" * 65])
+def test_an_account_with_neither_id_needs_one(message_id):
+    """Without an id of its own and a usable message id it is `invalid`, and the detail says what is missing."""
+    refusal = refused("account.create", change(ACCOUNT, "id", ...), message_id)
+    assert refusal.code == "invalid"
+    assert "message_id" in refusal.detail
+
+
+def test_accounts_of_an_array_are_known_by_their_place():
+    """`<message_id>:<n>` is the key of the n-th account without an id."""
+    without = change(ACCOUNT, "id", ...)
+    facts = read("account.create", body([without, ACCOUNT, without]), "m-1", {}, None)
+    assert [fact.identity for fact in facts] == ["account.create:m-1:1", "account.create:SA-1", "account.create:m-1:3"]
+
+
+def test_accounts_of_an_array_may_have_a_message_id_of_full_length():
+    """A message id of 64 characters is as good for an array as for one message."""
+    facts = read("account.create", body([change(ACCOUNT, "id", ...)]), "m" * 64, {}, None)
+    assert [fact.refusal for fact in facts] == [None]
+
+
+def test_what_cannot_be_read_is_known_by_its_bytes():
+    """The digest of routing key and bytes is the key: the same again is the same, other bytes or keys are not."""
+    unreadable = one("order.completed", b"\xff")
+    digest = sha256(b"order.completed\x00\xff").hexdigest()
+    assert unreadable.identity == f"unreadable:{digest}"
+    assert one("order.completed", b"\xff", "m-2").identity == unreadable.identity
+    assert one("order.completed", b"\xfe").identity != unreadable.identity
+    assert one("payment.received", b"\xff").identity != unreadable.identity
+    assert one("unknown", b"\xff").identity not in (unreadable.identity, one("unknown", b"\xfe").identity)
+
+
+# -- content
+
+
+def digest_of(routing_key: str, message: Any) -> str:
+    """The digest of a message that is fine."""
+    return accepted(routing_key, message).digest
+
+
+@pytest.mark.parametrize("rate", [Raw("0.2"), Raw("0.20"), "0.200", "0.20000000", "00.2"])
+def test_one_decimal_has_one_digest(rate):
+    """0.2, 0.20 and "0.200" are one rate."""
+    assert digest_of("order.completed", change(ORDER, "items.0.tax.rate", rate)) == digest_of("order.completed", ORDER)
+
+
+@pytest.mark.parametrize(
+    ("routing_key", "field", "same"),
+    [
+        ("order.completed", "items.0.quantity", [1, Raw("1.0"), "1", "1.000"]),
+        ("order.completed", "items.0.quantity", [0, Raw("-0.0"), "0.00"]),
+        ("order.completed", "items.0.quantity", [10, "10.0", Raw("10.00")]),
+        ("payment.received", "amount.value", [Raw("57.46"), "57.46", Raw("57.460")]),
+        ("payment.received", "amount.value", [20, "20", "20.00", Raw("20.0")]),
+        ("account.create", "settlementTerms.partnerShare", [1, "1", "1.0", Raw("1.00")]),
+        ("account.create", "settlementTerms.partnerShare", [Raw("0.80"), "0.8"]),
+        (
+            "account.create",
+            "creditLimit",
+            [{"unit": "EUR", "value": Raw("0.5")}, {"unit": "EUR", "value": Raw("0.50")}],
+        ),
+    ],
+)
+def test_one_number_has_one_digest_however_it_is_written(routing_key, field, same):
+    """As a number or a string, with or without zeros at its end, a decimal or amount is one content."""
+    assert len({digest_of(routing_key, change(MESSAGES[routing_key], field, written)) for written in same}) == 1
+
+
+def test_one_credit_limit_has_one_digest():
+    """1000, 1000.0 and 1000.00 are one amount in a field of TMF666, too."""
+    written = [1000, Raw("1000.0"), Raw("1000.00")]
+    limits = [{**ACCOUNT, "creditLimit": {"unit": "EUR", "value": value}} for value in written]
+    assert len({digest_of("account.create", limit) for limit in limits}) == 1
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-11-22T10:15:00+00:00",
+        "2026-11-22t10:15:00z",
+        "2026-11-22T10:15:00.000Z",
+        "2026-11-22T16:00:00+05:45",
+        "2026-11-21T22:15:00-12:00",
+    ],
+)
+def test_one_moment_has_one_digest(written):
+    """A time is the same in whatever offset it is said."""
+    assert digest_of("order.completed", change(ORDER, "completedAt", written)) == digest_of("order.completed", ORDER)
+
+
+def turned(value: Any) -> Any:
+    """The same JSON with the fields of every object the other way round."""
+    if isinstance(value, dict):
+        return {key: turned(inner) for key, inner in reversed(value.items())}
+    return [turned(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("routing_key", MESSAGES)
+def test_how_it_is_written_does_not_count(routing_key):
+    """Unknown fields, the order of fields, white space and escapes are no content."""
+    message = MESSAGES[routing_key]
+    digest = digest_of(routing_key, message)
+    assert digest_of(routing_key, {**message, "unheardOf": 1}) == digest
+    assert digest_of(routing_key, turned(message)) == digest
+    assert digest_of(routing_key, json.dumps(message, indent=3).encode()) == digest
+    escaped = re.sub("[A-Za-z]", lambda letter: f"\\u{ord(letter[0]):04x}", "SA-1")
+    assert digest_of(routing_key, body(message).replace(b"SA-1", escaped.encode())) == digest
+
+
+def test_unknown_fields_within_do_not_count():
+    """An unknown field of a line, a reference or an amount is no content either."""
+    line = {**ORDER["items"][0], "unheardOf": 1, "tax": {**ORDER["items"][0]["tax"], "@type": "Tax"}}
+    assert digest_of("order.completed", change(ORDER, "items.0", line)) == digest_of("order.completed", ORDER)
+    reference = {"id": "BA-1", "@type": "BillingAccountRef", "name": "Ada"}
+    for routing_key in ("order.completed", "payment.received"):
+        message = MESSAGES[routing_key]
+        assert digest_of(routing_key, change(message, "billingAccount", reference)) == digest_of(routing_key, message)
+    amount = {"unit": "EUR", "value": "57.46", "@type": "Money"}
+    assert digest_of("payment.received", change(PAYMENT, "amount", amount)) == digest_of("payment.received", PAYMENT)
+
+
+def test_a_default_is_what_it_stands_for():
+    """Saying the default is saying nothing."""
+    terms = change(ACCOUNT, "settlementTerms.accrueOn", ...)
+    assert digest_of("account.create", {**ACCOUNT, "paymentTermDays": 30}) == digest_of("account.create", ACCOUNT)
+    assert digest_of("account.create", change(terms, "settlementTerms.accrueOn", "invoice")) == digest_of(
+        "account.create", terms
+    )
+
+
+@pytest.mark.parametrize(
+    ("routing_key", "field", "value"),
+    [
+        ("account.create", "id", "SA-2"),
+        ("account.create", "name", "Another studio"),
+        ("account.create", "description", "x"),
+        ("account.create", "currency", "USD"),
+        ("account.create", "paymentTermDays", 31),
+        ("account.create", "settlementTerms.partnerShare", 0.81),
+        ("account.create", "settlementTerms.accrueOn", "invoice"),
+        ("account.create", "relatedParty.0.role", "owner"),
+        ("account.create", "creditLimit", {"unit": "EUR", "value": 1}),
+        ("order.completed", "orderId", "O-1002"),
+        ("order.completed", "completedAt", "2026-11-22T10:15:01Z"),
+        ("order.completed", "billingAccount.id", "BA-2"),
+        ("order.completed", "currency", "USD"),
+        ("order.completed", "items.0.id", "3"),
+        ("order.completed", "items.0.description", "Fibre 500"),
+        ("order.completed", "items.0.quantity", 2),
+        ("order.completed", "items.0.unitPrice", "39.91"),
+        ("order.completed", "items.0.tax.category", "AA"),
+        ("order.completed", "items.0.tax.rate", "0.21"),
+        ("order.completed", "items.1.onBehalfOf.id", "SA-2"),
+        ("order.completed", "items.1.onBehalfOf", ...),
+        ("order.completed", "items.1", ...),
+        ("payment.received", "amount.value", 57.47),
+        ("payment.received", "amount.unit", "USD"),
+        ("payment.received", "receivedAt", "2026-11-22T11:00:01Z"),
+        ("payment.received", "billingAccount.id", "BA-2"),
+        ("payment.received", "method", "card"),
+        ("payment.received", "invoices", ["INV-000000002"]),
+        ("settlement.close", "settlementAccount.id", "SA-2"),
+        ("settlement.close", "periodEnd", "2026-12-31"),
+        ("payout.completed", "settlementAccount.id", "SA-2"),
+        ("payout.completed", "settlementId", "C-2"),
+        ("payout.completed", "amount.value", "6.39"),
+    ],
+)
+def test_other_content_has_another_digest(routing_key, field, value):
+    """Each field that is known counts."""
+    message = MESSAGES[routing_key]
+    assert digest_of(routing_key, change(message, field, value)) != digest_of(routing_key, message)
+
+
+def test_the_order_of_lines_and_names_counts():
+    """Lines have an order, and so have the invoices that a payment names."""
+    other_way = {**ORDER, "items": ORDER["items"][::-1]}
+    assert digest_of("order.completed", other_way) != digest_of("order.completed", ORDER)
+    named = change(PAYMENT, "invoices", ["A", "B"])
+    assert digest_of("payment.received", named) != digest_of("payment.received", change(named, "invoices", ["B", "A"]))
+
+
+PINNED = {
+    "account.create": "17b4b9eed38ddd3dee036f738a29538e86acc918e7755dd5c0bb0126e7c6b8f6",
+    "order.completed": "3f780a96f4d2df2c383c693d38b9686173d61925c08e94d0e6692c92d99027e8",
+    "payment.received": "725de75a5ddcf799d473666f470994b19dd4f5f144708001e44b0b20733a802d",
+    "settlement.close": "acaee2019da3c0f495a84bb63755bcac10c5676af2f498173c443e0d7afef09a",
+    "payout.completed": "58378ba601db2a39ddfd38f7437ffec38baf32b6a45874e247ca879654e5e544",
+}
+
+
+@pytest.mark.parametrize("routing_key", MESSAGES)
+def test_a_digest_is_for_ever(routing_key):
+    """The inbox keeps digests for ever: a change of one raises `DIGEST_VERSION` and keeps the old way too."""
+    assert DIGEST_VERSION == 1
+    fact = accepted(routing_key, MESSAGES[routing_key])
+    assert (fact.digest_version, fact.digest) == (1, PINNED[routing_key])

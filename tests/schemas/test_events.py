@@ -1,0 +1,477 @@
+"""What goes out: each event's body, to the letter, and what every one of them keeps to."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from domain.accounts import Account, AccountCreated, SettlementTerms
+from domain.accruals import Accrual, SettlementAccrued
+from domain.books import Emitted
+from domain.invoices import (
+    AppliedPayment,
+    Invoice,
+    InvoiceIssued,
+    InvoiceLine,
+    InvoicePaid,
+    InvoicePartiallyPaid,
+    PartnerShare,
+    TaxItem,
+)
+from domain.payments import Allocation, Payment, PaymentAllocated
+from domain.settlements import Settlement, SettlementClosed, SettlementLine, SettlementPaid
+from schemas.events import OutgoingEvent, message_parked, outgoing
+from tests.domain.ledger_book import EVENT
+
+BOOKED_AT = datetime(2026, 11, 22, 12, 0, 0, 7000, tzinfo=UTC)
+
+ACCOUNT = Account(
+    id="SA-1",
+    type="SettlementAccount",
+    currency="EUR",
+    state="active",
+    revision=1,
+    payment_term_days=30,
+    settlement_terms=SettlementTerms(Decimal("0.8"), "payment"),
+    opened_at=BOOKED_AT,
+    document={
+        "@type": "SettlementAccount",
+        "name": "Film studio",
+        "state": "what the sender thought",
+        "relatedParty": [{"role": "partner", "partyOrPartyRole": {"id": "42"}}],
+        "loyalty": {"points": 7},
+    },
+)
+INVOICE = Invoice(
+    id="INV-000000001",
+    billing_account="BA-1",
+    order_id="O-1001",
+    currency="EUR",
+    state="partiallyPaid",
+    bill_date=date(2026, 11, 22),
+    payment_due_date=date(2026, 12, 22),
+    tax_point_date=date(2026, 11, 21),
+    booked_at=BOOKED_AT,
+    tax_excluded_amount=4788,
+    tax_included_amount=5746,
+    remaining_amount=3746,
+    tax_item=(TaxItem("S", Decimal("0.2"), 4788, 958),),
+    lines=(
+        InvoiceLine("1", "Fibre 500, November", Decimal(1), Decimal("39.9"), "S", Decimal("0.2"), 3990, 798, None),
+        InvoiceLine(
+            "2",
+            None,
+            Decimal(2),
+            Decimal("3.99"),
+            "S",
+            Decimal("0.2"),
+            798,
+            160,
+            PartnerShare("SA-1", Decimal("0.8"), "payment", 638, 222),
+        ),
+    ),
+    applied_payment=(AppliedPayment("P-1", 2000),),
+)
+PAYMENT = Payment(
+    "P-1",
+    "BA-1",
+    "EUR",
+    2500,
+    500,
+    datetime(2026, 11, 20, 8, 0, tzinfo=UTC),
+    "transfer",
+    ("INV-000000001", "X"),
+    BOOKED_AT,
+)
+ALLOCATION = Allocation("INV-000000001", "P-1", "BA-1", 2000, "payment.received:P-1", BOOKED_AT)
+ACCRUAL = Accrual(
+    "INV-000000001/2/P-1", "SA-1", "O-1001", "INV-000000001", "2", 222, date(2026, 11, 20), "x", BOOKED_AT
+)
+SETTLEMENT = Settlement(
+    id="C-2",
+    settlement_account="SA-1",
+    currency="EUR",
+    closing_id="C-2",
+    period_end=date(2026, 11, 30),
+    lines=(SettlementLine("INV-000000001/2/P-1", "O-1001", "INV-000000001", "2", date(2026, 11, 20), 222),),
+    brought_forward=-22,
+    brought_forward_from="C-1",
+    total=200,
+    paid=0,
+    state="open",
+    booked_at=BOOKED_AT,
+)
+
+ACCOUNT_JSON = """{
+  "account": {
+    "@type": "SettlementAccount",
+    "id": "SA-1",
+    "name": "Film studio",
+    "state": "active",
+    "currency": "EUR",
+    "paymentTermDays": 30,
+    "settlementTerms": {"partnerShare": 0.8, "accrueOn": "payment"},
+    "relatedParty": [
+      {
+        "@type": "RelatedPartyRefOrPartyRoleRef",
+        "role": "partner",
+        "partyOrPartyRole": {"@type": "PartyRef", "id": "42"}
+      }
+    ],
+    "loyalty": {"points": 7}
+  },
+  "revision": 1
+}"""
+INVOICE_JSON = """{
+  "invoice": {
+    "@type": "CustomerBill",
+    "id": "INV-000000001",
+    "billNo": "INV-000000001",
+    "orderId": "O-1001",
+    "billDate": "2026-11-22",
+    "paymentDueDate": "2026-12-22",
+    "taxPointDate": "2026-11-21",
+    "state": "partiallyPaid",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "taxExcludedAmount": {"unit": "EUR", "value": 47.88},
+    "taxIncludedAmount": {"unit": "EUR", "value": 57.46},
+    "taxItem": [
+      {
+        "@type": "TaxItem",
+        "taxCategory": "S",
+        "taxRate": 0.2,
+        "taxExcludedAmount": {"unit": "EUR", "value": 47.88},
+        "taxAmount": {"unit": "EUR", "value": 9.58}
+      }
+    ],
+    "amountDue": {"unit": "EUR", "value": 57.46},
+    "remainingAmount": {"unit": "EUR", "value": 37.46},
+    "appliedPayment": [
+      {
+        "@type": "AppliedPayment",
+        "appliedAmount": {"unit": "EUR", "value": 20},
+        "payment": {"@type": "PaymentRef", "id": "P-1"}
+      }
+    ],
+    "lines": [
+      {
+        "@type": "AppliedCustomerBillingRate",
+        "id": "1",
+        "description": "Fibre 500, November",
+        "isBilled": true,
+        "bill": {"@type": "CustomerBillRef", "id": "INV-000000001"},
+        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+        "quantity": 1,
+        "unitPrice": 39.9,
+        "taxExcludedAmount": {"unit": "EUR", "value": 39.9},
+        "taxIncludedAmount": {"unit": "EUR", "value": 47.88},
+        "appliedTax": [
+          {
+            "@type": "AppliedBillingTaxRate",
+            "taxCategory": "S",
+            "taxRate": 0.2,
+            "taxAmount": {"unit": "EUR", "value": 7.98}
+          }
+        ]
+      },
+      {
+        "@type": "AppliedCustomerBillingRate",
+        "id": "2",
+        "isBilled": true,
+        "bill": {"@type": "CustomerBillRef", "id": "INV-000000001"},
+        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+        "quantity": 2,
+        "unitPrice": 3.99,
+        "taxExcludedAmount": {"unit": "EUR", "value": 7.98},
+        "taxIncludedAmount": {"unit": "EUR", "value": 9.58},
+        "appliedTax": [
+          {
+            "@type": "AppliedBillingTaxRate",
+            "taxCategory": "S",
+            "taxRate": 0.2,
+            "taxAmount": {"unit": "EUR", "value": 1.6}
+          }
+        ],
+        "onBehalfOf": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"}
+      }
+    ]
+  },
+  "orderId": "O-1001"
+}"""
+ALLOCATED_JSON = """{
+  "payment": {
+    "@type": "Payment",
+    "paymentId": "P-1",
+    "receivedAt": "2026-11-20T08:00:00.000Z",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "amount": {"unit": "EUR", "value": 25},
+    "method": "transfer",
+    "invoices": ["INV-000000001", "X"]
+  },
+  "allocations": [{"billNo": "INV-000000001", "amount": {"unit": "EUR", "value": 20}}],
+  "notAllocated": ["X"],
+  "unapplied": {"unit": "EUR", "value": 5}
+}"""
+ACCRUED_JSON = """{
+  "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+  "amount": {"unit": "EUR", "value": 2.22},
+  "cause": "payment.received:P-1",
+  "lines": [
+    {"orderId": "O-1001", "billNo": "INV-000000001", "lineId": "2", "amount": {"unit": "EUR", "value": 2.22}}
+  ]
+}"""
+SETTLEMENT_JSON = """{
+  "settlement": {
+    "@type": "Settlement",
+    "id": "C-2",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "periodEnd": "2026-11-30",
+    "lines": [
+      {"lineType": "broughtForward", "settlementId": "C-1", "amount": {"unit": "EUR", "value": -0.22}},
+      {
+        "lineType": "accrual",
+        "orderId": "O-1001",
+        "billNo": "INV-000000001",
+        "lineId": "2",
+        "date": "2026-11-20",
+        "amount": {"unit": "EUR", "value": 2.22}
+      }
+    ],
+    "total": {"unit": "EUR", "value": 2},
+    "broughtForward": {"unit": "EUR", "value": -0.22},
+    "paidAmount": {"unit": "EUR", "value": 0},
+    "state": "open"
+  }
+}"""
+
+EVENTS: list[tuple[str, object, str]] = [
+    ("account.created", AccountCreated(ACCOUNT), ACCOUNT_JSON),
+    ("invoice.issued", InvoiceIssued(INVOICE), INVOICE_JSON),
+    ("invoice.partially-paid", InvoicePartiallyPaid(INVOICE), INVOICE_JSON),
+    ("invoice.paid", InvoicePaid(INVOICE), INVOICE_JSON),
+    ("payment.allocated", PaymentAllocated(PAYMENT, (ALLOCATION,), ("X",)), ALLOCATED_JSON),
+    ("settlement.accrued", SettlementAccrued("SA-1", "EUR", (ACCRUAL,)), ACCRUED_JSON),
+    ("settlement.closed", SettlementClosed(SETTLEMENT), SETTLEMENT_JSON),
+    ("settlement.paid", SettlementPaid(SETTLEMENT), SETTLEMENT_JSON),
+]
+
+
+def sent(fact: object) -> OutgoingEvent:
+    """The event of a fact: the seventh of its account, caused by a payment."""
+    return outgoing(Emitted("SA-1", 7, "payment.received:P-1", fact), "corr-1", BOOKED_AT)
+
+
+def said(fact: object) -> Any:
+    """What the event of a fact holds, numbers as they were written."""
+    return json.loads(sent(fact).body, parse_float=Decimal)["event"]
+
+
+@pytest.mark.parametrize(("routing_key", "fact", "literal"), EVENTS, ids=[key for key, _, _ in EVENTS])
+def test_an_event_to_the_letter(routing_key, fact, literal):
+    """Envelope and event hold exactly this."""
+    event = sent(fact)
+    assert json.loads(event.body, parse_float=Decimal) == {
+        "eventId": "SA-1:7",
+        "eventType": routing_key,
+        "eventTime": "2026-11-22T12:00:00.007Z",
+        "correlationId": "corr-1",
+        "event": json.loads(literal, parse_float=Decimal),
+    }
+    assert event == OutgoingEvent(
+        "SA-1:7", routing_key, event.body, "corr-1", "payment.received:P-1", "SA-1", 7, BOOKED_AT
+    )
+
+
+def test_a_parked_message_to_the_letter():
+    """`message.parked` has the parked message's id and attempt as its own, and no account."""
+    event = message_parked(
+        parked_id="3f2a",
+        attempt=2,
+        message_type="order.completed",
+        message_id=None,
+        reason="invalid",
+        detail="items.0.quantity: must be a number\n(got 'ä')",
+        correlation_id="corr-1",
+        identity="unreadable:00",
+        booked_at=BOOKED_AT,
+    )
+    assert json.loads(event.body) == {
+        "eventId": "3f2a:2",
+        "eventType": "message.parked",
+        "eventTime": "2026-11-22T12:00:00.007Z",
+        "correlationId": "corr-1",
+        "event": {
+            "parkedId": "3f2a",
+            "messageType": "order.completed",
+            "messageId": None,
+            "reason": "invalid",
+            "detail": "items.0.quantity: must be a number\n(got 'ä')",
+        },
+    }
+    assert event == OutgoingEvent(
+        "3f2a:2", "message.parked", event.body, "corr-1", "unreadable:00", None, None, BOOKED_AT
+    )
+
+
+def test_every_event_of_the_domain_is_here():
+    """Whatever the domain can emit has its literal above."""
+    assert {type(fact): key for key, fact, _ in EVENTS} == EVENT
+
+
+def test_one_event_is_the_same_bytes_again():
+    """Rendering is stable, so that what is published again is what was published."""
+    for _, fact, _ in EVENTS:
+        assert sent(fact) == sent(fact)
+
+
+def objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Every JSON object within a value."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from objects(inner)
+
+
+@pytest.mark.parametrize("fact", [fact for _, fact, _ in EVENTS], ids=[key for key, _, _ in EVENTS])
+def test_entities_and_references_carry_their_type(fact):
+    """Whatever has an id of its own, and each of TMF's parts of a bill, has an `@type`."""
+    event = said(fact)
+    for found in objects(event):
+        if "id" in found or found.keys() & {"taxAmount", "appliedAmount", "role", "partyOrPartyRole"}:
+            assert found.get("@type"), found
+
+
+def test_what_an_account_refers_to_carries_its_type():
+    """TMF666's entities and references in an account have an `@type` even where the sender gave none."""
+    document = {
+        **ACCOUNT.document,
+        "contact": [{"contactName": "Ada", "contactMedium": [{"id": "1"}]}],
+        "accountRelationship": [{"relationshipType": "parent", "account": {"id": "PA-1"}}],
+        "billStructure": {"format": {"id": "pdf"}, "cycleSpecification": {"id": "monthly"}},
+        "financialAccount": {"id": "FA-1"},
+        "defaultPaymentMethod": {"id": "card"},
+        "paymentPlan": [{"id": "1"}],
+        "taxExemption": [{"id": "1"}],
+        "accountBalance": [{"balanceType": "deposit"}],
+    }
+    account = said(AccountCreated(replace(ACCOUNT, document=document)))["account"]
+    without = [
+        name
+        for name in document.keys() - {"name", "state", "loyalty", "@type"}
+        if not all(found.get("@type") for found in objects(account[name]))
+    ]
+    assert without == []
+
+
+def test_a_type_that_the_sender_gave_is_kept():
+    """A more special `@type` of a related party is not overwritten."""
+    party = {"@type": "Ours", "role": "partner", "partyOrPartyRole": {"@type": "PartyRoleRef", "id": "42"}}
+    document = {**ACCOUNT.document, "relatedParty": [party]}
+    assert said(AccountCreated(replace(ACCOUNT, document=document)))["account"]["relatedParty"] == [party]
+
+
+def test_what_may_be_absent_is_absent():
+    """A payment without method and names, and an account without terms, say nothing of them."""
+    bare = replace(PAYMENT, method=None, invoices=None)
+    assert said(PaymentAllocated(bare, (), ())) == {
+        "payment": {
+            "@type": "Payment",
+            "paymentId": "P-1",
+            "receivedAt": "2026-11-20T08:00:00.000Z",
+            "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+            "amount": {"unit": "EUR", "value": 25},
+        },
+        "allocations": [],
+        "notAllocated": [],
+        "unapplied": {"unit": "EUR", "value": 5},
+    }
+    account = replace(ACCOUNT, type="BillingAccount", settlement_terms=None)
+    assert "settlementTerms" not in said(AccountCreated(account))["account"]
+
+
+def test_a_statement_without_a_line_brought_forward():
+    """Where nothing is brought forward there is no such line; where zero is, there is."""
+    assert [
+        line["lineType"]
+        for line in said(SettlementClosed(replace(SETTLEMENT, brought_forward_from=None)))["settlement"]["lines"]
+    ] == ["accrual"]
+    zero = said(SettlementClosed(replace(SETTLEMENT, brought_forward=0)))["settlement"]
+    assert zero["lines"][0] == {
+        "lineType": "broughtForward",
+        "settlementId": "C-1",
+        "amount": {"unit": "EUR", "value": 0},
+    }
+
+
+def test_an_accrual_event_sums_its_lines():
+    """The amount is the sum of what the cause accrued, of either sign."""
+    event = said(SettlementAccrued("SA-1", "EUR", (ACCRUAL, replace(ACCRUAL, amount=-322))))
+    assert event["amount"] == {"unit": "EUR", "value": Decimal("-1")}
+    assert [line["amount"]["value"] for line in event["lines"]] == [Decimal("2.22"), Decimal("-3.22")]
+
+
+def written(fact: object) -> list[str]:
+    """Every number with a point or an exponent in an event, as it is written."""
+    found: list[str] = []
+    json.loads(sent(fact).body, parse_float=found.append)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("code", "amount", "value"),
+    [
+        ("EUR", 1, "0.01"),
+        ("EUR", -1, "-0.01"),
+        ("EUR", 10**13, "100000000000"),
+        ("EUR", 10**13 - 1, "99999999999.99"),
+        ("EUR", 1005, "10.05"),
+        ("JPY", 10**13, "10000000000000"),
+        ("JPY", 7, "7"),
+        ("KWD", 1, "0.001"),
+        ("KWD", 10**13 - 1, "9999999999.999"),
+        ("CLF", 1, "0.0001"),
+    ],
+)
+def test_an_amount_goes_out_exactly(code, amount, value):
+    """Money is a JSON number without an exponent that says exactly the minor units."""
+    fact = SettlementAccrued("SA-1", code, (replace(ACCRUAL, amount=amount),))
+    assert said(fact)["amount"] == {"unit": code, "value": Decimal(value)}
+    assert not any("e" in number.lower() for number in written(fact))
+
+
+def with_line(quantity: str, unit_price: str) -> InvoiceIssued:
+    """An invoice whose first line has these."""
+    line = replace(INVOICE.lines[0], quantity=Decimal(quantity), unit_price=Decimal(unit_price))
+    return InvoiceIssued(replace(INVOICE, lines=(line,)))
+
+
+@pytest.mark.parametrize("number", ["1", "0", "-2.5", "0.1", "1.005", "99999999999", "12345678901.2345", "0.001"])
+def test_a_decimal_goes_out_as_a_number(number):
+    """A quantity or a price of up to 15 digits is a JSON number, to the digit."""
+    [line] = said(with_line(number, number))["invoice"]["lines"]
+    assert (line["quantity"], line["unitPrice"]) == (Decimal(number), Decimal(number))
+
+
+def test_a_long_decimal_goes_out_as_a_string():
+    """More digits than a double keeps are a string, as they have to come in."""
+    [line] = said(with_line("12345678901.23456", "99999999999.99999999"))["invoice"]["lines"]
+    assert (line["quantity"], line["unitPrice"]) == ("12345678901.23456", "99999999999.99999999")
+
+
+@pytest.mark.parametrize("number", ["0.00001", "0.00000001", "-0.0000125"])
+def test_a_small_decimal_goes_out_without_an_exponent(number):
+    """A price of a thousandth of a cent goes out the way it may come in: without an exponent."""
+    fact = with_line("1", number)
+    [line] = said(fact)["invoice"]["lines"]
+    assert Decimal(line["unitPrice"]) == Decimal(number)
+    assert not any("e" in text.lower() for text in written(fact))
+
+
+def test_a_time_goes_out_as_rfc_3339():
+    """Every time that came in goes out with a year of four digits."""
+    early = replace(PAYMENT, received_at=datetime(987, 1, 2, 3, 4, 5, 6000, tzinfo=UTC))
+    assert said(PaymentAllocated(early, (), ()))["payment"]["receivedAt"] == "0987-01-02T03:04:05.006Z"
