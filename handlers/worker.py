@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -31,6 +32,8 @@ ABANDONED_BY_THE_ONE = timedelta(seconds=1)
 ABANDONED_BY_ONE_OF_MANY = timedelta(seconds=10)
 DEAD_PREFETCH = 20
 """How many dead letters are parked at once."""
+GARBAGE_OBJECTS = 50_000
+"""After so many new objects the garbage collector looks for cycles; Python's own 700 is a few messages' worth."""
 HEALTH_SECONDS = 5
 """How often the health file is touched while the worker is ready."""
 
@@ -224,6 +227,9 @@ def run_worker(settings: Settings) -> None:
 
     async def main() -> None:
         worker = Worker(settings)
+        # What is loaded by now stays; a batch makes many objects, hardly any of them in cycles.
+        gc.freeze()
+        gc.set_threshold(GARBAGE_OBJECTS)
         with suppress(asyncio.CancelledError):
             await worker.run()
 
