@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import CollectionInvalid, OperationFailure
 
 _NAMESPACE_EXISTS = 48
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Each collection is read by `_id` besides. Partial indexes hold only what is still to be done, so they stay small
 # however old the books are; a query must repeat the filter to be served by one.
@@ -67,9 +69,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         ),
         # What a worker had taken up when it died.
         IndexModel(
-            [("claimedUntil", ASCENDING)],
-            name="claimed",
-            partialFilterExpression={"state": "waiting"},
+            [("claimedUntil", ASCENDING)], name="claimed", partialFilterExpression={"claimedUntil": {"$gt": EPOCH}}
         ),
         # The next message that is suspected of killing workers, to be run alone.
         IndexModel(

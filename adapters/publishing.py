@@ -13,6 +13,7 @@ from typing import Any
 
 from aiormq.abc import ChannelFrame
 from pamqp import commands
+from pamqp.frame import marshal
 from pamqp.header import ContentHeader
 
 
@@ -62,28 +63,40 @@ class _Chunk:
             self.all_confirmed.set_result(None)
 
 
+def _frames(channel: Any, exchange: str, message: Outgoing) -> bytes:
+    """The frames of one publish; raises `TypeError` or `ValueError` for what AMQP can't say."""
+    frames = (
+        commands.Basic.Publish(exchange=exchange, routing_key=message.routing_key, mandatory=True),
+        ContentHeader(properties=message.properties, body_size=len(message.body)),
+        *channel._split_body(message.body),  # noqa: SLF001  # the size of a frame was agreed on by the channel
+    )
+    return b"".join(marshal(frame, channel.number) for frame in frames)
+
+
 async def publish_chunk(channel: Any, exchange: str, messages: Sequence[Outgoing], *, seconds_max: float) -> list[Any]:
     """Publish messages, mandatory, on an aiormq channel with publisher confirms; returns what became of each.
 
     That is the broker's `Basic.Ack` frame, the returned message when no queue is bound for it, the `DeliveryError` of
-    a refusal, or None when neither came before the channel closed or `seconds_max` were over. Raises what writing to
+    a refusal, the error of a message that AMQP can't
+    say, or None when neither came before the channel closed or `seconds_max` were over. Raises what writing to
     a closed channel raises.
     """
     chunk = _Chunk(len(messages))
     confirms = [_Confirm(chunk) for _ in messages]
-    frames: list[Any] = []
+    payload: list[bytes] = []
     async with channel.lock:
         for message, confirm in zip(messages, confirms, strict=True):
+            try:
+                frames = _frames(channel, exchange, message)
+            except (TypeError, ValueError) as error:
+                confirm.set_exception(error)
+                continue
             # The broker numbers the publishes of a channel in the order of its frames, and so does the channel.
             channel.delivery_tag += 1
             channel.confirmations[channel.delivery_tag] = confirm
             channel.message_id_delivery_tag[message.properties.message_id] = channel.delivery_tag
-            frames += [
-                commands.Basic.Publish(exchange=exchange, routing_key=message.routing_key, mandatory=True),
-                ContentHeader(properties=message.properties, body_size=len(message.body)),
-                *channel._split_body(message.body),  # noqa: SLF001  # the size of a frame was agreed on by the channel
-            ]
-        await channel.write_queue.put(ChannelFrame.marshall(channel.number, frames))
+            payload.append(frames)
+        await channel.write_queue.put(ChannelFrame(payload=b"".join(payload), should_close=False))
     try:
         await asyncio.wait(
             [chunk.all_confirmed, channel.closing], timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED

@@ -17,7 +17,7 @@ from typing import Any
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import AMQPError, AuthenticationError
+from aio_pika.exceptions import AMQPError, AuthenticationError, ChannelPreconditionFailed
 from aiormq.abc import DeliveredMessage
 from pamqp import commands
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
@@ -37,6 +37,9 @@ WORK = "paymaster.work"
 DEAD = "paymaster.dead"
 RESERVED = "paymaster."
 """No reply goes to a queue whose name begins like this: it would come back as a message."""
+
+OtherQueueError = ChannelPreconditionFailed
+"""A queue or exchange is there already, with other arguments."""
 
 CONFIRM_SECONDS = 60
 HEADERS_DEPTH_MAX = 8
@@ -111,10 +114,16 @@ def plain(value: Any, depth: int = 0) -> Any:
         return bytes(value)
     if depth < HEADERS_DEPTH_MAX:
         if isinstance(value, Mapping):
-            return {str(key).replace("\x00", "�"): plain(item, depth + 1) for key, item in value.items()}
+            return {_field_name(key): plain(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [plain(item, depth + 1) for item in value]
     return str(value) if isinstance(value, Decimal) else repr(value)[:200]
+
+
+def _field_name(key: Any) -> str:
+    # MongoDB reads {"$ref", "$id"} back as something else than it was given; the full-width sign means nothing to it.
+    name = str(key).replace("\x00", "�")
+    return "＄" + name[1:] if name.startswith("$") else name
 
 
 def properties_of(message: commands.Basic.Properties) -> Properties:
@@ -132,6 +141,9 @@ def properties_of(message: commands.Basic.Properties) -> Properties:
         app_id=plain(message.app_id),
         type=plain(message.message_type),
         timestamp=timestamp,
+        expiration=plain(message.expiration),
+        priority=message.priority,
+        delivery_mode=message.delivery_mode,
         headers=plain(message.headers) if message.headers else {},
     )
 
@@ -219,6 +231,14 @@ class WorkQueue:
         connection = await self._connected()
         if connection is None:
             return
+        try:
+            await self._consume_on(connection)
+        finally:
+            if not self._stopping.is_set():  # `stop` still needs the channel
+                with suppress(*CONNECTION_ERRORS):
+                    await connection.close()
+
+    async def _consume_on(self, connection: AbstractConnection) -> None:
         lost = asyncio.Event()
         connection.close_callbacks.add(lambda *_: lost.set())
         channel = await connection.channel(publisher_confirms=False)
@@ -230,17 +250,23 @@ class WorkQueue:
         acknowledger = self._acknowledger = _Acknowledger(under)
 
         async def on_message(message: DeliveredMessage) -> None:
-            assert message.delivery_tag is not None
-            self._deliver(
-                Delivery(
-                    message.routing_key or "",
-                    message.body,
-                    properties_of(message.header.properties),
-                    message.delivery_tag,
-                    acknowledger.settle,
+            try:
+                assert message.delivery_tag is not None
+                self._deliver(
+                    Delivery(
+                        message.routing_key or "",
+                        message.body,
+                        properties_of(message.header.properties),
+                        message.delivery_tag,
+                        acknowledger.settle,
+                    )
                 )
-            )
+            except Exception as error:  # noqa: BLE001  # left unsettled it would hold up every later acknowledgement
+                log.error("delivery not taken", error=type(error).__name__)  # noqa: TRY400
+                lost.set()
 
+        if self._stopping.is_set():
+            return
         # aiormq's message is enough; aio-pika would make a second one of each.
         tag = (await under.basic_consume(WORK, on_message)).consumer_tag or ""
         self._cancel = lambda: under.basic_cancel(tag)
@@ -250,11 +276,8 @@ class WorkQueue:
             await _first(lost.wait(), self._stopping.wait())
         finally:
             self.consuming = False
-        if self._stopping.is_set():
-            return  # `stop` still needs the channel
-        log.warning("work queue lost", error="connection or consumer closed")
-        with suppress(*CONNECTION_ERRORS):
-            await connection.close()
+        if not self._stopping.is_set():
+            log.warning("work queue lost", error="connection or consumer closed")
 
     async def _connected(self) -> AbstractConnection | None:
         connecting = asyncio.create_task(connect(self._url, "paymaster work"))

@@ -23,6 +23,9 @@ class Properties:
     type: str | None = None
     timestamp: datetime | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
+    expiration: str | None = None
+    priority: int | None = None
+    delivery_mode: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class HeldRow:
     """A message that is not applied: it waits, or an operator has to look.
 
     `attempts` counts how often it was taken up; `due_at` is when it is taken up again unless what it `waits_for`
-    appears first; a claim lasts until `claimed_until`.
+    appears first. `deaths` counts the claims that ended without an outcome.
     """
 
     identity: str
@@ -73,6 +76,7 @@ class HeldRow:
     traceback: str | None = None
     account: str | None = None
     replies: tuple[ReplyTo, ...] = ()
+    deaths: int = 0
 
     @property
     def parked_id(self) -> str:

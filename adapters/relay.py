@@ -23,6 +23,8 @@ BYTES_MAX = 8 * 1024 * 1024
 """The most bytes of bodies that are published at once, but for the last event's."""
 BACKLOG_MAX = 5_000
 """The most committed events kept in memory; above it no new batch begins."""
+BACKLOG_BYTES_MAX = 64 * 1024 * 1024
+"""The most bytes of their bodies; likewise."""
 _PAUSE_SECONDS = 0.5
 
 
@@ -57,6 +59,7 @@ class Relay:
         self._interval = interval
         self._clock = clock
         self._backlog: deque[OutgoingEvent] = deque()
+        self._backlog_bytes = 0
         self._mine: set[str] = set()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
@@ -68,12 +71,12 @@ class Relay:
         """Take events that are committed; they are sent in this order."""
         for event in events:
             self._backlog.append(event)
+            self._backlog_bytes += len(event.body)
             self._mine.add(event.message_id)
         if self._backlog:
             self._idle.clear()
             self._arrived.set()
-        if len(self._backlog) > BACKLOG_MAX:
-            self._room.clear()
+        self._make_room()
 
     async def room(self) -> None:
         """Wait while too many events are still to be sent: a batch that commits adds more."""
@@ -95,8 +98,7 @@ class Relay:
             self._arrived.clear()
             while self._backlog:
                 events = self._next_chunk()
-                if len(self._backlog) <= BACKLOG_MAX:
-                    self._room.set()
+                self._make_room()
                 await self._send_all(events)
             self._idle.set()
 
@@ -106,7 +108,14 @@ class Relay:
         while self._backlog and len(events) < IN_FLIGHT_MAX and size < BYTES_MAX:
             events.append(self._backlog.popleft())
             size += len(events[-1].body)
+        self._backlog_bytes -= size
         return events
+
+    def _make_room(self) -> None:
+        if len(self._backlog) <= BACKLOG_MAX and self._backlog_bytes <= BACKLOG_BYTES_MAX:
+            self._room.set()
+        else:
+            self._room.clear()
 
     async def _send_all(self, events: list[OutgoingEvent]) -> None:
         """Publish until each is confirmed or refused, whatever happens to the connection."""
@@ -125,8 +134,8 @@ class Relay:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _publish(self, events: list[OutgoingEvent]) -> Sequence[Sent]:
-        await self._publisher.open()
         try:
+            await self._publisher.open()
             return await self._publisher.publish(events)
         except CONNECTION_ERRORS:
             return [Sent.UNCERTAIN] * len(events)

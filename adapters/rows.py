@@ -38,6 +38,9 @@ def _properties(p: Properties) -> dict[str, Any]:
         "appId": p.app_id,
         "type": p.type,
         "timestamp": p.timestamp,
+        "expiration": p.expiration,
+        "priority": p.priority,
+        "deliveryMode": p.delivery_mode,
     }
 
 
@@ -69,7 +72,6 @@ def verdict(row: HeldRow) -> dict[str, Any]:
         "failedAt": row.failed_at,
         "dueAt": row.due_at,
         "claimedUntil": None,
-        "replies": [{"replyTo": to.queue, "correlationId": to.correlation_id} for to in row.replies],
     }
 
 
@@ -89,6 +91,8 @@ def held_row(row: HeldRow) -> dict[str, Any]:
         "attempts": row.attempts,
         "heldAt": row.held_at,
         "account": row.account,
+        "deaths": row.deaths,
+        "replies": [{"replyTo": to.queue, "correlationId": to.correlation_id} for to in row.replies],
         **verdict(row),
     }
 
@@ -112,6 +116,9 @@ def to_held(row: dict[str, Any]) -> HeldRow:
             p["type"],
             p["timestamp"],
             row["headers"],
+            p["expiration"],
+            p["priority"],
+            p["deliveryMode"],
         ),
         correlation_id=row["correlationId"],
         digest=row["digest"],
@@ -125,6 +132,7 @@ def to_held(row: dict[str, Any]) -> HeldRow:
         waits_for=row["waitsFor"],
         traceback=row["traceback"],
         account=row["account"],
+        deaths=row["deaths"],
         replies=tuple(ReplyTo(to["replyTo"], to["correlationId"]) for to in row["replies"]),
     )
 

@@ -31,11 +31,11 @@ class Settings(BaseSettings):
     time_zone: str = "UTC"
     series: str = Field("INV-", min_length=1, max_length=20, pattern=r"^[A-Za-z0-9._:-]+$")
     prefetch: int = Field(500, ge=1, le=500)
-    waiting_seconds_max: float = Field(86_400, gt=0)
+    waiting_seconds_max: float = Field(86_400, gt=0, le=10 * 366 * 86_400)
     held_interval_seconds: float = Field(5, gt=0, le=3_600)
     relay_interval_seconds: float = Field(5, gt=0, le=3_600)
-    start_timeout_seconds: float = Field(300, gt=0)
-    shutdown_timeout_seconds: float = Field(30, gt=0)
+    start_timeout_seconds: float = Field(300, gt=0, le=86_400)
+    shutdown_timeout_seconds: float = Field(30, gt=0, le=86_400)
     health_file: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

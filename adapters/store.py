@@ -15,7 +15,7 @@ from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from adapters.collections import prepare
+from adapters.collections import EPOCH, prepare
 from adapters.documents import COLLECTION, DECODE, ENCODE
 from adapters.mongodb import APP_NAME, TRANSACTION, awaited, check_topology, connect
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
@@ -130,10 +130,14 @@ class Store:
     async def claim_suspect(self, now: datetime, lease: timedelta) -> HeldRow | None:
         """Claim the next message that may kill the worker that takes it up."""
         # A claim that ran out without an outcome: whoever had it died, and this message may be why.
-        await self.database["held"].update_many(
-            {"state": "waiting", "claimedUntil": {"$lt": now}},
-            {"$set": {"state": "suspect", "waitsFor": None, "dueAt": now, "claimedUntil": None}},
-        )
+        for state in ("waiting", "suspect"):
+            await self.database["held"].update_many(
+                {"state": state, "claimedUntil": {"$lt": now, "$gt": EPOCH}},
+                {
+                    "$inc": {"deaths": 1},
+                    "$set": {"state": "suspect", "waitsFor": None, "dueAt": now, "claimedUntil": None},
+                },
+            )
         rows = await self._claim({"state": "suspect", "dueAt": {"$lte": now}}, "dueAt", now, lease, 1)
         return rows[0] if rows else None
 
@@ -141,7 +145,7 @@ class Store:
         self, which: dict[str, Any], order: str, now: datetime, lease: timedelta, limit: int
     ) -> list[HeldRow]:
         held = self.database["held"]
-        free = {**which, "$or": [{"claimedUntil": None}, {"claimedUntil": {"$lt": now}}]}
+        free = {**which, "claimedUntil": None}
         ids = [row["_id"] async for row in held.find(free, {"_id": 1}).sort(order, 1).limit(limit)]
         if not ids:
             return []
@@ -307,6 +311,7 @@ class Transaction:
             for identity, to in batch.replies
         ]
         await self._bulk("held", operations, ordered=True)
+        await self._guard_identities([row.identity for row in batch.held])
         guarded: list[Any] = []
         for change in batch.held_changes:
             # Whoever claims a row raises its attempts: that they are still the same says that the claim still holds.
@@ -321,6 +326,15 @@ class Transaction:
             if done.deleted_count + done.matched_count != len(guarded):
                 raise ClaimLost
         await self._bulk("heldBodies", pieces)
+
+    async def _guard_identities(self, identities: list[str]) -> None:
+        """Make holding an identity conflict with applying it, which another worker may be doing at this moment.
+
+        The one writes `held`, the other `inbox`, so under snapshot isolation neither would see the other. A row that
+        is put into the inbox and taken out again in one transaction leaves nothing but the conflict.
+        """
+        await self._bulk("inbox", [InsertOne({"_id": identity}) for identity in identities])
+        await self._bulk("inbox", [DeleteOne({"_id": identity}) for identity in identities])
 
     async def _bulk(self, name: str, operations: list[Any], *, ordered: bool = False) -> Any:
         if operations:

@@ -27,7 +27,9 @@ def _timestamp(value: bytes) -> tuple[int, datetime | None]:
 
 def _short_string(value: bytes) -> tuple[int, str]:
     length = value[0]
-    return length + 1, value[1 : length + 1].decode(errors="replace")
+    text = value[1 : length + 1].decode(errors="replace")
+    # One character for one byte: it is to be sent again, in a reply or an event, and may have no more than 255.
+    return length + 1, text.replace("\ufffd", "?")
 
 
 def _table(value: bytes) -> tuple[int, dict[str, Any]]:

@@ -232,7 +232,7 @@ class _Day:
         bad: list[tuple[str, str, Any]] = [
             ("malformed", "order.completed", b'{"orderId": "O-CUT", "items": ['),
             ("malformed", "order.completed", latin),
-            ("malformed", "payment.received", b'{"paymentId": "P-NAN", "amount": {"unit": "EUR", "value": NaN}}'),
+            ("invalid", "payment.received", b'{"paymentId": "P-NAN", "amount": {"unit": "EUR", "value": NaN}}'),
             ("malformed", "account.create", b'{"a":' * 40 + b"1" + b"}" * 40),
             ("invalid", "order.completed", {**order, "orderId": "O-BAD-1", "currency": "EUX"}),
             ("invalid", "order.completed", {**order, "orderId": "an id with spaces"}),

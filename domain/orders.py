@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,6 +32,17 @@ class OrderItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Pricing:
+    """What the lines of an order come to, in minor units: each line's net and part of the tax, and the sums."""
+
+    nets: tuple[int, ...]
+    taxes: tuple[int, ...]
+    tax_item: tuple[TaxItem, ...]
+    tax_excluded_amount: int
+    tax_included_amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """`order.completed`: a fact that is never refused for what the customer owes."""
 
@@ -40,6 +51,25 @@ class Order:
     billing_account: str
     currency: Currency
     items: tuple[OrderItem, ...]
+    pricing: Pricing
+
+
+def price(items: Sequence[OrderItem], currency: Currency) -> Pricing:
+    """Work out what an order's lines come to.
+
+    Raises `Refused` (`invalid`) for a total below zero, or an amount beyond the limit: the order says so by itself,
+    whatever account it is for.
+    """
+    nets = tuple(
+        within_limit(line_net(item.quantity, item.unit_price, currency), f"items.{index}: the net")
+        for index, item in enumerate(items)
+    )
+    taxes, tax_item = _tax(items, nets)
+    excluded = within_limit(sum(nets), "the invoice's net")
+    total = within_limit(excluded + sum(taxes), "the invoice's total")
+    if total < 0:
+        raise Refused("invalid", f"items: the invoice's total is {total} minor units, and may not be negative")
+    return Pricing(nets, taxes, tax_item, excluded, total)
 
 
 def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
@@ -54,8 +84,8 @@ def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
 def complete_order(order: Order, books: Books) -> Mapping[str, object]:
     """Invoice an order, accrue its partners' shares and let unapplied credit pay for it; returns its `billNo`.
 
-    A total of zero is settled at once. Raises `MustWait` (`unknown-account`) and `Refused` (`currency-mismatch`;
-    `invalid` for a total below zero or beyond the limit, or an account of another type).
+    A total of zero is settled at once. Raises `MustWait` (`unknown-account`) and `Refused` (`currency-mismatch`, or
+    `invalid` for an account of another type).
     """
     account = billing_account(order.billing_account, order.currency.code, books)
     partners = {
@@ -84,15 +114,7 @@ def complete_order(order: Order, books: Books) -> Mapping[str, object]:
 
 
 def _issue(order: Order, account: Account, partners: Mapping[str, Account], books: Books) -> Invoice:
-    nets = [
-        within_limit(line_net(item.quantity, item.unit_price, order.currency), f"items.{index}: the net")
-        for index, item in enumerate(order.items)
-    ]
-    taxes, tax_items = _tax(order.items, nets)
-    excluded = within_limit(sum(nets), "the invoice's net")
-    total = within_limit(excluded + sum(taxes), "the invoice's total")
-    if total < 0:
-        raise Refused("invalid", f"items: the invoice's total is {total} minor units, and may not be negative")
+    pricing = order.pricing
     bill_date = books.date_of(books.booked_at)
     return Invoice(
         id=books.next_bill_no(),
@@ -104,10 +126,10 @@ def _issue(order: Order, account: Account, partners: Mapping[str, Account], book
         payment_due_date=bill_date + timedelta(days=account.payment_term_days),
         tax_point_date=books.date_of(order.completed_at),
         booked_at=books.booked_at,
-        tax_excluded_amount=excluded,
-        tax_included_amount=total,
-        remaining_amount=total,
-        tax_item=tax_items,
+        tax_excluded_amount=pricing.tax_excluded_amount,
+        tax_included_amount=pricing.tax_included_amount,
+        remaining_amount=pricing.tax_included_amount,
+        tax_item=pricing.tax_item,
         lines=tuple(
             InvoiceLine(
                 item.id,
@@ -120,12 +142,12 @@ def _issue(order: Order, account: Account, partners: Mapping[str, Account], book
                 tax,
                 _partner_share(partners[item.on_behalf_of], net) if item.on_behalf_of is not None else None,
             )
-            for item, net, tax in zip(order.items, nets, taxes, strict=True)
+            for item, net, tax in zip(order.items, pricing.nets, pricing.taxes, strict=True)
         ),
     )
 
 
-def _tax(items: tuple[OrderItem, ...], nets: list[int]) -> tuple[list[int], tuple[TaxItem, ...]]:
+def _tax(items: Sequence[OrderItem], nets: Sequence[int]) -> tuple[tuple[int, ...], tuple[TaxItem, ...]]:
     """Each line's part of the tax, and the tax of each (category, rate) group (EN 16931, BR-CO-17)."""
     groups: dict[tuple[str, Decimal], list[int]] = defaultdict(list)
     for index, item in enumerate(items):
@@ -138,7 +160,7 @@ def _tax(items: tuple[OrderItem, ...], nets: list[int]) -> tuple[list[int], tupl
         tax_items.append(TaxItem(category, rate, net, tax))
         for index, part in zip(members, spread(tax, [share_of(nets[i], rate) for i in members]), strict=True):
             taxes[index] = part
-    return taxes, tuple(tax_items)
+    return tuple(taxes), tuple(tax_items)
 
 
 def _partner_share(partner: Account, net: int) -> PartnerShare:

@@ -84,7 +84,8 @@ def audit(
         with database(settings.mongodb_url, settings.database) as books:
             result = prove(books, now=datetime.now(UTC), relay_interval_seconds=settings.relay_interval_seconds)
     except AuditIncomplete as error:
-        raise _stop(str(error)) from None
+        print(json.dumps({"ok": False, "checks": [], "error": str(error)}, indent=indent))
+        raise typer.Exit(1) from None
     except DatabaseError as error:
         raise _stop(f"MongoDB: {type(error).__name__}") from None
     print(json.dumps(result, indent=indent))

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from adapters.mongodb import DatabaseError
 from adapters.records import HeldRow, InboxRow, Known, parked_id
 from adapters.store import Batch, HeldChange
 from domain.books import Books, Need, NotLoaded, WorkingSet
 from domain.errors import MustWait, Refused
 from handlers.facts import HANDLINGS, apply
-from handlers.work import Outcome, Work
+from handlers.work import DEATHS_MAX, Outcome, Work
 from schemas.events import message_parked, outgoing
 
 log = structlog.get_logger()
@@ -25,8 +26,6 @@ DEFECT_ATTEMPTS_MAX = 5
 """How often a message that meets a defect of ours is tried before it is parked."""
 DEFECT_DELAY_SECONDS = 4
 """The wait after the first such attempt; four times as long after each further one."""
-SUSPECT_LIVES_MAX = 4
-"""How many workers a message may kill: the first lives in the queue count as one, each time alone as another."""
 REPLIES_MAX = 16
 """How many senders of one waiting message are told its outcome."""
 LOADS_MAX = 64
@@ -82,9 +81,7 @@ async def _load_all(works: list[Work], known: Mapping[str, Known], books: Workin
     facts = [
         work.incoming.fact
         for work in works
-        if work.incoming.fact is not None
-        and work.give_up is None
-        and (work.claimed or work.incoming.identity not in known)
+        if work.to_apply and (work.claimed is not None or work.incoming.identity not in known)
     ]
     for _ in range(LOADS_MAX):
         needs = {need for fact in facts for need in HANDLINGS[type(fact)].needs(fact, books)}
@@ -103,37 +100,47 @@ class _Decider:
     waiting_max: timedelta
 
     async def outcome(self, load: Load) -> Outcome:
-        work, incoming = self.work, self.work.incoming
-        seen = self.known.get(incoming.identity)
-        if work.claimed is not None:
-            if seen is None or seen.state != work.claimed.state or seen.attempts != work.attempts:
-                return Outcome("skipped")
-        elif seen is not None:
-            return self._seen(seen)
-        if work.failure is not None:
-            return self._defect(work.failure)
-        if work.alone and work.attempts > SUSPECT_LIVES_MAX:
-            refusal = Refused("internal", f"the worker that took it up died, {SUSPECT_LIVES_MAX} times")
-            return self._park(incoming.identity, refusal, None)
-        if work.suspect and incoming.fact is not None and work.give_up is None:
-            refusal = Refused("internal", "delivered again and again without an outcome: to be tried alone")
-            self._hold(incoming.identity, "suspect", refusal, None, self.books.booked_at)
-            return Outcome("waiting", code=refusal.code, detail=refusal.detail)
-        unreadable = work.give_up or incoming.refusal
-        if unreadable is not None:
-            return self._park(incoming.identity, unreadable, None)
+        decided = self._without_the_books()
+        if decided is not None:
+            return decided
         try:
             return self._applied(await self._apply(load))
         except MustWait as refusal:
-            held_at = work.claimed.held_at if work.claimed else self.books.booked_at
+            held_at = self.work.claimed.held_at if self.work.claimed else self.books.booked_at
             due_at = held_at + self.waiting_max
             if due_at <= self.books.booked_at:
-                return self._park(incoming.identity, refusal, None)
-            return self._wait(refusal, due_at, refusal.waits_for, None)
+                return self._park(self.work.incoming.identity, refusal)
+            return self._wait(refusal, due_at, waits_for=refusal.waits_for)
         except Refused as refusal:
-            return self._park(incoming.identity, refusal, None)
+            return self._park(self.work.incoming.identity, refusal)
+        except DatabaseError:
+            raise  # that is no fault of this fact's; the whole batch is run again
         except Exception as error:  # noqa: BLE001  # whatever it is, one bad fact may not undo the others
             return self._defect(error)
+
+    def _without_the_books(self) -> Outcome | None:
+        """What is decided already, by what is recorded of the identity or by the message itself."""
+        work, incoming = self.work, self.work.incoming
+        seen = self.known.get(incoming.identity)
+        if work.claimed is None and seen is not None:
+            return self._seen(seen)
+        if work.claimed is not None and (
+            seen is None or seen.state != work.claimed.state or seen.attempts != work.attempts
+        ):
+            return Outcome("skipped")  # another worker has taken it up, or decided on it
+        if work.to_apply:
+            return None
+        if work.failure is not None:
+            return self._defect(work.failure)
+        if work.deaths >= DEATHS_MAX:
+            return self._park(
+                incoming.identity, Refused("internal", f"the worker that took it up died, {work.deaths} times")
+            )
+        refusal = work.give_up or incoming.refusal
+        if refusal is not None:
+            return self._park(incoming.identity, refusal)
+        refusal = Refused("internal", "delivered again and again without an outcome: to be tried alone")
+        return self._wait(refusal, self.books.booked_at, state="suspect")
 
     async def _apply(self, load: Load) -> Books:
         for _ in range(LOADS_MAX):
@@ -142,14 +149,20 @@ class _Decider:
                 books.result = apply(self.work.incoming.fact, books)
             except NotLoaded as missing:
                 await load([missing.need])
+                # What came may need more: one load for all of it, not one for each.
+                fact = self.work.incoming.fact
+                needs = {need for need in HANDLINGS[type(fact)].needs(fact, self.books) if not self.books.has(need)}
+                if needs:
+                    await load(needs)
             else:
                 return books
         raise AssertionError(f"{self.work.incoming.identity} asks for ever more of the books")
 
     def _applied(self, books: Books) -> Outcome:
         work, batch = self.work, self.decisions.batch
+        events = [outgoing(event, work.correlation_id, books.booked_at) for event in books.emitted]
         self.books.accept(books)
-        batch.outbox += [outgoing(event, work.correlation_id, books.booked_at) for event in books.emitted]
+        batch.outbox += events
         batch.inbox.append(
             InboxRow(
                 work.incoming.identity,
@@ -176,7 +189,7 @@ class _Decider:
             if again is not None:
                 return Outcome("parked", code=again.reason, detail=again.detail)
             detail = f"{work.incoming.identity} was seen with other content, and is {seen.state}"
-            return self._park(identity, Refused("conflicting-duplicate", detail), None)
+            return self._park(identity, Refused("conflicting-duplicate", detail))
         if seen.state == "applied":
             return Outcome("duplicate", seen.result)
         if seen.state in ("waiting", "suspect"):
@@ -186,7 +199,7 @@ class _Decider:
             return Outcome("waiting", code=seen.reason, detail=seen.detail)
         return Outcome("parked", code=seen.reason, detail=seen.detail)
 
-    def _park(self, identity: str, refusal: Refused, trace: str | None) -> Outcome:
+    def _park(self, identity: str, refusal: Refused, trace: str | None = None) -> Outcome:
         work, booked_at = self.work, self.books.booked_at
         self._hold(identity, "parked", refusal, trace)
         self.decisions.batch.outbox.append(
@@ -205,8 +218,16 @@ class _Decider:
         log.warning("parked", parked_id=parked_id(identity), type=work.incoming.routing_key, reason=refusal.code)
         return Outcome("parked", code=refusal.code, detail=refusal.detail)
 
-    def _wait(self, refusal: Refused, due_at: datetime, waits_for: str | None, trace: str | None) -> Outcome:
-        self._hold(self.work.incoming.identity, "waiting", refusal, trace, due_at, waits_for)
+    def _wait(
+        self,
+        refusal: Refused,
+        due_at: datetime,
+        *,
+        state: str = "waiting",
+        waits_for: str | None = None,
+        trace: str | None = None,
+    ) -> Outcome:
+        self._hold(self.work.incoming.identity, state, refusal, trace, due_at, waits_for)
         if waits_for is not None:
             self.decisions.look_for.add(waits_for)
         return Outcome("waiting", code=refusal.code, detail=refusal.detail)
@@ -220,7 +241,7 @@ class _Decider:
         if self.work.attempts >= DEFECT_ATTEMPTS_MAX:
             return self._park(self.work.incoming.identity, refusal, trace)
         delay = timedelta(seconds=DEFECT_DELAY_SECONDS * 4 ** (self.work.attempts - 1))
-        return self._wait(refusal, self.books.booked_at + delay, None, trace)
+        return self._wait(refusal, self.books.booked_at + delay, trace=trace)
 
     def _hold(
         self,
@@ -252,6 +273,7 @@ class _Decider:
             traceback=trace,
             account=HANDLINGS[type(incoming.fact)].account(incoming.fact) if incoming.fact is not None else None,
             replies=replies,
+            deaths=work.deaths,
         )
         if work.claimed is not None:
             self.decisions.batch.held_changes.append(HeldChange(work.claimed, row))

@@ -14,7 +14,7 @@ from adapters.mongodb import DatabaseError
 from adapters.records import HeldRow
 from adapters.store import CLAIM_MAX, Store
 from handlers.work import Outcome, Work
-from schemas.wire import read
+from schemas.wire import Incoming, read
 
 log = structlog.get_logger()
 
@@ -36,6 +36,7 @@ class Waker:
         self._clock = clock
         self._names: set[str] = set()
         self._arrived = asyncio.Event()
+        self._stopping = False
 
     def look_for(self, names: Iterable[str]) -> None:
         """See soon whether something waits for one of `names` that is there.
@@ -47,10 +48,15 @@ class Waker:
         if self._names:
             self._arrived.set()
 
+    def stop(self) -> None:
+        """Claim nothing more; `run` ends when what is claimed has its outcome."""
+        self._stopping = True
+        self._arrived.set()
+
     async def run(self) -> None:
-        """Wake until cancelled."""
+        """Wake until stopped."""
         next_sweep = 0.0
-        while True:
+        while not self._stopping:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, next_sweep - time.monotonic())):
                     await self._arrived.wait()
@@ -67,17 +73,17 @@ class Waker:
 
     async def _sweep(self) -> None:
         """What nobody has told us of: what is due, and what appeared when a worker died or another was looking."""
-        while rows := await self._store.claim_due(self._clock(), LEASE):
+        while not self._stopping and (rows := await self._store.claim_due(self._clock(), LEASE)):
             await self._take_up(rows)
             if len(rows) < CLAIM_MAX:
                 break
         await self._wake(await self._store.awaited_names(NAMES_MAX))
-        while suspect := await self._store.claim_suspect(self._clock(), LEASE):
+        while not self._stopping and (suspect := await self._store.claim_suspect(self._clock(), LEASE)):
             await self._take_up([suspect])
 
     async def _wake(self, names: Collection[str]) -> None:
         there = await self._store.there_now(names) if names else []
-        while there and (rows := await self._store.claim_waiting(there, self._clock(), LEASE)):
+        while there and not self._stopping and (rows := await self._store.claim_waiting(there, self._clock(), LEASE)):
             await self._take_up(rows)
 
     async def _take_up(self, rows: Sequence[HeldRow]) -> None:
@@ -91,8 +97,22 @@ class Waker:
                 done.set_result(outcome)
 
         properties = row.properties
-        [incoming] = read(
-            row.routing_key, row.body, properties.message_id, properties.headers, properties.content_encoding
-        )
-        self._submit(Work(incoming, properties, row.correlation_id, tell, claimed=row))
+        failure = None
+        try:
+            [incoming] = read(
+                row.routing_key, row.body, properties.message_id, properties.headers, properties.content_encoding
+            )
+        except Exception as error:  # noqa: BLE001  # it could be read when it was held: a defect, and this message's alone
+            failure = error
+            incoming = Incoming(
+                row.identity,
+                row.routing_key,
+                properties.message_id,
+                row.body,
+                row.digest,
+                None,
+                None,
+                row.digest_version,
+            )
+        self._submit(Work(incoming, properties, row.correlation_id, tell, claimed=row, failure=failure))
         return done

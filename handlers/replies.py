@@ -44,6 +44,11 @@ class Teller:
         except CONNECTION_ERRORS as error:
             log.warning("reply not sent", identity=causation_id, error=type(error).__name__)
 
+    def cancel(self) -> None:
+        """Give up the replies that are still under way."""
+        for task in self._under_way:
+            task.cancel()
+
     async def drained(self) -> None:
         """Wait until the replies under way are sent."""
         if self._under_way:

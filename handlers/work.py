@@ -10,6 +10,9 @@ from adapters.records import HeldRow, Properties, ReplyTo
 from domain.errors import Refused
 from schemas.wire import Incoming
 
+DEATHS_MAX = 3
+"""How many workers may die with a message taken up, after those that died while it was in the queue."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -49,6 +52,22 @@ class Work:
     def attempts(self) -> int:
         """How often it was taken up, this time included."""
         return self.claimed.attempts if self.claimed else 1
+
+    @property
+    def to_apply(self) -> bool:
+        """Whether it is to be applied, as far as the message itself tells."""
+        return (
+            self.incoming.fact is not None
+            and self.give_up is None
+            and self.failure is None
+            and not (self.suspect and self.claimed is None)
+            and self.deaths < DEATHS_MAX
+        )
+
+    @property
+    def deaths(self) -> int:
+        """How many workers have died with it taken up."""
+        return self.claimed.deaths if self.claimed else 0
 
     @property
     def alone(self) -> bool:

@@ -17,7 +17,16 @@ from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from adapters.mongodb import DatabaseError, is_locked_out
-from adapters.rabbitmq import CONNECTION_ERRORS, DEAD, Publisher, WorkQueue, connect, declare_topology, properties_of
+from adapters.rabbitmq import (
+    CONNECTION_ERRORS,
+    DEAD,
+    OtherQueueError,
+    Publisher,
+    WorkQueue,
+    connect,
+    declare_topology,
+    properties_of,
+)
 from adapters.relay import Relay
 from adapters.settings import Settings
 from adapters.store import Store
@@ -34,6 +43,9 @@ DEAD_PREFETCH = 20
 """How many dead letters are parked at once."""
 GARBAGE_OBJECTS = 50_000
 """After so many new objects the garbage collector looks for cycles; Python's own 700 is a few messages' worth."""
+CLOSE_SECONDS = 10
+"""How long the connections may take to close."""
+WAKER = "waker"
 HEALTH_SECONDS = 5
 """How often the health file is touched while the worker is ready."""
 
@@ -145,6 +157,11 @@ class Worker:
 
         try:
             await declare()
+        except OtherQueueError as error:
+            raise ServiceAway(
+                "paymaster.work is there with other arguments: PAYMASTER_SINGLE_ACTIVE_CONSUMER is not what it was "
+                f"declared with ({error})"
+            ) from error
         except CONNECTION_ERRORS as error:
             raise ServiceAway(
                 f"RabbitMQ does not serve us: see PAYMASTER_RABBITMQ_URL ({str(error) or type(error).__name__})"
@@ -153,7 +170,7 @@ class Worker:
     async def _start(self) -> None:
         self._spawn(self.relay.run(), "relay")
         self._spawn(self.commit.run(), "group commit")
-        self._spawn(self.waker.run(), "waker")
+        self._spawn(self.waker.run(), WAKER)
         self._spawn(self.queue.run(), "work queue")
         if self._settings.health_file:
             self._spawn(self._report_health(Path(self._settings.health_file)), "health")
@@ -179,9 +196,11 @@ class Worker:
     async def _stop(self) -> None:
         """Take no more, commit what was taken, acknowledge it, send its events."""
         since = time.monotonic()
-        await self.queue.stop()
+        self.waker.stop()
         try:
             async with asyncio.timeout(self._settings.shutdown_timeout_seconds):
+                await self.queue.stop()
+                await asyncio.gather(*(task for task in self._tasks if task.get_name() == WAKER))
                 await self.commit.drained()
                 await self.queue.close()
                 await self.relay.drained()
@@ -192,11 +211,15 @@ class Worker:
         log.info("stopped", seconds=round(time.monotonic() - since, 3))
 
     async def _close(self) -> None:
+        self.teller.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.queue.close()
-        await self.publisher.close()
+        # A broker that has blocked a connection does not answer its closing either.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.queue.close()
+                await self.publisher.close()
         await self.store.close()
 
 

@@ -153,6 +153,8 @@ _TYPES = {
     "paymentMethod": "PaymentMethodRef",
     "paymentPlan": "PaymentPlan",
     "taxExemption": "TaxExemptionCertificate",
+    "taxDefinition": "TaxDefinition",
+    "attachment": "AttachmentRef",
 }
 
 
@@ -188,7 +190,7 @@ def invoice_json(invoice: Invoice) -> Json:
             {
                 "@type": "TaxItem",
                 "taxCategory": item.category,
-                "taxRate": _decimal(item.rate),
+                "taxRate": float(item.rate),
                 "taxExcludedAmount": money_json(item.tax_excluded_amount, code),
                 "taxAmount": money_json(item.tax_amount, code),
             }
@@ -224,7 +226,7 @@ def _line_json(line: InvoiceLine, code: str, account: Json, bill: Json) -> Json:
             {
                 "@type": "AppliedBillingTaxRate",
                 "taxCategory": line.category,
-                "taxRate": _decimal(line.rate),
+                "taxRate": float(line.rate),
                 "taxAmount": money_json(line.tax_amount, code),
             }
         ],

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from math import isfinite
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from domain.accounts import SETTLEMENT, NewAccount, SettlementTerms
 from domain.errors import Refused
-from domain.orders import Order, OrderItem
+from domain.orders import Order, OrderItem, price
 from domain.payments import ReceivedPayment
 from domain.settlements import Closing, CompletedPayout
 from schemas.values import (
@@ -31,6 +32,8 @@ from schemas.values import (
 )
 
 Fact = NewAccount | Order | ReceivedPayment | Closing | CompletedPayout
+
+T = TypeVar("T")
 
 ITEMS_MAX = 1_000
 NAMED_INVOICES_MAX = 100
@@ -52,12 +55,28 @@ class Message(_Part):
         raise NotImplementedError
 
     def fact(self, key: str) -> Fact:
-        """What it says, in the domain's words."""
+        """What it says, in the domain's words; raises `Refused` (`invalid`) for what can't be."""
         raise NotImplementedError
 
     def digest(self) -> str:
         """SHA-256 of the validated content: known fields, decimals normalised, times in UTC, defaults filled in."""
         return sha256(self.model_dump_json(by_alias=True, exclude_none=True).encode()).hexdigest()
+
+
+def _at_most(limit: int) -> Callable[[tuple[T, ...]], tuple[T, ...]]:
+    # Checked when the parts are good: pydantic's own check would say of a bad part that there are too few.
+    def check(parts: tuple[T, ...]) -> tuple[T, ...]:
+        if len(parts) > limit:
+            raise ValueError(f"holds {len(parts)}, more than {limit}")
+        return parts
+
+    return check
+
+
+def _not_empty(parts: tuple[T, ...]) -> tuple[T, ...]:
+    if not parts:
+        raise ValueError("must hold at least one")
+    return parts
 
 
 class Reference(_Part):
@@ -93,7 +112,7 @@ class OrderCompleted(Message):
     completed_at: Time
     billing_account: Reference
     currency: CurrencyCode
-    items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+    items: Annotated[tuple[Item, ...], AfterValidator(_at_most(ITEMS_MAX)), AfterValidator(_not_empty)]
 
     @model_validator(mode="after")
     def _line_ids_are_unique(self) -> Self:
@@ -107,23 +126,25 @@ class OrderCompleted(Message):
 
     def fact(self, key: str) -> Order:
         """The completed order."""
+        items = tuple(
+            OrderItem(
+                item.id,
+                item.description,
+                item.quantity,
+                item.unit_price,
+                item.tax.category,
+                item.tax.rate,
+                item.on_behalf_of.id if item.on_behalf_of else None,
+            )
+            for item in self.items
+        )
         return Order(
             self.order_id,
             self.completed_at,
             self.billing_account.id,
             self.currency,
-            tuple(
-                OrderItem(
-                    item.id,
-                    item.description,
-                    item.quantity,
-                    item.unit_price,
-                    item.tax.category,
-                    item.tax.rate,
-                    item.on_behalf_of.id if item.on_behalf_of else None,
-                )
-                for item in self.items
-            ),
+            items,
+            price(items, self.currency),
         )
 
 
@@ -137,7 +158,7 @@ class PaymentReceived(Message):
     billing_account: Reference
     amount: PositiveMoney
     method: Text | None = None
-    invoices: Annotated[tuple[Id, ...], Field(max_length=NAMED_INVOICES_MAX)] | None = None
+    invoices: Annotated[tuple[Text, ...], AfterValidator(_at_most(NAMED_INVOICES_MAX))] | None = None
 
     def key(self, message_id: str | None) -> str:
         """The payment's id."""
@@ -204,8 +225,9 @@ def _plain(value: Any, path: str = "") -> Any:
     """A JSON value that a document can keep as it is, numbers as the database has them; `ValueError` names the rest."""
     if isinstance(value, dict):
         for key in value:
-            if problem := text_problem(key):
-                raise ValueError(f"{path}: a field's name {problem}")
+            problem = "begins with $" if key.startswith("$") else text_problem(key)
+            if problem:
+                raise ValueError(f"{path or 'the document'}: a field's name {problem}")
         return {key: _plain(item, f"{path}.{key}" if path else key) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item, f"{path}.{index}") for index, item in enumerate(value)]
@@ -268,12 +290,12 @@ class AccountCreate(Message):
         if not isinstance(data, dict):
             return data
         document = _plain({key: value for key, value in data.items() if key not in _OURS})
-        known = _sorted({key: document[key] for key in TMF_FIELDS & document.keys()})
+        known = _sorted({key: document[key] for key in TMF_FIELDS & document.keys() if document[key] is not None})
         return {**data, "document": document, "known": known}
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
-        if self.type != "FinancialAccount" and self.related_party is None:
+        if self.related_party is None:
             raise ValueError(f"relatedParty: a {self.type} needs one (TMF666)")
         if (self.type == SETTLEMENT) != (self.settlement_terms is not None):
             raise ValueError(f"settlementTerms: a {SETTLEMENT} needs them and no other account has them")

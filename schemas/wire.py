@@ -65,6 +65,8 @@ def read(
 
 
 def _incoming(routing_key: str, body: bytes, message_id: str | None, value: Any) -> Incoming:
+    if isinstance(value, Refused):
+        return _unreadable(routing_key, body, message_id, value)
     model = MESSAGES[routing_key]
     try:
         message = model.model_validate(value)
@@ -120,7 +122,10 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def _parts(text: str) -> Iterator[tuple[Any, str | None]]:
-    """The value of a text, or each value of an array with its own text."""
+    """The value of a text, or each value of an array with its own text; a `Refused` stands for one that can't be read.
+
+    Raises `Refused` when the text as a whole can't be.
+    """
     try:
         at = _space(text, 0)
         if text[at : at + 1] != "[":
@@ -158,7 +163,7 @@ def _value(text: str, at: int) -> tuple[Any, int]:
     value, end = _DECODER.raw_decode(text, at)
     # Without that many brackets it can't be that deep; most messages stop here.
     if text.count("{", at, end) + text.count("[", at, end) > DEPTH_MAX and _depth(value) > DEPTH_MAX:
-        raise Refused("malformed", f"nested deeper than {DEPTH_MAX}")
+        return Refused("malformed", f"nested deeper than {DEPTH_MAX}"), end
     return value, end
 
 

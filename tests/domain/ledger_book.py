@@ -31,7 +31,7 @@ from domain.errors import MustWait, Refused
 from domain.invoices import Invoice, InvoiceIssued, InvoicePaid, InvoicePartiallyPaid
 from domain.ledger import Entry, Posting
 from domain.money import Currency, Money
-from domain.orders import Order, OrderItem, complete_order, order_needs
+from domain.orders import Order, OrderItem, complete_order, order_needs, price
 from domain.payments import Payment, PaymentAllocated, ReceivedPayment, payment_needs, receive_payment
 from domain.settlements import (
     Closing,
@@ -313,7 +313,7 @@ def order(
 ) -> Order:
     """A completed order; its lines are numbered from 1."""
     items = tuple(replace(item, id=str(number)) for number, item in enumerate(lines, 1))
-    return Order(id_, moment(at), account, currency, items)
+    return Order(id_, moment(at), account, currency, items, price(items, currency))
 
 
 def payment(

@@ -92,8 +92,10 @@ def test_a_fact_that_fails_leaves_no_trace():
     """Between two good facts of a batch a refused one takes no number, no event and no money with it."""
     good = [order("O-1", line("1.00")), order("O-2", line("1.00"))]
     book, other = LedgerBook(), LedgerBook()
-    book.take(billing(), good[0], order("O-9", line("-1.00")), good[1])
+    too_much = order("O-9", line("10000000000", quantity="10"))  # with what is owed already
+    book.take(billing(), good[0], too_much, good[1])
     other.take(billing(), *good)
+    assert list(book.refused) == ["order.completed:O-9"]
     assert book.holdings() == other.holdings()
     assert book.events == other.events
 

@@ -6,8 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from domain.errors import Refused
 from domain.invoices import Invoice, InvoiceIssued, InvoicePaid, PartnerShare, TaxItem
 from domain.ledger import Entry, Posting
+from domain.orders import Pricing, price
 from tests.domain.invariants import assert_books_hold
 from tests.domain.ledger_book import (
     EUR,
@@ -256,27 +258,39 @@ def test_a_negative_line_on_behalf_of_a_partner_takes_back_its_share():
 # -- totals of zero and below
 
 
+def refused_price(*lines, currency=EUR) -> Refused:
+    """Why these lines can't be an order's."""
+    with pytest.raises(Refused) as refusal:
+        price(lines, currency)
+    return refusal.value
+
+
+def test_what_lines_come_to():
+    """Each line's net and part of the tax, each group's tax, and the sums, whatever account it is for."""
+    # 20 % of 15.98 is 3.196, of which 4.00 and −0.804 are the lines'; 7 % of 1.24 (1.235) is 0.0868.
+    assert price([line("20.00", "0.2"), line("-4.02", "0.2"), line("1.235", "0.07", tax="AA")], EUR) == Pricing(
+        nets=(2000, -402, 124),
+        taxes=(400, -80, 9),
+        tax_item=(TaxItem("S", Decimal("0.2"), 1598, 320), TaxItem("AA", Decimal("0.07"), 124, 9)),
+        tax_excluded_amount=1722,
+        tax_included_amount=2051,
+    )
+
+
 def test_a_total_below_zero_is_refused():
-    """An order that comes to less than nothing is `invalid`, and takes no number and no event with it."""
-    book = LedgerBook()
-    book.take(billing(), order("O-1", line("1.00", "0.2"), line("-1.01", "0.2")), order("O-2", line("1.00")))
-    assert book.refused["order.completed:O-1"].code == "invalid"
-    assert "-1 minor units" in book.refused["order.completed:O-1"].detail
-    assert book.invoice(1).order_id == "O-2"
-    assert_books_hold(book)
+    """Lines that come to less than nothing are `invalid`; those that come to nothing are not."""
+    refusal = refused_price(line("1.00", "0.2"), line("-1.01", "0.2"))
+    assert refusal.code == "invalid"
+    assert "items: " in refusal.detail
+    assert "-1 minor units" in refusal.detail
+    assert price([line("1.00", "0.2"), line("-1.00", "0.2")], EUR).tax_included_amount == 0
 
 
 def test_the_total_that_counts_is_the_one_with_tax():
     """Nets that sum to −1.00 are fine where the tax of one of them lifts the total above zero, and the other way."""
-    book = LedgerBook()
-    book.take(
-        billing(),
-        order("O-1", line("-100.00", tax="Z"), line("99.00", "0.2")),
-        order("O-2", line("100.00", tax="Z"), line("-99.00", "0.2")),
-    )
-    assert amounts(book.invoice(1)) == (-100, 1880)
-    assert list(book.refused) == ["order.completed:O-2"]
-    assert_books_hold(book)
+    assert amounts(issued(line("-100.00", tax="Z"), line("99.00", "0.2"))) == (-100, 1880)
+    refusal = refused_price(line("100.00", tax="Z"), line("-99.00", "0.2"))
+    assert (refusal.code, "-1880 minor units" in refusal.detail) == ("invalid", True)
 
 
 def test_a_total_of_zero_is_issued_and_settled_at_once():
@@ -479,10 +493,9 @@ TOO_MUCH = "10000000000"
 )
 def test_a_computed_amount_beyond_the_limit_is_refused(lines, named):
     """A net, a sum of nets or a total of more than 10^13 minor units is `invalid`, and says which."""
-    book = LedgerBook()
-    book.take(billing(), order("O-1", *lines))
-    assert book.refused["order.completed:O-1"].code == "invalid"
-    assert book.refused["order.completed:O-1"].detail.startswith(named)
+    refusal = refused_price(*lines)
+    assert refusal.code == "invalid"
+    assert refusal.detail.startswith(named)
 
 
 def test_a_balance_beyond_the_limit_is_refused():

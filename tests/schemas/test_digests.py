@@ -186,6 +186,15 @@ def test_a_default_is_what_it_stands_for():
     )
 
 
+@pytest.mark.parametrize("field", ["description", "creditLimit", "contact", "state", "paymentPlan"])
+def test_a_null_field_of_an_account_is_no_content(field):
+    """A field of TMF666 that is null says as much as one that is absent, though the document keeps it."""
+    null = accepted("account.create", {**ACCOUNT, field: None})
+    assert null.digest == digest_of("account.create", ACCOUNT)
+    assert isinstance(null.fact, NewAccount)
+    assert null.fact.document[field] is None
+
+
 @pytest.mark.parametrize(
     ("routing_key", "field", "value"),
     [
@@ -217,6 +226,8 @@ def test_a_default_is_what_it_stands_for():
         ("payment.received", "billingAccount.id", "BA-2"),
         ("payment.received", "method", "card"),
         ("payment.received", "invoices", ["INV-000000002"]),
+        ("payment.received", "invoices", ["INV-000000001 "]),
+        ("payment.received", "invoices", []),
         ("settlement.close", "settlementAccount.id", "SA-2"),
         ("settlement.close", "periodEnd", "2026-12-31"),
         ("payout.completed", "settlementAccount.id", "SA-2"),

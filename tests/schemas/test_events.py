@@ -462,6 +462,17 @@ def test_a_long_decimal_goes_out_as_a_string():
     assert (line["quantity"], line["unitPrice"]) == ("12345678901.23456", "99999999999.99999999")
 
 
+@pytest.mark.parametrize("rate", ["0", "1", "0.2", "0.055", "0.00001", "0.00000001", "0.99999999"])
+def test_a_tax_rate_goes_out_as_a_number(rate):
+    """A rate is a JSON number whatever it is, to the digit, of the invoice and of its lines."""
+    line = replace(INVOICE.lines[0], rate=Decimal(rate))
+    tax = replace(INVOICE.tax_item[0], rate=Decimal(rate))
+    invoice = said(InvoiceIssued(replace(INVOICE, lines=(line,), tax_item=(tax,))))["invoice"]
+    for said_rate in (invoice["taxItem"][0]["taxRate"], invoice["lines"][0]["appliedTax"][0]["taxRate"]):
+        assert isinstance(said_rate, int | Decimal)
+        assert said_rate == Decimal(rate)
+
+
 @pytest.mark.parametrize("number", ["0.00001", "0.00000001", "-0.0000125"])
 def test_a_small_decimal_goes_out_without_an_exponent(number):
     """A price of a thousandth of a cent goes out the way it may come in: without an exponent."""

@@ -4,12 +4,14 @@ import json
 import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from domain.accounts import NewAccount, SettlementTerms
+from domain.invoices import TaxItem
 from domain.money import Currency, Money
-from domain.orders import Order, OrderItem
+from domain.orders import Order, OrderItem, Pricing
 from domain.payments import ReceivedPayment
 from domain.settlements import Closing, CompletedPayout
 from schemas.wire import read
@@ -42,6 +44,8 @@ def test_an_order_is_read():
             OrderItem("1", "Fibre 500, November", Decimal(1), Decimal("39.9"), "S", Decimal("0.2"), None),
             OrderItem("2", "Film rental", Decimal(2), Decimal("3.99"), "S", Decimal("0.2"), "SA-1"),
         ),
+        # 47.88 × 0.2 = 9.576, of which the lines have 7.98 and 1.596: the cent goes to the larger remainder.
+        Pricing((3990, 798), (798, 160), (TaxItem("S", Decimal("0.2"), 4788, 958),), 4788, 5746),
     )
 
 
@@ -143,6 +147,7 @@ def test_a_detail_stays_readable():
 # -- decimals
 
 
+@pytest.mark.parametrize(("field", "other"), [("quantity", "unitPrice"), ("unitPrice", "quantity")])
 @pytest.mark.parametrize(
     ("written", "value"),
     [
@@ -165,12 +170,15 @@ def test_a_detail_stays_readable():
         ("1.005", "1.005"),
     ],
 )
-def test_a_decimal_is_read_exactly(written, value):
+def test_a_decimal_is_read_exactly(field, other, written, value):
     """A JSON number or a string that holds one is read to the digit."""
-    fact = accepted("order.completed", change(ORDER, "items.0.quantity", Raw(written))).fact
+    free = change(ORDER, f"items.0.{other}", 0)  # however much of it: an order has a limit, and is not below zero
+    fact = accepted("order.completed", change(free, f"items.0.{field}", Raw(written))).fact
     assert isinstance(fact, Order)
-    assert fact.items[0].quantity == Decimal(value)
-    assert f"{fact.items[0].quantity:f}" == value  # normalised: no trailing zeros
+    item = fact.items[0]
+    number = item.quantity if field == "quantity" else item.unit_price
+    assert number == Decimal(value)
+    assert f"{number:f}" == value  # normalised: no trailing zeros
 
 
 @pytest.mark.parametrize(
@@ -342,6 +350,7 @@ def test_a_currency_is_one_of_iso_4217(code):
 TEXTS = [
     ("order.completed", "items.0.description"),
     ("payment.received", "method"),
+    ("payment.received", "invoices.0"),
     ("account.create", "name"),
     ("account.create", "description"),
     ("account.create", "unheardOf"),
@@ -405,7 +414,6 @@ IDS = [
     ("order.completed", "items.0.tax.category"),
     ("order.completed", "items.1.onBehalfOf.id"),
     ("payment.received", "paymentId"),
-    ("payment.received", "invoices.0"),
     ("settlement.close", "closingId"),
     ("settlement.close", "settlementAccount.id"),
     ("payout.completed", "payoutId"),
@@ -422,6 +430,21 @@ def test_an_id_is_of_one_alphabet(routing_key, field):
     for bad in ("", "z" * 65, "a b", "a/b", "ä", "a\n", "\n", "a\x00", "\ud800", "１", 7, True, ["A"], {"id": "A"}):
         refusal = refused(routing_key, change(MESSAGES[routing_key], field, bad))
         assert (refusal.code, field in refusal.detail) == ("invalid", True), bad
+
+
+@pytest.mark.parametrize("name", ["", "z" * 65, "Rechnung 7/2026", "a b", "ä", "１", "INV-1\n"])
+def test_a_payment_may_name_what_is_no_bill_number(name):
+    """A name that is no id is an unknown invoice's, which is skipped and listed: it is kept as it is."""
+    fact = accepted("payment.received", change(PAYMENT, "invoices", ["INV-000000001", name])).fact
+    assert isinstance(fact, ReceivedPayment)
+    assert fact.invoices == ("INV-000000001", name)
+
+
+@pytest.mark.parametrize("name", [7, 1.5, True, None, ["A"], {"id": "A"}])
+def test_the_name_of_an_invoice_is_a_text(name):
+    """Anything but a text is `invalid`, and named by its place."""
+    refusal = refused("payment.received", change(PAYMENT, "invoices", ["INV-000000001", name]))
+    assert (refusal.code, "invoices.1: must be a text" in refusal.detail) == ("invalid", True)
 
 
 @pytest.mark.parametrize("stem", ["C-1", "z" * 64])
@@ -542,6 +565,18 @@ def test_an_account_that_does_not_fit(field, value, named):
     assert named in refusal.detail
 
 
+@pytest.mark.parametrize("party", [..., None])
+@pytest.mark.parametrize("kind", ["BillingAccount", "SettlementAccount", "PartyAccount", "FinancialAccount"])
+def test_every_type_of_account_needs_a_related_party(kind, party):
+    """Without one, or with null, an account of any type is `invalid`, and `relatedParty` is named."""
+    account = change(ACCOUNT, "@type", kind)
+    if kind != "SettlementAccount":
+        account = change(account, "settlementTerms", ...)
+    accepted("account.create", account)
+    refusal = refused("account.create", change(account, "relatedParty", party))
+    assert (refusal.code, f"relatedParty: a {kind} needs one" in refusal.detail) == ("invalid", True)
+
+
 @pytest.mark.parametrize("kind", ["BillingAccount", "PartyAccount", "FinancialAccount"])
 def test_every_type_of_account(kind):
     """Each type of TMF666 is opened; `accrueOn` and the term have their defaults."""
@@ -590,7 +625,7 @@ def test_objects_count_for_depth_and_neighbours_do_not():
     accepted("order.completed", {**ORDER, "x": [[[]], {}] * 1_000})
 
 
-def items(count: int) -> list[object]:
+def items(count: int) -> list[dict[str, Any]]:
     """That many lines of an order."""
     return [{**ORDER["items"][0], "id": str(n)} for n in range(count)]
 
@@ -600,9 +635,18 @@ def test_an_order_has_1_to_1000_items():
     fact = accepted("order.completed", change(ORDER, "items", items(1000))).fact
     assert isinstance(fact, Order)
     assert len(fact.items) == 1000
-    for count in (0, 1001):
+    for count, why in ((0, "items: must hold at least one"), (1001, "items: holds 1001, more than 1000")):
         refusal = refused("order.completed", change(ORDER, "items", items(count)))
-        assert (refusal.code, "items" in refusal.detail) == ("invalid", True)
+        assert (refusal.code, refusal.detail) == ("invalid", why)
+
+
+@pytest.mark.parametrize("count", [1, 1000, 1001])
+def test_a_bad_line_says_nothing_of_how_many_there_are(count):
+    """Where a line is wrong the detail names it, and not a number of lines that is counted without it."""
+    refusal = refused("order.completed", change(ORDER, "items", [{**items(1)[0], "id": "a b"}, *items(count)[1:]]))
+    assert refusal.code == "invalid"
+    assert refusal.detail.startswith("items.0.id: must be an id")
+    assert "hold" not in refusal.detail
 
 
 def test_a_line_has_its_own_id():
@@ -615,7 +659,37 @@ def test_a_payment_names_up_to_100_invoices():
     """A hundred invoices may be named, one more is `invalid`, and `invoices` is named."""
     accepted("payment.received", change(PAYMENT, "invoices", [f"INV-{n}" for n in range(100)]))
     refusal = refused("payment.received", change(PAYMENT, "invoices", [f"INV-{n}" for n in range(101)]))
-    assert (refusal.code, "invoices" in refusal.detail) == ("invalid", True)
+    assert (refusal.code, refusal.detail) == ("invalid", "invoices: holds 101, more than 100")
+
+
+def test_a_payment_may_name_no_invoice():
+    """An empty list of names is a payment that names none."""
+    fact = accepted("payment.received", change(PAYMENT, "invoices", [])).fact
+    assert isinstance(fact, ReceivedPayment)
+    assert fact.invoices == ()
+
+
+# -- what an order comes to
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("items.0.quantity", -1, "items: the invoice's total is "),
+        ("items.0.quantity", "99999999999", "items.0: the net: "),
+        ("items.1.unitPrice", "-99999999999", "items.1: the net: "),
+        ("items.0.unitPrice", "90000000000", "the invoice's total: "),
+    ],
+)
+def test_an_order_is_worked_out_when_it_is_read(field, value, named):
+    """A total below zero or an amount beyond the limit is `invalid` at the door; a corrected order may follow."""
+    good = {**ORDER, "orderId": "O-1"}
+    wrong = one("order.completed", change(good, field, value))
+    assert wrong.refusal is not None
+    assert (wrong.refusal.code, wrong.fact) == ("invalid", None)
+    assert wrong.refusal.detail.startswith(named)
+    assert wrong.identity == f"unreadable:{wrong.digest}"
+    assert accepted("order.completed", good).identity == "order.completed:O-1"
 
 
 # -- arrays
@@ -684,6 +758,21 @@ def test_one_bad_fact_among_good_ones_stands_alone(bad):
     assert second.refusal is not None
     assert (second.refusal.code, second.message_id, second.body) == ("invalid", "m-1:2", body(bad))
     assert [first.identity, third.identity] == ["settlement.close:C-1", "settlement.close:C-2"]
+
+
+@pytest.mark.parametrize("depth", [32, 100, 500])
+def test_a_fact_that_is_too_deep_stands_alone_too(depth):
+    """Of an array only the fact that is nested too deep is `malformed`; the array itself is no level of its facts."""
+    deep = {**CLOSING, "x": nested(depth)}
+    good, also_good = ({**fact, "x": nested(31)} for fact in (change(CLOSING, "closingId", f"C-{n}") for n in (1, 2)))
+    first, second, third = read("settlement.close", body([good, deep, also_good]), "m-1", {}, None)
+    assert (first.refusal, third.refusal) == (None, None)
+    assert [first.identity, third.identity] == ["settlement.close:C-1", "settlement.close:C-2"]
+    assert (first.message_id, third.message_id) == ("m-1:1", "m-1:3")
+    assert second.refusal is not None
+    assert (second.refusal.code, "32" in second.refusal.detail) == ("malformed", True)
+    assert (second.identity, second.fact) == (f"unreadable:{second.digest}", None)
+    assert (second.message_id, second.body) == ("m-1:2", body(deep))
 
 
 # -- what cannot be read
