@@ -13,6 +13,7 @@ from uuid import uuid4
 from bson import Binary
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from adapters.collections import EPOCH, prepare
@@ -110,10 +111,12 @@ class Store:
                 }
             },
         ]
-        cursor = await awaited(self._client.admin.aggregate(pipeline))
+        # What the server is at is not read by majority.
+        admin = self._client.get_database("admin", read_concern=ReadConcern("local"))
+        cursor = await awaited(admin.aggregate(pipeline))
         sessions = [{"id": row["lsid"]["id"]} async for row in cursor]
         if sessions:
-            await self._client.admin.command("killSessions", sessions)
+            await admin.command("killSessions", sessions)
         return len(sessions)
 
     # -- what is held

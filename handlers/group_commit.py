@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
@@ -175,8 +174,11 @@ class GroupCommit:
         tell = log.warning if state.attempt_number >= CONFLICTS_MAX else log.debug
         tell("batch run again", attempt=state.attempt_number, error=type(error).__name__)
         if error is not None and is_conflict(error) and state.attempt_number >= ABANDONED_ATTEMPTS:
-            with suppress(DatabaseError):  # then the next attempt, or the server's own limit
+            try:
                 ended = await self._store.end_abandoned(self._keeping.abandoned_after)
+            except DatabaseError as trouble:  # then the next attempt does it, or the server's own limit
+                log.warning("abandoned transactions not ended", error=type(trouble).__name__)
+            else:
                 if ended:
                     log.warning("ended transactions of a worker that died", count=ended)
 

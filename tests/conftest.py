@@ -1,0 +1,149 @@
+"""The services once for the whole run; for each test a virtual host and a database of its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import pytest
+import structlog
+from pymongo import MongoClient
+from pymongo.write_concern import WriteConcern
+
+from adapters.mongodb import APP_NAME
+from adapters.settings import Settings
+from adapters.store import Store
+from handlers.worker import Worker
+from services import Services, running
+from tests.support.books import Books, Document
+from tests.support.broker import Broker
+from tests.support.client import Client
+from tests.support.workers import WorkerProcess, working
+
+Driver = Literal["motor", "pymongo"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_log() -> None:
+    """The workers' log in plain lines: structlog's usual tracebacks show every local variable, and take seconds."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(),
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """A RabbitMQ and a MongoDB, for the whole run."""
+    with running() as given:
+        yield given
+
+
+@pytest.fixture(scope="session")
+def mongo(services: Services) -> Iterator[MongoClient[Document]]:
+    """A connection to look into databases with."""
+    # Majority, since a snapshot shows only what a majority has.
+    with MongoClient[Document](services.mongodb_url, tz_aware=True, w="majority") as client:
+        yield client
+
+
+@pytest.fixture
+def rabbitmq_url(services: Services) -> Iterator[str]:
+    """A virtual host of the test's own."""
+    with services.vhost() as url:
+        yield url
+
+
+@pytest.fixture
+def broker(services: Services, rabbitmq_url: str) -> Broker:
+    """The management API of the test's virtual host."""
+    return Broker(services.rabbitmq_management_url, rabbitmq_url)
+
+
+@pytest.fixture
+def mongodb_url(services: Services) -> str:
+    """The MongoDB in which the test has a database."""
+    return services.mongodb_url
+
+
+@pytest.fixture
+def database_name() -> str:
+    """A database's name that no other test has."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def database(mongo: MongoClient[Document], database_name: str) -> Iterator[Books]:
+    """An empty database of the test's own, to look into; it is dropped afterwards."""
+    yield mongo.get_database(database_name, write_concern=WriteConcern("majority"))
+    end_abandoned_transactions(mongo)
+    mongo.drop_database(database_name)
+
+
+def end_abandoned_transactions(mongo: MongoClient[Document]) -> None:
+    """End what killed workers have left open: for a minute it would keep their database from being dropped."""
+    idle = {"type": "idleSession", "appName": APP_NAME, "transaction.timeInactiveMicros": {"$gte": 500_000}}
+    sessions = mongo.admin.aggregate([{"$currentOp": {"idleSessions": True}}, {"$match": idle}])
+    if abandoned := [{"id": session["lsid"]["id"]} for session in sessions]:
+        mongo.admin.command("killSessions", abandoned)
+
+
+@pytest.fixture(params=["motor", "pymongo"])
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Both drivers in turn; a test that takes long runs on one, by a parametrization of its own."""
+    return cast("Driver", request.param)
+
+
+@pytest.fixture
+def settings(rabbitmq_url: str, mongodb_url: str, database: Books, driver: Driver) -> Settings:
+    """The settings of a worker on the test's virtual host and database, with intervals that suit a test."""
+    return Settings(
+        _env_file=None,
+        rabbitmq_url=rabbitmq_url,
+        mongodb_url=mongodb_url,
+        database=database.name,
+        mongodb_driver=driver,
+        held_interval_seconds=0.2,
+        relay_interval_seconds=1,
+        start_timeout_seconds=30,
+        log_level="info",
+    )
+
+
+@pytest.fixture
+async def client(rabbitmq_url: str) -> AsyncIterator[Client]:
+    """A client that sees every event from the beginning."""
+    async with Client.connected(rabbitmq_url) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def worker(settings: Settings, client: Client) -> AsyncIterator[Worker]:
+    """A worker in this process; the client was there first."""
+    async with working(settings) as started:
+        yield started
+
+
+@pytest.fixture
+def worker_process(settings: Settings, tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[WorkerProcess]]:
+    """Starts `paymaster run` as a process: `worker_process("name", setting=value, …)`."""
+
+    def start(name: str, **changes: Any) -> AbstractAsyncContextManager[WorkerProcess]:
+        return WorkerProcess.running(settings, tmp_path / name, **changes)
+
+    return start
+
+
+@pytest.fixture
+async def store(mongodb_url: str, database: Books, driver: Driver) -> AsyncIterator[Store]:
+    """A store, its collections made."""
+    made = Store(mongodb_url, database.name, driver)
+    await made.prepare()
+    yield made
+    await made.close()

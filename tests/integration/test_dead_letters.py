@@ -1,0 +1,69 @@
+"""What the broker gave up on is parked by the worker, never lost."""
+
+from __future__ import annotations
+
+import json
+
+from adapters.settings import Settings
+from tests.support.books import Books, assert_clean, held
+from tests.support.client import Client
+from tests.support.messages import customer, order
+from tests.support.waiting import wait_for
+from tests.support.workers import working
+
+
+async def test_a_message_that_the_broker_gave_up_on_is_parked(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """A dead letter is parked under its own identity, with the broker's reason and the type it was published with."""
+    await client.declare()
+    await client.send(order("O-1", "BA-1"), expiration=0.001, message_id="m-1", correlation_id="c-1")
+    await client.send(("foo.bar", b"\xff"), expiration=0.001)
+    await wait_for(lambda: both_are_dead(client))
+    async with working(settings):
+        await wait_for(lambda: len(held(database, "parked")) == 2)
+        await wait_for(lambda: len(client.seen("message.parked")) == 2)
+        # It is known, and not applied by sending it again: an operator has to look.
+        await client.ask(customer("BA-1"))
+        answer = await client.ask(order("O-1", "BA-1"))
+        assert (answer["outcome"], answer["error"]["code"]) == ("parked", "dead-letter")
+        await wait_for(lambda: not database["outbox"].count_documents({"unsent": True}))
+    row = held(database)["order.completed:O-1"]
+    assert (row["state"], row["reason"], row["messageId"]) == ("parked", "dead-letter", "m-1")
+    assert "expired" in row["detail"]
+    assert "paymaster.work" in row["detail"]
+    assert row["routingKey"] == "order.completed"
+    assert json.loads(row["body"]) == order("O-1", "BA-1")[1]
+    event = await client.event(f"{row['parkedId']}:1")
+    assert event.event["messageType"] == "order.completed"
+    assert event.content["correlationId"] == "c-1"
+    await assert_clean(client, database)
+
+
+async def both_are_dead(client: Client) -> bool:
+    return await client.left_in("paymaster.dead") == 2
+
+
+async def test_each_fact_of_an_array_that_the_broker_gave_up_on_is_parked(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """What was applied already stays applied; the others are parked, each with its own part of the body."""
+    await client.declare()
+    async with working(settings):
+        await client.ask(customer("BA-1"))
+        await client.ask(order("O-1", "BA-1"))
+    bodies = [order(f"O-{n}", "BA-1")[1] for n in (1, 2, 3)]
+    await client.send(("order.completed", bodies), expiration=0.001, message_id="m-1")
+
+    async def dead() -> bool:
+        return await client.left_in("paymaster.dead") == 1
+
+    await wait_for(dead)
+    async with working(settings):
+        await wait_for(lambda: len(client.seen("message.parked")) == 2)
+        await wait_for(lambda: not database["outbox"].count_documents({"unsent": True}))
+    assert {identity: row["messageId"] for identity, row in held(database).items()} == {
+        "order.completed:O-2": "m-1:2",
+        "order.completed:O-3": "m-1:3",
+    }
+    await assert_clean(client, database)

@@ -1,0 +1,127 @@
+"""A connection is lost, the database fails, an answer is ambiguous: it costs time, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from adapters.settings import Settings
+from tests.support.books import Books, Document, applied, assert_clean, held, position
+from tests.support.broker import Broker
+from tests.support.client import Client
+from tests.support.failpoints import failing
+from tests.support.messages import customer, order, payment
+from tests.support.waiting import wait_for
+from tests.support.workers import working
+
+TRANSIENT = ["TransientTransactionError"]
+
+
+async def business(client: Client, first: int, count: int) -> None:
+    """So many orders and payments on BA-1."""
+    await client.send_all(
+        order(f"O-{n}", "BA-1") if n % 2 else payment(f"P-{n}", "BA-1", "12.00") for n in range(first, first + count)
+    )
+
+
+@pytest.mark.parametrize(
+    ("driver", "names"),
+    [
+        ("motor", ["paymaster work"]),
+        ("pymongo", ["paymaster publish"]),
+        ("motor", ["paymaster publish", "paymaster work"]),
+    ],
+)
+async def test_connections_that_are_closed_by_force(
+    settings: Settings, client: Client, broker: Broker, database: Books, names: list[str]
+) -> None:
+    """The worker connects again by itself and goes on; what it had taken is applied once, every event is published."""
+    async with working(settings, prefetch=100):
+        await client.ask(customer("BA-1"))
+        await asyncio.gather(business(client, 0, 400), *map(broker.close_connection, names))
+        await applied(database, 401, seconds=60)
+        # It still takes new messages, and still answers.
+        assert (await client.ask(order("O-last", "BA-1")))["outcome"] == "applied"
+        await applied(database, 402)
+    assert held(database) == {}
+    assert position(database, "BA-1") == {"receivable": 1200}
+    await assert_clean(client, database)
+
+
+FAILURES: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "conflict": ("insert", 3, {"errorCode": 112, "errorLabels": TRANSIENT}),
+    "connection lost in a write": ("insert", 2, {"closeConnection": True}),
+    "connection lost in a read": ("find", 3, {"closeConnection": True}),
+    "stepped down": ("find", 3, {"errorCode": 11602, "errorLabels": TRANSIENT}),
+    "interrupted by an operator": ("insert", 3, {"errorCode": 11601}),
+    # Not done, and nobody can tell: the driver asks once by itself, the store again.
+    "commit without an answer": ("commitTransaction", 3, {"closeConnection": True}),
+    # Done, and nobody can tell.
+    "commit done but unknown": (
+        "commitTransaction",
+        3,
+        {"writeConcernError": {"code": 64, "codeName": "WriteConcernFailed", "errmsg": "waiting timed out"}},
+    ),
+    "commit refused": ("commitTransaction", 3, {"errorCode": 112, "errorLabels": TRANSIENT}),
+    "commit out of time": ("commitTransaction", 3, {"errorCode": 50}),
+}
+BOTH = ("commit without an answer",)
+RUNS = [
+    (driver, name)
+    for n, name in enumerate(FAILURES)
+    for k, driver in enumerate(("motor", "pymongo"))
+    if name in BOTH or n % 2 == k
+]
+
+
+@pytest.mark.parametrize(("driver", "failure"), RUNS)
+async def test_a_database_that_fails_for_a_while(
+    settings: Settings, client: Client, database: Books, mongo: MongoClient[Document], failure: str
+) -> None:
+    """The batch is run, or its commit asked, again until it is through: every effect once, nothing parked."""
+    command, times, how = FAILURES[failure]
+    where = {} if command == "commitTransaction" else {"namespace": f"{database.name}.inbox"}
+    await client.declare()
+    await client.send(customer("BA-1"))
+    await business(client, 0, 100)
+    async with working(settings):
+        with failing(mongo, command, times, **how, **where):
+            await business(client, 100, 100)
+            await applied(database, 201)
+    assert held(database) == {}
+    assert position(database, "BA-1") == {}
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+async def test_events_whose_mark_was_lost_are_sent_again(
+    settings: Settings, client: Client, database: Books, mongo: MongoClient[Document]
+) -> None:
+    """When marking fails the sweep sends the events again, under the same ids: at least once, and in the end marked."""
+    async with working(settings, relay_interval_seconds=0.3):
+        await client.ask(customer("BA-1"))
+        with failing(mongo, "update", 1, errorCode=11601, namespace=f"{database.name}.outbox"):
+            await client.send(order("O-1", "BA-1"))
+            await applied(database, 2)
+    await assert_clean(client, database)
+    assert sum(event.message_id == "BA-1:2" for event in client.events) == 2
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_events_that_an_earlier_life_left_unsent_are_sent_at_the_start(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """A worker that died between its commit and the broker's confirm leaves nothing unsaid."""
+    async with working(settings):
+        await client.ask(customer("BA-1"))
+        await applied(database, 1)
+    await wait_for(lambda: len(client.events) == 1)
+    database["outbox"].update_many({}, {"$set": {"unsent": True}, "$unset": {"sentAt": ""}})
+    async with working(settings, relay_interval_seconds=0.1):
+        await wait_for(lambda: len(client.events) == 2)
+        await applied(database, 1)
+    assert {event.message_id for event in client.events} == {"BA-1:1"}
+    await assert_clean(client, database)

@@ -1,0 +1,188 @@
+"""The start: what is wrong is said in one line, what is late is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from typer.testing import CliRunner
+
+from adapters import mongodb
+from adapters.mongodb import WrongTopology, check_topology
+from adapters.settings import Settings
+from handlers.cli import app
+from tests.support.books import Books, assert_clean
+from tests.support.client import Client
+from tests.support.messages import customer
+from tests.support.waiting import wait_for
+from tests.support.workers import WorkerProcess, environment
+
+ONE_DRIVER = pytest.mark.parametrize("driver", ["motor"])
+Start = Callable[..., AbstractAsyncContextManager[WorkerProcess]]
+SECRET = "s3cret-Pa55word"
+
+
+@ONE_DRIVER
+@pytest.mark.parametrize(
+    ("wrong", "variable"),
+    [
+        ({"rabbitmq_url": f"http://user:{SECRET}@host/"}, "PAYMASTER_RABBITMQ_URL"),
+        ({"mongodb_url": f"postgres://user:{SECRET}@host/"}, "PAYMASTER_MONGODB_URL"),
+        ({"single_active_consumer": SECRET}, "PAYMASTER_SINGLE_ACTIVE_CONSUMER"),
+        ({"time_zone": f"Mars/{SECRET}"}, "PAYMASTER_TIME_ZONE"),
+        ({"waiting_seconds_max": "-1"}, "PAYMASTER_WAITING_SECONDS_MAX"),
+        ({"database": f"{SECRET}/x"}, "PAYMASTER_DATABASE"),
+        ({"mongodb_url": f"mongodb://user:{SECRET}@host:port/"}, "PAYMASTER_MONGODB_URL"),
+        ({"mongodb_url": f"mongodb://us@er:{SECRET}@host/"}, "PAYMASTER_MONGODB_URL"),
+        ({"rabbitmq_url": f"amqp://user:{SECRET}@host:port/"}, "PAYMASTER_RABBITMQ_URL"),
+    ],
+    ids=["amqp", "mongodb", "bool", "zone", "seconds", "database", "mongodb-port", "mongodb-user", "amqp-port"],
+)
+def test_a_wrong_setting_stops_the_start_with_one_line(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: dict[str, str],
+    variable: str,
+) -> None:
+    """The line names the variable, the exit code says that it failed, and no value is told."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["run"], env=dict.fromkeys(os.environ) | environment(settings, **wrong))
+    assert result.exit_code == 2
+    assert result.output.startswith("paymaster: ")
+    assert variable in result.output
+    assert len(result.output.splitlines()) == 1
+    assert SECRET not in result.output
+
+
+@ONE_DRIVER
+async def test_a_missing_setting_is_named(settings: Settings, worker_process: Start) -> None:
+    """Without the URL of the broker the start says which variable is not set."""
+    async with worker_process("worker", rabbitmq_url="") as worker:
+        assert await worker.ended() != 0
+    assert worker.log.startswith("paymaster: PAYMASTER_RABBITMQ_URL: ")
+    assert len(worker.log.splitlines()) == 1
+
+
+@ONE_DRIVER
+async def test_a_queue_with_other_arguments_stops_the_start_with_one_line(
+    client: Client, worker_process: Start
+) -> None:
+    """A work queue that was declared with a single active consumer is not taken over without one: arguments stay."""
+    await client.declare()
+    async with worker_process("worker", single_active_consumer=False, start_timeout_seconds=10) as worker:
+        assert await worker.ended() != 0
+    [line] = [line for line in worker.log.splitlines() if line.startswith("paymaster:")]
+    assert "PAYMASTER_SINGLE_ACTIVE_CONSUMER" in line
+    assert "paymaster.work" in line
+    assert "Traceback" not in worker.log
+
+
+@pytest.mark.parametrize("url", ["rabbitmq_url", "mongodb_url"])
+@ONE_DRIVER
+async def test_a_service_that_stays_away_is_named(settings: Settings, worker_process: Start, url: str) -> None:
+    """When the time for the start is over one line says which service did not answer, and no password."""
+    away = urlsplit(getattr(settings, url))._replace(netloc=f"user:{SECRET}@127.0.0.1:{free_port()}")
+    async with worker_process("worker", **{url: urlunsplit(away)}, start_timeout_seconds=0.5) as worker:
+        assert await worker.ended() != 0
+    last = worker.log.splitlines()[-1]
+    assert last.startswith("paymaster: MongoDB" if url == "mongodb_url" else "paymaster: RabbitMQ")
+    assert SECRET not in worker.log
+    assert "Traceback" not in worker.log
+
+
+async def test_a_mongodb_without_a_replica_set_is_refused(settings: Settings, driver: Any) -> None:
+    """A standalone server, which has no transactions, is told by name, with what to do about it."""
+
+    class Standalone:
+        class admin:  # noqa: N801
+            @staticmethod
+            async def command(name: str) -> dict[str, Any]:
+                return {"isWritablePrimary": True, "maxWireVersion": 17, "ok": 1.0}
+
+    with pytest.raises(WrongTopology, match="replica set") as told:
+        await check_topology(Standalone)
+    assert len(str(told.value).splitlines()) == 1
+    real = mongodb.connect(settings.mongodb_url, driver)
+    await check_topology(real)
+    await mongodb.awaited(real.close())
+
+
+@ONE_DRIVER
+async def test_services_that_come_up_late_are_waited_for(
+    settings: Settings, client: Client, database: Books, worker_process: Start
+) -> None:
+    """A worker that was started before its services is at work moments after they are there."""
+    mongo_port, rabbit_port = free_port(), free_port()
+    late: dict[str, Any] = {"mongodb_url": at(settings.mongodb_url, mongo_port), "start_timeout_seconds": 60}
+    late["rabbitmq_url"] = at(settings.rabbitmq_url, rabbit_port)
+    async with worker_process("worker", **late) as worker:
+        await told(worker, "mongodb")
+        async with forwarded(settings.mongodb_url, mongo_port):
+            await told(worker, "rabbitmq")
+            async with forwarded(settings.rabbitmq_url, rabbit_port):
+                await worker.consuming()
+                assert (await client.ask(customer("BA-1")))["outcome"] == "applied"
+                assert await worker.terminate() == 0
+    await assert_clean(client, database)
+
+
+async def told(worker: WorkerProcess, what: str) -> None:
+    """Wait until the worker says something of it."""
+    await wait_for(lambda: what in worker.log.lower(), otherwise=lambda: worker.log)
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def at(url: str, port: int) -> str:
+    """The same service, reached through a port of ours."""
+    parts = urlsplit(url)
+    user, at_sign, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{at_sign}127.0.0.1:{port}"))
+
+
+@asynccontextmanager
+async def forwarded(url: str, port: int) -> AsyncIterator[None]:
+    """Whoever connects to the port reaches the service behind the URL."""
+    service = urlsplit(url)
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(service.hostname, service.port)
+        both = [asyncio.create_task(pump(reader, there_writer)), asyncio.create_task(pump(there_reader, writer))]
+        pumps.update(both)
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            for end in (writer, there_writer):
+                end.close()
+            await asyncio.gather(*both, return_exceptions=True)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+        for task in pumps:
+            task.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)

@@ -1,0 +1,55 @@
+"""A message that kills the worker is parked after a few lives, and what was in flight beside it is applied."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from adapters.settings import Settings
+from tests.support.books import Books, assert_clean
+from tests.support.client import Client
+from tests.support.deadly import DEADLY
+from tests.support.messages import customer, order
+from tests.support.waiting import wait_for
+from tests.support.workers import environment
+
+LIVES_MAX = 12
+"""More than enough: three in the queue, four alone."""
+
+
+@pytest.mark.parametrize("driver", ["pymongo"], indirect=True)
+async def test_a_message_that_kills_the_worker_is_parked_and_those_beside_it_are_applied(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """An order that ends the process each time is parked as internal; the 39 orders around it are invoiced."""
+    await client.declare()
+    await client.send(customer("BA-1"))
+    await client.send_all(order(DEADLY if n == 20 else f"O-{n}", "BA-1") for n in range(40))
+
+    deaths = 0
+    root = Path(__file__).parents[2]
+    while deaths < LIVES_MAX:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.support.deadly", cwd=root, env=environment(settings)
+        )
+        died = asyncio.create_task(process.wait())
+
+        def settled(died: asyncio.Task[int] = died) -> bool:
+            parked = database["held"].count_documents({"state": "parked", "reason": "internal"})
+            return died.done() or (parked == 1 and database["invoices"].count_documents({}) == 39)
+
+        await wait_for(settled, 30)
+        if not died.done():
+            process.terminate()
+            await died
+            break
+        deaths += 1
+    assert 0 < deaths < LIVES_MAX
+    parked = database["held"].find_one({"_id": f"order.completed:{DEADLY}"})
+    assert parked is not None
+    assert "died" in parked["detail"]
+    assert database["held"].count_documents({}) == 1
+    await assert_clean(client, database)

@@ -1,0 +1,163 @@
+"""What refers to a thing that is not there yet waits, is applied when the thing appears, and is parked in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from adapters.settings import Settings
+from tests.support.books import Books, applied, assert_clean, held, position
+from tests.support.client import Client
+from tests.support.messages import closing, customer, item, order, partner, payment, payout
+from tests.support.waiting import wait_for
+from tests.support.workers import working
+
+NEVER = 3_600
+"""An interval that no test lives to see the end of: what happens, happens without a sweep."""
+
+
+async def test_an_order_before_its_account(settings: Settings, client: Client, database: Books) -> None:
+    """It is acknowledged and waits; once the account is created it is applied, without waiting for a sweep."""
+    async with working(settings, held_interval_seconds=NEVER):
+        asked = await client.send_asking(order("O-1", "BA-1"), correlation_id="c-1")
+        row = (await wait_for(lambda: held(database, "waiting")))["order.completed:O-1"]
+        assert (row["reason"], row["waitsFor"], row["attempts"]) == ("unknown-account", "account:BA-1", 1)
+        assert row["dueAt"] - row["heldAt"] == timedelta(hours=24)
+        assert client.events == []
+        await client.send(customer("BA-1"))
+        assert (await client.answer(asked))["outcome"] == "applied"
+        event = await client.event("BA-1:2")
+        assert (event.type, event.content["correlationId"]) == ("invoice.issued", "c-1")
+    assert held(database) == {}
+    [inbox] = database["inbox"].find({"_id": "order.completed:O-1"})
+    assert inbox["attempts"] == 2
+    await assert_clean(client, database)
+
+
+async def test_a_day_of_business_in_reverse(settings: Settings, client: Client, database: Books) -> None:
+    """Payout, closing, payment and order arrive before their accounts; all are applied, and the books are the same."""
+    async with working(settings):
+        asked = [
+            await client.send_asking(message)
+            for message in (
+                payout("PO-1", "SA-1", "C-1", "8.00"),
+                payment("P-1", "BA-1", "12.00"),
+                order("O-1", "BA-1", item(1, "10.00", sold_for="SA-1")),
+            )
+        ]
+        await wait_for(lambda: len(held(database, "waiting")) == 3)
+        await client.ask(partner("SA-1"))
+        await client.ask(customer("BA-1"))
+        assert [answer["outcome"] for answer in await client.answers_to(asked[1:])] == ["applied"] * 2
+        assert held(database)["payout.completed:PO-1"]["waitsFor"] == "settlement:C-1"
+        await client.ask(closing("C-1", "SA-1"))
+        assert await client.answer(asked[0]) == {
+            "outcome": "applied",
+            "result": {"settlementId": "C-1", "state": "paid"},
+        }
+    assert position(database, "BA-1") == {}
+    assert position(database, "SA-1") == {}
+    assert held(database) == {}
+    await assert_clean(client, database)
+
+
+async def test_what_lacks_two_things_waits_for_one_after_the_other(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """An order without its account and without its partner waits twice, and is answered once."""
+    async with working(settings, held_interval_seconds=NEVER):
+        asked = await client.send_asking(order("O-1", "BA-1", item(1, "10.00", sold_for="SA-1")))
+        await wait_for(lambda: held(database))
+        await client.ask(customer("BA-1"))
+        await wait_for(lambda: held(database)["order.completed:O-1"]["waitsFor"] == "account:SA-1")
+        await client.send(partner("SA-1"))
+        assert (await client.answer(asked))["outcome"] == "applied"
+    assert len(client.answers) == 2
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_a_thousand_orders_before_their_account(settings: Settings, client: Client, database: Books) -> None:
+    """All of them are applied, more than one claim takes, and each gets its number."""
+    await client.declare()
+    await client.send_all(order(f"O-{n}", "BA-1") for n in range(1000))
+    async with working(settings, held_interval_seconds=NEVER):
+        await wait_for(lambda: database["held"].count_documents({"state": "waiting"}) == 1000)
+        await client.send(customer("BA-1"))
+        await applied(database, 1001)
+    assert held(database) == {}
+    assert position(database, "BA-1") == {"receivable": 1000 * 1200}
+    await assert_clean(client, database)
+    assert client.counted() == {"account.created": 1, "invoice.issued": 1000}
+
+
+async def test_what_has_waited_too_long_is_parked(settings: Settings, client: Client, database: Books) -> None:
+    """After the settable time a message that still waits is parked with the reason that it waited for, and answered."""
+    async with working(settings, waiting_seconds_max=0.5, held_interval_seconds=0.1):
+        asked = await client.send_asking(order("O-1", "BA-1"))
+        answer = await client.answer(asked)
+        assert (answer["outcome"], answer["error"]["code"]) == ("parked", "unknown-account")
+        # What was parked stays so when the account comes after all: an operator has to look.
+        await client.ask(customer("BA-1"))
+    [row] = held(database).values()
+    assert (row["state"], row["reason"], row["attempts"]) == ("parked", "unknown-account", 2)
+    assert row["failedAt"] - row["heldAt"] >= timedelta(seconds=0.5)
+    [event] = client.seen("message.parked")
+    assert event.message_id == f"{row['parkedId']}:2"
+    assert position(database, "BA-1") == {}
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_a_worker_that_starts_takes_up_what_an_earlier_one_left_waiting(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """What waits outlives its worker: one that starts after the account was made applies it at once."""
+    async with working(settings):
+        await client.send(order("O-1", "BA-1"))
+        await wait_for(lambda: held(database, "waiting"))
+    # The account is made by a worker that looks for nothing.
+    async with working(settings, held_interval_seconds=NEVER) as worker:
+        worker.waker.look_for = lambda names: None  # type: ignore[method-assign]
+        worker.teller.look_for = lambda names: None
+        await client.ask(customer("BA-1"))
+    assert set(held(database, "waiting")) == {"order.completed:O-1"}
+    async with working(settings, held_interval_seconds=NEVER):
+        await applied(database, 2)
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["pymongo"])
+async def test_a_claim_of_a_worker_that_died_runs_out(settings: Settings, client: Client, database: Books) -> None:
+    """A message that was claimed and not finished is taken up again after its lease, and not before."""
+    now = datetime.now(UTC)
+    async with working(settings, held_interval_seconds=0.1):
+        await client.send(order("O-1", "BA-1"))
+        await wait_for(lambda: held(database, "waiting"))
+        lease = {"attempts": 2, "claim": "of-the-dead", "claimedUntil": now + timedelta(seconds=2)}
+        database["held"].update_one({}, {"$set": lease})
+        await client.ask(customer("BA-1"))
+        await applied(database, 2)
+    [inbox] = database["inbox"].find({"_id": "order.completed:O-1"})
+    assert inbox["attempts"] == 3
+    assert inbox["appliedAt"] >= (now + timedelta(seconds=2)).replace(microsecond=0)
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_an_account_created_by_another_worker_at_the_same_moment(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """Two workers race: whichever of order and account is committed first, the order is applied, without a sweep."""
+    rounds = 60
+    changes: dict[str, Any] = {"single_active_consumer": False, "held_interval_seconds": NEVER, "prefetch": 1}
+    async with working(settings, **changes), working(settings, **changes):
+        for n in range(rounds):
+            await asyncio.gather(client.send(order(f"O-{n}", f"BA-{n}")), client.send(customer(f"BA-{n}")))
+        await applied(database, 2 * rounds)
+    assert held(database) == {}
+    assert all(position(database, f"BA-{n}") == {"receivable": 1200} for n in range(rounds))
+    await assert_clean(client, database)

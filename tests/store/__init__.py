@@ -1,0 +1,1 @@
+"""The store against a real MongoDB, through both drivers, with expectations written by hand."""

@@ -1,0 +1,346 @@
+"""The books through the store: what is written is in the database to the letter, and comes back as it was."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pymongo.errors import PyMongoError
+
+from adapters.mongodb import is_conflict, is_transient
+from adapters.store import Batch, Store
+from domain.accounts import Account, CarriedForward, Position, SettlementTerms
+from domain.accruals import Accrual
+from domain.books import Books as FactBooks
+from domain.books import DocumentNeed, NotLoaded, QueueNeed, Series, WorkingSet
+from domain.invoices import AppliedPayment, Invoice, InvoiceLine, PartnerShare
+from domain.ledger import Entry, Posting
+from domain.payments import Allocation, Payment
+from domain.settlements import Payout, Settlement, SettlementLine
+from tests.store import documents as make
+from tests.support.books import Books
+
+NOW = make.NOW
+
+
+async def write(store: Store, *put: Any, append: tuple[Any, ...] = (), batch: Batch | None = None) -> None:
+    """Write and commit documents and rows, in a working set that has loaded nothing."""
+    books = make.books()
+    changes(books, *put, append=append)
+    async with store.transaction() as transaction:
+        await transaction.write(books, batch or Batch())
+        await transaction.commit()
+
+
+def changes(books: WorkingSet, *put: Any, append: tuple[Any, ...] = ()) -> None:
+    """Let a fact put documents and append rows."""
+    fact = FactBooks(books, "cause")
+    for document in put:
+        fact.put(document)
+    for row in append:
+        fact.append(row)
+    books.accept(fact)
+
+
+async def loaded(store: Store, *needs: Any) -> WorkingSet:
+    """A working set with what is needed."""
+    books = make.books()
+    async with store.transaction() as transaction:
+        await transaction.load(needs, books)
+    return books
+
+
+async def test_documents_are_written_as_the_data_model_says(store: Store, database: Books) -> None:
+    """Every collection holds exactly the fields and types of docs/data-model.md."""
+    partner = make.account(
+        "SA-1",
+        type="SettlementAccount",
+        settlement_terms=SettlementTerms(Decimal("0.825"), "payment"),
+    )
+    position = make.position("SA-1", sequence=7, movements=3, carried_forward=CarriedForward("C-0", -5))
+    line = InvoiceLine(
+        "1", "Film", Decimal(2), Decimal("3.99"), "S", Decimal("0.2"), 798, 160,
+        PartnerShare("SA-1", Decimal("0.825"), "payment", 658, 100),
+    )  # fmt: skip
+    bill = make.invoice(1, "BA-1", remaining=200)
+    bill = Invoice(**{name: getattr(bill, name) for name in bill.__dataclass_fields__} | {
+        "lines": (line,), "applied_payment": (AppliedPayment("P-1", 1000),),
+    })  # fmt: skip
+    statement = Settlement(
+        "C-1", "SA-1", "EUR", "C-1", date(2026, 11, 30),
+        (SettlementLine("INV-000000001/1", "O-1", "INV-000000001", "1", date(2026, 11, 22), 80),),
+        -5, "C-0", 75, 10, "partiallyPaid", NOW,
+    )  # fmt: skip
+    await write(
+        store,
+        Series("INV-", 1), partner, position, bill, make.payment("P-1", "BA-1"), make.accrual(1, "SA-1"), statement,
+        append=(
+            Allocation("INV-000000001", "P-1", "BA-1", 1000, "payment.received:P-1", NOW),
+            Payout("PO-1", "SA-1", "C-1", "EUR", 10, NOW),
+            Entry("order.completed:O-1", "order.completed:O-1", NOW, NOW, (
+                Posting("receivable:BA-1", "EUR", 1200, movement=1),
+                Posting("revenue", "EUR", -1000),
+                Posting("tax", "EUR", -200, "S", "0.2"),
+            )),
+        ),
+    )  # fmt: skip
+    assert only(database, "series") == {"_id": "INV-", "last": 1}
+    assert only(database, "accounts") == {
+        "_id": "SA-1", "type": "SettlementAccount", "currency": "EUR", "state": "active", "revision": 1,
+        "paymentTermDays": 30, "settlementTerms": {"partnerShare": "0.825", "accrueOn": "payment"}, "openedAt": NOW,
+        "document": {"name": "Ada", "$odd.key": [1, 2.5, None, {"deep": True}]},
+    }  # fmt: skip
+    assert only(database, "positions") == {
+        "_id": "SA-1", "currency": "EUR", "sequence": 7, "movements": 3, "receivable": 0, "unapplied": 0, "payable": 0,
+        "withheld": 0, "carriedForward": {"settlementId": "C-0", "amount": -5},
+    }  # fmt: skip
+    assert only(database, "invoices") == {
+        "_id": "INV-000000001", "billingAccount": "BA-1", "orderId": "O-1", "currency": "EUR", "state": "settled",
+        "billDate": "2026-11-22", "paymentDueDate": "2026-12-22", "taxPointDate": "2026-11-21", "bookedAt": NOW,
+        "taxExcludedAmount": 1000, "taxIncludedAmount": 1200, "remainingAmount": 200,
+        "taxItem": [{"category": "S", "rate": "0.2", "taxExcludedAmount": 1000, "taxAmount": 200}],
+        "lines": [{
+            "id": "1", "description": "Film", "quantity": "2", "unitPrice": "3.99", "category": "S", "rate": "0.2",
+            "taxExcludedAmount": 798, "taxAmount": 160,
+            "onBehalfOf": {"id": "SA-1", "partnerShare": "0.825", "accrueOn": "payment", "share": 658, "accrued": 100},
+        }],
+        "appliedPayment": [{"paymentId": "P-1", "amount": 1000}],
+    }  # fmt: skip
+    assert only(database, "payments") == {
+        "_id": "P-1", "billingAccount": "BA-1", "currency": "EUR", "amount": 500, "unapplied": 500, "receivedAt": NOW,
+        "method": None, "invoices": None, "bookedAt": NOW,
+    }  # fmt: skip
+    assert only(database, "accruals") == {
+        "_id": "INV-000000001/1", "settlementAccount": "SA-1", "orderId": "O-1", "billNo": "INV-000000001",
+        "lineId": "1", "amount": 80, "date": "2026-11-22", "cause": "order.completed:O-1", "bookedAt": NOW,
+        "settlementId": None,
+    }  # fmt: skip
+    assert only(database, "settlements") == {
+        "_id": "C-1", "settlementAccount": "SA-1", "currency": "EUR", "closingId": "C-1", "periodEnd": "2026-11-30",
+        "lines": [{
+            "accrualId": "INV-000000001/1", "orderId": "O-1", "billNo": "INV-000000001", "lineId": "1",
+            "date": "2026-11-22", "amount": 80,
+        }],
+        "broughtForward": -5, "broughtForwardFrom": "C-0", "total": 75, "paid": 10, "state": "partiallyPaid",
+        "bookedAt": NOW,
+    }  # fmt: skip
+    assert only(database, "allocations") == {
+        "_id": "INV-000000001/P-1", "billNo": "INV-000000001", "paymentId": "P-1", "billingAccount": "BA-1",
+        "amount": 1000, "cause": "payment.received:P-1", "bookedAt": NOW,
+    }  # fmt: skip
+    assert only(database, "payouts") == {
+        "_id": "PO-1", "settlementAccount": "SA-1", "settlementId": "C-1", "currency": "EUR", "amount": 10,
+        "bookedAt": NOW,
+    }  # fmt: skip
+    assert only(database, "entries") == {
+        "_id": "order.completed:O-1", "cause": "order.completed:O-1", "occurredAt": NOW, "bookedAt": NOW,
+        "postings": [
+            {"account": "receivable:BA-1", "currency": "EUR", "amount": 1200, "movement": 1},
+            {"account": "revenue", "currency": "EUR", "amount": -1000},
+            {"account": "tax", "currency": "EUR", "amount": -200, "category": "S", "rate": "0.2"},
+        ],
+    }  # fmt: skip
+
+    kinds: list[Any] = [Series, Account, Position, Invoice, Payment, Accrual, Settlement]
+    paid, accrued = make.payment("P-1", "BA-1"), make.accrual(1, "SA-1")
+    originals: list[Any] = [Series("INV-", 1), partner, position, bill, paid, accrued, statement]
+    needs = [DocumentNeed(kind, one.id) for kind, one in zip(kinds, originals, strict=True)]
+    books = await loaded(store, *needs)
+    assert [books.peek(kind, one.id) for kind, one in zip(kinds, originals, strict=True)] == originals
+
+
+def only(database: Books, collection: str) -> dict[str, Any]:
+    """The only document of a collection."""
+    [found] = database[collection].find()
+    return found
+
+
+async def test_what_is_not_there_is_loaded_as_nothing(store: Store) -> None:
+    """A key without a document is known to be free, so that a fact need not ask again."""
+    await write(store, make.account("BA-1"))
+    books = await loaded(store, DocumentNeed(Account, "BA-1"), DocumentNeed(Account, "BA-2"))
+    assert books.has(DocumentNeed(Account, "BA-2"))
+    assert books.peek(Account, "BA-2") is None
+    assert books.peek(Account, "BA-1") == make.account("BA-1")
+    assert not books.has(DocumentNeed(Account, "BA-3"))
+
+
+async def test_a_document_that_was_loaded_is_replaced_and_a_new_one_inserted(store: Store, database: Books) -> None:
+    """Writing replaces what was there and inserts what was not; inserting over another's document fails."""
+    await write(store, make.position("BA-1", receivable=1))
+    books = await loaded(store, DocumentNeed(Position, "BA-1"), DocumentNeed(Position, "BA-2"))
+    changes(books, make.position("BA-1", receivable=2), make.position("BA-2", receivable=3))
+    async with store.transaction() as transaction:
+        await transaction.write(books, Batch())
+        await transaction.commit()
+    assert {row["_id"]: row["receivable"] for row in database["positions"].find()} == {"BA-1": 2, "BA-2": 3}
+    with pytest.raises(PyMongoError) as failed:
+        await write(store, make.position("BA-1"))
+    assert is_conflict(failed.value)
+
+
+async def test_nothing_is_written_without_a_commit(store: Store, database: Books) -> None:
+    """A transaction that ends without a commit, or with an exception, leaves no trace in any collection."""
+    books = make.books()
+    changes(books, make.account("BA-1"), make.position("BA-1"))
+    batch = Batch([make.inbox_row("a:1")], [make.held_row("a:2")], outbox=[make.event("BA-1", 1)])
+    async with store.transaction() as transaction:
+        await transaction.write(books, batch)
+
+    async def fail() -> None:
+        async with store.transaction() as transaction:
+            await transaction.write(books, batch)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert [name for name in database.list_collection_names() if database[name].count_documents({})] == []
+    async with store.transaction() as transaction:
+        await transaction.write(books, batch)
+        await transaction.commit()
+        await transaction.commit()  # an ambiguous commit is asked again: twice is once
+    assert database["accounts"].count_documents({}) == database["outbox"].count_documents({}) == 1
+
+
+async def test_what_is_recorded_of_an_identity(store: Store) -> None:
+    """Applied, waiting, parked or unknown: each with what a duplicate has to be told."""
+    parked = make.held_row("b:2", state="parked", reason="invalid", detail="x: is bad", attempts=2)
+    await write(store, batch=Batch(inbox=[make.inbox_row("a:1")], held=[make.held_row("b:1"), parked]))
+    async with store.transaction() as transaction:
+        known = await transaction.known(["a:1", "b:1", "b:2", "c:1"])
+    assert set(known) == {"a:1", "b:1", "b:2"}
+    assert (known["a:1"].state, known["a:1"].digest) == ("applied", "digest")
+    assert known["a:1"].result == {"billNo": "INV-000000001"}
+    assert (known["b:1"].state, known["b:1"].reason, known["b:1"].attempts) == ("waiting", "unknown-account", 1)
+    assert (known["b:2"].state, known["b:2"].detail, known["b:2"].attempts) == ("parked", "x: is bad", 2)
+
+
+async def test_a_transaction_sees_one_point_in_time(store: Store) -> None:
+    """What another commits after the first read is not seen: the books of a batch fit together."""
+    await write(store, make.position("BA-1", receivable=1), make.position("BA-2", receivable=1))
+    books = make.books()
+    async with store.transaction() as transaction:
+        await transaction.load([DocumentNeed(Position, "BA-1")], books)
+        other = await loaded(store, DocumentNeed(Position, "BA-2"))
+        changes(other, make.position("BA-2", receivable=2))
+        async with store.transaction() as another:
+            await another.write(other, Batch())
+            await another.commit()
+        await transaction.load([DocumentNeed(Position, "BA-2")], books)
+    assert books.peek(Position, "BA-2") == make.position("BA-2", receivable=1)
+
+
+async def test_two_transactions_on_one_position_conflict(store: Store, database: Books) -> None:
+    """Of two that decide on the same account's money one commits, the other fails with an error to be tried again."""
+    await write(store, make.position("BA-1", receivable=1))
+    first = await loaded(store, DocumentNeed(Position, "BA-1"))
+    second = await loaded(store, DocumentNeed(Position, "BA-1"))
+    changes(first, make.position("BA-1", receivable=2))
+    changes(second, make.position("BA-1", receivable=3))
+    async with store.transaction() as one, store.transaction() as two:
+        await one.load([DocumentNeed(Account, "x")], make.books())
+        await two.load([DocumentNeed(Account, "x")], make.books())
+        await one.write(first, Batch())
+        with pytest.raises(PyMongoError) as failed:
+            await two.write(second, Batch())
+        await one.commit()
+    assert is_transient(failed.value)
+    assert only(database, "positions")["receivable"] == 2
+
+
+async def test_two_transactions_that_open_one_account_conflict(store: Store) -> None:
+    """Two that insert one document: one commits, the other is told to run again, whether at once or afterwards."""
+
+    async def insert(name: str) -> Exception | None:
+        books = make.books()
+        changes(books, make.account("BA-1", document={"name": name}))
+        try:
+            async with store.transaction() as transaction:
+                await transaction.write(books, Batch())
+                await transaction.commit()
+        except PyMongoError as error:
+            return error
+        return None
+
+    failures = [error for error in await asyncio.gather(*map(insert, "abcde")) if error is not None]
+    assert len(failures) == 4
+    assert all(is_transient(error) or is_conflict(error) for error in failures)
+
+
+async def test_open_invoices_come_by_due_date_and_number(store: Store) -> None:
+    """A queue holds what is open only, in its order, up to its limit; beyond it the books ask for more."""
+    late, soon = date(2026, 12, 31), date(2026, 12, 1)
+    await write(
+        store,
+        make.invoice(1, "BA-1", due=late),
+        make.invoice(2, "BA-1", due=soon),
+        make.invoice(3, "BA-1", due=soon, remaining=0),
+        make.invoice(4, "BA-1", due=soon),
+        make.invoice(5, "BA-2", due=soon),
+    )
+    books = await loaded(store, QueueNeed(Invoice, "BA-1", 3))
+    queue = books.queue(Invoice, "BA-1")
+    assert [next(queue).id for _ in range(3)] == ["INV-000000002", "INV-000000004", "INV-000000001"]
+    with pytest.raises(NotLoaded):
+        next(queue)
+    books = await loaded(store, QueueNeed(Invoice, "BA-1", 4))
+    assert [one.order_id for one in books.queue(Invoice, "BA-1")] == ["O-2", "O-4", "O-1"]
+    books = await loaded(store, QueueNeed(Invoice, "BA-1", None))
+    assert [one.order_id for one in books.queue(Invoice, "BA-1")] == ["O-2", "O-4", "O-1"]
+
+
+async def test_credit_and_accruals_come_in_their_order(store: Store) -> None:
+    """Payments by time and id while credit is left, accruals by date while no statement holds them."""
+    earlier = datetime(2026, 1, 1, tzinfo=UTC)
+    await write(
+        store,
+        make.payment("P-2", "BA-1"),
+        make.payment("P-1", "BA-1"),
+        make.payment("P-9", "BA-1", received=earlier),
+        make.payment("P-0", "BA-1", received=earlier, unapplied=0),
+        make.accrual(1, "SA-1"),
+        make.accrual(2, "SA-1", on=date(2026, 1, 1)),
+        make.accrual(3, "SA-1", settlement="C-1"),
+    )
+    books = await loaded(store, QueueNeed(Payment, "BA-1"), QueueNeed(Accrual, "SA-1", None))
+    assert [one.id for one in books.queue(Payment, "BA-1")] == ["P-9", "P-1", "P-2"]
+    assert [one.line_id + one.order_id for one in books.queue(Accrual, "SA-1")] == ["1O-2", "1O-1"]
+
+
+@pytest.mark.parametrize("hot", ["BA-0", "BA-2", "BA-4"])
+async def test_one_long_queue_does_not_crowd_out_others(store: Store, hot: str) -> None:
+    """Several accounts' queues in one load: each has its first open documents, and knows whether these are all."""
+    owners = [f"BA-{n}" for n in range(5)]
+    bills = [make.invoice(n * 10 + k, owner) for n, owner in enumerate(owners) for k in (1, 2)]
+    bills += [make.invoice(1000 + k, hot) for k in range(40)]
+    await write(store, *bills)
+    books = await loaded(store, *(QueueNeed(Invoice, owner, 4) for owner in [*owners, "BA-none"]))
+    for owner in [*owners, "BA-none"]:
+        expected = sorted(bill.id for bill in bills if bill.billing_account == owner)
+        assert books.has(QueueNeed(Invoice, owner, 4))
+        queue = books.queue(Invoice, owner)
+        if owner == hot:
+            assert [next(queue).id for _ in range(4)] == expected[:4]
+        else:
+            assert [one.id for one in queue] == expected
+
+
+async def test_a_position_without_a_balance_proves_its_queues_empty(store: Store) -> None:
+    """Loading a position tells that an account owes nothing, without reading its invoices."""
+    await write(store, make.position("BA-1"), make.position("BA-2", receivable=1200))
+    books = await loaded(store, DocumentNeed(Position, "BA-1"), DocumentNeed(Position, "BA-2"))
+    assert list(books.queue(Invoice, "BA-1")) == []
+    with pytest.raises(NotLoaded):
+        next(books.queue(Invoice, "BA-2"))
+
+
+async def test_an_order_has_one_invoice(store: Store) -> None:
+    """The database itself refuses a second invoice for an order, should all else fail."""
+    await write(store, make.invoice(1, "BA-1"))
+    twin = make.invoice(2, "BA-1")
+    twin = Invoice(**{name: getattr(twin, name) for name in twin.__dataclass_fields__} | {"order_id": "O-1"})
+    with pytest.raises(PyMongoError):
+        await write(store, twin)

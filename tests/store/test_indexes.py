@@ -1,0 +1,143 @@
+"""Every read of the store is served by an index, and reads no more than it gives back, however old the books are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from adapters.collections import EPOCH, INDEXES
+from adapters.records import ReplyTo
+from adapters.store import Batch, HeldChange, Store
+from domain.accounts import Account, Position
+from domain.accruals import Accrual
+from domain.books import DocumentNeed, QueueNeed, Series
+from domain.invoices import Invoice
+from domain.payments import Payment
+from domain.settlements import Settlement
+from tests.store import documents as make
+from tests.support.books import Books
+
+NOW, LEASE = make.NOW, make.LEASE
+OLD = 300
+"""How many documents that are done with stand beside each that is open."""
+
+
+@contextmanager
+def profiled(database: Books, found: list[dict[str, Any]]) -> Iterator[None]:
+    """Fill `found` with what the server did, and how, for each command inside."""
+    database.command("profile", 2)
+    try:
+        yield
+    finally:
+        database.command("profile", 0)
+        found += database["system.profile"].find({"ns": {"$ne": f"{database.name}.system.profile"}})
+
+
+async def old_books(store: Store) -> None:
+    """Books in which nearly everything is done with."""
+    books = make.books()
+    done: list[Any] = [
+        *(make.invoice(n, "BA-1", remaining=0) for n in range(OLD)),
+        *(make.invoice(n, f"BA-{n % 3}") for n in range(OLD, OLD + 9)),
+        *(make.payment(f"P-{n}", "BA-1", unapplied=0) for n in range(OLD)),
+        *(make.payment(f"Q-{n}", f"BA-{n % 3}") for n in range(9)),
+        *(make.accrual(n, "SA-1", settlement="C-1") for n in range(OLD)),
+        *(make.accrual(n, f"SA-{n % 3}") for n in range(OLD, OLD + 9)),
+    ]
+    for document in done:
+        books.changed[type(document)][document.id] = document
+    held = [make.held_row(f"p:{n}", state="parked", waits_for=None, due_at=None) for n in range(OLD)]
+    held += [make.held_row(f"w:{n}", waits_for=f"account:W-{n % 3}") for n in range(9)]
+    held += [make.held_row(f"d:{n}", waits_for=None, due_at=NOW) for n in range(3)]
+    events = [make.event("BA-1", n) for n in range(1, OLD)]
+    async with store.transaction() as transaction:
+        await transaction.write(books, Batch([make.inbox_row(f"i:{n}") for n in range(OLD)], held, outbox=events))
+        await transaction.commit()
+    await store.mark_sent([event.message_id for event in events[9:]], NOW)
+
+
+async def test_each_read_is_served_by_an_index(store: Store, database: Books) -> None:
+    """No collection is scanned, nothing is sorted by hand that an index sorts, and no more is read than is given."""
+    await old_books(store)
+    found: list[dict[str, Any]] = []
+    with profiled(database, found):
+        for needs in (
+            [DocumentNeed(kind, "INV-000000001") for kind in (Account, Position, Invoice, Payment, Settlement, Series)],
+            [QueueNeed(kind, "BA-1", 4) for kind in (Invoice, Payment)],
+            [QueueNeed(kind, f"BA-{n}", 4) for kind in (Invoice, Payment) for n in range(4)],
+            [QueueNeed(Accrual, f"SA-{n}", None) for n in range(3)],
+        ):
+            books = make.books()
+            async with store.transaction() as transaction:
+                await transaction.load(needs, books)
+                await transaction.known(["i:1", "p:1", "none"])
+                await transaction.commit()
+        waiting = await store.claim_waiting(["account:W-0", "account:W-1"], NOW, LEASE)
+        due = await store.claim_due(NOW, LEASE)
+        assert (len(waiting), len(due)) == (6, 3)
+        assert await store.claim_suspect(NOW, LEASE) is None
+        await store.awaited_names(100)
+        await store.there_now(["account:BA-1", "settlement:C-1"])
+        events = await store.unsent(NOW + timedelta(seconds=1), None, 4)
+        events += await store.unsent(NOW + timedelta(seconds=1), (events[-1].booked_at, events[-1].message_id), 4)
+        assert len(events) == 8
+        await store.mark_sent([event.message_id for event in events], NOW)
+        async with store.transaction() as transaction:
+            changed = Batch(
+                held_changes=[HeldChange(waiting[0], None), *(HeldChange(row, row) for row in waiting[1:])],
+                replies=[("w:2", ReplyTo("q", "c"))],
+            )
+            await transaction.write(make.books(), changed)
+            await transaction.commit()
+    plans = {(entry["ns"].rpartition(".")[2], entry.get("planSummary", "none")) for entry in found}
+    assert not [plan for plan in plans if "COLLSCAN" in plan[1]], plans
+    assert {name for name, _ in plans} >= {"invoices", "payments", "accruals", "held", "outbox", "inbox"}
+    for entry in found:
+        given = entry.get("nreturned", 0) + entry.get("nMatched", 0) + entry.get("ndeleted", 0)
+        # An aggregation gives groups; it may read what waits, and nothing of what is parked.
+        assert entry.get("docsExamined", 0) <= max(given, 12), entry
+        if "_id" not in entry.get("planSummary", ""):
+            assert not entry.get("hasSortStage"), entry
+
+
+async def test_every_index_serves_its_query(store: Store, database: Books) -> None:
+    """Each index is there, and serves the query that it was made for."""
+    await old_books(store)
+    names = {name: {index["name"] for index in database[name].list_indexes()} for name in INDEXES}
+    assert names["invoices"] == {"_id_", "open", "order"}
+    assert names["payments"] == {"_id_", "credit"}
+    assert names["accruals"] == {"_id_", "unstated"}
+    assert names["entries"] == {"_id_", "movements"}
+    assert names["held"] == {"_id_", "waiting", "due", "claimed", "suspect", "parkedId"}
+    assert names["outbox"] == {"_id_", "unsent"}
+    for collection, query, index in (
+        ("invoices", {"billingAccount": "BA-1", "remainingAmount": {"$gt": 0}}, "open"),
+        ("payments", {"billingAccount": "BA-1", "unapplied": {"$gt": 0}}, "credit"),
+        ("accruals", {"settlementAccount": "SA-1", "settlementId": {"$type": "null"}}, "unstated"),
+        ("held", {"state": "waiting", "waitsFor": {"$in": ["account:W-1"]}}, "waiting"),
+        ("held", {"state": "waiting", "dueAt": {"$lte": NOW}}, "due"),
+        ("held", {"state": "waiting", "claimedUntil": {"$lt": NOW, "$gt": EPOCH}}, "claimed"),
+        ("held", {"state": "suspect", "dueAt": {"$lte": NOW}}, "suspect"),
+        ("held", {"parkedId": "P-1"}, "parkedId"),
+        ("outbox", {"unsent": True, "bookedAt": {"$lt": NOW}}, "unsent"),
+        ("entries", {"postings.account": "receivable:BA-1"}, "movements"),
+    ):
+        plan = str(database[collection].find(query).explain()["queryPlanner"]["winningPlan"])
+        assert f"'indexName': '{index}'" in plan, plan
+
+
+async def test_five_workers_may_prepare_at_once(mongodb_url: str, database: Books, driver: Any) -> None:
+    """Collections and indexes are made once, whoever comes first; nobody fails, then or later."""
+    stores = [Store(mongodb_url, database.name, driver) for _ in range(5)]
+    try:
+        await asyncio.gather(*(store.prepare() for store in stores))
+        await asyncio.gather(*(store.prepare() for store in stores))
+    finally:
+        for store in stores:
+            await store.close()
+    assert set(database.list_collection_names()) == set(INDEXES)
+    for name, indexes in INDEXES.items():
+        assert len(list(database[name].list_indexes())) == len(indexes) + 1

@@ -1,0 +1,1 @@
+"""What the tests share: messages to send, a client of the broker, workers, and what must hold afterwards."""

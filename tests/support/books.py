@@ -1,0 +1,88 @@
+"""What must hold of the books whatever happened, and short looks into the database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo.database import Database
+
+from adapters.audit import audit
+from tests.support.client import Client
+from tests.support.waiting import SECONDS_MAX, wait_for
+
+Document = dict[str, Any]
+Books = Database[Document]
+
+
+def assert_audit_ok(database: Books) -> None:
+    """Every invariant of the books holds, and no event is left unsent: to be called when no worker runs."""
+    report = audit(
+        database, now=datetime.now(UTC) + timedelta(minutes=1), relay_interval_seconds=0, relay_grace_seconds=0
+    )
+    assert report["ok"], [check for check in report["checks"] if not check["ok"]]
+
+
+async def assert_all_published(client: Client, database: Books) -> None:
+    """What the client saw is exactly what was committed: each event at least once, always the same, and no other."""
+    committed = {row["_id"]: row for row in database["outbox"].find()}
+
+    def come() -> bool:
+        return len({event.message_id for event in client.events}) >= len(committed)
+
+    def missing() -> set[str]:
+        return committed.keys() - {event.message_id for event in client.events}
+
+    await wait_for(come, otherwise=missing)
+    for event in client.events:
+        row = committed.get(event.message_id)
+        assert row is not None, f"{event.message_id} was published and never committed"
+        assert (event.type, event.message.body) == (row["routingKey"], row["body"])
+    assert missing() == set()
+
+
+async def assert_clean(client: Client, database: Books) -> None:
+    """How every test of money ends, when its workers have stopped: drained, all published, audit clean."""
+    await client.assert_drained()
+    await assert_all_published(client, database)
+    assert_audit_ok(database)
+
+
+async def applied(database: Books, count: int, seconds: float = SECONDS_MAX) -> None:
+    """Wait until so many facts are applied, and all their events marked as sent."""
+
+    def done() -> bool:
+        return database["inbox"].count_documents({}) >= count and not unsent(database)
+
+    def otherwise() -> str:
+        held = Counter((row["state"], row["reason"]) for row in database["held"].find())
+        return f"{database['inbox'].count_documents({})} of {count} applied, {unsent(database)} unsent, held: {held}"
+
+    await wait_for(done, seconds, otherwise)
+
+
+def unsent(database: Books) -> int:
+    """How many events are not marked as sent."""
+    return database["outbox"].count_documents({"unsent": True})
+
+
+def held(database: Books, state: str | None = None) -> dict[str, Document]:
+    """What is held, by identity."""
+    return {row["_id"]: row for row in database["held"].find({"state": state} if state else {})}
+
+
+def position(database: Books, account_id: str) -> dict[str, int]:
+    """The balances of an account that are not zero, in minor units."""
+    found = database["positions"].find_one({"_id": account_id})
+    assert found is not None, f"{account_id} has no position"
+    return {name: found[name] for name in ("receivable", "unapplied", "payable", "withheld") if found[name]}
+
+
+def ledger(database: Books) -> dict[str, int]:
+    """The sum of all postings of each ledger account, debit positive, in minor units."""
+    sums: Counter[str] = Counter()
+    for entry in database["entries"].find():
+        for posting in entry["postings"]:
+            sums[posting["account"]] += posting["amount"]
+    return {account: amount for account, amount in sums.items() if amount}

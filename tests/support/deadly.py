@@ -1,0 +1,30 @@
+"""A worker that dies of one order: run as a program, it is `paymaster run` with that one defect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from adapters.settings import load_settings
+from domain.books import Books
+from domain.orders import Order, complete_order
+from handlers import facts, held
+from handlers.worker import run_worker
+
+DEADLY = "O-DEADLY"
+"""The order that ends the process."""
+
+
+def _dying(order: Order, books: Books) -> Mapping[str, object]:
+    if order.id == DEADLY:
+        os._exit(9)
+    return complete_order(order, books)
+
+
+if __name__ == "__main__":
+    facts.HANDLINGS[Order] = replace(facts.HANDLINGS[Order], apply=_dying)
+    # A claim of a worker that died runs out soon.
+    held.LEASE = timedelta(milliseconds=300)
+    run_worker(load_settings())

@@ -1,0 +1,94 @@
+"""Messages to send: each builder gives the routing key and the body of one fact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+Message = tuple[str, Json]
+
+
+def eur(value: Any) -> Json:
+    """An amount in euro."""
+    return {"unit": "EUR", "value": value}
+
+
+def customer(account_id: str, **fields: Any) -> Message:
+    """`account.create` of a billing account."""
+    return "account.create", {
+        "id": account_id,
+        "@type": "BillingAccount",
+        "name": f"Customer {account_id}",
+        "relatedParty": [{"role": "customer", "partyOrPartyRole": {"id": "C-1", "name": "Ada"}}],
+        "currency": "EUR",
+        **fields,
+    }
+
+
+def partner(account_id: str, share: Any = "0.8", accrue_on: str = "invoice", **fields: Any) -> Message:
+    """`account.create` of a settlement account."""
+    return "account.create", {
+        "id": account_id,
+        "@type": "SettlementAccount",
+        "name": f"Partner {account_id}",
+        "relatedParty": [{"role": "partner", "partyOrPartyRole": {"id": "P-1", "name": "Films"}}],
+        "currency": "EUR",
+        "settlementTerms": {"partnerShare": share, "accrueOn": accrue_on},
+        **fields,
+    }
+
+
+def item(number: int | str, price: Any, *, quantity: Any = 1, rate: Any = "0.20", sold_for: str | None = None) -> Json:
+    """A line of an order."""
+    line: Json = {
+        "id": str(number),
+        "description": f"Line {number}",
+        "quantity": quantity,
+        "unitPrice": price,
+        "tax": {"category": "S", "rate": rate},
+    }
+    if sold_for is not None:
+        line["onBehalfOf"] = {"id": sold_for}
+    return line
+
+
+def order(order_id: str, account_id: str, *items: Json, **fields: Any) -> Message:
+    """`order.completed`: unless told otherwise one line of 10.00, which is 12.00 with its tax."""
+    return "order.completed", {
+        "orderId": order_id,
+        "completedAt": "2026-11-22T10:15:00Z",
+        "billingAccount": {"id": account_id},
+        "currency": "EUR",
+        "items": list(items) or [item(1, "10.00")],
+        **fields,
+    }
+
+
+def payment(payment_id: str, account_id: str, value: Any, **fields: Any) -> Message:
+    """`payment.received`."""
+    return "payment.received", {
+        "paymentId": payment_id,
+        "receivedAt": "2026-11-23T08:00:00Z",
+        "billingAccount": {"id": account_id},
+        "amount": eur(value),
+        **fields,
+    }
+
+
+def closing(closing_id: str, account_id: str, period_end: str = "2026-11-30") -> Message:
+    """`settlement.close`."""
+    return "settlement.close", {
+        "closingId": closing_id,
+        "settlementAccount": {"id": account_id},
+        "periodEnd": period_end,
+    }
+
+
+def payout(payout_id: str, account_id: str, settlement_id: str, value: Any) -> Message:
+    """`payout.completed`."""
+    return "payout.completed", {
+        "payoutId": payout_id,
+        "settlementAccount": {"id": account_id},
+        "settlementId": settlement_id,
+        "amount": eur(value),
+    }

@@ -1,0 +1,103 @@
+"""Workers: in this process, where they can be looked into, and as processes of their own, which can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from adapters.settings import PREFIX, Settings
+from handlers.worker import Worker, utc_now
+from tests.support.waiting import wait_for
+
+PAYMASTER = Path(sys.executable).with_name("paymaster")
+
+
+@asynccontextmanager
+async def working(
+    settings: Settings, *, clock: Callable[[], datetime] = utc_now, **changes: Any
+) -> AsyncIterator[Worker]:
+    """A worker in this process, with some settings changed; it is stopped in order, and must not have failed."""
+    worker = Worker(settings.model_copy(update=changes), clock=clock)
+    try:
+        await worker.app.start()
+        yield worker
+    finally:
+        await worker.app.stop()
+    assert worker.failure is None, worker.failure
+
+
+def environment(settings: Settings, **changes: Any) -> dict[str, str]:
+    """The environment in which `paymaster` finds these settings and no others."""
+    values = {**settings.model_dump(exclude_none=True), **changes}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return {**inherited, **{PREFIX + name.upper(): str(value) for name, value in values.items()}}
+
+
+class WorkerProcess:
+    """`paymaster run` as a process; `log` is what it wrote so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    @staticmethod
+    @asynccontextmanager
+    async def running(settings: Settings, directory: Path, **changes: Any) -> AsyncIterator[WorkerProcess]:
+        """A worker in an empty directory; it is killed if it still runs at the end."""
+        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+        log = directory / "worker.log"
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                PAYMASTER,
+                "run",
+                env=environment(settings, **changes),
+                cwd=directory,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        worker = WorkerProcess(process, log)
+        try:
+            yield worker
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    @property
+    def log(self) -> str:
+        """What it wrote so far."""
+        return self._log.read_text(errors="replace")
+
+    async def consuming(self) -> None:
+        """Wait until it reads the work queue, or would if it were its turn."""
+
+        def ready() -> bool:
+            assert self._process.returncode is None, self.log
+            return "event=consuming" in self.log
+
+        await wait_for(ready, otherwise=lambda: self.log)
+
+    async def terminate(self) -> int:
+        """Tell it to stop, as an orchestrator does; returns its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def kill(self) -> None:
+        """End it with no chance to do anything."""
+        self._process.kill()
+        await self._process.wait()
+
+    async def ended(self, seconds: float = 30) -> int:
+        """Wait until it has ended; returns its exit code."""
+        try:
+            return await asyncio.wait_for(self._process.wait(), seconds)
+        except TimeoutError:
+            raise AssertionError(f"the worker does not end: {self.log}") from None

@@ -1,0 +1,226 @@
+"""The services come up working, and nothing of them stays behind, however their user ends."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aio_pika
+import pytest
+from aio_pika.exceptions import AMQPError
+from pymongo import MongoClient
+
+from services import ServiceError, Services, machine, programs, running
+from services.management import ManagementError, whoami
+
+END_TIMEOUT_S = 30
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+
+# A user of the services that tells their URLs and then waits for its end.
+USER = """
+import dataclasses, json, signal, services
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+with services.running() as given:
+    print(json.dumps(dataclasses.asdict(given)), flush=True)
+    signal.pause()
+"""
+
+# The command line, with a record of its own, so that what `make services` left running is not touched.
+COMMAND = """
+import pathlib, sys, services.__main__ as command
+command.RECORD = pathlib.Path(sys.argv[1])
+sys.exit(command.main(sys.argv[2:]))
+"""
+
+
+def test_nothing_outlives_a_user_that_is_ended(tmp_path: Path) -> None:
+    """Ctrl-C, a request to end and a kill each leave no process, no data and no open port."""
+    with ExitStack() as users:
+        # All at once: most of the time goes by in the start of the broker, on one core.
+        started = {how: users.enter_context(user(tmp_path / how.name)) for how in ENDS}
+        for how, process in started.items():
+            assert process.stdout is not None
+            assert process.stderr is not None
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            given = Services(**json.loads(line))
+            assert_working(given)
+            process.send_signal(how)
+            process.wait(END_TIMEOUT_S)
+            eventually(partial(nothing_remains, given, tmp_path / how.name))
+
+
+def test_services_started_for_a_shell_run_until_they_are_stopped(tmp_path: Path) -> None:
+    """`start` prints only exports, twice the same; what they name outlives the command; `stop` leaves nothing."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def command(name: str) -> str:
+        arguments = [sys.executable, "-c", COMMAND, str(tmp_path / "running.json"), name]
+        return subprocess.run(arguments, env=unnamed(scratch), text=True, stdout=subprocess.PIPE, check=True).stdout
+
+    try:
+        printed = command("start")
+        given = exported(printed)
+        assert_working(given)
+        assert command("start") == printed
+    finally:
+        assert command("stop") == ""
+    assert remains(given, scratch) == []
+
+
+def test_a_service_that_ends_is_an_error_that_ends_with_its_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Which of the services it was, and what it said, is told at once; the others are ended."""
+    commands = {
+        "epmd": "import socket, sys, time; listener = socket.create_server(('', int(sys.argv[2]))); time.sleep(60)",
+        "mongod": "print('no space is left'); raise SystemExit(3)",
+        "rabbitmq_server": "import time; time.sleep(60)",
+    }
+    for program, code in commands.items():
+        path = tmp_path / program
+        path.write_text(f"#!{sys.executable}\n{code}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(programs, program, lambda path=path: str(path))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    with pytest.raises(ServiceError, match=r"mongod ended with status 3.*\n *no space is left"):
+        machine.start(detached=False)
+    assert list(scratch.iterdir()) == []
+
+
+def test_named_services_are_taken_as_they_are(
+    services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """URLs in the environment are given back unchanged, and nothing is started or stopped."""
+    name(services, monkeypatch)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with running() as given:
+        assert given == Services(
+            services.rabbitmq_url, services.mongodb_url, services.rabbitmq_management_url, source="environment"
+        )
+        assert list(tmp_path.iterdir()) == []
+    assert_working(services)
+
+
+def test_a_named_service_that_is_away_is_an_error_that_names_the_variable(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL that a stopped service left in the shell is told as such, instead of failing somewhere deep."""
+    name(services, monkeypatch)
+    monkeypatch.setenv("PAYMASTER_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:1/")
+    with pytest.raises(ServiceError, match="PAYMASTER_RABBITMQ_URL"), running():
+        pass
+
+
+def test_one_named_service_alone_is_an_error(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a naming is a mistake, not a wish for a mixture."""
+    name(services, monkeypatch)
+    monkeypatch.delenv("PAYMASTER_MONGODB_URL")
+    with pytest.raises(ServiceError, match="PAYMASTER_MONGODB_URL"), running():
+        pass
+
+
+async def test_a_virtual_host_is_empty_and_gone_afterwards(services: Services) -> None:
+    """Each virtual host is a new one, takes every operation, and is deleted with what is in it."""
+    with services.vhost() as url, services.vhost() as other:
+        assert url != other
+        async with await aio_pika.connect(url) as connection:
+            channel = await connection.channel()
+            queue = await channel.declare_queue("here", durable=True)
+            await channel.default_exchange.publish(aio_pika.Message(b"content"), "here")
+            message = await queue.get()
+            assert message is not None
+            await message.ack()
+    with pytest.raises((AMQPError, OSError)):
+        await aio_pika.connect(url)
+
+
+def user(scratch: Path) -> subprocess.Popen[str]:
+    """Start a user of the services whose temporary directory is `scratch`."""
+    scratch.mkdir()
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", USER], env=unnamed(scratch), text=True, stdout=pipe, stderr=pipe)
+
+
+def unnamed(scratch: Path) -> dict[str, str]:
+    """The environment without named services, and with a temporary directory of its own."""
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
+    return {**inherited, "TMPDIR": str(scratch)}
+
+
+def name(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name the services in the environment."""
+    for variable, url in (
+        ("PAYMASTER_RABBITMQ_URL", services.rabbitmq_url),
+        ("PAYMASTER_RABBITMQ_MANAGEMENT_URL", services.rabbitmq_management_url),
+        ("PAYMASTER_MONGODB_URL", services.mongodb_url),
+    ):
+        monkeypatch.setenv(variable, url)
+
+
+def exported(printed: str) -> Services:
+    """What a shell makes of the lines, each of which has to be an export."""
+    urls = {}
+    for line in printed.splitlines():
+        export, assignment = shlex.split(line)
+        assert export == "export"
+        variable, _, urls[variable] = assignment.partition("=")
+    return Services(
+        rabbitmq_url=urls.pop("PAYMASTER_RABBITMQ_URL"),
+        mongodb_url=urls.pop("PAYMASTER_MONGODB_URL"),
+        rabbitmq_management_url=urls.pop("PAYMASTER_RABBITMQ_MANAGEMENT_URL"),
+        source="machine",
+    )
+
+
+def assert_working(given: Services) -> None:
+    """Both services answer, MongoDB with a transaction, RabbitMQ with a new virtual host."""
+    with MongoClient[dict[str, object]](given.mongodb_url) as client, client.start_session() as session:
+        with session.start_transaction():
+            client.get_database("probe").get_collection("probe").insert_one({}, session=session)
+        client.drop_database("probe")
+    with given.vhost() as url:
+        assert urlsplit(url).path != "/"
+
+
+def remains(given: Services, scratch: Path) -> list[str]:
+    """What is still there of the services whose temporary directory was `scratch`."""
+    left = [str(path) for path in scratch.iterdir()]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            texts = [(process / "cmdline").read_text(), (process / "environ").read_text(), os.readlink(process / "cwd")]
+        except OSError:  # it has ended, or it is somebody else's
+            continue
+        if any(str(scratch) in text for text in texts):
+            left.append(texts[0].replace("\0", " "))
+    try:
+        whoami(given.rabbitmq_management_url)
+        left.append(given.rabbitmq_management_url)
+    except ManagementError:
+        pass
+    return left
+
+
+def nothing_remains(given: Services, scratch: Path) -> bool:
+    """Whether all of the services whose temporary directory was `scratch` is gone."""
+    return remains(given, scratch) == []
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds, for at most 30 seconds."""
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to hold in time"
+        time.sleep(0.02)
