@@ -21,9 +21,9 @@ def inbox(database: Books) -> int:
     return database["inbox"].count_documents({})
 
 
-async def business(client: Client, count: int) -> None:
+async def business(client: Client, count: int, *, single_active_consumer: bool = True) -> None:
     """Two accounts, and so many orders and payments on them, in the queue before any worker reads it."""
-    await client.declare()
+    await client.declare(single_active_consumer=single_active_consumer)
     await client.send_all([customer("BA-0"), customer("BA-1")])
     await client.send_all(
         order(f"O-{n}", f"BA-{n % 2}") if n % 4 < 2 else payment(f"P-{n}", f"BA-{n % 2}", "12.00") for n in range(count)
@@ -35,8 +35,9 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_taken(
     client: Client, database: Books, worker_process: Start
 ) -> None:
     """SIGTERM in the middle of 2,000 messages: exit 0, all that was taken is acknowledged, the rest stays queued."""
-    await business(client, 1996)
-    async with worker_process("first") as first:
+    # Without a single active consumer, for the broker to let us look at what is left.
+    await business(client, 1996, single_active_consumer=False)
+    async with worker_process("first", single_active_consumer=False) as first:
         await wait_for(lambda: inbox(database) >= 300, otherwise=lambda: first.log)
         assert await first.terminate() == 0, first.log
     done = inbox(database)
@@ -45,7 +46,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_taken(
     assert await client.left_in() == 1998 - done
     assert database["outbox"].count_documents({"unsent": True}) == 0
     assert not await client.next_was_delivered(), "what was taken was given back instead of being finished"
-    async with worker_process("second") as second:
+    async with worker_process("second", single_active_consumer=False) as second:
         await applied(database, 1998)
         assert await second.terminate() == 0, second.log
     assert held(database) == {}
