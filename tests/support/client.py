@@ -140,14 +140,6 @@ class Client:
         declared = await self.channel.declare_queue(queue, passive=True)
         return declared.declaration_result.message_count or 0
 
-    async def next_was_delivered(self, queue: str = WORK) -> bool:
-        """Whether the next message of a queue was with a consumer before; what is given back stands in front."""
-        declared = await self.channel.declare_queue(queue, passive=True)
-        message = await declared.get()
-        assert message is not None
-        await message.nack(requeue=True)
-        return bool(message.redelivered)
-
     async def assert_drained(self) -> None:
         """Nothing is left in the queues that the workers read; to be called when no worker runs."""
         assert await self.left_in(WORK) == 0
