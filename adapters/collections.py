@@ -12,11 +12,69 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 _NAMESPACE_EXISTS = 48
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+# Lists of specifications, by name.
+_SPECIFICATION = IndexModel([("state", ASCENDING), ("nameKey", ASCENDING), ("_id", ASCENDING)], name="listed")
+
 # Each collection is read by `_id` besides. Partial indexes hold only what is still to be done, so they stay small
 # however old the books are; a query must repeat the filter to be served by one.
 INDEXES: dict[str, list[IndexModel]] = {
-    "accounts": [],
-    "positions": [],
+    "accounts": [
+        # Lists of all accounts; the state is there so that those deleted need not be read to be passed over.
+        IndexModel([("_id", ASCENDING), ("state", ASCENDING)], name="all"),
+        # Lists of those of a type, a state, or both. A list names its states and types, if need be all of them, so that
+        # each (state, type) is one run of the index in the list's order, and the server merges the runs.
+        IndexModel([("state", ASCENDING), ("type", ASCENDING), ("_id", ASCENDING)], name="listed"),
+        # The same by the beginning of the name, in the order of names.
+        IndexModel(
+            [("state", ASCENDING), ("type", ASCENDING), ("nameKey", ASCENDING), ("_id", ASCENDING)], name="named"
+        ),
+        # The same of a party; the name is there to be looked at without reading the account.
+        IndexModel(
+            [
+                ("parties", ASCENDING),
+                ("state", ASCENDING),
+                ("type", ASCENDING),
+                ("_id", ASCENDING),
+                ("nameKey", ASCENDING),
+            ],
+            name="party",
+        ),
+        # The accounts that a financial account sums up.
+        IndexModel(
+            [("financialAccount", ASCENDING), ("_id", ASCENDING)],
+            name="financialAccount",
+            partialFilterExpression={"financialAccount": {"$gt": ""}},
+        ),
+    ],
+    "positions": [
+        # Who owes, and since when: lists by payment status, whose due date comes first.
+        IndexModel(
+            [("oldestDue", ASCENDING), ("_id", ASCENDING)],
+            name="owing",
+            partialFilterExpression={"oldestDue": {"$gt": ""}},
+        ),
+    ],
+    "accountVersions": [
+        # An account's history, and what it was at a time.
+        IndexModel([("account", ASCENDING), ("version", ASCENDING), ("bookedAt", ASCENDING)], name="history"),
+        # The accounts that a financial account has ever summed up.
+        IndexModel(
+            [("snapshot.financialAccount", ASCENDING), ("account", ASCENDING)],
+            name="financialAccount",
+            partialFilterExpression={"snapshot.financialAccount": {"$gt": ""}},
+        ),
+    ],
+    "links": [
+        # Who refers to a thing in one way.
+        IndexModel(
+            [("owner", ASCENDING), ("referrer", ASCENDING), ("_id", ASCENDING)],
+            name="open",
+            partialFilterExpression={"open": True},
+        ),
+    ],
+    "billingCycleSpecifications": [_SPECIFICATION],
+    "billFormats": [_SPECIFICATION],
+    "billPresentationMedia": [_SPECIFICATION],
     "invoices": [
         # A payment's next invoices: an account's open ones, by due date, then by number.
         IndexModel(
@@ -26,6 +84,8 @@ INDEXES: dict[str, list[IndexModel]] = {
         ),
         # An order has one invoice, ever.
         IndexModel([("orderId", ASCENDING)], name="order", unique=True),
+        # Lists of an account's invoices, all or those in one state, by number.
+        IndexModel([("billingAccount", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)], name="listed"),
     ],
     "payments": [
         # An invoice's credit: an account's payments that are not used up, oldest first.
@@ -35,7 +95,10 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"unapplied": {"$gt": 0}},
         ),
     ],
-    "allocations": [],
+    "allocations": [
+        # What an account has paid since a time, to tell what was overdue then.
+        IndexModel([("billingAccount", ASCENDING), ("bookedAt", ASCENDING)], name="booked"),
+    ],
     "accruals": [
         # A closing's accruals: a partner's that no statement holds, by date.
         IndexModel(
@@ -44,7 +107,10 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"settlementId": {"$type": "null"}},
         ),
     ],
-    "settlements": [],
+    "settlements": [
+        # Lists of a partner's statements, oldest first.
+        IndexModel([("settlementAccount", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="listed"),
+    ],
     "payouts": [],
     "entries": [
         # An account's movements: its postings by time and number.

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from domain.accounts import Account, CarriedForward, Position, SettlementTerms
+from domain.accounts import (
+    Account,
+    AccountVersion,
+    CarriedForward,
+    Position,
+    Reference,
+    Relationship,
+    SettlementTerms,
+)
 from domain.accruals import Accrual
 from domain.books import Series
 from domain.invoices import AppliedPayment, Invoice, InvoiceLine, PartnerShare, TaxItem
 from domain.ledger import Entry
+from domain.links import Link
 from domain.payments import Allocation, Payment
 from domain.settlements import Payout, Settlement, SettlementLine
+from domain.specifications import (
+    SPECIFICATIONS,
+    BillFormat,
+    BillingCycleSpecification,
+    BillPresentationMedia,
+    Specification,
+)
 
 Row = dict[str, Any]
 
@@ -30,13 +46,42 @@ def _account(a: Account) -> Row:
         "currency": a.currency,
         "state": a.state,
         "revision": a.revision,
+        "version": a.version,
         "paymentTermDays": a.payment_term_days,
         "settlementTerms": None
         if terms is None
         else {"partnerShare": _decimal(terms.partner_share), "accrueOn": terms.accrue_on},
+        "creditLimit": a.credit_limit,
         "openedAt": a.opened_at,
+        "updatedAt": a.updated_at,
+        "relationships": [
+            {"type": r.type, "account": r.account, "from": r.valid_from, "until": r.valid_until}
+            for r in a.relationships
+        ],
+        "references": [{"kind": r.kind, "id": r.id} for r in a.references],
+        # What accounts are found by.
+        "financialAccount": next((r.id for r in a.references if r.kind == "financialAccount"), None),
+        "parties": _parties(a.document),
+        "nameKey": name_key(a.document),
         "document": a.document,
     }
+
+
+def name_key(document: Mapping[str, Any]) -> str:
+    """What a document's name is looked up by: the same in upper and lower case."""
+    return str(document.get("name") or "").casefold()
+
+
+def _parties(document: Mapping[str, Any]) -> list[str]:
+    """The ids of the parties that an account is related to, each once; of a role, the role's and the party's."""
+    ids = (
+        party[field]
+        for related in document.get("relatedParty") or ()
+        if isinstance(party := related.get("partyOrPartyRole"), Mapping)
+        for field in ("id", "partyId")
+        if isinstance(party.get(field), str)
+    )
+    return list(dict.fromkeys(ids))
 
 
 def _to_account(r: Row) -> Account:
@@ -51,6 +96,61 @@ def _to_account(r: Row) -> Account:
         None if terms is None else SettlementTerms(Decimal(terms["partnerShare"]), terms["accrueOn"]),
         r["openedAt"],
         r["document"],
+        r["version"],
+        r["updatedAt"],
+        r["creditLimit"],
+        tuple(Relationship(s["type"], s["account"], s["from"], s["until"]) for s in r["relationships"]),
+        tuple(Reference(s["kind"], s["id"]) for s in r["references"]),
+    )
+
+
+def _version(v: AccountVersion) -> Row:
+    return {
+        "_id": v.id,
+        "account": v.account.id,
+        "version": v.account.version,
+        "revision": v.account.revision,
+        "bookedAt": v.booked_at,
+        "cause": v.cause,
+        "changed": list(v.changed),
+        "oldState": v.old_state,
+        "newState": v.account.state,
+        "reason": v.reason,
+        "snapshot": _account(v.account),
+    }
+
+
+def _link(link: Link) -> Row:
+    return {
+        "_id": link.id,
+        "owner": link.owner,
+        "kind": link.kind,
+        "referrer": link.referrer,
+        "referred": link.referred,
+        "open": link.open,
+    }
+
+
+def _to_link(r: Row) -> Link:
+    return Link(r["kind"], r["referrer"], r["referred"], r["open"])
+
+
+def _specification(s: Specification) -> Row:
+    return {
+        "_id": s.id,
+        "state": s.state,
+        "revision": s.revision,
+        "createdAt": s.created_at,
+        "updatedAt": s.updated_at,
+        "touched": s.touched,
+        "nameKey": name_key(s.document),
+        "document": s.document,
+    }
+
+
+def _to_specification(kind: type[Specification]) -> Callable[[Row], Specification]:
+    return lambda r: kind(
+        r["_id"], r["state"], r["revision"], r["createdAt"], r["updatedAt"], r["document"], r["touched"]
     )
 
 
@@ -68,6 +168,10 @@ def _position(p: Position) -> Row:
         "carriedForward": None
         if carried is None
         else {"settlementId": carried.settlement_id, "amount": carried.amount},
+        "oldestDue": None if p.oldest_due is None else p.oldest_due.isoformat(),
+        "touched": p.touched,
+        "used": p.used,
+        "withholding": p.withholding,
     }
 
 
@@ -83,6 +187,10 @@ def _to_position(r: Row) -> Position:
         r["payable"],
         r["withheld"],
         None if carried is None else CarriedForward(carried["settlementId"], carried["amount"]),
+        None if r["oldestDue"] is None else date.fromisoformat(r["oldestDue"]),
+        r["touched"],
+        r["used"],
+        r["withholding"],
     )
 
 
@@ -90,6 +198,7 @@ def _invoice(i: Invoice) -> Row:
     return {
         "_id": i.id,
         "billingAccount": i.billing_account,
+        "orderedFor": i.ordered_for,
         "orderId": i.order_id,
         "currency": i.currency,
         "state": i.state,
@@ -164,6 +273,7 @@ def _to_invoice(r: Row) -> Invoice:
     return Invoice(
         r["_id"],
         r["billingAccount"],
+        r["orderedFor"],
         r["orderId"],
         r["currency"],
         r["state"],
@@ -349,6 +459,11 @@ COLLECTION: dict[type, str] = {
     Series: "series",
     Position: "positions",
     Account: "accounts",
+    AccountVersion: "accountVersions",
+    Link: "links",
+    BillingCycleSpecification: "billingCycleSpecifications",
+    BillFormat: "billFormats",
+    BillPresentationMedia: "billPresentationMedia",
     Invoice: "invoices",
     Payment: "payments",
     Accrual: "accruals",
@@ -361,6 +476,9 @@ COLLECTION: dict[type, str] = {
 
 ENCODE: dict[type, Callable[[Any], Row]] = {
     Account: _account,
+    AccountVersion: _version,
+    Link: _link,
+    **dict.fromkeys(SPECIFICATIONS.values(), _specification),
     Position: _position,
     Invoice: _invoice,
     Payment: _payment,
@@ -374,6 +492,8 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     Account: _to_account,
+    Link: _to_link,
+    **{kind: _to_specification(kind) for kind in SPECIFICATIONS.values()},
     Position: _to_position,
     Invoice: _to_invoice,
     Payment: _to_payment,

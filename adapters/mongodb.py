@@ -110,6 +110,11 @@ def is_transient(error: BaseException) -> bool:
     )
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether the database can't be worked with at all at the moment, whatever the transaction was about."""
+    return is_transient(error) and not is_conflict(error)
+
+
 def is_too_long(error: BaseException, seconds: float) -> bool:
     """Whether a transaction was ended by the server for its age: run again it would be as old.
 

@@ -24,7 +24,10 @@ from adapters.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_key,
 from domain.accruals import Accrual
 from domain.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
 from domain.invoices import Invoice
+from domain.lifecycle import WAITS
+from domain.links import Link
 from domain.payments import Payment
+from domain.specifications import SPECIFICATIONS
 from schemas.events import OutgoingEvent
 
 COMMIT_SECONDS_MAX = 30
@@ -37,6 +40,15 @@ _QUEUES: dict[type, tuple[str, str, dict[str, Any]]] = {
     Invoice: ("billingAccount", "paymentDueDate", {"remainingAmount": {"$gt": 0}}),
     Payment: ("billingAccount", "receivedAt", {"unapplied": {"$gt": 0}}),
     Accrual: ("settlementAccount", "date", {"settlementId": {"$type": "null"}}),
+    Link: ("owner", "referrer", {"open": True}),
+}
+
+# What may be waited for, by the name before the colon: where it is, and what makes it be there.
+_AWAITED: dict[str, tuple[str, dict[str, Any]]] = {
+    "account": ("accounts", {}),
+    "resumed": ("accounts", {"state": {"$nin": sorted(WAITS)}}),
+    "settlement": ("settlements", {}),
+    **{kind.RESOURCE: (COLLECTION[kind], {}) for kind in SPECIFICATIONS.values()},
 }
 
 
@@ -177,14 +189,15 @@ class Store:
         return [row["_id"] async for row in cursor]
 
     async def there_now(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` (`account:<id>`, `settlement:<id>`) that exist."""
+        """Those of `names` (`account:<id>`, `resumed:<account>`, `settlement:<id>`, `bill-format:<id>`) that are so."""
         wanted: dict[str, list[str]] = defaultdict(list)
         for name in names:
             kind, _, id_ = name.partition(":")
             wanted[kind].append(id_)
         found = []
         for kind, ids in wanted.items():
-            rows = self.database[f"{kind}s"].find({"_id": {"$in": ids}}, {"_id": 1})
+            collection, there = _AWAITED[kind]
+            rows = self.database[collection].find({"_id": {"$in": ids}, **there}, {"_id": 1})
             found += [f"{kind}:{row['_id']}" async for row in rows]
         return found
 

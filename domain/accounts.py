@@ -1,20 +1,19 @@
-"""Accounts, what a client may say of them, and positions, what the money says of them."""
+"""Accounts, what a client says of them, and positions, what the money says of them: the documents, and the facts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
-
-from domain.errors import Refused
-
-if TYPE_CHECKING:
-    from domain.books import Books, Need, WorkingSet
+from typing import Literal
 
 BILLING = "BillingAccount"
 SETTLEMENT = "SettlementAccount"
+PARTY = "PartyAccount"
+FINANCIAL = "FinancialAccount"
+
+State = Literal["defined", "active", "suspended", "pendingClose", "closed", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +25,88 @@ class SettlementTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class Relationship:
+    """A TMF666 AccountRelationship: `account` is this account's child (`contains`), its `payer`, its `partner`.
+
+    It holds from `valid_from` (included) until `valid_until` (not included); None: without an end on that side.
+    """
+
+    type: str
+    account: str
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+    def holds_at(self, moment: datetime) -> bool:
+        """Whether it holds at a time."""
+        return (self.valid_from is None or self.valid_from <= moment) and (
+            self.valid_until is None or moment < self.valid_until
+        )
+
+    @property
+    def never(self) -> bool:
+        """Whether it ends before it begins, or as it does."""
+        return self.valid_from is not None and self.valid_until is not None and self.valid_from >= self.valid_until
+
+    def overlaps(self, other: Relationship) -> bool:
+        """Whether there is a time at which both hold."""
+        if self.never or other.never:
+            return False
+        return (self.valid_from is None or other.valid_until is None or self.valid_from < other.valid_until) and (
+            other.valid_from is None or self.valid_until is None or other.valid_from < self.valid_until
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What an account refers to beside other accounts' relationships: `kind` is the TMF666 field that does."""
+
+    kind: Literal["financialAccount", "format", "cycleSpecification", "presentationMedia"]
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """A TMF666 account. `document` carries the TMF fields that the domain does not reason about, as they were sent."""
+    """A TMF666 account.
+
+    `revision` counts what `account.*` messages changed, `version` also what followed by itself (a closing that
+    completes). `document` is what clients said, whole; the other fields are what the domain reasons about of it.
+    `credit_limit` is in minor units.
+    """
 
     id: str
     type: str
     currency: str
-    state: str
+    state: State
     revision: int
     payment_term_days: int
     settlement_terms: SettlementTerms | None
     opened_at: datetime
     document: Mapping[str, object]
+    version: int
+    updated_at: datetime
+    credit_limit: int | None = None
+    relationships: tuple[Relationship, ...] = ()
+    references: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountVersion:
+    """An account as one fact left it: append-only, so that what it was at any past moment can be told.
+
+    `cause` is the identity of that fact, `old_state` None for the account's creation.
+    """
+
+    account: Account
+    booked_at: datetime
+    cause: str
+    changed: tuple[str, ...]
+    old_state: State | None
+    reason: str | None
+
+    @property
+    def id(self) -> str:
+        """The account's id and version."""
+        return f"{self.account.id}/{self.account.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +121,12 @@ class CarriedForward:
 class Position:
     """The money of an account, in minor units, each balance positive on its normal side, and its counters.
 
-    `sequence` is the number of the last event, `movements` that of the last journal entry. Whatever decides on an
-    account's money writes its position, so that two decisions on one account can't both commit unseen.
+    `sequence` is the number of the last event, `movements` that of the last journal entry, `oldest_due` the earliest
+    due date of its open invoices. Whatever decides on an account's money writes its position, so that two decisions
+    on one account can't both commit unseen; `touched` counts what decided on it and changed nothing else.
+
+    `used` counts the facts that the books tell of it by, also where they moved nothing; `withholding` the lines whose
+    share, or a part of it, is withheld: the balance `withheld` of such lines may be zero.
     """
 
     id: str
@@ -65,6 +138,28 @@ class Position:
     payable: int = 0
     withheld: int = 0
     carried_forward: CarriedForward | None = None
+    oldest_due: date | None = None
+    touched: int = 0
+    used: int = 0
+    withholding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an account's money comes to at a time, in minor units; `overdue` is the part of the receivable due before.
+
+    `payment_status` is that of a billing account: `paid` (nothing owed), `inArrears` (something overdue), else `due`.
+    """
+
+    receivable: int
+    unapplied: int
+    overdue: int
+    payable: int
+    withheld: int
+    payment_status: Literal["paid", "due", "inArrears"] | None
+
+
+# -- facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,39 +172,38 @@ class NewAccount:
     payment_term_days: int
     settlement_terms: SettlementTerms | None
     document: Mapping[str, object]
+    credit_limit: int | None = None
+    relationships: tuple[Relationship, ...] = ()
+    references: tuple[Reference, ...] = ()
+    state: State = "active"
 
 
-def account_needs(new: NewAccount, _books: WorkingSet) -> Iterator[Need]:
-    """What opening an account looks at: whether it is there."""
-    from domain.books import DocumentNeed
-
-    yield DocumentNeed(Account, new.id)
+ReadDocument = Callable[[str, str, str, Mapping[str, object]], NewAccount]
+"""Reads an account's id, type, currency and document as `account.create` would; raises `Refused` for what is wrong."""
 
 
-def open_account(new: NewAccount, books: Books) -> Mapping[str, object]:
-    """Open an account with an empty position; returns its id and revision.
+@dataclass(frozen=True, slots=True)
+class AccountUpdate:
+    """`account.update`: a merge patch of an account's document, on `if_revision` if that is given."""
 
-    Raises `Refused` (`conflicting-duplicate`) when another message has already created an account of this id: ids are
-    shared by all the types of account, since `account.create`'s business key is the id alone.
-    """
-    if books.find(Account, new.id) is not None:
-        raise Refused("conflicting-duplicate", f"id: account {new.id} exists already")
-    account = Account(
-        id=new.id,
-        type=new.type,
-        currency=new.currency,
-        state="active",
-        revision=1,
-        payment_term_days=new.payment_term_days,
-        settlement_terms=new.settlement_terms,
-        opened_at=books.booked_at,
-        document=new.document,
-    )
-    books.put(account)
-    books.put(Position(id=new.id, currency=new.currency))
-    books.emit(new.id, AccountCreated(account))
-    books.announce(f"account:{new.id}")
-    return {"id": new.id, "revision": account.revision}
+    account: str
+    type: str
+    if_revision: int | None
+    changes: Mapping[str, object]
+    read: ReadDocument
+
+
+@dataclass(frozen=True, slots=True)
+class StateCommand:
+    """`account.suspend`, `.resume`, `.close`, `.reopen` or `.delete`."""
+
+    command: Literal["suspend", "resume", "close", "reopen", "delete"]
+    account: str
+    reason: str | None
+    if_revision: int | None = None
+
+
+# -- what happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,28 +211,32 @@ class AccountCreated:
     """An account was opened."""
 
     account: Account
+    standing: Standing
 
 
-def billing_account(account_id: str, currency: str, books: Books) -> Account:
-    """The billing account of this id.
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """What clients say of an account has changed, in the fields named."""
 
-    Raises `MustWait` (`unknown-account`) when it is not there yet, `Refused` when it is of another type (`invalid`)
-    or keeps another currency than the fact's (`currency-mismatch`).
-    """
-    return _of_type(BILLING, "billingAccount.id", account_id, currency, books)
-
-
-def settlement_account(
-    account_id: str, currency: str | None, books: Books, field: str = "settlementAccount.id"
-) -> Account:
-    """The settlement account of this id; raises what `billing_account` raises. `field` names where it was said."""
-    return _of_type(SETTLEMENT, field, account_id, currency, books)
+    account: Account
+    standing: Standing
+    changed: tuple[str, ...]
 
 
-def _of_type(type_: str, field: str, account_id: str, currency: str | None, books: Books) -> Account:
-    account = books.account(account_id)
-    if account.type != type_:
-        raise Refused("invalid", f"{field}: {account_id} is a {account.type}, not a {type_}")
-    if currency is not None and account.currency != currency:
-        raise Refused("currency-mismatch", f"{field}: {account_id} is kept in {account.currency}, not in {currency}")
-    return account
+@dataclass(frozen=True, slots=True)
+class AccountStateChanged:
+    """An account has come from one state to another."""
+
+    account: Account
+    standing: Standing
+    old_state: State
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreditLimitExceeded:
+    """What an account owes, less its credit, was within its limit before this fact and is not any more."""
+
+    account: Account
+    standing: Standing
+    balance: int

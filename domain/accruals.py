@@ -66,7 +66,7 @@ def accrue_at_invoice(invoice: Invoice, on: dt.date, books: Books) -> tuple[Invo
         for index, line in enumerate(invoice.lines)
         if line.on_behalf_of is not None and line.on_behalf_of.accrue_on == "invoice"
     }
-    return _accrue(invoice, due, on, "", books)
+    return _accrue(invoice, due, on, None, books)
 
 
 def release_withheld(invoice: Invoice, on: dt.date, released_by: str, books: Books) -> tuple[Invoice, list[Accrual]]:
@@ -85,7 +85,7 @@ def release_withheld(invoice: Invoice, on: dt.date, released_by: str, books: Boo
     }
     if not due:
         return invoice, []
-    invoice, accruals = _accrue(invoice, due, on, f"/{released_by}", books)
+    invoice, accruals = _accrue(invoice, due, on, released_by, books)
     for accrual in accruals:
         books.debit(ledger.withheld(accrual.settlement_account), accrual.amount)
         books.credit(ledger.payable(accrual.settlement_account), accrual.amount)
@@ -102,7 +102,7 @@ def emit_accruals(accruals: Iterable[Accrual], currency: str, books: Books) -> N
 
 
 def _accrue(
-    invoice: Invoice, due: dict[int, int], on: dt.date, key_suffix: str, books: Books
+    invoice: Invoice, due: dict[int, int], on: dt.date, released_by: str | None, books: Books
 ) -> tuple[Invoice, list[Accrual]]:
     lines: list[InvoiceLine] = list(invoice.lines)
     accruals = []
@@ -112,9 +112,11 @@ def _accrue(
         amount = amount_due - line.on_behalf_of.accrued
         if amount == 0:
             continue
+        if released_by is not None and amount_due == line.on_behalf_of.share:
+            books.count(line.on_behalf_of.id, "withholding", -1)
         lines[index] = replace(line, on_behalf_of=replace(line.on_behalf_of, accrued=amount_due))
         accrual = Accrual(
-            id=f"{invoice.id}/{line.id}{key_suffix}",
+            id=f"{invoice.id}/{line.id}" + (f"/{released_by}" if released_by is not None else ""),
             settlement_account=line.on_behalf_of.id,
             order_id=invoice.order_id,
             bill_no=invoice.id,

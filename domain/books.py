@@ -73,11 +73,11 @@ Need = DocumentNeed | QueueNeed
 
 
 class NotLoaded(Exception):
-    """The books have not loaded what a fact looks at: load `need` and run the fact again."""
+    """The books have not loaded what a fact looks at: load `needs` and run the fact again."""
 
-    def __init__(self, need: Need) -> None:
-        super().__init__(f"not loaded: {need}")
-        self.need = need
+    def __init__(self, *needs: Need) -> None:
+        super().__init__(f"not loaded: {needs[:3]}")
+        self.needs = needs
 
 
 @dataclass(slots=True)
@@ -92,10 +92,13 @@ class _Queue:
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """An event of a fact: `fact` is what happened, `account` and `sequence` are its place in the account's events."""
+    """An event of a fact: `fact` is what happened, `account` and `sequence` are its place in the account's events.
 
-    account: str
-    sequence: int
+    What happened to no account has neither.
+    """
+
+    account: str | None
+    sequence: int | None
     cause: str
     fact: object
 
@@ -235,6 +238,7 @@ class Books:
         self._currency = ""
         self._occurred_at: datetime | None = None
         self._sequences: dict[str, int] = {}
+        self._counted: dict[str, dict[str, int]] = {}
         self.result: Mapping[str, object] = {}
 
     # -- reading
@@ -248,11 +252,24 @@ class Books:
             raise NotLoaded(DocumentNeed(kind, id_))
         return self._set.peek(kind, id_)
 
-    def account(self, account_id: str) -> Account:
-        """The account; raises `MustWait` (`unknown-account`)."""
+    def require(self, needs: Iterable[Need]) -> None:
+        """See that all of these are loaded; raises `NotLoaded` for those that are not, together."""
+        missing = tuple(need for need in needs if not self._has(need))
+        if missing:
+            raise NotLoaded(*missing)
+
+    def _has(self, need: Need) -> bool:
+        return (isinstance(need, DocumentNeed) and need.id in self.changed[need.type]) or self._set.has(need)
+
+    def current(self, document: D) -> D:
+        """A document of a queue as this fact has left it so far."""
+        return cast("D", self.changed[type(document)].get(document.id, document))
+
+    def account(self, account_id: str, field: str | None = None) -> Account:
+        """The account; raises `MustWait` (`unknown-account`). `field` names where the message says it."""
         account = self.find(Account, account_id)
         if account is None:
-            raise unknown_account(account_id)
+            raise unknown_account(account_id, field)
         return account
 
     def position(self, account_id: str) -> Position:
@@ -308,8 +325,21 @@ class Books:
         self._sequences[account_id] = sequence
         self.emitted.append(Emitted(account_id, sequence, self.cause, fact))
 
+    def tell(self, fact: object) -> None:
+        """Say what happened, where that is no account's event."""
+        self.emitted.append(Emitted(None, None, self.cause, fact))
+
+    def touch(self, account_id: str) -> None:
+        """Write an account's position, so that this fact and another that decides on the account can't both commit."""
+        self.count(account_id, "touched")
+
+    def count(self, account_id: str, counter: str, by: int = 1) -> None:
+        """Raise a counter of an account's position, which is written in any case."""
+        counters = self._counted.setdefault(account_id, {})
+        counters[counter] = counters.get(counter, 0) + by
+
     def announce(self, name: str) -> None:
-        """Say that what others may wait for is there now (`account:<id>`, `settlement:<id>`)."""
+        """Say that what others may wait for is there now (`account:<id>`, `settlement:<id>`, `resumed:<account>` …)."""
         self.announced.append(name)
 
     def finish(self) -> None:
@@ -317,20 +347,40 @@ class Books:
 
         Raises `Refused` (`invalid`) when a balance would exceed what the books hold.
         """
-        balances = self._write_entry() if self._occurred_at is not None else {}
-        for account_id in balances.keys() | self._sequences.keys():
+        balances = self._write_entry()
+        changing = balances.keys() | self._sequences.keys() | self._counted.keys()
+        self.require(DocumentNeed(Position, account_id) for account_id in changing)
+        for account_id in changing:
             position = self.position(account_id)
-            changes: dict[str, int] = {"sequence": self._sequences.get(account_id, position.sequence)}
-            if account_id in balances:
-                changes["movements"] = position.movements + 1
-                for balance, change in balances[account_id].items():
-                    total = getattr(position, balance) + change
-                    changes[balance] = within_limit(total, f"the balance {balance}:{account_id}")
+            changes = self._after_entry(position, balances.get(account_id))
+            if account_id in self._sequences:
+                changes["sequence"] = self._sequences[account_id]
+            for counter, by in self._counted.get(account_id, {}).items():
+                changes[counter] = getattr(position, counter) + by
             self.put(replace(position, **changes))  # type: ignore[arg-type]  # all of them are counters and balances
 
+    def post_entry(self) -> None:
+        """Write the entry and its balances now, for who has to see them before the fact is finished."""
+        for account_id, changes in self._write_entry().items():
+            position = self.position(account_id)
+            self.put(replace(position, **self._after_entry(position, changes)))  # type: ignore[arg-type]
+
+    @staticmethod
+    def _after_entry(position: Position, changes: dict[str, int] | None) -> dict[str, int]:
+        """The counters and balances of a position after the entry that changes its balances by so much."""
+        if changes is None:
+            return {}
+        after = {"movements": position.movements + 1}
+        for balance, change in changes.items():
+            total = getattr(position, balance) + change
+            after[balance] = within_limit(total, f"the balance {balance}:{position.id}")
+        return after
+
     def _write_entry(self) -> dict[str, dict[str, int]]:
-        """Append the entry; returns by how much it changes each position's balances."""
-        assert self._occurred_at is not None
+        """Append the entry, if there is one to write; returns by how much it changes each position's balances."""
+        if self._occurred_at is None:
+            return {}
+        occurred_at, self._occurred_at = self._occurred_at, None
         balances: dict[str, dict[str, int]] = {}
         postings = []
         for key, amount in (*self._debits.items(), *self._credits.items()):
@@ -344,7 +394,7 @@ class Books:
                 owned[key.balance] = owned.get(key.balance, 0) + (amount if key.balance == "receivable" else -amount)
             postings.append(Posting(key.account, self._currency, amount, key.category, key.rate, movement))
         assert_balanced(postings, self.cause)
-        self.append(Entry(self.cause, self.cause, self._occurred_at, self.booked_at, tuple(postings)))
+        self.append(Entry(self.cause, self.cause, occurred_at, self.booked_at, tuple(postings)))
         return balances
 
 

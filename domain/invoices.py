@@ -55,10 +55,14 @@ class AppliedPayment:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """A TMF678 customer bill; `id` is its `billNo`, amounts are minor units of `currency`."""
+    """A TMF678 customer bill; `id` is its `billNo`, amounts are minor units of `currency`.
+
+    `billing_account` owes it; `ordered_for` is the account that the order named, another one where that has a payer.
+    """
 
     id: str
     billing_account: str
+    ordered_for: str
     order_id: str
     currency: str
     state: str

@@ -9,12 +9,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from domain import ledger
-from domain.accounts import Account, Position, billing_account, settlement_account
+from domain.accounts import Account, Position
 from domain.accruals import accrue_at_invoice, emit_accruals, release_withheld
 from domain.books import Books, DocumentNeed, Need, QueueNeed, Series, WorkingSet
 from domain.errors import Refused
 from domain.invoices import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, PartnerShare, TaxItem
+from domain.lifecycle import billing_account, check_state, settlement_account
+from domain.links import payer_needs, payer_of
 from domain.money import Currency, line_net, rounded, share_of, spread, within_limit
+from domain.opening import check_credit_limit
 from domain.payments import Payment, consume_credit
 
 
@@ -74,28 +77,39 @@ def price(items: Sequence[OrderItem], currency: Currency) -> Pricing:
 
 def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
     """What an order looks at, as far as what is loaded tells."""
-    for account_id in {order.billing_account, *(item.on_behalf_of for item in order.items if item.on_behalf_of)}:
+    billed = order.billing_account
+    for billed in payer_needs(order.billing_account, order.completed_at, books):
+        yield DocumentNeed(Account, billed)
+        yield DocumentNeed(Position, billed)
+    for account_id in {item.on_behalf_of for item in order.items if item.on_behalf_of}:
         yield DocumentNeed(Account, account_id)
         yield DocumentNeed(Position, account_id)
     yield DocumentNeed(Series, books.series)
-    yield QueueNeed(Payment, order.billing_account)
+    yield QueueNeed(Payment, billed)
 
 
 def complete_order(order: Order, books: Books) -> Mapping[str, object]:
     """Invoice an order, accrue its partners' shares and let unapplied credit pay for it; returns its `billNo`.
 
-    A total of zero is settled at once. Raises `MustWait` (`unknown-account`) and `Refused` (`currency-mismatch`, or
-    `invalid` for an account of another type).
+    The invoice is on the account that pays for the order's account as it was completed. A total of zero is settled at
+    once. Raises `MustWait` (`unknown-account`, `account-suspended`) and `Refused` (`currency-mismatch`,
+    `account-closed`, or `invalid` for an account of another type).
     """
-    account = billing_account(order.billing_account, order.currency.code, books)
+    ordered_for = billing_account(order.billing_account, order.currency.code, books, "order")
+    account = payer_of(ordered_for, order.completed_at, books)
+    if account.id != ordered_for.id:
+        check_state(account, "order", f"billingAccount.id (the payer of {ordered_for.id})")
+        books.count(ordered_for.id, "used")
     partners = {
         item.on_behalf_of: settlement_account(
-            item.on_behalf_of, order.currency.code, books, f"items.{index}.onBehalfOf.id"
+            item.on_behalf_of, order.currency.code, books, "accrual", f"items.{index}.onBehalfOf.id"
         )
         for index, item in enumerate(order.items)
         if item.on_behalf_of is not None
     }
+    before = books.position(account.id)
     invoice = _issue(order, account, partners, books)
+    _count(invoice, books)
     books.open_entry(order.completed_at, invoice.currency)
     _post(invoice, books)
     books.emit(account.id, InvoiceIssued(invoice))
@@ -104,12 +118,19 @@ def complete_order(order: Order, books: Books) -> Mapping[str, object]:
     if invoice.is_open:
         books.put(invoice)
         accruals += consume_credit(invoice, books)
+        if books.current(invoice).is_open and (
+            before.oldest_due is None or invoice.payment_due_date < before.oldest_due
+        ):
+            books.put(replace(before, oldest_due=invoice.payment_due_date))
     else:
         invoice, released = release_withheld(replace(invoice, state="settled"), date, order.id, books)
         books.put(invoice)
         books.emit(account.id, InvoicePaid(invoice))
         accruals += released
     emit_accruals(accruals, invoice.currency, books)
+    if account.credit_limit is not None:
+        books.post_entry()
+        check_credit_limit(account, before.receivable - before.unapplied, books)
     return {"billNo": invoice.id}
 
 
@@ -119,6 +140,7 @@ def _issue(order: Order, account: Account, partners: Mapping[str, Account], book
     return Invoice(
         id=books.next_bill_no(),
         billing_account=account.id,
+        ordered_for=order.billing_account,
         order_id=order.id,
         currency=order.currency.code,
         state="new",
@@ -169,6 +191,17 @@ def _partner_share(partner: Account, net: int) -> PartnerShare:
     return PartnerShare(
         partner.id, terms.partner_share, terms.accrue_on, rounded(share_of(net, terms.partner_share)), 0
     )
+
+
+def _count(invoice: Invoice, books: Books) -> None:
+    """Count the invoice on each account that it tells of, whether it moves anything there or not."""
+    books.count(invoice.billing_account, "used")
+    for line in invoice.lines:
+        partner = line.on_behalf_of
+        if partner is not None:
+            books.count(partner.id, "used")
+            if partner.accrue_on == "payment" and partner.share:
+                books.count(partner.id, "withholding")
 
 
 def _post(invoice: Invoice, books: Books) -> None:

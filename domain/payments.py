@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain import ledger
-from domain.accounts import Account, Position, billing_account
+from domain.accounts import Account, Position
 from domain.accruals import Accrual, emit_accruals, release_withheld
 from domain.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet, empty_when
 from domain.invoices import AppliedPayment, Invoice, InvoicePaid, InvoicePartiallyPaid
+from domain.lifecycle import billing_account, complete_closing
 from domain.money import Money
 
 
@@ -105,11 +106,12 @@ def receive_payment(received: ReceivedPayment, books: Books) -> Mapping[str, obj
     """Book a payment and cover invoices: those it names, in that order, then by due date, then by number.
 
     Names that are unknown or another account's are listed as not allocated; what is left is unapplied credit. Returns
-    the bill numbers that it covers. Raises `MustWait` (`unknown-account`) and `Refused` (`currency-mismatch`,
-    `invalid` for an account of another type).
+    the bill numbers that it covers. It may settle the last of an account that is to be closed. Raises `MustWait`
+    (`unknown-account`) and `Refused` (`currency-mismatch`, `account-closed`, `invalid` for an account of another type).
     """
-    account = billing_account(received.billing_account, received.money.currency, books)
+    account = billing_account(received.billing_account, received.money.currency, books, "payment")
     books.open_entry(received.received_at, account.currency)
+    books.count(account.id, "used")
     amount = received.money.amount
     books.debit(ledger.LedgerKey(ledger.CASH), amount)
     books.credit(ledger.unapplied(account.id), amount)
@@ -136,10 +138,13 @@ def receive_payment(received: ReceivedPayment, books: Books) -> Mapping[str, obj
         allocations.append(allocation)
         accruals += released
     books.put(payment)
+    if any(not invoice.is_open for invoice in covered):
+        _bring_oldest_due_up_to_date(payment, books)
     books.emit(account.id, PaymentAllocated(payment, tuple(allocations), not_allocated))
     for invoice in covered:
         books.emit(account.id, _paid(invoice))
     emit_accruals(accruals, account.currency, books)
+    complete_closing(account, books)
     return {"billNos": [allocation.bill_no for allocation in allocations]}
 
 
@@ -171,6 +176,17 @@ def _named_invoices(received: ReceivedPayment, books: Books) -> tuple[list[Invoi
         elif invoice.is_open:
             named.append(invoice)
     return named, tuple(not_allocated)
+
+
+def _bring_oldest_due_up_to_date(payment: Payment, books: Books) -> None:
+    """After a payment has settled invoices: the earliest due date of those that are still open."""
+    oldest = None
+    if payment.unapplied == 0:  # otherwise it has settled all there were
+        still_open = (i for i in books.queue(Invoice, payment.billing_account) if books.current(i).is_open)
+        oldest = next((invoice.payment_due_date for invoice in still_open), None)
+    position = books.position(payment.billing_account)
+    if oldest != position.oldest_due:
+        books.put(replace(position, oldest_due=oldest))
 
 
 def _by_precedence(named: list[Invoice], account_id: str, books: Books) -> Iterator[Invoice]:

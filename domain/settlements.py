@@ -8,10 +8,11 @@ from datetime import date, datetime
 from itertools import islice, takewhile
 
 from domain import ledger
-from domain.accounts import Account, CarriedForward, Position, settlement_account
+from domain.accounts import Account, CarriedForward, Position
 from domain.accruals import Accrual
 from domain.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.errors import MustWait, Refused
+from domain.lifecycle import complete_closing, settlement_account
 from domain.money import Money, within_limit
 
 ACCRUALS_MAX = 50_000
@@ -123,7 +124,7 @@ def close_settlement(closing: Closing, books: Books) -> Mapping[str, object]:
     `ACCRUALS_MAX` accruals or a total beyond the limit, `conflicting-duplicate` when a statement of that id is there
     already, as a part of another closing.
     """
-    account = settlement_account(closing.settlement_account, None, books)
+    account = settlement_account(closing.settlement_account, None, books, "closing")
     due = takewhile(lambda accrual: accrual.date <= closing.period_end, books.queue(Accrual, account.id))
     accruals = list(islice(due, ACCRUALS_MAX + 1))
     if len(accruals) > ACCRUALS_MAX:
@@ -142,6 +143,7 @@ def close_settlement(closing: Closing, books: Books) -> Mapping[str, object]:
         chunk, accruals = accruals[:room], accruals[room:]
         _state(settlement_id, closing, account, chunk, carried, books)
         made.append(settlement_id)
+    complete_closing(account, books)
     return {"settlementIds": made}
 
 
@@ -174,6 +176,7 @@ def _state(
     next_carried = None if total > 0 else CarriedForward(settlement_id, total)
     books.put(replace(books.position(account.id), carried_forward=next_carried))
     books.put(settlement)
+    books.count(account.id, "used")
     books.emit(account.id, SettlementClosed(settlement))
     books.announce(f"settlement:{settlement_id}")
 
@@ -184,7 +187,7 @@ def complete_payout(payout: CompletedPayout, books: Books) -> Mapping[str, objec
     Raises `MustWait` (`unknown-account`, `unknown-settlement`) and `Refused` (`currency-mismatch`, `overpaid-payout`
     for more than is left to pay, `invalid` for another account's statement).
     """
-    account = settlement_account(payout.settlement_account, payout.money.currency, books)
+    account = settlement_account(payout.settlement_account, payout.money.currency, books, "payout")
     settlement = books.find(Settlement, payout.settlement_id)
     if settlement is None:
         raise MustWait(
@@ -199,10 +202,12 @@ def complete_payout(payout: CompletedPayout, books: Books) -> Mapping[str, objec
             "overpaid-payout", f"amount: {amount} minor units, but {left} are left to pay of settlement {settlement.id}"
         )
     books.open_entry(books.booked_at, account.currency)
+    books.count(account.id, "used")
     books.debit(ledger.payable(account.id), amount)
     books.credit(ledger.LedgerKey(ledger.CASH), amount)
     books.append(Payout(payout.id, account.id, settlement.id, account.currency, amount, books.booked_at))
     settlement = replace(settlement, paid=settlement.paid + amount, state="paid" if amount == left else "partiallyPaid")
     books.put(settlement)
     books.emit(account.id, SettlementPaid(settlement))
+    complete_closing(account, books)
     return {"settlementId": settlement.id, "state": settlement.state}

@@ -18,7 +18,7 @@ from domain.books import Books, Need, NotLoaded, WorkingSet
 from domain.errors import MustWait, Refused
 from handlers.facts import HANDLINGS, apply
 from handlers.work import DEATHS_MAX, Outcome, Work
-from schemas.events import message_parked, outgoing
+from schemas.events import message_parked, outgoing, result_json
 
 log = structlog.get_logger()
 
@@ -28,6 +28,9 @@ DEFECT_DELAY_SECONDS = 4
 """The wait after the first such attempt; four times as long after each further one."""
 REPLIES_MAX = 16
 """How many senders of one waiting message are told its outcome."""
+WRITTEN_BYTES_MAX = 8 * 1024 * 1024
+"""The most bytes of events of one transaction, but for the last fact's: what else it writes is in proportion. A small
+message may make a large one: an update of one field tells the whole account."""
 LOADS_MAX = 64
 """How often a fact may ask for more of the books before that is a defect."""
 YIELD_SECONDS = 0.005
@@ -60,6 +63,7 @@ async def decide(
 ) -> Decisions:
     """Decide on each piece of work in turn; what one changes, the next ones see.
 
+    There may be fewer outcomes than works: when what they write has become much, the rest is left for another batch.
     `known` is what is recorded of their identities, `load` brings more of the books, `waiting_max` is how long a
     message may wait. A fact that fails leaves no trace in the books.
     """
@@ -67,9 +71,14 @@ async def decide(
     recorded = dict(known)
     await _load_all(works, recorded, books, load)
     since = time.monotonic()
+    written = 0
     for work in works:
         decider = _Decider(work, recorded, books, decisions, waiting_max)
+        told = len(decisions.batch.outbox)
         decisions.outcomes.append(await decider.outcome(load))
+        written += sum(len(event.body) for event in decisions.batch.outbox[told:])
+        if written > WRITTEN_BYTES_MAX:
+            break
         if time.monotonic() - since > YIELD_SECONDS:
             await asyncio.sleep(0)
             since = time.monotonic()
@@ -148,7 +157,7 @@ class _Decider:
             try:
                 books.result = apply(self.work.incoming.fact, books)
             except NotLoaded as missing:
-                await load([missing.need])
+                await load(missing.needs)
                 # What came may need more: one load for all of it, not one for each.
                 fact = self.work.incoming.fact
                 needs = {need for need in HANDLINGS[type(fact)].needs(fact, self.books) if not self.books.has(need)}
@@ -161,6 +170,7 @@ class _Decider:
     def _applied(self, books: Books) -> Outcome:
         work, batch = self.work, self.decisions.batch
         events = [outgoing(event, work.correlation_id, books.booked_at) for event in books.emitted]
+        result = result_json(books.result)
         self.books.accept(books)
         batch.outbox += events
         batch.inbox.append(
@@ -168,7 +178,7 @@ class _Decider:
                 work.incoming.identity,
                 work.incoming.digest,
                 work.incoming.digest_version,
-                books.result,
+                result,
                 books.booked_at,
                 work.attempts,
                 work.correlation_id,
@@ -177,8 +187,8 @@ class _Decider:
         )
         if work.claimed is not None:
             batch.held_changes.append(HeldChange(work.claimed, None))
-        self.known[work.incoming.identity] = Known(work.incoming.digest, "applied", result=books.result)
-        return Outcome("applied", books.result)
+        self.known[work.incoming.identity] = Known(work.incoming.digest, "applied", result=result)
+        return Outcome("applied", result)
 
     def _seen(self, seen: Known) -> Outcome:
         """The outcome of an identity that is recorded: no second effect, and a row of its own for other content."""

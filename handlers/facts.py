@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from domain.accounts import NewAccount, account_needs, open_account
+from domain.accounts import AccountUpdate, NewAccount, StateCommand
 from domain.books import Books, Need, WorkingSet
+from domain.lifecycle import change_state, state_needs
+from domain.opening import account_needs, open_account, update_account
 from domain.orders import Order, complete_order, order_needs
 from domain.payments import ReceivedPayment, payment_needs, receive_payment
 from domain.settlements import (
@@ -18,19 +20,33 @@ from domain.settlements import (
     complete_payout,
     payout_needs,
 )
+from domain.specifications import (
+    NewSpecification,
+    SpecificationDeletion,
+    SpecificationUpdate,
+    create_specification,
+    delete_specification,
+    specification_needs,
+    update_specification,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Handling:
-    """How a fact is dealt with: what it needs loaded, what applies it, whose account it is about."""
+    """How a fact is dealt with: what it needs loaded, what applies it, whose account it is about, if any's."""
 
     needs: Callable[[Any, WorkingSet], Iterable[Need]]
     apply: Callable[[Any, Books], Mapping[str, object]]
-    account: Callable[[Any], str]
+    account: Callable[[Any], str | None]
 
 
 HANDLINGS: dict[type, Handling] = {
     NewAccount: Handling(account_needs, open_account, lambda fact: str(fact.id)),
+    AccountUpdate: Handling(account_needs, update_account, lambda fact: str(fact.account)),
+    StateCommand: Handling(state_needs, change_state, lambda fact: str(fact.account)),
+    NewSpecification: Handling(specification_needs, create_specification, lambda _fact: None),
+    SpecificationUpdate: Handling(specification_needs, update_specification, lambda _fact: None),
+    SpecificationDeletion: Handling(specification_needs, delete_specification, lambda _fact: None),
     Order: Handling(order_needs, complete_order, lambda fact: str(fact.billing_account)),
     ReceivedPayment: Handling(payment_needs, receive_payment, lambda fact: str(fact.billing_account)),
     Closing: Handling(closing_needs, close_settlement, lambda fact: str(fact.settlement_account)),

@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from adapters.mongodb import DatabaseError, is_conflict, is_too_long, is_transient
+from adapters.mongodb import DatabaseError, is_away, is_conflict, is_too_long, is_transient
 from adapters.records import ReplyTo
 from adapters.relay import Relay
 from adapters.store import ClaimLost, Store
@@ -29,6 +29,8 @@ BYTES_MAX = 8 * 1024 * 1024
 """The most bytes of bodies of one transaction, unless one fact alone has more."""
 ABANDONED_ATTEMPTS = 4
 """From which attempt on a conflict may be with a transaction that a dead worker left open."""
+AWAY_SECONDS = 3.0
+"""After so long without the database the worker takes no more messages until it is back."""
 CONFLICTS_MAX = 8
 """How often a batch is run again for a key that is taken; after that the fault is looked for in one of its facts."""
 
@@ -73,6 +75,9 @@ class GroupCommit:
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._away = False
+        self.on_away: Callable[[], None] = lambda: None
+        self.on_back: Callable[[], None] = lambda: None
 
     def submit(self, work: Work) -> None:
         """Take a piece of work; its `done` is called once its outcome is committed."""
@@ -108,19 +113,26 @@ class GroupCommit:
 
     async def _commit(self, works: list[Work]) -> None:
         """Commit a batch; one that fails for a reason of its own is split until the bad fact stands alone."""
-        try:
-            decisions = await self._until_available(works)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the facts beside the bad one are committed
-            # Its traceback goes to the held row of the fact that it turns out to be.
-            log.error("batch failed", facts=len(works), error=type(error).__name__)  # noqa: TRY400
-            if len(works) > 1:
-                middle = len(works) // 2
-                await self._commit(works[:middle])
-                await self._commit(works[middle:])
-                return
-            # A defect of ours, or something about this fact: it is held, tried again later, and parked in the end.
-            works = [replace(works[0], failure=error)]
-            decisions = await self._until_available(works)
+        while works:
+            try:
+                decisions = await self._until_available(works)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the facts beside the bad one are committed
+                # Its traceback goes to the held row of the fact that it turns out to be.
+                log.error("batch failed", facts=len(works), error=type(error).__name__)  # noqa: TRY400
+                if len(works) > 1:
+                    middle = len(works) // 2
+                    await self._commit(works[:middle])
+                    await self._commit(works[middle:])
+                    return
+                # A defect of ours, or something about this fact: it is held, tried again later, and parked in the end.
+                works = [replace(works[0], failure=error)]
+                decisions = await self._until_available(works)
+            done = len(decisions.outcomes)
+            self._committed(works[:done], decisions)
+            works = works[done:]  # what would have made the transaction too large
+            await self._relay.room()
+
+    def _committed(self, works: list[Work], decisions: Decisions) -> None:
         self._relay.hand_over(decisions.batch.outbox)
         for work, outcome in zip(works, decisions.outcomes, strict=True):
             work.done(outcome)
@@ -132,12 +144,14 @@ class GroupCommit:
     async def _until_available(self, works: list[Work]) -> Decisions:
         """Run a batch's transaction, again and again while the database is away or another worker is in the way."""
         conflicts = 0
-        since = time.monotonic()
+        since = begun = time.monotonic()
 
         def again(error: BaseException) -> bool:
             nonlocal conflicts
             if is_too_long(error, time.monotonic() - since):
                 return False
+            if is_away(error) and time.monotonic() - begun >= AWAY_SECONDS:
+                self._database_is_away(error)
             if is_transient(error) or isinstance(error, ClaimLost):
                 return True
             conflicts += is_conflict(error)
@@ -151,8 +165,22 @@ class GroupCommit:
         ):
             with attempt:
                 since = time.monotonic()
-                return await self._attempt(works)
+                decisions = await self._attempt(works)
+                self._database_is_back()
+                return decisions
         raise AssertionError("unreachable")
+
+    def _database_is_away(self, error: BaseException) -> None:
+        if not self._away:
+            self._away = True
+            log.error("the database is away: no more messages are taken until it is back", error=type(error).__name__)
+            self.on_away()
+
+    def _database_is_back(self) -> None:
+        if self._away:
+            self._away = False
+            log.info("the database is back")
+            self.on_back()
 
     async def _attempt(self, works: list[Work]) -> Decisions:
         books = WorkingSet(booked_at=self._now(), zone=self._keeping.zone, series=self._keeping.series)

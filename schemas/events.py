@@ -11,12 +11,28 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from domain.accounts import Account, AccountCreated
+from domain.accounts import (
+    FINANCIAL,
+    Account,
+    AccountChanged,
+    AccountCreated,
+    AccountStateChanged,
+    CreditLimitExceeded,
+    Standing,
+)
 from domain.accruals import SettlementAccrued
 from domain.books import Emitted
 from domain.invoices import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, InvoicePartiallyPaid
 from domain.payments import PaymentAllocated
 from domain.settlements import Settlement, SettlementClosed, SettlementPaid
+from domain.specifications import (
+    BillFormat,
+    BillingCycleSpecification,
+    BillPresentationMedia,
+    Specification,
+    SpecificationChanged,
+)
+from schemas.tmf666 import Happened, complete, event_type
 from schemas.values import money_json
 
 Json = dict[str, Any]
@@ -26,7 +42,8 @@ Json = dict[str, Any]
 class OutgoingEvent:
     """An event ready to be published: `message_id` is stable however often that happens.
 
-    `account` and `sequence` are its place in its account's events; `message.parked` has none.
+    `account` and `sequence` are its place in its account's events; `message.parked` and the events of specifications
+    have none.
     """
 
     message_id: str
@@ -41,13 +58,18 @@ class OutgoingEvent:
 
 def outgoing(emitted: Emitted, correlation_id: str, booked_at: datetime) -> OutgoingEvent:
     """The event of what a fact did, `booked_at` being its time."""
-    routing_key, render = _RENDERERS[type(emitted.fact)]
-    event = render(emitted.fact)
-    if isinstance(emitted.fact, SettlementAccrued):
+    fact = emitted.fact
+    routing_key, render = _RENDERERS[type(fact)]
+    event = render(fact)
+    tmf_type = None
+    if not routing_key:
+        routing_key, tmf_type = _routing(fact)
+    if isinstance(fact, SettlementAccrued):
         event["cause"] = emitted.cause
     return _enveloped(
-        f"{emitted.account}:{emitted.sequence}",
+        _specification_event_id(fact) if isinstance(fact, SpecificationChanged) else _account_event_id(emitted),
         routing_key,
+        tmf_type,
         event,
         correlation_id,
         emitted.cause,
@@ -55,6 +77,16 @@ def outgoing(emitted: Emitted, correlation_id: str, booked_at: datetime) -> Outg
         emitted.sequence,
         booked_at,
     )
+
+
+def _account_event_id(emitted: Emitted) -> str:
+    return f"{emitted.account}:{emitted.sequence}"
+
+
+def _specification_event_id(fact: SpecificationChanged) -> str:
+    # A stroke is in no account's id, so no account's event can be called so.
+    specification = fact.specification
+    return f"{specification.RESOURCE}/{specification.id}:{specification.revision}"
 
 
 def message_parked(
@@ -78,12 +110,13 @@ def message_parked(
         "detail": detail,
     }
     event_id = f"{parked_id}:{attempt}"
-    return _enveloped(event_id, "message.parked", event, correlation_id, identity, None, None, booked_at)
+    return _enveloped(event_id, "message.parked", None, event, correlation_id, identity, None, None, booked_at)
 
 
 def _enveloped(
     event_id: str,
     routing_key: str,
+    tmf_type: str | None,
     event: Json,
     correlation_id: str,
     cause: str,
@@ -91,13 +124,15 @@ def _enveloped(
     sequence: int | None,
     booked_at: datetime,
 ) -> OutgoingEvent:
-    body = {
+    body: Json = {
         "eventId": event_id,
         "eventType": routing_key,
         "eventTime": _time(booked_at),
         "correlationId": correlation_id,
         "event": event,
     }
+    if tmf_type is not None:
+        body["@type"] = tmf_type
     return OutgoingEvent(event_id, routing_key, to_json(body), correlation_id, cause, account, sequence, booked_at)
 
 
@@ -119,60 +154,74 @@ def _account_ref(account_id: str, type_: str) -> Json:
     return {"@type": f"{type_}Ref", "@referredType": type_, "id": account_id}
 
 
-def account_json(account: Account) -> Json:
-    """A TMF666 account with our currency, terms and state; its references carry `@type`."""
-    document = {key: _typed(key, value) for key, value in account.document.items()}
+def account_json(account: Account, standing: Standing | None = None) -> Json:
+    """A TMF666 account with our currency and terms, and its balances and payment status if its `standing` is given.
+
+    A financial account's balances are sums over other accounts, which only a query works out.
+    """
     out: Json = {
-        **document,
+        **complete(account.type, account.document),
         "@type": account.type,
         "id": account.id,
         "state": account.state,
+        "lastUpdate": _time(account.updated_at),
         "currency": account.currency,
         "paymentTermDays": account.payment_term_days,
     }
     if account.settlement_terms is not None:
         terms = account.settlement_terms
         out["settlementTerms"] = {"partnerShare": _decimal(terms.partner_share), "accrueOn": terms.accrue_on}
+    if standing is not None:
+        out["accountBalance"] = [
+            {
+                "@type": "AccountBalance",
+                "balanceType": balance,
+                "amount": money_json(getattr(standing, balance), account.currency),
+            }
+            for balance in BALANCES[account.type]
+        ]
+        if standing.payment_status is not None:
+            out["paymentStatus"] = standing.payment_status
     return out
 
 
-_TYPES = {
-    "relatedParty": "RelatedPartyRefOrPartyRoleRef",
-    "partyOrPartyRole": "PartyRef",
-    "contact": "Contact",
-    "contactMedium": "ContactMedium",
-    "accountRelationship": "AccountRelationship",
-    "account": "AccountRef",
-    "accountBalance": "AccountBalance",
-    "billStructure": "BillStructure",
-    "format": "BillFormatRef",
-    "cycleSpecification": "BillingCycleSpecificationRef",
-    "presentationMedia": "BillPresentationMediaRef",
-    "financialAccount": "FinancialAccountRef",
-    "defaultPaymentMethod": "PaymentMethodRef",
-    "paymentMethod": "PaymentMethodRef",
-    "paymentPlan": "PaymentPlan",
-    "taxExemption": "TaxExemptionCertificate",
-    "taxDefinition": "TaxDefinition",
-    "attachment": "AttachmentRef",
+BALANCES: dict[str, tuple[str, ...]] = {
+    "BillingAccount": ("receivable", "unapplied", "overdue"),
+    "SettlementAccount": ("payable", "withheld"),
+    "FinancialAccount": ("receivable", "unapplied", "overdue", "payable", "withheld"),
+    "PartyAccount": (),
 }
+"""The balances that each type of account goes out with."""
 
 
-def _typed(name: str, value: Any) -> Any:
-    """What an account's field holds, its entities and references with the `@type` that their sender left out."""
-    if name not in _TYPES:
-        return value
-    if isinstance(value, list):
-        return [_typed(name, item) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    return {"@type": _TYPES[name], **{key: _typed(key, item) for key, item in value.items()}}
+def specification_json(specification: Specification) -> Json:
+    """A TMF666 billing cycle specification, bill format or bill presentation media."""
+    resource = type(specification).__name__
+    return {
+        **complete(resource, specification.document),
+        "@type": resource,
+        "id": specification.id,
+        "lastUpdate": _time(specification.updated_at),
+    }
+
+
+def result_json(result: Mapping[str, Any]) -> Json:
+    """What a sender is told of what came of its fact: an account or a specification as the events have it."""
+    out = dict(result)
+    if "account" in out:
+        account, standing = out["account"]
+        out["account"] = account_json(account, _own(account, standing))
+    elif "specification" in out:
+        out["specification"] = specification_json(out["specification"])
+    return out
 
 
 def invoice_json(invoice: Invoice) -> Json:
     """A TMF678 CustomerBill with its lines (AppliedCustomerBillingRate) and its order."""
     code = invoice.currency
     account = _account_ref(invoice.billing_account, "BillingAccount")
+    # A line is charged to the account that the order was for, the bill to the one that pays (TMF678).
+    ordered_for = _account_ref(invoice.ordered_for, "BillingAccount")
     bill = {"@type": "CustomerBillRef", "id": invoice.id}
     return {
         "@type": "CustomerBill",
@@ -206,7 +255,7 @@ def invoice_json(invoice: Invoice) -> Json:
             }
             for applied in invoice.applied_payment
         ],
-        "lines": [_line_json(line, code, account, bill) for line in invoice.lines],
+        "lines": [_line_json(line, code, ordered_for, bill) for line in invoice.lines],
     }
 
 
@@ -272,8 +321,67 @@ def settlement_json(settlement: Settlement) -> Json:
     }
 
 
-def _account_created(fact: AccountCreated) -> Json:
-    return {"account": account_json(fact.account), "revision": fact.account.revision}
+def _own(account: Account, standing: Standing) -> Standing | None:
+    return None if account.type == FINANCIAL else standing
+
+
+def _account(fact: AccountCreated | AccountChanged | AccountStateChanged | CreditLimitExceeded) -> Json:
+    return {
+        "account": account_json(fact.account, _own(fact.account, fact.standing)),
+        "revision": fact.account.revision,
+    }
+
+
+def _account_changed(fact: AccountChanged) -> Json:
+    return {**_account(fact), "changed": list(fact.changed)}
+
+
+def _account_state_changed(fact: AccountStateChanged) -> Json:
+    event = {**_account(fact), "changed": ["state"], "oldState": fact.old_state, "newState": fact.account.state}
+    return event if fact.reason is None else {**event, "reason": fact.reason}
+
+
+def _credit_limit_exceeded(fact: CreditLimitExceeded) -> Json:
+    assert fact.account.credit_limit is not None
+    code = fact.account.currency
+    return {
+        **_account(fact),
+        "balance": money_json(fact.balance, code),
+        "limit": money_json(fact.account.credit_limit, code),
+    }
+
+
+def _specification(fact: SpecificationChanged) -> Json:
+    specification = fact.specification
+    event: Json = {
+        _CAMEL[type(specification)]: specification_json(specification),
+        "revision": specification.revision,
+    }
+    return {**event, "changed": list(fact.changed)} if fact.happened == "changed" else event
+
+
+_CAMEL: dict[type, str] = {
+    BillingCycleSpecification: "billingCycleSpecification",
+    BillFormat: "billFormat",
+    BillPresentationMedia: "billPresentationMedia",
+}
+"""What TMF666 calls a resource within its events."""
+
+
+def _routing(fact: Any) -> tuple[str, str]:
+    """The routing key of what happened to an account or specification, and TMF666's type of that event."""
+    if isinstance(fact, SpecificationChanged):
+        kind = type(fact.specification)
+        return f"{kind.RESOURCE}.{fact.happened}", event_type(kind.__name__, fact.happened)
+    if isinstance(fact, AccountStateChanged):
+        happened = _HAPPENED.get(fact.account.state, "state-changed")
+        return f"account.{happened}", event_type(fact.account.type, happened)
+    if isinstance(fact, AccountCreated):
+        return "account.created", event_type(fact.account.type, "created")
+    return "account.changed", event_type(fact.account.type, "changed")
+
+
+_HAPPENED: dict[str, Happened] = {"closed": "closed", "deleted": "deleted"}
 
 
 def _invoice(fact: InvoiceIssued | InvoicePaid | InvoicePartiallyPaid) -> Json:
@@ -326,7 +434,11 @@ def _settlement(fact: SettlementClosed | SettlementPaid) -> Json:
 
 
 _RENDERERS: dict[type, tuple[str, Callable[[Any], Json]]] = {
-    AccountCreated: ("account.created", _account_created),
+    AccountCreated: ("", _account),
+    AccountChanged: ("", _account_changed),
+    AccountStateChanged: ("", _account_state_changed),
+    CreditLimitExceeded: ("account.credit-limit-exceeded", _credit_limit_exceeded),
+    SpecificationChanged: ("", _specification),
     InvoiceIssued: ("invoice.issued", _invoice),
     InvoicePartiallyPaid: ("invoice.partially-paid", _invoice),
     InvoicePaid: ("invoice.paid", _invoice),

@@ -21,7 +21,8 @@ DIGITS_MAX = 15
 """The most significant digits of a decimal that is a JSON number: a double keeps no more."""
 
 _DECIMAL = re.compile(r"-?[0-9]{1,11}(\.[0-9]{1,8})?", re.ASCII)
-_AMOUNT = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,8})?", re.ASCII)  # 10^13 units of a currency without decimals
+AMOUNT = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,8})?", re.ASCII)
+"""An amount: 10^13 units of a currency without decimals have 14 digits."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
@@ -91,7 +92,7 @@ def parse_money(value: object) -> Money:
     if not isinstance(value, dict) or "unit" not in value or "value" not in value:
         raise ValueError('must be an amount: {"unit": "EUR", "value": 39.9}')
     unit = parse_currency(value["unit"])
-    minor = parse_decimal(value["value"], _AMOUNT).scaleb(unit.digits)
+    minor = parse_decimal(value["value"], AMOUNT).scaleb(unit.digits)
     if minor != minor.to_integral_value():
         raise ValueError(f"has more decimals than {unit.code} ({unit.digits})")
     if abs(minor) > AMOUNT_MAX:
@@ -181,3 +182,4 @@ Date = Annotated[date, BeforeValidator(parse_date)]
 CurrencyCode = Annotated[Currency, BeforeValidator(parse_currency)]
 PositiveMoney = Annotated[Money, BeforeValidator(parse_money), AfterValidator(_positive)]
 Days = Annotated[int, Field(strict=True, ge=0, le=3650)]
+Revision = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]

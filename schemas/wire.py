@@ -13,15 +13,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from domain.errors import Refused
-from schemas.messages import DIGEST_VERSION, MESSAGES, Fact
+from schemas.message import DIGEST_VERSION, Fact, invalid
+from schemas.messages import MESSAGES
 
 BODY_MAX = 1024 * 1024
 """The most bytes of a body."""
 DEPTH_MAX = 32
 FACTS_MAX = 500
 """The most facts of one array."""
-_DETAIL_MAX = 1_000
-_ERRORS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def _incoming(routing_key: str, body: bytes, message_id: str | None, value: Any)
         key = message.key(message_id)
         fact = message.fact(key)
     except ValidationError as error:
-        return _unreadable(routing_key, body, message_id, Refused("invalid", _detail(error)))
+        return _unreadable(routing_key, body, message_id, invalid(error))
     except Refused as refusal:
         return _unreadable(routing_key, body, message_id, refusal)
     return Incoming(f"{routing_key}:{key}", routing_key, message_id, body, message.digest(), fact, None)
@@ -173,16 +172,3 @@ def _depth(value: Any) -> int:
         depth += 1
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
     return depth
-
-
-def _detail(error: ValidationError) -> str:
-    problems = []
-    for problem in error.errors(include_url=False, include_context=False)[:_ERRORS_MAX]:
-        path = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        given = problem["input"]
-        shown = f" (got {given!r:.60})" if path and isinstance(given, str | int | float | Decimal) else ""
-        problems.append(f"{path}: {message}{shown}" if path else message)
-    if error.error_count() > _ERRORS_MAX:
-        problems.append(f"and {error.error_count() - _ERRORS_MAX} more")
-    return "; ".join(problems)[:_DETAIL_MAX].encode(errors="replace").decode()

@@ -28,10 +28,11 @@ def book(books, routing_key, body):
         try:
             apply(incoming.fact, attempt)
         except NotLoaded as missing:
-            if isinstance(missing.need, DocumentNeed):
-                books.load(missing.need.type, missing.need.id, None)
+            [need] = missing.needs
+            if isinstance(need, DocumentNeed):
+                books.load(need.type, need.id, None)
             else:
-                books.load_queue(missing.need, [])
+                books.load_queue(need, [])
         else:
             books.accept(attempt)
             return [json.loads(outgoing(event, "c", NOW).body) for event in attempt.emitted]

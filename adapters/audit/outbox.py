@@ -1,6 +1,7 @@
 """The outbox (invariant 7): each account's events are numbered without a gap and do not stay unsent."""
 
 from adapters.audit.model import Check, Expression, View, both, either, equal, has, union
+from adapters.audit.specifications import EVENT_OF_SPECIFICATION
 
 # An event's `_id` is `<account>:<sequence>`; where it says so, the numbers of an account are unique by that.
 named_rightly: Expression = equal("$_id", {"$concat": ["$account", ":", {"$toString": "$sequence"}]})
@@ -30,7 +31,11 @@ event_sequences = View(
 )
 
 unsent: Expression = equal("$unsent", {"$literal": True})
-outbox_rows = View("outbox rows", "outbox", ({"$project": {"unsent": 1, "sentAt": 1, "bookedAt": 1}},))
+outbox_rows = View(
+    "outbox rows",
+    "outbox",
+    ({"$project": dict.fromkeys(("unsent", "sentAt", "bookedAt", "account", "routingKey"), 1)},),
+)
 
 CHECKS = (
     Check(
@@ -63,6 +68,20 @@ CHECKS = (
         holds={"$cond": [unsent, {"$gte": ["$bookedAt", "$$unsentSince"]}, has("$sentAt")]},
         expected={"$cond": [unsent, {"bookedSince": {"$toString": "$$unsentSince"}}, "sentAt"]},
         found={"unsent": unsent, "bookedAt": {"$toString": "$bookedAt"}},
+    ),
+    Check(
+        name="events-say-whose-they-are",
+        invariant=7,
+        view=outbox_rows,
+        holds=either(
+            has("$account"),
+            either(
+                equal("$routingKey", "message.parked"),
+                {"$regexMatch": {"input": "$_id", "regex": EVENT_OF_SPECIFICATION}},
+            ),
+        ),
+        expected="the account's, a specification's, or message.parked",
+        found="$routingKey",
     ),
     Check(
         name="events-have-positions",

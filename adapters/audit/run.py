@@ -8,12 +8,20 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from adapters.audit import billing, facts, journal, outbox, partners
+from adapters.audit import accounts, billing, facts, journal, outbox, partners, specifications
 from adapters.audit.model import Check, Stage
 
 CHECKS: tuple[Check, ...] = tuple(
     sorted(
-        (*journal.CHECKS, *billing.CHECKS, *partners.CHECKS, *facts.CHECKS, *outbox.CHECKS),
+        (
+            *journal.CHECKS,
+            *billing.CHECKS,
+            *partners.CHECKS,
+            *facts.CHECKS,
+            *accounts.CHECKS,
+            *specifications.CHECKS,
+            *outbox.CHECKS,
+        ),
         key=lambda check: check.invariant,
     )
 )

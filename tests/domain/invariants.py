@@ -1,20 +1,22 @@
-"""What must hold of any books, whatever came in: the design's nine invariants, checked from the documents alone."""
+"""What must hold of any books, whatever came in: the design's invariants, checked from the documents alone."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from itertools import combinations, pairwise
 from typing import Any
 
-from domain.accounts import Account, Position
+from domain.accounts import Account, AccountChanged, AccountCreated, AccountStateChanged, Position
 from domain.accruals import Accrual
 from domain.books import Series
 from domain.invoices import Invoice
 from domain.ledger import Entry
 from domain.payments import Allocation, Payment
 from domain.settlements import Payout, Settlement
-from tests.domain.ledger_book import EVENT, LedgerBook
+from domain.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
+from tests.domain.ledger_book import LedgerBook, event_type, moment
 
 BALANCES = {"receivable": 1, "unapplied": -1, "payable": -1, "withheld": -1}
 """The ledger accounts that an account has, and the sign of a debit in its position."""
@@ -32,6 +34,12 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _events_run_without_a_gap(book)
     _invoice_numbers_have_no_gap_and_no_twin(book)
     _nothing_points_to_what_is_not_there(book)
+    _the_oldest_due_date_is_known(book)
+    _what_is_closed_has_nothing_open(book)
+    _what_is_deleted_was_never_used(book)
+    _versions_tell_the_whole_story(book)
+    _links_are_what_documents_say(book)
+    _hierarchies_are_trees(book)
 
 
 def half_away(value: Fraction) -> int:
@@ -226,9 +234,13 @@ def _events_run_without_a_gap(book: LedgerBook) -> None:
     sequences: dict[str, list[int]] = defaultdict(list)
     accrued: Counter[tuple[str, str]] = Counter()
     for event in book.events:
-        sequences[event.account].append(event.sequence)
         assert event.cause in book.applied, event
-        if EVENT[type(event.fact)] == "settlement.accrued":
+        if event.account is None:
+            assert event.sequence is None, event
+            continue
+        assert event.sequence is not None, event
+        sequences[event.account].append(event.sequence)
+        if event_type(event.fact) == "settlement.accrued":
             accrued[event.account, event.cause] += 1
     for account_id, numbers in sequences.items():
         assert numbers == list(range(1, len(numbers) + 1)), (account_id, numbers)
@@ -247,7 +259,7 @@ def _invoice_numbers_have_no_gap_and_no_twin(book: LedgerBook) -> None:
 
 def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
     pointers: list[tuple[type, Callable[[Any], Iterable[str | None]], type]] = [
-        (Invoice, lambda i: [i.billing_account], Account),
+        (Invoice, lambda i: [i.billing_account, i.ordered_for], Account),
         (Invoice, lambda i: [line.on_behalf_of.id for line in i.lines if line.on_behalf_of], Account),
         (Payment, lambda p: [p.billing_account], Account),
         (Allocation, lambda a: [a.bill_no], Invoice),
@@ -262,3 +274,161 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         for document in (*book.documents[kind].values(), *book.rows[kind].values()):
             for key in follow(document):
                 assert key is None or key in book.documents[target], (kind.__name__, document.id, key)
+
+
+def _the_oldest_due_date_is_known(book: LedgerBook) -> None:
+    due: dict[str, list[Any]] = defaultdict(list)
+    for invoice in book.documents[Invoice].values():
+        if invoice.remaining_amount:
+            due[invoice.billing_account].append(invoice.payment_due_date)
+    for position in book.documents[Position].values():
+        assert position.oldest_due == min(due[position.id], default=None), (position.id, "oldest due")
+
+
+def _open_things(book: LedgerBook) -> dict[str, list[str]]:
+    """What is still open of each account's money, with the shares that its partners wait for, one by one."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for position in book.documents[Position].values():
+        found[position.id] += [balance for balance in BALANCES if getattr(position, balance)]
+        if position.carried_forward is not None and position.carried_forward.amount:
+            found[position.id].append("carried forward")
+    for invoice in book.documents[Invoice].values():
+        if invoice.remaining_amount:
+            found[invoice.billing_account].append(invoice.id)
+        for line in invoice.lines:
+            if line.on_behalf_of is not None and line.on_behalf_of.share != line.on_behalf_of.accrued:
+                found[line.on_behalf_of.id].append(f"withheld {invoice.id}/{line.id}")
+    for accrual in book.documents[Accrual].values():
+        if accrual.settlement_id is None:
+            found[accrual.settlement_account].append(f"accrual {accrual.id}")
+    for statement in book.documents[Settlement].values():
+        if statement.state in ("open", "partiallyPaid"):
+            found[statement.settlement_account].append(f"statement {statement.id}")
+    return found
+
+
+def _what_is_closed_has_nothing_open(book: LedgerBook) -> None:
+    open_ = _open_things(book)
+    for account in book.documents[Account].values():
+        if account.state in ("closed", "deleted"):
+            assert not open_[account.id], (account.id, account.state, open_[account.id])
+        if account.state == "pendingClose":
+            assert open_[account.id], (account.id, "is to be closed, and has nothing open")
+
+
+def _what_is_deleted_was_never_used(book: LedgerBook) -> None:
+    deleted = {account.id for account in book.documents[Account].values() if account.state == "deleted"}
+    for account in book.documents[Account].values():
+        if account.id not in deleted:
+            said = _said_links(account)
+            assert not {to for kind, _, to in said if kind not in RESOURCES} & deleted, (account.id, "refers to one")
+            for kind, _, to in said:
+                if kind in RESOURCES:
+                    assert book.documents[RESOURCES[kind]][to].state == "active", (account.id, "refers to", to)
+    for invoice in book.documents[Invoice].values():
+        used = {invoice.billing_account, invoice.ordered_for}
+        used |= {line.on_behalf_of.id for line in invoice.lines if line.on_behalf_of is not None}
+        assert not used & deleted, (invoice.id, "is about what was deleted", used & deleted)
+    for document in (*book.documents[Payment].values(), *book.documents[Accrual].values()):
+        assert document.owner not in deleted, (document.id, "is of what was deleted")
+    for statement in book.documents[Settlement].values():
+        assert statement.settlement_account not in deleted, (statement.id, "is of what was deleted")
+
+
+def _versions_tell_the_whole_story(book: LedgerBook) -> None:
+    said: Counter[str] = Counter()
+    changed: Counter[str] = Counter()
+    for event in book.events:
+        if isinstance(event.fact, AccountCreated | AccountChanged | AccountStateChanged):
+            assert event.account is not None
+            changed[event.account] += 1
+            said[event.account] += event.cause.startswith("account.")
+    for account in book.documents[Account].values():
+        versions = book.versions(account.id)
+        assert [row.account.version for row in versions] == list(range(1, account.version + 1)), account.id
+        assert [row.id for row in versions] == [f"{account.id}/{n}" for n in range(1, account.version + 1)]
+        assert versions[-1].account == account, (account.id, "is not what its last version says")
+        assert versions[0].old_state is None, account.id
+        for before, after in pairwise(versions):
+            assert after.old_state == before.account.state, after
+            assert after.account.opened_at == before.account.opened_at, after
+            by_itself = not after.cause.startswith("account.")
+            assert after.account.revision == before.account.revision + (not by_itself), after
+            assert after.changed, after
+            assert (after.changed == ("state",)) == (after.account.document == before.account.document), after
+        for row in versions:
+            assert row.cause in book.applied, row
+            assert row.booked_at == row.account.updated_at, row
+        assert (account.version, account.revision) == (changed[account.id], said[account.id]), account.id
+
+
+RESOURCES: dict[str, type] = {
+    "format": BillFormat,
+    "cycleSpecification": BillingCycleSpecification,
+    "presentationMedia": BillPresentationMedia,
+}
+MEANT = ("contains", "payer", "serviceProvider", "partner", "endCustomer")
+
+
+def _said_links(account: Account) -> set[tuple[str, str, str]]:
+    document: Any = account.document
+    links = {
+        (r["type"] if r["type"] in MEANT else "related", account.id, r["account"])
+        for r in document.get("relationships", ())
+    }
+    for kind, said in document.get("refersTo", {}).items():
+        links |= {(kind, account.id, one) for one in ([said] if isinstance(said, str) else said)}
+    return links
+
+
+def _links_are_what_documents_say(book: LedgerBook) -> None:
+    said: set[tuple[str, str, str]] = set()
+    for account in book.documents[Account].values():
+        if account.state != "deleted":
+            said |= _said_links(account)
+    assert book.links() == said
+    for kind, _, to in said:
+        assert to in book.documents[RESOURCES.get(kind, Account)], (kind, to, "is not there")
+    for resource in SPECIFICATIONS.values():
+        for one in book.documents[resource].values():
+            told = [
+                e.fact for e in book.events if getattr(getattr(e.fact, "specification", None), "id", None) == one.id
+            ]
+            assert one.revision == len([t for t in told if type(t.specification) is resource]), one  # type: ignore[attr-defined]
+
+
+def _hierarchies_are_trees(book: LedgerBook) -> None:
+    for kind in ("contains", "payer"):
+        above: dict[str, list[tuple[str, Any, Any]]] = defaultdict(list)
+        for account in book.documents[Account].values():
+            said: Any = account.document
+            for r in said.get("relationships", ()) if account.state != "deleted" else ():
+                if r["type"] != kind:
+                    continue
+                lower, upper = (r["account"], account.id) if kind == "contains" else (account.id, r["account"])
+                since, until = (moment(r[end]) if r[end] else None for end in ("since", "until"))
+                above[lower].append((upper, since, until))
+                if kind == "payer":
+                    payer = book.account(r["account"])
+                    assert (payer.type, payer.currency) == ("BillingAccount", account.currency), (account.id, payer.id)
+        for lower, uppers in above.items():
+            for one, other in combinations(uppers, 2):
+                assert one[0] == other[0] or not _meet(one[1:], other[1:]), (kind, lower, one, other)
+        _no_way_back(kind, {lower: {upper for upper, _, _ in uppers} for lower, uppers in above.items()})
+
+
+def _meet(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    """Whether two half-open periods have a moment in common."""
+    starts = [since for since, _ in (one, other) if since is not None]
+    ends = [until for _, until in (one, other) if until is not None]
+    return not starts or not ends or max(starts) < min(ends)
+
+
+def _no_way_back(kind: str, above: dict[str, set[str]]) -> None:
+    for start, uppers in above.items():
+        seen: set[str] = set()
+        level = uppers
+        while level:
+            assert start not in level, (kind, start, "is above itself")
+            seen |= level
+            level = set().union(*(above.get(one, set()) for one in level)) - seen

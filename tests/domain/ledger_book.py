@@ -7,12 +7,33 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
+from itertools import count
 from typing import Any, Literal, TypeVar, cast
 
-from domain.accounts import Account, AccountCreated, NewAccount, Position, SettlementTerms, account_needs, open_account
+from domain.accounts import (
+    BILLING,
+    FINANCIAL,
+    PARTY,
+    SETTLEMENT,
+    Account,
+    AccountChanged,
+    AccountCreated,
+    AccountStateChanged,
+    AccountUpdate,
+    AccountVersion,
+    CreditLimitExceeded,
+    NewAccount,
+    Position,
+    Reference,
+    Relationship,
+    SettlementTerms,
+    State,
+    StateCommand,
+)
 from domain.accruals import Accrual, SettlementAccrued
 from domain.books import (
     QUEUE_FIRST,
@@ -30,7 +51,10 @@ from domain.books import (
 from domain.errors import MustWait, Refused
 from domain.invoices import Invoice, InvoiceIssued, InvoicePaid, InvoicePartiallyPaid
 from domain.ledger import Entry, Posting
+from domain.lifecycle import change_state, state_needs
+from domain.links import Link
 from domain.money import Currency, Money
+from domain.opening import account_needs, open_account, update_account
 from domain.orders import Order, OrderItem, complete_order, order_needs, price
 from domain.payments import Payment, PaymentAllocated, ReceivedPayment, payment_needs, receive_payment
 from domain.settlements import (
@@ -44,8 +68,32 @@ from domain.settlements import (
     complete_payout,
     payout_needs,
 )
+from domain.specifications import (
+    SPECIFICATIONS,
+    BillFormat,
+    NewSpecification,
+    Specification,
+    SpecificationChanged,
+    SpecificationDeletion,
+    SpecificationUpdate,
+    create_specification,
+    delete_specification,
+    specification_needs,
+    update_specification,
+)
 
-Fact = NewAccount | Order | ReceivedPayment | Closing | CompletedPayout
+Fact = (
+    NewAccount
+    | AccountUpdate
+    | StateCommand
+    | Order
+    | ReceivedPayment
+    | Closing
+    | CompletedPayout
+    | NewSpecification
+    | SpecificationUpdate
+    | SpecificationDeletion
+)
 D = TypeVar("D", bound=Document)
 
 ROUTING_KEY: dict[type, str] = {
@@ -57,20 +105,33 @@ ROUTING_KEY: dict[type, str] = {
 }
 APPLY: dict[type, Callable[[Any, Books], Mapping[str, object]]] = {
     NewAccount: open_account,
+    AccountUpdate: update_account,
+    StateCommand: change_state,
     Order: complete_order,
     ReceivedPayment: receive_payment,
     Closing: close_settlement,
     CompletedPayout: complete_payout,
+    NewSpecification: create_specification,
+    SpecificationUpdate: update_specification,
+    SpecificationDeletion: delete_specification,
 }
 NEEDS: dict[type, Callable[[Any, WorkingSet], Iterable[Need]]] = {
     NewAccount: account_needs,
+    AccountUpdate: account_needs,
+    StateCommand: state_needs,
     Order: order_needs,
     ReceivedPayment: payment_needs,
     Closing: closing_needs,
     CompletedPayout: payout_needs,
+    NewSpecification: specification_needs,
+    SpecificationUpdate: specification_needs,
+    SpecificationDeletion: specification_needs,
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
+    AccountChanged: "account.changed",
+    AccountStateChanged: "account.state-changed",
+    CreditLimitExceeded: "account.credit-limit-exceeded",
     InvoiceIssued: "invoice.issued",
     InvoicePartiallyPaid: "invoice.partially-paid",
     InvoicePaid: "invoice.paid",
@@ -85,22 +146,48 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Invoice: lambda invoice: (invoice.payment_due_date, invoice.id),
     Payment: lambda payment: (payment.received_at, payment.id),
     Accrual: lambda accrual: (accrual.date, accrual.id),
+    Link: lambda link: (link.referrer, link.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
     Payment: lambda payment: payment.unapplied > 0,
     Accrual: lambda accrual: accrual.settlement_id is None,
+    Link: lambda link: bool(link.open),
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
     Payment: lambda payment: str(payment.billing_account),
     Accrual: lambda accrual: str(accrual.settlement_account),
+    Link: lambda link: f"{link.kind}/{link.referred}",
 }
 
 
 def identity_of(fact: Fact) -> str:
-    """The identity of a fact: its type and business key."""
+    """The identity of a fact: its type and business key; of a command, which has none, that of a new message."""
+    if isinstance(fact, AccountUpdate):
+        return f"account.update:m-{next(_MESSAGES)}"
+    if isinstance(fact, StateCommand):
+        return f"account.{fact.command}:m-{next(_MESSAGES)}"
+    if isinstance(fact, NewSpecification):
+        return f"{fact.kind.RESOURCE}.create:{fact.id}"
+    if isinstance(fact, SpecificationUpdate | SpecificationDeletion):
+        command = "update" if isinstance(fact, SpecificationUpdate) else "delete"
+        return f"{fact.kind.RESOURCE}.{command}:m-{next(_MESSAGES)}"
     return f"{ROUTING_KEY[type(fact)]}:{fact.id}"
+
+
+def event_type(fact: object) -> str:
+    """The type of the event that says this."""
+    if isinstance(fact, SpecificationChanged):
+        return f"{fact.specification.RESOURCE}.{fact.happened}"
+    if isinstance(fact, AccountStateChanged) and fact.account.state in ("closed", "deleted"):
+        return f"account.{fact.account.state}"
+    return EVENT[type(fact)]
+
+
+_MESSAGES = count(1)
+LOADS_MAX = 64
+"""How often the worker lets a fact ask for more of the books: more is a defect of ours."""
 
 
 class LedgerBook:
@@ -123,6 +210,7 @@ class LedgerBook:
         self.waiting: dict[str, tuple[Fact, MustWait]] = {}
         self.refused: dict[str, Refused] = {}
         self._asked: set[tuple[type, str]] = set()
+        self._begun: dict[type, dict[str, Any]] = {}
 
     # -- taking facts
 
@@ -160,15 +248,16 @@ class LedgerBook:
         return True
 
     def _apply(self, identity: str, fact: Fact, working_set: WorkingSet) -> None:
-        for _ in range(100):
+        for _ in range(LOADS_MAX):
             books = Books(working_set, identity)
             try:
                 result = APPLY[type(fact)](fact, books)
                 books.finish()
             except NotLoaded as missing:
-                if working_set.has(missing.need):
-                    raise AssertionError(f"{identity} asks again for {missing.need}") from missing
-                self._load(missing.need, working_set)
+                for need in missing.needs:
+                    if working_set.has(need):
+                        raise AssertionError(f"{identity} asks again for {need}") from missing
+                    self._load(need, working_set)
             except MustWait as why:
                 self.waiting[identity] = (fact, why)
                 return
@@ -181,6 +270,46 @@ class LedgerBook:
                 self.results[identity] = result
                 return
         raise AssertionError(f"{identity} asks for ever more of the books")
+
+    # -- several workers
+
+    def begin(self) -> LedgerBook:
+        """The books as they stand now, for another worker to decide on: what is taken there is not seen here."""
+        fork = copy(self)
+        fork.documents = defaultdict(dict, {kind: dict(found) for kind, found in self.documents.items()})
+        fork.rows = defaultdict(dict, {kind: dict(found) for kind, found in self.rows.items()})
+        fork.events, fork._asked = [], set()
+        fork.applied, fork.results = dict(self.applied), dict(self.results)
+        fork.waiting, fork.refused = dict(self.waiting), dict(self.refused)
+        fork._begun = {kind: dict(found) for kind, found in self.documents.items()}
+        return fork
+
+    def commit(self, fork: LedgerBook) -> bool:
+        """Write what was decided on a fork, unless one of its documents was written here since: then nothing is.
+
+        That is all that snapshot isolation looks at: what a fork has read may have changed.
+        """
+        written = [
+            (kind, id_)
+            for kind, found in fork.documents.items()
+            for id_, document in found.items()
+            if document is not fork._begun.get(kind, {}).get(id_)
+        ]
+        if any(self.documents[kind].get(id_) is not fork._begun.get(kind, {}).get(id_) for kind, id_ in written):
+            return False
+        for kind, id_ in written:
+            self.documents[kind][id_] = fork.documents[kind][id_]
+        for kind, found in fork.rows.items():
+            self.rows[kind].update(found)
+        self.events += fork.events
+        for mine, theirs in (
+            (self.applied, fork.applied),
+            (self.results, fork.results),
+            (self.waiting, fork.waiting),
+            (self.refused, fork.refused),
+        ):
+            cast("dict[str, Any]", mine).update(theirs)
+        return True
 
     # -- the database
 
@@ -230,6 +359,34 @@ class LedgerBook:
         """An account's position."""
         return self.get(Position, account_id)
 
+    def account(self, account_id: str) -> Account:
+        """An account."""
+        return self.get(Account, account_id)
+
+    def state(self, account_id: str) -> State:
+        """An account's state."""
+        return self.account(account_id).state
+
+    def versions(self, account_id: str) -> list[AccountVersion]:
+        """An account's versions, in order."""
+        rows = [row for row in self.rows[AccountVersion].values() if row.account.id == account_id]
+        return sorted(rows, key=lambda row: row.account.version)
+
+    def links(self) -> set[tuple[str, str, str]]:
+        """Who refers to whom: kind, referrer and referred of the links that are open."""
+        return {(link.kind, link.referrer, link.referred) for link in self.documents[Link].values() if link.open}
+
+    def refusal(self, *facts: Fact) -> tuple[str, str]:
+        """Take facts of which the last is refused, and leaves nothing behind; returns the refusal's code and detail."""
+        *before, last = facts
+        self.take(*before)
+        held, told, refused = self.holdings(), len(self.events), len(self.refused)
+        self.take(last)
+        assert len(self.refused) == refused + 1, f"not refused: {last}"
+        assert (self.holdings(), len(self.events)) == (held, told), f"refused, and left something behind: {last}"
+        why = list(self.refused.values())[-1]
+        return why.code, why.detail
+
     def invoice(self, number: int) -> Invoice:
         """The n-th invoice."""
         return self.get(Invoice, f"INV-{number:09d}")
@@ -261,7 +418,7 @@ class LedgerBook:
 
     def events_of(self, account_id: str) -> list[str]:
         """The types of an account's events, in order, but for its creation."""
-        return [EVENT[type(fact)] for fact in self.facts_of(account_id) if not isinstance(fact, AccountCreated)]
+        return [event_type(fact) for fact in self.facts_of(account_id) if not isinstance(fact, AccountCreated)]
 
     def last_allocation(self) -> PaymentAllocated:
         """The last `payment.allocated` there was."""
@@ -269,7 +426,7 @@ class LedgerBook:
 
     def holdings(self) -> dict[type, dict[str, Any]]:
         """Every document and row; equal for two books that hold the same."""
-        kinds = (Account, Position, Series, Invoice, Payment, Accrual, Settlement)
+        kinds = (Account, Position, Series, Invoice, Payment, Accrual, Settlement, Link, *SPECIFICATIONS.values())
         return {kind: dict(self.documents[kind]) for kind in kinds} | {kind: dict(r) for kind, r in self.rows.items()}
 
 
@@ -291,16 +448,107 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def billing(id_: str = "BA-1", *, currency: str = "EUR", days: int = 30) -> NewAccount:
+def relation(kind: str, account: str, *, since: str | None = None, until: str | None = None) -> Mapping[str, object]:
+    """A relationship as a document says it, from a time until another."""
+    return {"type": kind, "account": account, "since": since, "until": until}
+
+
+def read(id_: str, type_: str, currency: str, document: Mapping[str, Any]) -> NewAccount:
+    """Reads a document as these tests write it; a negative credit limit is what does not fit."""
+    limit, share = document.get("creditLimit"), document.get("share")
+    if limit is not None and limit < 0:
+        raise Refused("invalid", f"creditLimit: must not be negative (got {limit})")
+    relationships = document.get("relationships", ())
+    references: list[Reference] = []
+    for kind, said in document.get("refersTo", {}).items():
+        references += [Reference(kind, one) for one in ([said] if isinstance(said, str) else said)]
+    return NewAccount(
+        id_,
+        type_,
+        currency,
+        document.get("paymentTermDays", 30),
+        SettlementTerms(Decimal(share), document.get("accrueOn", "invoice")) if share is not None else None,
+        document,
+        limit,
+        tuple(
+            Relationship(r["type"], r["account"], *(moment(r[end]) if r[end] else None for end in ("since", "until")))
+            for r in relationships
+        ),
+        tuple(references),
+        document.get("first", "active"),
+    )
+
+
+def new(type_: str, id_: str, *, currency: str = "EUR", **said: object) -> NewAccount:
+    """An account to open, of whatever type: its document is a name and what is `said` of it."""
+    return read(id_, type_, currency, {"name": id_, **said})
+
+
+def billing(id_: str = "BA-1", *, currency: str = "EUR", days: int = 30, **said: object) -> NewAccount:
     """A billing account to open."""
-    return NewAccount(id_, "BillingAccount", currency, days, None, {"name": id_})
+    return new(BILLING, id_, currency=currency, paymentTermDays=days, **said)
 
 
 def partner(
-    id_: str = "SA-1", share: str = "0.8", on: Literal["invoice", "payment"] = "invoice", *, currency: str = "EUR"
+    id_: str = "SA-1",
+    share: str = "0.8",
+    on: Literal["invoice", "payment"] = "invoice",
+    *,
+    currency: str = "EUR",
+    **said: object,
 ) -> NewAccount:
     """A settlement account to open."""
-    return NewAccount(id_, "SettlementAccount", currency, 30, SettlementTerms(Decimal(share), on), {"name": id_})
+    return new(SETTLEMENT, id_, currency=currency, share=share, accrueOn=on, **said)
+
+
+def financial(id_: str = "FA-1", *, currency: str = "EUR", **said: object) -> NewAccount:
+    """A financial account to open."""
+    return new(FINANCIAL, id_, currency=currency, **said)
+
+
+def party(id_: str = "PA-1", *, currency: str = "EUR", **said: object) -> NewAccount:
+    """A party account to open."""
+    return new(PARTY, id_, currency=currency, **said)
+
+
+def update(account: str = "BA-1", *, type_: str = BILLING, at: int | None = None, **changes: object) -> AccountUpdate:
+    """A merge patch of an account's document, made for revision `at` if that is given."""
+    return AccountUpdate(account, type_, at, changes, read)
+
+
+def command(
+    name: Literal["suspend", "resume", "close", "reopen", "delete"],
+    account: str = "BA-1",
+    *,
+    at: int | None = None,
+    reason: str | None = None,
+) -> StateCommand:
+    """A command about an account's state, made for revision `at` if that is given."""
+    return StateCommand(name, account, reason, at)
+
+
+def specification(id_: str = "F-1", *, kind: type[Specification] = BillFormat, **said: object) -> NewSpecification:
+    """A specification to create."""
+    return NewSpecification(kind, id_, {"name": id_, **said})
+
+
+def respecify(
+    id_: str = "F-1", *, kind: type[Specification] = BillFormat, at: int | None = None, **changes: object
+) -> SpecificationUpdate:
+    """A merge patch of a specification; a name that is no text does not fit."""
+
+    def check(document: Mapping[str, object]) -> None:
+        if not isinstance(document.get("name"), str):
+            raise Refused("invalid", f"name: must be a text (got {document.get('name')!r})")
+
+    return SpecificationUpdate(kind, id_, at, changes, check)
+
+
+def unspecify(
+    id_: str = "F-1", *, kind: type[Specification] = BillFormat, at: int | None = None
+) -> SpecificationDeletion:
+    """The deletion of a specification."""
+    return SpecificationDeletion(kind, id_, at)
 
 
 def line(price: str, rate: str = "0", behalf: str | None = None, *, quantity: str = "1", tax: str = "S") -> OrderItem:

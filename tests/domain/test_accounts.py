@@ -4,7 +4,7 @@ from datetime import UTC
 
 import pytest
 
-from domain.accounts import Account, AccountCreated, NewAccount, Position
+from domain.accounts import Account, AccountCreated, NewAccount, Position, Standing
 from domain.books import Books, DocumentNeed, NotLoaded, WorkingSet
 from tests.domain.invariants import assert_books_hold
 from tests.domain.ledger_book import Fact, LedgerBook, billing, closing, line, moment, order, partner, payment, payout
@@ -20,8 +20,8 @@ def test_an_account_is_opened_with_an_empty_position():
     assert book.position("SA-1") == Position("SA-1", "EUR", sequence=1)
     [event] = book.events
     assert (event.account, event.sequence, event.cause) == ("SA-1", 1, "account.create:SA-1")
-    assert event.fact == AccountCreated(account)
-    assert book.results["account.create:SA-1"] == {"id": "SA-1", "revision": 1}
+    assert event.fact == AccountCreated(account, Standing(0, 0, 0, 0, 0, None))
+    assert (book.results["account.create:SA-1"]["id"], book.results["account.create:SA-1"]["revision"]) == ("SA-1", 1)
     assert_books_hold(book)
 
 
@@ -123,4 +123,4 @@ def test_books_ask_for_what_is_not_loaded():
     books = Books(WorkingSet(booked_at=moment("2026-11-22"), zone=UTC, series="INV-"), "x:1")
     with pytest.raises(NotLoaded) as missing:
         books.account("BA-1")
-    assert missing.value.need == DocumentNeed(Account, "BA-1")
+    assert missing.value.needs == (DocumentNeed(Account, "BA-1"),)

@@ -5,7 +5,7 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.accounts import Position
+from domain.accounts import NewAccount, Position
 from domain.errors import Refused
 from domain.orders import Order, OrderItem, price
 from domain.settlements import CompletedPayout
@@ -25,7 +25,7 @@ from tests.domain.ledger_book import (
 from tests.domain.steady import STEADY
 
 CUSTOMERS = ["BA-1", "BA-2"]
-ACCOUNTS: list[Fact] = [
+ACCOUNTS: list[NewAccount] = [
     billing("BA-1"),
     billing("BA-2", days=0),
     partner("SA-1", "0.8", "invoice"),

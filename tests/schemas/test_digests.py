@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain.accounts import NewAccount
-from schemas.messages import DIGEST_VERSION
+from schemas.message import DIGEST_VERSION
 from schemas.wire import read
 from tests.schemas.letters import (
     ACCOUNT,
@@ -188,11 +188,11 @@ def test_a_default_is_what_it_stands_for():
 
 @pytest.mark.parametrize("field", ["description", "creditLimit", "contact", "state", "paymentPlan"])
 def test_a_null_field_of_an_account_is_no_content(field):
-    """A field of TMF666 that is null says as much as one that is absent, though the document keeps it."""
+    """A field of TMF666 that is null says as much as one that is absent, and is not kept."""
     null = accepted("account.create", {**ACCOUNT, field: None})
     assert null.digest == digest_of("account.create", ACCOUNT)
     assert isinstance(null.fact, NewAccount)
-    assert null.fact.document[field] is None
+    assert field not in null.fact.document
 
 
 @pytest.mark.parametrize(
@@ -264,3 +264,12 @@ def test_a_digest_is_for_ever(routing_key):
     assert DIGEST_VERSION == 1
     fact = accepted(routing_key, MESSAGES[routing_key])
     assert (fact.digest_version, fact.digest) == (1, PINNED[routing_key])
+
+
+@pytest.mark.parametrize("value", ["50.00", "50", 50.0, 50])
+def test_an_amount_of_a_document_is_one_content_however_it_is_written(value):
+    """A credit limit is one amount as text or as number, and is kept as a number."""
+    limited = accepted("account.create", {**ACCOUNT, "creditLimit": {"unit": "EUR", "value": value}})
+    assert limited.digest == digest_of("account.create", {**ACCOUNT, "creditLimit": {"unit": "EUR", "value": 50}})
+    assert isinstance(limited.fact, NewAccount)
+    assert limited.fact.document["creditLimit"] == {"unit": "EUR", "value": 50}

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from domain.accounts import Account, AccountCreated, SettlementTerms
+from domain.accounts import (
+    Account,
+    AccountChanged,
+    AccountCreated,
+    AccountStateChanged,
+    CreditLimitExceeded,
+    SettlementTerms,
+    Standing,
+    State,
+)
 from domain.accruals import Accrual, SettlementAccrued
 from domain.books import Emitted
 from domain.invoices import (
@@ -24,6 +33,7 @@ from domain.invoices import (
 )
 from domain.payments import Allocation, Payment, PaymentAllocated
 from domain.settlements import Settlement, SettlementClosed, SettlementLine, SettlementPaid
+from domain.specifications import BillFormat, SpecificationChanged
 from schemas.events import OutgoingEvent, message_parked, outgoing
 from tests.domain.ledger_book import EVENT
 
@@ -38,10 +48,11 @@ ACCOUNT = Account(
     payment_term_days=30,
     settlement_terms=SettlementTerms(Decimal("0.8"), "payment"),
     opened_at=BOOKED_AT,
+    version=1,
+    updated_at=BOOKED_AT,
     document={
         "@type": "SettlementAccount",
         "name": "Film studio",
-        "state": "what the sender thought",
         "relatedParty": [{"role": "partner", "partyOrPartyRole": {"id": "42"}}],
         "loyalty": {"points": 7},
     },
@@ -49,6 +60,7 @@ ACCOUNT = Account(
 INVOICE = Invoice(
     id="INV-000000001",
     billing_account="BA-1",
+    ordered_for="BA-2",
     order_id="O-1001",
     currency="EUR",
     state="partiallyPaid",
@@ -112,9 +124,14 @@ ACCOUNT_JSON = """{
     "id": "SA-1",
     "name": "Film studio",
     "state": "active",
+    "lastUpdate": "2026-11-22T12:00:00.007Z",
     "currency": "EUR",
     "paymentTermDays": 30,
     "settlementTerms": {"partnerShare": 0.8, "accrueOn": "payment"},
+    "accountBalance": [
+      {"@type": "AccountBalance", "balanceType": "payable", "amount": {"unit": "EUR", "value": 1.23}},
+      {"@type": "AccountBalance", "balanceType": "withheld", "amount": {"unit": "EUR", "value": 0.04}}
+    ],
     "relatedParty": [
       {
         "@type": "RelatedPartyRefOrPartyRoleRef",
@@ -164,7 +181,7 @@ INVOICE_JSON = """{
         "description": "Fibre 500, November",
         "isBilled": true,
         "bill": {"@type": "CustomerBillRef", "id": "INV-000000001"},
-        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-2"},
         "quantity": 1,
         "unitPrice": 39.9,
         "taxExcludedAmount": {"unit": "EUR", "value": 39.9},
@@ -183,7 +200,7 @@ INVOICE_JSON = """{
         "id": "2",
         "isBilled": true,
         "bill": {"@type": "CustomerBillRef", "id": "INV-000000001"},
-        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-2"},
         "quantity": 2,
         "unitPrice": 3.99,
         "taxExcludedAmount": {"unit": "EUR", "value": 7.98},
@@ -248,8 +265,83 @@ SETTLEMENT_JSON = """{
   }
 }"""
 
+STANDING = Standing(0, 0, 0, 123, 4, None)
+FORMAT = BillFormat("F-1", "active", 3, BOOKED_AT, BOOKED_AT, {"name": "Summary invoice", "x-pages": 2})
+
+
+def with_more(literal: str, **more: Any) -> str:
+    """A literal event with more fields."""
+    return json.dumps({**json.loads(literal), **more})
+
+
+def in_state(state: State) -> str:
+    """The account's literal in another state."""
+    return ACCOUNT_JSON.replace('"state": "active"', f'"state": "{state}"')
+
+
+BILLING_JSON = """{
+  "account": {
+    "@type": "BillingAccount",
+    "id": "SA-1",
+    "name": "Hill Bakery",
+    "state": "active",
+    "lastUpdate": "2026-11-22T12:00:00.007Z",
+    "currency": "EUR",
+    "paymentTermDays": 30,
+    "creditLimit": {"unit": "EUR", "value": 50},
+    "accountBalance": [
+      {"@type": "AccountBalance", "balanceType": "receivable", "amount": {"unit": "EUR", "value": 60.01}},
+      {"@type": "AccountBalance", "balanceType": "unapplied", "amount": {"unit": "EUR", "value": 10}},
+      {"@type": "AccountBalance", "balanceType": "overdue", "amount": {"unit": "EUR", "value": 20}}
+    ],
+    "paymentStatus": "inArrears"
+  },
+  "revision": 1,
+  "balance": {"unit": "EUR", "value": 50.01},
+  "limit": {"unit": "EUR", "value": 50}
+}"""
+BILLING = replace(
+    ACCOUNT,
+    type="BillingAccount",
+    settlement_terms=None,
+    credit_limit=5000,
+    document={"name": "Hill Bakery", "creditLimit": {"unit": "EUR", "value": 50}},
+)
+EXCEEDED = CreditLimitExceeded(BILLING, Standing(6001, 1000, 2000, 0, 0, "inArrears"), 5001)
+FORMAT_JSON = """{
+  "billFormat": {
+    "@type": "BillFormat",
+    "id": "F-1",
+    "name": "Summary invoice",
+    "x-pages": 2,
+    "lastUpdate": "2026-11-22T12:00:00.007Z"
+  },
+  "revision": 3
+}"""
+
 EVENTS: list[tuple[str, object, str]] = [
-    ("account.created", AccountCreated(ACCOUNT), ACCOUNT_JSON),
+    ("account.created", AccountCreated(ACCOUNT, STANDING), ACCOUNT_JSON),
+    (
+        "account.changed",
+        AccountChanged(ACCOUNT, STANDING, ("name", "x")),
+        with_more(ACCOUNT_JSON, changed=["name", "x"]),
+    ),
+    (
+        "account.state-changed",
+        AccountStateChanged(replace(ACCOUNT, state="suspended"), STANDING, "active", "unpaid"),
+        with_more(in_state("suspended"), changed=["state"], oldState="active", newState="suspended", reason="unpaid"),
+    ),
+    (
+        "account.closed",
+        AccountStateChanged(replace(ACCOUNT, state="closed"), STANDING, "pendingClose", None),
+        with_more(in_state("closed"), changed=["state"], oldState="pendingClose", newState="closed"),
+    ),
+    (
+        "account.deleted",
+        AccountStateChanged(replace(ACCOUNT, state="deleted"), STANDING, "active", None),
+        with_more(in_state("deleted"), changed=["state"], oldState="active", newState="deleted"),
+    ),
+    ("account.credit-limit-exceeded", EXCEEDED, BILLING_JSON),
     ("invoice.issued", InvoiceIssued(INVOICE), INVOICE_JSON),
     ("invoice.partially-paid", InvoicePartiallyPaid(INVOICE), INVOICE_JSON),
     ("invoice.paid", InvoicePaid(INVOICE), INVOICE_JSON),
@@ -258,6 +350,16 @@ EVENTS: list[tuple[str, object, str]] = [
     ("settlement.closed", SettlementClosed(SETTLEMENT), SETTLEMENT_JSON),
     ("settlement.paid", SettlementPaid(SETTLEMENT), SETTLEMENT_JSON),
 ]
+
+
+TMF_TYPES = {
+    "account.created": "SettlementAccountCreateEvent",
+    "account.changed": "SettlementAccountAttributeValueChangeEvent",
+    "account.state-changed": "SettlementAccountStateChangeEvent",
+    "account.closed": "SettlementAccountStateChangeEvent",
+    "account.deleted": "SettlementAccountDeleteEvent",
+}
+"""What TMF666 calls the events that it knows."""
 
 
 def sent(fact: object) -> OutgoingEvent:
@@ -274,7 +376,9 @@ def said(fact: object) -> Any:
 def test_an_event_to_the_letter(routing_key, fact, literal):
     """Envelope and event hold exactly this."""
     event = sent(fact)
-    assert json.loads(event.body, parse_float=Decimal) == {
+    body = json.loads(event.body, parse_float=Decimal)
+    assert body.pop("@type", None) == TMF_TYPES.get(routing_key)
+    assert body == {
         "eventId": "SA-1:7",
         "eventType": routing_key,
         "eventTime": "2026-11-22T12:00:00.007Z",
@@ -319,7 +423,30 @@ def test_a_parked_message_to_the_letter():
 
 def test_every_event_of_the_domain_is_here():
     """Whatever the domain can emit has its literal above."""
-    assert {type(fact): key for key, fact, _ in EVENTS} == EVENT
+    assert {type(fact) for _, fact, _ in EVENTS} == set(EVENT)
+
+
+@pytest.mark.parametrize(
+    ("happened", "changed", "tmf_type"),
+    [
+        ("created", (), "BillFormatCreateEvent"),
+        ("changed", ("name",), "BillFormatAttributeValueChangeEvent"),
+        ("deleted", (), "BillFormatDeleteEvent"),
+    ],
+)
+def test_an_event_of_a_specification_to_the_letter(happened, changed, tmf_type):
+    """It is no account's: its id is made of the resource and its revision."""
+    fact = SpecificationChanged(happened, FORMAT, changed)
+    event = outgoing(Emitted(None, None, "bill-format.update:m-1", fact), "corr-1", BOOKED_AT)
+    assert json.loads(event.body) == {
+        "@type": tmf_type,
+        "eventId": "bill-format/F-1:3",
+        "eventType": f"bill-format.{happened}",
+        "eventTime": "2026-11-22T12:00:00.007Z",
+        "correlationId": "corr-1",
+        "event": {**json.loads(FORMAT_JSON), **({"changed": list(changed)} if changed else {})},
+    }
+    assert (event.message_id, event.account, event.sequence) == ("bill-format/F-1:3", None, None)
 
 
 def test_one_event_is_the_same_bytes_again():
@@ -356,9 +483,8 @@ def test_what_an_account_refers_to_carries_its_type():
         "defaultPaymentMethod": {"id": "card"},
         "paymentPlan": [{"id": "1"}],
         "taxExemption": [{"id": "1"}],
-        "accountBalance": [{"balanceType": "deposit"}],
     }
-    account = said(AccountCreated(replace(ACCOUNT, document=document)))["account"]
+    account = said(AccountCreated(replace(ACCOUNT, document=document), STANDING))["account"]
     without = [
         name
         for name in document.keys() - {"name", "state", "loyalty", "@type"}
@@ -371,7 +497,7 @@ def test_a_type_that_the_sender_gave_is_kept():
     """A more special `@type` of a related party is not overwritten."""
     party = {"@type": "Ours", "role": "partner", "partyOrPartyRole": {"@type": "PartyRoleRef", "id": "42"}}
     document = {**ACCOUNT.document, "relatedParty": [party]}
-    assert said(AccountCreated(replace(ACCOUNT, document=document)))["account"]["relatedParty"] == [party]
+    assert said(AccountCreated(replace(ACCOUNT, document=document), STANDING))["account"]["relatedParty"] == [party]
 
 
 def test_what_may_be_absent_is_absent():
@@ -390,7 +516,7 @@ def test_what_may_be_absent_is_absent():
         "unapplied": {"unit": "EUR", "value": 5},
     }
     account = replace(ACCOUNT, type="BillingAccount", settlement_terms=None)
-    assert "settlementTerms" not in said(AccountCreated(account))["account"]
+    assert "settlementTerms" not in said(AccountCreated(account, STANDING))["account"]
 
 
 def test_a_statement_without_a_line_brought_forward():

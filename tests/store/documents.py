@@ -34,6 +34,8 @@ def account(account_id: str, **fields: Any) -> Account:
         "payment_term_days": 30,
         "settlement_terms": None,
         "opened_at": NOW,
+        "version": 1,
+        "updated_at": NOW,
         "document": {"name": "Ada", "$odd.key": [1, 2.5, None, {"deep": True}]},
     }
     return Account(**given | fields)
@@ -49,6 +51,7 @@ def invoice(number: int, account_id: str, *, due: date = date(2026, 12, 22), rem
     return Invoice(
         id=f"INV-{number:09d}",
         billing_account=account_id,
+        ordered_for=account_id,
         order_id=f"O-{number}",
         currency="EUR",
         state="new" if remaining == 1200 else "settled",

@@ -91,14 +91,18 @@ async def test_documents_are_written_as_the_data_model_says(store: Store, databa
     assert only(database, "accounts") == {
         "_id": "SA-1", "type": "SettlementAccount", "currency": "EUR", "state": "active", "revision": 1,
         "paymentTermDays": 30, "settlementTerms": {"partnerShare": "0.825", "accrueOn": "payment"}, "openedAt": NOW,
+        "version": 1, "creditLimit": None, "updatedAt": NOW, "relationships": [], "references": [], "parties": [],
+        "financialAccount": None, "nameKey": "ada",
         "document": {"name": "Ada", "$odd.key": [1, 2.5, None, {"deep": True}]},
     }  # fmt: skip
     assert only(database, "positions") == {
         "_id": "SA-1", "currency": "EUR", "sequence": 7, "movements": 3, "receivable": 0, "unapplied": 0, "payable": 0,
-        "withheld": 0, "carriedForward": {"settlementId": "C-0", "amount": -5},
+        "withheld": 0, "carriedForward": {"settlementId": "C-0", "amount": -5}, "oldestDue": None, "touched": 0,
+        "used": 0, "withholding": 0,
     }  # fmt: skip
     assert only(database, "invoices") == {
-        "_id": "INV-000000001", "billingAccount": "BA-1", "orderId": "O-1", "currency": "EUR", "state": "settled",
+        "_id": "INV-000000001", "billingAccount": "BA-1", "orderedFor": "BA-1", "orderId": "O-1",
+        "currency": "EUR", "state": "settled",
         "billDate": "2026-11-22", "paymentDueDate": "2026-12-22", "taxPointDate": "2026-11-21", "bookedAt": NOW,
         "taxExcludedAmount": 1000, "taxIncludedAmount": 1200, "remainingAmount": 200,
         "taxItem": [{"category": "S", "rate": "0.2", "taxExcludedAmount": 1000, "taxAmount": 200}],

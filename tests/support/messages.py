@@ -92,3 +92,33 @@ def payout(payout_id: str, account_id: str, settlement_id: str, value: Any) -> M
         "settlementId": settlement_id,
         "amount": eur(value),
     }
+
+
+def account(type_: str, account_id: str, **fields: Any) -> Message:
+    """`account.create` of a party or financial account."""
+    return "account.create", {
+        "id": account_id,
+        "@type": type_,
+        "name": f"Account {account_id}",
+        "relatedParty": [{"role": "owner", "partyOrPartyRole": {"id": "O-1", "@type": "PartyRef"}}],
+        "currency": "EUR",
+        **fields,
+    }
+
+
+def update(account_id: str, changes: Json, type_: str = "BillingAccount", **fields: Any) -> Message:
+    """`account.update`: a merge patch."""
+    return "account.update", {"id": account_id, "@type": type_, "changes": changes, **fields}
+
+
+def command(name: str, account_id: str, **fields: Any) -> Message:
+    """`account.suspend`, `.resume`, `.close` and so on."""
+    reason = {"reason": "as agreed"} if name == "close" else {}
+    return f"account.{name}", {"id": account_id, **reason, **fields}
+
+
+def relationship(type_: str, account_id: str, since: str | None = None, until: str | None = None) -> Json:
+    """An account relationship, from a time and until another."""
+    period = {"startDateTime": since, "endDateTime": until}
+    valid_for = {"validFor": {end: time for end, time in period.items() if time}} if since or until else {}
+    return {"relationshipType": type_, "account": {"id": account_id}, **valid_for}

@@ -1,0 +1,120 @@
+"""What all messages share: a message that came in, its business key, its digest, and the fact that it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from hashlib import sha256
+from typing import ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from domain.accounts import AccountUpdate, NewAccount, StateCommand
+from domain.errors import Refused
+from domain.orders import Order
+from domain.payments import ReceivedPayment
+from domain.settlements import Closing, CompletedPayout
+from domain.specifications import NewSpecification, SpecificationDeletion, SpecificationUpdate
+from schemas.values import Id, is_id
+
+Fact = (
+    NewAccount
+    | AccountUpdate
+    | StateCommand
+    | NewSpecification
+    | SpecificationUpdate
+    | SpecificationDeletion
+    | Order
+    | ReceivedPayment
+    | Closing
+    | CompletedPayout
+)
+
+_DETAIL_MAX = 1_000
+_ERRORS_MAX = 20
+
+T = TypeVar("T")
+
+DIGEST_VERSION = 1
+"""Raise it whenever the same message would get another digest than before, and keep the old one for old rows."""
+
+
+class Part(BaseModel):
+    """A part of a message; what it does not know is ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, regex_engine="python-re")
+
+
+class Message(Part):
+    """A message that came in and fits its schema."""
+
+    TYPE: ClassVar[str]
+
+    def key(self, message_id: str | None) -> str:
+        """The business key, which with the type is the fact's identity; `message_id` is the AMQP property."""
+        raise NotImplementedError
+
+    def fact(self, key: str) -> Fact:
+        """What it says, in the domain's words; raises `Refused` (`invalid`) for what can't be."""
+        raise NotImplementedError
+
+    def digest(self) -> str:
+        """SHA-256 of the validated content: known fields, decimals normalised, times in UTC, defaults filled in."""
+        return sha256(self.model_dump_json(by_alias=True, exclude_none=True).encode()).hexdigest()
+
+
+def at_most(limit: int) -> Callable[[tuple[T, ...]], tuple[T, ...]]:
+    """A check that an array has no more than so many parts."""
+
+    # Checked when the parts are good: pydantic's own check would say of a bad part that there are too few.
+    def check(parts: tuple[T, ...]) -> tuple[T, ...]:
+        if len(parts) > limit:
+            raise ValueError(f"holds {len(parts)}, more than {limit}")
+        return parts
+
+    return check
+
+
+def not_empty(parts: tuple[T, ...]) -> tuple[T, ...]:
+    """A check that an array has a part."""
+    if not parts:
+        raise ValueError("must hold at least one")
+    return parts
+
+
+class Reference(Part):
+    """A TMF reference: what counts is its id."""
+
+    id: Id
+
+
+def message_key(message_id: str | None, field: str | None = None) -> str:
+    """The message's id, as the key of a message that has no other.
+
+    `field` is what would have been the key. Raises `Refused` (`invalid`) when there is none that will do.
+    """
+    stem, _, place = (message_id or "").rpartition(":")  # `<message_id>:<n>` of an array may be longer
+    if not is_id(message_id) and not (is_id(stem) and place.isdecimal() and place.isascii()):
+        without = f"{field}: without it" if field else "message_id:"
+        raise Refused("invalid", f"{without} the message needs a message_id: 1 to 64 of A-Z a-z 0-9 . _ : -")
+    assert message_id is not None
+    return message_id
+
+
+def invalid(error: ValidationError) -> Refused:
+    """The refusal that names each field that does not fit, and its value."""
+    return Refused("invalid", _detail(error))
+
+
+def _detail(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors(include_url=False, include_context=False)[:_ERRORS_MAX]:
+        path = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        given = problem["input"]
+        shown = f" (got {given!r:.60})" if path and isinstance(given, str | int | float | Decimal) else ""
+        problems.append(f"{path}: {message}{shown}" if path else message)
+    if error.error_count() > _ERRORS_MAX:
+        problems.append(f"and {error.error_count() - _ERRORS_MAX} more")
+    return "; ".join(problems)[:_DETAIL_MAX].encode(errors="replace").decode()
