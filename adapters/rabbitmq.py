@@ -35,6 +35,7 @@ IN = "paymaster.in"
 OUT = "paymaster.out"
 WORK = "paymaster.work"
 DEAD = "paymaster.dead"
+QUERIES = "paymaster.queries"
 RESERVED = "paymaster."
 """No reply goes to a queue whose name begins like this: it would come back as a message."""
 
@@ -75,6 +76,8 @@ async def declare_topology(channel: AbstractChannel, *, single_active_consumer: 
         WORK, durable=True, arguments=work_arguments(single_active_consumer=single_active_consumer)
     )
     await work.bind(into, "#")
+    # Reached through the default exchange, by its name.
+    await channel.declare_queue(QUERIES, durable=True)
 
 
 async def connect(url: str, name: str, *, give_up_after_seconds: float | None = None) -> AbstractConnection:
@@ -212,6 +215,9 @@ class WorkQueue:
         self._single_active_consumer = single_active_consumer
         self._deliver = deliver
         self._stopping = asyncio.Event()
+        self._paused = asyncio.Event()
+        self._resumed = asyncio.Event()
+        self._resumed.set()
         self._acknowledger: _Acknowledger | None = None
         self._cancel: Callable[[], Awaitable[Any]] | None = None
         self._connection: AbstractConnection | None = None
@@ -221,6 +227,7 @@ class WorkQueue:
         """Consume until `stop`, over any number of lost connections."""
         while not self._stopping.is_set():
             try:
+                await _first(self._resumed.wait(), self._stopping.wait())
                 await self._consume()
             except Exception as error:  # noqa: BLE001  # whatever a broken connection raises, it is made anew
                 log.warning("work queue lost", error=type(error).__name__)
@@ -273,10 +280,12 @@ class WorkQueue:
         self.consuming = True
         log.info("consuming", queue=WORK)
         try:
-            await _first(lost.wait(), self._stopping.wait())
+            await _first(lost.wait(), self._stopping.wait(), self._paused.wait())
         finally:
             self.consuming = False
-        if not self._stopping.is_set():
+        if self._paused.is_set():
+            await under.basic_cancel(tag)
+        elif not self._stopping.is_set():
             log.warning("work queue lost", error="connection or consumer closed")
 
     async def _connected(self) -> AbstractConnection | None:
@@ -287,6 +296,16 @@ class WorkQueue:
             return None
         self._connection = await connecting
         return self._connection
+
+    def pause(self) -> None:
+        """Take nothing until `resume`: what was taken and is not acknowledged goes back to the queue, once."""
+        self._resumed.clear()
+        self._paused.set()
+
+    def resume(self) -> None:
+        """Take messages again."""
+        self._paused.clear()
+        self._resumed.set()
 
     async def stop(self) -> None:
         """Take no more; what was taken can still be settled."""

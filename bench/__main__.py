@@ -1,4 +1,4 @@
-"""`python -m bench` measures; `python -m bench profile` shows where Paymaster's worker spends its time."""
+"""`python -m bench` measures; `… profile` shows where Paymaster's worker spends its time, `… queries` times queries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from pymongo import MongoClient
 from rich.console import Console
 
-from bench import machine, profiling, report
+from bench import machine, profiling, queries, report
 from bench.broker import BenchError
 from bench.measure import Round, measure
 from bench.paymaster import Paymaster
@@ -27,13 +27,15 @@ from services import ServiceError, Services, running
 def main() -> int:
     """Run the command; 0 unless it could not be measured: to miss a goal is a result."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=("run", "profile"), default="run")
+    parser.add_argument("command", nargs="?", choices=("run", "profile", "queries"), default="run")
     parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--orders", type=int, default=12_000, help="Paymaster's orders in a round")
     parser.add_argument("--plain-orders", type=int, default=3_000, help="the plain worker's orders in a round")
+    parser.add_argument("--accounts", type=int, default=1_000_000, help="how many accounts are there to be queried")
     arguments = parser.parse_args()
     if arguments.quick:
+        arguments.accounts = min(arguments.accounts, 20_000)
         arguments.rounds, arguments.orders, arguments.plain_orders = 1, 4_000, 1_000
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # what an interrupted run would say
     # An exit that runs every `finally`, so that services and workers end with this, however it is ended.
@@ -43,6 +45,9 @@ def main() -> int:
             if arguments.command == "profile":
                 with _place(services) as place:
                     asyncio.run(profiling.profile(place, arguments.orders))
+            elif arguments.command == "queries":
+                with _place(services) as place:
+                    asyncio.run(_queries(place, services, arguments.accounts))
             else:
                 _run(services, arguments)
     except (ServiceError, BenchError) as error:
@@ -51,6 +56,10 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+async def _queries(place: Place, services: Services, accounts: int) -> None:
+    await queries.run(place, accounts, await machine.facts(services, place.mongodb))
 
 
 def _run(services: Services, arguments: argparse.Namespace) -> None:

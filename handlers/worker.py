@@ -20,6 +20,7 @@ from adapters.mongodb import DatabaseError, is_locked_out
 from adapters.rabbitmq import (
     CONNECTION_ERRORS,
     DEAD,
+    QUERIES,
     OtherQueueError,
     Publisher,
     WorkQueue,
@@ -33,6 +34,7 @@ from adapters.store import Store
 from handlers.group_commit import Bookkeeping, GroupCommit
 from handlers.held import Waker
 from handlers.intake import dead_letter_refusal, original_routing_key, take, works_of
+from handlers.queries import Enquiries
 from handlers.replies import Teller
 
 log = structlog.get_logger()
@@ -41,6 +43,8 @@ ABANDONED_BY_THE_ONE = timedelta(seconds=1)
 ABANDONED_BY_ONE_OF_MANY = timedelta(seconds=10)
 DEAD_PREFETCH = 20
 """How many dead letters are parked at once."""
+QUERY_PREFETCH = 32
+"""How many queries a worker has at hand; the others are for whoever is free."""
 GARBAGE_OBJECTS = 50_000
 """After so many new objects the garbage collector looks for cycles; Python's own 700 is a few messages' worth."""
 CLOSE_SECONDS = 10
@@ -94,6 +98,9 @@ class Worker:
             single_active_consumer=settings.single_active_consumer,
             deliver=lambda delivery: take(delivery, self.commit.submit),
         )
+        # In an outage the messages are better off in the broker: there another worker gets them, and no time runs out.
+        self.commit.on_away, self.commit.on_back = self.queue.pause, self.queue.resume
+        self.enquiries = Enquiries(self.store, self.publisher, settings.zone, clock)
         self.failure: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.app = self._application()
@@ -123,6 +130,14 @@ class Worker:
                 self.commit.submit(work)
             await committed.wait()
             await message.ack()
+
+        queries = RabbitQueue(QUERIES, declare=False)
+        beside = Channel(prefetch_count=QUERY_PREFETCH)
+
+        @broker.subscriber(queries, channel=beside, decoder=body, ack_policy=AckPolicy.MANUAL, no_reply=True)
+        async def answer_query(message: RabbitMessage) -> None:
+            """Answer a query; every worker does, also one that stands by."""
+            await self.enquiries.take(properties_of(message.raw_message.properties), message.body, message.ack)
 
         return FastStream(
             broker,

@@ -14,6 +14,7 @@ from tests.support.broker import Broker
 from tests.support.client import Client
 from tests.support.failpoints import failing
 from tests.support.messages import customer, order, payment
+from tests.support.proxy import Proxy
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -91,6 +92,32 @@ async def test_a_database_that_fails_for_a_while(
         with failing(mongo, command, times, **how, **where):
             await business(client, 100, 100)
             await applied(database, 201)
+    assert held(database) == {}
+    assert position(database, "BA-1") == {}
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_a_database_that_is_away(settings: Settings, client: Client, database: Books) -> None:
+    """The worker gives back what it has taken and takes nothing until the database is back; nothing is parked."""
+    async with (
+        Proxy.between(settings.mongodb_url) as network,
+        working(settings, mongodb_url=network.url) as worker,
+    ):
+        await client.ask(customer("BA-1"))
+        await network.cut()
+        await business(client, 0, 100)
+        await wait_for(lambda: not worker.queue.consuming, 60)
+
+        async def all_are_back() -> bool:
+            return await client.left_in() == 100
+
+        await wait_for(all_are_back)
+        await business(client, 100, 100)
+        assert await client.left_in() == 200
+        await network.heal()
+        await applied(database, 201, seconds=60)
+        assert worker.queue.consuming
     assert held(database) == {}
     assert position(database, "BA-1") == {}
     await assert_clean(client, database)

@@ -17,9 +17,22 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.mark.parametrize("driver", ["motor"], indirect=True)
-async def test_the_example_prints_the_events_it_promises(worker: Worker, settings: Settings) -> None:
-    """The program in the README opens an account, bills it, and prints the two events."""
-    [program] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+async def test_the_examples_print_what_they_promise(worker: Worker, settings: Settings) -> None:
+    """The first program in the README opens an account and bills it; the second changes it and asks for it."""
+    first, second = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    lines = await output_of(first, settings)
+    assert [line.split()[0] for line in lines] == ["account.created", "invoice.issued"]
+    assert '"taxIncludedAmount":{"unit":"EUR","value":47.88}' in lines[1]
+    assert await output_of(second, settings) == [
+        "Hill Bakery active due 1",
+        "applied None",
+        "parked revision-mismatch",
+        "{'unit': 'EUR', 'value': 0.0} to {'unit': 'EUR', 'value': 47.88}",
+    ]
+
+
+async def output_of(program: str, settings: Settings) -> list[str]:
+    """The lines that a program prints."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -31,6 +44,4 @@ async def test_the_example_prints_the_events_it_promises(worker: Worker, setting
     async with asyncio.timeout(60):
         output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
-    lines = output.decode().splitlines()
-    assert [line.split()[0] for line in lines] == ["account.created", "invoice.issued"]
-    assert '"taxIncludedAmount":{"unit":"EUR","value":47.88}' in lines[1]
+    return output.decode().splitlines()

@@ -1,0 +1,65 @@
+"""The reads that answer queries: each answer is from one point in time, and each read is served by an index."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, tzinfo
+from typing import Any
+
+from tenacity import AsyncRetrying, retry_if_exception, wait_fixed
+
+from adapters.queries import accounts, bills, history, specifications, statement, trees
+from adapters.queries.view import Json, View, is_unavailable, moved, view
+from schemas.queries import (
+    AccountBalance,
+    AccountGet,
+    AccountHistory,
+    AccountList,
+    AccountStatement,
+    AccountTree,
+    BillFormatGet,
+    BillFormatList,
+    BillingCycleSpecificationGet,
+    BillingCycleSpecificationList,
+    BillPresentationMediaGet,
+    BillPresentationMediaList,
+    InvoiceGet,
+    InvoiceList,
+    Query,
+    SettlementGet,
+    SettlementList,
+)
+
+__all__ = ["READS", "is_unavailable", "read"]
+
+Read = Callable[[Any, View], Awaitable[Json]]
+
+READS: dict[type[Query], Read] = {
+    AccountGet: accounts.get,
+    AccountList: accounts.page,
+    AccountBalance: trees.balance,
+    AccountTree: trees.tree,
+    AccountStatement: statement.page,
+    AccountHistory: history.page,
+    InvoiceGet: bills.invoice,
+    InvoiceList: bills.invoices,
+    SettlementGet: bills.settlement,
+    SettlementList: bills.settlements,
+    **dict.fromkeys((BillingCycleSpecificationGet, BillFormatGet, BillPresentationMediaGet), specifications.get),
+    **dict.fromkeys((BillingCycleSpecificationList, BillFormatList, BillPresentationMediaList), specifications.page),
+}
+"""What answers each query."""
+
+
+async def read(query: Query, database: Any, now: datetime, zone: tzinfo) -> Json:
+    """The answer to a query, of what is committed at this moment; `zone` is the one that dates are taken in.
+
+    Raises `Refused` (`unknown-account`, `unknown-invoice`, `unknown-settlement`, `unknown-specification`, `invalid`)
+    and the driver's errors.
+    """
+    # Where a collection or an index was made a moment ago the server has no snapshot yet that shows it.
+    async for attempt in AsyncRetrying(retry=retry_if_exception(moved), wait=wait_fixed(0.1), reraise=True):
+        with attempt:
+            async with view(database, now, zone) as books:
+                return await READS[type(query)](query, books)
+    raise AssertionError("unreachable")

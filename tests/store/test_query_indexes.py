@@ -1,0 +1,181 @@
+"""Every query is served by indexes, and reads little more than it answers with, however much stands beside it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from adapters.documents import COLLECTION, ENCODE
+from adapters.queries import READS, read
+from adapters.store import Store
+from domain.accounts import AccountVersion, Reference, Relationship, SettlementTerms
+from domain.ledger import Entry, Posting
+from domain.payments import Allocation
+from domain.settlements import Settlement
+from domain.specifications import BillFormat
+from schemas.queries import QUERIES, read_query
+from tests.store import documents as make
+from tests.store.test_indexes import profiled
+from tests.support.books import Books
+
+NOW = make.NOW
+ACCOUNTS = 2_400
+TYPES = ("BillingAccount", "SettlementAccount", "PartyAccount", "FinancialAccount")
+STATES = ("active", "active", "active", "suspended", "pendingClose", "closed", "defined", "deleted")
+MOVEMENTS = 600
+
+pytestmark = pytest.mark.parametrize("driver", ["motor"])
+
+
+def accounts() -> list[Any]:
+    """Many accounts: every type in every state, with names and parties; every fifth billing account owes."""
+    found: list[Any] = []
+    for n in range(ACCOUNTS):
+        type_ = TYPES[n % 4]
+        found.append(
+            make.account(
+                f"A-{n:05d}",
+                type=type_,
+                state=STATES[n // 4 % 8],
+                settlement_terms=SettlementTerms(Decimal("0.8"), "invoice") if type_ == TYPES[1] else None,
+                document={
+                    "name": f"{'Ada' if n % 100 < 4 else 'Charles'} {n}",
+                    "relatedParty": [
+                        {"role": "customer", "partyOrPartyRole": {"@type": "PartyRef", "id": party}}
+                        for party in (f"P-{n // 8}", "P-ALL")
+                    ],
+                },
+                references=(Reference("financialAccount", f"F-{n // 80}"),) if type_ == TYPES[0] else (),
+            )
+        )
+        due = date(2026, 11 if n // 20 % 3 else 12, 1 + n // 20 % 20)
+        owes = type_ == TYPES[0] and n // 4 % 5 == 0
+        found.append(make.position(f"A-{n:05d}", receivable=1200 * owes, oldest_due=due if owes else None))
+    return found
+
+
+def family() -> list[Any]:
+    """BA-1 with a long history and two below it, SA-1, and FA-1 that sums up three accounts."""
+    contains = tuple(Relationship("contains", f"BA-{n}") for n in (2, 3))
+    named = (Reference("financialAccount", "FA-1"),)
+    found: list[Any] = [
+        make.account("BA-1", relationships=contains, references=named),
+        make.account("BA-2", references=named),
+        make.account("BA-3", references=named),
+        make.account("SA-1", type=TYPES[1], settlement_terms=SettlementTerms(Decimal("0.8"), "invoice")),
+        make.account("FA-1", type=TYPES[3]),
+        make.position("BA-1", receivable=3 * 1200, movements=MOVEMENTS, oldest_due=date(2026, 11, 1)),
+        make.position("BA-2"),
+        make.position("BA-3"),
+        make.position("SA-1"),
+    ]
+    for n in range(MOVEMENTS):
+        booked = NOW + timedelta(minutes=n // 3 - MOVEMENTS // 3)
+        found.append(
+            Entry(
+                f"order.completed:O-{n}",
+                f"order.completed:O-{n}",
+                NOW,
+                booked,
+                (
+                    Posting("receivable:BA-1", "EUR", 1200, movement=n + 1),
+                    Posting("unapplied:BA-1", "EUR", -1200, movement=n + 1),
+                    Posting("revenue", "EUR", -1000),
+                    Posting("tax", "EUR", -200, "S", "0.2"),
+                ),
+            )
+        )
+        found.append(make.invoice(n, "BA-1", due=date(2026, 11, 1), remaining=1200 * (n < 3)))
+        found.append(Allocation(f"INV-{n:09d}", f"P-{n}", "BA-1", 1200, f"payment.received:P-{n}", booked))
+    for version in range(1, 301):
+        account = make.account("BA-1", version=version, references=named)
+        booked = NOW + timedelta(minutes=version - 300)
+        found.append(AccountVersion(account, booked, f"account.update:{version}", ("name",), "active", None))
+    for n in range(300):
+        found.append(
+            Settlement(
+                f"C-{n}", "SA-1", "EUR", f"C-{n}", NOW.date(), (), 0, None, 0, 0, "open", NOW + timedelta(minutes=n)
+            )
+        )
+        document = {"name": f"{'Ada' if n < 5 else 'Charles'} {n}"}
+        found.append(BillFormat(f"BF-{n}", "active" if n % 3 else "deleted", 1, NOW, NOW, document))
+    return found
+
+
+@pytest.fixture
+async def world(store: Store, database: Books) -> Books:
+    """Books that are old and large for their size."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for document in (*accounts(), *family()):
+        rows.setdefault(COLLECTION[type(document)], []).append(ENCODE[type(document)](document))
+    for name, documents in rows.items():
+        database[name].insert_many(documents)
+    return database
+
+
+BEFORE = (NOW - timedelta(minutes=10)).isoformat()
+ASKED: list[tuple[str, str, int]] = [
+    # the query, its arguments, and how many documents it may read in all
+    ("account.get", '{"id": "BA-1"}', 5),
+    ("account.get", '{"id": "SA-1"}', 2),
+    ("account.get", '{"id": "FA-1"}', 10),
+    ("account.get", f'{{"id": "BA-1", "at": "{BEFORE}"}}', 86),
+    ("account.list", "{}", 102),
+    ("account.list", '{"@type": "SettlementAccount"}', 102),
+    ("account.list", '{"state": "suspended"}', 102),
+    ("account.list", '{"@type": "BillingAccount", "state": "suspended"}', 102),
+    ("account.list", '{"relatedParty": "P-1"}', 16),
+    ("account.list", '{"relatedParty": "P-ALL", "@type": "PartyAccount", "state": "closed"}', 102),
+    ("account.list", '{"relatedParty": "P-ALL", "namePrefix": "ADA 12"}', 8),
+    ("account.list", '{"relatedParty": "P-1", "paymentStatus": "paid"}', 6),
+    ("account.list", '{"namePrefix": "ada"}', 110),
+    ("account.list", '{"namePrefix": "ada", "state": "active", "@type": "BillingAccount"}', 27),
+    ("account.list", '{"namePrefix": "ada 1", "paymentStatus": "due"}', 14),
+    ("account.list", '{"paymentStatus": "paid"}', 302),
+    ("account.list", '{"paymentStatus": "due"}', 75),
+    ("account.list", '{"paymentStatus": "inArrears"}', 111),
+    ("account.list", '{"paymentStatus": "inArrears", "state": "suspended"}', 101),
+    ("account.balance", '{"id": "BA-1"}', 9),
+    ("account.tree", '{"id": "BA-1"}', 9),
+    ("account.statement", '{"id": "BA-1", "limit": 10}', 63),
+    ("account.statement", f'{{"id": "BA-1", "limit": 10, "from": "{BEFORE}"}}', 64),
+    ("account.history", '{"id": "BA-1", "limit": 10}', 22),
+    ("invoice.get", '{"billNo": "INV-000000001"}', 1),
+    ("invoice.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
+    ("invoice.list", '{"billingAccount": "BA-1", "state": "settled", "limit": 10}', 12),
+    ("settlement.get", '{"id": "C-1"}', 1),
+    ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
+    ("bill-format.get", '{"id": "BF-1"}', 1),
+    ("bill-format.list", '{"limit": 10}', 11),
+    ("bill-format.list", '{"namePrefix": "ADA"}', 3),
+]
+
+
+async def test_each_query_is_served_by_indexes(store: Store, world: Books) -> None:
+    """No collection is scanned and nothing sorted by hand, on first pages and later ones, and little is read."""
+    asked = set()
+    for name, arguments, most in ASKED:
+        query = read_query(name, arguments.encode(), {}, None)
+        asked.add(type(query))
+        for number in (1, 2):
+            reads: list[dict[str, Any]] = []
+            with profiled(world, reads):
+                answer = await read(query, store.database, NOW, UTC)
+            world.drop_collection("system.profile")
+            where = f"{name} {arguments}, page {number}"
+            assert answer.get("items", [1]), where
+            for entry in reads:
+                assert "COLLSCAN" not in entry.get("planSummary", "COLLSCAN"), (where, entry)
+                assert not entry.get("hasSortStage"), (where, entry)
+            examined = [(e["ns"].split(".")[1], e["planSummary"], e.get("docsExamined", 0)) for e in reads]
+            assert 0 < sum(documents for _, _, documents in examined) <= most, (where, examined)
+            if not answer.get("after"):
+                break
+            place = type(query).model_validate({"id": "x", "billingAccount": "x", "settlementAccount": "x", **answer})
+            query = query.model_copy(update={"after": place.after})  # type: ignore[attr-defined]
+    others = ("billing-cycle-specification", "bill-presentation-media")  # which are read as bill formats are
+    assert asked == {query for query in READS if not query.TYPE.startswith(others)}
+    assert set(READS) == set(QUERIES.values())

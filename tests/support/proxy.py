@@ -1,0 +1,87 @@
+"""A network between a worker and a service that can be cut, held up and slowed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+PIECE = 64 * 1024
+
+
+class Proxy:
+    """What `Proxy.between` gives: a relay of bytes to one service, `url` being its own address."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._connections: set[asyncio.StreamWriter] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._server: asyncio.Server | None = None
+        self.delay_seconds = 0.0
+        self.url = ""
+
+    @staticmethod
+    @asynccontextmanager
+    async def between(url: str) -> AsyncIterator[Proxy]:
+        """A proxy to the service of an AMQP or MongoDB URL; it is gone when the block ends."""
+        parts = urlsplit(url)
+        assert parts.hostname
+        assert parts.port
+        proxy = Proxy(parts.hostname, parts.port)
+        await proxy.heal()
+        assert proxy._server is not None
+        port = proxy._server.sockets[0].getsockname()[1]
+        proxy._port = port
+        place = parts.netloc.rpartition("@")[0]
+        netloc = f"{place}@127.0.0.1:{port}" if place else f"127.0.0.1:{port}"
+        proxy.url = urlunsplit(parts._replace(netloc=netloc))
+        if parts.scheme == "mongodb" and "directConnection" not in parts.query:
+            # Otherwise the driver asks the service for its own address, and goes there.
+            proxy.url += ("&" if parts.query else "/?") + "directConnection=true"
+        try:
+            yield proxy
+        finally:
+            await proxy.cut()
+
+    _port = 0
+
+    async def cut(self) -> None:
+        """Close every connection, and take no new one until `heal`."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in list(self._connections):
+            writer.transport.abort()
+
+    async def heal(self) -> None:
+        """Take connections again, and let the bytes flow."""
+        self._flowing.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+
+    def hold(self) -> None:
+        """Let no byte through, without closing anything: the other side looks alive and says nothing."""
+        self._flowing.clear()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there_reader, there = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._connections |= {writer, there}
+        await asyncio.gather(self._flow(reader, there), self._flow(there_reader, writer))
+        self._connections -= {writer, there}
+
+    async def _flow(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(PIECE):
+                if self.delay_seconds:
+                    await asyncio.sleep(self.delay_seconds)
+                await self._flowing.wait()
+                to.write(data)
+                await to.drain()
+        with suppress(OSError):
+            to.close()
