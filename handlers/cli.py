@@ -1,4 +1,4 @@
-"""The command line: `paymaster run` and `paymaster audit`."""
+"""The command line: `paymaster run`, `paymaster audit` and `paymaster asyncapi`."""
 
 from __future__ import annotations
 
@@ -90,3 +90,13 @@ def audit(
         raise _stop(f"MongoDB: {type(error).__name__}") from None
     print(json.dumps(result, indent=indent))
     raise typer.Exit(0 if result["ok"] else 1)
+
+
+@app.command()
+def asyncapi(
+    indent: Annotated[int | None, typer.Option(help="Indent the JSON by this many spaces.")] = None,
+) -> None:
+    """Print the AsyncAPI 3.0 document of every message, event and query, as JSON."""
+    from schemas.asyncapi import asyncapi as document
+
+    print(json.dumps(document(), indent=indent))
