@@ -22,8 +22,12 @@ help:  ## what can be made
 demo: .venv/.project  ## start the services and a worker, send it a day of business, show what came of it
 	@$(BIN)/python -m demo
 
+# Two processes, each with services of its own; with services that were named, which they would share, one. Some tests
+# make a server fail, and that must not be another test's.
+TEST_PROCESSES := $(if $(PAYMASTER_MONGODB_URL)$(PAYMASTER_RABBITMQ_URL),0,2)
+
 test: .venv/.project  ## every test
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
 
 check: .venv/.project  ## formatting, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ that the store uses but for whether a call has to be awaited.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +70,14 @@ def database(url: str, name: str) -> Iterator[Database[dict[str, Any]]]:
 async def awaited(value: Any) -> Any:
     """What one driver returns and the other returns a coroutine of: start_session, start_transaction, aggregate."""
     return await value if inspect.isawaitable(value) else value
+
+
+async def disconnect(client: Client) -> None:
+    """Let go of a client's connections. Motor's way waits for the server, and would hold up the event loop for it."""
+    if inspect.iscoroutinefunction(client.close):
+        await client.close()
+    else:
+        await asyncio.to_thread(client.close)
 
 
 async def check_topology(client: Client) -> None:

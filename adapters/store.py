@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_e
 
 from adapters.collections import EPOCH, prepare
 from adapters.documents import COLLECTION, DECODE, ENCODE
-from adapters.mongodb import APP_NAME, TRANSACTION, awaited, check_topology, connect
+from adapters.mongodb import APP_NAME, TRANSACTION, awaited, check_topology, connect, disconnect
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
 from adapters.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_key, piece_keys, to_event, to_held, verdict
 from domain.accruals import Accrual
@@ -89,7 +89,7 @@ class Store:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await awaited(self._client.close())
+        await disconnect(self._client)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

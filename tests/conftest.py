@@ -79,7 +79,13 @@ def database_name() -> str:
 
 
 @pytest.fixture
-def database(mongo: MongoClient[Document], database_name: str) -> Iterator[Books]:
+def database(new_database: Books) -> Books:
+    """The test's database."""
+    return new_database
+
+
+@pytest.fixture
+def new_database(mongo: MongoClient[Document], database_name: str) -> Iterator[Books]:
     """An empty database of the test's own, to look into; it is dropped afterwards."""
     yield mongo.get_database(database_name, write_concern=WriteConcern("majority"))
     end_abandoned_transactions(mongo)

@@ -2,31 +2,38 @@
 
 import json
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from pymongo.client_session import ClientSession
-from pymongo.database import Database
 from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
 from adapters.audit import AuditIncomplete, audit, run
-
-Document = dict[str, Any]
-Books = Database[Document]
+from tests.support.books import Books, Document, Made
 
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 BOOKED = NOW - timedelta(days=3)
 
 
-@pytest.fixture
-def books(database: Books) -> Books:
-    """The small, correct books that `write_books` writes."""
+@pytest.fixture(scope="module")
+def made(mongo: MongoClient[Document]) -> Iterator[Made]:
+    """The small, correct books that `write_books` writes, once for all the tests here."""
+    database = mongo.get_database(f"test-{uuid.uuid4().hex[:12]}", write_concern=WriteConcern("majority"))
     write_books(database)
-    return database
+    yield Made.of(database)
+    mongo.drop_database(database.name)
+
+
+@pytest.fixture
+def books(made: Made) -> Books:
+    """They, whatever the test before has done to them."""
+    return made.restored()
 
 
 def line(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from random import Random
@@ -18,6 +17,7 @@ from adapters.audit import CHECKS, accounts, specifications
 from adapters.store import Store
 from domain.accounts import Relationship
 from services import Services
+from tests.support.books import Books, Document, Made
 from tests.support.facts import take
 from tests.support.messages import (
     Json,
@@ -36,8 +36,6 @@ from tests.support.messages import (
 )
 from tests.test_audit import (
     MUTATIONS,
-    Books,
-    Document,
     Mutation,
     adding,
     all_of,
@@ -175,14 +173,6 @@ async def write_books(url: str, name: str) -> None:
         await store.close()
 
 
-@dataclass(frozen=True)
-class Made:
-    """The database that the facts made, and all that they left in it."""
-
-    database: Books
-    documents: dict[str, list[Document]]
-
-
 @pytest.fixture(scope="module")
 def made(services: Services, mongo: MongoClient[Document]) -> Iterator[Made]:
     """The facts applied, once for all the tests here, and their events sent."""
@@ -190,7 +180,7 @@ def made(services: Services, mongo: MongoClient[Document]) -> Iterator[Made]:
     try:
         asyncio.run(write_books(services.mongodb_url, database.name))
         database["outbox"].update_many({}, {"$set": {"sentAt": BOOKED}, "$unset": {"unsent": ""}})
-        yield Made(database, {name: list(database[name].find()) for name in database.list_collection_names()})
+        yield Made.of(database)
     finally:
         mongo.drop_database(database)
 
@@ -198,13 +188,7 @@ def made(services: Services, mongo: MongoClient[Document]) -> Iterator[Made]:
 @pytest.fixture
 def books(made: Made) -> Books:
     """The books as the facts made them, whatever the test before has done to them."""
-    for name, rows in made.documents.items():
-        collection = made.database[name]
-        if list(collection.find()) != rows:
-            collection.delete_many({})
-            if rows:
-                collection.insert_many(rows)
-    return made.database
+    return made.restored()
 
 
 def test_books_made_by_real_facts_are_ok(books: Books) -> None:

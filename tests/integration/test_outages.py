@@ -130,6 +130,7 @@ async def test_events_whose_mark_was_lost_are_sent_again(
     """When marking fails the sweep sends the events again, under the same ids: at least once, and in the end marked."""
     async with working(settings, relay_interval_seconds=0.3):
         await client.ask(customer("BA-1"))
+        await applied(database, 1)
         with failing(mongo, "update", 1, errorCode=11601, namespace=f"{database.name}.outbox"):
             await client.send(order("O-1", "BA-1"))
             await applied(database, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,29 @@ from tests.support.waiting import SECONDS_MAX, wait_for
 
 Document = dict[str, Any]
 Books = Database[Document]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A database that is made once for many tests, and all that was put into it."""
+
+    database: Books
+    documents: dict[str, list[Document]]
+
+    @staticmethod
+    def of(database: Books) -> Made:
+        """What is in a database now."""
+        return Made(database, {name: list(database[name].find()) for name in database.list_collection_names()})
+
+    def restored(self) -> Books:
+        """The database as it was made, whatever the test before has done to it: quicker than a new one."""
+        for name in {*self.documents, *self.database.list_collection_names()}:
+            collection, rows = self.database[name], self.documents.get(name, [])
+            if list(collection.find()) != rows:
+                collection.delete_many({})
+                if rows:
+                    collection.insert_many(rows)
+        return self.database
 
 
 def assert_audit_ok(database: Books) -> None:
