@@ -74,13 +74,13 @@ class NewSpecification:
 
 @dataclass(frozen=True, slots=True)
 class SpecificationUpdate:
-    """`<resource>.update`: a merge patch; `check` raises `Refused` (`invalid`) for a document that does not fit."""
+    """`<resource>.update`: a merge patch; `check` gives the document as it is kept, or raises `Refused`."""
 
     kind: type[Specification]
     id: str
     if_revision: int | None
     changes: Mapping[str, object]
-    check: Callable[[Mapping[str, object]], None]
+    check: Callable[[Mapping[str, object]], Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +129,10 @@ def update_specification(update: SpecificationUpdate, books: Books) -> Mapping[s
     found = _existing(update.kind, update.id, update.if_revision, books)
     document = merge_patch(found.document, update.changes)
     assert isinstance(document, Mapping)
+    document = update.check(document)
     changed = changed_fields(found.document, document)
     if not changed:
         return _result(found)
-    update.check(document)
     made = replace(found, document=document, revision=found.revision + 1, updated_at=books.booked_at)
     return _tell(SpecificationChanged("changed", made, changed), books)
 

@@ -151,7 +151,8 @@ def read_account(id_: str, type_: str, currency: str, document: Mapping[str, Any
         currency=currency,
         payment_term_days=ours.payment_term_days,
         settlement_terms=SettlementTerms(terms.partner_share, terms.accrue_on) if terms else None,
-        document=kept,
+        # As it goes out: it is told and asked for far more often than it changes.
+        document=tmf666.complete(type_, kept),
         credit_limit=_credit_limit(said.get("creditLimit"), currency),
         relationships=_relationships(said.get("accountRelationship", [])),
         references=_references(said),

@@ -32,7 +32,7 @@ from domain.specifications import (
     Specification,
     SpecificationChanged,
 )
-from schemas.tmf666 import Happened, complete, event_type
+from schemas.tmf666 import Happened, event_type
 from schemas.values import money_json
 
 Json = dict[str, Any]
@@ -160,7 +160,7 @@ def account_json(account: Account, standing: Standing | None = None) -> Json:
     A financial account's balances are sums over other accounts, which only a query works out.
     """
     out: Json = {
-        **complete(account.type, account.document),
+        **account.document,
         "@type": account.type,
         "id": account.id,
         "state": account.state,
@@ -198,7 +198,7 @@ def specification_json(specification: Specification) -> Json:
     """A TMF666 billing cycle specification, bill format or bill presentation media."""
     resource = type(specification).__name__
     return {
-        **complete(resource, specification.document),
+        **specification.document,
         "@type": resource,
         "id": specification.id,
         "lastUpdate": _time(specification.updated_at),

@@ -17,6 +17,7 @@ from domain.specifications import SPECIFICATIONS, Specification
 from schemas.account_messages import check_patch, plain_changes
 from schemas.documents import check_document, in_order, plain, without_nulls
 from schemas.message import Message, message_key
+from schemas.tmf666 import complete
 from schemas.values import Id, Revision, Text
 
 _NOT_KEPT = ("id", "@type", "revision", "lastUpdate")
@@ -49,9 +50,9 @@ class SpecificationCreate(_SpecificationMessage):
     def fact(self, key: str) -> specifications.NewSpecification:
         """The resource to create; `Refused` (`invalid`) for a document that does not fit it."""
         _check_type(self.KIND, self.type)
-        _check(self.KIND, self.document)
+        document = _checked(self.KIND, self.document)
         id_ = self.id or f"S-{sha256(key.encode()).hexdigest()[:20]}"
-        return specifications.NewSpecification(self.KIND, id_, self.document)
+        return specifications.NewSpecification(self.KIND, id_, document)
 
 
 class SpecificationUpdate(_SpecificationMessage):
@@ -75,7 +76,7 @@ class SpecificationUpdate(_SpecificationMessage):
         """The update; `Refused` (`invalid`) when it patches what a client may not."""
         _check_type(self.KIND, self.type)
         check_patch(self.changes)
-        check = partial(_check, self.KIND)
+        check = partial(_checked, self.KIND)
         return specifications.SpecificationUpdate(self.KIND, self.id, self.if_revision, self.changes, check)
 
 
@@ -94,8 +95,11 @@ class SpecificationDelete(_SpecificationMessage):
         return specifications.SpecificationDeletion(self.KIND, self.id, self.if_revision)
 
 
-def _check(kind: type[Specification], document: Any) -> None:
-    check_document(kind.__name__, {**document, "@type": kind.__name__})
+def _checked(kind: type[Specification], document: Any) -> dict[str, Any]:
+    """A document that fits its resource, as it goes out; raises `Refused` (`invalid`)."""
+    whole = {**document, "@type": kind.__name__}
+    check_document(kind.__name__, whole)
+    return complete(kind.__name__, whole)
 
 
 def _check_type(kind: type[Specification], said: str | None) -> None:

@@ -537,9 +537,10 @@ def respecify(
 ) -> SpecificationUpdate:
     """A merge patch of a specification; a name that is no text does not fit."""
 
-    def check(document: Mapping[str, object]) -> None:
+    def check(document: Mapping[str, object]) -> Mapping[str, object]:
         if not isinstance(document.get("name"), str):
             raise Refused("invalid", f"name: must be a text (got {document.get('name')!r})")
+        return document
 
     return SpecificationUpdate(kind, id_, at, changes, check)
 

@@ -68,7 +68,7 @@ def test_a_closing_and_a_payout_are_read():
 
 
 def test_an_account_is_read():
-    """Its document is all that was said, unknown fields included; what is null was not said."""
+    """Its document is all that was said, unknown fields included, entities typed; what is null was not said."""
     fact = accepted("account.create", {**ACCOUNT, "loyalty": {"points": 7, "since": None}}).fact
     assert fact == NewAccount(
         "SA-1",
@@ -79,7 +79,13 @@ def test_an_account_is_read():
         {
             "@type": "SettlementAccount",
             "name": "Film studio",
-            "relatedParty": [{"role": "partner", "partyOrPartyRole": {"id": "42"}}],
+            "relatedParty": [
+                {
+                    "@type": "RelatedPartyRefOrPartyRoleRef",
+                    "role": "partner",
+                    "partyOrPartyRole": {"@type": "PartyRef", "id": "42"},
+                }
+            ],
             "settlementTerms": {"partnerShare": 0.8, "accrueOn": "payment"},
             "loyalty": {"points": 7},
         },
