@@ -62,43 +62,42 @@ class AccountCreate(Message):
         return read_account(account_id, self.type, self.currency.code, self.document)
 
 
-class AccountUpdate(Message):
-    """`account.update`: a JSON merge patch (RFC 7396) of an account's document."""
-
-    TYPE: ClassVar[str] = "account.update"
+class Patch(Message):
+    """A JSON merge patch (RFC 7396) of a document, on the revision given if one is."""
 
     id: Id
-    type: AccountType
     if_revision: Revision | None = None
     changes: dict[str, Any]
 
     @model_validator(mode="before")
     @classmethod
     def _plain_changes(cls, data: Any) -> Any:
-        return plain_changes(data)
+        if not isinstance(data, dict) or not isinstance(data.get("changes"), dict):
+            return data
+        return {**data, "changes": in_order(plain_document(data["changes"], "changes"))}
 
     def key(self, message_id: str | None) -> str:
         """The message's id."""
         return message_key(message_id)
 
+    def check(self) -> None:
+        """Raise `Refused` (`invalid`) for changes of what a client may not patch, each named."""
+        read_only = sorted(READ_ONLY & self.changes.keys())
+        if read_only:
+            raise Refused("invalid", "; ".join(f"changes.{name}: may not be patched" for name in read_only))
+
+
+class AccountUpdate(Patch):
+    """`account.update`: a JSON merge patch (RFC 7396) of an account's document."""
+
+    TYPE: ClassVar[str] = "account.update"
+
+    type: AccountType
+
     def fact(self, key: str) -> accounts.AccountUpdate:
         """The update; `Refused` (`invalid`) when it patches what a client may not."""
-        check_patch(self.changes)
+        self.check()
         return accounts.AccountUpdate(self.id, self.type, self.if_revision, self.changes, read_account)
-
-
-def plain_changes(data: Any) -> Any:
-    """A message whose `changes` are such as a document can keep."""
-    if not isinstance(data, dict) or not isinstance(data.get("changes"), dict):
-        return data
-    return {**data, "changes": in_order(plain_document(data["changes"], "changes"))}
-
-
-def check_patch(changes: dict[str, Any]) -> None:
-    """Raise `Refused` (`invalid`) for changes of what a client may not patch, each named."""
-    read_only = sorted(READ_ONLY & changes.keys())
-    if read_only:
-        raise Refused("invalid", "; ".join(f"changes.{name}: may not be patched" for name in read_only))
 
 
 class _StateCommand(Message):

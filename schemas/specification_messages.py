@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from domain import specifications
 from domain.errors import Refused
 from domain.specifications import SPECIFICATIONS, Specification
-from schemas.account_messages import check_patch, plain_changes
+from schemas.account_messages import Patch
 from schemas.documents import check_document, in_order, plain, without_nulls
 from schemas.message import Message, message_key
 from schemas.tmf666 import complete
@@ -55,27 +55,15 @@ class SpecificationCreate(_SpecificationMessage):
         return specifications.NewSpecification(self.KIND, id_, document)
 
 
-class SpecificationUpdate(_SpecificationMessage):
+class SpecificationUpdate(Patch, _SpecificationMessage):
     """`<resource>.update`: a JSON merge patch (RFC 7396) of its document."""
 
-    id: Id
     type: Annotated[Text | None, Field(alias="@type")] = None
-    if_revision: Revision | None = None
-    changes: dict[str, Any]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_changes(cls, data: Any) -> Any:
-        return plain_changes(data)
-
-    def key(self, message_id: str | None) -> str:
-        """The message's id."""
-        return message_key(message_id)
 
     def fact(self, key: str) -> specifications.SpecificationUpdate:
         """The update; `Refused` (`invalid`) when it patches what a client may not."""
         _check_type(self.KIND, self.type)
-        check_patch(self.changes)
+        self.check()
         check = partial(_checked, self.KIND)
         return specifications.SpecificationUpdate(self.KIND, self.id, self.if_revision, self.changes, check)
 
