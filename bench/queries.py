@@ -214,7 +214,7 @@ Ask = Callable[[str, dict[str, Any]], Awaitable[bytes]]
 async def run(place: Place, count: int, machine: dict[str, Any]) -> None:
     """Fill a database, measure all queries through RabbitMQ and at the handler, print and keep the figures."""
     console = Console()
-    store = Store(place.mongodb_url, place.database_name)
+    store = Store(place.mongodb_url, place.database_name, "pymongo")
     since = time.monotonic()
     await asyncio.to_thread(fill, place, count)
     await store.prepare()

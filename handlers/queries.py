@@ -21,7 +21,7 @@ from schemas.queries import read_query
 log = structlog.get_logger()
 
 UNDER_WAY_MAX = 4
-"""How many queries are worked on at once: the connections, and the driver's threads, are those of the work as well."""
+"""How many queries are worked on at once, so that they leave time to the work."""
 SECONDS_MAX = 8
 """After so long a query is given up, whatever it waits for."""
 
@@ -68,7 +68,7 @@ class Enquiries:
             query = read_query(properties.type, body, properties.headers, properties.content_encoding)
             async with asyncio.timeout(SECONDS_MAX):
                 result = await read(query, self._store.database, self._clock(), self._zone)
-            return to_json({"result": result})
+            return b'{"result":' + result + b"}"
         except Refused as refusal:
             return _error(refusal.code, refusal.detail)
         except TimeoutError:

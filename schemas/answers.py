@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from pydantic_core import to_json
+
 from domain.accounts import Account, Standing
 from domain.specifications import Specification
-from schemas.events import account_json, specification_json
+from schemas.events import account_json, account_money, specification_json
 from schemas.values import money_json
 
 Json = dict[str, Any]
@@ -24,6 +26,11 @@ def time_json(moment: datetime) -> str:
 def account_document(account: Account, standing: Standing | None) -> Json:
     """An account as the events have it, with its revision; without balances where no `standing` is told."""
     return {**account_json(account, standing), "revision": account.revision}
+
+
+def account_written(document: bytes, type_: str, currency: str, standing: Standing) -> bytes:
+    """What `account_document` of an account and its standing is as JSON, of what it is without a standing."""
+    return document[:-1] + b"," + to_json(account_money(type_, currency, standing))[1:]
 
 
 def standing_json(standing: Standing, currency: str) -> Json:

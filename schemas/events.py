@@ -171,17 +171,23 @@ def account_json(account: Account, standing: Standing | None = None) -> Json:
     if account.settlement_terms is not None:
         terms = account.settlement_terms
         out["settlementTerms"] = {"partnerShare": _decimal(terms.partner_share), "accrueOn": terms.accrue_on}
-    if standing is not None:
-        out["accountBalance"] = [
+    return out if standing is None else {**out, **account_money(account.type, account.currency, standing)}
+
+
+def account_money(type_: str, currency: str, standing: Standing) -> Json:
+    """The fields of a TMF666 account that tell of its money: balances and payment status."""
+    out: Json = {
+        "accountBalance": [
             {
                 "@type": "AccountBalance",
                 "balanceType": balance,
-                "amount": money_json(getattr(standing, balance), account.currency),
+                "amount": money_json(getattr(standing, balance), currency),
             }
-            for balance in BALANCES[account.type]
+            for balance in BALANCES[type_]
         ]
-        if standing.payment_status is not None:
-            out["paymentStatus"] = standing.payment_status
+    }
+    if standing.payment_status is not None:
+        out["paymentStatus"] = standing.payment_status
     return out
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, tzinfo
 from typing import Any
 
+from pydantic_core import to_json
 from tenacity import AsyncRetrying, retry_if_exception, wait_fixed
 
 from adapters.queries import accounts, bills, history, specifications, statement, trees
@@ -32,7 +33,7 @@ from schemas.queries import (
 
 __all__ = ["READS", "is_unavailable", "read"]
 
-Read = Callable[[Any, View], Awaitable[Json]]
+Read = Callable[[Any, View], Awaitable[Json | bytes]]
 
 READS: dict[type[Query], Read] = {
     AccountGet: accounts.get,
@@ -51,8 +52,8 @@ READS: dict[type[Query], Read] = {
 """What answers each query."""
 
 
-async def read(query: Query, database: Any, now: datetime, zone: tzinfo) -> Json:
-    """The answer to a query, of what is committed at this moment; `zone` is the one that dates are taken in.
+async def read(query: Query, database: Any, now: datetime, zone: tzinfo) -> bytes:
+    """The answer to a query as JSON, of what is committed at this moment; `zone` is the one that dates are taken in.
 
     Raises `Refused` (`unknown-account`, `unknown-invoice`, `unknown-settlement`, `unknown-specification`, `invalid`)
     and the driver's errors.
@@ -61,5 +62,6 @@ async def read(query: Query, database: Any, now: datetime, zone: tzinfo) -> Json
     async for attempt in AsyncRetrying(retry=retry_if_exception(moved), wait=wait_fixed(0.1), reraise=True):
         with attempt:
             async with view(database, now, zone) as books:
-                return await READS[type(query)](query, books)
+                answer = await READS[type(query)](query, books)
+                return answer if isinstance(answer, bytes) else to_json(answer)
     raise AssertionError("unreachable")

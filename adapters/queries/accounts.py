@@ -10,9 +10,9 @@ from adapters.documents import DECODE
 from adapters.queries.paging import Page, keyset, prefixed
 from adapters.queries.standings import standing_at, standings
 from adapters.queries.view import BY_ID, Json, Row, View, unknown
-from domain.accounts import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account
+from domain.accounts import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account, Standing
 from domain.errors import Refused
-from schemas.answers import account_document
+from schemas.answers import account_document, account_written
 from schemas.queries import AccountGet, AccountList, cursor
 
 TYPES = (BILLING, FINANCIAL, PARTY, SETTLEMENT)
@@ -21,17 +21,26 @@ LIVE = ("active", "closed", "defined", "pendingClose", "suspended")
 EXAMINED_MAX = 20_000
 """A page ends early after so many accounts that a filter left out, so that no query takes long."""
 CHUNK_MAX = 2_000
+GROWTH = 4
+"""The first candidates are half as many again as a page has; while they are too few, so many times as many come."""
+WRITTEN = dict.fromkeys(("type", "currency", "json"), 1)
+"""What is read of an account to show it."""
 
 
-async def get(query: AccountGet, view: View) -> Json:
+async def get(query: AccountGet, view: View) -> Json | bytes:
     """`account.get`."""
     if query.at is not None:
         # What is to come is not known: it is as it is now.
         at = min(query.at, view.now)
         account = await account_at(view, query.id, at)
         return account_document(account, await standing_at(view, account, at))
-    [(account, standing)] = await standings(view, [await view.account(query.id)])
-    return account_document(account, standing)
+    row = await view.account(query.id)
+    [standing] = await standings(view, [row])
+    return _written(row, standing)
+
+
+def _written(row: Row, standing: Standing) -> bytes:
+    return account_written(row["json"], row["type"], row["currency"], standing)
 
 
 async def account_at(view: View, account_id: str, at: datetime) -> Account:
@@ -73,11 +82,8 @@ class _Way:
 
     async def candidates(self, view: View, after: tuple[str, str] | None, limit: int) -> list[Row]:
         """The next candidates: the fields of their places, which stand in the index, or whole accounts."""
-        read = (
-            partial(view.accounts, index=self.index)
-            if self.whole
-            else partial(view.find, self.collection, index=self.index, fields=dict.fromkeys(self.order, 1))
-        )
+        fields = dict.fromkeys(self.order, 1) | (WRITTEN if self.whole else {})
+        read = partial(view.find, self.collection, index=self.index, fields=fields)
         if len(self.order) == 2:
             return await keyset(read, self.query, (self.order[0], self.order[1]), after, limit)
         # An index whose first field is not asked for would be read without looking at its others.
@@ -118,7 +124,7 @@ def _way(query: AccountList, today: str) -> _Way | None:
     return _Way("listed", "accounts", "listed", ("_id",), accounts, bool(status), positions)
 
 
-async def page(query: AccountList, view: View) -> Json:
+async def page(query: AccountList, view: View) -> bytes:
     """`account.list`: by id; those whose name begins in some way by name; those who owe by their oldest due date."""
     page = Page(query.limit)
     way = _way(query, view.today)
@@ -129,13 +135,19 @@ async def page(query: AccountList, view: View) -> Json:
         if query.after[0] != way.name:
             raise Refused("invalid", "after: is of a list with other filters")
         after = query.after[1:]
-    examined, size = 0, 100
+    examined, size = 0, query.limit * 3 // 2 + 1
     while True:
-        wanted = query.limit - len(page.items) + 1
-        size = min(CHUNK_MAX, max(wanted, size * 2)) if way.loose else wanted
-        candidates = await way.candidates(view, after, size)
         # No more are read than one that shows whether there is a next page.
-        fit = await _fitting(view, query, way, candidates) if way.loose else candidates
+        wanted = query.limit - len(page.items) + 1
+        fit: list[Row] = []
+        read_to, ended = after, False
+        while len(fit) < wanted and not ended and examined < EXAMINED_MAX:
+            many = min(CHUNK_MAX, max(size, wanted)) if way.loose else wanted
+            candidates = await way.candidates(view, read_to, many)
+            fit += await _fitting(view, query, way, candidates) if way.loose else candidates
+            read_to, ended = (way.place(candidates[-1]) if candidates else read_to), len(candidates) < many
+            examined += many
+            size *= GROWTH
         documents = await _documents(view, way, fit[:wanted])
         for row in fit[:wanted]:
             if row["_id"] in documents and not page.take(documents[row["_id"]]):
@@ -143,12 +155,11 @@ async def page(query: AccountList, view: View) -> Json:
             after = way.place(row)
         if len(fit) > wanted:
             continue  # one of them was deleted, which its position did not show
-        if len(candidates) < size:
+        if ended:
             return page.answer(None)
-        after = way.place(candidates[-1])
-        examined += size
+        after = read_to
         if examined >= EXAMINED_MAX:
-            return page.answer(cursor(AccountList.TYPE, way.name, *after))
+            return page.answer(cursor(AccountList.TYPE, way.name, *(after or ("", ""))))
 
 
 async def _fitting(view: View, query: AccountList, way: _Way, candidates: list[Row]) -> list[Row]:
@@ -162,10 +173,12 @@ async def _fitting(view: View, query: AccountList, way: _Way, candidates: list[R
     return [row for row in candidates if row["_id"] in fit]
 
 
-async def _documents(view: View, way: _Way, rows: list[Row]) -> dict[str, Json]:
-    """The documents of those candidates whose accounts are there, by id."""
+async def _documents(view: View, way: _Way, rows: list[Row]) -> dict[str, bytes]:
+    """The documents, as JSON, of those candidates whose accounts are there, by id."""
     if not way.whole:
         ids = [row["_id"] for row in rows]
         which = {"_id": {"$in": ids}, "state": {"$in": list(LIVE)}}
-        rows = await view.accounts(which, index=BY_ID) if ids else []
-    return {account.id: account_document(account, standing) for account, standing in await standings(view, rows)}
+        rows = await view.find("accounts", which, fields=WRITTEN, index=BY_ID) if ids else []
+    return {
+        row["_id"]: _written(row, standing) for row, standing in zip(rows, await standings(view, rows), strict=True)
+    }

@@ -31,7 +31,7 @@ async def invoice(query: InvoiceGet, view: View) -> Json:
     return invoice_json(DECODE[Invoice](row))
 
 
-async def invoices(query: InvoiceList, view: View) -> Json:
+async def invoices(query: InvoiceList, view: View) -> bytes:
     """`invoice.list`, by number."""
     await view.check_account(query.billing_account, BILLING, "billingAccount")
     states = [query.state] if query.state else list(get_args(InvoiceState))
@@ -57,7 +57,7 @@ async def settlement(query: SettlementGet, view: View) -> Json:
     return settlement_json(DECODE[Settlement](row))
 
 
-async def settlements(query: SettlementList, view: View) -> Json:
+async def settlements(query: SettlementList, view: View) -> bytes:
     """`settlement.list`, oldest first."""
     await view.check_account(query.settlement_account, SETTLEMENT, "settlementAccount")
     page = Page(query.limit)

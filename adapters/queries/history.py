@@ -14,7 +14,7 @@ from schemas.queries import AccountHistory, cursor
 _SAID = ("messageId", "userId", "appId", "correlationId")
 
 
-async def page(query: AccountHistory, view: View) -> Json:
+async def page(query: AccountHistory, view: View) -> bytes:
     """`account.history`: the account's document as of each version, without balances; a deleted account's too."""
     which: Row = {"account": query.id}
     if query.after is not None:

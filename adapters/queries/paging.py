@@ -20,22 +20,22 @@ class Page:
     """The items of one answer, so far."""
 
     def __init__(self, limit: int) -> None:
-        self.items: list[Json] = []
+        self.items: list[bytes] = []
         self.limit = limit
         self._bytes = 0
 
-    def take(self, item: Json) -> bool:
-        """Add an item; False when it does not fit, and there is a next page."""
-        size = len(to_json(item))
-        if self.items and (len(self.items) >= self.limit or self._bytes + size > PAGE_BYTES_MAX):
+    def take(self, item: Json | bytes) -> bool:
+        """Add an item, as JSON already or not; False when it does not fit, and there is a next page."""
+        written = item if isinstance(item, bytes) else to_json(item)
+        if self.items and (len(self.items) >= self.limit or self._bytes + len(written) > PAGE_BYTES_MAX):
             return False
-        self.items.append(item)
-        self._bytes += size
+        self.items.append(written)
+        self._bytes += len(written)
         return True
 
-    def answer(self, after: str | None) -> Json:
-        """The page as it goes out; `after` is where the next one begins, None if there is none."""
-        return {"items": self.items, "after": after}
+    def answer(self, after: str | None, **beside: Any) -> bytes:
+        """The page as it goes out, with what is told beside the items; `after` is where the next one begins, if any."""
+        return b'{"items":[' + b",".join(self.items) + b"]," + to_json({**beside, "after": after})[1:]
 
 
 def prefixed(prefix: str) -> dict[str, str]:

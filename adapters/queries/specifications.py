@@ -25,7 +25,7 @@ async def get(query: SpecificationGet, view: View) -> Json:
     return specification_document(DECODE[kind](row))
 
 
-async def page(query: SpecificationList, view: View) -> Json:
+async def page(query: SpecificationList, view: View) -> bytes:
     """`<kind>.list`, by name."""
     kind = _kind(query)
     which: Row = {"state": "active"}

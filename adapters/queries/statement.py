@@ -22,7 +22,7 @@ _BATCH_MORE = 50
 """How many rows more than a page's come at once: those that share its last row's time."""
 
 
-async def page(query: AccountStatement, view: View) -> Json:
+async def page(query: AccountStatement, view: View) -> bytes:
     """`account.statement`, by the time of booking and then by movement.
 
     The first page fixes the end, the last movement that is in it, and the balances on both sides; the cursor carries
@@ -33,7 +33,7 @@ async def page(query: AccountStatement, view: View) -> Json:
     if account.type not in BALANCES:
         raise Refused("invalid", f"id: {account.id} is a {account.type}, which has no movements of its own")
     asked = (_start(query.since, view.zone), _end(query.until, view.zone))
-    place = query.after or await _first_place(account, row["position"], *asked, view)
+    place = query.after or await _first_place(account, *asked, view)
     fixed = (None if place.since is None else from_milliseconds(place.since), from_milliseconds(place.until))
     if place.id != account.id or any(end not in (None, given) for end, given in zip(asked, fixed, strict=True)):
         raise Refused("invalid", "after: is of another statement")
@@ -46,16 +46,15 @@ async def page(query: AccountStatement, view: View) -> Json:
                 after = place.cursor()
                 break
             place = place._replace(booked=movement.booked, movement=movement.number, balance=balance)
-    return {
+    beside = {
         "id": account.id,
         "currency": account.currency,
         "from": None if fixed[0] is None else time_json(fixed[0]),
         "to": time_json(fixed[1]),
         "opening": _told(account, place.opening),
-        "items": page.items,
         "closing": _told(account, place.closing),
-        "after": after,
     }
+    return page.answer(after, **beside)
 
 
 def _told(account: Account, balance: Pair) -> Json:
@@ -83,9 +82,7 @@ def _midnight(day: date, zone: tzinfo, field: str, days: int = 0) -> datetime:
         raise Refused("invalid", f"{field}: {day} is too far away") from None
 
 
-async def _first_place(
-    account: Account, position: list[Row], since: datetime | None, until: datetime | None, view: View
-) -> StatementPlace:
+async def _first_place(account: Account, since: datetime | None, until: datetime | None, view: View) -> StatementPlace:
     """Where a statement begins, and what it fixes."""
     until = view.now.replace(microsecond=view.now.microsecond // 1000 * 1000) if until is None else until
     if since is not None and since > until:
@@ -98,7 +95,8 @@ async def _first_place(
 
     opening = (0, 0) if since is None else await balance(since - _MILLISECOND)
     begin = None if since is None else milliseconds(since)
-    known = position[0]["movements"] if position else 0
+    position = await view.one("positions", {"_id": account.id}, fields={"movements": 1})
+    known = position["movements"] if position else 0
     closing = await balance(until)
     return StatementPlace(account.id, begin, milliseconds(until), known, begin or 0, 0, opening, opening, closing)
 

@@ -36,7 +36,7 @@ class _Node:
 async def balance(query: AccountBalance, view: View) -> Json:
     """`account.balance`."""
     nodes = await _descend(_Node(await view.account(query.id)), SUMMED_MAX, view)
-    found = await standings(view, [node.row for node in nodes])
+    found = await _standings(view, [node.row for node in nodes])
     account, standing = found[0]
     return {
         "id": account.id,
@@ -51,9 +51,13 @@ async def tree(query: AccountTree, view: View) -> Json:
     """`account.tree`."""
     root = _Node(await view.account(query.id))
     nodes = await _descend(root, SHOWN_MAX, view)
-    found = await standings(view, [node.row for node in nodes])
+    found = await _standings(view, [node.row for node in nodes])
     shown = _shown(root, {account.id: (account, standing) for account, standing in found})
     return {"account": shown, "total": await _totals(view, found)}
+
+
+async def _standings(view: View, rows: list[Row]) -> list[tuple[Account, Standing]]:
+    return [(DECODE[Account](row), standing) for row, standing in zip(rows, await standings(view, rows), strict=True)]
 
 
 def _shown(node: _Node, found: dict[str, tuple[Account, Standing]]) -> Json:
@@ -81,7 +85,7 @@ async def _descend(root: _Node, most: int, view: View) -> list[_Node]:
         if len(nodes) + len(parents) > most:
             raise Refused("invalid", f"id: {id_} and what is below it are more than {most} accounts")
         which = {"_id": {"$in": sorted(parents)}, "state": {"$ne": "deleted"}}
-        rows = await view.accounts(which, index=BY_ID)
+        rows = await view.find("accounts", which, index=BY_ID)
         level = [_Node(row) for row in sorted(rows, key=lambda row: str(row["_id"]))]
         for node in level:
             nodes[node.row["_id"]] = node
@@ -106,10 +110,10 @@ async def _totals(view: View, found: Sequence[tuple[Account, Standing]]) -> list
     rows: list[Row] = []
     if named:
         which = {"financialAccount": {"$in": named}, "state": {"$ne": "deleted"}}
-        rows = await view.accounts(which, index="financialAccount", limit=SUMMED_MAX + 1)
+        rows = await view.find("accounts", which, index="financialAccount", limit=SUMMED_MAX + 1)
         if len(rows) > SUMMED_MAX:
             raise Refused("invalid", f"id: financial accounts here sum up more than {SUMMED_MAX} accounts")
-    others = await standings(view, [row for row in rows if row["_id"] not in there])
+    others = await _standings(view, [row for row in rows if row["_id"] not in there])
     totals: dict[str, Counter[str]] = defaultdict(Counter)
     for account, standing in (*found, *others):
         sums = totals[account.currency]

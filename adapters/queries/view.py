@@ -10,7 +10,7 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from adapters.mongodb import awaited, is_transient
+from adapters.mongodb import is_transient
 from domain.errors import Refused
 
 Json = dict[str, Any]
@@ -35,10 +35,6 @@ def is_unavailable(error: BaseException) -> bool:
 def moved(error: BaseException) -> bool:
     """Whether the server has no snapshot that shows a collection, since that was changed just now."""
     return isinstance(error, PyMongoError) and getattr(error, "code", None) == _SNAPSHOT_UNAVAILABLE
-
-
-POSITION = {"$lookup": {"from": "positions", "localField": "_id", "foreignField": "_id", "as": "position"}}
-"""The stage of an aggregation that adds the position of each account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,35 +93,18 @@ class View:
     ) -> list[Row]:
         """All that an aggregation gives."""
         options: dict[str, Any] = {} if index is None else {"hint": index}
-        cursor = await awaited(
-            self.database[collection].aggregate(pipeline, maxTimeMS=READ_MS_MAX, session=self.session, **options)
+        cursor = await self.database[collection].aggregate(
+            pipeline, maxTimeMS=READ_MS_MAX, session=self.session, **options
         )
         found: list[Row] = await cursor.to_list(None)
         return found
 
-    async def accounts(
-        self,
-        query: Mapping[str, Any],
-        *,
-        sort: Sequence[tuple[str, int]] | None = None,
-        limit: int = 0,
-        index: str | None = None,
-    ) -> list[Row]:
-        """The rows of accounts, each with its position, if it has one, as the only item of `position`: one read."""
-        pipeline: list[dict[str, Any]] = [{"$match": query}]
-        if sort:
-            pipeline.append({"$sort": dict(sort)})
-        if limit:
-            pipeline.append({"$limit": limit})
-        pipeline.append(POSITION)
-        return await self.aggregate("accounts", pipeline, index=index)
-
     async def account(self, account_id: str) -> Row:
-        """An account that is not deleted, as `accounts` gives it; raises `Refused` (`unknown-account`)."""
-        rows = await self.accounts({"_id": account_id})
-        if not rows or rows[0]["state"] == "deleted":
+        """The row of an account that is not deleted; raises `Refused` (`unknown-account`)."""
+        row = await self.one("accounts", {"_id": account_id})
+        if row is None or row["state"] == "deleted":
             raise unknown("account", account_id)
-        return rows[0]
+        return row
 
     async def check_account(self, account_id: str, type_: str, field: str) -> None:
         """See that there is an account of a type; raises `Refused` (`unknown-account`, `invalid`)."""
@@ -143,9 +122,6 @@ def unknown(kind: str, id_: str, field: str = "id") -> Refused:
 
 @asynccontextmanager
 async def view(database: Any, now: datetime, zone: tzinfo) -> AsyncIterator[View]:
-    """The books as they are when they are first read."""
-    session = await awaited(database.client.start_session(snapshot=True))
-    try:
+    """The books as they are when they are first read; the database is one of PyMongo's asynchronous API."""
+    async with database.client.start_session(snapshot=True) as session:
         yield View(database, session, now, zone)
-    finally:
-        await session.end_session()

@@ -607,11 +607,11 @@ async def test_queries_are_answered_while_the_work_waits_and_the_database_fails(
         accounts = f"{database.name}.accounts"
         for how in ({"errorCode": 50}, {"errorCode": 11602}, {"closeConnection": True}):
             # The driver reads a second time by itself.
-            with failing(mongo, "aggregate", 2, namespace=accounts, **how):
+            with failing(mongo, "find", 2, namespace=accounts, **how):
                 assert (await ask.error("account.get", {"id": "BA-1"}))[0] == "unavailable", how
             assert (await ask("account.get", id="BA-1"))["id"] == "BA-1"
         monkeypatch.setattr(answering, "SECONDS_MAX", 0.3)
-        with failing(mongo, "aggregate", 1, namespace=accounts, blockConnection=True, blockTimeMS=1_500):
+        with failing(mongo, "find", 1, namespace=accounts, blockConnection=True, blockTimeMS=1_500):
             assert (await ask.error("account.get", {"id": "BA-1"}))[0] == "unavailable"
         assert (await ask("account.get", id="BA-1"))["id"] == "BA-1"
     await assert_clean(client, database)

@@ -94,6 +94,11 @@ async def test_documents_are_written_as_the_data_model_says(store: Store, databa
         "version": 1, "creditLimit": None, "updatedAt": NOW, "relationships": [], "references": [], "parties": [],
         "financialAccount": None, "nameKey": "ada",
         "document": {"name": "Ada", "$odd.key": [1, 2.5, None, {"deep": True}]},
+        "json": (
+            b'{"name":"Ada","$odd.key":[1,2.5,null,{"deep":true}],"@type":"SettlementAccount","id":"SA-1",'
+            b'"state":"active","lastUpdate":"2026-11-22T10:30:00.123Z","currency":"EUR","paymentTermDays":30,'
+            b'"settlementTerms":{"partnerShare":0.825,"accrueOn":"payment"},"revision":1}'
+        ),
     }  # fmt: skip
     assert only(database, "positions") == {
         "_id": "SA-1", "currency": "EUR", "sequence": 7, "movements": 3, "receivable": 0, "unapplied": 0, "payable": 0,
