@@ -224,6 +224,7 @@ async def run(place: Place, count: int, machine: dict[str, Any]) -> None:
         with processes.running((PROGRAM, "run"), place.environment) as worker:
             await broker.appears(QUERIES, worker.check)
             async with await aio_pika.connect(place.rabbitmq_url) as connection:
+                timed.append(await _time("an echo", "RabbitMQ alone", await _echo(connection), lambda _: ("", {})))
                 ask = await _asker(connection)
                 timed += [await _time(name, "RabbitMQ", ask, draw) for name, draw in questions(count).items()]
             await worker.stop()
@@ -242,7 +243,21 @@ async def run(place: Place, count: int, machine: dict[str, Any]) -> None:
     console.print(f"written to {_save(timed, count, machine)}", soft_wrap=True)
 
 
-async def _asker(connection: aio_pika.abc.AbstractConnection) -> Ask:
+async def _echo(connection: aio_pika.abc.AbstractConnection) -> Ask:
+    """What asks nobody: the broker takes each question back to where it came from. So much of each time is not ours."""
+    channel = await connection.channel()
+    queue = await channel.declare_queue(exclusive=True)
+
+    async def send_back(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        await message.ack()
+        answer = aio_pika.Message(b'{"result":{}}', correlation_id=message.correlation_id)
+        await channel.default_exchange.publish(answer, message.reply_to or "")
+
+    await queue.consume(send_back)
+    return await _asker(connection, queue.name)
+
+
+async def _asker(connection: aio_pika.abc.AbstractConnection, queue: str = QUERIES) -> Ask:
     channel = await connection.channel(publisher_confirms=False)
     replies = await channel.declare_queue(exclusive=True)
     waiting: dict[str, asyncio.Future[bytes]] = {}
@@ -258,7 +273,7 @@ async def _asker(connection: aio_pika.abc.AbstractConnection) -> Ask:
         message = aio_pika.Message(
             json.dumps(arguments).encode(), type=name, reply_to=replies.name, correlation_id=correlation_id
         )
-        await channel.default_exchange.publish(message, QUERIES)
+        await channel.default_exchange.publish(message, queue)
         return await asyncio.wait_for(waiting[correlation_id], 30)
 
     return ask
