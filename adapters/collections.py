@@ -145,14 +145,49 @@ INDEXES: dict[str, list[IndexModel]] = {
         ),
         # An operator's look at one parked message.
         IndexModel([("parkedId", ASCENDING)], name="parkedId", unique=True),
+        # Lists of what is held, oldest first, and the groups that it makes, without reading its bodies.
+        IndexModel(
+            [
+                ("state", ASCENDING),
+                ("heldAt", ASCENDING),
+                ("_id", ASCENDING),
+                ("group", ASCENDING),
+                ("reason", ASCENDING),
+                ("routingKey", ASCENDING),
+                ("account", ASCENDING),
+                ("failedAt", ASCENDING),
+                ("parkedId", ASCENDING),
+            ],
+            name="listed",
+        ),
     ],
     "heldBodies": [],
+    "operatorActs": [
+        # What was done with one message, and with all, in the order of time.
+        IndexModel([("parkedId", ASCENDING), ("at", ASCENDING), ("_id", ASCENDING)], name="message"),
+        IndexModel([("at", ASCENDING), ("_id", ASCENDING)], name="all"),
+    ],
+    "replays": [
+        # The last ones, to find one that was stopped.
+        IndexModel([("at", ASCENDING)], name="all"),
+    ],
+    # A replay's items are read by the beginning of their ids.
+    "replayItems": [],
     "outbox": [
         # What an earlier life left unsent, oldest first.
         IndexModel(
             [("bookedAt", ASCENDING), ("_id", ASCENDING)],
             name="unsent",
             partialFilterExpression={"unsent": True},
+        ),
+        # What is sent again to a late subscriber, in the order of booking. An event comes into it when it is marked as
+        # sent, not in the batch's transaction.
+        IndexModel([("bookedAt", ASCENDING)], name="sent", partialFilterExpression={"sentAt": {"$gt": EPOCH}}),
+        # An operator's look at what was given up.
+        IndexModel(
+            [("parkedAt", ASCENDING), ("_id", ASCENDING)],
+            name="parked",
+            partialFilterExpression={"parkedAt": {"$gt": EPOCH}},
         ),
     ],
     "series": [],

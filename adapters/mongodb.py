@@ -108,6 +108,10 @@ _NO_FACT_S_FAULT = {
 """What the server answers that says nothing about the facts of a batch: it counts as being away."""
 
 
+_WRITE_CONFLICT = 112
+_TAKEN_KEY = 11_000
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same transaction may well succeed when it is run again: conflicts, step-downs, lost connections."""
     if isinstance(error, ConnectionFailure | WTimeoutError) or getattr(error, "code", None) in _NO_FACT_S_FAULT:
@@ -140,11 +144,18 @@ def is_locked_out(error: BaseException) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether another worker's transaction wrote the same documents first."""
+    return isinstance(error, PyMongoError) and not _codes(error).isdisjoint((_WRITE_CONFLICT, _TAKEN_KEY))
+
+
+def is_taken_key(error: BaseException) -> bool:
+    """Whether a key was there already, as after a conflict with another worker, or by a fault of ours."""
+    return isinstance(error, PyMongoError) and _TAKEN_KEY in _codes(error)
+
+
+def _codes(error: PyMongoError) -> set[int | None]:
     if isinstance(error, BulkWriteError):
-        codes = {failed.get("code") for failed in (error.details or {}).get("writeErrors", ())}
-    else:
-        codes = {getattr(error, "code", None)}
-    return isinstance(error, PyMongoError) and not codes.isdisjoint((112, 11_000))
+        return {failed.get("code") for failed in (error.details or {}).get("writeErrors", ())}
+    return {getattr(error, "code", None)}
 
 
 DatabaseError = PyMongoError

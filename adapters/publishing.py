@@ -77,9 +77,8 @@ async def publish_chunk(channel: Any, exchange: str, messages: Sequence[Outgoing
     """Publish messages, mandatory, on an aiormq channel with publisher confirms; returns what became of each.
 
     That is the broker's `Basic.Ack` frame, the returned message when no queue is bound for it, the `DeliveryError` of
-    a refusal, the error of a message that AMQP can't
-    say, or None when neither came before the channel closed or `seconds_max` were over. Raises what writing to
-    a closed channel raises.
+    a refusal, the `TypeError` or `ValueError` of a message that AMQP can't say, what the channel was closed with before
+    one of these came, or None when `seconds_max` were over. Raises what writing to a closed channel raises.
     """
     chunk = _Chunk(len(messages))
     confirms = [_Confirm(chunk) for _ in messages]
@@ -97,11 +96,21 @@ async def publish_chunk(channel: Any, exchange: str, messages: Sequence[Outgoing
             channel.message_id_delivery_tag[message.properties.message_id] = channel.delivery_tag
             payload.append(frames)
         await channel.write_queue.put(ChannelFrame(payload=b"".join(payload), should_close=False))
+    # Each look at `closing` is a future of its own, which the channel keeps until it is done with.
+    closing = channel.closing
     try:
-        await asyncio.wait(
-            [chunk.all_confirmed, channel.closing], timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait([chunk.all_confirmed, closing], timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
+        closed = _reason(closing)
     finally:
+        if not channel.is_closed:
+            closing.cancel()
         for message in messages:
             channel.message_id_delivery_tag.pop(message.properties.message_id, None)
-    return [confirm.outcome for confirm in confirms]
+    return [closed if confirm.outcome is None else confirm.outcome for confirm in confirms]
+
+
+def _reason(closing: asyncio.Future[Any]) -> BaseException | None:
+    """What a channel was closed with; None while it is open."""
+    if not closing.done():
+        return None
+    return ConnectionError("closed") if closing.cancelled() else closing.exception() or ConnectionError("closed")

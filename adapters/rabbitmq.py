@@ -19,6 +19,15 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError, AuthenticationError, ChannelPreconditionFailed
 from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import (
+    ChannelAccessRefused,
+    ChannelClosed,
+    ConnectionFrameError,
+    ConnectionInternalError,
+    ConnectionSyntaxError,
+    ConnectionUnexpectedFrame,
+    DeliveryError,
+)
 from pamqp import commands
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
@@ -335,11 +344,40 @@ class Sent(Enum):
     """What became of an event that was published."""
 
     CONFIRMED = "confirmed"
-    REFUSED = "refused"
+    UNROUTED = "unrouted"
+    """The broker has it, and no queue is bound for it: it counts as sent."""
     UNCERTAIN = "uncertain"
+    """The connection was lost, the confirm did not come in time, or nothing can be sent at the moment."""
+    REFUSED = "refused"
+    """The broker does not take it, at least not now: a queue is full."""
+    UNENCODABLE = "unencodable"
+    """AMQP can't say it."""
+    # The broker closed the channel over it, or over one beside it: it does not say which. It is too large, or has
+    # something else that the broker takes from nobody; its type may not be published; it met a defect of the broker's.
+    PRECONDITION_FAILED = "precondition-failed"
+    ACCESS_REFUSED = "access-refused"
+    INTERNAL_ERROR = "internal-error"
 
 
-def _message(event: OutgoingEvent) -> Outgoing:
+CLOSED = frozenset((Sent.PRECONDITION_FAILED, Sent.ACCESS_REFUSED, Sent.INTERNAL_ERROR))
+"""The broker closed the channel over an event of a chunk: of those before it no confirm may have come."""
+
+_CONTENT_TOO_LARGE = 311
+
+
+def _closed(error: BaseException) -> Sent:
+    """What a closed channel says of the messages that were under way on it."""
+    if isinstance(
+        error, ChannelPreconditionFailed | ConnectionFrameError | ConnectionSyntaxError | ConnectionUnexpectedFrame
+    ) or (isinstance(error, ChannelClosed) and _CONTENT_TOO_LARGE in error.args):
+        return Sent.PRECONDITION_FAILED
+    # Without access to the exchange nothing can be sent, as without the exchange; to a topic it is for some types only.
+    if isinstance(error, ChannelAccessRefused) and "access to topic" in str(error):
+        return Sent.ACCESS_REFUSED
+    return Sent.INTERNAL_ERROR if isinstance(error, ConnectionInternalError) else Sent.UNCERTAIN
+
+
+def _message(event: OutgoingEvent, queue: str | None = None) -> Outgoing:
     headers: dict[str, Any] = {"causation-id": event.causation_id, "schema-version": 1}
     if event.account is not None:
         headers["account-id"] = event.account
@@ -354,18 +392,18 @@ def _message(event: OutgoingEvent) -> Outgoing:
         message_type=event.routing_key,
         app_id="paymaster",
     )
-    return Outgoing(event.routing_key, properties, event.body)
+    return Outgoing(queue or event.routing_key, properties, event.body)
 
 
 class Publisher:
     """Publishes on a connection of its own (an alarm of the broker blocks a connection that publishes), confirmed."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str = "paymaster publish") -> None:
         self._url = url
+        self._name = name
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._lock = asyncio.Lock()
-        self._unrouted: set[str] = set()
         self._overdue = False
 
     async def open(self) -> None:
@@ -374,34 +412,42 @@ class Publisher:
             if self._channel is not None and not self._channel.is_closed and not self._overdue:
                 return
             await self._close()
-            self._connection = await connect(self._url, "paymaster publish")
+            self._connection = await connect(self._url, self._name)
             self._overdue = False
             self._channel = await self._connection.channel(publisher_confirms=True)
 
-    async def publish(self, events: Sequence[OutgoingEvent]) -> list[Sent]:
+    async def publish(self, events: Sequence[OutgoingEvent], queue: str | None = None) -> list[Sent]:
         """Publish events, persistent, and wait until the broker has them; returns what became of each.
 
-        An event that no queue is bound for counts as sent, with one warning a type. Raises one of `CONNECTION_ERRORS`
-        when none could be written; after that, or when one is `UNCERTAIN`, `open` has to be called.
+        They go to whoever is bound for them, or, if `queue` is given, to that queue alone, whose name is then their
+        routing key. Raises one of `CONNECTION_ERRORS` when none could be written; after that, and when one is
+        `UNCERTAIN` or in `CLOSED`, `open` has to be called.
         """
         if self._channel is None:
             raise ConnectionError("not open")
         under = await self._channel.get_underlay_channel()
-        outcomes = await publish_chunk(under, OUT, [_message(event) for event in events], seconds_max=CONFIRM_SECONDS)
-        return [self._sent(event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
+        messages = [_message(event, queue) for event in events]
+        exchange = "" if queue else OUT
+        outcomes = await publish_chunk(under, exchange, messages, seconds_max=CONFIRM_SECONDS)
+        sent = [self._sent(outcome) for outcome in outcomes]
+        if not CLOSED.isdisjoint(sent):
+            log.warning("channel closed by the broker", events=len(events), detail=str(under.closing.exception()))
+        return sent
 
-    def _sent(self, event: OutgoingEvent, outcome: Any) -> Sent:
+    def _sent(self, outcome: Any) -> Sent:
+        if isinstance(outcome, commands.Basic.Ack):
+            return Sent.CONFIRMED
+        if isinstance(outcome, DeliveredMessage):
+            return Sent.UNROUTED
+        if isinstance(outcome, DeliveryError):
+            return Sent.REFUSED
+        if isinstance(outcome, TypeError | ValueError):
+            return Sent.UNENCODABLE
         if outcome is None:
             # Sent again on the same channel, it would share its message id with the one that is still under way.
             self._overdue = True
             return Sent.UNCERTAIN
-        if isinstance(outcome, Exception):
-            return Sent.REFUSED
-        if isinstance(outcome, DeliveredMessage) and event.routing_key not in self._unrouted:
-            # The broker gave it back: no queue is bound for it.
-            self._unrouted.add(event.routing_key)
-            log.warning("no queue is bound for an event", type=event.routing_key)
-        return Sent.CONFIRMED
+        return _closed(outcome)
 
     async def reply(self, queue: str, correlation_id: str, body: bytes, causation_id: str) -> None:
         """Answer to a queue, best effort: a queue that is gone is no error. Raises `CONNECTION_ERRORS`."""

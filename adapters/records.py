@@ -55,7 +55,8 @@ class HeldRow:
     """A message that is not applied: it waits, or an operator has to look.
 
     `attempts` counts how often it was taken up; `due_at` is when it is taken up again unless what it `waits_for`
-    appears first. `deaths` counts the claims that ended without an outcome.
+    appears first. `deaths` counts the claims that ended without an outcome. `waiting_since` is when an operator let it
+    wait anew. `place` is where it failed: fields that do not fit, or a function of ours.
     """
 
     identity: str
@@ -77,11 +78,20 @@ class HeldRow:
     account: str | None = None
     replies: tuple[ReplyTo, ...] = ()
     deaths: int = 0
+    waiting_since: datetime | None = None
+    place: str = ""
+    exception: str | None = None
+    worker: str = ""
 
     @property
     def parked_id(self) -> str:
         """The short name that operators use: made of the identity, so that it is the same wherever it is made."""
         return parked_id(self.identity)
+
+    @property
+    def group(self) -> str:
+        """The fingerprint of its failure: the same for messages of one type that failed for one reason in one place."""
+        return f"G-{sha256(chr(10).join((self.reason, self.routing_key, self.place)).encode()).hexdigest()[:10]}"
 
 
 def parked_id(identity: str) -> str:

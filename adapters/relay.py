@@ -1,4 +1,8 @@
-"""The relay: publishes committed events, many at a time, and marks as sent what the broker has confirmed."""
+"""The relay: publishes committed events, many at a time, and marks as sent what the broker has confirmed.
+
+An event that the broker does not take holds up no other: it stays in the outbox, is tried again at growing intervals on
+a connection beside the others', and is parked when that does not help.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import Protocol
 import structlog
 from pymongo.errors import PyMongoError
 
-from adapters.rabbitmq import CONNECTION_ERRORS, Sent
+from adapters.rabbitmq import CLOSED, CONNECTION_ERRORS, Sent
 from schemas.events import OutgoingEvent
 
 log = structlog.get_logger()
@@ -25,6 +29,12 @@ BACKLOG_MAX = 5_000
 """The most committed events kept in memory; above it no new batch begins."""
 BACKLOG_BYTES_MAX = 64 * 1024 * 1024
 """The most bytes of their bodies; likewise."""
+REFUSALS_MIN = 5
+"""How often an event is tried at least before it is parked, however long ago it was refused first."""
+REFUSED_WAIT_MAX = timedelta(minutes=5)
+"""The longest wait before an event that was refused is tried again."""
+CLOSES_MAX = 3
+"""How often the broker closes the channel over one event alone before it is parked: once, something else may have."""
 _PAUSE_SECONDS = 0.5
 
 
@@ -42,25 +52,50 @@ class Outbox(Protocol):
     """Where committed events are kept until they are sent."""
 
     async def unsent(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[OutgoingEvent]:
-        """Events booked before a time and not marked as sent, oldest first, those after a place in that order."""
+        """Unsent events booked, and due, before a time: oldest first, those after a place in that order."""
 
     async def mark_sent(self, message_ids: Sequence[str], now: datetime) -> None:
         """Mark events that the broker has confirmed."""
 
+    async def mark_refused(
+        self, message_ids: Sequence[str], now: datetime, first_wait: timedelta, wait_max: timedelta
+    ) -> None:
+        """Count a refusal of each event, and put it off: each time for twice as long."""
+
+    async def refused_since(self, message_ids: Sequence[str], since: datetime, refusals_min: int) -> list[str]:
+        """Those of these events that were refused first before a time, and so many times by now."""
+
+    async def park(self, message_ids: Sequence[str], reason: str, now: datetime) -> None:
+        """Give up unsent events: nothing tries them again until they are released."""
+
 
 class Relay:
-    """Sends what it is handed, and on an interval what an earlier life or another worker left behind."""
+    """Sends what it is handed, and on an interval what an earlier life or another worker left behind.
+
+    `beside` is a second connection for what is left behind, which has the events that the broker does not take:
+    `refused_max` is how long one is tried.
+    """
 
     def __init__(
-        self, publisher: EventPublisher, outbox: Outbox, *, interval: timedelta, clock: Callable[[], datetime]
+        self,
+        publisher: EventPublisher,
+        beside: EventPublisher,
+        outbox: Outbox,
+        *,
+        interval: timedelta,
+        refused_max: timedelta,
+        clock: Callable[[], datetime],
     ) -> None:
         self._publisher = publisher
+        self._beside = beside
         self._outbox = outbox
         self._interval = interval
+        self._refused_max = refused_max
         self._clock = clock
         self._backlog: deque[OutgoingEvent] = deque()
         self._backlog_bytes = 0
         self._mine: set[str] = set()
+        self._unrouted: set[str] = set()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -118,27 +153,41 @@ class Relay:
             self._room.clear()
 
     async def _send_all(self, events: list[OutgoingEvent]) -> None:
-        """Publish until each is confirmed or refused, whatever happens to the connection."""
+        """Publish until each is confirmed, or left to the sweep, whatever happens to the connection."""
         rest = events
+        closed = False
         while rest:
-            results = await self._publish(rest)
-            await self._mark([event for event, sent in zip(rest, results, strict=True) if sent is Sent.CONFIRMED])
-            for event, sent in zip(rest, results, strict=True):
-                if sent is Sent.REFUSED:
-                    # It stays in the outbox; the sweep comes back to it without holding up the others.
-                    log.error("event refused by the broker", event_id=event.message_id, type=event.routing_key)
-                    self._mine.discard(event.message_id)
-            rest = [event for event, sent in zip(rest, results, strict=True) if sent is Sent.UNCERTAIN]
-            if rest:
+            found = await self._publish(self._publisher, rest)
+            over = [event for sent in CLOSED for event in found[sent]]
+            if over and closed:
+                # One of them is not to be sent: the sweep finds out which, while the next ones go on here.
+                log.warning("events left to the sweep", count=len(over))
+                self._mine.difference_update(event.message_id for event in over)
+                over = []
+            closed = bool(over)
+            rest = over + found[Sent.UNCERTAIN]
+            if found[Sent.UNCERTAIN]:
                 log.warning("events not confirmed, sending them again", count=len(rest))
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _publish(self, events: list[OutgoingEvent]) -> Sequence[Sent]:
+    async def _publish(self, publisher: EventPublisher, events: list[OutgoingEvent]) -> dict[Sent, list[OutgoingEvent]]:
+        """Publish events once and write down what became of them; returns them by that."""
         try:
-            await self._publisher.open()
-            return await self._publisher.publish(events)
+            await publisher.open()
+            outcomes = await publisher.publish(events)
         except CONNECTION_ERRORS:
-            return [Sent.UNCERTAIN] * len(events)
+            outcomes = [Sent.UNCERTAIN] * len(events)
+        found: dict[Sent, list[OutgoingEvent]] = {sent: [] for sent in Sent}
+        for event, sent in zip(events, outcomes, strict=True):
+            found[sent].append(event)
+        for event in found[Sent.UNROUTED]:
+            if event.routing_key not in self._unrouted:
+                self._unrouted.add(event.routing_key)
+                log.warning("no queue is bound for an event", type=event.routing_key)
+        await self._mark(found[Sent.CONFIRMED] + found[Sent.UNROUTED])
+        await self._refused(found[Sent.REFUSED], Sent.REFUSED)
+        await self._park(found[Sent.UNENCODABLE], Sent.UNENCODABLE)
+        return found
 
     async def _mark(self, events: list[OutgoingEvent]) -> None:
         if events:
@@ -146,6 +195,31 @@ class Relay:
             with suppress(PyMongoError):
                 await self._outbox.mark_sent([event.message_id for event in events], self._clock())
         self._mine.difference_update(event.message_id for event in events)
+
+    async def _refused(self, events: list[OutgoingEvent], reason: Sent) -> None:
+        """Put events off, and park those that were refused for too long; the sweep comes back to the others."""
+        if not events:
+            return
+        log.warning("events refused by the broker", count=len(events), reason=reason.value, first=events[0].message_id)
+        now = self._clock()
+        ids = [event.message_id for event in events]
+        # Several tries fit into the time that an event has, also where that is short.
+        wait_max = min(REFUSED_WAIT_MAX, self._refused_max / (2 * REFUSALS_MIN))
+        with suppress(PyMongoError):
+            await self._outbox.mark_refused(ids, now, self._interval, wait_max)
+            too_long = set(await self._outbox.refused_since(ids, now - self._refused_max, REFUSALS_MIN))
+            await self._park([event for event in events if event.message_id in too_long], reason)
+        self._mine.difference_update(ids)
+
+    async def _park(self, events: list[OutgoingEvent], reason: Sent) -> None:
+        if not events:
+            return
+        ids = [event.message_id for event in events]
+        with suppress(PyMongoError):  # the sweep comes to the same end later
+            await self._outbox.park(ids, reason.value, self._clock())
+            for event in events:
+                log.error("event parked", event_id=event.message_id, type=event.routing_key, reason=reason.value)
+        self._mine.difference_update(ids)
 
     async def _sweep(self) -> None:
         while True:
@@ -164,4 +238,25 @@ class Relay:
             left = [event for event in events if event.message_id not in self._mine]
             if left:
                 log.info("sending events left behind", count=len(left))
-                await self._send_all(left)
+                await self._send_apart(left)
+
+    async def _send_apart(self, events: list[OutgoingEvent]) -> None:
+        """Publish events, and find those over which the broker closes the channel: by halves, until one is alone.
+
+        What is uncertain is left to the next sweep.
+        """
+        groups = [events]
+        while groups:
+            group = groups.pop()
+            for _ in range(CLOSES_MAX if len(group) == 1 else 1):
+                found = await self._publish(self._beside, group)
+                reason, over = next(((sent, found[sent]) for sent in CLOSED if found[sent]), (Sent.UNCERTAIN, []))
+                if not over:
+                    break
+            if len(over) > 1:
+                half = len(over) // 2
+                groups += [over[half:], over[:half]]
+            elif reason is Sent.PRECONDITION_FAILED:
+                await self._park(over, reason)
+            else:
+                await self._refused(over, reason)

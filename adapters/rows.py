@@ -72,6 +72,10 @@ def verdict(row: HeldRow) -> dict[str, Any]:
         "failedAt": row.failed_at,
         "dueAt": row.due_at,
         "claimedUntil": None,
+        "group": row.group,
+        "place": row.place,
+        "exception": row.exception,
+        "worker": row.worker,
     }
 
 
@@ -92,6 +96,7 @@ def held_row(row: HeldRow) -> dict[str, Any]:
         "heldAt": row.held_at,
         "account": row.account,
         "deaths": row.deaths,
+        "waitingSince": row.waiting_since,
         "replies": [{"replyTo": to.queue, "correlationId": to.correlation_id} for to in row.replies],
         **verdict(row),
     }
@@ -134,6 +139,10 @@ def to_held(row: dict[str, Any]) -> HeldRow:
         account=row["account"],
         deaths=row["deaths"],
         replies=tuple(ReplyTo(to["replyTo"], to["correlationId"]) for to in row["replies"]),
+        waiting_since=row["waitingSince"],
+        place=row["place"],
+        exception=row["exception"],
+        worker=row["worker"],
     )
 
 

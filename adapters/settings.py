@@ -32,8 +32,12 @@ class Settings(BaseSettings):
     series: str = Field("INV-", min_length=1, max_length=20, pattern=r"^[A-Za-z0-9._:-]+$")
     prefetch: int = Field(500, ge=1, le=500)
     waiting_seconds_max: float = Field(86_400, gt=0, le=10 * 366 * 86_400)
+    retry_seconds_max: float = Field(5, gt=0, le=300)
+    defect_attempts_max: int = Field(5, ge=1, le=20)
+    defect_delay_seconds: float = Field(4, gt=0, le=3_600)
     held_interval_seconds: float = Field(5, gt=0, le=3_600)
     relay_interval_seconds: float = Field(5, gt=0, le=3_600)
+    refused_seconds_max: float = Field(3_600, gt=0, le=366 * 86_400)
     start_timeout_seconds: float = Field(300, gt=0, le=86_400)
     shutdown_timeout_seconds: float = Field(30, gt=0, le=86_400)
     health_file: str | None = None

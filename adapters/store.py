@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
 from bson import Binary
@@ -18,9 +18,19 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_e
 
 from adapters.collections import EPOCH, prepare
 from adapters.documents import COLLECTION, DECODE, ENCODE
-from adapters.mongodb import APP_NAME, TRANSACTION, awaited, check_topology, connect, disconnect
+from adapters.mongodb import (
+    APP_NAME,
+    TRANSACTION,
+    awaited,
+    check_topology,
+    connect,
+    disconnect,
+    is_conflict,
+    is_transient,
+)
+from adapters.parked import Desk, whole_body
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
-from adapters.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_key, piece_keys, to_event, to_held, verdict
+from adapters.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_keys, to_event, to_held, verdict
 from domain.accruals import Accrual
 from domain.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
 from domain.invoices import Invoice
@@ -28,10 +38,15 @@ from domain.lifecycle import WAITS
 from domain.links import Link
 from domain.payments import Payment
 from domain.specifications import SPECIFICATIONS
+from schemas.acts import Act
 from schemas.events import OutgoingEvent
+
+T = TypeVar("T")
 
 COMMIT_SECONDS_MAX = 30
 """How long an ambiguous commit is tried again; after that the inbox settles it."""
+ACT_SECONDS_MAX = 30
+"""How long an operator's act is tried again."""
 CLAIM_MAX = 500
 """The most held messages that are claimed at once."""
 
@@ -170,12 +185,11 @@ class Store:
             {"_id": {"$in": ids}, **free},
             {"$inc": {"attempts": 1}, "$set": {"claimedUntil": now + lease, "claim": claim}},
         )
-        rows = [row async for row in held.find({"_id": {"$in": ids}, "claim": claim}).sort(order, 1)]
+        # Of those that are due at one time, as after a replay, the one that came first goes first.
+        claimed = held.find({"_id": {"$in": ids}, "claim": claim}).sort([(order, 1), ("heldAt", 1), ("_id", 1)])
+        rows = [row async for row in claimed]
         for row in rows:
-            if row.get("pieces"):
-                keys = [piece_key(row["_id"], n) for n in range(row["pieces"])]
-                pieces = self.database["heldBodies"].find({"_id": {"$in": keys}}).sort("_id", 1)
-                row["body"] = b"".join([bytes(piece["data"]) async for piece in pieces])
+            row["body"] = await whole_body(self.database, row)
         return [to_held(row) for row in rows]
 
     async def awaited_names(self, limit: int) -> list[str]:
@@ -201,11 +215,41 @@ class Store:
             found += [f"{kind}:{row['_id']}" async for row in rows]
         return found
 
+    async def perform(self, act: Act, by: str, at: datetime, account_of: Callable[[Any], str | None]) -> dict[str, Any]:
+        """Do an operator's act at once, in a transaction of its own; see `Desk.perform` and `at_desk`."""
+        return await self.at_desk(by, at, account_of, lambda desk: desk.perform(act))
+
+    async def at_desk(
+        self, by: str, at: datetime, account_of: Callable[[Any], str | None], do: Callable[[Desk], Awaitable[T]]
+    ) -> T:
+        """Do something at an operator's desk, in a transaction of its own.
+
+        It is tried again while workers or other operators are in the way, for some seconds; then it raises the driver's
+        error.
+        """
+        async for attempt in AsyncRetrying(
+            # Not when nobody knows whether it is done: done a second time it would be told that it can't be.
+            retry=retry_if_exception(
+                lambda error: (is_transient(error) or is_conflict(error)) and not _is_ambiguous(error)
+            ),
+            wait=wait_exponential_jitter(multiplier=0.05, max=1),
+            stop=stop_after_delay(ACT_SECONDS_MAX),
+            reraise=True,
+        ):
+            with attempt:
+                async with self.transaction() as transaction:
+                    done = await do(transaction.desk(by, at, account_of))
+                    await transaction.commit()
+        return done
+
     # -- the outbox
 
     async def unsent(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[OutgoingEvent]:
-        """Events booked before a time and not marked as sent, oldest first, those after a place in that order."""
-        query: dict[str, Any] = {"unsent": True, "bookedAt": {"$lt": before}}
+        """Unsent events booked, and due, before a time: oldest first, those after a place in that order.
+
+        Only those that were refused have a time when they are due.
+        """
+        query: dict[str, Any] = {"unsent": True, "bookedAt": {"$lt": before}, "dueAt": {"$not": {"$gte": before}}}
         if after is not None:
             query["$or"] = [{"bookedAt": {"$gt": after[0]}}, {"bookedAt": after[0], "_id": {"$gt": after[1]}}]
         cursor = self.database["outbox"].find(query).sort([("bookedAt", 1), ("_id", 1)]).limit(limit)
@@ -213,8 +257,43 @@ class Store:
 
     async def mark_sent(self, message_ids: Sequence[str], now: datetime) -> None:
         """Mark events that the broker has confirmed."""
+        # One that another worker has parked meanwhile is sent all the same.
         await self.database["outbox"].update_many(
-            {"_id": {"$in": list(message_ids)}}, {"$set": {"sentAt": now}, "$unset": {"unsent": ""}}
+            {"_id": {"$in": list(message_ids)}},
+            {"$set": {"sentAt": now}, "$unset": dict.fromkeys(("unsent", "dueAt", "parkedAt", "reason"), "")},
+        )
+
+    async def mark_refused(
+        self, message_ids: Sequence[str], now: datetime, first_wait: timedelta, wait_max: timedelta
+    ) -> None:
+        """Count a refusal of each event, and put it off: each time for twice as long."""
+        milliseconds = [wait.total_seconds() * 1000 for wait in (first_wait, wait_max)]
+        # 2^20 times the first wait is beyond any longest one.
+        wait = {"$multiply": [milliseconds[0], {"$pow": [2, {"$min": [{"$subtract": ["$refusals", 1]}, 20]}]}]}
+        await self.database["outbox"].update_many(
+            {"_id": {"$in": list(message_ids)}, "unsent": True},
+            [
+                {"$set": {"refusals": {"$add": [{"$ifNull": ["$refusals", 0]}, 1]}}},
+                {
+                    "$set": {
+                        "refusedAt": {"$ifNull": ["$refusedAt", now]},
+                        "dueAt": {"$add": [now, {"$min": [wait, milliseconds[1]]}]},
+                    }
+                },
+            ],
+        )
+
+    async def refused_since(self, message_ids: Sequence[str], since: datetime, refusals_min: int) -> list[str]:
+        """Those of these events that were refused first before a time, and so many times by now."""
+        refused = {"refusals": {"$gte": refusals_min}, "refusedAt": {"$lt": since}}
+        rows = self.database["outbox"].find({"_id": {"$in": list(message_ids)}, **refused}, {"_id": 1})
+        return [row["_id"] async for row in rows]
+
+    async def park(self, message_ids: Sequence[str], reason: str, now: datetime) -> None:
+        """Give up unsent events: nothing tries them again until they are released."""
+        await self.database["outbox"].update_many(
+            {"_id": {"$in": list(message_ids)}, "unsent": True},
+            {"$set": {"parkedAt": now, "reason": reason}, "$unset": {"unsent": "", "dueAt": ""}},
         )
 
 
@@ -286,6 +365,10 @@ class Transaction:
         cursor = self._database[COLLECTION[kind]].find({owner_field: owner, **is_open}, session=self._session)
         cursor = cursor.sort([(owner_field, 1), (order_field, 1), ("_id", 1)]).limit(limit)
         return [DECODE[kind](row) async for row in cursor]
+
+    def desk(self, by: str, at: datetime, account_of: Callable[[Any], str | None]) -> Desk:
+        """Where an operator's acts are done within this transaction."""
+        return Desk(self._database, self._session, by, at, account_of)
 
     async def write(self, books: WorkingSet, batch: Batch) -> None:
         """Write what the facts of a batch have changed: one bulk write for each collection.

@@ -1,4 +1,4 @@
-"""The command line: `paymaster run`, `paymaster audit` and `paymaster asyncapi`."""
+"""The command line: `paymaster run`, `paymaster audit`, `paymaster asyncapi`, and the operators' commands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from rich.console import Console
 
 from adapters.mongodb import DatabaseError, WrongTopology, database
 from adapters.settings import Settings, SettingsError, load_settings
+from handlers.console import parked
+from handlers.outbox_cli import app as outbox
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+app.add_typer(parked, name="parked")
+app.add_typer(outbox, name="outbox")
 
 
 def main() -> None:

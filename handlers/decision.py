@@ -8,24 +8,23 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
+from adapters.failures import Kind, failed_at, kind_of, refused_at
 from adapters.mongodb import DatabaseError
 from adapters.records import HeldRow, InboxRow, Known, parked_id
 from adapters.store import Batch, HeldChange
 from domain.books import Books, Need, NotLoaded, WorkingSet
 from domain.errors import MustWait, Refused
-from handlers.facts import HANDLINGS, apply
+from handlers.facts import account_of, apply, needs_of
 from handlers.work import DEATHS_MAX, Outcome, Work
+from schemas.acts import Act
 from schemas.events import message_parked, outgoing, result_json
 
 log = structlog.get_logger()
 
-DEFECT_ATTEMPTS_MAX = 5
-"""How often a message that meets a defect of ours is tried before it is parked."""
-DEFECT_DELAY_SECONDS = 4
-"""The wait after the first such attempt; four times as long after each further one."""
 REPLIES_MAX = 16
 """How many senders of one waiting message are told its outcome."""
 WRITTEN_BYTES_MAX = 8 * 1024 * 1024
@@ -36,7 +35,31 @@ LOADS_MAX = 64
 YIELD_SECONDS = 0.005
 """How long a batch may keep the event loop to itself."""
 
+TRACEBACK_MAX = 16_000
+"""The most characters of a traceback that are kept: its end."""
+
 Load = Callable[[Iterable[Need]], Awaitable[None]]
+Perform = Callable[[Act, str], Awaitable[Mapping[str, object]]]
+
+
+class Keeping(Protocol):
+    """How long and how often messages are tried, and by whom."""
+
+    @property
+    def waiting_max(self) -> timedelta:
+        """How long a message may wait."""
+
+    @property
+    def worker(self) -> str:
+        """The worker's name."""
+
+    @property
+    def defect_attempts_max(self) -> int:
+        """How often a message that meets a defect of ours is tried before it is parked."""
+
+    @property
+    def defect_delay_seconds(self) -> float:
+        """The wait after the first such attempt; four times as long after each further one."""
 
 
 @dataclass(slots=True)
@@ -59,13 +82,13 @@ def lookups(works: Iterable[Work]) -> list[str]:
 
 
 async def decide(
-    works: list[Work], known: Mapping[str, Known], books: WorkingSet, load: Load, waiting_max: timedelta
+    works: list[Work], known: Mapping[str, Known], books: WorkingSet, load: Load, act: Perform, keeping: Keeping
 ) -> Decisions:
     """Decide on each piece of work in turn; what one changes, the next ones see.
 
     There may be fewer outcomes than works: when what they write has become much, the rest is left for another batch.
-    `known` is what is recorded of their identities, `load` brings more of the books, `waiting_max` is how long a
-    message may wait. A fact that fails leaves no trace in the books.
+    `known` is what is recorded of their identities, `load` brings more of the books, `act` does what an operator says.
+    A fact that fails leaves no trace in the books.
     """
     decisions = Decisions()
     recorded = dict(known)
@@ -73,7 +96,7 @@ async def decide(
     since = time.monotonic()
     written = 0
     for work in works:
-        decider = _Decider(work, recorded, books, decisions, waiting_max)
+        decider = _Decider(work, recorded, books, decisions, act, keeping)
         told = len(decisions.batch.outbox)
         decisions.outcomes.append(await decider.outcome(load))
         written += sum(len(event.body) for event in decisions.batch.outbox[told:])
@@ -93,7 +116,7 @@ async def _load_all(works: list[Work], known: Mapping[str, Known], books: Workin
         if work.to_apply and (work.claimed is not None or work.incoming.identity not in known)
     ]
     for _ in range(LOADS_MAX):
-        needs = {need for fact in facts for need in HANDLINGS[type(fact)].needs(fact, books)}
+        needs = {need for fact in facts for need in needs_of(fact, books)}
         wanted = [need for need in needs if not books.has(need)]
         if not wanted:
             return
@@ -106,7 +129,8 @@ class _Decider:
     known: dict[str, Known]
     books: WorkingSet
     decisions: Decisions
-    waiting_max: timedelta
+    act: Perform
+    keeping: Keeping
 
     async def outcome(self, load: Load) -> Outcome:
         decided = self._without_the_books()
@@ -114,18 +138,24 @@ class _Decider:
             return decided
         try:
             return self._applied(await self._apply(load))
-        except MustWait as refusal:
-            held_at = self.work.claimed.held_at if self.work.claimed else self.books.booked_at
-            due_at = held_at + self.waiting_max
-            if due_at <= self.books.booked_at:
-                return self._park(self.work.incoming.identity, refusal)
-            return self._wait(refusal, due_at, waits_for=refusal.waits_for)
-        except Refused as refusal:
-            return self._park(self.work.incoming.identity, refusal)
         except DatabaseError:
-            raise  # that is no fault of this fact's; the whole batch is run again
+            raise  # the transaction is over, and with it the batch
         except Exception as error:  # noqa: BLE001  # whatever it is, one bad fact may not undo the others
-            return self._defect(error)
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Outcome:
+        match kind_of(error), error:
+            case Kind.WAITING, MustWait() as refusal:
+                claimed = self.work.claimed
+                since = (claimed.waiting_since or claimed.held_at) if claimed else self.books.booked_at
+                due_at = since + self.keeping.waiting_max
+                if due_at <= self.books.booked_at:
+                    return self._park(self.work.incoming.identity, refusal)
+                return self._wait(refusal, due_at, waits_for=refusal.waits_for)
+            case Kind.PERMANENT, Refused() as refusal:
+                return self._park(self.work.incoming.identity, refusal)
+            case _:
+                return self._defect(error)
 
     def _without_the_books(self) -> Outcome | None:
         """What is decided already, by what is recorded of the identity or by the message itself."""
@@ -154,13 +184,17 @@ class _Decider:
     async def _apply(self, load: Load) -> Books:
         for _ in range(LOADS_MAX):
             books = Books(self.books, self.work.incoming.identity)
+            fact = self.work.incoming.fact
+            if isinstance(fact, Act):
+                properties = self.work.properties
+                books.result = await self.act(fact, properties.user_id or properties.app_id or "unknown")
+                return books
             try:
-                books.result = apply(self.work.incoming.fact, books)
+                books.result = apply(fact, books)
             except NotLoaded as missing:
                 await load(missing.needs)
                 # What came may need more: one load for all of it, not one for each.
-                fact = self.work.incoming.fact
-                needs = {need for need in HANDLINGS[type(fact)].needs(fact, self.books) if not self.books.has(need)}
+                needs = {need for need in needs_of(fact, self.books) if not self.books.has(need)}
                 if needs:
                     await load(needs)
             else:
@@ -209,9 +243,9 @@ class _Decider:
             return Outcome("waiting", code=seen.reason, detail=seen.detail)
         return Outcome("parked", code=seen.reason, detail=seen.detail)
 
-    def _park(self, identity: str, refusal: Refused, trace: str | None = None) -> Outcome:
+    def _park(self, identity: str, refusal: Refused, error: Exception | None = None) -> Outcome:
         work, booked_at = self.work, self.books.booked_at
-        self._hold(identity, "parked", refusal, trace)
+        self._hold(identity, "parked", refusal, error)
         self.decisions.batch.outbox.append(
             message_parked(
                 parked_id=parked_id(identity),
@@ -235,30 +269,29 @@ class _Decider:
         *,
         state: str = "waiting",
         waits_for: str | None = None,
-        trace: str | None = None,
+        error: Exception | None = None,
     ) -> Outcome:
-        self._hold(self.work.incoming.identity, state, refusal, trace, due_at, waits_for)
+        self._hold(self.work.incoming.identity, state, refusal, error, due_at, waits_for)
         if waits_for is not None:
             self.decisions.look_for.add(waits_for)
         return Outcome("waiting", code=refusal.code, detail=refusal.detail)
 
     def _defect(self, error: Exception) -> Outcome:
-        trace = "".join(traceback.format_exception(error))[-16_000:]
         log.error(
             "defect", identity=self.work.incoming.identity, attempt=self.work.attempts, error=type(error).__name__
         )
         refusal = Refused("internal", f"{type(error).__name__}, a defect of ours")
-        if self.work.attempts >= DEFECT_ATTEMPTS_MAX:
-            return self._park(self.work.incoming.identity, refusal, trace)
-        delay = timedelta(seconds=DEFECT_DELAY_SECONDS * 4 ** (self.work.attempts - 1))
-        return self._wait(refusal, self.books.booked_at + delay, trace=trace)
+        if self.work.attempts >= self.keeping.defect_attempts_max:
+            return self._park(self.work.incoming.identity, refusal, error)
+        delay = timedelta(seconds=self.keeping.defect_delay_seconds * 4 ** (self.work.attempts - 1))
+        return self._wait(refusal, self.books.booked_at + delay, error=error)
 
     def _hold(
         self,
         identity: str,
         state: str,
         refusal: Refused,
-        trace: str | None,
+        error: Exception | None,
         due_at: datetime | None = None,
         waits_for: str | None = None,
     ) -> None:
@@ -280,10 +313,14 @@ class _Decider:
             failed_at=now,
             due_at=due_at,
             waits_for=waits_for,
-            traceback=trace,
-            account=HANDLINGS[type(incoming.fact)].account(incoming.fact) if incoming.fact is not None else None,
+            traceback=None if error is None else "".join(traceback.format_exception(error))[-TRACEBACK_MAX:],
+            account=account_of(incoming.fact),
             replies=replies,
             deaths=work.deaths,
+            waiting_since=work.claimed.waiting_since if work.claimed else None,
+            place=refused_at(refusal) if error is None else failed_at(error),
+            exception=None if error is None else type(error).__name__,
+            worker=self.keeping.worker,
         )
         if work.claimed is not None:
             self.decisions.batch.held_changes.append(HeldChange(work.claimed, row))

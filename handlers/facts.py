@@ -54,6 +54,18 @@ HANDLINGS: dict[type, Handling] = {
 }
 
 
+def account_of(fact: object) -> str | None:
+    """Whose account a fact is about, None if nobody's."""
+    handling = HANDLINGS.get(type(fact))
+    return handling.account(fact) if handling else None
+
+
+def needs_of(fact: object, books: WorkingSet) -> Iterable[Need]:
+    """What a fact needs loaded, as far as is known now; an operator's act needs nothing of the books."""
+    handling = HANDLINGS.get(type(fact))
+    return handling.needs(fact, books) if handling else ()
+
+
 def apply(fact: object, books: Books) -> Mapping[str, object]:
     """Apply a fact to its books; returns the result that its sender is told. Raises what the domain raises."""
     result = HANDLINGS[type(fact)].apply(fact, books)

@@ -5,26 +5,32 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
+from logging import DEBUG, INFO
 from typing import Protocol
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from adapters.mongodb import DatabaseError, is_away, is_conflict, is_too_long, is_transient
+from adapters.failures import Kind, kind_of
+from adapters.mongodb import DatabaseError, is_conflict, is_taken_key
 from adapters.records import ReplyTo
 from adapters.relay import Relay
-from adapters.store import ClaimLost, Store
+from adapters.store import Store
 from domain.books import Need, WorkingSet
 from handlers.decision import Decisions, decide, lookups
+from handlers.facts import account_of
 from handlers.work import Outcome, Work
+from schemas.acts import Act
 
 log = structlog.get_logger()
 
 FACTS_MAX = 250
 """The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
+SUCCESSES = 4
+"""How many batches go well before they are made twice as large again, after a failure."""
 BYTES_MAX = 8 * 1024 * 1024
 """The most bytes of bodies of one transaction, unless one fact alone has more."""
 ABANDONED_ATTEMPTS = 4
@@ -40,13 +46,19 @@ class Bookkeeping:
     """What the books are kept by: the invoices' series, the time zone of dates, how long a message may wait.
 
     `abandoned_after` is how long nothing is heard of a transaction before its worker counts as dead, when it is in
-    the way.
+    the way; `worker` is what this worker is told from others by. Between two attempts on a batch there are at most
+    `retry_seconds_max`; a message that meets a defect of ours is tried `defect_attempts_max` times, first again after
+    `defect_delay_seconds` and then after four times as long each time.
     """
 
     series: str
     zone: tzinfo
     waiting_max: timedelta
     abandoned_after: timedelta
+    worker: str
+    retry_seconds_max: float
+    defect_attempts_max: int
+    defect_delay_seconds: float
 
 
 class Told(Protocol):
@@ -76,6 +88,8 @@ class GroupCommit:
         self._idle = asyncio.Event()
         self._idle.set()
         self._away = False
+        self._facts_max = FACTS_MAX
+        self._successes = 0
         self.on_away: Callable[[], None] = lambda: None
         self.on_back: Callable[[], None] = lambda: None
 
@@ -99,10 +113,27 @@ class GroupCommit:
                 await self._commit(self._next_batch())
             self._idle.set()
 
+    def _go_smaller(self) -> None:
+        """After a failure the batches get smaller, down to single facts: what is in the way of one spares the rest."""
+        self._successes = 0
+        if self._facts_max > 1:
+            self._facts_max = max(1, self._facts_max // 4)
+            log.warning("smaller batches after a failure", facts=self._facts_max)
+
+    def _go_larger(self) -> None:
+        """After a few successes they get larger, until they are as large as they may be."""
+        if self._facts_max == FACTS_MAX:
+            return
+        self._successes += 1
+        if self._successes >= SUCCESSES:
+            self._successes = 0
+            self._facts_max = min(FACTS_MAX, self._facts_max * 2)
+            log.log(INFO if self._facts_max == FACTS_MAX else DEBUG, "larger batches again", facts=self._facts_max)
+
     def _next_batch(self) -> list[Work]:
         works: list[Work] = []
         size = 0
-        while self._gathered and len(works) < FACTS_MAX:
+        while self._gathered and len(works) < self._facts_max:
             size += len(self._gathered[0].incoming.body)
             if works and (size > BYTES_MAX or self._gathered[0].alone):
                 break
@@ -119,6 +150,7 @@ class GroupCommit:
             except Exception as error:  # noqa: BLE001  # whatever it is, the facts beside the bad one are committed
                 # Its traceback goes to the held row of the fact that it turns out to be.
                 log.error("batch failed", facts=len(works), error=type(error).__name__)  # noqa: TRY400
+                self._go_smaller()
                 if len(works) > 1:
                     middle = len(works) // 2
                     await self._commit(works[:middle])
@@ -129,6 +161,7 @@ class GroupCommit:
                 decisions = await self._until_available(works)
             done = len(decisions.outcomes)
             self._committed(works[:done], decisions)
+            self._go_larger()
             works = works[done:]  # what would have made the transaction too large
             await self._relay.room()
 
@@ -148,18 +181,18 @@ class GroupCommit:
 
         def again(error: BaseException) -> bool:
             nonlocal conflicts
-            if is_too_long(error, time.monotonic() - since):
-                return False
-            if is_away(error) and time.monotonic() - begun >= AWAY_SECONDS:
+            kind = kind_of(error, time.monotonic() - since)
+            if kind is Kind.AWAY and time.monotonic() - begun >= AWAY_SECONDS:
                 self._database_is_away(error)
-            if is_transient(error) or isinstance(error, ClaimLost):
-                return True
-            conflicts += is_conflict(error)
-            return is_conflict(error) and conflicts <= CONFLICTS_MAX
+            if kind is Kind.TRANSIENT:
+                self._go_smaller()
+                # A key that is taken is another worker's doing, or that of one of the facts.
+                conflicts += is_taken_key(error)
+            return kind in (Kind.AWAY, Kind.TRANSIENT) and conflicts <= CONFLICTS_MAX
 
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(again),
-            wait=wait_exponential_jitter(multiplier=0.01, max=5, jitter=0.05),
+            wait=wait_exponential_jitter(multiplier=0.01, max=self._keeping.retry_seconds_max, jitter=0.05),
             before_sleep=self._before_another_attempt,
             reraise=True,
         ):
@@ -189,8 +222,11 @@ class GroupCommit:
             async def load(needs: Iterable[Need]) -> None:
                 await transaction.load(needs, books)
 
+            async def act(act: Act, by: str) -> Mapping[str, object]:
+                return await transaction.desk(by, books.booked_at, account_of).perform(act)
+
             known = await transaction.known(lookups(works))
-            decisions = await decide(works, known, books, load, self._keeping.waiting_max)
+            decisions = await decide(works, known, books, load, act, self._keeping)
             decisions.look_for.update(books.announced)
             await transaction.write(books, decisions.batch)
             await transaction.commit()

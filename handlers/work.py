@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from adapters.records import HeldRow, Properties, ReplyTo
 from domain.errors import Refused
+from schemas.acts import Act
 from schemas.wire import Incoming
 
 DEATHS_MAX = 3
@@ -71,8 +72,8 @@ class Work:
 
     @property
     def alone(self) -> bool:
-        """Whether it has to be a batch of its own, since it may kill the worker."""
-        return self.claimed is not None and self.claimed.state == "suspect"
+        """Whether it has to be a batch of its own: it may kill the worker, or changes what others are decided by."""
+        return (self.claimed is not None and self.claimed.state == "suspect") or isinstance(self.incoming.fact, Act)
 
     @property
     def reply_to(self) -> tuple[ReplyTo, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -70,10 +72,14 @@ class Worker:
         self._settings = settings
         self.store = Store(settings.mongodb_url, settings.database, settings.mongodb_driver)
         self.publisher = Publisher(settings.rabbitmq_url)
+        # A channel that the broker closes over one event is not the one on which the others are under way.
+        self.beside = Publisher(settings.rabbitmq_url, "paymaster publish left behind")
         self.relay = Relay(
             self.publisher,
+            self.beside,
             self.store,
             interval=timedelta(seconds=settings.relay_interval_seconds),
+            refused_max=timedelta(seconds=settings.refused_seconds_max),
             clock=clock,
         )
         self.teller = Teller(self.publisher)
@@ -83,6 +89,10 @@ class Worker:
             timedelta(seconds=settings.waiting_seconds_max),
             # Where one worker applies at a time, whatever is in its way is of a dead one; several may be slow.
             ABANDONED_BY_THE_ONE if settings.single_active_consumer else ABANDONED_BY_ONE_OF_MANY,
+            f"{socket.gethostname()}:{os.getpid()}",
+            settings.retry_seconds_max,
+            settings.defect_attempts_max,
+            settings.defect_delay_seconds,
         )
         self.commit = GroupCommit(self.store, self.relay, self.teller, keeping, clock)
         self.waker = Waker(
@@ -238,6 +248,7 @@ class Worker:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.queue.close()
                 await self.publisher.close()
+                await self.beside.close()
         await self.store.close()
         await self.readings.close()
 

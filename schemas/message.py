@@ -16,6 +16,7 @@ from domain.orders import Order
 from domain.payments import ReceivedPayment
 from domain.settlements import Closing, CompletedPayout
 from domain.specifications import NewSpecification, SpecificationDeletion, SpecificationUpdate
+from schemas.acts import Act
 from schemas.values import Id, is_id
 
 Fact = (
@@ -29,6 +30,7 @@ Fact = (
     | ReceivedPayment
     | Closing
     | CompletedPayout
+    | Act
 )
 
 _DETAIL_MAX = 1_000

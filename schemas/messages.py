@@ -11,6 +11,7 @@ from domain.payments import ReceivedPayment
 from domain.settlements import Closing, CompletedPayout
 from schemas.account_messages import ACCOUNT_MESSAGES
 from schemas.message import Message, Part, Reference, at_most, not_empty
+from schemas.operator_messages import OPERATOR_MESSAGES
 from schemas.specification_messages import SPECIFICATION_MESSAGES
 from schemas.values import CurrencyCode, Date, Id, Number, PositiveMoney, Rate, Text, Time, is_id, parse_id
 
@@ -150,6 +151,7 @@ class PayoutCompleted(Message):
 _MONEY_MESSAGES: tuple[type[Message], ...] = (OrderCompleted, PaymentReceived, SettlementClose, PayoutCompleted)
 
 MESSAGES: dict[str, type[Message]] = {
-    message.TYPE: message for message in (*ACCOUNT_MESSAGES, *SPECIFICATION_MESSAGES, *_MONEY_MESSAGES)
+    message.TYPE: message
+    for message in (*ACCOUNT_MESSAGES, *SPECIFICATION_MESSAGES, *_MONEY_MESSAGES, *OPERATOR_MESSAGES)
 }
 """The messages that are handled, by routing key."""

@@ -298,6 +298,67 @@ class BillPresentationMediaList(SpecificationList):
     after: Annotated[tuple[str, str], BeforeValidator(_place(TYPE, str, str))] | None = None
 
 
+HeldState = Literal["parked", "waiting", "suspect", "discarded"]
+
+
+def _read_time_place(query: str) -> Callable[[object], tuple[datetime, str]]:
+    place = _place(query, int, str)
+
+    def read(value: object) -> tuple[datetime, str]:
+        moment, id_ = place(value)
+        if not 0 <= moment <= _LAST_MS:
+            raise ValueError(f"is no cursor of {query}")
+        return from_milliseconds(moment), id_
+
+    return read
+
+
+class ParkedGroups(Query):
+    """Held messages by what failed, the largest group first."""
+
+    TYPE = "parked.groups"
+    state: HeldState = "parked"
+
+
+class ParkedList(Query):
+    """Held messages, any combination of filters, oldest first; `from` and `to` are about when they came to be held."""
+
+    TYPE = "parked.list"
+    state: HeldState = "parked"
+    group: Text | None = None
+    reason: Text | None = None
+    type: Text | None = None
+    account: Id | None = None
+    since: When | None = Field(None, alias="from")
+    until: When | None = Field(None, alias="to")
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[datetime, str], BeforeValidator(_read_time_place("parked.list"))] | None = None
+
+
+class ParkedGet(Query):
+    """One held message, whole, with what came in first if it was edited."""
+
+    TYPE = "parked.get"
+    id: Text
+
+
+class ParkedAccounts(Query):
+    """The accounts that have something held, and what that keeps from happening, by id."""
+
+    TYPE = "parked.accounts"
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[str], BeforeValidator(_place(TYPE, str))] | None = None
+
+
+class ParkedHistory(Query):
+    """What operators did, with one message or with all, oldest first."""
+
+    TYPE = "parked.history"
+    id: Text | None = None
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[datetime, str], BeforeValidator(_read_time_place("parked.history"))] | None = None
+
+
 QUERIES: dict[str, type[Query]] = {
     query.TYPE: query
     for query in (
@@ -317,6 +378,11 @@ QUERIES: dict[str, type[Query]] = {
         BillFormatList,
         BillPresentationMediaGet,
         BillPresentationMediaList,
+        ParkedGroups,
+        ParkedList,
+        ParkedGet,
+        ParkedAccounts,
+        ParkedHistory,
     )
 }
 """The queries by the AMQP `type` that names them."""

@@ -372,12 +372,18 @@ def write_books(database: Books) -> None:
     database["inbox"].insert_many([{"_id": identity, "digest": "d", "appliedAt": BOOKED} for identity in identities])
     database["held"].insert_many(
         [
-            {"_id": "order.completed:O-9", "state": "waiting", "waitsFor": "account:BA-9"},
+            {"_id": "order.completed:O-9", "state": "waiting", "waitsFor": "account:BA-9", "dueAt": NOW},
             {"_id": "order.completed:O-1#abc", "state": "parked", "body": b"", "pieces": 2},
         ]
     )
     database["heldBodies"].insert_many(
         [{"_id": {"held": "order.completed:O-1#abc", "n": n}, "data": b"x"} for n in (0, 1)]
+    )
+    database["operatorActs"].insert_many(
+        [
+            {"_id": "1", "identity": "order.completed:O-9", "act": "replay"},
+            {"_id": "2", "identity": "order.completed:O-9", "act": "note"},
+        ]
     )
     sent: Document = {"bookedAt": BOOKED, "sentAt": BOOKED}
     events = [("BA-1", 1), ("BA-1", 2), ("BA-1", 3), ("BA-2", 1), ("SA-1", 1), ("SA-2", 1)]
@@ -386,6 +392,21 @@ def write_books(database: Books) -> None:
         + [
             {"_id": "BA-2:2", "account": "BA-2", "sequence": 2, "bookedAt": NOW, "unsent": True},
             {"_id": "parked-1:1", "routingKey": "message.parked", **sent},
+            {
+                "_id": "parked-2:1",
+                "routingKey": "message.parked",
+                "bookedAt": BOOKED,
+                "parkedAt": NOW,
+                "reason": "refused",
+                "refusals": 7,
+            },
+            {
+                "_id": "parked-3:1",
+                "routingKey": "message.parked",
+                "bookedAt": BOOKED,
+                "unsent": True,
+                "released": [{"at": at, "by": "ada", "why": "there is room"} for at in (BOOKED, NOW)],
+            },
         ]
     )
     database["series"].insert_one({"_id": "INV-", "last": 4})
@@ -446,6 +467,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "statements-match-inbox": 3,
         "held-or-applied": 2,
         "held-states-legal": 2,
+        "held-at-rest-or-due": 2,
         "versions-run-without-gap": 4,
         "last-versions-match-accounts": 4,
         "snapshots-match-versions": 4,
@@ -461,8 +483,8 @@ def test_correct_books_are_ok(books: Books) -> None:
         "specifications-match-inbox": 0,
         "specification-events-run-without-gap": 0,
         "event-sequences-run-without-gap": 4,
-        "outbox-rows-sent-or-young": 8,
-        "events-say-whose-they-are": 8,
+        "outbox-rows-sent-young-or-parked": 10,
+        "events-say-whose-they-are": 10,
         "invoice-numbers-run-without-gap": 1,
         "postings-have-positions": 6,
         "accounts-have-positions": 4,
@@ -475,6 +497,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "brought-forward-points-to-statements": 3,
         "partner-documents-have-positions": 2,
         "held-bodies-whole": 1,
+        "acts-point-to-messages": 2,
         "financial-account-is-its-reference": 4,
         "links-match-references": 0,
         "links-well-formed": 0,
@@ -898,6 +921,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "no-state-of-a-held-message", changing("held", "order.completed:O-9", state="done"), {"held-states-legal"}
     ),
+    Mutation("waiting-for-ever", changing("held", "order.completed:O-9", dueAt=None), {"held-at-rest-or-due"}),
+    Mutation("parked-and-due", changing("held", CONFLICT, dueAt=NOW), {"held-at-rest-or-due"}),
+    Mutation("parked-and-claimed", changing("held", CONFLICT, claimedUntil=NOW), {"held-at-rest-or-due"}),
     # -- 7: events
     Mutation("first-event-lost", losing("outbox", "BA-1:1"), {"event-sequences-run-without-gap"}),
     Mutation("event-lost", losing("outbox", "BA-1:2"), {"event-sequences-run-without-gap"}),
@@ -909,12 +935,30 @@ MUTATIONS: list[Mutation] = [
         all_of(losing("outbox", "BA-1:2"), copying("outbox", "BA-1:3", id_="BA-1:2")),
         {"event-sequences-run-without-gap"},
     ),
-    Mutation("event-long-unsent", changing("outbox", "BA-2:2", bookedAt=BOOKED), {"outbox-rows-sent-or-young"}),
-    Mutation("event-neither-sent-nor-unsent", changing("outbox", "SA-1:1", sentAt=None), {"outbox-rows-sent-or-young"}),
+    Mutation("event-long-unsent", changing("outbox", "BA-2:2", bookedAt=BOOKED), {"outbox-rows-sent-young-or-parked"}),
+    Mutation(
+        "event-parked-without-a-reason",
+        changing("outbox", "parked-2:1", reason=None),
+        {"outbox-rows-sent-young-or-parked"},
+    ),
+    Mutation(
+        "event-parked-and-unsent", changing("outbox", "parked-2:1", unsent=True), {"outbox-rows-sent-young-or-parked"}
+    ),
+    Mutation(
+        "event-parked-and-sent", changing("outbox", "parked-2:1", sentAt=NOW), {"outbox-rows-sent-young-or-parked"}
+    ),
+    Mutation(
+        "event-released-long-ago",
+        changing("outbox", "parked-3:1", released=[{"at": BOOKED, "by": "ada", "why": "there is room"}]),
+        {"outbox-rows-sent-young-or-parked"},
+    ),
+    Mutation(
+        "event-neither-sent-nor-unsent", changing("outbox", "SA-1:1", sentAt=None), {"outbox-rows-sent-young-or-parked"}
+    ),
     Mutation(
         "event-of-parked-message-long-unsent",
         changing("outbox", "parked-1:1", unsent=True),
-        {"outbox-rows-sent-or-young"},
+        {"outbox-rows-sent-young-or-parked"},
     ),
     # -- 8: numbers
     Mutation("number-given-to-no-invoice", adding("series", "INV-", last=1), {"invoice-numbers-run-without-gap"}),
@@ -1041,6 +1085,10 @@ MUTATIONS: list[Mutation] = [
         for n in (0, 1)
     ),
     Mutation("body-of-no-held-message", losing("held", CONFLICT), {"held-bodies-whole"}),
+    Mutation("message-lost", losing("held", "order.completed:O-9"), {"acts-point-to-messages"}),
+    Mutation(
+        "act-on-nothing", changing("operatorActs", "2", identity="order.completed:O-77"), {"acts-point-to-messages"}
+    ),
 ]
 
 

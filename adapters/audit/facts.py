@@ -22,6 +22,7 @@ from adapters.audit.model import (
 )
 
 LEDGER = (*OWNED, *SHARED)
+AT_WORK = ("dueAt", "waitsFor", "claimedUntil")
 IN_HELD = ("waiting", "suspect", "parked", "discarded")
 
 partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
@@ -135,7 +136,7 @@ held_rows = View(
     "held messages",
     "held",
     (
-        {"$project": {"state": 1}},
+        {"$project": {"state": 1, "dueAt": 1, "waitsFor": 1, "claimedUntil": 1}},
         # What is held is little beside what was applied, so here a lookup by `_id` is cheaper than grouping the inbox.
         {
             "$lookup": {
@@ -146,6 +147,27 @@ held_rows = View(
                 "as": "applied",
             }
         },
+    ),
+)
+
+# Little as well: what operators did.
+acts = View(
+    "operators' acts",
+    "operatorActs",
+    (
+        {"$project": {"identity": 1}},
+        *(
+            {
+                "$lookup": {
+                    "from": collection,
+                    "localField": "identity",
+                    "foreignField": "_id",
+                    "pipeline": [{"$project": {"_id": 1}}],
+                    "as": collection,
+                }
+            }
+            for collection in ("held", "inbox")
+        ),
     ),
 )
 
@@ -226,6 +248,28 @@ CHECKS = (
         holds={"$in": ["$state", IN_HELD]},
         expected={"$literal": IN_HELD},
         found="$state",
+    ),
+    Check(
+        name="held-at-rest-or-due",
+        invariant=6,
+        view=held_rows,
+        holds={
+            "$cond": [
+                {"$in": ["$state", ["parked", "discarded"]]},
+                both(*(equal({"$ifNull": [f"${name}", None]}, None) for name in AT_WORK)),
+                {"$gt": ["$dueAt", None]},
+            ]
+        },
+        expected="nothing to come when it is parked or discarded, and a time when it is due otherwise",
+        found={"state": "$state", **{name: {"$toString": f"${name}"} for name in AT_WORK}},
+    ),
+    Check(
+        name="acts-point-to-messages",
+        invariant=9,
+        view=acts,
+        holds=equal({"$add": [{"$size": "$held"}, {"$size": "$inbox"}]}, 1),
+        expected={"held": 0, "inbox": 1},
+        found={"held": {"$size": "$held"}, "inbox": {"$size": "$inbox"}},
     ),
     Check(
         name="held-bodies-whole",

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import to_json
 from tenacity import AsyncRetrying, retry_if_exception, wait_fixed
 
-from adapters.queries import accounts, bills, history, specifications, statement, trees
+from adapters.queries import accounts, bills, history, parked, specifications, statement, trees
 from adapters.queries.view import Json, View, is_unavailable, moved, view
 from schemas.queries import (
     AccountBalance,
@@ -26,6 +26,11 @@ from schemas.queries import (
     BillPresentationMediaList,
     InvoiceGet,
     InvoiceList,
+    ParkedAccounts,
+    ParkedGet,
+    ParkedGroups,
+    ParkedHistory,
+    ParkedList,
     Query,
     SettlementGet,
     SettlementList,
@@ -48,6 +53,11 @@ READS: dict[type[Query], Read] = {
     SettlementList: bills.settlements,
     **dict.fromkeys((BillingCycleSpecificationGet, BillFormatGet, BillPresentationMediaGet), specifications.get),
     **dict.fromkeys((BillingCycleSpecificationList, BillFormatList, BillPresentationMediaList), specifications.page),
+    ParkedGroups: parked.groups,
+    ParkedList: parked.page,
+    ParkedGet: parked.get,
+    ParkedAccounts: parked.accounts,
+    ParkedHistory: parked.history,
 }
 """What answers each query."""
 

@@ -32,7 +32,10 @@ async def page(query: AccountStatement, view: View) -> bytes:
     account: Account = DECODE[Account](row)
     if account.type not in BALANCES:
         raise Refused("invalid", f"id: {account.id} is a {account.type}, which has no movements of its own")
-    asked = (_start(query.since, view.zone), _end(query.until, view.zone))
+    asked = (
+        None if query.since is None else start_of(query.since, view.zone),
+        None if query.until is None else end_of(query.until, view.zone),
+    )
     place = query.after or await _first_place(account, *asked, view)
     fixed = (None if place.since is None else from_milliseconds(place.since), from_milliseconds(place.until))
     if place.id != account.id or any(end not in (None, given) for end, given in zip(asked, fixed, strict=True)):
@@ -62,16 +65,14 @@ def _told(account: Account, balance: Pair) -> Json:
     return {name: money_json(amount, account.currency) for name, amount in zip(names, balance, strict=True)}
 
 
-def _start(when: When | None, zone: tzinfo) -> datetime | None:
-    if when is None or isinstance(when, datetime):
-        return when
-    return _midnight(when, zone, "from")
+def start_of(when: When, zone: tzinfo) -> datetime:
+    """The first moment of a time or date where the seller is; raises `Refused` (`invalid`)."""
+    return when if isinstance(when, datetime) else _midnight(when, zone, "from")
 
 
-def _end(when: When | None, zone: tzinfo) -> datetime | None:
-    if when is None or isinstance(when, datetime):
-        return when
-    return _midnight(when, zone, "to", days=1) - _MILLISECOND
+def end_of(when: When, zone: tzinfo) -> datetime:
+    """The last moment of a time or date where the seller is; raises `Refused` (`invalid`)."""
+    return when if isinstance(when, datetime) else _midnight(when, zone, "to", days=1) - _MILLISECOND
 
 
 def _midnight(day: date, zone: tzinfo, field: str, days: int = 0) -> datetime:

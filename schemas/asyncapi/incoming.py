@@ -16,6 +16,7 @@ from domain.money import AMOUNT_MAX
 from schemas.account_messages import AccountCreate, AccountType
 from schemas.message import Message, at_most, not_empty
 from schemas.messages import MESSAGES, _statement_id
+from schemas.operator_messages import EDITED_BYTES_MAX, parse_body
 from schemas.queries import CURSOR_MAX, QUERIES, Query, _moment_or_date
 from schemas.specification_messages import SpecificationCreate
 from schemas.tmf666 import RESOURCES, _base64, _OneOf
@@ -108,6 +109,11 @@ VALUES: dict[str, Json] = {
         "properties": {"value": {"exclusiveMinimum": 0, "pattern": "^[0-9.]*[1-9][0-9.]*$"}},
         "description": "More than zero.",
     },
+    "EditedBody": {
+        "type": "string",
+        "maxLength": EDITED_BYTES_MAX,
+        "description": f"The body as a text, which is JSON itself; at most {EDITED_BYTES_MAX} bytes in UTF-8.",
+    },
     "Cursor": {
         "type": "string",
         "pattern": "^[A-Za-z0-9_-]+$",
@@ -131,6 +137,7 @@ _READERS: dict[Any, str] = {
     _base64: "Base64",
     _statement_id: "StatementId",
     _moment_or_date: "When",
+    parse_body: "EditedBody",
 }
 """The functions that read values out of JSON, each with the value that it takes."""
 

@@ -11,9 +11,10 @@ from typing import Any, cast, get_args
 
 from domain.accounts import FINANCIAL, State
 from domain.specifications import SPECIFICATIONS, Specification
+from schemas.acts import ActName
 from schemas.asyncapi.incoming import Json, or_null, ref
 from schemas.events import BALANCES
-from schemas.queries import AccountType, InvoiceState, LiveState, PaymentStatus
+from schemas.queries import AccountType, HeldState, InvoiceState, LiveState, PaymentStatus
 from schemas.tmf666 import Happened, event_type
 from schemas.values import INTEGER_MAX
 
@@ -57,6 +58,34 @@ _TOTALS = dict.fromkeys(_BALANCES, "Money")
 _STANDING = {**_TOTALS, "paymentStatus?": get_args(PaymentStatus)}
 _ACCRUED = {"orderId": "Id", "billNo": "Id", "lineId": "Id", "amount": "Money"}
 
+# A body that is no text is told in base64.
+_BODY = {"body?": str, "bodyBase64?": str, "bodyBytes": int}
+_HELD = {
+    "parkedId": str,
+    "identity": "Identity",
+    "state": get_args(HeldState),
+    "messageType": str,
+    "messageId": (str, None),
+    "correlationId": str,
+    "reason": "ErrorCode",
+    "detail": str,
+    "group": str,
+    "place": str,
+    "exception": (str, None),
+    "account": (str, None),
+    "attempts": int,
+    "deaths": int,
+    "worker": str,
+    "heldAt": "Time",
+    "failedAt": "Time",
+    "dueAt": "Time?",
+    "waitsFor": (str, None),
+    "editedAt": "Time?",
+    "editedFrom": (str, None),
+    "editedInto": (str, None),
+    "discarded": "Discarding?",
+}
+
 ERRORS: dict[str, str] = {
     "malformed": "Not JSON, wrong encoding, too large or too deep. Parked at once, the bytes kept as they came.",
     "unknown-type": "Nothing handles this type. Parked at once.",
@@ -65,6 +94,7 @@ ERRORS: dict[str, str] = {
     "unknown-specification": "The cycle, format or medium is not there (yet). Waits, then parked.",
     "unknown-settlement": "The statement is not there (yet). Waits, then parked.",
     "unknown-invoice": "The invoice that a query asks for is not there.",
+    "unknown-message": "No message is held under this parked id: it is applied, or was never held. An act is parked.",
     "account-suspended": "The account is suspended, or not active yet. Waits, then parked.",
     "account-closed": "The account is closed, is to be, or is deleted. Parked at once.",
     "currency-mismatch": "Another currency than the account's. Parked at once.",
@@ -193,8 +223,23 @@ SHAPES: dict[str, Shape] = {
         "date?": "Date",
         "amount": "Money",
     },
+    "HeldMessage": _HELD,
+    "MessageBody": _BODY,
+    "OperatorAct": {
+        "parkedId": str,
+        "identity": "Identity",
+        "act": get_args(ActName),
+        "by": str,
+        "at": "Time",
+        "why": "Text",
+        "stateBefore": get_args(HeldState),
+        "stateAfter": get_args(HeldState),
+        "editedInto": (str, None),
+        **{f"{name}?": field for name, field in _BODY.items()},
+    },
     "SettlementState": ("open", "partiallyPaid", "paid", "carriedForward"),
     "State": _STATES,
+    "Discarding": {"by": str, "at": "Time", "why": "Text"},
     "Error": {"code": "ErrorCode", "detail": str},
     "Envelope": {
         "eventId": str,
@@ -264,6 +309,9 @@ RESULTS: dict[str, Shape] = {
     "payment": {"billNos": ["Id"]},
     "settlement": {"settlementIds": ["StatementId"]},
     "payout": {"settlementId": "StatementId", "state": "SettlementState"},
+    "parked": {
+        "messages": [{"id": str, "state?": get_args(HeldState), "editedInto?": str, "refused?": "Error"}],
+    },
     **{
         name: {"id": "Id", "revision": "Revision", "specification": _stored(kind)}
         for name, kind in SPECIFICATIONS.items()
@@ -301,6 +349,46 @@ ANSWERS: dict[str, Shape] = {
     "invoice.list": _page("Invoice"),
     "settlement.get": "Settlement",
     "settlement.list": _page("Settlement"),
+    "parked.groups": {
+        "items": [
+            {
+                "group": str,
+                "reason": "ErrorCode",
+                "messageType": str,
+                "place": str,
+                "exception": (str, None),
+                "count": int,
+                "heldAt": "Time",
+                "failedAt": "Time",
+                "sample": {"parkedId": str, "detail": str},
+            }
+        ]
+    },
+    "parked.list": _page("HeldMessage"),
+    "parked.get": {
+        **_HELD,
+        **_BODY,
+        "original": "MessageBody?",
+        "properties": dict,
+        "headers": dict,
+        "traceback": (str, None),
+        "acts": ["OperatorAct"],
+    },
+    "parked.accounts": _page(
+        {
+            "account": "Id",
+            "held": [
+                {
+                    "messageType": str,
+                    "state": get_args(HeldState),
+                    "count": int,
+                    "heldAt": "Time",
+                    "keepsFromHappening": str,
+                }
+            ],
+        }
+    ),
+    "parked.history": _page("OperatorAct"),
     **{f"{name}.get": _stored(kind) for name, kind in SPECIFICATIONS.items()},
     **{f"{name}.list": _page(_stored(kind)) for name, kind in SPECIFICATIONS.items()},
 }

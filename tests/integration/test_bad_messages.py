@@ -17,7 +17,7 @@ from adapters.settings import Settings
 from domain.books import Books as FactBooks
 from domain.invoices import Invoice
 from domain.orders import Order
-from handlers import decision, facts
+from handlers import facts
 from tests.support.books import Books, applied, assert_clean, held, position
 from tests.support.broker import Broker
 from tests.support.client import Client
@@ -93,10 +93,9 @@ async def test_a_fact_that_makes_the_transaction_fail_is_parked_alone(
         return encode(invoice) | ({"state": object()} if invoice.order_id == "O-42" else {})
 
     monkeypatch.setitem(documents.ENCODE, Invoice, poisoned)
-    monkeypatch.setattr(decision, "DEFECT_DELAY_SECONDS", 0.01)
     await client.declare()
     await client.send_all([customer("BA-1"), *GOOD])
-    async with working(settings, held_interval_seconds=0.02):
+    async with working(settings, held_interval_seconds=0.02, defect_delay_seconds=0.01):
         await applied(database, 100)
         await wait_for(lambda: held(database, "parked"))
         answer = await client.ask(order("O-42", "BA-1"))
@@ -124,12 +123,11 @@ async def test_a_defect_is_tried_again_and_then_parked(
         return handling.apply(fact, books)
 
     monkeypatch.setitem(facts.HANDLINGS, Order, facts.Handling(handling.needs, defective, handling.account))
-    monkeypatch.setattr(decision, "DEFECT_DELAY_SECONDS", 0.01)
     await client.declare()
     await client.send_all([customer("BA-1"), *GOOD[:42]])
     asked = await client.send_asking(GOOD[42])
     await client.send_all(GOOD[43:])
-    async with working(settings, held_interval_seconds=0.02):
+    async with working(settings, held_interval_seconds=0.02, defect_delay_seconds=0.01):
         answer = await client.answer(asked)
         await applied(database, 100)
     assert answer["outcome"] == "parked"
@@ -161,8 +159,7 @@ async def test_a_defect_that_passes_leaves_the_fact_applied_once(
         return handling.apply(fact, books)
 
     monkeypatch.setitem(facts.HANDLINGS, Order, facts.Handling(handling.needs, flawed, handling.account))
-    monkeypatch.setattr(decision, "DEFECT_DELAY_SECONDS", 0.01)
-    async with working(settings, held_interval_seconds=0.02):
+    async with working(settings, held_interval_seconds=0.02, defect_delay_seconds=0.01):
         await client.send(customer("BA-1"))
         assert (await client.ask(order("O-1", "BA-1")))["outcome"] == "applied"
     row = database["inbox"].find_one({"_id": "order.completed:O-1"})

@@ -9,6 +9,9 @@ import pytest
 from pymongo import MongoClient
 
 from adapters.settings import Settings
+from handlers.decision import Decisions
+from handlers.group_commit import GroupCommit
+from handlers.work import Work
 from tests.support.books import Books, Document, applied, assert_clean, held, position
 from tests.support.broker import Broker
 from tests.support.client import Client
@@ -120,6 +123,40 @@ async def test_a_database_that_is_away(settings: Settings, client: Client, datab
         assert worker.queue.consuming
     assert held(database) == {}
     assert position(database, "BA-1") == {}
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_batches_go_down_to_single_facts_and_up_again(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While transactions of more than one fact fail they are taken one by one; when it is well they are large again."""
+    sizes: list[int] = []
+    ill = True
+    attempt = GroupCommit._attempt
+
+    async def failing_attempt(commit: GroupCommit, works: list[Work]) -> Decisions:
+        sizes.append(len(works))
+        if ill and len(works) > 1:
+            raise ZeroDivisionError
+        return await attempt(commit, works)
+
+    monkeypatch.setattr(GroupCommit, "_attempt", failing_attempt)
+    await client.declare()
+    await client.send_all([customer("BA-1"), *(order(f"O-{n}", "BA-1") for n in range(20))])
+    async with working(settings):
+        await applied(database, 21)
+        sizes.clear()
+        # A failure is known by now: they come alone, but for a try of two now and then.
+        await business(client, 200, 25)
+        await applied(database, 46)
+        assert max(sizes) <= 2
+        assert sizes.count(1) > 3 * sizes.count(2)
+        ill = False
+        await client.send_all(order(f"O-{n}", "BA-1") for n in range(1000, 1300))
+        await applied(database, 346)
+        assert max(sizes) > 16
+    assert held(database) == {}
     await assert_clean(client, database)
 
 

@@ -203,7 +203,7 @@ def test_values_are_told_as_we_read_them():
     def bare(value: Any) -> Iterator[Any]:
         types = value.get("type", []) if isinstance(value, dict) else []
         plain = {"string", "number", "integer"} & {*([types] if isinstance(types, str) else types)}
-        if plain and not {"enum", "pattern", "minimum", "format", "anyOf"} & value.keys():
+        if plain and not {"enum", "pattern", "minimum", "format", "anyOf", "maxLength"} & value.keys():
             yield value
         for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             yield from bare(inner)

@@ -55,6 +55,7 @@ def test_the_queries_are_the_contract_s() -> None:
             for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media")
             for verb in ("get", "list")
         ),
+        *(f"parked.{verb}" for verb in ("groups", "list", "get", "accounts", "history")),
     }
 
 

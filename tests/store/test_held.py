@@ -89,6 +89,11 @@ async def test_a_held_message_is_kept_as_the_data_model_says(store: Store, datab
         "claimedUntil": None,
         "replies": [{"replyTo": "replies", "correlationId": "c-0"}],
         "account": "BA-1",
+        "waitingSince": None,
+        "place": "",
+        "group": row.group,
+        "exception": None,
+        "worker": "",
     }
     # A claim raises the attempts before anything is tried, and gives back all the rest as it was.
     assert await claim(store) == [replace(row, attempts=2)]

@@ -114,8 +114,8 @@ async def test_every_index_serves_its_query(store: Store, database: Books) -> No
     assert names["payments"] == {"_id_", "credit"}
     assert names["accruals"] == {"_id_", "unstated"}
     assert names["entries"] == {"_id_", "movements"}
-    assert names["held"] == {"_id_", "waiting", "due", "claimed", "suspect", "parkedId"}
-    assert names["outbox"] == {"_id_", "unsent"}
+    assert names["held"] == {"_id_", "waiting", "due", "claimed", "suspect", "parkedId", "listed"}
+    assert names["outbox"] == {"_id_", "unsent", "sent", "parked"}
     for collection, query, index in (
         ("invoices", {"billingAccount": "BA-1", "remainingAmount": {"$gt": 0}}, "open"),
         ("payments", {"billingAccount": "BA-1", "unapplied": {"$gt": 0}}, "credit"),
@@ -126,6 +126,8 @@ async def test_every_index_serves_its_query(store: Store, database: Books) -> No
         ("held", {"state": "suspect", "dueAt": {"$lte": NOW}}, "suspect"),
         ("held", {"parkedId": "P-1"}, "parkedId"),
         ("outbox", {"unsent": True, "bookedAt": {"$lt": NOW}}, "unsent"),
+        ("outbox", {"sentAt": {"$gt": EPOCH}, "bookedAt": {"$gte": NOW}}, "sent"),
+        ("outbox", {"parkedAt": {"$gt": EPOCH}}, "parked"),
         ("entries", {"postings.account": "receivable:BA-1"}, "movements"),
     ):
         plan = str(database[collection].find(query).explain()["queryPlanner"]["winningPlan"])

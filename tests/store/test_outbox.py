@@ -1,12 +1,15 @@
-"""The outbox: what is committed and not yet sent, oldest first, page by page."""
+"""The outbox: what is committed and not yet sent, oldest first, page by page; what is put off, parked and released."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+from adapters import outbox
 from adapters.store import Batch, Store
 from schemas.events import OutgoingEvent
 from tests.store import documents as make
+from tests.store.test_indexes import profiled
 from tests.support.books import Books
 
 NOW = make.NOW
@@ -58,3 +61,81 @@ async def test_marking_what_is_marked_or_gone_is_no_error(store: Store) -> None:
     for _ in range(2):
         await store.mark_sent(["BA-1:1", "BA-1:2"], NOW)
     assert await store.unsent(NOW + SECOND, None, 10) == []
+
+
+async def test_a_refused_event_is_put_off_each_time_for_twice_as_long(store: Store, database: Books) -> None:
+    """Up to the longest wait; until it is due it is not among what is to be sent."""
+    await write(store, make.event("BA-1", 1), make.event("BA-1", 2))
+    now, waits = NOW + SECOND, []
+    for refusals in range(1, 6):
+        await store.mark_refused(["BA-1:1"], now, SECOND, SECOND * 10)
+        row = database["outbox"].find_one({"_id": "BA-1:1"})
+        assert row is not None
+        assert (row["refusals"], row["refusedAt"], row["unsent"]) == (refusals, NOW + SECOND, True)
+        waits.append((row["dueAt"] - now) // SECOND)
+        assert await store.unsent(row["dueAt"], None, 10) == [make.event("BA-1", 2)]
+        now = row["dueAt"] + SECOND
+        assert len(await store.unsent(now, None, 10)) == 2
+    assert waits == [1, 2, 4, 8, 10]
+    assert await store.refused_since(["BA-1:1", "BA-1:2"], NOW + SECOND * 2, 5) == ["BA-1:1"]
+    assert await store.refused_since(["BA-1:1"], NOW + SECOND * 2, 6) == []
+    assert await store.refused_since(["BA-1:1"], NOW + SECOND, 5) == []
+    await store.mark_sent(["BA-1:1"], now)
+    row = database["outbox"].find_one({"_id": "BA-1:1"})
+    assert row is not None
+    assert "dueAt" not in row
+    # Whatever another worker says of it afterwards, it is sent.
+    await store.mark_refused(["BA-1:1"], now, SECOND, SECOND)
+    await store.park(["BA-1:1"], "refused", now)
+    assert database["outbox"].find_one({"_id": "BA-1:1"}) == row
+
+
+async def test_an_event_is_unsent_or_sent_or_parked(store: Store, database: Books) -> None:
+    """Parked it is not tried; released it is as if new; and a confirm that comes late is the truth."""
+    await write(store, *(make.event("BA-1", n) for n in (1, 2, 3)))
+    await store.mark_refused(["BA-1:1"], NOW, SECOND, SECOND)
+    await store.park(["BA-1:1", "BA-1:2"], "refused", NOW)
+    assert await store.unsent(NOW + SECOND * 9, None, 10) == [make.event("BA-1", 3)]
+    assert await outbox.condition(store.database) == outbox.Condition(1, NOW, 0, (("invoice.issued", "refused", 2),))
+    assert await outbox.release(store.database, ["BA-1:1", "BA-1:3"], "ada", "so", NOW + SECOND) == 1
+    row = database["outbox"].find_one({"_id": "BA-1:1"}, {"body": 0})
+    assert row is not None
+    act = {"at": NOW + SECOND, "by": "ada", "why": "so", "parkedAt": NOW, "reason": "refused"}
+    assert (row["unsent"], row["released"]) == (True, [act])
+    assert not {"parkedAt", "reason", "dueAt", "refusals", "refusedAt"} & row.keys()
+    await store.mark_sent(["BA-1:2"], NOW)
+    row = database["outbox"].find_one({"_id": "BA-1:2"})
+    assert row is not None
+    assert not {"parkedAt", "reason", "unsent"} & row.keys()
+
+
+async def test_what_operators_read_is_served_by_indexes(store: Store, database: Books) -> None:
+    """However many events were ever sent: nothing is scanned, and no more is looked at than was asked for."""
+    await write(store, *(make.event(f"BA-{n % 3}", n, NOW + SECOND * (n // 300)) for n in range(1000)))
+    await store.mark_sent([f"BA-{n % 3}:{n}" for n in range(980)], NOW)
+    await store.park([f"BA-{n % 3}:{n}" for n in range(990, 1000)], "refused", NOW)
+    found: list[dict[str, Any]] = []
+    last = outbox.Selection(NOW + SECOND * 3)
+    with profiled(database, found):
+        assert (await outbox.condition(store.database)).unsent == 10
+        assert len(await outbox.listed(store.database, "unsent", None, 3)) == 3
+        assert len(await outbox.listed(store.database, "unsent", (NOW + SECOND * 3, "BA-0:981"), 3)) == 3
+        assert len(await outbox.listed(store.database, "parked", None, 3)) == 3
+        assert len(await outbox.listed(store.database, "parked", (NOW, "BA-1:991"), 3)) == 3
+        assert await last.count(store.database) == 80
+        [page] = [page async for page in last.pages(store.database)]
+        assert [event.sequence for event in page if event.account == "BA-1"] == list(range(901, 980, 3))
+        some = outbox.Selection(NOW, NOW + SECOND, ("invoice.issued",), "BA-1")
+        [page] = [page async for page in some.pages(store.database)]
+        assert [event.sequence for event in page] == list(range(1, 300, 3))
+        # The first 500 end within what was booked at one time, which is not torn apart.
+        pages = [page async for page in outbox.Selection(NOW).pages(store.database)]
+    assert [len(page) for page in pages] == [600, 380]
+    events = [(event.booked_at, event.account, event.sequence) for page in pages for event in page]
+    assert events == sorted(events)
+    assert len(found) > 10
+    for entry in found:
+        if entry["op"] in ("query", "command", "getmore") and entry["ns"].endswith(".outbox"):
+            assert "COLLSCAN" not in entry.get("planSummary", ""), entry
+            # An account's events are found by its ids.
+            assert entry.get("docsExamined", 0) <= max(entry.get("nreturned", 0), 327), entry

@@ -11,6 +11,8 @@ import pytest
 
 from adapters.documents import COLLECTION, ENCODE
 from adapters.queries import READS, read
+from adapters.records import parked_id
+from adapters.rows import held_row
 from adapters.store import Store
 from domain.accounts import AccountVersion, Reference, Relationship, SettlementTerms
 from domain.ledger import Entry, Posting
@@ -27,6 +29,9 @@ ACCOUNTS = 2_400
 TYPES = ("BillingAccount", "SettlementAccount", "PartyAccount", "FinancialAccount")
 STATES = ("active", "active", "active", "suspended", "pendingClose", "closed", "defined", "deleted")
 MOVEMENTS = 600
+HELD = 900
+SORTED = ("parked.groups", "parked.accounts")
+"""What puts in order what it has grouped."""
 
 pytestmark = pytest.mark.parametrize("driver", ["pymongo"])
 
@@ -112,12 +117,29 @@ async def world(store: Store, database: Books) -> Books:
     rows: dict[str, list[dict[str, Any]]] = {}
     for document in (*accounts(), *family()):
         rows.setdefault(COLLECTION[type(document)], []).append(ENCODE[type(document)](document))
+    for n in range(HELD):
+        rows.setdefault("held", []).append(
+            held_row(
+                make.held_row(
+                    f"order.completed:X-{n}",
+                    state=("parked", "waiting", "discarded")[n % 3],
+                    reason=("invalid", "internal")[n % 2],
+                    place=str(n % 30),
+                    account=f"BA-{n // 10}",
+                    held_at=NOW + timedelta(minutes=n // 4),
+                )
+            )
+        )
+        act = {"parkedId": parked_id(f"order.completed:X-{n % 15}"), "at": NOW + timedelta(minutes=n // 4)}
+        told = dict.fromkeys(("identity", "act", "by", "why", "stateBefore", "stateAfter", "editedInto"), "x")
+        rows.setdefault("operatorActs", []).append({"_id": f"{n:05d}", **act, **told})
     for name, documents in rows.items():
         database[name].insert_many(documents)
     return database
 
 
 BEFORE = (NOW - timedelta(minutes=10)).isoformat()
+GROUP = make.held_row("", state="parked", reason="invalid", place="0").group
 ASKED: list[tuple[str, str, int]] = [
     # the query, its arguments, and how many documents it may read in all
     ("account.get", '{"id": "BA-1"}', 5),
@@ -152,6 +174,15 @@ ASKED: list[tuple[str, str, int]] = [
     ("bill-format.get", '{"id": "BF-1"}', 1),
     ("bill-format.list", '{"limit": 10}', 11),
     ("bill-format.list", '{"namePrefix": "ADA"}', 3),
+    ("parked.groups", "{}", 20),
+    ("parked.list", '{"limit": 10}', 22),
+    ("parked.list", f'{{"limit": 10, "from": "{BEFORE}", "reason": "internal"}}', 22),
+    ("parked.list", '{"limit": 10, "account": "BA-17", "state": "waiting"}', 6),
+    ("parked.list", f'{{"limit": 10, "group": "{GROUP}"}}', 20),
+    ("parked.get", f'{{"id": "{parked_id("order.completed:X-0")}"}}', 120),
+    ("parked.accounts", '{"limit": 10}', 0),
+    ("parked.history", '{"limit": 10}', 22),
+    ("parked.history", f'{{"limit": 10, "id": "{parked_id("order.completed:X-0")}"}}', 22),
 ]
 
 
@@ -169,9 +200,10 @@ async def test_each_query_is_served_by_indexes(store: Store, world: Books) -> No
             assert answer.get("items", [1]), where
             for entry in reads:
                 assert "COLLSCAN" not in entry.get("planSummary", "COLLSCAN"), (where, entry)
-                assert not entry.get("hasSortStage"), (where, entry)
+                assert not entry.get("hasSortStage") or name in SORTED, (where, entry)
             examined = [(e["ns"].split(".")[1], e["planSummary"], e.get("docsExamined", 0)) for e in reads]
-            assert 0 < sum(documents for _, _, documents in examined) <= most, (where, examined)
+            assert sum(documents for _, _, documents in examined) <= most, (where, examined)
+            assert examined, where
             if not answer.get("after"):
                 break
             place = type(query).model_validate({"id": "x", "billingAccount": "x", "settlementAccount": "x", **answer})

@@ -1,0 +1,18 @@
+"""What an operator does with held messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ActName = Literal["replay", "edit", "discard", "undo", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What an operator does with held messages, by their parked ids, and why; `body` is an edited message's."""
+
+    name: ActName
+    ids: tuple[str, ...]
+    why: str
+    body: bytes | None = None
