@@ -84,7 +84,7 @@ class Desk:
 
     async def _replay(self, row: Row) -> Json:
         _check_parked(row)
-        if row["reason"] == "conflicting-duplicate":
+        if "#" in row["_id"]:  # it is held as a conflicting duplicate, whatever became of it since
             raise Refused(
                 "invalid", f"{row['parkedId']}: its identity has other content already: edit it to another, or discard"
             )

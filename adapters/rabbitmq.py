@@ -163,14 +163,22 @@ def properties_of(message: commands.Basic.Properties) -> Properties:
 class Delivery:
     """A message of the work queue, until it is settled; settling twice, or after its channel is gone, does nothing."""
 
-    __slots__ = ("_settle", "_tag", "body", "properties", "routing_key")
+    __slots__ = ("_settle", "_tag", "body", "properties", "redelivered", "routing_key")
 
     def __init__(
-        self, routing_key: str, body: bytes, properties: Properties, tag: int, settle: Callable[[int], None]
+        self,
+        routing_key: str,
+        body: bytes,
+        properties: Properties,
+        tag: int,
+        settle: Callable[[int], None],
+        *,
+        redelivered: bool,
     ) -> None:
         self.routing_key = routing_key
         self.body = body
         self.properties = properties
+        self.redelivered = redelivered
         self._tag = tag
         self._settle = settle
 
@@ -275,6 +283,7 @@ class WorkQueue:
                         properties_of(message.header.properties),
                         message.delivery_tag,
                         acknowledger.settle,
+                        redelivered=bool(message.redelivered),
                     )
                 )
             except Exception as error:  # noqa: BLE001  # left unsettled it would hold up every later acknowledgement

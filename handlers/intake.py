@@ -20,13 +20,16 @@ def works_of(
     properties: Properties,
     settle: Callable[[], None],
     give_up: Refused | None = None,
+    *,
+    redelivered: bool = False,
 ) -> list[Work]:
     """The work that a message brings; `settle` is called once all of it is committed.
 
     `give_up` parks what is readable of it without applying it. A message that the broker has delivered
     `SUSPECT_DELIVERIES` times before is a suspect.
     """
-    count = properties.headers.get("x-delivery-count", 0)
+    # The broker counts only what it delivers again; on a first delivery the header is the sender's.
+    count = properties.headers.get("x-delivery-count", 0) if redelivered else 0
     suspect = isinstance(count, int) and count >= SUSPECT_DELIVERIES
     facts = read(routing_key, body, properties.message_id, properties.headers, properties.content_encoding)
     left = len(facts)
@@ -52,7 +55,8 @@ def works_of(
 
 def take(delivery: Delivery, submit: Callable[[Work], None]) -> None:
     """Submit what the work queue delivered."""
-    for work in works_of(delivery.routing_key, delivery.body, delivery.properties, delivery.settle):
+    delivered = (delivery.routing_key, delivery.body, delivery.properties, delivery.settle)
+    for work in works_of(*delivered, redelivered=delivery.redelivered):
         submit(work)
 
 

@@ -150,7 +150,13 @@ async def test_what_can_t_be_read_goes_on_under_its_own_identity(
         # The same again has no effect: neither as it came in nor as it was meant.
         assert (await client.ask(("order.completed", body[:-1].encode())))["outcome"] == "parked"
         assert (await client.ask(order("O-1", "BA-1")))["outcome"] == "duplicate"
-        assert position(database, "BA-1") == {"receivable": 2400}
+        # Other content for it can't be replayed, but it can be given another identity.
+        await parked(client, ask, order("O-1", "BA-1", currency="USD"))
+        [conflict] = (await ask("parked.list", reason="conflicting-duplicate", type="order.completed"))["items"]
+        assert (await act(client, "replay", [conflict["parkedId"]]))["error"]["code"] == "invalid"
+        assert (await edit(client, conflict["parkedId"], order("O-3", "BA-1")[1]))["outcome"] == "applied"
+        await wait_for(lambda: settled(database, "order.completed:O-3"))
+        assert position(database, "BA-1") == {"receivable": 3600}
     await assert_clean(client, database)
 
 
