@@ -14,7 +14,7 @@ ifneq ($(shell [ "$$(cat .venv/.requirements 2>/dev/null)" = "$(ROOT)" ] && $(BI
 $(shell rm -f .venv/.requirements .venv/.project)
 endif
 
-.PHONY: help demo test check bench bench-quick services services-stop format lock clean
+.PHONY: help demo test check chaos bench bench-quick services services-stop format lock clean
 
 help:  ## what can be made
 	@sed -n 's/\$$\$$/$$/; s/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -34,6 +34,9 @@ check: .venv/.project  ## formatting, lint, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+chaos: .venv/.project  ## break everything for 10 minutes, or as told: make chaos MINUTES=3 SEED=42
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/.project  ## the benchmarks
 	@$(BIN)/python -m bench

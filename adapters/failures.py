@@ -42,16 +42,22 @@ def kind_of(error: BaseException, seconds: float = 0) -> Kind:
     return next((kind for kind, fits in _KINDS if fits(error)), Kind.DEFECT)
 
 
+PLACE_MAX = 500
+"""The most characters of a place."""
+
 _ROOT = Path(__file__).parents[1]
 _ROOMS = ("domain", "schemas", "adapters", "handlers")
-_FIELD = re.compile(r"(?:^|; )([\w@.-]{1,80}):", re.ASCII)
+_FIELD = re.compile(r"([\w@.-]{1,80}):", re.ASCII)
 _NUMBER = re.compile(r"\d+")
 
 
 def refused_at(refusal: Refused) -> str:
     """Where a message does not fit: its fields, without the numbers of items; of what can't be read, why."""
     if refusal.code == "invalid":
-        return ", ".join(sorted({_NUMBER.sub("*", field) for field in _FIELD.findall(refusal.detail)}))
+        # A detail repeats what the sender wrote, so beyond its first word it is not looked at.
+        first = _FIELD.match(refusal.detail)
+        fields = refusal.fields or ((first[1],) if first else ())
+        return ", ".join(sorted({_NUMBER.sub("*", field) for field in fields}))[:PLACE_MAX]
     if refusal.code == "malformed":
         return re.split(r"[:\d]", refusal.detail)[0].strip()
     return ""

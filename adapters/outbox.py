@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from adapters.collections import EPOCH
 from adapters.mongodb import awaited
@@ -16,12 +16,13 @@ from adapters.relay import BYTES_MAX, IN_FLIGHT_MAX
 from adapters.rows import to_event
 from schemas.events import OutgoingEvent
 
+T = TypeVar("T")
 Row = dict[str, Any]
 Place = tuple[datetime, str]
 """Where a page of a list ended: its last row's time and id."""
 
 REFUSED_SECONDS_MAX = 60
-"""How long a resend waits for room, while not one event gets through, before it gives up."""
+"""How long a resend waits for room or for confirms, while not one event gets through, before it gives up."""
 _PAUSE_SECONDS = 0.5
 
 # A partial index serves only what repeats its filter and says something of its first field.
@@ -107,7 +108,7 @@ async def release(database: Any, ids: Sequence[str] | None, by: str, why: str, n
         _PARKED if ids is None else {"_id": {"$in": list(ids)}, **_PARKED},
         [
             {"$set": {"unsent": True, "released": {"$concatArrays": [{"$ifNull": ["$released", []]}, [released]]}}},
-            {"$unset": ["parkedAt", "reason", "refusals", "refusedAt"]},
+            {"$unset": ["parkedAt", "reason", "refusals", "refusedAt", "unconfirmed"]},
         ],
     )
     return int(done.modified_count)
@@ -162,29 +163,61 @@ class Selection:
     async def _by_time(self, database: Any) -> AsyncIterator[list[OutgoingEvent]]:
         # Each page is a query of its own: a slow resend would outlive a cursor.
         query = self.query
-        while rows := await self._rows(database, query, IN_FLIGHT_MAX):
-            last = rows[-1]["bookedAt"]
-            if len(rows) == IN_FLIGHT_MAX:
-                # What was booked at one time comes in no order, and may go on beyond the page.
-                rows = [row for row in rows if row["bookedAt"] < last]
-                rows += await self._rows(database, {**query, "bookedAt": last})
-            yield [to_event(row) for row in sorted(rows, key=_in_order)]
+        while True:
+            rows, last = await self._first(database, query)
+            if rows:
+                yield [to_event(row) for row in sorted(rows, key=_in_order)]
+            if last is None:
+                return
+            # What was booked at one time comes in no order, and may go on beyond the page.
+            async for events in self._sorted(database, {**query, "bookedAt": last}):
+                yield events
             query["bookedAt"] = {**query["bookedAt"], "$gt": last}
 
-    async def _of_account(self, database: Any) -> AsyncIterator[list[OutgoingEvent]]:
-        rows = database["outbox"].find(self.query, {"bookedAt": 1, "account": 1, "sequence": 1})
-        ids = [row["_id"] for row in sorted([row async for row in rows], key=_in_order)]
-        for n in range(0, len(ids), IN_FLIGHT_MAX):
-            found = await self._rows(database, {"_id": {"$in": ids[n : n + IN_FLIGHT_MAX]}})
-            yield [to_event(row) for row in sorted(found, key=_in_order)]
+    async def _first(self, database: Any, query: Row) -> tuple[list[Row], datetime | None]:
+        """The first rows, and at which time they were broken off: none booked then is among them."""
+        rows: list[Row] = []
+        size = 0
+        cursor = database["outbox"].find(query).sort("bookedAt", 1).limit(IN_FLIGHT_MAX)
+        try:
+            async for row in cursor:
+                rows.append(row)
+                size += len(row["body"])
+                if len(rows) == IN_FLIGHT_MAX or size > BYTES_MAX:
+                    last = row["bookedAt"]
+                    return [row for row in rows if row["bookedAt"] < last], last
+        finally:
+            await cursor.close()
+        return rows, None
 
-    async def _rows(self, database: Any, query: Row, limit: int = 0) -> list[Row]:
-        cursor = database["outbox"].find(query).limit(limit)
-        return [row async for row in (cursor.sort("bookedAt", 1) if limit else cursor)]
+    def _of_account(self, database: Any) -> AsyncIterator[list[OutgoingEvent]]:
+        return self._sorted(database, self.query)
+
+    async def _sorted(self, database: Any, query: Row) -> AsyncIterator[list[OutgoingEvent]]:
+        """Events in order where no index has it: all their ids are read first, then page by page the events."""
+        fields = {"bookedAt": 1, "account": 1, "sequence": 1, "bytes": {"$binarySize": "$body"}}
+        rows = sorted(await _aggregated(database, [{"$match": query}, {"$project": fields}]), key=_in_order)
+        for page in _chunks(rows, lambda row: row["bytes"], IN_FLIGHT_MAX):
+            cursor = database["outbox"].find({"_id": {"$in": [row["_id"] for row in page]}})
+            yield [to_event(row) for row in sorted([row async for row in cursor], key=_in_order)]
 
 
 def _in_order(row: Row) -> tuple[datetime, str, int, str]:
     return row["bookedAt"], row.get("account") or "", row.get("sequence") or 0, row["_id"]
+
+
+def _chunks(items: Iterable[T], bytes_of: Callable[[T], int], count_max: int) -> Iterator[list[T]]:
+    """Items by so many, and of no more than `BYTES_MAX` together unless one alone has more."""
+    chunk: list[T] = []
+    size = 0
+    for item in items:
+        if chunk and (len(chunk) == count_max or size + bytes_of(item) > BYTES_MAX):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(item)
+        size += bytes_of(item)
+    if chunk:
+        yield chunk
 
 
 class Resend:
@@ -205,30 +238,18 @@ class Resend:
         """Send all; `tell` is told how many as they are confirmed. Raises `NotSent` and the driver's errors."""
         started = time.monotonic()
         self.since = selection.since
+        # Four chunks a second are smooth enough.
+        count_max = min(IN_FLIGHT_MAX, max(1, self._rate // 4)) if self._rate else IN_FLIGHT_MAX
         async for events in selection.pages(database):
-            for chunk in self._chunks(events):
+            for chunk in _chunks(events, lambda event: len(event.body), count_max):
                 self.since = chunk[0].booked_at
                 await self._send(chunk)
                 tell(len(chunk))
                 if self._rate:
                     await asyncio.sleep(started + self.sent / self._rate - time.monotonic())
 
-    def _chunks(self, events: list[OutgoingEvent]) -> Iterator[list[OutgoingEvent]]:
-        # Four chunks a second are smooth enough.
-        count_max = min(IN_FLIGHT_MAX, max(1, self._rate // 4)) if self._rate else IN_FLIGHT_MAX
-        chunk: list[OutgoingEvent] = []
-        size = 0
-        for event in events:
-            if chunk and (len(chunk) == count_max or size + len(event.body) > BYTES_MAX):
-                yield chunk
-                chunk, size = [], 0
-            chunk.append(event)
-            size += len(event.body)
-        if chunk:
-            yield chunk
-
     async def _send(self, events: list[OutgoingEvent]) -> None:
-        """Publish until each is confirmed, over lost connections and while a queue is full for some time."""
+        """Publish until each is confirmed: over lost connections, and for some time while not one gets through."""
         rest = events
         deadline = time.monotonic() + REFUSED_SECONDS_MAX
         while rest:
@@ -244,8 +265,12 @@ class Resend:
                 self.unrouted += sent is Sent.UNROUTED
             if len(again) < len(rest):
                 deadline = time.monotonic() + REFUSED_SECONDS_MAX
-            elif Sent.REFUSED in outcomes and time.monotonic() > deadline:
-                raise NotSent(f"the broker refuses {again[0].message_id}: a queue is full")
+            elif time.monotonic() > deadline:
+                if Sent.REFUSED in outcomes:
+                    raise NotSent(
+                        f"the broker refuses {rest[outcomes.index(Sent.REFUSED)].message_id}: a queue is full"
+                    )
+                raise NotSent(f"the broker does not confirm {again[0].message_id}")
             self.sent += len(rest) - len(again)
             rest = again
             if rest:

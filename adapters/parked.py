@@ -6,7 +6,7 @@ transaction's: of two operators who act on one message at a time, the second fin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,9 @@ from schemas.wire import Incoming, read
 
 Row = dict[str, Any]
 Json = dict[str, Any]
+
+Seen = tuple[str, int]
+"""What an operator saw of a message: its state, and how often it had been tried."""
 
 DISCARDABLE = ("parked", "waiting", "suspect")
 
@@ -47,26 +50,29 @@ class Desk:
     at: datetime
     account_of: Callable[[Any], str | None]
 
-    async def perform(self, act: Act) -> Json:
-        """Do an act on each message that it names; returns `{"messages": [{"id", "state" | "refused"}]}`.
+    async def perform(self, act: Act, seen: Mapping[str, Seen] | None = None) -> Json:
+        """Do an act on each message that it names, if it is still as it was `seen`.
 
-        What can't be done with one message of several is told there, and the others are dealt with. Raises `Refused`
-        (`unknown-message`, `invalid`, `conflicting-duplicate`) when it is about one message alone.
+        Returns `{"messages": [{"id", "state" | "refused"}]}`. What can't be done with one message of several is told
+        there, and the others are dealt with. Raises `Refused` (`unknown-message`, `invalid`, `conflicting-duplicate`)
+        when it is about one message alone.
         """
         told: list[Json] = []
         for id_ in act.ids:
             try:
-                told.append(await self._one(act, id_))
+                told.append(await self._one(act, id_, (seen or {}).get(id_)))
             except Refused as refusal:
                 if len(act.ids) == 1:
                     raise
                 told.append({"id": id_, "refused": {"code": refusal.code, "detail": refusal.detail}})
         return {"messages": told}
 
-    async def _one(self, act: Act, id_: str) -> Json:
+    async def _one(self, act: Act, id_: str, seen: Seen | None) -> Json:
         row = await self.database["held"].find_one({"parkedId": id_}, session=self.session)
         if row is None:
             raise Refused("unknown-message", f"no message is held as {id_}: it is applied, or was never held")
+        if seen is not None and seen != (row["state"], row["attempts"]):
+            raise Refused("invalid", f"{id_} was tried or changed meanwhile, and is {row['state']}: look at it again")
         match act.name:
             case "replay":
                 told = await self._replay(row)
@@ -138,7 +144,9 @@ class Desk:
     async def _discard(self, row: Row, why: str) -> Json:
         if row["state"] not in DISCARDABLE:
             raise Refused("invalid", f"{row['parkedId']} is {row['state']} already")
-        _check_unclaimed(row)
+        # A claim that ran out is a dead worker's; a slow one's commit meets the state that is written here.
+        if row["claimedUntil"] is not None and row["claimedUntil"] > self.at:
+            raise Refused("invalid", f"{row['parkedId']} is being tried at this moment: look again in a minute")
         await self._set(row, {**self._at_rest("discarded"), "discarded": {"by": self.by, "at": self.at, "why": why}})
         return {"id": row["parkedId"], "state": "discarded"}
 
@@ -153,7 +161,8 @@ class Desk:
     def _due(self, row: Row) -> Json:
         # What workers have died of is tried alone; its waiting time begins anew.
         state = "suspect" if row["deaths"] else "waiting"
-        return {**self._at_rest(state), "dueAt": self.at, "waitingSince": self.at, "deaths": 0}
+        # Due at a time that is past by any clock: the operator's may be fast.
+        return {**self._at_rest(state), "dueAt": row["heldAt"], "waitingSince": self.at, "deaths": 0}
 
     def _at_rest(self, state: str) -> Json:
         return {"state": state, "dueAt": None, "waitsFor": None, "claimedUntil": None}
@@ -191,11 +200,6 @@ class Desk:
 def _check_parked(row: Row) -> None:
     if row["state"] != "parked":
         raise Refused("invalid", f"{row['parkedId']} is {row['state']}, not parked")
-
-
-def _check_unclaimed(row: Row) -> None:
-    if row["claimedUntil"] is not None:
-        raise Refused("invalid", f"{row['parkedId']} is being tried at this moment: look again in a minute")
 
 
 def _readable(row: Row, body: bytes) -> Incoming:

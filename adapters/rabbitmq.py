@@ -50,6 +50,8 @@ RESERVED = "paymaster."
 
 OtherQueueError = ChannelPreconditionFailed
 """A queue or exchange is there already, with other arguments."""
+LASTING_ERRORS = (OtherQueueError, AuthenticationError)
+"""What trying again does not heal, at the start."""
 
 CONFIRM_SECONDS = 60
 HEADERS_DEPTH_MAX = 8
@@ -110,7 +112,11 @@ async def connect(url: str, name: str, *, give_up_after_seconds: float | None = 
         **options,
     ):
         with attempt:
-            return await aio_pika.connect(url, client_properties={"connection_name": name}, timeout=10)
+            try:
+                return await aio_pika.connect(url, client_properties={"connection_name": name}, timeout=10)
+            except StopAsyncIteration as error:
+                # What aiormq raises when the broker hangs up within the handshake; tenacity's loop would end by it.
+                raise ConnectionError("the broker hung up") from error
     raise AssertionError("unreachable")
 
 

@@ -1,7 +1,8 @@
 """The relay: publishes committed events, many at a time, and marks as sent what the broker has confirmed.
 
 An event that the broker does not take holds up no other: it stays in the outbox, is tried again at growing intervals on
-a connection beside the others', and is parked when that does not help.
+a connection beside the others', and is parked when that does not help. One that the broker does not confirm while it
+answers for others (a queue that is bound for it has no majority) is put off likewise, but never parked for that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ log = structlog.get_logger()
 IN_FLIGHT_MAX = 500
 """The most events that are published and not yet confirmed."""
 BYTES_MAX = 8 * 1024 * 1024
-"""The most bytes of bodies that are published at once, but for the last event's."""
+"""The most bytes of bodies that are read or published at once, but for one event's."""
 BACKLOG_MAX = 5_000
 """The most committed events kept in memory; above it no new batch begins."""
 BACKLOG_BYTES_MAX = 64 * 1024 * 1024
@@ -32,10 +33,13 @@ BACKLOG_BYTES_MAX = 64 * 1024 * 1024
 REFUSALS_MIN = 5
 """How often an event is tried at least before it is parked, however long ago it was refused first."""
 REFUSED_WAIT_MAX = timedelta(minutes=5)
-"""The longest wait before an event that was refused is tried again."""
+"""The longest wait before an event that was refused, or not confirmed, is tried again."""
 CLOSES_MAX = 3
 """How often the broker closes the channel over one event alone before it is parked: once, something else may have."""
 _PAUSE_SECONDS = 0.5
+
+# What only a broker says that is at work.
+_ANSWERED = (Sent.CONFIRMED, Sent.UNROUTED, Sent.REFUSED)
 
 
 class EventPublisher(Protocol):
@@ -51,8 +55,13 @@ class EventPublisher(Protocol):
 class Outbox(Protocol):
     """Where committed events are kept until they are sent."""
 
-    async def unsent(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[OutgoingEvent]:
-        """Unsent events booked, and due, before a time: oldest first, those after a place in that order."""
+    async def unsent(
+        self, before: datetime, after: tuple[datetime, str] | None, limit: int, bytes_max: int
+    ) -> list[OutgoingEvent]:
+        """Unsent events booked, and due, before a time: oldest first, those after a place in that order.
+
+        Their bodies have no more than so many bytes, unless the first alone has more.
+        """
 
     async def mark_sent(self, message_ids: Sequence[str], now: datetime) -> None:
         """Mark events that the broker has confirmed."""
@@ -61,6 +70,11 @@ class Outbox(Protocol):
         self, message_ids: Sequence[str], now: datetime, first_wait: timedelta, wait_max: timedelta
     ) -> None:
         """Count a refusal of each event, and put it off: each time for twice as long."""
+
+    async def mark_unconfirmed(
+        self, message_ids: Sequence[str], now: datetime, first_wait: timedelta, wait_max: timedelta
+    ) -> None:
+        """Count a try of each event that was not confirmed, and put it off likewise; that is no refusal."""
 
     async def refused_since(self, message_ids: Sequence[str], since: datetime, refusals_min: int) -> list[str]:
         """Those of these events that were refused first before a time, and so many times by now."""
@@ -137,13 +151,14 @@ class Relay:
                 await self._send_all(events)
             self._idle.set()
 
-    def _next_chunk(self) -> list[OutgoingEvent]:
-        events: list[OutgoingEvent] = []
-        size = 0
+    def _next_chunk(self, rest: Sequence[OutgoingEvent] = ()) -> list[OutgoingEvent]:
+        """What is left of a chunk, and as many of the next events as there is room for beside it."""
+        events = list(rest)
+        size = sum(len(event.body) for event in rest)
         while self._backlog and len(events) < IN_FLIGHT_MAX and size < BYTES_MAX:
             events.append(self._backlog.popleft())
             size += len(events[-1].body)
-        self._backlog_bytes -= size
+            self._backlog_bytes -= len(events[-1].body)
         return events
 
     def _make_room(self) -> None:
@@ -165,10 +180,18 @@ class Relay:
                 self._mine.difference_update(event.message_id for event in over)
                 over = []
             closed = bool(over)
-            rest = over + found[Sent.UNCERTAIN]
-            if found[Sent.UNCERTAIN]:
+            uncertain = found[Sent.UNCERTAIN]
+            if uncertain and any(found[sent] for sent in _ANSWERED):
+                # That is no outage: sent on and on, they would hold up the others and fill the queues that work.
+                await self._unconfirmed(uncertain)
+                uncertain = []
+            rest = over + uncertain
+            if uncertain:
                 log.warning("events not confirmed, sending them again", count=len(rest))
                 await asyncio.sleep(_PAUSE_SECONDS)
+                # Alone they would never show whether it is an outage: later ones go out beside them.
+                rest = self._next_chunk(rest)
+                self._make_room()
 
     async def _publish(self, publisher: EventPublisher, events: list[OutgoingEvent]) -> dict[Sent, list[OutgoingEvent]]:
         """Publish events once and write down what became of them; returns them by that."""
@@ -196,6 +219,22 @@ class Relay:
                 await self._outbox.mark_sent([event.message_id for event in events], self._clock())
         self._mine.difference_update(event.message_id for event in events)
 
+    @property
+    def _wait_max(self) -> timedelta:
+        """The longest wait before the next try."""
+        # Several tries fit into the time that an event has, also where that is short.
+        return min(REFUSED_WAIT_MAX, self._refused_max / (2 * REFUSALS_MIN))
+
+    async def _unconfirmed(self, events: list[OutgoingEvent]) -> None:
+        """Put events off, each time for longer, and leave them to the sweep; none is parked, however long it takes."""
+        if not events:
+            return
+        log.warning("events not confirmed, left to the sweep", count=len(events), first=events[0].message_id)
+        ids = [event.message_id for event in events]
+        with suppress(PyMongoError):  # not put off, they are tried sooner
+            await self._outbox.mark_unconfirmed(ids, self._clock(), self._interval, self._wait_max)
+        self._mine.difference_update(ids)
+
     async def _refused(self, events: list[OutgoingEvent], reason: Sent) -> None:
         """Put events off, and park those that were refused for too long; the sweep comes back to the others."""
         if not events:
@@ -203,10 +242,8 @@ class Relay:
         log.warning("events refused by the broker", count=len(events), reason=reason.value, first=events[0].message_id)
         now = self._clock()
         ids = [event.message_id for event in events]
-        # Several tries fit into the time that an event has, also where that is short.
-        wait_max = min(REFUSED_WAIT_MAX, self._refused_max / (2 * REFUSALS_MIN))
         with suppress(PyMongoError):
-            await self._outbox.mark_refused(ids, now, self._interval, wait_max)
+            await self._outbox.mark_refused(ids, now, self._interval, self._wait_max)
             too_long = set(await self._outbox.refused_since(ids, now - self._refused_max, REFUSALS_MIN))
             await self._park([event for event in events if event.message_id in too_long], reason)
         self._mine.difference_update(ids)
@@ -233,7 +270,7 @@ class Relay:
         # Younger ones are still being sent by the worker that has committed them.
         before = self._clock() - self._interval
         after: tuple[datetime, str] | None = None
-        while events := await self._outbox.unsent(before, after, IN_FLIGHT_MAX):
+        while events := await self._outbox.unsent(before, after, IN_FLIGHT_MAX, BYTES_MAX):
             after = (events[-1].booked_at, events[-1].message_id)
             left = [event for event in events if event.message_id not in self._mine]
             if left:
@@ -243,19 +280,22 @@ class Relay:
     async def _send_apart(self, events: list[OutgoingEvent]) -> None:
         """Publish events, and find those over which the broker closes the channel: by halves, until one is alone.
 
-        What is uncertain is left to the next sweep.
+        What is uncertain is left to a later sweep.
         """
         groups = [events]
         while groups:
             group = groups.pop()
-            for _ in range(CLOSES_MAX if len(group) == 1 else 1):
+            alone = len(group) == 1
+            for _ in range(CLOSES_MAX if alone else 1):
                 found = await self._publish(self._beside, group)
                 reason, over = next(((sent, found[sent]) for sent in CLOSED if found[sent]), (Sent.UNCERTAIN, []))
                 if not over:
                     break
-            if len(over) > 1:
+            await self._unconfirmed(found[Sent.UNCERTAIN])
+            if not alone:
+                # One that is left of several has not closed the channel alone yet.
                 half = len(over) // 2
-                groups += [over[half:], over[:half]]
+                groups += [part for part in (over[half:], over[:half]) if part]
             elif reason is Sent.PRECONDITION_FAILED:
                 await self._park(over, reason)
             else:

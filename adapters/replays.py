@@ -263,13 +263,13 @@ class Replay:
         self._stopping = True
 
     async def run(self) -> Ended:
-        """Send what is pending and wait for the outcome of all that is sent; raises `Refused` (`unknown-replay`).
+        """Send what is pending and wait for the outcome of all that is sent; raises `Refused` (`invalid`).
 
         Stopped by whatever (a cancellation, the database), it can be run again.
         """
         replay = await self._store.database["replays"].find_one({"_id": self._id})
         if replay is None:
-            raise Refused("unknown-replay", f"there is no replay {self._id}")
+            raise Refused("invalid", f"there is no replay {self._id}")
         self._why = replay["why"]
         self._rate = self._how.rate or replay["rate"]
         try:

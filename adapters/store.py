@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -38,7 +39,6 @@ from domain.lifecycle import WAITS
 from domain.links import Link
 from domain.payments import Payment
 from domain.specifications import SPECIFICATIONS
-from schemas.acts import Act
 from schemas.events import OutgoingEvent
 
 T = TypeVar("T")
@@ -47,8 +47,15 @@ COMMIT_SECONDS_MAX = 30
 """How long an ambiguous commit is tried again; after that the inbox settles it."""
 ACT_SECONDS_MAX = 30
 """How long an operator's act is tried again."""
+ABANDONED = timedelta(seconds=1)
+"""After so long without a word from it a transaction counts as left open, when a claim ran out: at worst a worker that
+lives runs its batch again."""
+LOCKED_MS_MAX = 1_000
+"""How long rows that another transaction has locked are waited for, of those whose claim ran out."""
 CLAIM_MAX = 500
 """The most held messages that are claimed at once."""
+CLAIM_BYTES_MAX = 16 * 1024 * 1024
+"""The most bytes of them, unless one alone has more."""
 
 # How a queue is read: its collection's owner and order fields, and the filter of the partial index that serves it.
 _QUEUES: dict[type, tuple[str, str, dict[str, Any]]] = {
@@ -159,14 +166,20 @@ class Store:
 
     async def claim_suspect(self, now: datetime, lease: timedelta) -> HeldRow | None:
         """Claim the next message that may kill the worker that takes it up."""
-        # A claim that ran out without an outcome: whoever had it died, and this message may be why.
-        for state in ("waiting", "suspect"):
-            await self.database["held"].update_many(
-                {"state": state, "claimedUntil": {"$lt": now, "$gt": EPOCH}},
-                {
-                    "$inc": {"deaths": 1},
-                    "$set": {"state": "suspect", "waitsFor": None, "dueAt": now, "claimedUntil": None},
-                },
+        # A claim that ran out without an outcome: whoever had it died, and this message may be why. Where it left a
+        # transaction open the row is locked: that is ended, if need be at the next try.
+        ran_out = {"claimedUntil": {"$lt": now, "$gt": EPOCH}}
+        if await self.database["held"].find_one(ran_out, {"_id": 1}):
+            await self.end_abandoned(ABANDONED)
+            change = {
+                "$inc": {"deaths": 1},
+                "$set": {"state": "suspect", "waitsFor": None, "dueAt": now, "claimedUntil": None},
+            }
+            updates = [
+                {"q": {"state": state, **ran_out}, "u": change, "multi": True} for state in ("waiting", "suspect")
+            ]
+            await self.database.command(
+                "update", "held", updates=updates, maxTimeMS=LOCKED_MS_MAX, writeConcern={"w": "majority"}
             )
         rows = await self._claim({"state": "suspect", "dueAt": {"$lte": now}}, "dueAt", now, lease, 1)
         return rows[0] if rows else None
@@ -176,7 +189,14 @@ class Store:
     ) -> list[HeldRow]:
         held = self.database["held"]
         free = {**which, "claimedUntil": None}
-        ids = [row["_id"] async for row in held.find(free, {"_id": 1}).sort(order, 1).limit(limit)]
+        ids: list[str] = []
+        size = 0
+        shown = {"_id": 1, "pieces": 1, "size": {"$bsonSize": "$$ROOT"}}
+        async for row in held.find(free, shown).sort(order, 1).limit(limit):
+            size += row["size"] + row.get("pieces", 0) * BODY_PIECE
+            if ids and size > CLAIM_BYTES_MAX:
+                break
+            ids.append(row["_id"])
         if not ids:
             return []
         claim = uuid4().hex
@@ -186,8 +206,8 @@ class Store:
             {"$inc": {"attempts": 1}, "$set": {"claimedUntil": now + lease, "claim": claim}},
         )
         # Of those that are due at one time, as after a replay, the one that came first goes first.
-        claimed = held.find({"_id": {"$in": ids}, "claim": claim}).sort([(order, 1), ("heldAt", 1), ("_id", 1)])
-        rows = [row async for row in claimed]
+        claimed = held.find({"_id": {"$in": ids}, "claim": claim}, {"original": 0})
+        rows = [row async for row in claimed.sort([(order, 1), ("heldAt", 1), ("_id", 1)])]
         for row in rows:
             row["body"] = await whole_body(self.database, row)
         return [to_held(row) for row in rows]
@@ -215,10 +235,6 @@ class Store:
             found += [f"{kind}:{row['_id']}" async for row in rows]
         return found
 
-    async def perform(self, act: Act, by: str, at: datetime, account_of: Callable[[Any], str | None]) -> dict[str, Any]:
-        """Do an operator's act at once, in a transaction of its own; see `Desk.perform` and `at_desk`."""
-        return await self.at_desk(by, at, account_of, lambda desk: desk.perform(act))
-
     async def at_desk(
         self, by: str, at: datetime, account_of: Callable[[Any], str | None], do: Callable[[Desk], Awaitable[T]]
     ) -> T:
@@ -244,16 +260,29 @@ class Store:
 
     # -- the outbox
 
-    async def unsent(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[OutgoingEvent]:
+    async def unsent(
+        self, before: datetime, after: tuple[datetime, str] | None, limit: int, bytes_max: float = math.inf
+    ) -> list[OutgoingEvent]:
         """Unsent events booked, and due, before a time: oldest first, those after a place in that order.
 
-        Only those that were refused have a time when they are due.
+        Their bodies have no more than so many bytes, unless the first alone has more. Only those that were refused or
+        not confirmed have a time when they are due.
         """
         query: dict[str, Any] = {"unsent": True, "bookedAt": {"$lt": before}, "dueAt": {"$not": {"$gte": before}}}
         if after is not None:
             query["$or"] = [{"bookedAt": {"$gt": after[0]}}, {"bookedAt": after[0], "_id": {"$gt": after[1]}}]
+        events: list[OutgoingEvent] = []
+        size = 0
         cursor = self.database["outbox"].find(query).sort([("bookedAt", 1), ("_id", 1)]).limit(limit)
-        return [to_event(row) async for row in cursor]
+        try:
+            async for row in cursor:
+                size += len(row["body"])
+                if events and size > bytes_max:
+                    break
+                events.append(to_event(row))
+        finally:
+            await cursor.close()
+        return events
 
     async def mark_sent(self, message_ids: Sequence[str], now: datetime) -> None:
         """Mark events that the broker has confirmed."""
@@ -267,19 +296,32 @@ class Store:
         self, message_ids: Sequence[str], now: datetime, first_wait: timedelta, wait_max: timedelta
     ) -> None:
         """Count a refusal of each event, and put it off: each time for twice as long."""
+        since = {"refusedAt": {"$ifNull": ["$refusedAt", now]}}
+        await self._put_off("refusals", since, message_ids, now, first_wait, wait_max)
+
+    async def mark_unconfirmed(
+        self, message_ids: Sequence[str], now: datetime, first_wait: timedelta, wait_max: timedelta
+    ) -> None:
+        """Count a try of each event that was not confirmed, and put it off likewise; that is no refusal."""
+        await self._put_off("unconfirmed", {}, message_ids, now, first_wait, wait_max)
+
+    async def _put_off(
+        self,
+        counter: str,
+        also: dict[str, Any],
+        message_ids: Sequence[str],
+        now: datetime,
+        first_wait: timedelta,
+        wait_max: timedelta,
+    ) -> None:
         milliseconds = [wait.total_seconds() * 1000 for wait in (first_wait, wait_max)]
         # 2^20 times the first wait is beyond any longest one.
-        wait = {"$multiply": [milliseconds[0], {"$pow": [2, {"$min": [{"$subtract": ["$refusals", 1]}, 20]}]}]}
+        wait = {"$multiply": [milliseconds[0], {"$pow": [2, {"$min": [{"$subtract": [f"${counter}", 1]}, 20]}]}]}
         await self.database["outbox"].update_many(
             {"_id": {"$in": list(message_ids)}, "unsent": True},
             [
-                {"$set": {"refusals": {"$add": [{"$ifNull": ["$refusals", 0]}, 1]}}},
-                {
-                    "$set": {
-                        "refusedAt": {"$ifNull": ["$refusedAt", now]},
-                        "dueAt": {"$add": [now, {"$min": [wait, milliseconds[1]]}]},
-                    }
-                },
+                {"$set": {counter: {"$add": [{"$ifNull": [f"${counter}", 0]}, 1]}}},
+                {"$set": {**also, "dueAt": {"$add": [now, {"$min": [wait, milliseconds[1]]}]}}},
             ],
         )
 

@@ -6,13 +6,15 @@ from __future__ import annotations
 class Refused(Exception):
     """The fact is wrong for good: it is parked.
 
-    `code` is one of the contract's error codes; `detail` names the field or document and its value.
+    `code` is one of the contract's error codes; `detail` names the field or document and its value; `fields` are the
+    names alone of what does not fit, where there are several.
     """
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, fields: tuple[str, ...] = ()) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+        self.fields = fields
 
 
 class MustWait(Refused):

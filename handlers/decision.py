@@ -140,7 +140,9 @@ class _Decider:
             return self._applied(await self._apply(load))
         except DatabaseError:
             raise  # the transaction is over, and with it the batch
-        except Exception as error:  # noqa: BLE001  # whatever it is, one bad fact may not undo the others
+        except Exception as error:  # whatever it is, one bad fact may not undo the others
+            if isinstance(self.work.incoming.fact, Act) and not isinstance(error, Refused):
+                raise  # what an act has done already is written: it goes with the transaction
             return self._failed(error)
 
     def _failed(self, error: Exception) -> Outcome:

@@ -12,7 +12,7 @@ import structlog
 
 from adapters.mongodb import DatabaseError
 from adapters.records import HeldRow
-from adapters.store import CLAIM_MAX, Store
+from adapters.store import Store
 from handlers.work import Outcome, Work
 from schemas.wire import Incoming, read
 
@@ -75,8 +75,6 @@ class Waker:
         """What nobody has told us of: what is due, and what appeared when a worker died or another was looking."""
         while not self._stopping and (rows := await self._store.claim_due(self._clock(), LEASE)):
             await self._take_up(rows)
-            if len(rows) < CLAIM_MAX:
-                break
         await self._wake(await self._store.awaited_names(NAMES_MAX))
         while not self._stopping and (suspect := await self._store.claim_suspect(self._clock(), LEASE)):
             await self._take_up([suspect])

@@ -65,7 +65,7 @@ def dead_letter_refusal(properties: Properties) -> Refused:
     headers = properties.headers
     reason = str(headers.get("x-first-death-reason") or "unknown")
     queue = str(headers.get("x-first-death-queue") or "unknown")
-    return Refused("dead-letter", f"the broker gave up on it: {reason} in queue {queue}")
+    return Refused("dead-letter", f"the broker gave up on it: {reason:.100} in queue {queue:.100}")
 
 
 def original_routing_key(properties: Properties, routing_key: str) -> str:

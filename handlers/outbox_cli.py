@@ -147,7 +147,7 @@ def list_(
         ],
         "no event is unsent" if unsent else "no event is parked",
     )
-    print_more(more, "paymaster outbox list --unsent" if unsent else "paymaster outbox list --parked")
+    print_more(more, "outbox", "list", "--unsent" if unsent else "--parked", "--limit", limit)
 
 
 def _plain(value: Any) -> Any:

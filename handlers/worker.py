@@ -22,6 +22,7 @@ from adapters.mongodb import DatabaseError, is_locked_out
 from adapters.rabbitmq import (
     CONNECTION_ERRORS,
     DEAD,
+    LASTING_ERRORS,
     QUERIES,
     OtherQueueError,
     Publisher,
@@ -35,7 +36,7 @@ from adapters.settings import Settings
 from adapters.store import Store
 from handlers.group_commit import Bookkeeping, GroupCommit
 from handlers.held import Waker
-from handlers.intake import dead_letter_refusal, original_routing_key, take, works_of
+from handlers.intake import dead_letter_refusal, take, works_of
 from handlers.queries import Enquiries
 from handlers.replies import Teller
 
@@ -134,7 +135,8 @@ class Worker:
             properties = properties_of(message.raw_message.properties)
             committed = asyncio.Event()
             for work in works_of(
-                original_routing_key(properties, message.raw_message.routing_key or ""),
+                # The broker keeps it; what the header `x-death` says of it a sender can have written.
+                message.raw_message.routing_key or "",
                 message.body,
                 properties,
                 committed.set,
@@ -165,8 +167,10 @@ class Worker:
         """Work until SIGTERM or SIGINT; raises what stopped it when that was neither."""
         try:
             await self.app.run()
-        except BaseException:
+        except BaseException as error:
             await self._close()
+            if isinstance(error, CONNECTION_ERRORS) and not self._tasks:
+                raise ServiceAway(f"RabbitMQ went away during the start ({type(error).__name__})") from error
             raise
         if self.failure is not None:
             raise self.failure
@@ -183,8 +187,19 @@ class Worker:
                     await connection.channel(), single_active_consumer=self._settings.single_active_consumer
                 )
 
+        def flaps(error: BaseException) -> bool:
+            # Connected, and gone before all was declared: a broker that is just coming up.
+            return isinstance(error, CONNECTION_ERRORS) and not isinstance(error, LASTING_ERRORS)
+
         try:
-            await declare()
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception(flaps),
+                wait=wait_exponential_jitter(multiplier=0.2, max=5),
+                stop=stop_after_delay(limit),
+                reraise=True,
+            ):
+                with attempt:
+                    await declare()
         except OtherQueueError as error:
             raise ServiceAway(
                 "paymaster.work is there with other arguments: PAYMASTER_SINGLE_ACTIVE_CONSUMER is not what it was "

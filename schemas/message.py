@@ -106,7 +106,8 @@ def message_key(message_id: str | None, field: str | None = None) -> str:
 
 def invalid(error: ValidationError) -> Refused:
     """The refusal that names each field that does not fit, and its value."""
-    return Refused("invalid", _detail(error))
+    fields = {".".join(map(str, problem["loc"])) for problem in error.errors(include_url=False, include_input=False)}
+    return Refused("invalid", _detail(error), tuple(sorted(fields - {""})[:_ERRORS_MAX]))
 
 
 def _detail(error: ValidationError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from adapters.records import HeldRow
 from adapters.store import ClaimLost
 from domain.errors import MustWait, Refused, unknown_account
 from domain.money import within_limit
+from schemas.wire import read
 from tests.store import documents as make
+from tests.support import messages
 
 
 def labelled(error: OperationFailure, label: str) -> OperationFailure:
@@ -65,22 +68,29 @@ def test_the_kinds_are_told_to_whoever_is_on_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "detail", "place"),
+    ("refusal", "place"),
     [
-        (
-            "invalid",
-            "items.3.tax.rate: must be at most 1 (got 20); currency: is none (got 'x: y')",
-            "currency, items.*.tax.rate",
-        ),
-        ("invalid", "header schema-version: 2 is not known, only 1 is", ""),
-        ("invalid", "must be an object", ""),
-        ("malformed", "not JSON: Expecting value: line 1 column 7", "not JSON"),
-        ("malformed", "the body has 1048577 bytes, more than 1048576", "the body has"),
-        ("account-closed", "id: BA-1 is closed", ""),
+        (Refused("invalid", "x", ("items.3.rate", "items.4.rate", "currency")), "currency, items.*.rate"),
+        (Refused("invalid", "currency: is none (got 'x'); evil: it"), "currency"),
+        (Refused("invalid", "header schema-version: 2 is not known, only 1 is"), ""),
+        (Refused("invalid", "must be an object"), ""),
+        (Refused("malformed", "not JSON: Expecting value: line 1 column 7"), "not JSON"),
+        (Refused("malformed", "the body has 1048577 bytes, more than 1048576"), "the body has"),
+        (Refused("account-closed", "id: BA-1 is closed"), ""),
     ],
+    ids=lambda value: value if isinstance(value, str) else value.code,
 )
-def test_refusals_are_grouped_by_fields_and_not_by_values(code: str, detail: str, place: str) -> None:
-    assert refused_at(Refused(code, detail)) == place
+def test_refusals_are_grouped_by_fields_and_not_by_values(refusal: Refused, place: str) -> None:
+    assert refused_at(refusal) == place
+
+
+def test_a_sender_s_words_are_no_fields() -> None:
+    """What it writes into a field that does not fit makes no group of its own."""
+    body = json.dumps({**messages.payment("P", "BA-1", 1)[1], "paymentId": "a); evil-one: b; other: c"})
+    [incoming] = read("payment.received", body.encode(), "m-1", {}, None)
+    assert incoming.refusal is not None
+    assert "evil-one" in incoming.refusal.detail
+    assert refused_at(incoming.refusal) == "paymentId"
 
 
 def test_defects_are_grouped_by_the_innermost_function_of_ours() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from codecs import getincrementaldecoder
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from adapters.parked import whole_body
-from adapters.queries.paging import Page, keyset
+from adapters.queries.paging import FEW_ROWS, Page, keyset
 from adapters.queries.statement import end_of, start_of
 from adapters.queries.view import Json, Row, View, unknown
 from schemas.answers import time_json
@@ -150,9 +151,9 @@ async def get(query: ParkedGet, view: View) -> Json:
     elif row.get("editedFrom") and row.get("editedAt"):
         source = await view.one("held", {"parkedId": row["editedFrom"]}, index="parkedId")
         before = _body(await whole_body(view.database, source, view.session)) if source else None
-    acts = await view.find(
-        "operatorActs", {"parkedId": query.id}, sort=[("at", -1), ("_id", -1)], limit=ACTS_SHOWN, index="message"
-    )
+    # Without their bodies, which `parked.history` has, page by page.
+    last: dict[str, Any] = {"sort": [("at", -1), ("_id", -1)], "limit": ACTS_SHOWN, "fields": {"body": 0}}
+    acts = await view.find("operatorActs", {"parkedId": query.id}, index="message", **last)
     return {
         **_listed(row),
         **_body(await whole_body(view.database, row, view.session)),
@@ -168,7 +169,8 @@ def _body(body: bytes) -> Json:
     """A body as text where it is one, and in base64 where it is not; `bodyBytes` is how many bytes it has."""
     shown = body[:BODY_MAX]
     try:
-        text = shown.decode()
+        # A character that the end has cut through is left out.
+        text = getincrementaldecoder("utf-8")().decode(shown, final=len(body) <= BODY_MAX)
     except UnicodeDecodeError:
         return {"bodyBase64": b64encode(shown).decode(), "bodyBytes": len(body)}
     return {"body": text, "bodyBytes": len(body)}
@@ -230,12 +232,16 @@ async def history(query: ParkedHistory, view: View) -> bytes:
     page = Page(query.limit)
     after = query.after
     read = partial(view.find, "operatorActs", index="all" if query.id is None else "message")
-    for row in await keyset(read, which, ("at", "_id"), after, query.limit + 1):
-        if not page.take(_act(row)):
-            assert after is not None
-            return page.answer(cursor(ParkedHistory.TYPE, milliseconds(after[0]), after[1]))
-        after = (row["at"], row["_id"])
-    return page.answer(None)
+    while True:
+        # Edited bodies may be large, so they come few at a time.
+        rows = await keyset(read, which, ("at", "_id"), after, FEW_ROWS)
+        for row in rows:
+            if not page.take(_act(row)):
+                assert after is not None
+                return page.answer(cursor(ParkedHistory.TYPE, milliseconds(after[0]), after[1]))
+            after = (row["at"], row["_id"])
+        if len(rows) < FEW_ROWS:
+            return page.answer(None)
 
 
 def _act(row: Row) -> Json:

@@ -7,12 +7,13 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from adapters.parked import Desk, Seen
 from adapters.replays import Came, LetGo, outcome
 from adapters.replays import edit as edit_held
 from domain.errors import Refused
@@ -65,13 +66,14 @@ def discard(
     filters = Filters(group, reason, type_, account, since, until, state)
     filters.check(ids, everything=everything)
 
-    async def select(access: Access) -> list[str]:
-        return [one["parkedId"] for one in await filters.select(access)]
+    async def select(access: Access) -> dict[str, Seen]:
+        return {one["parkedId"]: (one["state"], one["attempts"]) for one in await filters.select(access)}
 
-    named = ids or with_access(select)
+    seen = {} if ids else with_access(select)
+    named = ids or list(seen)
     if named and not yes and not confirm(f"discard {len(named)} {state if not ids else 'named'} messages?"):
         raise stop("nothing was discarded", 1)
-    _end(_done("discard", named, why, by), as_json=as_json)
+    _end(_done("discard", named, why, by, seen), as_json=as_json)
 
 
 def undo(
@@ -102,15 +104,20 @@ def note(
     _end(_done("note", [id_], checked(text, "TEXT"), operator(by)), as_json=as_json)
 
 
-def _done(name: ActName, ids: Sequence[str], why: str, by: str) -> list[Json]:
-    """Do an act on messages; returns what each is now, or why it was refused."""
+def _done(name: ActName, ids: Sequence[str], why: str, by: str, seen: Mapping[str, Seen] | None = None) -> list[Json]:
+    """Do an act on messages, if they are still as they were `seen`; returns what each is now, or why it was refused."""
 
     async def do(access: Access) -> list[Json]:
         told: list[Json] = []
         for at in range(0, len(ids), IDS_MAX):
             act = Act(name, tuple(dict.fromkeys(ids[at : at + IDS_MAX])), why)
+
+            async def perform(desk: Desk, act: Act = act) -> Json:
+                return await desk.perform(act, seen)
+
             try:
-                told += (await access.store.perform(act, by, utc_now(), account_of))["messages"]
+                done = await access.store.at_desk(by, utc_now(), account_of, perform)
+                told += done["messages"]
             except Refused as refusal:
                 told.append({"id": act.ids[0], "refused": {"code": refusal.code, "detail": refusal.detail}})
         return told
@@ -254,7 +261,10 @@ def _with_values(body: str, sets: Sequence[str]) -> str:
             value = with_value(value, path, text)
         except ValueError as error:
             raise stop(f"--set {error}") from None
-    return written(value)
+    try:
+        return written(value)
+    except RecursionError:
+        raise stop("--set: the body is nested too deep: use --file") from None
 
 
 class Draft:
@@ -280,11 +290,14 @@ class Draft:
 
     def _text(self) -> bytes:
         # An editor ends a file with an end of line, whether the body had one or not.
-        return self._file.read_bytes().removesuffix(b"\n")
+        try:
+            return self._file.read_bytes().removesuffix(b"\n")
+        except OSError as error:
+            raise stop(f"{self._file}: {error.strerror}: nothing was changed") from None
 
     def leave(self) -> None:
         """Say where the text is; without a change there is nothing to keep."""
-        if self._text() == self._before:
+        if not self._file.exists() or self._text() == self._before:
             self.remove()
         else:
             say(f"what you wrote is in {self._file}: go on with --file")

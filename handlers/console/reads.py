@@ -63,7 +63,7 @@ def list_(
     else:
         tables.print_messages(found["items"])
         words = [word for name, value in filters.given().items() for word in (f"--{name}", value)]
-        tables.print_more(found["after"], "list", *words, "--limit", limit)
+        tables.print_more(found["after"], "parked", "list", *words, "--limit", limit)
 
 
 def show(id_: options.Id, *, as_json: options.AsJson = False) -> None:
@@ -90,7 +90,7 @@ def accounts(
         print_json(found)
     else:
         tables.print_accounts(found["items"])
-        tables.print_more(found["after"], "accounts", "--limit", limit)
+        tables.print_more(found["after"], "parked", "accounts", "--limit", limit)
 
 
 def history(
@@ -109,7 +109,7 @@ def history(
         print_json(found)
     else:
         tables.print_acts(found["items"])
-        tables.print_more(found["after"], "history", *([id_] if id_ else []), "--limit", limit)
+        tables.print_more(found["after"], "parked", "history", *([id_] if id_ else []), "--limit", limit)
 
 
 def export(
@@ -151,7 +151,8 @@ def export(
         raise typer.Exit(1)
 
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+"""A file that is there already stays as it is: others may read it, or it is a link to another."""
 
 
 async def _export(access: Access, ids: list[str] | None, filters: Filters, lines: TextIO) -> tuple[int, list[str]]:

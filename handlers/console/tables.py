@@ -49,9 +49,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], nothin
 
 
 def print_more(after: str | None, *command: object) -> None:
-    """Print how the next page is got, if there is one."""
+    """Print by which command of `paymaster` the next page is got, if there is one."""
     if after is not None:
-        words = ["paymaster", "parked", *map(str, command), "--after", after]
+        words = ["paymaster", *map(str, command), "--after", after]
         output().print(f"\nmore: {safe(shlex.join(words))}", soft_wrap=True)
 
 
@@ -181,9 +181,15 @@ def _body(shown: Json) -> str:
     return pretty(body) or body
 
 
+DIFF_LINES_MAX = 5_000
+"""What takes a second to compare; the time grows with the square."""
+
+
 def diff(before: str, after: str) -> Text:
     """A unified diff, coloured as usual."""
     styles = {"+": "green", "-": "red", "@": "cyan"}
+    if before.count("\n") + after.count("\n") > DIFF_LINES_MAX:
+        return Text("(too long to be compared line by line)")
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "original", "edited", lineterm="")
     text = Text()
     for line in lines:

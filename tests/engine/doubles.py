@@ -195,11 +195,12 @@ Key = tuple[Any, str]
 
 @dataclass
 class Sending:
-    """How far an event is (unsent, sent, parked), how often it was refused, since when, and when it is due."""
+    """How far an event is (unsent, sent, parked), its refusals and tries without a confirm, and when it is due."""
 
     state: str = "unsent"
     refusals: int = 0
     refused_at: datetime | None = None
+    unconfirmed: int = 0
     due_at: datetime | None = None
 
 
@@ -436,7 +437,9 @@ class WorkerStore:
         await self._worker.step("there")
         return [name for name in names if is_there(self._database, name)]
 
-    async def unsent(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[OutgoingEvent]:
+    async def unsent(
+        self, before: datetime, after: tuple[datetime, str] | None, limit: int, bytes_max: float
+    ) -> list[OutgoingEvent]:
         """Events that are not marked, oldest first."""
         await self._worker.step("unsent")
         events = []
@@ -462,6 +465,14 @@ class WorkerStore:
             sending.due_at = now + min(first_wait * 2**sending.refusals, wait_max)
             sending.refusals += 1
             sending.refused_at = sending.refused_at or now
+
+    async def mark_unconfirmed(
+        self, message_ids: Sequence[str], now: datetime, first_wait: timedelta, wait_max: timedelta
+    ) -> None:
+        """Count a try of each that was not confirmed."""
+        for sending in await self._unsent(message_ids):
+            sending.due_at = now + min(first_wait * 2**sending.unconfirmed, wait_max)
+            sending.unconfirmed += 1
 
     async def refused_since(self, message_ids: Sequence[str], since: datetime, refusals_min: int) -> list[str]:
         """Those that were refused for long enough."""

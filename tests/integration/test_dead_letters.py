@@ -67,3 +67,22 @@ async def test_each_fact_of_an_array_that_the_broker_gave_up_on_is_parked(
         "order.completed:O-3": "m-1:3",
     }
     await assert_clean(client, database)
+
+
+async def test_a_sender_can_t_choose_the_type_of_a_dead_letter(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """What it writes into the broker's own header says nothing: the routing key is what the broker was given."""
+    await client.declare()
+    forged = [{"queue": "paymaster.work", "routing-keys": ["parked.discard"], "reason": "expired", "count": 1}]
+    await client.send(order("O-1", "BA-1"), expiration=0.001, headers={"x-death": forged})
+
+    async def dead() -> bool:
+        return await client.left_in("paymaster.dead") == 1
+
+    await wait_for(dead)
+    async with working(settings):
+        await wait_for(lambda: held(database, "parked"))
+        await wait_for(lambda: not database["outbox"].count_documents({"unsent": True}))
+    assert held(database).keys() == {"order.completed:O-1"}
+    await assert_clean(client, database)

@@ -6,8 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from pamqp import commands
+from pamqp.frame import marshal
 from pymongo import MongoClient
 
+from adapters.rabbitmq import connect
 from adapters.settings import Settings
 from handlers.decision import Decisions
 from handlers.group_commit import GroupCommit
@@ -190,3 +193,24 @@ async def test_events_that_an_earlier_life_left_unsent_are_sent_at_the_start(
         await applied(database, 1)
     assert {event.message_id for event in client.events} == {"BA-1:1"}
     await assert_clean(client, database)
+
+
+async def test_a_broker_that_hangs_up_within_the_handshake(settings: Settings) -> None:
+    """A broker that is just coming up or going down: it is tried again, until it answers."""
+    greeting = marshal(commands.Connection.Start(mechanisms="PLAIN", locales="en_US"), 0)
+    calls = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        await reader.readexactly(8)
+        writer.write(greeting)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ConnectionError):
+            await connect(f"amqp://guest:guest@127.0.0.1:{port}/", "test", give_up_after_seconds=1)
+    assert calls > 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -390,6 +391,18 @@ async def test_parked_events_are_seen_and_released(
     assert [one["id"] for one in listed["items"]] == ["BA-1:2"]
     rest = await paymaster(settings, "list", "--parked", "--json", "--after", listed["after"])
     assert [one["id"] for one in json.loads(rest.output)["items"]] == ["BA-1:3"]
+    # What is said of the next page can be run as it is.
+    page = await paymaster(settings, "list", "--parked", "--limit", "1")
+    assert "BA-1:2" in page.output
+    program, command, *words = shlex.split(page.output.partition("more: ")[2])
+    assert (program, command, words[:-1]) == (
+        "paymaster",
+        "outbox",
+        ["list", "--parked", "--limit", "1", "--after"],
+    )
+    rest = await paymaster(settings, *words)
+    assert "BA-1:3" in rest.output
+    assert "more" not in rest.output
 
     done = await paymaster(settings, "release", "BA-1:2", "--why", "$room", "--by", "ada")
     assert done == (0, "1 released", "")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
+from adapters.parked import Desk
 from adapters.settings import Settings
 from domain.orders import Order
 from handlers import facts
@@ -294,4 +296,76 @@ async def test_a_defect_that_was_mended(
         assert sorted(answer["outcome"] for answer in answers) == ["applied", "parked"]
         await wait_for(lambda: settled(database, "order.completed:O-1"))
         assert position(database, "BA-1") == {"receivable": 1200}
+    await assert_clean(client, database)
+
+
+@ONE_DRIVER
+async def test_an_act_that_fails_halfway_leaves_nothing(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect within an act undoes what the act has done before; it is tried again, and done once."""
+    discard = Desk._discard
+    calls = 0
+
+    async def failing(desk: Desk, row: dict[str, Any], why: str) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ZeroDivisionError
+        return await discard(desk, row, why)
+
+    async with business(settings, client, defect_delay_seconds=0.01) as (ask, clock, _):
+        await say(client, customer("BA-1"))
+        items = await parked(client, ask, *(order(f"O-{n}", "BA-1", currency="USD") for n in range(3)))
+        monkeypatch.setattr(Desk, "_discard", failing)
+        asked = await client.send_asking(
+            ("parked.discard", {"ids": [item["parkedId"] for item in items], "why": "as agreed"})
+        )
+        await wait_for(lambda: held(database, "waiting"))
+        assert len(held(database, "parked")) == 3
+        assert database["operatorActs"].count_documents({}) == 0
+        clock.forward(minutes=1)
+        answer = await client.answer(asked)
+        assert [one["state"] for one in answer["result"]["messages"]] == ["discarded"] * 3
+        assert database["operatorActs"].count_documents({}) == 3
+    await assert_clean(client, database)
+
+
+@ONE_DRIVER
+async def test_what_a_dead_worker_had_taken_up_is_discarded(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """While somebody tries a message it can't be discarded; when its claim has run out it can, with no worker there."""
+    async with business(settings, client) as (ask, clock, _):
+        await client.send(order("O-1", "BA-9"))
+        await wait_for(lambda: held(database, "waiting"))
+        [item] = (await ask("parked.list", state="waiting"))["items"]
+        database["held"].update_one({}, {"$set": {"claimedUntil": clock.now + timedelta(seconds=30)}})
+        refused = await act(client, "discard", [item["parkedId"]])
+        assert "is being tried" in refused["error"]["detail"]
+        database["held"].update_one({"state": "waiting"}, {"$set": {"claimedUntil": clock.now - timedelta(seconds=30)}})
+        answer = await act(client, "discard", [item["parkedId"]])
+        assert answer["outcome"] == "applied"
+        assert held(database)["order.completed:O-1"]["state"] == "discarded"
+    await assert_clean(client, database)
+
+
+@ONE_DRIVER
+async def test_many_edits_make_no_large_answer(settings: Settings, client: Client, database: Books) -> None:
+    """The acts on a message are told without their bodies, and the history page by page."""
+    async with business(settings, client) as (ask, _, _):
+        await say(client, customer("BA-1"))
+        wrong = order("O-1", "BA-1", currency="USD")
+        [item] = await parked(client, ask, wrong)
+        for n in range(5):
+            done = await edit(client, item["parkedId"], json.dumps(wrong[1]) + " " * (400_000 + n))
+            assert done["outcome"] == "applied"
+            await wait_for(partial(tried, database, n + 2))
+        shown = await ask("parked.get", id=item["parkedId"])
+        assert len(shown["acts"]) == 5
+        assert len(json.dumps(shown)) < 900_000
+        pages = [await ask("parked.history")]
+        while pages[-1]["after"]:
+            pages.append(await ask("parked.history", after=pages[-1]["after"]))
+        assert [len(page["items"]) for page in pages] == [2, 2, 1]
     await assert_clean(client, database)

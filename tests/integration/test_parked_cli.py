@@ -357,7 +357,7 @@ async def test_a_replay_is_interrupted_and_gone_on_with(
     async with working(settings):
         assert (await operator("replay", "--resume", replay_id, "--json")).json["counts"] == {"applied": 4}
         assert set(replayed(database).values()) == {1}
-    await operator("replay", "--resume", "R-nothing", code=1)
+    await operator("replay", "--resume", "R-nothing", code=2)
     await assert_clean(client, database)
 
 
@@ -469,7 +469,8 @@ async def test_an_edit_is_of_what_was_looked_at(
         words = ["edit", id_, "--why", "x", "--yes"]
         editing = asyncio.create_task(operator(*words, typed="n\n", code=1, VISUAL=f"sh -c '{editor}'"))
         await wait_for(begun.exists)
-        await store.perform(Act("replay", (id_,), "before"), "bob", datetime.now(UTC), account_of)
+        replay = Act("replay", (id_,), "before")
+        await store.at_desk("bob", datetime.now(UTC), account_of, lambda desk: desk.perform(replay))
         await wait_for(lambda: held(database, "parked").get("order.completed:O-1", {}).get("attempts") == 2)
         go.touch()
         told = await editing

@@ -231,7 +231,7 @@ async def test_a_body_too_large_for_a_document_is_kept_in_pieces(store: Store, d
     body = bytes(range(256)) * (20 * 1024 * 1024 // 256) + b"the end"
     await write(store, held=[make.held_row("a:1", body=body), make.held_row("a:2")])
     assert database["heldBodies"].count_documents({}) == 3
-    rows = await claim(store)
+    rows = [*await claim(store), *await claim(store)]
     assert [row.body for row in rows] == [body, b'{"orderId": "O-1"}']
     await write(store, held_changes=[HeldChange(row, None) for row in rows])
     assert database["heldBodies"].count_documents({}) == database["held"].count_documents({}) == 0
@@ -293,3 +293,17 @@ async def test_what_is_waited_for_and_what_is_there(store: Store, database: Book
     database["accounts"].insert_one({"_id": "BA-1"})
     database["settlements"].insert_one({"_id": "C-1"})
     assert sorted(await store.there_now(names)) == ["account:BA-1", "settlement:C-1"]
+
+
+async def test_no_more_is_claimed_than_memory_is_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large messages come few at a time, one that is larger than all that alone."""
+    monkeypatch.setattr("adapters.store.CLAIM_BYTES_MAX", 25_000)
+    rows = [
+        make.held_row(f"a:{n}", waits_for=None, due_at=NOW, body=b"x" * (90_000 if n == 4 else 10_000))
+        for n in range(6)
+    ]
+    await write(store, held=rows)
+    claims = []
+    while claimed := await store.claim_due(NOW, LEASE):
+        claims.append(sorted(row.identity for row in claimed))
+    assert claims == [["a:0", "a:1"], ["a:2", "a:3"], ["a:4"], ["a:5"]]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
+
+import pytest
 
 from adapters import outbox
+from adapters.rabbitmq import Publisher, Sent
 from adapters.store import Batch, Store
 from schemas.events import OutgoingEvent
 from tests.store import documents as make
@@ -53,6 +59,40 @@ async def test_unsent_events_come_oldest_first_and_page_by_page(store: Store) ->
         pages.append([event.sequence for event in page])
         after = (page[-1].booked_at, page[-1].message_id)
     assert pages == [[1, 2, 3], [4, 5, 6], [7]]
+
+
+async def test_no_more_bytes_are_read_at_once_than_are_asked_for(store: Store) -> None:
+    """A page ends before the event that would be too much, but has one at least."""
+    sizes = [400, 400, 400, 2000, 100, 100]
+    await write(store, *(replace(make.event("BA-1", n), body=b"x" * size) for n, size in enumerate(sizes, 1)))
+    after, pages = None, []
+    while page := await store.unsent(NOW + SECOND, after, 10, 1000):
+        pages.append([event.sequence for event in page])
+        after = (page[-1].booked_at, page[-1].message_id)
+    assert pages == [[1, 2], [3], [4], [5, 6]]
+
+
+async def test_an_event_that_is_not_confirmed_is_put_off_and_never_for_parking(store: Store, database: Books) -> None:
+    """Each time for twice as long, up to the longest wait; it is no refusal, however often it comes."""
+    await write(store, make.event("BA-1", 1))
+    waits = []
+    for count in range(1, 6):
+        await store.mark_unconfirmed(["BA-1:1"], NOW, SECOND, SECOND * 10)
+        row = database["outbox"].find_one({"_id": "BA-1:1"})
+        assert row is not None
+        assert (row["unconfirmed"], row["unsent"]) == (count, True)
+        assert not {"refusals", "refusedAt"} & row.keys()
+        waits.append((row["dueAt"] - NOW) // SECOND)
+        assert await store.unsent(row["dueAt"], None, 10) == []
+    assert waits == [1, 2, 4, 8, 10]
+    assert await store.refused_since(["BA-1:1"], NOW + SECOND * 99, 1) == []
+    # Refused after all, it has its time from then on.
+    await store.mark_refused(["BA-1:1"], NOW + SECOND, SECOND, SECOND)
+    await store.park(["BA-1:1"], "refused", NOW + SECOND)
+    await outbox.release(store.database, None, "ada", "so", NOW)
+    row = database["outbox"].find_one({"_id": "BA-1:1"})
+    assert row is not None
+    assert not {"refusals", "refusedAt", "unconfirmed", "dueAt"} & row.keys()
 
 
 async def test_marking_what_is_marked_or_gone_is_no_error(store: Store) -> None:
@@ -128,9 +168,9 @@ async def test_what_operators_read_is_served_by_indexes(store: Store, database: 
         some = outbox.Selection(NOW, NOW + SECOND, ("invoice.issued",), "BA-1")
         [page] = [page async for page in some.pages(store.database)]
         assert [event.sequence for event in page] == list(range(1, 300, 3))
-        # The first 500 end within what was booked at one time, which is not torn apart.
+        # The first 500 end within what was booked at one time, which is read apart, in order.
         pages = [page async for page in outbox.Selection(NOW).pages(store.database)]
-    assert [len(page) for page in pages] == [600, 380]
+    assert [len(page) for page in pages] == [300, 300, 380]
     events = [(event.booked_at, event.account, event.sequence) for page in pages for event in page]
     assert events == sorted(events)
     assert len(found) > 10
@@ -139,3 +179,48 @@ async def test_what_operators_read_is_served_by_indexes(store: Store, database: 
             assert "COLLSCAN" not in entry.get("planSummary", ""), entry
             # An account's events are found by its ids.
             assert entry.get("docsExamined", 0) <= max(entry.get("nreturned", 0), 327), entry
+
+
+async def test_no_more_bytes_are_read_at_once_for_a_resend(
+    store: Store, database: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether events are read by time or of an account, also those booked at one time: nothing is left out."""
+    monkeypatch.setattr(outbox, "BYTES_MAX", 1000)
+    made = [
+        replace(make.event("BA-1", n, NOW + SECOND * minute), body=b"x" * size)
+        for n, (minute, size) in enumerate([(0, 400), (1, 300), (1, 400), (1, 400), (1, 2000), (2, 300), (3, 600)], 1)
+    ]
+    await write(store, *reversed(made))
+    await store.mark_sent([event.message_id for event in made], NOW)
+    for selection in (outbox.Selection(NOW), outbox.Selection(NOW, account="BA-1")):
+        pages = [page async for page in selection.pages(store.database)]
+        assert [event for page in pages for event in page] == made
+        assert all(len(page) == 1 or sum(len(event.body) for event in page) <= 1000 for page in pages)
+
+
+class Silent:
+    """A broker that confirms all but one event."""
+
+    def __init__(self, message_id: str) -> None:
+        self._message_id = message_id
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def publish(self, events: Sequence[OutgoingEvent], queue: str | None) -> list[Sent]:
+        """Publish."""
+        return [Sent.UNCERTAIN if one.message_id == self._message_id else Sent.CONFIRMED for one in events]
+
+
+async def test_a_resend_that_is_not_confirmed_gives_up_and_says_from_where_to_go_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the time that it waits for a full queue too; the others are sent."""
+    monkeypatch.setattr(outbox, "REFUSED_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(outbox, "_PAUSE_SECONDS", 0.01)
+    await write(store, *(make.event("BA-1", n, NOW + SECOND * n) for n in (1, 2, 3)))
+    await store.mark_sent([f"BA-1:{n}" for n in (1, 2, 3)], NOW)
+    sending = outbox.Resend(cast("Publisher", Silent("BA-1:2")))
+    with pytest.raises(outbox.NotSent, match="BA-1:2"):
+        await asyncio.wait_for(sending.run(store.database, outbox.Selection(NOW), lambda _: None), 2)
+    assert (sending.sent, sending.since) == (2, NOW + SECOND)

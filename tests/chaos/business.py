@@ -1,0 +1,170 @@
+"""A stream of business drawn by lot from a seed, and what has to come of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from tests.support.messages import Message, closing, customer, item, order, partner, payment, payout, update
+
+ACCOUNTS = 20
+PARTNERS = 4
+BURSTS = (1, 1, 2, 5, 20, 60, 200)
+"""How many messages come at once."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message as it is sent."""
+
+    routing_key: str
+    body: bytes
+    message_id: str
+
+
+@dataclass
+class Business:
+    """What there is to send, burst by burst, and the sums that the books have to show in the end.
+
+    `facts` are the identities that have to be applied, `conflicts` those for which other content is parked beside
+    them, `poison` the reason for which each message id is parked; `owed` is in cents, credit being negative.
+    """
+
+    lots: random.Random
+    facts: set[str] = field(default_factory=set)
+    conflicts: set[str] = field(default_factory=set)
+    poison: dict[str, str] = field(default_factory=dict)
+    owed: Counter[str] = field(default_factory=Counter)
+    _numbers: Counter[str] = field(default_factory=Counter)
+    _accounts: list[str] = field(default_factory=list)
+    _partners: list[str] = field(default_factory=list)
+    _later: list[tuple[int, Letter]] = field(default_factory=list)
+    _bursts: int = 0
+
+    def opening(self) -> list[Letter]:
+        """The first accounts."""
+        return [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
+
+    def burst(self) -> list[Letter]:
+        """The next messages: of all kinds, some twice, some before what they need, some wrong."""
+        self._bursts += 1
+        letters = [letter for due, letter in self._later if due <= self._bursts]
+        self._later = [(due, letter) for due, letter in self._later if due > self._bursts]
+        kinds = (self._order, self._payment, self._update, self._closing, self._array, self._poison, self._conflict)
+        for kind in self.lots.choices(kinds, (45, 35, 5, 2, 3, 2, 2), k=self.lots.choice(BURSTS)):
+            made = kind()
+            letters += made
+            if self.lots.random() < 0.08:
+                self._repeat(made)
+        self.lots.shuffle(letters)
+        return letters
+
+    def rest(self) -> list[Letter]:
+        """What was put off and not yet sent."""
+        letters, self._later = [letter for _, letter in self._later], []
+        return letters
+
+    def payout_of(self, statement: dict[str, Any]) -> list[Letter]:
+        """What is paid out when a statement comes: all of it, if it is any."""
+        value = Decimal(str(statement["total"]["value"]))
+        if statement["state"] != "open" or value <= 0:
+            return []
+        number = self._next("PO")
+        account = statement["settlementAccount"]["id"]
+        return [self._fact(payout(number, account, statement["id"], str(value)), number)]
+
+    def _next(self, prefix: str) -> str:
+        self._numbers[prefix] += 1
+        return f"{prefix}-{self._numbers[prefix]}"
+
+    def _letter(self, message: Message | tuple[str, Any]) -> Letter:
+        routing_key, body = message
+        encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return Letter(routing_key, encoded, self._next("message"))
+
+    def _fact(self, message: Message, key: str) -> Letter:
+        self.facts.add(f"{message[0]}:{key}")
+        return self._letter(message)
+
+    def _put_off(self, letter: Letter) -> None:
+        self._later.append((self._bursts + self.lots.randrange(1, 4), letter))
+
+    def _repeat(self, letters: list[Letter]) -> None:
+        """The same again, soon after or later, as a sender does that has heard no confirm."""
+        for letter in letters:
+            for _ in range(self.lots.choice((1, 1, 1, 3))):
+                self._put_off(letter)
+
+    def _open(self, prefix: str) -> Letter:
+        number = self._next(prefix)
+        if prefix == "BA":
+            self._accounts.append(number)
+            return self._fact(customer(number), number)
+        self._partners.append(number)
+        return self._fact(partner(number, accrue_on=self.lots.choice(("invoice", "payment"))), number)
+
+    def _account(self, known: list[str], prefix: str, new: float) -> str:
+        """One of the accounts; now and then a new one, which is opened only after what refers to it was sent."""
+        if self.lots.random() < new:
+            self._put_off(self._open(prefix))
+            return known[-1]
+        return self.lots.choice(known)
+
+    def _one_order(self) -> Message:
+        number, account = self._next("O"), self._account(self._accounts, "BA", 0.01)
+        lines = [item(1, euros := self.lots.randrange(1, 40))]
+        for line in range(2, self.lots.randrange(2, 6)):
+            lines.append(item(line, 1, sold_for=self._account(self._partners, "SA", 0.002)))
+            euros += 1
+        self.owed[account] += euros * 120
+        self.facts.add(f"order.completed:{number}")
+        return order(number, account, *lines)
+
+    def _order(self) -> list[Letter]:
+        return [self._letter(self._one_order())]
+
+    def _array(self) -> list[Letter]:
+        return [self._letter(("order.completed", [self._one_order()[1] for _ in range(self.lots.randrange(1, 20))]))]
+
+    def _payment(self) -> list[Letter]:
+        number, account = self._next("P"), self._account(self._accounts, "BA", 0.01)
+        cents = self.lots.randrange(1, 7000)
+        self.owed[account] -= cents
+        # Some name an invoice, which may be another account's, or not there yet.
+        named = [f"INV-{self.lots.randrange(1, 500):09d}"] if self.lots.random() < 0.2 else []
+        return [self._fact(payment(number, account, str(Decimal(cents) / 100), invoices=named), number)]
+
+    def _update(self) -> list[Letter]:
+        account = self._account(self._accounts, "BA", 0.01)
+        letter = self._letter(update(account, {"name": f"Renamed {self._next('name')}"}))
+        self.facts.add(f"account.update:{letter.message_id}")
+        return [letter]
+
+    def _closing(self) -> list[Letter]:
+        number = self._next("CL")
+        return [self._fact(closing(number, self.lots.choice(self._partners)), number)]
+
+    def _poison(self) -> list[Letter]:
+        number = self._next("bad")
+        account = self.lots.choice(self._accounts)
+        message, reason = self.lots.choice(
+            [
+                (("order.completed", b'{"orderId": "' + number.encode()), "malformed"),
+                ((f"order.{number}", {}), "unknown-type"),
+                (payment(number, account, "0.001"), "invalid"),
+                (payment(number, account, "1.00", amount={"unit": "USD", "value": 1}), "currency-mismatch"),
+            ]
+        )
+        letter = self._letter(message)
+        self.poison[letter.message_id] = reason
+        return [letter]
+
+    def _conflict(self) -> list[Letter]:
+        """An order and another one under its number, of the same amount: whichever comes first is applied."""
+        routing_key, body = self._one_order()
+        self.conflicts.add(f"{routing_key}:{body['orderId']}")
+        return [self._letter((routing_key, {**body, "completedAt": f"2026-11-{day}T08:00:00Z"})) for day in (20, 21)]

@@ -1,0 +1,151 @@
+"""Crash points: a worker that ends at a named point, the n-th time it gets there, with no chance to do anything.
+
+`python -m tests.chaos.crashes POINT N` is `paymaster run` with that one defect. The points are put in from outside, so
+the product has no hooks; a name that it no longer has fails at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from adapters import publishing
+from adapters.rabbitmq import WorkQueue
+from adapters.settings import Settings, load_settings
+from adapters.store import Store, Transaction
+from handlers import held, worker
+from handlers.held import Waker
+
+DIED = 86
+"""The exit code of a worker that got to its point."""
+LEASE = timedelta(milliseconds=300)
+"""How long a claim lasts here: what a dead worker has claimed is soon taken up again."""
+
+Passed = Callable[[], None]
+
+
+def around(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Put what `make` makes of `owner.name` in its place."""
+    setattr(owner, name, make(getattr(owner, name)))
+
+
+def _before(owner: Any, name: str, passed: Passed) -> None:
+    def make(original: Any) -> Any:
+        def dying(*arguments: Any, **options: Any) -> Any:
+            passed()
+            return original(*arguments, **options)
+
+        return dying
+
+    around(owner, name, make)
+
+
+def _after(owner: Any, name: str, passed: Callable[..., None]) -> None:
+    """After a coroutine function; `passed` is called with its arguments."""
+
+    def make(original: Any) -> Any:
+        async def dying(*arguments: Any, **options: Any) -> Any:
+            result = await original(*arguments, **options)
+            passed(*arguments)
+            return result
+
+        return dying
+
+    around(owner, name, make)
+
+
+def _after_receive(passed: Passed) -> None:
+    _before(worker, "take", passed)
+
+
+def _after_first_write(passed: Passed) -> None:
+    seen: list[Transaction] = []
+
+    def written(transaction: Transaction, _name: str, operations: list[Any]) -> None:
+        if operations and transaction not in seen[-1:]:
+            seen[:] = [transaction]
+            passed()
+
+    _after(Transaction, "_bulk", written)
+
+
+def _after_commit(passed: Passed) -> None:
+    _after(Transaction, "commit", lambda _transaction: passed())
+
+
+def _before_confirm(passed: Passed) -> None:
+    # The broker has the event and says so, which nobody takes note of.
+    _before(publishing._Confirm, "set_result", passed)
+
+
+def _before_mark(passed: Passed) -> None:
+    _before(Store, "mark_sent", passed)
+
+
+def _shutdown(passed: Passed) -> None:
+    # No more is taken, what was taken is under way.
+    _after(WorkQueue, "stop", lambda _queue: passed())
+
+
+def _end_of_shutdown(passed: Passed) -> None:
+    # All is committed, the last of it is not acknowledged and its events are not all sent.
+    _before(WorkQueue, "close", passed)
+
+
+def _held_claimed(passed: Passed) -> None:
+    _before(Waker, "_take_up", passed)
+
+
+def _held_before_commit(passed: Passed) -> None:
+    _after(Transaction, "write", lambda _transaction, _books, batch: passed() if batch.held_changes else None)
+
+
+def _held_after_commit(passed: Passed) -> None:
+    replaying: list[Transaction] = []
+
+    def written(transaction: Transaction, _books: Any, batch: Any) -> None:
+        replaying[:] = [transaction] if batch.held_changes else []
+
+    _after(Transaction, "write", written)
+    _after(Transaction, "commit", lambda transaction: passed() if transaction in replaying else None)
+
+
+POINTS: dict[str, Callable[[Passed], None]] = {
+    "after-receive": _after_receive,
+    "after-first-write": _after_first_write,
+    "after-commit": _after_commit,
+    "before-confirm": _before_confirm,
+    "before-mark": _before_mark,
+    "shutdown": _shutdown,
+    "end-of-shutdown": _end_of_shutdown,
+    "held-claimed": _held_claimed,
+    "held-before-commit": _held_before_commit,
+    "held-after-commit": _held_after_commit,
+}
+
+
+def die_at(point: str, nth: int) -> None:
+    """Make this process end at a point, the `nth` time that it gets there."""
+    left = nth
+
+    def passed() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os._exit(DIED)
+
+    POINTS[point](passed)
+
+
+def run_doomed(point: str, nth: int, settings: Settings) -> None:
+    """Run a worker in this process until it dies at the point."""
+    die_at(point, nth)
+    held.LEASE = LEASE
+    worker.run_worker(settings)
+
+
+if __name__ == "__main__":
+    run_doomed(sys.argv[1], int(sys.argv[2]), load_settings())

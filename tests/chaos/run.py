@@ -1,0 +1,224 @@
+"""One run: business and faults for a while, then all is healed and drained, proved and compared."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from pymongo import MongoClient
+
+from adapters.settings import Settings
+from tests.chaos.breakable import Breakable
+from tests.chaos.business import Business
+from tests.chaos.crew import Hand, crew
+from tests.chaos.faults import (
+    KILLS,
+    OF_OWN_SERVICES,
+    OF_SHARED_SERVICES,
+    OF_WORKERS,
+    OF_WORKERS_AND_QUICK,
+    Scene,
+    trouble,
+)
+from tests.chaos.outside import Outside
+from tests.chaos.reader import Reader
+from tests.chaos.verdict import Offences, judge, proof
+from tests.conftest import end_abandoned_transactions
+from tests.support.books import Books, Document
+from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+START_SECONDS = 60
+TELL_SECONDS = 5
+OFFENCES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run: the seed says which business, which faults in which order and, if it is so, several workers at once."""
+
+    seed: int
+    seconds: float
+    workers: int = 3
+    messages_per_second: int = 60
+    lasting: tuple[float, float] = (0.5, 8)
+    """How long a fault lasts."""
+    apart: tuple[float, float] = (1, 8)
+    """How much time there is between two of a kind."""
+    lease_seconds: float | None = None
+    """How long a claim lasts, if not as long as it does in a worker."""
+    standstill_seconds: float = 100
+    """After so long without any progress what is not there in the end is lost."""
+    audit_seconds: float = 15
+    broken: str | None = None
+
+    @property
+    def single_active_consumer(self) -> bool:
+        """Whether one worker applies at a time."""
+        return random.Random(f"{self.seed} mode").random() < 0.6
+
+    def lots(self, what: str) -> random.Random:
+        """The lots for one thing: what is drawn for one does not change what is drawn for another."""
+        return random.Random(f"{self.seed} {what}")
+
+
+@dataclass
+class Report:
+    """What came of a run."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+    checks: list[Document] = field(default_factory=list)
+    offences: Offences = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all held."""
+        return not any(self.offences.values())
+
+    def __str__(self) -> str:
+        lines = [f"{name:<28}{count:>9,}" for name, count in self.counts.items()]
+        lines += [f"{'fault: ' + name:<28}{count:>9}" for name, count in sorted(self.faults.items())]
+        sound = sum(check["ok"] for check in self.checks)
+        lines.append(f"{'audit checks that hold':<28}{f'{sound}/{len(self.checks)}':>9}")
+        for name, found in self.offences.items():
+            lines.append(f"{name:<28}{len(found):>9}")
+            lines += [f"    {one:.300}" for one in sorted(found)[:OFFENCES_SHOWN]]
+        return "\n".join(lines)
+
+
+async def run(
+    plan: Plan,
+    settings: Settings,
+    broker: Broker,
+    mongo: MongoClient[Document],
+    directory: Path,
+    breakable: Breakable | None,
+    tell: Callable[[str], None],
+) -> Report:
+    """Run it on a virtual host and a database that are new; `settings` name both, `tell` is told of each fault."""
+    begun = time.monotonic()
+    settings = settings.model_copy(update={"single_active_consumer": plan.single_active_consumer})
+    database = mongo[settings.database]
+    business = Business(plan.lots("business"))
+    outside = Outside(settings.rabbitmq_url, business.payout_of)
+    reader = Reader(settings.mongodb_url, settings.database, plan.audit_seconds)
+    report = Report()
+
+    def say(what: str) -> None:
+        tell(f"{time.monotonic() - begun:7.1f}  {what}")
+
+    await outside.start(single_active_consumer=plan.single_active_consumer)
+    outside.send(business.opening())
+    options = ["--lease", str(plan.lease_seconds)] if plan.lease_seconds else []
+    options += ["--break", plan.broken] if plan.broken else []
+    try:
+        async with crew(settings, directory, options, plan.workers) as hands:
+            await wait_for(lambda: any(hand.ready for hand in hands), START_SECONDS, lambda: _logs(hands))
+            reader.start()
+            scene = Scene(hands, broker, mongo, say, breakable)
+            await _disturb(plan, business, outside, scene, report.faults)
+            say("all is healed")
+            # A claim or an event of a clock that was ahead is due when that time has come: so it has.
+            ahead = max(hand.ahead for hand in hands)
+            for hand in hands:
+                hand.move_clock(ahead)
+                if not hand.running:  # as an orchestrator does with what has ended
+                    await hand.start()
+            end_abandoned_transactions(mongo)
+            outside.send(business.rest())
+            await _drained(plan, business, outside, database, say)
+            odd_ends = [
+                f"{hand.name} was told to stop and {code}" for hand in hands if (code := await hand.terminate())
+            ]
+            odd_ends += [end for hand in hands for end in hand.odd_ends]
+    finally:
+        if reader.is_alive():
+            await asyncio.to_thread(reader.stop)
+        await outside.stop()
+    report.offences = judge(business, outside, database)
+    report.offences["workers that ended oddly"] = odd_ends
+    report.offences["seen by the reader"] = reader.wrong
+    report.checks = proof(database, timedelta(seconds=ahead))
+    report.offences["audit"] = [str(check) for check in report.checks if not check["ok"]]
+    states = Counter(row["state"] for row in database["held"].find({}, {"state": 1}))
+    report.counts = {
+        "messages in": outside.confirmed,
+        "sent again, unconfirmed": outside.attempts - outside.confirmed,
+        "facts to apply": len(business.facts),
+        "applied": database["inbox"].count_documents({}),
+        "parked": states["parked"],
+        "waiting or suspect": states["waiting"] + states["suspect"],
+        "events": len(outside.events),
+        "duplicates on the wire": outside.copies,
+        "starts that were given up": sum(hand.starts_given_up for hand in hands),
+        "looks of the reader": reader.looks,
+        "audits beside the workers": reader.audits,
+        "looks it could not take": reader.missed,
+    }
+    return report
+
+
+async def _disturb(plan: Plan, business: Business, outside: Outside, scene: Scene, faults: Counter[str]) -> None:
+    """Business, and faults of three sorts beside it, until the time is over."""
+    until = time.monotonic() + plan.seconds
+    kinds = {
+        "kills": KILLS,
+        "workers": OF_WORKERS if scene.breakable else OF_WORKERS_AND_QUICK,
+        "services": OF_OWN_SERVICES if scene.breakable else OF_SHARED_SERVICES,
+    }
+
+    def count(name: str) -> None:
+        faults[name] += 1
+
+    async with asyncio.TaskGroup() as tasks:
+        for sort, of_it in kinds.items():
+            tasks.create_task(trouble(scene, of_it, plan.lots(sort), until, plan.lasting, plan.apart, count))
+        tasks.create_task(_trade(plan, business, outside, until))
+
+
+async def _trade(plan: Plan, business: Business, outside: Outside, until: float) -> None:
+    pauses = plan.lots("pauses")
+    while time.monotonic() < until:
+        letters = business.burst()
+        outside.send(letters)
+        await asyncio.sleep(len(letters) / plan.messages_per_second * pauses.uniform(0.5, 1.5))
+
+
+async def _drained(
+    plan: Plan, business: Business, outside: Outside, database: Books, say: Callable[[str], None]
+) -> None:
+    """Wait until everything that was sent has its outcome and every event was heard, or nothing moves any more."""
+    held = database["held"]
+
+    def left() -> dict[str, int]:
+        wrong = len(business.poison) + len(business.conflicts)
+        return {
+            "to send": outside.asked - outside.confirmed,
+            "to apply": len(business.facts) - database["inbox"].count_documents({}),
+            "waiting": held.count_documents({"state": "waiting"}),
+            "suspect": held.count_documents({"state": "suspect"}),
+            "to park": wrong - held.count_documents({"state": "parked"}),
+            "to hear": database["outbox"].count_documents({}) - len(outside.events),
+            "to mark": database["outbox"].count_documents({"unsent": True}),
+        }
+
+    before, since, told = left(), time.monotonic(), 0.0
+    while any(before.values()) and time.monotonic() - since < plan.standstill_seconds:
+        if time.monotonic() - told >= TELL_SECONDS:
+            told = time.monotonic()
+            say("left: " + ", ".join(f"{count} {what}" for what, count in before.items() if count))
+        await asyncio.sleep(0.2)
+        if (now := left()) != before:
+            before, since = now, time.monotonic()
+    say("nothing moves any more" if any(before.values()) else "all is drained")
+
+
+def _logs(hands: list[Hand]) -> str:
+    return "\n".join(hand.log.read_text(errors="replace")[-2000:] for hand in hands)

@@ -1,0 +1,100 @@
+"""What went in against what came out: whatever does not match is an offence, and there must be none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from adapters.audit import audit
+from tests.chaos.business import Business
+from tests.chaos.outside import Outside
+from tests.support.books import Books, Document
+
+Offences = dict[str, list[str]]
+
+
+def judge(business: Business, outside: Outside, database: Books) -> Offences:
+    """Compare, once everything is healed and drained and no worker runs."""
+    held = {row["_id"]: row for row in database["held"].find({}, {"state": 1, "reason": 1, "messageId": 1})}
+    applied = {row["_id"] for row in database["inbox"].find({}, {"_id": 1})}
+    offences: Offences = {"lost": [], "duplicated": [], "unexpected": []}
+    if outside.confirmed < outside.asked:
+        offences["lost"].append(f"{outside.asked - outside.confirmed} messages could not be sent")
+    offences["lost"] += [
+        f"{identity}: {held[identity]['state'] + ', ' + held[identity]['reason'] if identity in held else 'nowhere'}"
+        for identity in business.facts - applied
+    ]
+    offences["unexpected"] += [f"{identity}: applied, and never sent" for identity in applied - business.facts]
+    _judge_held(business, held, offences)
+    _judge_parked(business, outside, offences)
+    _judge_effects(business, database, offences)
+    _judge_events(outside, database, offences)
+    return offences
+
+
+def _judge_held(business: Business, held: dict[str, Document], offences: Offences) -> None:
+    """Every message that is wrong has one row, parked for the reason that is due, and nothing else is held."""
+    conflicts: Counter[str] = Counter()
+    poison: Counter[str] = Counter()
+    for identity, row in held.items():
+        conflicting = identity.rpartition("#")[0]
+        if row["state"] == "parked" and row["reason"] == "conflicting-duplicate" and conflicting in business.conflicts:
+            conflicts[conflicting] += 1
+        elif row["state"] == "parked" and business.poison.get(row["messageId"]) == row["reason"]:
+            poison[row["messageId"]] += 1
+        elif identity not in business.facts:  # one of those is told among what is lost
+            offences["unexpected"].append(f"{identity}: {row['state']}, {row['reason']}")
+    for found, due in ((conflicts, business.conflicts), (poison, business.poison.keys())):
+        offences["lost"] += [f"{one}: not parked" for one in due - found.keys()]
+        offences["duplicated"] += [f"{one}: parked {times} times" for one, times in found.items() if times > 1]
+
+
+def _judge_parked(business: Business, outside: Outside, offences: Offences) -> None:
+    """Each of them was told of, once."""
+    for message_id, reason in business.poison.items():
+        told = outside.parked.get(message_id, [])
+        if not told:
+            offences["lost"].append(f"{message_id}: nobody was told that it is parked")
+        elif [why for _, why in told] != [reason]:
+            offences["duplicated"].append(f"{message_id}: told as {told}")
+
+
+def _judge_effects(business: Business, database: Books, offences: Offences) -> None:
+    """Each order has its invoice and each payment its document, and each account owes what it was to owe."""
+    kinds = Counter(identity.partition(":")[0] for identity in business.facts)
+    for kind, collection in (("order.completed", "invoices"), ("payment.received", "payments")):
+        count = database[collection].count_documents({})
+        if count != kinds[kind]:
+            offences["lost" if count < kinds[kind] else "duplicated"].append(f"{count} {collection} of {kinds[kind]}")
+    for row in database["positions"].find({"_id": {"$regex": "^BA-"}}):
+        owed = row["receivable"] - row["unapplied"]
+        if owed != business.owed[row["_id"]]:
+            offences["unexpected"].append(f"{row['_id']} owes {owed}, and should {business.owed[row['_id']]}")
+
+
+def _judge_events(outside: Outside, database: Books, offences: Offences) -> None:
+    """What was told is what was committed; each account's events run without a gap; one effect is told as one event."""
+    causes: Counter[tuple[str, str, str]] = Counter()
+    committed = set()
+    for row in database["outbox"].find({}, {"routingKey": 1, "body": 1, "causationId": 1, "account": 1}):
+        committed.add(row["_id"])
+        told = outside.events.get(row["_id"])
+        if told is None:
+            offences["lost"].append(f"event {row['_id']}: never told")
+        elif told != {(row["routingKey"], sha256(row["body"]).hexdigest())}:
+            offences["unexpected"].append(f"event {row['_id']}: told otherwise than committed")
+        if row["routingKey"] in ("account.created", "account.changed", "invoice.issued"):
+            causes[row["routingKey"], row["causationId"], str(row.get("account"))] += 1
+    offences["unexpected"] += [f"event {key}: told, and never committed" for key in outside.events.keys() - committed]
+    offences["duplicated"] += [f"{cause}: told as {times} events" for cause, times in causes.items() if times > 1]
+    for account, numbers in outside.sequences.items():
+        if numbers != set(range(1, len(numbers) + 1)):
+            offences["lost"].append(f"{account}: a gap in its events")
+
+
+def proof(database: Books, ahead: timedelta) -> list[Document]:
+    """The checks of the audit, when no event may be unsent any more and clocks were so far ahead."""
+    now = datetime.now(UTC) + ahead + timedelta(minutes=1)
+    checks: list[Document] = audit(database, now=now, relay_interval_seconds=0, relay_grace_seconds=0)["checks"]
+    return checks

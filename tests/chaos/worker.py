@@ -1,0 +1,149 @@
+"""The chaos runs' worker: `paymaster run` with a clock that can be moved, and with what is to be broken in it.
+
+`python -m tests.chaos.worker [--clock FILE] [--lease SECONDS] [--crash POINT N] [--break NAME]`; SIGUSR1 makes the
+broker close the channel of its work queue, SIGUSR2 that of its events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pymongo import InsertOne, ReplaceOne
+
+from adapters import rabbitmq
+from adapters.rabbitmq import CONNECTION_ERRORS, Sent
+from adapters.relay import Relay
+from adapters.settings import load_settings
+from adapters.store import Transaction
+from handlers import cli, held, worker
+from handlers.worker import Worker
+from tests.chaos.crashes import POINTS, around, die_at
+
+
+def _inbox_off() -> None:
+    """Nothing is known of what was applied before, and nothing is in the way of applying it again."""
+
+    def unknowing(_original: Any) -> Any:
+        async def known(_transaction: Transaction, _identities: Sequence[str]) -> dict[str, Any]:
+            return {}
+
+        return known
+
+    def overwriting(original: Any) -> Any:
+        async def bulk(transaction: Transaction, name: str, operations: list[Any], **options: Any) -> Any:
+            if name == "inbox":
+                rows = [operation._doc for operation in operations if isinstance(operation, InsertOne)]
+                operations = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in rows if "digest" in row]
+            return await original(transaction, name, operations, **options)
+
+        return bulk
+
+    around(Transaction, "known", unknowing)
+    around(Transaction, "_bulk", overwriting)
+
+
+def _confirms_ignored() -> None:
+    """Every event counts as confirmed as soon as it is on its way."""
+
+    def at_once(original: Any) -> Any:
+        async def publish(relay: Relay, events: Sequence[Any]) -> list[Sent]:
+            await original(relay, events)
+            return [Sent.CONFIRMED] * len(events)
+
+        return publish
+
+    around(Relay, "_publish", at_once)
+    rabbitmq.CONFIRM_SECONDS = 0
+
+
+def _ack_before_commit() -> None:
+    """A message is acknowledged as soon as it is here."""
+
+    def make(original: Any) -> Any:
+        def take(delivery: Any, submit: Any) -> None:
+            delivery.settle()
+            original(delivery, submit)
+
+        return take
+
+    around(worker, "take", make)
+
+
+BREAKS: dict[str, Callable[[], None]] = {
+    "inbox-off": _inbox_off,
+    "confirms-ignored": _confirms_ignored,
+    "ack-before-commit": _ack_before_commit,
+}
+"""Defects that a run has to notice."""
+
+
+class _Disturbed(Worker):
+    """A worker whose channels the broker can be made to close."""
+
+    async def _start(self) -> None:
+        await super()._start()
+        loop = asyncio.get_running_loop()
+        self._disturbing: asyncio.Task[None] | None = None
+
+        def when_told(disturb: Callable[[], Any]) -> None:
+            self._disturbing = loop.create_task(disturb())
+
+        loop.add_signal_handler(signal.SIGUSR1, when_told, self._lose_work_channel)
+        loop.add_signal_handler(signal.SIGUSR2, when_told, self._lose_event_channel)
+
+    async def _lose_work_channel(self) -> None:
+        acknowledger = self.queue._acknowledger
+        if acknowledger is not None:
+            with suppress(*CONNECTION_ERRORS):
+                await acknowledger._channel.basic_ack(2**40)  # no such delivery: 406
+
+    async def _lose_event_channel(self) -> None:
+        channel = self.publisher._channel
+        if channel is not None:
+            with suppress(*CONNECTION_ERRORS):
+                under = await channel.get_underlay_channel()
+                await under.basic_publish(b"", exchange="paymaster.nowhere", timeout=5)  # no such exchange: 404
+
+
+def _clock(file: Path) -> Callable[[], datetime]:
+    """The time, moved by the seconds that the file says."""
+
+    def now() -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=float(file.read_text() or 0))
+
+    return now
+
+
+def main() -> None:
+    """Run the worker until it is told to stop, or dies of what was asked for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--clock", type=Path)
+    parser.add_argument("--lease", type=float)
+    parser.add_argument("--crash", nargs=2, metavar=("POINT", "N"))
+    parser.add_argument("--break", dest="broken", choices=BREAKS)
+    arguments = parser.parse_args()
+    if arguments.lease:
+        held.LEASE = timedelta(seconds=arguments.lease)
+    if arguments.broken:
+        BREAKS[arguments.broken]()
+    if arguments.crash:
+        point, nth = arguments.crash
+        assert point in POINTS
+        die_at(point, int(nth))
+    clock = _clock(arguments.clock) if arguments.clock else worker.utc_now
+    around(worker, "Worker", lambda _: functools.partial(_Disturbed, clock=clock))
+    settings = load_settings()
+    cli._log_to_stderr(settings.log_level)
+    worker.run_worker(settings)
+
+
+if __name__ == "__main__":
+    main()
