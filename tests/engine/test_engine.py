@@ -547,6 +547,6 @@ def as_a_book(world: World) -> LedgerBook:
 # To look for more: ENGINE_EXAMPLES=5000 pytest tests/engine
 EXAMPLES = os.environ.get("ENGINE_EXAMPLES")
 EngineMachine.TestCase.settings = settings(
-    STEADY, derandomize=EXAMPLES is None, max_examples=int(EXAMPLES or 60), stateful_step_count=50
+    STEADY, derandomize=EXAMPLES is None, max_examples=int(EXAMPLES or 40), stateful_step_count=50
 )
 TestEngine = EngineMachine.TestCase

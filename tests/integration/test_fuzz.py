@@ -22,7 +22,7 @@ from tests.support.messages import customer, eur, item, order, partner, payment
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
-LETTERS = 3_000
+LETTERS = 2_000
 
 _NEVER: list[Any] = [True, [], {}]
 _IDS: list[Any] = [*_NEVER, None, 5, 1.5, "", "a b", "a\n", "ü", "x" * 65, "\0", "\ud800"]
