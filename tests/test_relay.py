@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -144,9 +145,10 @@ async def test_an_event_that_is_never_confirmed_holds_up_no_other() -> None:
         relay.hand_over(events(4, 5))
         await asyncio.wait_for(relay.drained(), 1)
         assert exchange.tries == [[1, 2, 3], [4, 5]]
-        await asyncio.sleep(1)
-    # Waits of 20, 40, 80, … ms: the sweep, every 20 ms, would have tried it 40 times.
-    assert 3 <= len(beside.tries) <= 7
+        since = time.monotonic()
+        await wait_for(lambda: len(beside.tries) >= 6)
+        # Waits of 20, 40, 80, 160 and 320 ms between them, where the sweep comes by every 20 ms.
+        assert time.monotonic() - since >= 0.4
     assert set(map(tuple, beside.tries)) == {(2,)}
     assert set(outbox.unconfirmed) == {"BA-1:2"}
     assert (list(outbox.rows), outbox.parked) == (["BA-1:2"], [])
