@@ -357,7 +357,8 @@ async def test_a_resend_that_is_interrupted_says_from_where_to_go_on(
     assert (stopped.code, stopped.output) == (130, "")
     found = re.fullmatch(r"paymaster: stopped: (\d+) events sent again; go on with --since (\S+)", stopped.errors)
     assert found, stopped.errors
-    assert 60 <= int(found[1]) < 160
+    # What is counted is confirmed, time by time of booking, 40 at each: the next ones were under way.
+    assert 40 <= int(found[1]) < 160
     assert make.NOW < parse_time(found[2]) <= make.NOW + timedelta(minutes=3)
     done = await paymaster(settings, *command[:2], found[2], *command[3:])
     assert done.code == 0, done.errors
