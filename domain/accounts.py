@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
+
+from domain.frozen import dataclass
 
 BILLING = "BillingAccount"
 SETTLEMENT = "SettlementAccount"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 from domain import ledger
 from domain.books import Books, empty_when
+from domain.frozen import dataclass, replace
 from domain.invoices import Invoice, InvoiceLine
 from domain.money import rounded_ratio
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import date, datetime, tzinfo
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from domain.accounts import Account, Position
 from domain.errors import unknown_account
+from domain.frozen import dataclass, replace
 from domain.ledger import BALANCES, Entry, LedgerKey, Posting, assert_balanced
 from domain.money import within_limit
 
@@ -80,11 +81,11 @@ class NotLoaded(Exception):
         self.needs = needs
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class _Queue:
     """The open documents of one account that are known, in order, up to `horizon` (None: all of them)."""
 
-    items: list[tuple[Any, str]] = field(default_factory=list)
+    items: list[tuple[Any, str]] = dataclasses.field(default_factory=list)
     loaded: bool = False
     horizon: tuple[Any, str] | None = None
     limit: int = 0

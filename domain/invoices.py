@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
 from domain.books import empty_when
+from domain.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from domain.frozen import dataclass
 
 CASH = "cash"
 REVENUE = "revenue"

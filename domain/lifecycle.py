@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import takewhile
 
 from domain.accounts import (
@@ -20,6 +19,7 @@ from domain.accounts import (
 from domain.accruals import Accrual
 from domain.books import Books, DocumentNeed, Need, WorkingSet
 from domain.errors import MustWait, Refused
+from domain.frozen import replace
 from domain.invoices import Invoice
 from domain.links import TO_ACCOUNTS, assert_unreferenced, unlink
 

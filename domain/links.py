@@ -8,13 +8,13 @@ one document in common (they touch it), so that they can't both commit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
 from domain.accounts import BILLING, FINANCIAL, Account, NewAccount, Relationship
 from domain.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet, empty_when
 from domain.errors import MustWait, Refused
+from domain.frozen import dataclass, replace
 from domain.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia, Specification
 
 CONTAINS = "contains"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 
 from domain.errors import Refused
+from domain.frozen import dataclass
 
 AMOUNT_MAX = 10**13
 """The largest amount, in minor units, that goes in or comes out, computed totals included."""

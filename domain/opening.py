@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from domain.accounts import (
     Account,
@@ -17,6 +16,7 @@ from domain.accounts import (
 )
 from domain.books import Books, DocumentNeed, Need, WorkingSet
 from domain.errors import Refused
+from domain.frozen import replace
 from domain.lifecycle import check_revision, check_state, put_version, standing
 from domain.links import relate
 from domain.merge_patch import changed_fields, merge_patch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from domain.accounts import Account, Position
 from domain.accruals import accrue_at_invoice, emit_accruals, release_withheld
 from domain.books import Books, DocumentNeed, Need, QueueNeed, Series, WorkingSet
 from domain.errors import Refused
+from domain.frozen import dataclass, replace
 from domain.invoices import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, PartnerShare, TaxItem
 from domain.lifecycle import billing_account, check_state, settlement_account
 from domain.links import payer_needs, payer_of

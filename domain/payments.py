@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain import ledger
 from domain.accounts import Account, Position
 from domain.accruals import Accrual, emit_accruals, release_withheld
 from domain.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet, empty_when
+from domain.frozen import dataclass, replace
 from domain.invoices import AppliedPayment, Invoice, InvoicePaid, InvoicePartiallyPaid
 from domain.lifecycle import billing_account, complete_closing
 from domain.money import Money

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import islice, takewhile
 
@@ -12,6 +11,7 @@ from domain.accounts import Account, CarriedForward, Position
 from domain.accruals import Accrual
 from domain.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.errors import MustWait, Refused
+from domain.frozen import dataclass, replace
 from domain.lifecycle import complete_closing, settlement_account
 from domain.money import Money, within_limit
 

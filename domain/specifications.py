@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, Literal
 
 from domain.books import Books, DocumentNeed, Need, WorkingSet
 from domain.errors import MustWait, Refused
+from domain.frozen import dataclass, replace
 from domain.merge_patch import changed_fields, merge_patch
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from adapters.records import HeldRow, Properties, ReplyTo
 from domain.errors import Refused
+from domain.frozen import dataclass
 from schemas.acts import Act
 from schemas.wire import Incoming
 

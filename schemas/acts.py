@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from domain.frozen import dataclass
 
 ActName = Literal["replay", "edit", "discard", "undo", "note"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -22,6 +21,7 @@ from domain.accounts import (
 )
 from domain.accruals import SettlementAccrued
 from domain.books import Emitted
+from domain.frozen import dataclass
 from domain.invoices import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, InvoicePartiallyPaid
 from domain.payments import PaymentAllocated
 from domain.settlements import Settlement, SettlementClosed, SettlementPaid

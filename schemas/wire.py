@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from domain.errors import Refused
+from domain.frozen import dataclass
 from schemas.message import DIGEST_VERSION, Fact, invalid
 from schemas.messages import MESSAGES
 
