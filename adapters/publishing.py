@@ -8,22 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aiormq.abc import ChannelFrame
-from pamqp import commands
-from pamqp.frame import marshal
-from pamqp.header import ContentHeader
 
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message to publish: its properties need a `message_id` that no other message under way has."""
-
-    routing_key: str
-    properties: commands.Basic.Properties
-    body: bytes
+from adapters.frames import Outgoing, publish_frames
 
 
 class _Confirm:
@@ -63,21 +52,11 @@ class _Chunk:
             self.all_confirmed.set_result(None)
 
 
-def _frames(channel: Any, exchange: str, message: Outgoing) -> bytes:
-    """The frames of one publish; raises `TypeError` or `ValueError` for what AMQP can't say."""
-    frames = (
-        commands.Basic.Publish(exchange=exchange, routing_key=message.routing_key, mandatory=True),
-        ContentHeader(properties=message.properties, body_size=len(message.body)),
-        *channel._split_body(message.body),  # noqa: SLF001  # the size of a frame was agreed on by the channel
-    )
-    return b"".join(marshal(frame, channel.number) for frame in frames)
-
-
 async def publish_chunk(channel: Any, exchange: str, messages: Sequence[Outgoing], *, seconds_max: float) -> list[Any]:
     """Publish messages, mandatory, on an aiormq channel with publisher confirms; returns what became of each.
 
     That is the broker's `Basic.Ack` frame, the returned message when no queue is bound for it, the `DeliveryError` of
-    a refusal, the `TypeError` or `ValueError` of a message that AMQP can't say, what the channel was closed with before
+    a refusal, the `ValueError` of a message that AMQP can't say, what the channel was closed with before
     one of these came, or None when `seconds_max` were over. Raises what writing to a closed channel raises.
     """
     chunk = _Chunk(len(messages))
@@ -86,14 +65,14 @@ async def publish_chunk(channel: Any, exchange: str, messages: Sequence[Outgoing
     async with channel.lock:
         for message, confirm in zip(messages, confirms, strict=True):
             try:
-                frames = _frames(channel, exchange, message)
-            except (TypeError, ValueError) as error:
+                frames = publish_frames(channel.number, exchange, message, channel.max_content_size)
+            except ValueError as error:
                 confirm.set_exception(error)
                 continue
             # The broker numbers the publishes of a channel in the order of its frames, and so does the channel.
             channel.delivery_tag += 1
             channel.confirmations[channel.delivery_tag] = confirm
-            channel.message_id_delivery_tag[message.properties.message_id] = channel.delivery_tag
+            channel.message_id_delivery_tag[message.message_id] = channel.delivery_tag
             payload.append(frames)
         await channel.write_queue.put(ChannelFrame(payload=b"".join(payload), should_close=False))
     # Each look at `closing` is a future of its own, which the channel keeps until it is done with.
@@ -105,7 +84,7 @@ async def publish_chunk(channel: Any, exchange: str, messages: Sequence[Outgoing
         if not channel.is_closed:
             closing.cancel()
         for message in messages:
-            channel.message_id_delivery_tag.pop(message.properties.message_id, None)
+            channel.message_id_delivery_tag.pop(message.message_id, None)
     return [closed if confirm.outcome is None else confirm.outcome for confirm in confirms]
 
 

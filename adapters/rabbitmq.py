@@ -7,12 +7,11 @@ and in an outage the consumer is cancelled at once. FastStream keeps the life cy
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import aio_pika
 import structlog
@@ -31,12 +30,16 @@ from aiormq.exceptions import (
 from pamqp import commands
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from adapters.publishing import Outgoing, publish_chunk
+from adapters.frames import Deliver, Outgoing
+from adapters.publishing import publish_chunk
+from adapters.receiving import ReceivingConnection
 from adapters.records import Properties
-from adapters.tolerance import tolerate_odd_properties
+from adapters.tolerance import plain, tolerate_odd_properties
 from schemas.events import OutgoingEvent
 
 log = structlog.get_logger()
+
+C = TypeVar("C", bound=aio_pika.Connection)
 
 tolerate_odd_properties()
 
@@ -54,7 +57,6 @@ LASTING_ERRORS = (OtherQueueError, AuthenticationError)
 """What trying again does not heal, at the start."""
 
 CONFIRM_SECONDS = 60
-HEADERS_DEPTH_MAX = 8
 CONNECTION_ERRORS = (AMQPError, ConnectionError, OSError, asyncio.TimeoutError, RuntimeError)
 """What a lost connection or channel may raise out of aio-pika."""
 
@@ -93,6 +95,10 @@ async def declare_topology(channel: AbstractChannel, *, single_active_consumer: 
 
 async def connect(url: str, name: str, *, give_up_after_seconds: float | None = None) -> AbstractConnection:
     """A connection, tried for with backoff without end, or until a limit, when the last error is raised."""
+    return await _connect(url, name, aio_pika.Connection, give_up_after_seconds)
+
+
+async def _connect(url: str, name: str, connection_class: type[C], give_up_after_seconds: float | None = None) -> C:
 
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -113,35 +119,16 @@ async def connect(url: str, name: str, *, give_up_after_seconds: float | None = 
     ):
         with attempt:
             try:
-                return await aio_pika.connect(url, client_properties={"connection_name": name}, timeout=10)
+                return await aio_pika.connect(
+                    url,
+                    client_properties={"connection_name": name},
+                    timeout=10,
+                    connection_class=connection_class,
+                )
             except StopAsyncIteration as error:
                 # What aiormq raises when the broker hangs up within the handshake; tenacity's loop would end by it.
                 raise ConnectionError("the broker hung up") from error
     raise AssertionError("unreachable")
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """A header's value as a document can keep it."""
-    if value is None or isinstance(value, bool | float | datetime):
-        return value
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else str(value)
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()
-    if isinstance(value, bytes | bytearray):
-        return bytes(value)
-    if depth < HEADERS_DEPTH_MAX:
-        if isinstance(value, Mapping):
-            return {_field_name(key): plain(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(item, depth + 1) for item in value]
-    return str(value) if isinstance(value, Decimal) else repr(value)[:200]
-
-
-def _field_name(key: Any) -> str:
-    # MongoDB reads {"$ref", "$id"} back as something else than it was given; the full-width sign means nothing to it.
-    name = str(key).replace("\x00", "�")
-    return "＄" + name[1:] if name.startswith("$") else name
 
 
 def properties_of(message: commands.Basic.Properties) -> Properties:
@@ -231,12 +218,19 @@ class WorkQueue:
     """The consumer of the work queue: reconnects by itself, hands each delivery over, stops without losing one."""
 
     def __init__(
-        self, url: str, *, prefetch: int, single_active_consumer: bool, deliver: Callable[[Delivery], None]
+        self,
+        url: str,
+        *,
+        prefetch: int,
+        single_active_consumer: bool,
+        deliver: Callable[[Delivery], None],
+        gives_way: Callable[[], bool] = lambda: False,
     ) -> None:
         self._url = url
         self._prefetch = prefetch
         self._single_active_consumer = single_active_consumer
         self._deliver = deliver
+        self._gives_way = gives_way
         self._stopping = asyncio.Event()
         self._paused = asyncio.Event()
         self._resumed = asyncio.Event()
@@ -268,7 +262,7 @@ class WorkQueue:
                 with suppress(*CONNECTION_ERRORS):
                     await connection.close()
 
-    async def _consume_on(self, connection: AbstractConnection) -> None:
+    async def _consume_on(self, connection: ReceivingConnection) -> None:
         lost = asyncio.Event()
         connection.close_callbacks.add(lambda *_: lost.set())
         channel = await connection.channel(publisher_confirms=False)
@@ -279,27 +273,30 @@ class WorkQueue:
         under.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
         acknowledger = self._acknowledger = _Acknowledger(under)
 
-        async def on_message(message: DeliveredMessage) -> None:
+        def take(deliver: Deliver, properties: Properties, body: bytes) -> None:
             try:
-                assert message.delivery_tag is not None
                 self._deliver(
                     Delivery(
-                        message.routing_key or "",
-                        message.body,
-                        properties_of(message.header.properties),
-                        message.delivery_tag,
+                        deliver.routing_key,
+                        body,
+                        properties,
+                        deliver.tag,
                         acknowledger.settle,
-                        redelivered=bool(message.redelivered),
+                        redelivered=deliver.redelivered,
                     )
                 )
             except Exception as error:  # noqa: BLE001  # left unsettled it would hold up every later acknowledgement
                 log.error("delivery not taken", error=type(error).__name__)  # noqa: TRY400
                 lost.set()
 
+        connection.take(under.number, take, self._gives_way)
+
+        async def nothing(_message: DeliveredMessage) -> None:
+            """What aiormq's consumer is called with: nothing, all is taken before."""
+
         if self._stopping.is_set():
             return
-        # aiormq's message is enough; aio-pika would make a second one of each.
-        tag = (await under.basic_consume(WORK, on_message)).consumer_tag or ""
+        tag = (await under.basic_consume(WORK, nothing)).consumer_tag or ""
         self._cancel = lambda: under.basic_cancel(tag)
         self.consuming = True
         log.info("consuming", queue=WORK)
@@ -312,14 +309,14 @@ class WorkQueue:
         elif not self._stopping.is_set():
             log.warning("work queue lost", error="connection or consumer closed")
 
-    async def _connected(self) -> AbstractConnection | None:
-        connecting = asyncio.create_task(connect(self._url, "paymaster work"))
+    async def _connected(self) -> ReceivingConnection | None:
+        connecting = asyncio.create_task(_connect(self._url, "paymaster work", ReceivingConnection))
         await _first(connecting, self._stopping.wait())
         if not connecting.done():
             connecting.cancel()
             return None
-        self._connection = await connecting
-        return self._connection
+        connection = self._connection = await connecting
+        return connection
 
     def pause(self) -> None:
         """Take nothing until `resume`: what was taken and is not acknowledged goes back to the queue, once."""
@@ -393,21 +390,19 @@ def _closed(error: BaseException) -> Sent:
 
 
 def _message(event: OutgoingEvent, queue: str | None = None) -> Outgoing:
-    headers: dict[str, Any] = {"causation-id": event.causation_id, "schema-version": 1}
-    if event.account is not None:
+    headers: dict[str, str | int] = {"causation-id": event.causation_id, "schema-version": 1}
+    if event.account is not None and event.sequence is not None:
         headers["account-id"] = event.account
         headers["account-sequence"] = event.sequence
-    properties = commands.Basic.Properties(
-        content_type="application/json",
-        headers=headers,
-        delivery_mode=2,
-        correlation_id=event.correlation_id,
-        message_id=event.message_id,
-        timestamp=event.booked_at,
-        message_type=event.routing_key,
-        app_id="paymaster",
+    return Outgoing(
+        queue or event.routing_key,
+        event.routing_key,
+        event.message_id,
+        event.correlation_id,
+        event.booked_at,
+        headers,
+        event.body,
     )
-    return Outgoing(queue or event.routing_key, properties, event.body)
 
 
 class Publisher:

@@ -88,6 +88,7 @@ class GroupCommit:
         self._idle = asyncio.Event()
         self._idle.set()
         self._away = False
+        self.deciding = False
         self._facts_max = FACTS_MAX
         self._successes = 0
         self.on_away: Callable[[], None] = lambda: None
@@ -225,8 +226,13 @@ class GroupCommit:
             async def act(act: Act, by: str) -> Mapping[str, object]:
                 return await transaction.desk(by, books.booked_at, account_of).perform(act)
 
-            known = await transaction.known(lookups(works))
-            decisions = await decide(works, known, books, load, act, self._keeping)
+            # What arrives meanwhile is better read while the database writes.
+            self.deciding = True
+            try:
+                known = await transaction.known(lookups(works))
+                decisions = await decide(works, known, books, load, act, self._keeping)
+            finally:
+                self.deciding = False
             decisions.look_for.update(books.announced)
             await transaction.write(books, decisions.batch)
             await transaction.commit()

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from pamqp import frame
 
 from adapters import rabbitmq
+from adapters.frames import publish_frames
 from domain.books import Emitted
 from domain.invoices import InvoicePaid
 from domain.specifications import SPECIFICATIONS, SpecificationChanged
@@ -341,7 +343,10 @@ def assert_told(message: str, body: Any) -> None:
 
 def assert_headers(event: events.OutgoingEvent) -> None:
     """An event's properties and headers are those that its message has always."""
-    sent = rabbitmq._message(event).properties
+    frames = publish_frames(1, rabbitmq.OUT, rabbitmq._message(event), 100_000)
+    size, _, _ = frame.unmarshal(frames)
+    _, _, header = frame.unmarshal(frames[size:])
+    sent = header.properties
     given = {
         "message_id": sent.message_id,
         "correlation_id": sent.correlation_id,
