@@ -38,11 +38,11 @@ check: .venv/.project  ## formatting, lint, types, import contracts
 chaos: .venv/.project  ## break everything for 10 minutes, or as told: make chaos MINUTES=3 SEED=42
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
-bench: .venv/.project  ## the benchmarks
-	@$(BIN)/python -m bench
+bench: .venv/.project  ## the benchmarks beside their goals, or as told: make bench ONLY=orders,hot ROUNDS=5
+	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-quick: .venv/.project  ## the benchmarks, small, to see that they run
-	@$(BIN)/python -m bench --quick
+bench-quick: .venv/.project  ## the benchmarks, small, to see that they run: less than 3 minutes
+	@$(BIN)/python -m bench --quick $(if $(ONLY),--only $(ONLY))
 
 services: .venv/.project  ## leave RabbitMQ and MongoDB running: eval "$$(make -s services)"
 	@$(BIN)/python -m services start

@@ -1,55 +1,72 @@
-"""`python -m bench` measures; `… profile` shows where Paymaster's worker spends its time, `… queries` times queries."""
+"""`python -m bench` measures all that there is a goal for, or what `--only` names.
+
+`… stages` shows the CPU time of an order by stage, `… profile` where Paymaster's worker spends its time, `… queries`
+how long queries take.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import logging
-import secrets
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pymongo import MongoClient
 from rich.console import Console
 
-from bench import machine, profiling, queries, report
+from bench import machine, profiling, queries, report, stages
+from bench.aio_pika_only.contestant import AioPikaOnly
 from bench.broker import BenchError
-from bench.measure import Round, measure
-from bench.paymaster import Paymaster
-from bench.place import Contestant, Place
-from bench.plain.contestant import Plain
+from bench.faststream_only.contestant import FastStreamOnly, FastStreamWithoutInjection
+from bench.goals import Results
+from bench.measurements import large_database, latency, long_backlog, race, start, takeover
+from bench.node.contestant import Node
+from bench.place import Contestant, new_place
+from bench.sizes import FULL, QUICK, Sizes
 from services import ServiceError, Services, running
+
+MEASUREMENTS = (
+    "orders",
+    "hot",
+    "payments",
+    "arrays",
+    "standby",
+    "latency",
+    "backlog",
+    "large",
+    "start",
+    "stages",
+)
+STAGE_ORDERS, STAGE_REPETITIONS = 1_000, 5
+# The most of a line where nobody looks at it while it is written.
+COLUMNS = 160
 
 
 def main() -> int:
-    """Run the command; 0 unless it could not be measured: to miss a goal is a result."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=("run", "profile", "queries"), default="run")
-    parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--orders", type=int, default=12_000, help="Paymaster's orders in a round")
-    parser.add_argument("--plain-orders", type=int, default=3_000, help="the plain worker's orders in a round")
-    parser.add_argument("--accounts", type=int, default=1_000_000, help="how many accounts are there to be queried")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.accounts = min(arguments.accounts, 20_000)
-        arguments.rounds, arguments.orders, arguments.plain_orders = 1, 4_000, 1_000
+    """Run the command; 0 unless something could not be measured: to miss a goal is a result."""
+    arguments = _arguments()
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # what an interrupted run would say
     # An exit that runs every `finally`, so that services and workers end with this, however it is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    console = Console(width=None if sys.stdout.isatty() else COLUMNS)
     try:
+        if arguments.command == "stages":
+            console.print(report.stages_table(stages.measure(STAGE_ORDERS, STAGE_REPETITIONS)))
+            return 0
+        sizes = _sizes(arguments)
         with running() as services:
             if arguments.command == "profile":
-                with _place(services) as place:
-                    asyncio.run(profiling.profile(place, arguments.orders))
+                with new_place(services) as place:
+                    asyncio.run(profiling.profile(place, sizes.orders))
             elif arguments.command == "queries":
-                with _place(services) as place:
-                    asyncio.run(_queries(place, services, arguments.accounts))
+                asyncio.run(_queries(services, sizes.accounts))
             else:
-                _run(services, arguments)
+                return _run(console, services, sizes, arguments.only)
     except (ServiceError, BenchError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -58,53 +75,98 @@ def main() -> int:
     return 0
 
 
-async def _queries(place: Place, services: Services, accounts: int) -> None:
-    await queries.run(place, accounts, await machine.facts(services, place.mongodb))
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", nargs="?", choices=("run", "stages", "profile", "queries"), default="run")
+    parser.add_argument("--quick", action="store_true", help="everything small, to see that it runs")
+    parser.add_argument("--only", type=_chosen, default=MEASUREMENTS, help=f"some of {','.join(MEASUREMENTS)}")
+    parser.add_argument("--rounds", type=int, help="how often each is measured")
+    parser.add_argument("--orders", type=int, help="Paymaster's facts in a round")
+    parser.add_argument("--peer-orders", type=int, help="the orders in a round of a peer that keeps books")
+    parser.add_argument("--backlog", type=int, help="the orders of the long backlog")
+    parser.add_argument("--accounts", type=int, help="the accounts of the large database, and those to be queried")
+    parser.add_argument("--latency-seconds", type=float, help="how long latency is measured")
+    return parser.parse_args()
 
 
-def _run(services: Services, arguments: argparse.Namespace) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 130)
+def _chosen(names: str) -> tuple[str, ...]:
+    """The measurements that a list names, in their order."""
+    wanted = set(names.split(","))
+    if unknown := wanted - set(MEASUREMENTS):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not one of {', '.join(MEASUREMENTS)}")
+    return tuple(name for name in MEASUREMENTS if name in wanted)
+
+
+def _sizes(arguments: argparse.Namespace) -> Sizes:
+    named = ("rounds", "orders", "peer_orders", "backlog", "accounts", "latency_seconds")
+    given = {name: getattr(arguments, name) for name in named if getattr(arguments, name) is not None}
+    return replace(QUICK if arguments.quick else FULL, **given)
+
+
+async def _queries(services: Services, accounts: int) -> None:
+    with new_place(services) as place:
+        await queries.run(place, accounts, await machine.facts(services, place.mongodb))
+
+
+def _run(console: Console, services: Services, sizes: Sizes, only: tuple[str, ...]) -> int:
     # Both kinds of output are for the same reader; progress is not part of the result.
     progress = Console(stderr=True)
-    paymaster, plain = Paymaster(), Plain()
-    sizes: list[tuple[Contestant, int]] = [(plain, arguments.plain_orders), (paymaster, arguments.orders)]
-    compared = min(orders for _, orders in sizes)
-    rounds: list[Round] = []
+    since = time.monotonic()
+
+    def tell(line: str) -> None:
+        progress.print(f"{time.monotonic() - since:5.0f} s  {line}", highlight=False, markup=False, soft_wrap=True)
+
     with MongoClient[dict[str, Any]](services.mongodb_url) as mongodb:
         on = asyncio.run(machine.facts(services, mongodb))
-    for number in range(1, arguments.rounds + 1):
-        # Each goes first in turn: what gets slower with time would otherwise fall on the same one.
-        for contestant, orders in sizes if number % 2 else reversed(sizes):
-            with _place(services) as place:
-                measured = asyncio.run(
-                    measure(
-                        contestant,
-                        place,
-                        number=number,
-                        orders=orders,
-                        compared=compared,
-                        thoroughly=number == arguments.rounds,
-                    )
-                )
-            rounds.append(measured)
-            progress.print(
-                f"round {number}: {contestant.name} {measured.rate:,.0f} messages/s "
-                f"({orders:,} orders in {measured.seconds:.1f} s)",
-                highlight=False,
-            )
-    report.show(console, on, rounds, paymaster.name, plain.name)
-    console.print(f"written to {report.save(on, rounds, paymaster.name, plain.name)}", soft_wrap=True)
+    results = Results()
+    try:
+        _measure(services, sizes, only, results, tell)
+    finally:
+        # What was measured before it was interrupted is worth having.
+        report.show(console, on, sizes, results)
+        console.print(f"written to {report.save(on, sizes, only, results)}", soft_wrap=True)
+    return 1 if results.failures else 0
 
 
-@contextmanager
-def _place(services: Services) -> Iterator[Place]:
-    """A new virtual host and a new database, both gone afterwards."""
-    name = f"bench-{secrets.token_hex(6)}"
-    with services.vhost() as rabbitmq_url, MongoClient[dict[str, Any]](services.mongodb_url) as mongodb:
-        try:
-            yield Place(rabbitmq_url, mongodb, services.mongodb_url, name)
-        finally:
-            mongodb.drop_database(name)
+def _measure(
+    services: Services, sizes: Sizes, only: tuple[str, ...], results: Results, tell: Callable[[str], None]
+) -> None:
+    """Measure what is chosen, one kind after the other; what goes wrong in one kind does not keep the others back.
+
+    Each kind gives its figures round by round, so that those it came to are there whatever happens then.
+    """
+    peers: list[Contestant] = []
+    for peer in _PEERS if "orders" in only else ():
+        if line := peer.missing():
+            results.missing[peer.name] = line
+            tell(f"{peer.name}: {line}")
+        else:
+            peers.append(peer)
+    racing = race.lanes(only, peers, sizes)
+    results.rounds.extend(race.run(services, racing, sizes.rounds, tell, results.failures))
+
+    def backlog() -> None:
+        results.backlog = long_backlog.run(services, sizes, tell)
+
+    kinds: dict[str, Callable[[], None]] = {
+        "standby": lambda: results.takeovers.extend(takeover.run(services, sizes, tell)),
+        "latency": lambda: results.latencies.extend(latency.run(services, sizes, tell)),
+        "start": lambda: results.starts.extend(start.run(services, sizes, tell)),
+        "stages": lambda: results.stages.extend(stages.measure(STAGE_ORDERS, STAGE_REPETITIONS)),
+        "backlog": backlog,
+        "large": lambda: results.rounds.extend(large_database.run(services, sizes, tell)),
+    }
+    for name, kind in kinds.items():
+        if name in only:
+            try:
+                kind()
+            except BenchError as error:
+                results.failures[name] = str(error)
+
+
+_PEERS: tuple[Contestant, ...] = (Node(), FastStreamOnly(), FastStreamWithoutInjection(), AioPikaOnly())
 
 
 if __name__ == "__main__":

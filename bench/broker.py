@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiormq
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
@@ -64,10 +65,11 @@ class Broker:
         await asyncio.gather(*waits)
         return count
 
-    async def collect(self, exchange: str) -> str:
-        """A new queue that gathers all events published to a topic exchange; returns its name."""
+    async def collect(self, exchange: str, keep: int | None = None) -> str:
+        """A new queue that gathers all events published to a topic exchange, or keeps the last; returns its name."""
         await self.channel.exchange_declare(exchange, exchange_type="topic", durable=True)
-        queue = (await self.channel.queue_declare("", exclusive=True)).queue
+        arguments: dict[str, Any] = {} if keep is None else {"x-max-length": keep}
+        queue = (await self.channel.queue_declare("", exclusive=True, arguments=arguments)).queue
         assert queue is not None
         await self.channel.queue_bind(queue, exchange, "#")
         return queue
@@ -118,6 +120,39 @@ class Broker:
             elif now > deadline:
                 raise BenchError(f"{last} of {length} events came, and then none in {STALL_SECONDS} s")
             await asyncio.sleep(LAST_POLL_SECONDS)
+
+    @asynccontextmanager
+    async def held(self, queue: str) -> AsyncIterator[None]:
+        """Keep a queue's messages from everyone else, where it has a single active consumer: until the block ends.
+
+        Its consumers can then start, and are ready, before the first of them gets anything. One message will have been
+        delivered before.
+        """
+
+        async def keep(_message: DeliveredMessage) -> None:
+            pass
+
+        channel = await self._connection.channel()
+        await channel.basic_qos(prefetch_count=1)
+        await channel.basic_consume(queue, keep)
+        try:
+            yield
+        finally:
+            await channel.close()
+
+    @asynccontextmanager
+    async def watched(self, queue: str, take: Callable[[DeliveredMessage], None]) -> AsyncIterator[None]:
+        """Have each message of a queue taken out and looked at as it comes, until the block ends."""
+
+        async def on_message(message: DeliveredMessage) -> None:
+            take(message)
+
+        channel = await self._connection.channel()
+        await channel.basic_consume(queue, on_message, no_ack=True)
+        try:
+            yield
+        finally:
+            await channel.close()
 
     async def read_all(self, queue: str) -> Events:
         """Take everything out of a queue of events."""

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters.rabbitmq import IN, OUT, WORK
-from bench import processes
 from bench.broker import Broker
-from bench.orders import account_messages
-from bench.place import Place
+from bench.orders import EVENTS_PER_ORDER, account_messages
+from bench.place import Place, work_off
 
 PROGRAM = str(Path(sys.executable).with_name("paymaster"))
 AUDIT_SECONDS = 120
+READY = "event=consuming"
+"""What a worker puts out once it consumes the work queue, be it as the one that stands by."""
 
 
 class Paymaster:
@@ -25,18 +26,19 @@ class Paymaster:
     name = "Paymaster"
     into, queue, out = IN, WORK, OUT
     command: Sequence[str] = (PROGRAM, "run")
+    keeps_books = True
+    events_per_order = EVENTS_PER_ORDER
+
+    def missing(self) -> str | None:
+        """Nothing: it is the project's own."""
+        return None
 
     async def prepare(self, place: Place, broker: Broker) -> None:
         """Let a first worker declare everything and open the accounts, as their messages say, and end it."""
-        created = await broker.collect(self.out)
-        with processes.running(Paymaster.command, place.environment) as worker:
-            # Declared by the worker: until then there is nowhere to publish to.
-            await broker.appears(self.queue, worker.check)
-            bodies = [json.dumps(account).encode() for account in account_messages()]
-            await broker.fill(self.into, "account.create", bodies)
-            await broker.reaches(created, len(bodies), worker.check)
-            await worker.stop()
-        await broker.channel.queue_delete(created)
+        # In a database that has been used before they are there already, and there will be no events of them.
+        there = {row["_id"] for row in place.database["accounts"].find(_OF_ORDERS, {"_id": 1})}
+        bodies = [json.dumps(account).encode() for account in account_messages() if account["id"] not in there]
+        await work_off(Paymaster(), place, broker, "account.create", bodies, len(bodies))
 
     def check(self, place: Place, orders: int, *, thoroughly: bool) -> Mapping[str, object]:
         """Every order has an invoice, numbers have no gap, nothing is held or unsent; thoroughly: the audit."""
@@ -51,6 +53,9 @@ class Paymaster:
         if thoroughly:
             found["audit"] = _audit(place)
         return {what: finding for what, finding in found.items() if finding}
+
+
+_OF_ORDERS = {"_id": {"$in": [account["id"] for account in account_messages()]}}
 
 
 def _audit(place: Place) -> str:

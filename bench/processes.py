@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.broker import BenchError
 
 PR_SET_PDEATHSIG = 1
 STOP_SECONDS = 60
+SAY_SECONDS = 60
 LOG_LINES = 20
 LOG_BYTES = 16_384
 _PROC = Path("/proc")
@@ -26,14 +28,29 @@ _PROC = Path("/proc")
 class WorkerProcess:
     """A worker that runs."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         self._process = process
+        self._log = log
         self.pid = process.pid
 
     def check(self) -> None:
         """Raise `BenchError` when it has ended."""
         if (code := self._process.poll()) is not None:
             raise BenchError(f"the worker ended by itself with {code}")
+
+    async def says(self, text: str) -> None:
+        """Wait until it has put out a text; `BenchError` when it ends before, or takes too long."""
+        deadline = time.monotonic() + SAY_SECONDS
+        while text.encode() not in os.pread(self._log.fileno(), LOG_BYTES, 0):
+            self.check()
+            if time.monotonic() > deadline:
+                raise BenchError(f"the worker did not say {text!r} in {SAY_SECONDS} s")
+            await asyncio.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it as a power cut would, with SIGKILL, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
 
     async def stop(self) -> None:
         """Ask it to end as an operator would, with SIGTERM; `BenchError` unless it leaves with 0."""
@@ -65,7 +82,7 @@ def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
         ) as process,
     ):
         try:
-            yield WorkerProcess(process)
+            yield WorkerProcess(process, log)
         except BenchError as error:
             raise BenchError(f"{error}; its output ends:\n{_tail(log)}") from error
         finally:
@@ -92,6 +109,15 @@ def cpu_seconds(pid: int | None) -> float | None:
     except OSError:
         return None
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int | None:
+    """The memory that a process holds (RSS), in bytes; None where that cannot be known."""
+    try:
+        lines = (_PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), None)
 
 
 def busy_seconds() -> float | None:

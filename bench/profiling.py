@@ -12,9 +12,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.measure import measure
+from bench.measure import Lane, measure
 from bench.paymaster import PROGRAM, Paymaster
 from bench.place import Place
+from bench.workloads import ORDERS
 
 FUNCTIONS = 40
 
@@ -32,7 +33,8 @@ async def profile(place: Place, orders: int) -> None:
     """Profile a worker on a backlog of `orders` and print its functions by own time and by time with what they call."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "statistics"
-        measured = await measure(_Profiled(file), place, number=1, orders=orders, compared=orders, thoroughly=False)
+        lane = Lane(ORDERS.name, _Profiled(file), ORDERS, orders)
+        measured = await measure(lane, place, number=1)
         print(f"{measured.rate:,.0f} messages/s under cProfile")
         statistics = pstats.Stats(str(file))
         for order in ("tottime", "cumtime"):

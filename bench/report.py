@@ -1,40 +1,97 @@
-"""The results: a table to read, and JSON to keep."""
+"""The results: tables and a chart to read, and JSON to keep."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
+from bench.figures import Goal, spread
+from bench.goals import Results, goals
 from bench.measure import Round
+from bench.measurements.latency import Latency
+from bench.measurements.long_backlog import LongBacklog
+from bench.measurements.race import PAYMASTER
+from bench.sizes import Sizes
+from bench.stages import Stage
+from bench.workloads import ORDERS
 
-GOAL = 5.0
-"""How many times the plain worker's rate Paymaster is to reach."""
 NOISY_CORES = 0.2
 RESULTS = Path(__file__).parent / "results"
+BAR_COLUMNS = 60
+SMALL = "These sizes are small, to see that everything runs: the figures are no results."
+STYLES = {"reached": "green", "missed": "bold red", "not measured": "yellow"}
 
 
-def ratios(
-    rounds: Sequence[Round], name: str, peer: str, of: Callable[[Round], float | None] = lambda measured: measured.rate
-) -> list[float]:
-    """How many times the peer's figure the named contestant's was, round by round: both saw the same machine then."""
-    values = {(measured.contestant, measured.number): of(measured) for measured in rounds}
-    return [
-        value / other
-        for (contestant, number), value in values.items()
-        if contestant == name and value and (other := values.get((peer, number)))
-    ]
+def show(console: Console, machine: dict[str, Any], sizes: Sizes, results: Results) -> None:
+    """Print what was measured, and on what; the goals come last."""
+    _show_machine(console, machine)
+    if results.rounds:
+        console.print(_rates(results.rounds))
+        console.print(_chart(results.rounds))
+    if results.latencies:
+        console.print(_latencies(results.latencies))
+    if results.backlog is not None:
+        console.print(_backlog(results.backlog))
+    if results.stages:
+        console.print(stages_table(results.stages, _worker_microseconds(results.rounds)))
+    _show_problems(console, results)
+    for name, line in results.missing.items():
+        console.print(f"[yellow]{name}: {line}[/]")
+    for name, line in results.failures.items():
+        console.print(f"{name} was not measured: {line}", style="red", markup=False)
+    console.print(_goals(goals(results, sizes)))
+    if sizes.quick:
+        console.print(f"[yellow]{SMALL}[/]")
 
 
-def show(console: Console, machine: dict[str, Any], rounds: Sequence[Round], name: str, peer: str) -> None:
-    """Print what was measured, and on what."""
+def save(machine: dict[str, Any], sizes: Sizes, only: Sequence[str], results: Results) -> Path:
+    """Write it all as JSON; returns the file."""
+    now = datetime.now(UTC)
+    result = {
+        "measuredAt": now.isoformat(timespec="seconds"),
+        "workload": ",".join(only),
+        "machine": machine,
+        "sizes": asdict(sizes),
+        **asdict(results),
+        "rounds": [{**asdict(one), "rate": one.rate} for one in results.rounds],
+        "goals": [
+            {**asdict(goal), "measured": goal.measured, "verdict": goal.verdict} for goal in goals(results, sizes)
+        ],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    return file
+
+
+def stages_table(stages: Sequence[Stage], worker: float | None = None) -> Table:
+    """The stages of an order; `worker` is what a whole worker was measured to take for one, in microseconds."""
+    table = Table(title="CPU time of an order in Paymaster's worker, by stage: microseconds")
+    for heading in ("stage", "which is"):
+        table.add_column(heading)
+    for heading in ("median", "least"):
+        table.add_column(heading, justify="right")
+    for stage in stages:
+        table.add_row(stage.name, stage.what, f"{stage.median:,.1f}", f"{stage.least:,.1f}")
+    together = sum(stage.median for stage in stages)
+    table.add_section()
+    table.add_row("together", "", f"{together:,.0f}", f"{sum(stage.least for stage in stages):,.0f}")
+    if worker is not None:
+        table.add_row("the rest", "drivers, sockets, event loop: up to a whole worker", f"{worker - together:,.0f}", "")
+        table.add_row("a whole worker", "measured on a backlog", f"{worker:,.0f}", "")
+    return table
+
+
+def _show_machine(console: Console, machine: dict[str, Any]) -> None:
     libraries = ", ".join(f"{library} {version}" for library, version in machine["libraries"].items())
     console.print(
         f"{machine['cores']} cores ({machine['processor']}), shared by the worker, both services and this benchmark; "
@@ -44,110 +101,144 @@ def show(console: Console, machine: dict[str, Any], rounds: Sequence[Round], nam
     )
     for variable, value in machine["settings"].items():
         console.print(f"{variable} is set to {value}")
-    console.print(_table(rounds))
-    for measured in rounds:
-        for what, finding in measured.problems.items():
-            console.print(f"[red]round {measured.number}, {measured.contestant}: {what}: {finding}[/]")
-    if len({measured.invoiced for measured in rounds}) > 1:
-        console.print("[red]the workers did not invoice the same amounts for the same orders[/]")
-    if values := ratios(rounds, name, peer):
-        verdict = "reached" if median(values) >= GOAL else "missed"
-        console.print(
-            f"{name} / {peer}: [bold]{median(values):.1f}[/] times the rate ({_spread(values, '.1f')}); "
-            f"the goal of {GOAL:g} is {verdict}"
-        )
-    for whose, used in (
-        ("worker", lambda measured: measured.cpu.worker),
-        ("worker and both services", lambda measured: measured.cpu.together),
-    ):
-        if less := ratios(rounds, peer, name, of=_per_order(used)):
-            console.print(f"CPU time for a message, {whose}: {median(less):.1f} times less ({_spread(less, '.1f')})")
-    foreign = [measured.foreign_cores for measured in rounds if measured.foreign_cores is not None]
-    if foreign and max(foreign) > NOISY_CORES:
-        console.print(
-            f"[yellow]Something else kept {min(foreign):.1f} to {max(foreign):.1f} cores busy meanwhile: "
-            "the rates are too low, and the ratio is what that made of it; CPU times are less disturbed.[/]"
-        )
 
 
-def _per_order(used: Callable[[Round], float | None]) -> Callable[[Round], float | None]:
-    def of(measured: Round) -> float | None:
-        seconds = used(measured)
-        return None if seconds is None else seconds / measured.orders
-
-    return of
-
-
-def save(machine: dict[str, Any], rounds: Sequence[Round], name: str, peer: str) -> Path:
-    """Write it all as JSON; returns the file."""
-    now = datetime.now(UTC)
-    values = ratios(rounds, name, peer)
-    result = {
-        "measuredAt": now.isoformat(timespec="seconds"),
-        "workload": "orders",
-        "machine": machine,
-        "rounds": [{**asdict(measured), "rate": measured.rate} for measured in rounds],
-        "ratio": {"of": name, "to": peer, "goal": GOAL, "median": median(values), "rounds": values} if values else None,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
-    file.write_text(json.dumps(result, indent=1) + "\n")
-    return file
+def _by_lane(rounds: Sequence[Round]) -> dict[tuple[str, str], list[Round]]:
+    lanes: dict[tuple[str, str], list[Round]] = {}
+    for one in rounds:
+        lanes.setdefault((one.work, one.contestant), []).append(one)
+    return lanes
 
 
-def _table(rounds: Sequence[Round]) -> Table:
-    table = Table(title="orders of four lines: messages a second, from the first delivery to the last event")
+def _rates(rounds: Sequence[Round]) -> Table:
+    table = Table(title="facts a second, from the first delivery to the last event: medians of the rounds")
+    table.add_column("work")
     table.add_column("worker")
-    for heading in ("round", "orders", "seconds", "messages/s"):
+    for heading in ("rounds", "facts in\neach", "facts/s", "lowest to highest"):
         table.add_column(heading, justify="right")
     for heading in ("worker", "mongod", "broker"):
-        table.add_column(f"CPU µs/msg\n{heading}", justify="right")
+        table.add_column(f"CPU µs/fact\n{heading}", justify="right")
     table.add_column("cores busy\nelsewhere", justify="right")
     table.add_column("bytes of\nan event", justify="right")
-    for name in dict.fromkeys(measured.contestant for measured in rounds):
-        of_it = [measured for measured in rounds if measured.contestant == name]
-        for measured in of_it:
-            table.add_row(
-                name,
-                str(measured.number),
-                f"{measured.orders:,}",
-                f"{measured.seconds:.2f}",
-                f"{measured.rate:,.0f}",
-                *(_per_message([seconds], [measured.orders]) for seconds in _shown(measured)),
-                _foreign([measured]),
-                f"{measured.event_bytes / max(1, sum(measured.events.values())):,.0f}",
-            )
-        rates = [measured.rate for measured in of_it]
+    last = ""
+    for (work, name), of_it in _by_lane(rounds).items():
+        if last and work != last:
+            table.add_section()
+        last = work
+        rates = [one.rate for one in of_it]
         table.add_row(
-            f"[bold]{name}[/]",
-            "median",
-            "",
-            "",
-            f"[bold]{median(rates):,.0f}[/]\n({_spread(rates, ',.0f')})",
-            *(
-                _per_message(list(column), [measured.orders for measured in of_it])
-                for column in zip(*map(_shown, of_it), strict=True)
-            ),
+            work,
+            name,
+            str(len(of_it)),
+            f"{of_it[0].facts:,}",
+            f"[bold]{median(rates):,.0f}[/]",
+            spread(rates, ",.0f"),
+            *(_microseconds([getattr(one.cpu, whose) for one in of_it], of_it) for whose in _PROCESSES),
             _foreign(of_it),
-            "",
-            end_section=True,
+            f"{median(one.event_bytes / max(1, sum(one.events.values())) for one in of_it):,.0f}",
         )
     return table
 
 
-def _shown(measured: Round) -> tuple[float | None, float | None, float | None]:
-    return measured.cpu.worker, measured.cpu.mongodb, measured.cpu.rabbitmq
+_PROCESSES = ("worker", "mongodb", "rabbitmq")
 
 
-def _per_message(seconds: Sequence[float | None], orders: Sequence[int]) -> str:
-    each = [used / count for used, count in zip(seconds, orders, strict=True) if used is not None]
+def _microseconds(seconds: Sequence[float | None], rounds: Sequence[Round]) -> str:
+    each = [used / one.facts for used, one in zip(seconds, rounds, strict=True) if used is not None]
     return f"{median(each) * 1e6:,.0f}" if each else "-"
 
 
+def _worker_microseconds(rounds: Sequence[Round]) -> float | None:
+    of_it = _by_lane(rounds).get((ORDERS.name, PAYMASTER.name), [])
+    each = [one.cpu.worker / one.facts * 1e6 for one in of_it if one.cpu.worker is not None]
+    return median(each) if each else None
+
+
 def _foreign(rounds: Sequence[Round]) -> str:
-    cores = [measured.foreign_cores for measured in rounds if measured.foreign_cores is not None]
+    cores = [one.foreign_cores for one in rounds if one.foreign_cores is not None]
     return f"{median(cores):.2f}" if cores else "-"
 
 
-def _spread(values: Sequence[float], spec: str) -> str:
-    return f"{min(values):{spec}} to {max(values):{spec}}"
+def _chart(rounds: Sequence[Round]) -> Table:
+    chart = Table.grid(padding=(0, 1))
+    chart.title = "facts a second"
+    rates = {lane: median(one.rate for one in of_it) for lane, of_it in _by_lane(rounds).items()}
+    highest = max(rates.values())
+    for (work, name), rate in rates.items():
+        style = "green" if name == PAYMASTER.name else "blue"
+        chart.add_row(work, name, Bar(highest, 0, rate, width=BAR_COLUMNS, color=style), f"{rate:,.0f}")
+    return chart
+
+
+def _latencies(latencies: Sequence[Latency]) -> Table:
+    table = Table(title="ms from publish to event, at 50 messages a second")
+    table.add_column("worker")
+    for heading in ("p50", "lowest to highest", "p99", "lowest to highest", "worst"):
+        table.add_column(heading, justify="right")
+    for name in dict.fromkeys(one.contestant for one in latencies):
+        of_it = [one for one in latencies if one.contestant == name]
+        p50, p99 = [one.p50 for one in of_it], [one.p99 for one in of_it]
+        table.add_row(
+            name,
+            f"{median(p50):.1f}",
+            spread(p50, ".1f"),
+            f"{median(p99):.1f}",
+            spread(p99, ".1f"),
+            f"{max(one.worst for one in of_it):.1f}",
+        )
+    return table
+
+
+def _backlog(backlog: LongBacklog) -> Table:
+    table = Table(title=f"a backlog of {backlog.messages:,} orders, {backlog.seconds:,.0f} s: by tenths")
+    table.add_column("")
+    for tenth in range(1, 11):
+        table.add_column(str(tenth), justify="right")
+    table.add_row("orders/s", *(f"{rate:,.0f}" for rate in backlog.rates))
+    table.add_row("most memory, MiB", *(f"{size / 2**20:.0f}" if size else "-" for size in backlog.memory))
+    return table
+
+
+def _show_problems(console: Console, results: Results) -> None:
+    for one in results.rounds:
+        for what, finding in one.problems.items():
+            console.print(f"[red]round {one.number}, {one.work}, {one.contestant}: {what}: {finding}[/]")
+    for what, finding in (results.backlog.problems if results.backlog else {}).items():
+        console.print(f"[red]the long backlog: {what}: {finding}[/]")
+    if len({one.invoiced for one in results.rounds if one.invoiced is not None}) > 1:
+        console.print("[red]the workers did not invoice the same amounts for the same orders[/]")
+    foreign = [one.foreign_cores for one in results.rounds if one.foreign_cores is not None]
+    if foreign and max(foreign) > NOISY_CORES:
+        console.print(
+            f"[yellow]Something else kept {min(foreign):.1f} to {max(foreign):.1f} cores busy meanwhile: "
+            "the rates are too low, and the ratios are what that made of them; CPU times are less disturbed.[/]"
+        )
+
+
+def _goals(found: Sequence[Goal]) -> Table:
+    table = Table(title="goals: medians of the rounds, lowest and highest in parentheses")
+    table.add_column("work")
+    table.add_column("against")
+    for heading in ("goal", "measured"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    table.add_column("note")
+    for goal in found:
+        table.add_row(goal.work, goal.against, _bound(goal), _measured(goal), _verdict(goal), goal.note)
+    return table
+
+
+def _bound(goal: Goal) -> str:
+    return "" if goal.bound is None else f"{'≤' if goal.at_most else '≥'} {goal.bound:g}{goal.unit}"
+
+
+def _measured(goal: Goal) -> str:
+    if goal.measured is None:
+        return "-"
+    values = "" if len(goal.values) == 1 else f" ({spread(goal.values, '.2f')})"
+    return f"[bold]{goal.measured:.2f}{goal.unit}[/]{values}"
+
+
+def _verdict(goal: Goal) -> str:
+    style = STYLES.get(goal.verdict)
+    return f"[{style}]{goal.verdict}[/]" if style else goal.verdict

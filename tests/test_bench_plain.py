@@ -5,11 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bench.measure import Cpu, Round
 from bench.orders import EVENTS_PER_ORDER, LINES, ORDER, account_messages, order_bodies, order_id
 from bench.plain.events import events_of
 from bench.plain.order import Order, accruals_of, entry_of, invoice_of
-from bench.report import ratios
 from domain.books import Books, DocumentNeed, NotLoaded, WorkingSet
 from handlers.facts import apply
 from schemas.events import outgoing
@@ -86,13 +84,3 @@ def shape(value):
 def test_the_events_have_the_same_fields(pairs):
     for ours, _, _, theirs in pairs:
         assert shape(ours) == shape(theirs)
-
-
-def measured(contestant, number, seconds):
-    return Round(contestant, number, 100, seconds, Cpu(1.0, None, None, None, None), 0.0, {}, 0, 0, {})
-
-
-def test_a_ratio_is_taken_within_a_round():
-    rounds = [measured("a", 1, 1.0), measured("b", 1, 5.0), measured("b", 2, 6.0), measured("a", 2, 2.0)]
-    assert ratios(rounds, "a", "b") == [5.0, 3.0]
-    assert ratios(rounds, "a", "b", of=lambda one: one.cpu.mongodb) == []

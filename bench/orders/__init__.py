@@ -49,11 +49,17 @@ def account_messages() -> list[Json]:
     return [*billing, *settlement]
 
 
-def order_bodies(count: int) -> Iterator[bytes]:
-    """The bodies of the first `count` orders: the same ones whoever asks, so that everyone does the same work."""
+def order_bodies(count: int, *, first: int = 0, account: str | None = None) -> Iterator[bytes]:
+    """The bodies of `count` orders: the same ones whoever asks, so that everyone does the same work.
+
+    Their numbers begin with `first`; all of them are on `account` if that is given, and come to the same amounts.
+    """
     lots = random.Random(678)
-    for number in range(count):
-        yield json.dumps(_order(number, lots)).encode()
+    for number in range(first, first + count):
+        order = _order(number, lots)
+        if account is not None:
+            order["billingAccount"] = {"id": account}
+        yield json.dumps(order).encode()
 
 
 def _order(number: int, lots: random.Random) -> Json:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pymongo import ASCENDING
 
 from bench.broker import Broker
-from bench.orders import account_messages
+from bench.orders import EVENTS_PER_ORDER, account_messages
 from bench.place import Place
 from bench.plain import IN, OUT, QUEUE
 
@@ -19,6 +19,12 @@ class Plain:
     name = "plain worker"
     into, queue, out = IN, QUEUE, OUT
     command: Sequence[str] = (sys.executable, "-m", "bench.plain")
+    keeps_books = True
+    events_per_order = EVENTS_PER_ORDER
+
+    def missing(self) -> str | None:
+        """Nothing: all that it needs is what Paymaster needs too."""
+        return None
 
     async def prepare(self, place: Place, broker: Broker) -> None:
         """Declare the queue as the worker does, insert the accounts, make the indexes that its readers would need."""

@@ -1,0 +1,1 @@
+"""The kinds of measurement, each with what it finds."""

@@ -1,0 +1,252 @@
+"""What CPU time an order takes in each stage of the worker: its own code, called without a broker and a database.
+
+What is not here is what the worker spends beside it: the drivers, the sockets, the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+from pamqp import commands
+from pamqp.body import ContentBody
+from pamqp.frame import marshal
+from pamqp.header import ContentHeader
+
+from adapters.documents import COLLECTION, DECODE, ENCODE
+from adapters.frames import HEARTBEAT_FRAME, publish_frames
+from adapters.rabbitmq import IN, OUT, _message
+from adapters.receiving import DeliveryStream
+from adapters.records import Properties
+from adapters.rows import event_row, inbox_row
+from adapters.store import Batch
+from bench.orders import ORDER, account_messages, order_bodies
+from domain.books import DocumentNeed, Need, WorkingSet
+from handlers.decision import Decisions, decide
+from handlers.group_commit import FACTS_MAX, Bookkeeping
+from handlers.intake import works_of
+from handlers.work import Work
+from handlers.worker import GARBAGE_OBJECTS
+from schemas.acts import Act
+from schemas.events import OutgoingEvent, outgoing
+
+BOOKED_AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
+KEEPING = Bookkeeping(
+    series="INV-",
+    zone=UTC,
+    waiting_max=timedelta(days=1),
+    abandoned_after=timedelta(seconds=10),
+    worker="bench",
+    retry_seconds_max=5,
+    defect_attempts_max=1,
+    defect_delay_seconds=4,
+)
+STAGES = {
+    "receive": "the frames of deliveries read",
+    "decode": "bodies read into facts",
+    "load": "BSON read into documents",
+    "domain": "what each order means for the books",
+    "events": "their bodies written",
+    "transaction": "documents and rows written as BSON",
+    "publish": "the frames of events written",
+    "ack": "one frame for a batch",
+}
+FRAME_BYTES = 131_064
+"""How much of a body goes into one frame: what RabbitMQ agrees to, by default."""
+
+_Stored = dict[tuple[type, str], bytes]
+_Received = tuple[bytes, Properties]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The CPU time that an order takes in a stage, in microseconds: the median of the repetitions, and the least."""
+
+    name: str
+    what: str
+    median: float
+    least: float
+
+
+def measure(orders: int, repetitions: int) -> list[Stage]:
+    """Take so many orders through all stages, batch by batch, several times."""
+    accounts = asyncio.run(_accounts())
+    wire = [_delivery(number, body) for number, body in enumerate(order_bodies(orders), 1)]
+    found: dict[str, list[float]] = {name: [] for name in STAGES}
+    threshold = gc.get_threshold()
+    # As the worker has it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS)
+    try:
+        for _ in range(repetitions):
+            clock = _Clock()
+            asyncio.run(_all_stages(wire, dict(accounts), clock))
+            for name, values in found.items():
+                values.append(clock.seconds[name] / orders * 1e6)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
+    return [Stage(name, what, median(found[name]), min(found[name])) for name, what in STAGES.items()]
+
+
+class _Clock:
+    """The CPU time of this process, by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def stage(self, name: str, within: str | None = None) -> Iterator[None]:
+        """Count what the block takes for a stage, and not for the one that it is `within`."""
+        since = time.process_time()
+        try:
+            yield
+        finally:
+            used = time.process_time() - since
+            self.seconds[name] += used
+            if within is not None:
+                self.seconds[within] -= used
+
+
+async def _all_stages(wire: list[bytes], stored: _Stored, clock: _Clock) -> None:
+    for at in range(0, len(wire), FACTS_MAX):
+        deliveries = b"".join(wire[at : at + FACTS_MAX])
+        with clock.stage("receive"):
+            received = await _received(deliveries)
+        with clock.stage("decode"):
+            works = [work for body, properties in received for work in works_of(ORDER, body, properties, _settled)]
+        books, decisions = await _decided(works, stored, clock)
+        with clock.stage("events", within="domain"):
+            events = [outgoing(emitted, "c", BOOKED_AT) for emitted in books.emitted]
+        assert len(events) == len(decisions.batch.outbox)
+        assert len(decisions.outcomes) == len(works)
+        with clock.stage("transaction"):
+            written = _written(books, decisions.batch)
+        stored.update(written)
+        with clock.stage("publish"):
+            _published(decisions.batch.outbox)
+        with clock.stage("ack"):
+            marshal(commands.Basic.Ack(at + FACTS_MAX, multiple=True), _CHANNEL)
+
+
+def _settled() -> None:
+    """Nobody waits for it."""
+
+
+async def _decided(works: list[Work], stored: _Stored, clock: _Clock) -> tuple[WorkingSet, Decisions]:
+    books = WorkingSet(booked_at=BOOKED_AT, zone=UTC, series=KEEPING.series)
+
+    async def load(needs: Iterable[Need]) -> None:
+        with clock.stage("load", within="domain"):
+            _loaded(needs, books, stored)
+
+    async def act(_act: Act, _by: str) -> Mapping[str, object]:
+        raise AssertionError("orders are no acts of an operator")
+
+    with clock.stage("domain"):
+        decisions = await decide(works, {}, books, load, act, KEEPING)
+    for outcome in decisions.outcomes:
+        assert outcome.kind == "applied", outcome
+    return books, decisions
+
+
+_AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+
+
+def _loaded(needs: Iterable[Need], books: WorkingSet, stored: _Stored) -> None:
+    """What is needed, as if a read of the database had brought it; no account has anything in its queues."""
+    for need in needs:
+        if isinstance(need, DocumentNeed):
+            row = stored.get((need.type, need.id))
+            books.load(need.type, need.id, None if row is None else DECODE[need.type](bson.decode(row, _AWARE)))
+        else:
+            books.load_queue(need, [])
+
+
+def _written(books: WorkingSet, batch: Batch) -> _Stored:
+    """All that a transaction writes, as BSON; returns the documents, by type and key."""
+    documents = {
+        (kind, id_): bson.encode(ENCODE[kind](document))
+        for kind in COLLECTION
+        for id_, document in books.changed.get(kind, {}).items()
+    }
+    for kind in COLLECTION:
+        for row in books.rows.get(kind, ()):
+            bson.encode(ENCODE[kind](row))
+    for applied in batch.inbox:
+        bson.encode(inbox_row(applied))
+    for event in batch.outbox:
+        bson.encode(event_row(event))
+    return documents
+
+
+async def _accounts() -> _Stored:
+    """The accounts that the orders name, and their positions, as BSON: opened by their messages."""
+    messages = [json.dumps(account).encode() for account in account_messages()]
+    works = [
+        work
+        for number, body in enumerate(messages)
+        for work in works_of("account.create", body, Properties(message_id=f"a:{number}"), _settled)
+    ]
+    books, _ = await _decided(works, {}, _Clock())
+    return _written(books, Batch())
+
+
+# -- how deliveries are read and events are written, which is the adapters' business
+
+
+_CHANNEL = 1
+
+
+def _delivery(number: int, body: bytes) -> bytes:
+    """What the broker sends to deliver an order."""
+    properties = commands.Basic.Properties(
+        content_type="application/json", delivery_mode=2, message_id=f"{ORDER}:{number}"
+    )
+    return b"".join(
+        marshal(frame, _CHANNEL)
+        for frame in (
+            commands.Basic.Deliver("ctag", number, redelivered=False, exchange=IN, routing_key=ORDER),
+            ContentHeader(properties=properties, body_size=len(body)),
+            ContentBody(body),
+        )
+    )
+
+
+class _Wire:
+    """A stream that has all there is to read at once, and then ends."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = data
+
+    async def read(self, _count: int) -> bytes:
+        data, self._left = self._left, b""
+        return data
+
+
+async def _received(data: bytes) -> list[_Received]:
+    """Each delivery's body and properties."""
+    received: list[_Received] = []
+    stream = DeliveryStream(_Wire(data))
+    stream.take(_CHANNEL, lambda _deliver, properties, body: received.append((body, properties)), lambda: False)
+    with suppress(asyncio.IncompleteReadError):
+        while True:  # what it gives on is a heartbeat now and then
+            await stream.readexactly(len(HEARTBEAT_FRAME))
+    return received
+
+
+def _published(events: list[OutgoingEvent]) -> list[bytes]:
+    """What is sent to publish events."""
+    return [publish_frames(_CHANNEL, OUT, _message(event), FRAME_BYTES) for event in events]
