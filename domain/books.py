@@ -130,9 +130,21 @@ class WorkingSet:
         queue = self._queues[need.type, need.owner]
         return queue.loaded and (queue.horizon is None or (need.limit is not None and queue.limit >= need.limit))
 
+    def lacks(self, kind: type[Document], id_: str) -> bool:
+        """Whether nobody has looked for the document yet."""
+        return id_ not in self._documents[kind]
+
     def peek(self, kind: type[D], id_: str) -> D | None:
         """The document if it is loaded and there; None says nothing about the database."""
         found: D | None = self._documents[kind].get(id_)
+        return found
+
+    def find(self, kind: type[D], id_: str) -> D | None:
+        """The document, or None if there is none; raises `NotLoaded`."""
+        try:
+            found: D | None = self._documents[kind][id_]
+        except KeyError:
+            raise NotLoaded(DocumentNeed(kind, id_)) from None
         return found
 
     def known(self, kind: type[Q], owner: str) -> Iterator[Q]:
@@ -247,11 +259,7 @@ class Books:
     def find(self, kind: type[D], id_: str) -> D | None:
         """The document as it stands now, or None if there is none; raises `NotLoaded`."""
         changed = self.changed[kind].get(id_)
-        if changed is not None:
-            return cast("D", changed)
-        if not self._set.has(DocumentNeed(kind, id_)):
-            raise NotLoaded(DocumentNeed(kind, id_))
-        return self._set.peek(kind, id_)
+        return cast("D", changed) if changed is not None else self._set.find(kind, id_)
 
     def require(self, needs: Iterable[Need]) -> None:
         """See that all of these are loaded; raises `NotLoaded` for those that are not, together."""
@@ -350,7 +358,9 @@ class Books:
         """
         balances = self._write_entry()
         changing = balances.keys() | self._sequences.keys() | self._counted.keys()
-        self.require(DocumentNeed(Position, account_id) for account_id in changing)
+        missing = [id_ for id_ in changing if id_ not in self.changed[Position] and self._set.lacks(Position, id_)]
+        if missing:
+            raise NotLoaded(*(DocumentNeed(Position, account_id) for account_id in missing))
         for account_id in changing:
             position = self.position(account_id)
             changes = self._after_entry(position, balances.get(account_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from domain.frozen import dataclass
 
@@ -16,8 +17,7 @@ BALANCES = ("receivable", "unapplied", "payable", "withheld")
 """The ledger accounts that each account has of its own; their balances stand in its position."""
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerKey:
+class LedgerKey(NamedTuple):
     """A ledger account; `owner` is the account whose position carries it, tax carries its category and rate."""
 
     account: str
@@ -25,6 +25,12 @@ class LedgerKey:
     balance: str | None = None
     category: str | None = None
     rate: str | None = None
+
+
+# The ledger accounts that belong to no account of a customer or partner.
+OF_CASH = LedgerKey(CASH)
+OF_REVENUE = LedgerKey(REVENUE)
+OF_COMMISSION = LedgerKey(COMMISSION)
 
 
 def receivable(account_id: str) -> LedgerKey:

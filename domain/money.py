@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 from domain.errors import Refused
 from domain.frozen import dataclass
@@ -50,30 +50,31 @@ def line_net(quantity: Decimal, unit_price: Decimal, currency: Currency) -> int:
     return rounded(_EXACT.scaleb(product, currency.digits))
 
 
-def share_of(amount: int, rate: Decimal) -> Decimal:
-    """The exact product of an amount in minor units and a rate; 0.2 is 20 %."""
-    return _EXACT.multiply(Decimal(amount), rate)
+def share_of(amount: int, rate: Decimal) -> int:
+    """An amount in minor units times a rate (0.2 is 20 %), rounded half away from zero."""
+    numerator, denominator = rate.as_integer_ratio()
+    return rounded_ratio(amount * numerator, denominator)
 
 
-def spread(total: int, parts: Sequence[Decimal]) -> list[int]:
-    """Split `total` over parts whose exact sizes are given: largest remainder first, ties to the earlier part.
+def spread(total: int, parts: Sequence[int], denominator: int) -> list[int]:
+    """Split `total` over parts of the exact sizes `parts` / `denominator`: largest remainder first, then the earlier.
 
-    `total` is the rounded sum of `parts`; the result sums to it, and every part is less than one minor unit from its
+    `total` is the rounded sum of the sizes; the result sums to it, and every part is less than one minor unit from its
     exact size. The split of the negated parts is the negated split.
     """
     if len(parts) == 1:
         return [total]
-    exact_total = sum(parts, Decimal(0))
-    first = next((part for part in parts if part), Decimal(0))
-    if exact_total < 0 or (exact_total == 0 and first < 0):
-        return [-amount for amount in spread(-total, [-part for part in parts])]
-    floors = [int(part.to_integral_value(ROUND_FLOOR)) for part in parts]
-    missing = total - sum(floors)
-    assert 0 <= missing <= len(parts), (total, parts)
-    by_remainder = sorted(range(len(parts)), key=lambda i: (floors[i] - parts[i], i))
-    for i in by_remainder[:missing]:
-        floors[i] += 1
-    return floors
+    exact_total = sum(parts)
+    if exact_total < 0 or (exact_total == 0 and next((part for part in parts if part), 0) < 0):
+        return [-amount for amount in spread(-total, [-part for part in parts], denominator)]
+    split = [part // denominator for part in parts]
+    missing = total - sum(split)
+    assert 0 <= missing <= len(parts), (total, parts, denominator)
+    if missing:
+        by_remainder = sorted(range(len(parts)), key=lambda i: (-(parts[i] % denominator), i))
+        for i in by_remainder[:missing]:
+            split[i] += 1
+    return split
 
 
 def within_limit(amount: int, what: str) -> int:

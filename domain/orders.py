@@ -16,7 +16,7 @@ from domain.frozen import dataclass, replace
 from domain.invoices import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, PartnerShare, TaxItem
 from domain.lifecycle import billing_account, check_state, settlement_account
 from domain.links import payer_needs, payer_of
-from domain.money import Currency, line_net, rounded, share_of, spread, within_limit
+from domain.money import Currency, line_net, rounded_ratio, share_of, spread, within_limit
 from domain.opening import check_credit_limit
 from domain.payments import Payment, consume_credit
 
@@ -177,10 +177,12 @@ def _tax(items: Sequence[OrderItem], nets: Sequence[int]) -> tuple[tuple[int, ..
     taxes = [0] * len(items)
     tax_items = []
     for (category, rate), members in groups.items():
-        net = sum(nets[index] for index in members)
-        tax = rounded(share_of(net, rate))
+        numerator, denominator = rate.as_integer_ratio()
+        parts = [nets[index] * numerator for index in members]
+        net = sum([nets[index] for index in members])
+        tax = rounded_ratio(net * numerator, denominator)
         tax_items.append(TaxItem(category, rate, net, tax))
-        for index, part in zip(members, spread(tax, [share_of(nets[i], rate) for i in members]), strict=True):
+        for index, part in zip(members, spread(tax, parts, denominator), strict=True):
             taxes[index] = part
     return tuple(taxes), tuple(tax_items)
 
@@ -188,9 +190,7 @@ def _tax(items: Sequence[OrderItem], nets: Sequence[int]) -> tuple[tuple[int, ..
 def _partner_share(partner: Account, net: int) -> PartnerShare:
     terms = partner.settlement_terms
     assert terms is not None, f"settlement account {partner.id} has no terms"
-    return PartnerShare(
-        partner.id, terms.partner_share, terms.accrue_on, rounded(share_of(net, terms.partner_share)), 0
-    )
+    return PartnerShare(partner.id, terms.partner_share, terms.accrue_on, share_of(net, terms.partner_share), 0)
 
 
 def _count(invoice: Invoice, books: Books) -> None:
@@ -210,10 +210,10 @@ def _post(invoice: Invoice, books: Books) -> None:
     for line in invoice.lines:
         partner = line.on_behalf_of
         if partner is None:
-            books.credit(ledger.LedgerKey(ledger.REVENUE), line.tax_excluded_amount)
+            books.credit(ledger.OF_REVENUE, line.tax_excluded_amount)
             continue
         owed = ledger.payable if partner.accrue_on == "invoice" else ledger.withheld
         books.credit(owed(partner.id), partner.share)
-        books.credit(ledger.LedgerKey(ledger.COMMISSION), line.tax_excluded_amount - partner.share)
+        books.credit(ledger.OF_COMMISSION, line.tax_excluded_amount - partner.share)
     for item in invoice.tax_item:
         books.credit(ledger.tax(item.category, f"{item.rate:f}"), item.tax_amount)

@@ -113,7 +113,7 @@ def receive_payment(received: ReceivedPayment, books: Books) -> Mapping[str, obj
     books.open_entry(received.received_at, account.currency)
     books.count(account.id, "used")
     amount = received.money.amount
-    books.debit(ledger.LedgerKey(ledger.CASH), amount)
+    books.debit(ledger.OF_CASH, amount)
     books.credit(ledger.unapplied(account.id), amount)
     payment = Payment(
         id=received.id,

@@ -204,7 +204,7 @@ def complete_payout(payout: CompletedPayout, books: Books) -> Mapping[str, objec
     books.open_entry(books.booked_at, account.currency)
     books.count(account.id, "used")
     books.debit(ledger.payable(account.id), amount)
-    books.credit(ledger.LedgerKey(ledger.CASH), amount)
+    books.credit(ledger.OF_CASH, amount)
     books.append(Payout(payout.id, account.id, settlement.id, account.currency, amount, books.booked_at))
     settlement = replace(settlement, paid=settlement.paid + amount, state="paid" if amount == left else "partiallyPaid")
     books.put(settlement)

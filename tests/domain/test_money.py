@@ -85,9 +85,9 @@ def test_a_ratio_is_rounded_half_away_from_zero(numerator, denominator, whole):
 )
 def test_a_split_goes_by_largest_remainder(total, parts, split):
     """The largest remainder gets the missing unit, of equal ones the earlier; the split of −x mirrors that of x."""
-    exact = [Decimal(part) for part in parts]
-    assert spread(total, exact) == split
-    assert spread(-total, [-part for part in exact]) == [-amount for amount in split]
+    numerators = [int(Decimal(part) * 10**8) for part in parts]
+    assert spread(total, numerators, 10**8) == split
+    assert spread(-total, [-part for part in numerators], 10**8) == [-amount for amount in split]
 
 
 def test_the_limit_itself_is_allowed():
@@ -109,20 +109,28 @@ rates = st.decimals(0, 1, places=4) | st.sampled_from([Decimal("0.5"), Decimal("
 @given(st.lists(nets, min_size=1, max_size=12), rates)
 def test_a_split_is_exact_and_near_and_mirrored(nets, rate):
     """Any split sums to its total, leaves no part a whole unit from its exact size, and mirrors its negative."""
-    parts = [share_of(net, rate) for net in nets]
-    total = rounded(sum(parts, Decimal(0)))
-    split = spread(total, parts)
+    exact = [net * rate for net in nets]
+    total = rounded(sum(exact, Decimal(0)))
+    parts = [int(part * 10**4) for part in exact]
+    split = spread(total, parts, 10**4)
     assert sum(split) == total
-    assert all(abs(amount - part) < 1 for amount, part in zip(split, parts, strict=True))
-    assert spread(-total, [-part for part in parts]) == [-amount for amount in split]
+    assert all(abs(amount - part) < 1 for amount, part in zip(split, exact, strict=True))
+    assert spread(-total, [-part for part in parts], 10**4) == [-amount for amount in split]
+
+
+@STEADY
+@given(nets, rates)
+def test_a_share_is_the_product_rounded(net, rate):
+    """An amount times a rate, worked out with decimals, halves away from zero."""
+    assert share_of(net, rate) == rounded(net * rate)
 
 
 @STEADY
 @given(st.integers(-5_000, 5_000), rates)
 def test_equal_parts_differ_by_one_and_the_earlier_has_more(amount, rate):
     """Among equal parts no later one gets more (in size) than an earlier one, and none a unit more than another."""
-    part = share_of(amount, rate)
-    sizes = [abs(size) for size in spread(rounded(part * 7), [part] * 7)]
+    part = amount * rate
+    sizes = [abs(size) for size in spread(rounded(part * 7), [int(part * 10**4)] * 7, 10**4)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] - sizes[-1] <= 1
 
