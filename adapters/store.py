@@ -52,6 +52,10 @@ ABANDONED = timedelta(seconds=1)
 lives runs its batch again."""
 LOCKED_MS_MAX = 1_000
 """How long rows that another transaction has locked are waited for, of those whose claim ran out."""
+READ_ROWS = 10_000
+"""The most rows of one answer to a read; it has 16 MiB at most anyhow. Unless told the server sends 101 at first."""
+NOT_LOADED = {"json": 0}
+"""What of a document only queries need: an account as they give it."""
 CLAIM_MAX = 500
 """The most held messages that are claimed at once."""
 CLAIM_BYTES_MAX = 16 * 1024 * 1024
@@ -351,7 +355,7 @@ class Transaction:
         ids = {"_id": {"$in": list(identities)}}
         found: dict[str, Known] = {}
         fields = {"digest": 1, "state": 1, "reason": 1, "detail": 1, "attempts": 1, "replies": 1}
-        async for row in self._database["held"].find(ids, fields, session=self._session):
+        async for row in self._database["held"].find(ids, fields, session=self._session, batch_size=READ_ROWS):
             found[row["_id"]] = Known(
                 row["digest"],
                 row["state"],
@@ -360,27 +364,35 @@ class Transaction:
                 attempts=row["attempts"],
                 replies=len(row["replies"]),
             )
-        async for row in self._database["inbox"].find(ids, {"digest": 1, "result": 1}, session=self._session):
+        inbox = self._database["inbox"]
+        async for row in inbox.find(ids, {"digest": 1, "result": 1}, session=self._session, batch_size=READ_ROWS):
             found[row["_id"]] = Known(row["digest"], "applied", result=row["result"])
         return found
 
     async def load(self, needs: Iterable[Need], books: WorkingSet) -> None:
         """Load what is needed into the working set: one read for each collection of documents and kind of queue."""
         documents: dict[type, set[str]] = defaultdict(set)
-        queues: dict[type, dict[str, QueueNeed]] = defaultdict(dict)
+        queue_needs: list[QueueNeed] = []
         for need in needs:
             if isinstance(need, DocumentNeed):
                 documents[need.type].add(need.id)
             else:
-                queues[need.type][need.owner] = need
+                queue_needs.append(need)
         for kind, ids in documents.items():
-            cursor = self._database[COLLECTION[kind]].find({"_id": {"$in": sorted(ids)}}, session=self._session)
+            cursor = self._database[COLLECTION[kind]].find(
+                {"_id": {"$in": sorted(ids)}}, NOT_LOADED, session=self._session, batch_size=READ_ROWS
+            )
             decode = DECODE[kind]
             async for row in cursor:
                 ids.remove(row["_id"])
                 books.load(kind, row["_id"], decode(row))
             for missing in ids:
                 books.load(kind, missing, None)
+        queues: dict[type, dict[str, QueueNeed]] = defaultdict(dict)
+        for need in queue_needs:
+            # A position that has just come may prove that a queue is empty.
+            if not books.has(need):
+                queues[need.type][need.owner] = need
         for kind, by_owner in queues.items():
             await self._load_queues(kind, by_owner, books)
 
