@@ -30,6 +30,8 @@ REPLIES_MAX = 16
 WRITTEN_BYTES_MAX = 8 * 1024 * 1024
 """The most bytes of events of one transaction, but for the last fact's: what else it writes is in proportion. A small
 message may make a large one: an update of one field tells the whole account."""
+SECONDS_MAX = 10.0
+"""How long a batch is decided on before the rest is left for another one: the server ends a transaction of a minute."""
 LOADS_MAX = 64
 """How often a fact may ask for more of the books before that is a defect."""
 YIELD_SECONDS = 0.005
@@ -86,21 +88,22 @@ async def decide(
 ) -> Decisions:
     """Decide on each piece of work in turn; what one changes, the next ones see.
 
-    There may be fewer outcomes than works: when what they write has become much, the rest is left for another batch.
+    There may be fewer outcomes than works: when what they write has become much, or has taken long, the rest is left
+    for another batch.
     `known` is what is recorded of their identities, `load` brings more of the books, `act` does what an operator says.
     A fact that fails leaves no trace in the books.
     """
     decisions = Decisions()
     recorded = dict(known)
     await _load_all(works, recorded, books, load)
-    since = time.monotonic()
+    begun = since = time.monotonic()
     written = 0
     for work in works:
         decider = _Decider(work, recorded, books, decisions, act, keeping)
         told = len(decisions.batch.outbox)
         decisions.outcomes.append(await decider.outcome(load))
         written += sum(len(event.body) for event in decisions.batch.outbox[told:])
-        if written > WRITTEN_BYTES_MAX:
+        if written > WRITTEN_BYTES_MAX or time.monotonic() - begun > SECONDS_MAX:
             break
         if time.monotonic() - since > YIELD_SECONDS:
             await asyncio.sleep(0)

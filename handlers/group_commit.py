@@ -27,7 +27,7 @@ from schemas.acts import Act
 
 log = structlog.get_logger()
 
-FACTS_MAX = 250
+FACTS_MAX = 500
 """The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
 SUCCESSES = 4
 """How many batches go well before they are made twice as large again, after a failure."""
