@@ -463,7 +463,7 @@ class Transaction:
             )
             for identity, to in batch.replies
         ]
-        await self._bulk("held", operations, ordered=True)
+        await self._bulk("held", operations)
         await self._guard_identities([row.identity for row in batch.held])
         guarded: list[Any] = []
         for change in batch.held_changes:
@@ -489,9 +489,14 @@ class Transaction:
         await self._bulk("inbox", [InsertOne({"_id": identity}) for identity in identities])
         await self._bulk("inbox", [DeleteOne({"_id": identity}) for identity in identities])
 
-    async def _bulk(self, name: str, operations: list[Any], *, ordered: bool = False) -> Any:
+    async def _bulk(self, name: str, operations: list[Any]) -> Any:
+        """Write to a collection; of what fails the first error is raised.
+
+        In order: unordered the driver would go on with its next message when the first error has ended the
+        transaction, and raise that it has ended, which looks as if running it again would help.
+        """
         if operations:
-            return await self._database[name].bulk_write(operations, ordered=ordered, session=self._session)
+            return await self._database[name].bulk_write(operations, ordered=True, session=self._session)
         return None
 
     async def commit(self) -> None:

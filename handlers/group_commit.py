@@ -39,6 +39,8 @@ AWAY_SECONDS = 3.0
 """After so long without the database the worker takes no more messages until it is back."""
 CONFLICTS_MAX = 8
 """How often a batch is run again for a key that is taken; after that the fault is looked for in one of its facts."""
+TRANSIENT_MAX = 30
+"""How often for any other conflict: one that is there each time may be the server's way to say that it is too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +179,11 @@ class GroupCommit:
 
     async def _until_available(self, works: list[Work]) -> Decisions:
         """Run a batch's transaction, again and again while the database is away or another worker is in the way."""
-        conflicts = 0
+        conflicts = transient = 0
         since = begun = time.monotonic()
 
         def again(error: BaseException) -> bool:
-            nonlocal conflicts
+            nonlocal conflicts, transient
             kind = kind_of(error, time.monotonic() - since)
             if kind is Kind.AWAY and time.monotonic() - begun >= AWAY_SECONDS:
                 self._database_is_away(error)
@@ -189,7 +191,9 @@ class GroupCommit:
                 self._go_smaller()
                 # A key that is taken is another worker's doing, or that of one of the facts.
                 conflicts += is_taken_key(error)
-            return kind in (Kind.AWAY, Kind.TRANSIENT) and conflicts <= CONFLICTS_MAX
+                transient += 1
+            tried = conflicts > CONFLICTS_MAX or transient > TRANSIENT_MAX
+            return kind in (Kind.AWAY, Kind.TRANSIENT) and not tried
 
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(again),

@@ -35,11 +35,14 @@ class Listener(monitoring.CommandListener):
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.unordered: set[str] = set()
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         """A command goes out."""
         if "txnNumber" in event.command:
             self.counts[event.command_name, str(event.command[event.command_name])] += 1
+            if not event.command.get("ordered", True):
+                self.unordered.add(event.command_name)
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         """It was answered."""
@@ -76,6 +79,7 @@ async def test_commands_of_a_batch(settings: Settings, client: Client, database:
             await applied(database, done)
             costs.append(listener.taken())
     one, many, payments = costs
+    assert not listener.unordered, "of an unordered write the driver raises what came after the first error"
     assert one[("commitTransaction", "1")] == 1
     # The series, and its first number, are made by the first order.
     one[("update", "series")] = one.pop(("insert", "series"))
