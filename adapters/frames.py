@@ -155,40 +155,37 @@ def read_header(payload: bytes) -> tuple[int, Properties]:
     _class, _weight, size, flags = _CONTENT_HEAD.unpack_from(payload)
     at = _CONTENT_HEAD.size
 
-    def text(bit: int) -> str | None:
+    # Most messages have three of these properties: nothing is called for the others.
+    def text() -> str:
         nonlocal at
-        if not flags & bit:
-            return None
         value, at = _text(payload, at)
         return value
 
-    def octet(bit: int) -> int | None:
+    def octet() -> int:
         nonlocal at
-        if not flags & bit:
-            return None
         at += 1
         return payload[at - 1]
 
-    content_type = text(_CONTENT_TYPE)
-    content_encoding = text(_CONTENT_ENCODING)
+    content_type = text() if flags & _CONTENT_TYPE else None
+    content_encoding = text() if flags & _CONTENT_ENCODING else None
     headers: dict[str, Any] = {}
     if flags & _HEADERS:
         length, table = decode.METHODS["table"](payload[at:])
         headers = plain(table)
         at += length
-    delivery_mode = octet(_DELIVERY_MODE)
-    priority = octet(_PRIORITY)
-    correlation_id = text(_CORRELATION_ID)
-    reply_to = text(_REPLY_TO)
-    expiration = text(_EXPIRATION)
-    message_id = text(_MESSAGE_ID)
+    delivery_mode = octet() if flags & _DELIVERY_MODE else None
+    priority = octet() if flags & _PRIORITY else None
+    correlation_id = text() if flags & _CORRELATION_ID else None
+    reply_to = text() if flags & _REPLY_TO else None
+    expiration = text() if flags & _EXPIRATION else None
+    message_id = text() if flags & _MESSAGE_ID else None
     timestamp: datetime | None = None
     if flags & _TIMESTAMP:
         length, moment = decode.METHODS["timestamp"](payload[at : at + 8])
         at += length
         timestamp = moment if isinstance(moment, datetime) else None
-    message_type = text(_TYPE)
-    user_id = text(_USER_ID)
+    message_type = text() if flags & _TYPE else None
+    user_id = text() if flags & _USER_ID else None
     return size, Properties(
         message_id,
         correlation_id,
@@ -196,7 +193,7 @@ def read_header(payload: bytes) -> tuple[int, Properties]:
         content_type,
         content_encoding,
         user_id,
-        text(_APP_ID),
+        text() if flags & _APP_ID else None,
         message_type,
         timestamp,
         headers,

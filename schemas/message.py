@@ -63,7 +63,8 @@ class Message(Part):
 
     def digest(self) -> str:
         """SHA-256 of the validated content: known fields, decimals normalised, times in UTC, defaults filled in."""
-        return sha256(self.model_dump_json(by_alias=True, exclude_none=True).encode()).hexdigest()
+        # What model_dump_json() calls, and decodes into a text that would be encoded again.
+        return sha256(self.__pydantic_serializer__.to_json(self, by_alias=True, exclude_none=True)).hexdigest()
 
 
 def at_most(limit: int) -> Callable[[tuple[T, ...]], tuple[T, ...]]:

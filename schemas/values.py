@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Annotated, Any
 
 import iso4217
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from domain.money import AMOUNT_MAX, Currency, Money
 
@@ -23,9 +25,12 @@ DIGITS_MAX = 15
 _DECIMAL = re.compile(r"-?[0-9]{1,11}(\.[0-9]{1,8})?", re.ASCII)
 AMOUNT = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,8})?", re.ASCII)
 """An amount: 10^13 units of a currency without decimals have 14 digits."""
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# A group that is remembered takes longer.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_ZERO, _ONE = Decimal(0), Decimal(1)
+_NO_ID = "must be an id: 1 to 64 of A-Z a-z 0-9 . _ : -"
 
 
 def is_id(value: object) -> bool:
@@ -39,33 +44,37 @@ def parse_decimal(value: object, pattern: re.Pattern[str] = _DECIMAL) -> Decimal
     JSON numbers come as `int`, as `Decimal` when they have a point, and as `float` when they have an exponent (see
     `schemas.wire`). Raises `ValueError` for what the contract does not take.
     """
-    if isinstance(value, str):
-        return _from_text(value, pattern)
+    # A pattern is hashed anew each time that it is looked up, so that most do without.
+    read = _read_decimal if pattern is _DECIMAL else _reader(pattern)
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return read(value)
     if isinstance(value, float):
         raise ValueError("must be a finite number without an exponent")
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+    if not isinstance(value, Decimal):
         raise ValueError("must be a number, or a string that holds one")
-    text = f"{value:f}" if isinstance(value, Decimal) else _integer_text(value)
-    decimal = _from_text(text, pattern)
+    text = f"{value:f}"
+    decimal = read(text)
     if len(text.replace(".", "").strip("-0")) > DIGITS_MAX:
         raise ValueError(f"has more than {DIGITS_MAX} significant digits: send it as a string")
     return decimal
 
 
-# Quantities and rates are few and come again and again.
-@lru_cache(maxsize=4096)
-def _from_text(text: str, pattern: re.Pattern[str]) -> Decimal:
-    if not pattern.fullmatch(text):
-        raise ValueError("must be a decimal without an exponent, at most 11 digits before and 8 after the point")
-    normal = Decimal(text).normalize()
-    return normal.quantize(Decimal(1)) if normal.as_tuple().exponent > 0 else normal + 0  # type: ignore[operator]
+@cache
+def _reader(pattern: re.Pattern[str]) -> Callable[[str | int], Decimal]:
+    # Quantities and rates are few and come again and again.
+    @lru_cache(maxsize=4096)
+    def read(written: str | int) -> Decimal:
+        # str() of a huge integer is slow, and refused above 4,300 digits.
+        text = written if isinstance(written, str) else str(written) if abs(written) <= INTEGER_MAX else ""
+        if not pattern.fullmatch(text):
+            raise ValueError("must be a decimal without an exponent, at most 11 digits before and 8 after the point")
+        # Its zeros are cut off the text: normalize() makes 1E+1 of 10, and undoing that takes longer than all else.
+        return Decimal(text.rstrip("0").rstrip(".") if "." in text else text) or _ZERO  # which has no sign
+
+    return read
 
 
-def _integer_text(value: int) -> str:
-    # str() of a huge integer is slow, and refused above 4,300 digits.
-    if abs(value) > INTEGER_MAX:
-        raise ValueError("must be a decimal without an exponent, at most 11 digits before and 8 after the point")
-    return str(value)
+_read_decimal = _reader(_DECIMAL)
 
 
 @cache
@@ -125,10 +134,11 @@ def text_problem(value: str) -> str | None:
         return f"is longer than {TEXT_MAX} characters"
     if "\x00" in value:
         return "holds a NUL character"
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return "holds a lone surrogate"
+    if not value.isascii():  # which a text knows of itself
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return "holds a lone surrogate"
     return None
 
 
@@ -140,7 +150,8 @@ def parse_time(value: object) -> datetime:
         moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("is not a time that exists") from None
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    # Nearly all have no more than milliseconds, and a replacement takes longer than all the rest.
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000) if moment.microsecond % 1000 else moment
 
 
 def parse_date(value: object) -> date:
@@ -156,15 +167,30 @@ def parse_date(value: object) -> date:
 def parse_id(value: object) -> str:
     """An id of the contract's alphabet."""
     if not is_id(value):
-        raise ValueError("must be an id: 1 to 64 of A-Z a-z 0-9 . _ : -")
+        raise ValueError(_NO_ID)
     assert isinstance(value, str)
     return value
 
 
-def _rate(value: Decimal) -> Decimal:
-    if not 0 <= value <= 1:
+class _AsId:
+    """What `parse_id` takes, checked by pydantic's own regular expressions: a third of an order's fields are ids.
+
+    That runs no Python, and takes a sixth of the time.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        text = core_schema.str_schema(strict=True, pattern=f"^{_ID.pattern}$", regex_engine="rust-regex")
+        return core_schema.custom_error_schema(text, custom_error_type="no_id", custom_error_message=_NO_ID)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(core_schema.no_info_before_validator_function(parse_id, schema))
+
+
+def _rate(value: object) -> Decimal:
+    rate = parse_decimal(value)
+    if not _ZERO <= rate <= _ONE:
         raise ValueError("must be between 0 and 1: 0.2 is 20 %")
-    return value
+    return rate
 
 
 def _positive(value: Money) -> Money:
@@ -173,10 +199,10 @@ def _positive(value: Money) -> Money:
     return value
 
 
-Id = Annotated[str, BeforeValidator(parse_id)]
+Id = Annotated[str, _AsId()]
 Text = Annotated[str, BeforeValidator(parse_text)]
 Number = Annotated[Decimal, BeforeValidator(parse_decimal)]
-Rate = Annotated[Decimal, BeforeValidator(parse_decimal), AfterValidator(_rate)]
+Rate = Annotated[Decimal, BeforeValidator(_rate)]
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 Date = Annotated[date, BeforeValidator(parse_date)]
 CurrencyCode = Annotated[Currency, BeforeValidator(parse_currency)]

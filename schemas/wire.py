@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from domain.errors import Refused
 from domain.frozen import dataclass
-from schemas.message import DIGEST_VERSION, Fact, invalid
+from schemas.message import DIGEST_VERSION, Fact, Message, invalid
 from schemas.messages import MESSAGES
 
 BODY_MAX = 1024 * 1024
@@ -52,23 +52,25 @@ def read(
         return [_unreadable(routing_key, body, message_id, Refused("unknown-type", f"nothing handles {routing_key!r}"))]
     try:
         _check_version(headers)
-        parts = list(_parts(_text(body, encoding)))
+        parts = _parts(_text(body, encoding))
     except Refused as refusal:
         return [_unreadable(routing_key, body, message_id, refusal)]
     if len(parts) == 1 and parts[0][1] is None:
-        return [_incoming(routing_key, body, message_id, parts[0][0])]
+        return [_incoming(model, routing_key, body, message_id, parts[0][0])]
     return [
-        _incoming(routing_key, (part or "").encode(), f"{message_id}:{n}" if message_id is not None else None, value)
+        _incoming(
+            model, routing_key, (part or "").encode(), f"{message_id}:{n}" if message_id is not None else None, value
+        )
         for n, (value, part) in enumerate(parts, 1)
     ]
 
 
-def _incoming(routing_key: str, body: bytes, message_id: str | None, value: Any) -> Incoming:
+def _incoming(model: type[Message], routing_key: str, body: bytes, message_id: str | None, value: Any) -> Incoming:
     if isinstance(value, Refused):
         return _unreadable(routing_key, body, message_id, value)
-    model = MESSAGES[routing_key]
     try:
-        message = model.model_validate(value)
+        # What model_validate() calls when it has looked at its options, which takes a fourteenth of an order's check.
+        message = model.__pydantic_validator__.validate_python(value)
         key = message.key(message_id)
         fact = message.fact(key)
     except ValidationError as error:
@@ -120,7 +122,7 @@ _DECODER = json.JSONDecoder(parse_float=_number, parse_int=_integer, parse_const
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def _parts(text: str) -> Iterator[tuple[Any, str | None]]:
+def _parts(text: str) -> list[tuple[Any, str | None]]:
     """The value of a text, or each value of an array with its own text; a `Refused` stands for one that can't be read.
 
     Raises `Refused` when the text as a whole can't be.
@@ -129,8 +131,9 @@ def _parts(text: str) -> Iterator[tuple[Any, str | None]]:
         at = _space(text, 0)
         if text[at : at + 1] != "[":
             value, at = _value(text, at)
-            yield value, None
+            parts: list[tuple[Any, str | None]] = [(value, None)]
         else:
+            parts = []
             at = _space(text, at + 1)
             if text[at : at + 1] == "]":
                 raise Refused("invalid", "the array holds no fact")
@@ -138,7 +141,7 @@ def _parts(text: str) -> Iterator[tuple[Any, str | None]]:
                 if n == FACTS_MAX:
                     raise Refused("invalid", f"the array holds more than {FACTS_MAX} facts")
                 value, end = _value(text, at)
-                yield value, text[at:end]
+                parts.append((value, text[at:end]))
                 at = _space(text, end)
                 if text[at : at + 1] == "]":
                     at += 1
@@ -148,6 +151,7 @@ def _parts(text: str) -> Iterator[tuple[Any, str | None]]:
                 at = _space(text, at + 1)
         if _space(text, at) != len(text):
             raise Refused("malformed", f"not JSON: something follows its end at character {at}")
+        return parts
     except (ValueError, RecursionError) as error:
         raise Refused("malformed", f"not JSON: {str(error)[:200]}") from None
 

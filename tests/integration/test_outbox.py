@@ -147,13 +147,13 @@ async def test_an_event_that_is_refused_for_too_long_is_parked_with_one_line(
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, *message_ids: str) -> None:
-    """Give events a property over which the broker closes the channel, as it does over a body that is too large."""
+    """Give events a header over which the broker closes the channel, as it does over a body that is too large."""
     encode = rabbitmq._message
 
     def spoilt(one: OutgoingEvent, queue: str | None) -> Any:
         outgoing = encode(one, queue)
         if one.message_id in message_ids:
-            outgoing.properties.expiration = "never"
+            return replace(outgoing, headers={**outgoing.headers, "CC": "no list of routing keys"})
         return outgoing
 
     monkeypatch.setattr(rabbitmq, "_message", spoilt)

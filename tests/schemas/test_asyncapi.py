@@ -345,6 +345,7 @@ def assert_headers(event: events.OutgoingEvent) -> None:
     """An event's properties and headers are those that its message has always."""
     frames = publish_frames(1, rabbitmq.OUT, rabbitmq._message(event), 100_000)
     size, _, _ = frame.unmarshal(frames)
+    header: Any
     _, _, header = frame.unmarshal(frames[size:])
     sent = header.properties
     given = {

@@ -477,6 +477,9 @@ def test_the_name_of_a_part_of_a_statement_is_payable(stem):
         ("2026-01-01T00:30:00+14:00", "2025-12-31T10:30:00"),
         ("2026-12-31T23:59:59.999-12:00", "2027-01-01T11:59:59.999"),
         ("2028-02-29T00:00:00Z", "2028-02-29T00:00:00"),
+        # What is beyond milliseconds is cut off, as the database would.
+        ("2026-11-22T10:15:00.1239Z", "2026-11-22T10:15:00.123"),
+        ("2026-11-22T10:15:00.000999999Z", "2026-11-22T10:15:00"),
     ],
 )
 def test_a_time_is_kept_in_utc(written, utc):
