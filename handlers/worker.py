@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -50,6 +51,9 @@ QUERY_PREFETCH = 32
 """How many queries a worker has at hand; the others are for whoever is free."""
 GARBAGE_OBJECTS = 50_000
 """After so many new objects the garbage collector looks for cycles; Python's own 700 is a few messages' worth."""
+SWITCH_SECONDS = 0.0005
+"""How long a thread waits for the interpreter while another works: Motor's threads, which have the database's answers,
+would wait ten times as long for messages to be read, several times for each command."""
 CLOSE_SECONDS = 10
 """How long the connections may take to close."""
 WAKER = "waker"
@@ -299,6 +303,7 @@ def run_worker(settings: Settings) -> None:
         # What is loaded by now stays; a batch makes many objects, hardly any of them in cycles.
         gc.freeze()
         gc.set_threshold(GARBAGE_OBJECTS)
+        sys.setswitchinterval(SWITCH_SECONDS)
         with suppress(asyncio.CancelledError):
             await worker.run()
 
