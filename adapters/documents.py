@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import to_json
@@ -39,6 +40,11 @@ Row = dict[str, Any]
 
 def _decimal(value: Decimal) -> str:
     return f"{value:f}"
+
+
+# A payment's invoices are read whole: their rates, prices and dates are few and come again and again.
+_to_decimal = lru_cache(maxsize=4096)(Decimal)
+_to_date = lru_cache(maxsize=4096)(date.fromisoformat)
 
 
 def _account(a: Account) -> Row:
@@ -256,17 +262,17 @@ def _to_line(r: Row) -> InvoiceLine:
     return InvoiceLine(
         r["id"],
         r["description"],
-        Decimal(r["quantity"]),
-        Decimal(r["unitPrice"]),
+        _to_decimal(r["quantity"]),
+        _to_decimal(r["unitPrice"]),
         r["category"],
-        Decimal(r["rate"]),
+        _to_decimal(r["rate"]),
         r["taxExcludedAmount"],
         r["taxAmount"],
         None
         if partner is None
         else PartnerShare(
             partner["id"],
-            Decimal(partner["partnerShare"]),
+            _to_decimal(partner["partnerShare"]),
             partner["accrueOn"],
             partner["share"],
             partner["accrued"],
@@ -282,14 +288,16 @@ def _to_invoice(r: Row) -> Invoice:
         r["orderId"],
         r["currency"],
         r["state"],
-        date.fromisoformat(r["billDate"]),
-        date.fromisoformat(r["paymentDueDate"]),
-        date.fromisoformat(r["taxPointDate"]),
+        _to_date(r["billDate"]),
+        _to_date(r["paymentDueDate"]),
+        _to_date(r["taxPointDate"]),
         r["bookedAt"],
         r["taxExcludedAmount"],
         r["taxIncludedAmount"],
         r["remainingAmount"],
-        tuple(TaxItem(t["category"], Decimal(t["rate"]), t["taxExcludedAmount"], t["taxAmount"]) for t in r["taxItem"]),
+        tuple(
+            TaxItem(t["category"], _to_decimal(t["rate"]), t["taxExcludedAmount"], t["taxAmount"]) for t in r["taxItem"]
+        ),
         tuple(_to_line(line) for line in r["lines"]),
         tuple(AppliedPayment(a["paymentId"], a["amount"]) for a in r["appliedPayment"]),
     )

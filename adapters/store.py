@@ -32,6 +32,7 @@ from adapters.mongodb import (
 from adapters.parked import Desk, whole_body
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
 from adapters.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_keys, to_event, to_held, verdict
+from domain.accounts import Position
 from domain.accruals import Accrual
 from domain.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
 from domain.invoices import Invoice
@@ -68,6 +69,9 @@ _QUEUES: dict[type, tuple[str, str, dict[str, Any]]] = {
     Accrual: ("settlementAccount", "date", {"settlementId": {"$type": "null"}}),
     Link: ("owner", "referrer", {"open": True}),
 }
+
+_OF_ACCOUNTS = (Invoice, Payment, Accrual)
+"""The queues whose owners are accounts, each of which has a position."""
 
 # What may be waited for, by the name before the colon: where it is, and what makes it be there.
 _AWAITED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -397,27 +401,53 @@ class Transaction:
             await self._load_queues(kind, by_owner, books)
 
     async def _load_queues(self, kind: type, needs: dict[str, QueueNeed], books: WorkingSet) -> None:
-        """All of them in one read, when that holds them; those that a long queue crowded out, one by one."""
-        total = sum(need.limit or 0 for need in needs.values())
-        if len(needs) > 1 and all(need.limit is not None for need in needs.values()):
-            rows = await self._read_queue(kind, {"$in": sorted(needs)}, total)
-            by_owner: dict[str, list[Queued]] = defaultdict(list)
-            for document in rows:
-                by_owner[document.owner].append(document)
-            cut = rows[-1].owner if len(rows) >= total else None
-            for owner in sorted(needs):
-                if cut is not None and owner >= cut:
-                    break
-                # All of this owner's are there: saying so is a limit that they stay below.
-                books.load_queue(QueueNeed(kind, owner, len(by_owner[owner]) + 1), by_owner[owner])
-                del needs[owner]
-        for need in needs.values():
-            books.load_queue(need, await self._read_queue(kind, need.owner, need.limit or 0))
+        """The queues of accounts in one read for each limit, any others one by one."""
+        by_limit: dict[int | None, list[str]] = defaultdict(list)
+        for owner, need in needs.items():
+            by_limit[need.limit].append(owner)
+        for limit, owners in by_limit.items():
+            rows: dict[str, list[Queued]] = defaultdict(list)
+            if len(owners) > 1 and kind in _OF_ACCOUNTS:
+                async for row in await self._read_queues(kind, owners, limit):
+                    # One that a payment names is here already.
+                    document: Any = books.peek(kind, row["_id"]) or DECODE[kind](row)
+                    rows[document.owner].append(document)
+            else:
+                for owner in owners:
+                    rows[owner] = await self._read_queue(kind, owner, limit)
+            for owner in owners:
+                books.load_queue(needs[owner], rows[owner])
 
-    async def _read_queue(self, kind: type, owner: Any, limit: int) -> list[Queued]:
+    async def _read_queues(self, kind: type, owners: list[str], limit: int | None) -> Any:
+        """The first rows of each account's queue, in order: a read by the index for each, on the server."""
         owner_field, order_field, is_open = _QUEUES[kind]
-        cursor = self._database[COLLECTION[kind]].find({owner_field: owner, **is_open}, session=self._session)
-        cursor = cursor.sort([(owner_field, 1), (order_field, 1), ("_id", 1)]).limit(limit)
+        first: list[dict[str, Any]] = [{"$match": is_open}, {"$sort": {order_field: 1, "_id": 1}}]
+        if limit is not None:
+            first.append({"$limit": limit})
+        lookup = {
+            "from": COLLECTION[kind],
+            "localField": "_id",
+            "foreignField": owner_field,
+            "pipeline": first,
+            "as": "row",
+        }
+        pipeline = [
+            {"$match": {"_id": {"$in": sorted(owners)}}},
+            {"$project": {"_id": 1}},
+            # Unwound at once, the rows of an account are never together in one document, which has 16 MiB at most.
+            {"$lookup": lookup},
+            {"$unwind": "$row"},
+            {"$replaceWith": "$row"},
+        ]
+        positions = self._database[COLLECTION[Position]]
+        return await awaited(positions.aggregate(pipeline, session=self._session, batchSize=READ_ROWS))
+
+    async def _read_queue(self, kind: type, owner: str, limit: int | None) -> list[Queued]:
+        owner_field, order_field, is_open = _QUEUES[kind]
+        cursor = self._database[COLLECTION[kind]].find(
+            {owner_field: owner, **is_open}, session=self._session, batch_size=READ_ROWS
+        )
+        cursor = cursor.sort([(owner_field, 1), (order_field, 1), ("_id", 1)]).limit(limit or 0)
         return [DECODE[kind](row) async for row in cursor]
 
     def desk(self, by: str, at: datetime, account_of: Callable[[Any], str | None]) -> Desk:

@@ -15,7 +15,7 @@ from domain.frozen import dataclass, replace
 from domain.ledger import BALANCES, Entry, LedgerKey, Posting, assert_balanced
 from domain.money import within_limit
 
-QUEUE_FIRST = 32
+QUEUE_FIRST = 8
 """How many open documents of a hot account are loaded at first; each time they run out, four times as many."""
 
 

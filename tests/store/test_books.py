@@ -325,7 +325,7 @@ async def test_one_long_queue_does_not_crowd_out_others(store: Store, hot: str) 
     owners = [f"BA-{n}" for n in range(5)]
     bills = [make.invoice(n * 10 + k, owner) for n, owner in enumerate(owners) for k in (1, 2)]
     bills += [make.invoice(1000 + k, hot) for k in range(40)]
-    await write(store, *bills)
+    await write(store, *bills, *(make.position(owner, receivable=1) for owner in owners))
     books = await loaded(store, *(QueueNeed(Invoice, owner, 4) for owner in [*owners, "BA-none"]))
     for owner in [*owners, "BA-none"]:
         expected = sorted(bill.id for bill in bills if bill.billing_account == owner)

@@ -47,6 +47,8 @@ async def old_books(store: Store) -> None:
         *(make.invoice(n, f"BA-{n % 3}") for n in range(OLD, OLD + 9)),
         *(make.payment(f"P-{n}", "BA-1", unapplied=0) for n in range(OLD)),
         *(make.payment(f"Q-{n}", f"BA-{n % 3}") for n in range(9)),
+        *(make.position(f"BA-{n}", receivable=1, unapplied=1) for n in range(4)),
+        *(make.position(f"SA-{n}") for n in range(3)),
         *(make.accrual(n, "SA-1", settlement="C-1") for n in range(OLD)),
         *(make.accrual(n, f"SA-{n % 3}") for n in range(OLD, OLD + 9)),
     ]
@@ -72,6 +74,7 @@ async def test_each_read_is_served_by_an_index(store: Store, database: Books) ->
             [QueueNeed(kind, "BA-1", 4) for kind in (Invoice, Payment)],
             [QueueNeed(kind, f"BA-{n}", 4) for kind in (Invoice, Payment) for n in range(4)],
             [QueueNeed(Accrual, f"SA-{n}", None) for n in range(3)],
+            [QueueNeed(Accrual, "SA-0", None)],
         ):
             books = make.books()
             async with store.transaction() as transaction:
