@@ -93,8 +93,11 @@ def new_database(mongo: MongoClient[Document], database_name: str) -> Iterator[B
 
 
 def end_abandoned_transactions(mongo: MongoClient[Document]) -> None:
-    """End what killed workers have left open: for a minute it would keep their database from being dropped."""
-    idle = {"type": "idleSession", "appName": APP_NAME, "transaction.timeInactiveMicros": {"$gte": 500_000}}
+    """End what killed workers have left open: for a minute it would keep their database from being dropped.
+
+    To be called when no worker lives any more: one that died just now has been inactive for no time.
+    """
+    idle = {"type": "idleSession", "appName": APP_NAME, "transaction": {"$exists": True}}
     sessions = mongo.admin.aggregate([{"$currentOp": {"idleSessions": True}}, {"$match": idle}])
     if abandoned := [{"id": session["lsid"]["id"]} for session in sessions]:
         mongo.admin.command("killSessions", abandoned)
