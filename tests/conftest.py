@@ -92,12 +92,13 @@ def new_database(mongo: MongoClient[Document], database_name: str) -> Iterator[B
     mongo.drop_database(database_name)
 
 
-def end_abandoned_transactions(mongo: MongoClient[Document]) -> None:
+def end_abandoned_transactions(mongo: MongoClient[Document], seconds: float = 0) -> None:
     """End what killed workers have left open: for a minute it would keep their database from being dropped.
 
-    To be called when no worker lives any more: one that died just now has been inactive for no time.
+    Where workers still live, `seconds` is after how long without a word a transaction is not one of theirs.
     """
-    idle = {"type": "idleSession", "appName": APP_NAME, "transaction": {"$exists": True}}
+    inactive = {"transaction.timeInactiveMicros": {"$gte": int(seconds * 1e6)}}
+    idle = {"type": "idleSession", "appName": APP_NAME, **inactive}
     sessions = mongo.admin.aggregate([{"$currentOp": {"idleSessions": True}}, {"$match": idle}])
     if abandoned := [{"id": session["lsid"]["id"]} for session in sessions]:
         mongo.admin.command("killSessions", abandoned)

@@ -131,7 +131,7 @@ async def run(
                 hand.move_clock(ahead)
                 if not hand.running:  # as an orchestrator does with what has ended
                     await hand.start()
-            end_abandoned_transactions(mongo)
+            end_abandoned_transactions(mongo, 0.5)
             outside.send(business.rest())
             await _drained(plan, business, outside, database, say)
             odd_ends = [
