@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pamqp import body, commands, frame, header
 
 from adapters.frames import Outgoing, publish_frames, read_deliver, read_header
 from adapters.rabbitmq import properties_of
-from adapters.receiving import HEARTBEAT_SECONDS, DeliveryStream
+from adapters.receiving import HEARTBEAT_SECONDS, DeliveryStream, ReceivingConnection
 
 AFTER_1970 = datetime(1970, 1, 2)  # noqa: DTZ001  # the time zone is added to it
 BEFORE_2100 = datetime(2100, 1, 1)  # noqa: DTZ001  # likewise
@@ -266,3 +267,8 @@ async def test_a_stream_that_breaks_off_is_told() -> None:
     stream.take(CHANNEL, lambda *_: pytest.fail("it is not complete"), bool)
     with pytest.raises(asyncio.IncompleteReadError):
         await stream.readexactly(1)
+
+
+@pytest.mark.parametrize(("scheme", "factory"), [("amqp", TCPTransportFactory), ("amqps", TLSTransportFactory)])
+async def test_a_connection_is_encrypted_where_its_address_says_so(scheme: str, factory: type) -> None:
+    assert type(ReceivingConnection(f"{scheme}://guest:guest@localhost/")._factory._factory) is factory
