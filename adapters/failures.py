@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from adapters.mongodb import DatabaseError, is_away, is_conflict, is_too_long, is_transient
-from adapters.store import ClaimLost
+from adapters.transaction import ClaimLost
 from domain.errors import MustWait, Refused
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from motor.motor_asyncio import AsyncIOMotorClient
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, PyMongoError, WTimeoutError
@@ -22,6 +22,8 @@ from pymongo.write_concern import WriteConcern
 
 Client = Any
 """An `AsyncIOMotorClient` or an `AsyncMongoClient`."""
+Command = Callable[[Any, Any], Any]
+"""What is asked of a database (first argument) within a session (second): a cursor, a result, or a coroutine of one."""
 
 MAJORITY = WriteConcern("majority", wtimeout=30_000)
 TRANSACTION: dict[str, Any] = {
@@ -32,14 +34,16 @@ TRANSACTION: dict[str, Any] = {
 }
 
 
+WIRE_VERSION_MIN = 17
+"""What MongoDB 6.0 and later say they speak."""
 APP_NAME = "paymaster"
 """What the server knows a worker's connections by."""
 TRANSACTION_SECONDS = 60
 """How old a transaction may grow (the server's transactionLifetimeLimitSeconds unless set otherwise)."""
 
 
-class WrongTopology(Exception):
-    """The MongoDB that answers has no transactions; the message is one line that says what to do."""
+class WrongServer(Exception):
+    """The MongoDB that answers can't be worked with; the message is one line that says what to do."""
 
 
 def connect(url: str, driver: Literal["motor", "pymongo"]) -> Client:
@@ -72,6 +76,50 @@ async def awaited(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+def start_session(client: Client) -> Any:
+    """A session for `in_turn`. The server is not asked for it: Motor would have a thread see to that."""
+    return (client.delegate if isinstance(client, AsyncIOMotorClient) else client).start_session()
+
+
+async def in_turn(database: Any, session: Any, commands: Sequence[Command]) -> list[Any]:
+    """Run commands one after another; returns the rows of each read and the result of each write, in order.
+
+    Motor hands each call to a thread and waits for its answer: two or three switches between threads for each command.
+    Here one thread runs them all, by the synchronous API that Motor itself stands on.
+    """
+    if isinstance(database, AsyncIOMotorDatabase):
+        return await _in_a_thread(database.delegate, session, commands)
+    found = []
+    for command in commands:
+        answer = await awaited(command(database, session))
+        found.append(await answer.to_list() if hasattr(answer, "to_list") else answer)
+    return found
+
+
+async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command]) -> list[Any]:
+    cancelled = False
+
+    def run() -> list[Any]:
+        found: list[Any] = []
+        for command in commands:
+            if cancelled:
+                break
+            answer = command(database, session)
+            found.append(answer.to_list() if hasattr(answer, "to_list") else answer)
+        return found
+
+    running = asyncio.ensure_future(asyncio.to_thread(run))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        # Whoever is cancelled aborts: what were still sent after that would be written outside of the transaction.
+        cancelled = True
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # it is seen, and of no interest any more
+        raise
+
+
 async def disconnect(client: Client) -> None:
     """Let go of a client's connections. Motor's way waits for the server, and would hold up the event loop for it."""
     if inspect.iscoroutinefunction(client.close):
@@ -80,8 +128,10 @@ async def disconnect(client: Client) -> None:
         await asyncio.to_thread(client.close)
 
 
-async def check_topology(client: Client) -> None:
-    """Raise `WrongTopology` unless the server is a replica set's member or a router: transactions need one.
+async def check_server(client: Client) -> None:
+    """Raise `WrongServer` unless the server is a replica set's member or a router, and of this age.
+
+    Transactions need the one, reading from several collections at once (`$documents`) the other.
 
     Raises `ConnectionFailure` while a replica set is still to be initiated.
     """
@@ -89,10 +139,12 @@ async def check_topology(client: Client) -> None:
     if "isreplicaset" in hello:
         raise ConnectionFailure("the replica set is not initiated yet")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        raise WrongTopology(
+        raise WrongServer(
             "MongoDB runs without a replica set, and transactions need one (one node will do): start mongod with "
             "--replSet rs0 and run replSetInitiate once"
         )
+    if hello["maxWireVersion"] < WIRE_VERSION_MIN:
+        raise WrongServer("MongoDB is older than 6.0, which is needed: its $documents, within a transaction")
 
 
 _NO_FACT_S_FAULT = {
@@ -121,6 +173,11 @@ def is_transient(error: BaseException) -> bool:
         or error.has_error_label("UnknownTransactionCommitResult")
         or error.has_error_label("RetryableWriteError")
     )
+
+
+def is_ambiguous(error: BaseException) -> bool:
+    """Whether nobody knows what became of a commit."""
+    return isinstance(error, PyMongoError) and error.has_error_label("UnknownTransactionCommitResult")
 
 
 def is_away(error: BaseException) -> bool:

@@ -37,6 +37,9 @@ REFUSED_WAIT_MAX = timedelta(minutes=5)
 CLOSES_MAX = 3
 """How often the broker closes the channel over one event alone before it is parked: once, something else may have."""
 _PAUSE_SECONDS = 0.5
+_MARK_SECONDS = 0.1
+"""How long confirmed events gather before they are marked, many with one write; nothing waits for it. Those of a worker
+that dies meanwhile are sent a second time."""
 
 # What only a broker says that is at work.
 _ANSWERED = (Sent.CONFIRMED, Sent.UNROUTED, Sent.REFUSED)
@@ -109,8 +112,10 @@ class Relay:
         self._backlog: deque[OutgoingEvent] = deque()
         self._backlog_bytes = 0
         self._mine: set[str] = set()
+        self._confirmed: deque[str] = deque()
         self._unrouted: set[str] = set()
         self._arrived = asyncio.Event()
+        self._to_mark = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._idle = asyncio.Event()
@@ -127,18 +132,26 @@ class Relay:
             self._arrived.set()
         self._make_room()
 
+    def _forget(self, message_ids: Iterable[str]) -> None:
+        """These are marked, or the sweep's from now on."""
+        self._mine.difference_update(message_ids)
+        if not self._mine:
+            self._idle.set()
+        self._make_room()
+
     async def room(self) -> None:
         """Wait while too many events are still to be sent: a batch that commits adds more."""
         await self._room.wait()
 
     async def drained(self) -> None:
-        """Wait until all that was handed over is sent."""
+        """Wait until all that was handed over is sent, and marked, or left to the sweep."""
         await self._idle.wait()
 
     async def run(self) -> None:
         """Send until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send())
+            tasks.create_task(self._mark())
             tasks.create_task(self._sweep())
 
     async def _send(self) -> None:
@@ -149,7 +162,6 @@ class Relay:
                 events = self._next_chunk()
                 self._make_room()
                 await self._send_all(events)
-            self._idle.set()
 
     def _next_chunk(self, rest: Sequence[OutgoingEvent] = ()) -> list[OutgoingEvent]:
         """What is left of a chunk, and as many of the next events as there is room for beside it."""
@@ -162,7 +174,7 @@ class Relay:
         return events
 
     def _make_room(self) -> None:
-        if len(self._backlog) <= BACKLOG_MAX and self._backlog_bytes <= BACKLOG_BYTES_MAX:
+        if len(self._mine) <= BACKLOG_MAX and self._backlog_bytes <= BACKLOG_BYTES_MAX:
             self._room.set()
         else:
             self._room.clear()
@@ -177,7 +189,7 @@ class Relay:
             if over and closed:
                 # One of them is not to be sent: the sweep finds out which, while the next ones go on here.
                 log.warning("events left to the sweep", count=len(over))
-                self._mine.difference_update(event.message_id for event in over)
+                self._forget(event.message_id for event in over)
                 over = []
             closed = bool(over)
             uncertain = found[Sent.UNCERTAIN]
@@ -207,17 +219,30 @@ class Relay:
             if event.routing_key not in self._unrouted:
                 self._unrouted.add(event.routing_key)
                 log.warning("no queue is bound for an event", type=event.routing_key)
-        await self._mark(found[Sent.CONFIRMED] + found[Sent.UNROUTED])
+        self._take_note(found[Sent.CONFIRMED] + found[Sent.UNROUTED])
         await self._refused(found[Sent.REFUSED], Sent.REFUSED)
         await self._park(found[Sent.UNENCODABLE], Sent.UNENCODABLE)
         return found
 
-    async def _mark(self, events: list[OutgoingEvent]) -> None:
+    def _take_note(self, events: list[OutgoingEvent]) -> None:
+        """These are confirmed, and to be marked; until then no sweep sends them again."""
         if events:
-            # Not marked, it is sent again by the sweep: twice, never lost.
-            with suppress(PyMongoError):
-                await self._outbox.mark_sent([event.message_id for event in events], self._clock())
-        self._mine.difference_update(event.message_id for event in events)
+            self._confirmed += [event.message_id for event in events]
+            self._mine.update(event.message_id for event in events)
+            self._idle.clear()
+            self._to_mark.set()
+
+    async def _mark(self) -> None:
+        while True:
+            await self._to_mark.wait()
+            await asyncio.sleep(_MARK_SECONDS)
+            self._to_mark.clear()
+            while self._confirmed:
+                ids = [self._confirmed.popleft() for _ in range(min(IN_FLIGHT_MAX, len(self._confirmed)))]
+                # Not marked, it is sent again by the sweep: twice, never lost.
+                with suppress(PyMongoError):
+                    await self._outbox.mark_sent(ids, self._clock())
+                self._forget(ids)
 
     @property
     def _wait_max(self) -> timedelta:
@@ -233,7 +258,7 @@ class Relay:
         ids = [event.message_id for event in events]
         with suppress(PyMongoError):  # not put off, they are tried sooner
             await self._outbox.mark_unconfirmed(ids, self._clock(), self._interval, self._wait_max)
-        self._mine.difference_update(ids)
+        self._forget(ids)
 
     async def _refused(self, events: list[OutgoingEvent], reason: Sent) -> None:
         """Put events off, and park those that were refused for too long; the sweep comes back to the others."""
@@ -246,7 +271,7 @@ class Relay:
             await self._outbox.mark_refused(ids, now, self._interval, self._wait_max)
             too_long = set(await self._outbox.refused_since(ids, now - self._refused_max, REFUSALS_MIN))
             await self._park([event for event in events if event.message_id in too_long], reason)
-        self._mine.difference_update(ids)
+        self._forget(ids)
 
     async def _park(self, events: list[OutgoingEvent], reason: Sent) -> None:
         if not events:
@@ -256,7 +281,7 @@ class Relay:
             await self._outbox.park(ids, reason.value, self._clock())
             for event in events:
                 log.error("event parked", event_id=event.message_id, type=event.routing_key, reason=reason.value)
-        self._mine.difference_update(ids)
+        self._forget(ids)
 
     async def _sweep(self) -> None:
         while True:

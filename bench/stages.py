@@ -30,7 +30,7 @@ from adapters.rabbitmq import IN, OUT, _message
 from adapters.receiving import DeliveryStream
 from adapters.records import Properties
 from adapters.rows import event_row, inbox_row
-from adapters.store import Batch
+from adapters.transaction import Batch
 from bench.orders import ORDER, account_messages, order_bodies
 from domain.books import DocumentNeed, Need, WorkingSet
 from handlers.decision import Decisions, decide

@@ -12,7 +12,7 @@ import structlog
 import typer
 from rich.console import Console
 
-from adapters.mongodb import DatabaseError, WrongTopology, database
+from adapters.mongodb import DatabaseError, WrongServer, database
 from adapters.settings import Settings, SettingsError, load_settings
 from handlers.console import parked
 from handlers.outbox_cli import app as outbox
@@ -71,7 +71,7 @@ def run() -> None:
     _log_to_stderr(settings.log_level)
     try:
         run_worker(settings)
-    except (ServiceAway, WrongTopology) as error:
+    except (ServiceAway, WrongServer) as error:
         raise _stop(str(error)) from None
 
 

@@ -15,7 +15,7 @@ import structlog
 from adapters.failures import Kind, failed_at, kind_of, refused_at
 from adapters.mongodb import DatabaseError
 from adapters.records import HeldRow, InboxRow, Known, parked_id
-from adapters.store import Batch, HeldChange
+from adapters.transaction import Batch, HeldChange
 from domain.books import Books, Need, NotLoaded, WorkingSet
 from domain.errors import MustWait, Refused
 from handlers.facts import account_of, apply, needs_of
@@ -81,6 +81,11 @@ def conflict_identity(work: Work) -> str:
 def lookups(works: Iterable[Work]) -> list[str]:
     """The identities that a batch has to know about."""
     return [identity for work in works for identity in (work.incoming.identity, conflict_identity(work))]
+
+
+def first_needs(works: Iterable[Work], books: WorkingSet) -> set[Need]:
+    """What the facts of a batch need of the books, as far as is known before anything is loaded."""
+    return {need for work in works if work.to_apply for need in needs_of(work.incoming.fact, books)}
 
 
 async def decide(

@@ -20,7 +20,7 @@ from adapters.records import ReplyTo
 from adapters.relay import Relay
 from adapters.store import Store
 from domain.books import Need, WorkingSet
-from handlers.decision import Decisions, decide, lookups
+from handlers.decision import Decisions, decide, first_needs, lookups
 from handlers.facts import account_of
 from handlers.work import Outcome, Work
 from schemas.acts import Act
@@ -195,17 +195,27 @@ class GroupCommit:
             tried = conflicts > CONFLICTS_MAX or transient > TRANSIENT_MAX
             return kind in (Kind.AWAY, Kind.TRANSIENT) and not tried
 
+        try:
+            return await self._attempt(works)
+        except Exception as error:
+            if not again(error):
+                raise
+            await self._before_another_attempt(1, error)
+
+        async def before_sleep(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            await self._before_another_attempt(1 + state.attempt_number, error)
+
+        # Not made for each batch: it leaves cycles behind, which cost a pause of 20 ms now and then.
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(again),
             wait=wait_exponential_jitter(multiplier=0.01, max=self._keeping.retry_seconds_max, jitter=0.05),
-            before_sleep=self._before_another_attempt,
+            before_sleep=before_sleep,
             reraise=True,
         ):
             with attempt:
                 since = time.monotonic()
-                decisions = await self._attempt(works)
-                self._database_is_back()
-                return decisions
+                return await self._attempt(works)
         raise AssertionError("unreachable")
 
     def _database_is_away(self, error: BaseException) -> None:
@@ -233,21 +243,21 @@ class GroupCommit:
             # What arrives meanwhile is better read while the database writes.
             self.deciding = True
             try:
-                known = await transaction.known(lookups(works))
+                known = await transaction.look_up(lookups(works), first_needs(works, books), books)
                 decisions = await decide(works, known, books, load, act, self._keeping)
             finally:
                 self.deciding = False
             decisions.look_for.update(books.announced)
             await transaction.write(books, decisions.batch)
             await transaction.commit()
+        self._database_is_back()
         return decisions
 
-    async def _before_another_attempt(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
+    async def _before_another_attempt(self, attempts: int, error: BaseException | None) -> None:
         # A conflict is everyday business between several workers; one that lasts, or an outage, is told.
-        tell = log.warning if state.attempt_number >= CONFLICTS_MAX else log.debug
-        tell("batch run again", attempt=state.attempt_number, error=type(error).__name__)
-        if error is not None and is_conflict(error) and state.attempt_number >= ABANDONED_ATTEMPTS:
+        tell = log.warning if attempts >= CONFLICTS_MAX else log.debug
+        tell("batch run again", attempt=attempts, error=type(error).__name__)
+        if error is not None and is_conflict(error) and attempts >= ABANDONED_ATTEMPTS:
             try:
                 ended = await self._store.end_abandoned(self._keeping.abandoned_after)
             except DatabaseError as trouble:  # then the next attempt does it, or the server's own limit

@@ -12,7 +12,7 @@ from pymongo.errors import AutoReconnect, BulkWriteError, NotPrimaryError, Opera
 
 from adapters.failures import Kind, failed_at, kind_of, refused_at
 from adapters.records import HeldRow
-from adapters.store import ClaimLost
+from adapters.transaction import ClaimLost
 from domain.errors import MustWait, Refused, unknown_account
 from domain.money import within_limit
 from schemas.wire import read

@@ -25,8 +25,9 @@ UNCERTAIN, CONFIRMED, CLOSED = Sent.UNCERTAIN, Sent.CONFIRMED, Sent.PRECONDITION
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the pause between two tries."""
+    """Without the pause between two tries, and before marks."""
     monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(module, "_MARK_SECONDS", 0.001)
 
 
 def utc_now() -> datetime:
@@ -70,6 +71,7 @@ class Outbox:
         self.due: dict[str, datetime] = {}
         self.unconfirmed: list[str] = []
         self.parked: list[str] = []
+        self.marks: list[int] = []
 
     async def unsent(
         self, before: datetime, after: tuple[datetime, str] | None, limit: int, bytes_max: float = math.inf
@@ -87,6 +89,7 @@ class Outbox:
 
     async def mark_sent(self, message_ids: Sequence[str], now: datetime) -> None:
         """Forget what is sent."""
+        self.marks.append(len(message_ids))
         for id_ in message_ids:
             self.rows.pop(id_, None)
 
@@ -206,3 +209,43 @@ async def test_what_is_left_behind_is_sent_in_chunks_of_so_many_bytes() -> None:
     async with relaying(Exchange(), beside, outbox):
         await wait_for(lambda: not outbox.rows)
     assert beside.tries == [[1, 2], [3, 4], [5], [6]]
+
+
+async def test_confirmed_events_are_marked_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sending waits for no mark; all is drained once the marks are made, and no sweep sends what is to be marked."""
+    monkeypatch.setattr(module, "_MARK_SECONDS", 1.0)
+    kept = events(*range(1, 6))
+    exchange, beside, outbox = Exchange(), Exchange(), Outbox()
+    async with relaying(exchange, beside, outbox) as relay:
+        for count, event in enumerate(kept, 1):
+            outbox.rows[event.message_id] = event
+            relay.hand_over([event])
+            await wait_for(lambda: len(exchange.tries) >= count)  # noqa: B023  # it is awaited at once
+        assert outbox.marks == [], "five were sent, one after another, before the first mark"
+        await relay.drained()
+    assert outbox.rows == {}
+    assert outbox.marks == [5]
+    assert beside.tries == []
+
+
+async def test_events_that_are_to_be_marked_count_as_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While marks are not made, no more is committed than is kept in memory."""
+    monkeypatch.setattr(module, "BACKLOG_MAX", 3)
+    monkeypatch.setattr(module, "_MARK_SECONDS", 0.1)
+    kept = events(*range(1, 5))
+    async with relaying(Exchange(), Exchange(), Outbox(*kept)) as relay:
+        relay.hand_over(kept)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await relay.room()
+        await relay.room()
+        await relay.drained()
+
+
+async def test_what_a_sweep_has_sent_the_next_one_leaves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also before it is marked."""
+    monkeypatch.setattr(module, "_MARK_SECONDS", 10 * INTERVAL.total_seconds())
+    beside, outbox = Exchange(), Outbox(*events(1, 2))
+    async with relaying(Exchange(), beside, outbox):
+        await wait_for(lambda: not outbox.rows)
+    assert beside.tries == [[1, 2]]

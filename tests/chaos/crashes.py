@@ -15,7 +15,8 @@ from typing import Any
 from adapters import publishing
 from adapters.rabbitmq import WorkQueue
 from adapters.settings import Settings, load_settings
-from adapters.store import Store, Transaction
+from adapters.store import Store
+from adapters.transaction import Transaction
 from handlers import held, worker
 from handlers.held import Waker
 
@@ -62,14 +63,25 @@ def _after_receive(passed: Passed) -> None:
 
 
 def _after_first_write(passed: Passed) -> None:
-    seen: list[Transaction] = []
+    seen: list[tuple[Transaction, int]] = []
 
-    def written(transaction: Transaction, _name: str, operations: list[Any]) -> None:
-        if operations and transaction not in seen[-1:]:
-            seen[:] = [transaction]
-            passed()
+    def make(original: Any) -> Any:
+        def bulk(transaction: Transaction, name: str, operations: list[Any]) -> Any:
+            command = original(transaction, name, operations)
 
-    _after(Transaction, "_bulk", written)
+            def sent(database: Any, session: Any) -> Any:
+                before = seen[-1][1] if seen and seen[-1][0] is transaction else 0
+                seen[:] = [(transaction, before + 1)]
+                # They go one after another: when the second is sent, the first is done.
+                if before == 1:
+                    passed()
+                return command(database, session)
+
+            return sent
+
+        return bulk
+
+    around(Transaction, "_bulk", make)
 
 
 def _after_commit(passed: Passed) -> None:

@@ -22,7 +22,7 @@ from adapters import rabbitmq
 from adapters.rabbitmq import CONNECTION_ERRORS, Sent
 from adapters.relay import Relay
 from adapters.settings import load_settings
-from adapters.store import Transaction
+from adapters.transaction import Transaction
 from handlers import cli, held, worker
 from handlers.worker import Worker
 from tests.chaos.crashes import POINTS, around, die_at
@@ -31,22 +31,23 @@ from tests.chaos.crashes import POINTS, around, die_at
 def _inbox_off() -> None:
     """Nothing is known of what was applied before, and nothing is in the way of applying it again."""
 
-    def unknowing(_original: Any) -> Any:
-        async def known(_transaction: Transaction, _identities: Sequence[str]) -> dict[str, Any]:
+    def unknowing(original: Any) -> Any:
+        async def look_up(transaction: Transaction, _identities: Sequence[str], *needed: Any) -> dict[str, Any]:
+            await original(transaction, (), *needed)
             return {}
 
-        return known
+        return look_up
 
     def overwriting(original: Any) -> Any:
-        async def bulk(transaction: Transaction, name: str, operations: list[Any], **options: Any) -> Any:
+        def bulk(transaction: Transaction, name: str, operations: list[Any]) -> Any:
             if name == "inbox":
                 rows = [operation._doc for operation in operations if isinstance(operation, InsertOne)]
                 operations = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in rows if "digest" in row]
-            return await original(transaction, name, operations, **options)
+            return original(transaction, name, operations)
 
         return bulk
 
-    around(Transaction, "known", unknowing)
+    around(Transaction, "look_up", unknowing)
     around(Transaction, "_bulk", overwriting)
 
 

@@ -23,7 +23,8 @@ from adapters import rabbitmq
 from adapters.rabbitmq import Delivery, Publisher, Sent
 from adapters.records import HeldRow, InboxRow, Known, Properties
 from adapters.relay import Relay
-from adapters.store import CLAIM_MAX, Batch, ClaimLost, Store
+from adapters.store import CLAIM_MAX, Store
+from adapters.transaction import Batch, ClaimLost
 from domain.accounts import Account
 from domain.books import DocumentNeed, Need, WorkingSet
 from domain.lifecycle import WAITS
@@ -264,8 +265,9 @@ class Transaction:
     def _rows(self, name: Any) -> dict[str, Any]:
         return self._seen.get(name, {})
 
-    async def known(self, identities: Sequence[str]) -> dict[str, Known]:
-        """What is recorded of these."""
+    async def look_up(self, identities: Sequence[str], needs: Iterable[Need], books: WorkingSet) -> dict[str, Known]:
+        """What is recorded of these, and what is needed."""
+        await self.load(needs, books)
         await self._worker.step("known")
         found: dict[str, Known] = {}
         for identity in identities:

@@ -13,7 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.settings import Settings
-from adapters.store import Store, Transaction
+from adapters.store import Store
+from adapters.transaction import Transaction
 from domain.settlements import LINES_MAX
 from schemas.messages import ITEMS_MAX
 from schemas.values import TEXT_MAX

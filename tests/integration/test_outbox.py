@@ -24,7 +24,8 @@ from adapters import rabbitmq
 from adapters.rabbitmq import OUT, Publisher
 from adapters.relay import REFUSALS_MIN, Relay
 from adapters.settings import Settings
-from adapters.store import Batch, Store
+from adapters.store import Store
+from adapters.transaction import Batch
 from handlers import cli
 from schemas.events import OutgoingEvent
 from schemas.values import parse_time

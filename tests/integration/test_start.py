@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adapters import mongodb
-from adapters.mongodb import WrongTopology, check_topology
+from adapters.mongodb import WrongServer, check_server
 from adapters.settings import Settings
 from handlers.cli import app
 from tests.support.books import Books, assert_clean
@@ -98,8 +98,8 @@ async def test_a_service_that_stays_away_is_named(settings: Settings, worker_pro
     assert "Traceback" not in worker.log
 
 
-async def test_a_mongodb_without_a_replica_set_is_refused(settings: Settings, driver: Any) -> None:
-    """A standalone server, which has no transactions, is told by name, with what to do about it."""
+async def test_a_mongodb_without_a_replica_set_or_too_old_is_refused(settings: Settings, driver: Any) -> None:
+    """A standalone server, which has no transactions, is told by name, with what to do; so is one that is too old."""
 
     class Standalone:
         class admin:  # noqa: N801
@@ -107,11 +107,21 @@ async def test_a_mongodb_without_a_replica_set_is_refused(settings: Settings, dr
             async def command(name: str) -> dict[str, Any]:
                 return {"isWritablePrimary": True, "maxWireVersion": 17, "ok": 1.0}
 
-    with pytest.raises(WrongTopology, match="replica set") as told:
-        await check_topology(Standalone)
+    with pytest.raises(WrongServer, match="replica set") as told:
+        await check_server(Standalone)
+    assert len(str(told.value).splitlines()) == 1
+
+    class Old:
+        class admin:  # noqa: N801
+            @staticmethod
+            async def command(name: str) -> dict[str, Any]:
+                return {"setName": "rs0", "maxWireVersion": 13, "ok": 1.0}
+
+    with pytest.raises(WrongServer, match=r"older than 6\.0") as told:
+        await check_server(Old)
     assert len(str(told.value).splitlines()) == 1
     real = mongodb.connect(settings.mongodb_url, driver)
-    await check_topology(real)
+    await check_server(real)
     await mongodb.awaited(real.close())
 
 

@@ -9,7 +9,8 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from adapters.mongodb import is_conflict
-from adapters.store import Batch, Store
+from adapters.store import Store
+from adapters.transaction import Batch
 from tests.store import documents as make
 from tests.support.books import Books
 from tests.support.waiting import wait_for

@@ -11,7 +11,8 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from adapters.mongodb import is_conflict, is_transient
-from adapters.store import Batch, Store
+from adapters.store import Store
+from adapters.transaction import Batch
 from domain.accounts import Account, CarriedForward, Position, SettlementTerms
 from domain.accruals import Accrual
 from domain.books import Books as FactBooks
@@ -219,7 +220,7 @@ async def test_what_is_recorded_of_an_identity(store: Store) -> None:
     parked = make.held_row("b:2", state="parked", reason="invalid", detail="x: is bad", attempts=2)
     await write(store, batch=Batch(inbox=[make.inbox_row("a:1")], held=[make.held_row("b:1"), parked]))
     async with store.transaction() as transaction:
-        known = await transaction.known(["a:1", "b:1", "b:2", "c:1"])
+        known = await transaction.look_up(["a:1", "b:1", "b:2", "c:1"], (), make.books())
     assert set(known) == {"a:1", "b:1", "b:2"}
     assert (known["a:1"].state, known["a:1"].digest) == ("applied", "digest")
     assert known["a:1"].result == {"billNo": "INV-000000001"}

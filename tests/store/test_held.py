@@ -12,7 +12,8 @@ from pymongo.errors import PyMongoError
 
 from adapters.mongodb import is_transient
 from adapters.records import HeldRow, Properties, ReplyTo
-from adapters.store import Batch, ClaimLost, HeldChange, Store
+from adapters.store import Store
+from adapters.transaction import Batch, ClaimLost, HeldChange
 from tests.store import documents as make
 from tests.support.books import Books
 
@@ -195,7 +196,7 @@ async def test_a_message_that_is_parked_waits_no_longer(store: Store, database: 
     await write(store, held_changes=[HeldChange(claimed, parked)])
     assert await claim(store, LATER) == await store.claim_due(LATER, LEASE) == []
     async with store.transaction() as transaction:
-        known = await transaction.known(["a:1"])
+        known = await transaction.look_up(["a:1"], (), make.books())
     assert (known["a:1"].state, known["a:1"].reason, known["a:1"].attempts) == ("parked", "internal", 2)
 
 
@@ -240,14 +241,15 @@ async def test_a_body_too_large_for_a_document_is_kept_in_pieces(store: Store, d
 async def test_holding_an_identity_conflicts_with_applying_it(store: Store, database: Books) -> None:
     """Of two workers of which one applies a fact and the other holds it at the same moment, only one commits."""
     async with store.transaction() as applies, store.transaction() as holds:
-        assert await applies.known(["a:1"]) == await holds.known(["a:1"]) == {}
+        assert await applies.look_up(["a:1"], (), make.books()) == {}
+        assert await holds.look_up(["a:1"], (), make.books()) == {}
         await applies.write(make.books(), Batch(inbox=[make.inbox_row("a:1")]))
         with pytest.raises(PyMongoError) as refused:
             await holds.write(make.books(), Batch(held=[make.held_row("a:1")]))
         assert is_transient(refused.value)
         await applies.commit()
     async with store.transaction() as late:
-        assert await late.known(["b:1"]) == {}
+        assert await late.look_up(["b:1"], (), make.books()) == {}
         await write(store, held=[make.held_row("b:1")])
         with pytest.raises(PyMongoError):
             await late.write(make.books(), Batch(inbox=[make.inbox_row("b:1")]))
@@ -268,7 +270,7 @@ async def test_who_asks_for_what_waits_is_noted(store: Store) -> None:
     await write(store, held=[make.held_row("a:1")], replies=[("a:1", ReplyTo("q1", "c1"))])
     await write(store, replies=[("a:1", ReplyTo("q2", "c2"))])
     async with store.transaction() as transaction:
-        assert (await transaction.known(["a:1"]))["a:1"].replies == 2
+        assert (await transaction.look_up(["a:1"], (), make.books()))["a:1"].replies == 2
     [row] = await claim(store)
     assert row.replies == (ReplyTo("q1", "c1"), ReplyTo("q2", "c2"))
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from adapters.collections import EPOCH, INDEXES
 from adapters.records import ReplyTo
-from adapters.store import Batch, HeldChange, Store
+from adapters.store import Store
+from adapters.transaction import Batch, HeldChange
 from domain.accounts import Account, Position
 from domain.accruals import Accrual
 from domain.books import DocumentNeed, QueueNeed, Series
@@ -79,7 +80,7 @@ async def test_each_read_is_served_by_an_index(store: Store, database: Books) ->
             books = make.books()
             async with store.transaction() as transaction:
                 await transaction.load(needs, books)
-                await transaction.known(["i:1", "p:1", "none"])
+                await transaction.look_up(["i:1", "p:1", "none"], (), make.books())
                 await transaction.commit()
         waiting = await store.claim_waiting(["account:W-0", "account:W-1"], NOW, LEASE)
         due = await store.claim_due(NOW, LEASE)

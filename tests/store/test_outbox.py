@@ -12,7 +12,8 @@ import pytest
 
 from adapters import outbox
 from adapters.rabbitmq import Publisher, Sent
-from adapters.store import Batch, Store
+from adapters.store import Store
+from adapters.transaction import Batch
 from schemas.events import OutgoingEvent
 from tests.store import documents as make
 from tests.store.test_indexes import profiled

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from adapters.records import InboxRow, Properties
-from adapters.store import Batch, Store
+from adapters.store import Store
+from adapters.transaction import Batch
 from domain.books import Books, NotLoaded, WorkingSet
 from handlers.facts import apply
 from schemas.events import outgoing, result_json

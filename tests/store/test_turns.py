@@ -1,0 +1,112 @@
+"""Commands in turn: read at once or one by one, and never after their caller has given up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from adapters.store import Store
+from adapters.transaction import ALONE, Batch
+from domain.accounts import Account, Position
+from domain.books import DocumentNeed, Need, Series, WorkingSet
+from tests.store import documents as make
+from tests.support.books import Books
+
+NEEDS: list[Need] = [
+    *(DocumentNeed(Account, f"BA-{n}") for n in range(4)),
+    *(DocumentNeed(Position, f"BA-{n}") for n in range(4)),
+    DocumentNeed(Series, "INV-"),
+]
+LARGE = {"name": "x" * 3_500_000}
+
+
+async def looked_up(store: Store, identities: Sequence[str], needs: Sequence[Need] = NEEDS) -> tuple[Any, Any]:
+    """What is known, and what is loaded."""
+    books = make.books()
+    async with store.transaction() as transaction:
+        known = await transaction.look_up(identities, needs, books)
+    return known, {need: books.find(need.type, need.id) for need in needs if isinstance(need, DocumentNeed)}
+
+
+def full() -> WorkingSet:
+    """Accounts of which three together are more than a document may hold, one without a position, and a series."""
+    books = make.books()
+    for n in range(3):
+        books.changed[Account][f"BA-{n}"] = make.account(f"BA-{n}", document=LARGE)
+    books.changed[Position]["BA-1"] = make.position("BA-1", receivable=700)
+    books.changed[Series]["INV-"] = Series("INV-", 12)
+    return books
+
+
+async def written(store: Store, books: WorkingSet, batch: Batch) -> None:
+    async with store.transaction() as transaction:
+        await transaction.write(books, batch)
+        await transaction.commit()
+
+
+@pytest.mark.parametrize("identity", ["applied:1", "waiting:1", "parked:1", "none:1"])
+async def test_one_read_finds_what_many_find(store: Store, identity: str) -> None:
+    """A fact alone, whose reads are one, is told the same as one among others."""
+    parked = make.held_row("parked:1", state="parked", reason="invalid", detail="x: is bad", attempts=2)
+    other = make.held_row("applied:1#0123456789abcdef", state="parked", reason="conflicting-duplicate")
+    rows = [make.held_row("waiting:1"), parked, other]
+    await written(store, full(), Batch(inbox=[make.inbox_row("applied:1")], held=rows))
+    asked = [identity, f"{identity}#0123456789abcdef"]
+    alone = await looked_up(store, asked)
+    beside = await looked_up(store, [*asked, "beside:1"])
+    assert len(asked) <= ALONE < len(asked) + 1
+    assert alone == beside
+    known, documents = alone
+    assert (
+        set(known)
+        == {
+            "applied:1": set(asked),
+            "waiting:1": {"waiting:1"},
+            "parked:1": {"parked:1"},
+            "none:1": set(),
+        }[identity]
+    )
+    assert [documents[DocumentNeed(Account, f"BA-{n}")] is not None for n in range(4)] == [True, True, True, False]
+    assert documents[DocumentNeed(Position, "BA-1")] == make.position("BA-1", receivable=700)
+    assert documents[DocumentNeed(Series, "INV-")] == Series("INV-", 12)
+
+
+async def test_what_is_known_is_found_without_any_account(store: Store) -> None:
+    """Nothing that is needed is there, or nothing is needed."""
+    await written(store, make.books(), Batch(inbox=[make.inbox_row("applied:1")]))
+    for needs in ([], NEEDS):
+        known, documents = await looked_up(store, ["applied:1", "applied:1#0"], needs)
+        assert known["applied:1"].result == {"billNo": "INV-000000001"}
+        assert set(documents.values()) <= {None}
+
+
+async def test_nothing_is_written_after_the_caller_gave_up(store: Store, database: Books) -> None:
+    """A cancelled caller waits for the command that is under way; the next ones are not sent, within or without."""
+    sent, go_on = threading.Event(), threading.Event()
+
+    def first(_database: Any, _session: Any) -> Any:
+        sent.set()
+        if threading.current_thread() is threading.main_thread():
+            return asyncio.to_thread(go_on.wait, 30)
+        return go_on.wait(30)
+
+    def second(there: Any, session: Any) -> Any:
+        return there["inbox"].insert_one({"_id": "written"}, session=session)
+
+    async def write() -> None:
+        async with store.transaction() as transaction:
+            await transaction._in_turn([first, second])
+            await transaction.commit()
+
+    writing = asyncio.create_task(write())
+    await asyncio.to_thread(sent.wait, 30)
+    writing.cancel()
+    asyncio.get_running_loop().call_later(0.05, go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    await written(store, make.books(), Batch(inbox=[make.inbox_row("later:1")]))
+    assert [row["_id"] for row in database["inbox"].find()] == ["later:1"]
