@@ -225,19 +225,21 @@ class WorkQueue:
         single_active_consumer: bool,
         deliver: Callable[[Delivery], None],
         gives_way: Callable[[], bool] = lambda: False,
+        full: Callable[[], bool] = lambda: False,
     ) -> None:
         self._url = url
         self._prefetch = prefetch
         self._single_active_consumer = single_active_consumer
         self._deliver = deliver
         self._gives_way = gives_way
+        self._full = full
         self._stopping = asyncio.Event()
         self._paused = asyncio.Event()
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._acknowledger: _Acknowledger | None = None
         self._cancel: Callable[[], Awaitable[Any]] | None = None
-        self._connection: AbstractConnection | None = None
+        self._connection: ReceivingConnection | None = None
         self.consuming = False
 
     async def run(self) -> None:
@@ -289,7 +291,7 @@ class WorkQueue:
                 log.error("delivery not taken", error=type(error).__name__)  # noqa: TRY400
                 lost.set()
 
-        connection.take(under.number, take, self._gives_way)
+        connection.take(under.number, take, self._gives_way, self._full)
 
         async def nothing(_message: DeliveredMessage) -> None:
             """What aiormq's consumer is called with: nothing, all is taken before."""
@@ -305,6 +307,7 @@ class WorkQueue:
         finally:
             self.consuming = False
         if self._paused.is_set():
+            connection.leave()
             await under.basic_cancel(tag)
         elif not self._stopping.is_set():
             log.warning("work queue lost", error="connection or consumer closed")
@@ -331,6 +334,8 @@ class WorkQueue:
     async def stop(self) -> None:
         """Take no more; what was taken can still be settled."""
         self._stopping.set()
+        if self._connection is not None:
+            self._connection.leave()
         if self._cancel is not None:
             with suppress(*CONNECTION_ERRORS):
                 await self._cancel()

@@ -31,6 +31,11 @@ from adapters.records import Properties
 CHUNK_BYTES = 256 * 1024
 YIELD_SECONDS = 0.001
 """How long deliveries may keep the event loop to themselves; Motor's threads wait for it to go on with a batch."""
+FULL_SECONDS = 2.0
+"""How long no delivery is taken while there is no room for more. Then one is: a broker that can't write closes the
+connection, as RabbitMQ 3.10 was seen to within a minute, and all that was taken would come again."""
+ROOM_SECONDS = 0.005
+"""How often it is seen whether there is room again: nothing is late, two batches wait already."""
 HEARTBEAT_SECONDS = 1.0
 """How often deliveries are shown to aiormq as a heartbeat: they are a sign of life that it does not see."""
 
@@ -50,17 +55,31 @@ class DeliveryStream:
         self._channel = 0
         self._take: Take | None = None
         self._gives_way: Callable[[], bool] = lambda: False
+        self._full: Callable[[], bool] = lambda: False
+        self._leaving = False
+        self._dropping = False
         self._deliver: Deliver | None = None
         self._properties: Properties | None = None
         self._body: list[bytes] = []
         self._missing = 0
         self._shown = clock()
 
-    def take(self, channel: int, take: Take, gives_way: Callable[[], bool]) -> None:
-        """Hand the deliveries of a channel over, from now on; one by one while they give way to what is more urgent."""
+    def take(self, channel: int, take: Take, gives_way: Callable[[], bool], full: Callable[[], bool]) -> None:
+        """Hand the deliveries of a channel over, from now on; one by one while they give way to what is more urgent.
+
+        While there is no room for more, hardly any are taken out of the stream, nor anything that comes after them.
+        """
         self._channel = channel
         self._take = take
         self._gives_way = gives_way
+        self._full = full
+
+    def leave(self) -> None:
+        """No more is to be taken than there is room for: all else is dropped, and goes back with the channel.
+
+        What comes after the deliveries, as the answer to a cancel does, would else wait for room.
+        """
+        self._leaving = True
 
     def at_eof(self) -> bool:
         """Whether nothing more comes."""
@@ -100,6 +119,8 @@ class DeliveryStream:
             frame_at, self._at = self._at, end + 1
             if self._take is None or channel != self._channel or not self._taken(kind, self._buffer[begin:end]):
                 return self._buffer[frame_at : end + 1]
+            if self._deliver is None and not self._leaving and self._full():
+                await self._room()
             now = self._clock()
             if now - self._shown >= HEARTBEAT_SECONDS:
                 self._shown = now
@@ -107,6 +128,12 @@ class DeliveryStream:
             if now - since >= YIELD_SECONDS or self._gives_way():
                 await asyncio.sleep(0)
                 since = self._clock()
+
+    async def _room(self) -> None:
+        """Wait for room, for a while."""
+        until = self._clock() + FULL_SECONDS
+        while self._full() and not self._leaving and self._clock() < until:  # noqa: ASYNC110  # see ROOM_SECONDS
+            await asyncio.sleep(ROOM_SECONDS)
 
     def _taken(self, kind: int, payload: bytes) -> bool:
         """Whether a frame of the channel is of a delivery; the last one of each hands it over."""
@@ -126,9 +153,12 @@ class DeliveryStream:
         if self._missing <= 0:
             deliver, properties, body = self._deliver, self._properties, self._body
             self._deliver, self._properties, self._body = None, None, []
+            # Once one is dropped none of the later ones may be taken: an acknowledgement is for all before it.
+            self._dropping = self._dropping or (self._leaving and self._full())
             assert self._take is not None
             assert properties is not None
-            self._take(deliver, properties, body[0] if len(body) == 1 else b"".join(body))
+            if not self._dropping:
+                self._take(deliver, properties, body[0] if len(body) == 1 else b"".join(body))
         return True
 
     async def _have(self, count: int) -> None:
@@ -168,10 +198,16 @@ class ReceivingConnection(aio_pika.Connection):
         self._factory = _Transport(tls=self.url.scheme == "amqps")
         self.kwargs["transport_factory"] = self._factory
 
-    def take(self, channel: int, take: Take, gives_way: Callable[[], bool]) -> None:
+    def take(self, channel: int, take: Take, gives_way: Callable[[], bool], full: Callable[[], bool]) -> None:
         """Hand the deliveries of a channel to `take` while they are read; it may not raise.
 
-        While `gives_way` says so, the event loop goes on with all else between any two of them.
+        While `gives_way` says so, the event loop goes on with all else between any two of them; while `full` does,
+        they are left to the broker.
         """
         assert self._factory.stream is not None, "not connected"
-        self._factory.stream.take(channel, take, gives_way)
+        self._factory.stream.take(channel, take, gives_way, full)
+
+    def leave(self) -> None:
+        """Take no more than there is room for; the rest goes back to the queue with the channel."""
+        assert self._factory.stream is not None, "not connected"
+        self._factory.stream.leave()

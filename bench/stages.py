@@ -240,7 +240,7 @@ async def _received(data: bytes) -> list[_Received]:
     """Each delivery's body and properties."""
     received: list[_Received] = []
     stream = DeliveryStream(_Wire(data))
-    stream.take(_CHANNEL, lambda _deliver, properties, body: received.append((body, properties)), lambda: False)
+    stream.take(_CHANNEL, lambda _deliver, properties, body: received.append((body, properties)), bool, bool)
     with suppress(asyncio.IncompleteReadError):
         while True:  # what it gives on is a heartbeat now and then
             await stream.readexactly(len(HEARTBEAT_FRAME))

@@ -29,10 +29,14 @@ log = structlog.get_logger()
 
 FACTS_MAX = 500
 """The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
+GATHERED_MAX = 2 * FACTS_MAX
+"""The most facts that gather before no more messages are taken, but for those of one message: the next two batches."""
 SUCCESSES = 4
 """How many batches go well before they are made twice as large again, after a failure."""
 BYTES_MAX = 8 * 1024 * 1024
 """The most bytes of bodies of one transaction, unless one fact alone has more."""
+GATHERED_BYTES_MAX = 2 * BYTES_MAX
+"""The most bytes of their bodies; likewise."""
 ABANDONED_ATTEMPTS = 4
 """From which attempt on a conflict may be with a transaction that a dead worker left open."""
 AWAY_SECONDS = 3.0
@@ -86,6 +90,7 @@ class GroupCommit:
         self._clock = clock
         self._last_booked: datetime | None = None
         self._gathered: deque[Work] = deque()
+        self._gathered_bytes = 0
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -99,8 +104,17 @@ class GroupCommit:
     def submit(self, work: Work) -> None:
         """Take a piece of work; its `done` is called once its outcome is committed."""
         self._gathered.append(work)
+        self._gathered_bytes += len(work.incoming.body)
         self._idle.clear()
         self._arrived.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether so much has gathered that no more messages are to be taken."""
+        # A whole batch is enough while one is decided: what is read then is read instead of that, and when the database
+        # writes there would be nothing to do.
+        most = FACTS_MAX if self.deciding else GATHERED_MAX
+        return len(self._gathered) >= most or self._gathered_bytes >= GATHERED_BYTES_MAX
 
     async def drained(self) -> None:
         """Wait until all that was submitted is committed."""
@@ -141,6 +155,7 @@ class GroupCommit:
             if works and (size > BYTES_MAX or self._gathered[0].alone):
                 break
             works.append(self._gathered.popleft())
+            self._gathered_bytes -= len(works[-1].incoming.body)
             if works[0].alone:
                 break
         return works

@@ -113,6 +113,7 @@ class Worker:
             single_active_consumer=settings.single_active_consumer,
             deliver=lambda delivery: take(delivery, self.commit.submit),
             gives_way=lambda: self.commit.deciding,
+            full=lambda: self.commit.full,
         )
         # In an outage the messages are better off in the broker: there another worker gets them, and no time runs out.
         self.commit.on_away, self.commit.on_back = self.queue.pause, self.queue.resume

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pamqp import body, commands, frame, header
 
+from adapters import receiving
 from adapters.frames import Outgoing, publish_frames, read_deliver, read_header
 from adapters.rabbitmq import properties_of
 from adapters.receiving import HEARTBEAT_SECONDS, DeliveryStream, ReceivingConnection
+from tests.support.waiting import wait_for
 
 AFTER_1970 = datetime(1970, 1, 2)  # noqa: DTZ001  # the time zone is added to it
 BEFORE_2100 = datetime(2100, 1, 1)  # noqa: DTZ001  # likewise
@@ -212,6 +215,7 @@ async def test_deliveries_are_taken_out_of_the_stream_and_all_else_is_left(size:
         CHANNEL,
         lambda deliver, properties, text: taken.append((deliver.tag, properties.message_id, deliver.routing_key, text)),
         bool,
+        bool,
     )
     left = await read_frames(stream)
     assert b"".join(left) == b"".join(others)
@@ -233,7 +237,7 @@ async def test_the_content_of_a_returned_message_is_left() -> None:
         ]
     )
     stream = DeliveryStream(Chunks(data, 10_000), clock=still(0))
-    stream.take(CHANNEL, lambda *_: pytest.fail("it is no delivery"), bool)
+    stream.take(CHANNEL, lambda *_: pytest.fail("it is no delivery"), bool, bool)
     assert b"".join(await read_frames(stream)) == data
 
 
@@ -252,9 +256,39 @@ async def test_deliveries_are_shown_as_heartbeats() -> None:
         nonlocal now
         now += HEARTBEAT_SECONDS / 2
 
-    stream.take(CHANNEL, take, bool)
+    stream.take(CHANNEL, take, bool, bool)
     kinds = [found[0] for found in await read_frames(stream)]
     assert kinds == [8, 8, 1], "five deliveries, two and a half seconds"
+
+
+async def test_while_there_is_no_room_deliveries_are_left_in_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are taken when there is room, one in each while when there is none, the rest when there is room again."""
+    monkeypatch.setattr(receiving, "FULL_SECONDS", 0.05)
+    data = b"".join(message_frames(tag, b"x") for tag in range(1, 11)) + frame.marshal(commands.Basic.Ack(1), CHANNEL)
+    stream = DeliveryStream(Chunks(data, 10_000))
+    taken: list[tuple[int, float]] = []
+    full = True
+    stream.take(CHANNEL, lambda deliver, *_: taken.append((deliver.tag, time.monotonic())), bool, lambda: full)
+    reading = asyncio.create_task(read_frames(stream))
+    await wait_for(lambda: len(taken) == 3)
+    assert not reading.done()
+    assert taken[2][1] - taken[0][1] >= 0.1, "one in each while"
+    full = False
+    await reading
+    assert [tag for tag, _ in taken] == list(range(1, 11))
+
+
+async def test_who_leaves_takes_what_there_is_room_for_and_reads_on() -> None:
+    """What comes after the deliveries is read at once; after one that is dropped none is taken, room or not."""
+    cancel_ok = frame.marshal(commands.Basic.CancelOk("ctag"), CHANNEL)
+    stream = DeliveryStream(Chunks(b"".join(message_frames(tag, b"x") for tag in range(1, 8)) + cancel_ok, 10_000))
+    taken: list[int] = []
+    # Full at the fourth, and not any more at the sixth.
+    stream.take(CHANNEL, lambda deliver, *_: taken.append(deliver.tag), bool, lambda: next(full))
+    full = iter([False, False, False, True, False, False, False])
+    stream.leave()
+    assert b"".join(await read_frames(stream)) == cancel_ok
+    assert taken == [1, 2, 3]
 
 
 async def test_another_protocol_is_left_to_the_library() -> None:
@@ -264,7 +298,7 @@ async def test_another_protocol_is_left_to_the_library() -> None:
 
 async def test_a_stream_that_breaks_off_is_told() -> None:
     stream = DeliveryStream(Chunks(message_frames(1, b"text")[:-3], 10_000))
-    stream.take(CHANNEL, lambda *_: pytest.fail("it is not complete"), bool)
+    stream.take(CHANNEL, lambda *_: pytest.fail("it is not complete"), bool, bool)
     with pytest.raises(asyncio.IncompleteReadError):
         await stream.readexactly(1)
 

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from adapters.rabbitmq import connect
 from adapters.settings import Settings
 from handlers.decision import Decisions
-from handlers.group_commit import GroupCommit
+from handlers.group_commit import GATHERED_MAX, GroupCommit
 from handlers.work import Work
 from tests.support.books import Books, Document, applied, assert_clean, held, position
 from tests.support.broker import Broker
@@ -126,6 +126,46 @@ async def test_a_database_that_is_away(settings: Settings, client: Client, datab
         assert worker.queue.consuming
     assert held(database) == {}
     assert position(database, "BA-1") == {}
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_no_more_is_taken_than_there_is_room_for(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of thousands of facts that the broker would send at once two batches gather, also when nothing is committed.
+
+    A database that goes away meanwhile is no different from one that goes away when there is room.
+    """
+    gathered: list[int] = []
+    submit = GroupCommit.submit
+
+    def counted(commit: GroupCommit, work: Work) -> None:
+        submit(commit, work)
+        gathered.append(len(commit._gathered))
+
+    monkeypatch.setattr(GroupCommit, "submit", counted)
+    await client.declare()
+    arrays = [[order(f"O-{n}-{k}", "BA-1")[1] for k in range(500)] for n in range(8)]
+    async with (
+        Proxy.between(settings.mongodb_url) as network,
+        working(settings, mongodb_url=network.url) as worker,
+    ):
+        await client.ask(customer("BA-1"))
+        await network.cut()
+        await client.send_all(("order.completed", facts) for facts in arrays)
+        await wait_for(lambda: worker.commit.full)
+        await wait_for(lambda: not worker.queue.consuming, 60)
+
+        async def all_are_back() -> bool:
+            return await client.left_in() == len(arrays)
+
+        await wait_for(all_are_back)
+        await network.heal()
+        await applied(database, 4001, seconds=120)
+    # What was taken when the database went away is still there when the messages come again; and one array more.
+    assert GATHERED_MAX <= max(gathered) < 2 * GATHERED_MAX
+    assert held(database) == {}
     await assert_clean(client, database)
 
 
