@@ -19,8 +19,7 @@ from typing import Any
 from pymongo import InsertOne, ReplaceOne
 
 from adapters import rabbitmq
-from adapters.rabbitmq import CONNECTION_ERRORS, Sent
-from adapters.relay import Relay
+from adapters.rabbitmq import CONNECTION_ERRORS, Publisher, Sent
 from adapters.settings import load_settings
 from adapters.transaction import Transaction
 from handlers import cli, held, worker
@@ -43,7 +42,7 @@ def _inbox_off() -> None:
             if name == "inbox":
                 rows = [operation._doc for operation in operations if isinstance(operation, InsertOne)]
                 operations = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in rows if "digest" in row]
-            return original(transaction, name, operations)
+            return original(transaction, name, operations) if operations else lambda _database, _session: None
 
         return bulk
 
@@ -55,13 +54,14 @@ def _confirms_ignored() -> None:
     """Every event counts as confirmed as soon as it is on its way."""
 
     def at_once(original: Any) -> Any:
-        async def publish(relay: Relay, events: Sequence[Any]) -> list[Sent]:
-            await original(relay, events)
+        async def publish(publisher: Publisher, events: Sequence[Any], queue: str | None = None) -> list[Sent]:
+            with suppress(*CONNECTION_ERRORS):
+                await original(publisher, events, queue)
             return [Sent.CONFIRMED] * len(events)
 
         return publish
 
-    around(Relay, "_publish", at_once)
+    around(Publisher, "publish", at_once)
     rabbitmq.CONFIRM_SECONDS = 0
 
 
