@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
@@ -114,7 +114,9 @@ async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command])
     except asyncio.CancelledError:
         # Whoever is cancelled aborts: what were still sent after that would be written outside of the transaction.
         cancelled = True
-        await asyncio.wait([running])
+        while not running.done():  # also when it is cancelled once more; the driver's time-outs end it
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
         if not running.cancelled():
             running.exception()  # it is seen, and of no interest any more
         raise

@@ -15,8 +15,8 @@ from domain.frozen import dataclass, replace
 from domain.ledger import BALANCES, Entry, LedgerKey, Posting, assert_balanced
 from domain.money import within_limit
 
-QUEUE_FIRST = 8
-"""How many open documents of a hot account are loaded at first; each time they run out, four times as many."""
+QUEUE_FIRST = 4
+"""How many open documents of an account one fact has loaded at first; each time they run out, four times as many."""
 
 
 class Document(Protocol):

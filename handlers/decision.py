@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from adapters.failures import Kind, failed_at, kind_of, refused_at
 from adapters.mongodb import DatabaseError
 from adapters.records import HeldRow, InboxRow, Known, parked_id
 from adapters.transaction import Batch, HeldChange
-from domain.books import Books, Need, NotLoaded, WorkingSet
+from domain.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
 from domain.errors import MustWait, Refused
 from handlers.facts import account_of, apply, needs_of
 from handlers.work import DEATHS_MAX, Outcome, Work
@@ -85,7 +86,21 @@ def lookups(works: Iterable[Work]) -> list[str]:
 
 def first_needs(works: Iterable[Work], books: WorkingSet) -> set[Need]:
     """What the facts of a batch need of the books, as far as is known before anything is loaded."""
-    return {need for work in works if work.to_apply for need in needs_of(work.incoming.fact, books)}
+    return set(_wanted((work.incoming.fact for work in works if work.to_apply), books))
+
+
+def _wanted(facts: Iterable[object], books: WorkingSet) -> list[Need]:
+    """What these facts need and is not loaded; of each queue as much as all of them are likely to take."""
+    counts = Counter(need for fact in facts for need in needs_of(fact, books))
+    return [_for_many(need, facts) for need, facts in counts.items() if not books.has(need)]
+
+
+def _for_many(need: Need, facts: int) -> Need:
+    # A payment mostly pays one invoice: of so many on one account each has its own, without a read for each. In powers
+    # of two, since the queues of many accounts are one read where their limits are the same.
+    if isinstance(need, QueueNeed) and need.limit is not None:
+        return need._replace(limit=max(need.limit, 1 << (facts + 1).bit_length()))
+    return need
 
 
 async def decide(
@@ -124,8 +139,7 @@ async def _load_all(works: list[Work], known: Mapping[str, Known], books: Workin
         if work.to_apply and (work.claimed is not None or work.incoming.identity not in known)
     ]
     for _ in range(LOADS_MAX):
-        needs = {need for fact in facts for need in needs_of(fact, books)}
-        wanted = [need for need in needs if not books.has(need)]
+        wanted = _wanted(facts, books)
         if not wanted:
             return
         await load(wanted)

@@ -105,7 +105,8 @@ async def test_nothing_is_written_after_the_caller_gave_up(store: Store, databas
     writing = asyncio.create_task(write())
     await asyncio.to_thread(sent.wait, 30)
     writing.cancel()
-    asyncio.get_running_loop().call_later(0.05, go_on.set)
+    asyncio.get_running_loop().call_later(0.03, writing.cancel)
+    asyncio.get_running_loop().call_later(0.06, go_on.set)
     with pytest.raises(asyncio.CancelledError):
         await writing
     await written(store, make.books(), Batch(inbox=[make.inbox_row("later:1")]))
