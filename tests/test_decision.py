@@ -1,4 +1,4 @@
-"""A batch ends early when deciding on it takes long: its transaction may not grow old."""
+"""A batch ends early when deciding on it takes long, and asks at first for what all its facts are likely to take."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from types import SimpleNamespace
 import pytest
 
 from adapters.records import Properties
-from domain.books import DocumentNeed, Need, WorkingSet
+from domain.accounts import Position
+from domain.books import DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.invoices import Invoice
 from handlers import decision
-from handlers.decision import SECONDS_MAX, Decisions, decide
+from handlers.decision import SECONDS_MAX, Decisions, decide, first_needs
 from handlers.group_commit import Bookkeeping
 from handlers.intake import works_of
+from handlers.work import Work
 from schemas.acts import Act
-from tests.support.messages import order
+from tests.support.messages import order, payment
 
 FACTS = 10
 
@@ -57,3 +60,26 @@ async def test_a_batch_ends_when_it_takes_long(tick: float, facts: int, monkeypa
     monkeypatch.setattr(decision, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     outcomes = (await decided()).outcomes
     assert [outcome.kind for outcome in outcomes] == ["waiting"] * facts
+
+
+def payments(account: str, number: int) -> list[Work]:
+    """So many payments of one account."""
+    bodies = [json.dumps(payment(f"P-{account}-{n}", account, "1.00")[1]).encode() for n in range(number)]
+    return [
+        work
+        for n, body in enumerate(bodies)
+        for work in works_of("payment.received", body, Properties(f"M-{n}"), lambda: None)
+    ]
+
+
+@pytest.mark.parametrize(("number", "limit"), [(1, 4), (2, 4), (3, 8), (6, 8), (7, 16), (500, 512)])
+def test_of_a_queue_as_much_is_read_as_all_facts_are_likely_to_take(number: int, limit: int) -> None:
+    """Each payment an invoice, and two more, in powers of two; of another account's queue what that one needs."""
+    books = WorkingSet(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-")
+    for account in ("BA-1", "BA-2"):
+        books.load(Position, account, Position(id=account, currency="EUR", receivable=100))
+    needs = first_needs(payments("BA-1", number) + payments("BA-2", 1), books)
+    assert {need for need in needs if isinstance(need, QueueNeed)} == {
+        QueueNeed(Invoice, "BA-1", limit),
+        QueueNeed(Invoice, "BA-2", 4),
+    }
