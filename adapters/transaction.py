@@ -227,7 +227,8 @@ def _are_few(documents: Mapping[type, set[str]]) -> bool:
 
 def _at_once(keys: Mapping[str, Sequence[str]]) -> Command:
     """The documents of several collections with one read: what `_rows_of` makes rows of."""
-    stages: list[dict[str, Any]] = [{"$documents": [dict(keys)]}]
+    # Literally: a string that begins with a dollar would be an expression, whoever has chosen it.
+    stages: list[dict[str, Any]] = [{"$documents": [{name: {"$literal": list(ids)} for name, ids in keys.items()}]}]
     for name in sorted(keys, key=_LARGE.__contains__):
         only = [{"$project": _ONLY[name]}] if name in _ONLY else []
         stages.append(

@@ -82,6 +82,20 @@ async def test_bad_messages_amid_a_hundred_good_ones(settings: Settings, client:
     await assert_clean(client, database)
 
 
+async def test_bad_messages_one_at_a_time(settings: Settings, client: Client, database: Books) -> None:
+    """Alone a message has its reads made one: whatever it is, it is no defect of ours, and the next one is applied."""
+    expressions = {name: (name, b"{}", "unknown-type") for name in ("$a.b", "$$ROOT", "$", "$.", "$$NOW#0", "\\.*")}
+    async with working(settings):
+        for message in (customer("BA-1"), partner("SA-1"), *GOOD[50:51]):
+            await client.ask(message)
+        for name, (routing_key, body, code) in (BAD | expressions).items():
+            answer = await client.answer(await client.send_asking((routing_key, body)))
+            assert answer.get("error", {}).get("code") == code, name
+        assert (await client.ask(GOOD[0]))["outcome"] == "applied"
+    assert len(held(database, "parked")) == len(BAD) + len(expressions)
+    await assert_clean(client, database)
+
+
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_a_fact_that_makes_the_transaction_fail_is_parked_alone(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch

@@ -75,6 +75,14 @@ async def test_one_read_finds_what_many_find(store: Store, identity: str) -> Non
     assert documents[DocumentNeed(Series, "INV-")] == Series("INV-", 12)
 
 
+@pytest.mark.parametrize("identity", ["$a:1", "$$ROOT:1", "$", "$$NOW", "$a.b:1", "$.:1"])
+async def test_an_identity_is_no_expression(store: Store, identity: str) -> None:
+    """Whatever it begins with."""
+    await written(store, make.books(), Batch(inbox=[make.inbox_row(identity)]))
+    known, _ = await looked_up(store, [identity, f"{identity}#0"])
+    assert set(known) == {identity}
+
+
 async def test_what_is_known_is_found_without_any_account(store: Store) -> None:
     """Nothing that is needed is there, or nothing is needed."""
     await written(store, make.books(), Batch(inbox=[make.inbox_row("applied:1")]))
