@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from adapters import rabbitmq
-from adapters.rabbitmq import OUT, Publisher
+from adapters.rabbitmq import CONFIRM_SECONDS, OUT, Publisher
 from adapters.relay import REFUSALS_MIN, Relay
 from adapters.settings import Settings
 from adapters.store import Store
@@ -224,7 +224,8 @@ async def test_an_outage_parks_nothing(rabbitmq_url: str, client: Client, store:
         assert len(rows(database, unsent=True)) == 50
         assert not rows(database, refusals={"$exists": True})
         await client.channel.declare_exchange(OUT, "topic", durable=True)
-        await wait_for(lambda: not rows(database, unsent=True))
+        # A confirm that was lost with its connection unnoticed is waited for as long as any.
+        await wait_for(lambda: not rows(database, unsent=True), CONFIRM_SECONDS + 30)
     assert not rows(database, parkedAt={"$exists": True})
 
 
