@@ -7,8 +7,8 @@ and in an outage the consumer is cancelled at once. FastStream keeps the life cy
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
@@ -57,8 +57,30 @@ LASTING_ERRORS = (OtherQueueError, AuthenticationError)
 """What trying again does not heal, at the start."""
 
 CONFIRM_SECONDS = 60
+ANSWER_SECONDS = 10
+"""How long the broker may take to open or close a connection or a channel."""
+SET_UP_SECONDS = 30
+"""How long it may take until a connection consumes: the topology is declared before."""
 CONNECTION_ERRORS = (AMQPError, ConnectionError, OSError, asyncio.TimeoutError, RuntimeError)
-"""What a lost connection or channel may raise out of aio-pika."""
+"""What a lost connection or channel may raise out of aio-pika, within `naming_losses`."""
+
+
+@contextmanager
+def naming_losses() -> Iterator[None]:
+    """Raise one of `CONNECTION_ERRORS` also for the ends of a connection that aiormq has no such error for.
+
+    It raises `StopAsyncIteration` when the broker hangs up within the handshake, a bare `Exception` right after it, and
+    `CancelledError` when heartbeats are missed, as if whoever waits had been cancelled.
+    """
+    try:
+        yield
+    except (Exception, asyncio.CancelledError) as error:
+        if type(error) in (Exception, StopAsyncIteration):
+            raise ConnectionError("the broker hung up") from error
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling():
+            raise ConnectionError("the broker fell silent") from error
+        raise
 
 
 def work_arguments(*, single_active_consumer: bool) -> dict[str, Any]:
@@ -117,17 +139,13 @@ async def _connect(url: str, name: str, connection_class: type[C], give_up_after
         reraise=True,
         **options,
     ):
-        with attempt:
-            try:
-                return await aio_pika.connect(
-                    url,
-                    client_properties={"connection_name": name},
-                    timeout=10,
-                    connection_class=connection_class,
-                )
-            except StopAsyncIteration as error:
-                # What aiormq raises when the broker hangs up within the handshake; tenacity's loop would end by it.
-                raise ConnectionError("the broker hung up") from error
+        with attempt, naming_losses():  # a StopAsyncIteration would end tenacity's loop
+            return await aio_pika.connect(
+                url,
+                client_properties={"connection_name": name},
+                timeout=ANSWER_SECONDS,
+                connection_class=connection_class,
+            )
     raise AssertionError("unreachable")
 
 
@@ -205,7 +223,8 @@ class _Acknowledger:
             if last == self._acknowledged:
                 return
             self._acknowledged = last
-            with suppress(*CONNECTION_ERRORS):  # what could not be acknowledged comes again, and has no second effect
+            # What could not be acknowledged comes again, and has no second effect.
+            with suppress(*CONNECTION_ERRORS), naming_losses():
                 await self._channel.basic_ack(last, multiple=True)
 
     async def flushed(self) -> None:
@@ -247,7 +266,8 @@ class WorkQueue:
         while not self._stopping.is_set():
             try:
                 await _first(self._resumed.wait(), self._stopping.wait())
-                await self._consume()
+                with naming_losses():
+                    await self._consume()
             except Exception as error:  # noqa: BLE001  # whatever a broken connection raises, it is made anew
                 log.warning("work queue lost", error=type(error).__name__)
                 with suppress(TimeoutError):
@@ -261,16 +281,16 @@ class WorkQueue:
             await self._consume_on(connection)
         finally:
             if not self._stopping.is_set():  # `stop` still needs the channel
-                with suppress(*CONNECTION_ERRORS):
-                    await connection.close()
+                await _close(connection)
 
     async def _consume_on(self, connection: ReceivingConnection) -> None:
         lost = asyncio.Event()
         connection.close_callbacks.add(lambda *_: lost.set())
-        channel = await connection.channel(publisher_confirms=False)
-        channel.close_callbacks.add(lambda *_: lost.set())
-        await declare_topology(channel, single_active_consumer=self._single_active_consumer)
-        await channel.set_qos(prefetch_count=self._prefetch)
+        async with asyncio.timeout(SET_UP_SECONDS):
+            channel = await connection.channel(publisher_confirms=False)
+            channel.close_callbacks.add(lambda *_: lost.set())
+            await declare_topology(channel, single_active_consumer=self._single_active_consumer)
+            await channel.set_qos(prefetch_count=self._prefetch)
         under = await channel.get_underlay_channel()
         under.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
         acknowledger = self._acknowledger = _Acknowledger(under)
@@ -298,8 +318,8 @@ class WorkQueue:
 
         if self._stopping.is_set():
             return
-        tag = (await under.basic_consume(WORK, nothing)).consumer_tag or ""
-        self._cancel = lambda: under.basic_cancel(tag)
+        tag = (await under.basic_consume(WORK, nothing, timeout=ANSWER_SECONDS)).consumer_tag or ""
+        self._cancel = lambda: under.basic_cancel(tag, timeout=ANSWER_SECONDS)
         self.consuming = True
         log.info("consuming", queue=WORK)
         try:
@@ -308,7 +328,7 @@ class WorkQueue:
             self.consuming = False
         if self._paused.is_set():
             connection.leave()
-            await under.basic_cancel(tag)
+            await self._cancel()
         elif not self._stopping.is_set():
             log.warning("work queue lost", error="connection or consumer closed")
 
@@ -337,7 +357,7 @@ class WorkQueue:
         if self._connection is not None:
             self._connection.leave()
         if self._cancel is not None:
-            with suppress(*CONNECTION_ERRORS):
+            with suppress(*CONNECTION_ERRORS), naming_losses():
                 await self._cancel()
 
     async def close(self) -> None:
@@ -345,8 +365,14 @@ class WorkQueue:
         if self._acknowledger is not None:
             await self._acknowledger.flushed()
         if self._connection is not None:
-            with suppress(*CONNECTION_ERRORS):
-                await self._connection.close()
+            await _close(self._connection)
+
+
+async def _close(connection: AbstractConnection) -> None:
+    """Close a connection, whatever the other side does."""
+    with suppress(*CONNECTION_ERRORS), naming_losses():
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await connection.close()
 
 
 async def _first(*waits: Awaitable[Any]) -> None:
@@ -422,14 +448,19 @@ class Publisher:
         self._overdue = False
 
     async def open(self) -> None:
-        """Connect unless connected; waits for the broker without end."""
+        """Connect unless connected; waits for the broker without end.
+
+        Raises one of `CONNECTION_ERRORS` when the connection is lost again before it can be used.
+        """
         async with self._lock:
             if self._channel is not None and not self._channel.is_closed and not self._overdue:
                 return
             await self._close()
             self._connection = await connect(self._url, self._name)
             self._overdue = False
-            self._channel = await self._connection.channel(publisher_confirms=True)
+            with naming_losses():
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    self._channel = await self._connection.channel(publisher_confirms=True)
 
     async def publish(self, events: Sequence[OutgoingEvent], queue: str | None = None) -> list[Sent]:
         """Publish events, persistent, and wait until the broker has them; returns what became of each.
@@ -440,10 +471,11 @@ class Publisher:
         """
         if self._channel is None:
             raise ConnectionError("not open")
-        under = await self._channel.get_underlay_channel()
         messages = [_message(event, queue) for event in events]
         exchange = "" if queue else OUT
-        outcomes = await publish_chunk(under, exchange, messages, seconds_max=CONFIRM_SECONDS)
+        with naming_losses():
+            under = await self._channel.get_underlay_channel()
+            outcomes = await publish_chunk(under, exchange, messages, seconds_max=CONFIRM_SECONDS)
         sent = [self._sent(outcome) for outcome in outcomes]
         if not CLOSED.isdisjoint(sent):
             log.warning("channel closed by the broker", events=len(events), detail=str(under.closing.exception()))
@@ -476,7 +508,8 @@ class Publisher:
             timestamp=datetime.now(UTC),
             headers={"causation-id": causation_id},
         )
-        await self._channel.default_exchange.publish(message, queue, mandatory=False, timeout=CONFIRM_SECONDS)
+        with naming_losses():
+            await self._channel.default_exchange.publish(message, queue, mandatory=False, timeout=CONFIRM_SECONDS)
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -486,5 +519,4 @@ class Publisher:
     async def _close(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
-            with suppress(*CONNECTION_ERRORS):
-                await connection.close()
+            await _close(connection)

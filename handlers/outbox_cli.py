@@ -217,7 +217,7 @@ def resend(
     paymaster outbox resend --since 2026-11-01T00:00:00Z --until 2026-11-02T00:00:00Z --type invoice.issued --dry-run
     """
     from adapters.outbox import NotSent, Resend, Selection
-    from adapters.rabbitmq import CONNECTION_ERRORS, OUT, Publisher, connect
+    from adapters.rabbitmq import CONNECTION_ERRORS, OUT, Publisher, connect, naming_losses
 
     selection = Selection(
         _time("--since", since), None if until is None else _time("--until", until), tuple(types or ()), account
@@ -241,10 +241,12 @@ def resend(
 
     async def send(access: Access) -> None:
         try:
-            async with await connect(url, "paymaster resend", give_up_after_seconds=BROKER_SECONDS_MAX) as connection:
-                channel = await connection.channel()
-                # Either has to be there: this raises if not.
-                await (channel.get_exchange(OUT) if queue is None else channel.get_queue(queue))
+            connection = await connect(url, "paymaster resend", give_up_after_seconds=BROKER_SECONDS_MAX)
+            with naming_losses():
+                async with connection:
+                    channel = await connection.channel()
+                    # Either has to be there: this raises if not.
+                    await (channel.get_exchange(OUT) if queue is None else channel.get_queue(queue))
         except CONNECTION_ERRORS as error:
             raise stop(f"RabbitMQ: {str(error) or type(error).__name__} (see PAYMASTER_RABBITMQ_URL)") from None
         columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

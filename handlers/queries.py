@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from adapters.mongodb import DatabaseError
 from adapters.queries import is_unavailable, read
-from adapters.rabbitmq import CONNECTION_ERRORS, RESERVED, Publisher
+from adapters.rabbitmq import CONNECTION_ERRORS, RESERVED, Publisher, naming_losses
 from adapters.records import Properties
 from adapters.store import Store
 from domain.errors import Refused
@@ -42,7 +42,8 @@ class Enquiries:
             # Before it is answered: a query has no effect, who misses its answer asks again, and one that should kill
             # the worker is not given to the next.
             try:
-                await acknowledge()
+                with naming_losses():
+                    await acknowledge()
             except CONNECTION_ERRORS:
                 return  # it comes again
             await self._answer(properties, body)

@@ -30,6 +30,7 @@ from adapters.rabbitmq import (
     WorkQueue,
     connect,
     declare_topology,
+    naming_losses,
     properties_of,
 )
 from adapters.relay import Relay
@@ -172,7 +173,8 @@ class Worker:
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; raises what stopped it when that was neither."""
         try:
-            await self.app.run()
+            with naming_losses():
+                await self.app.run()
         except BaseException as error:
             await self._close()
             if isinstance(error, CONNECTION_ERRORS) and not self._tasks:
@@ -188,10 +190,11 @@ class Worker:
 
         async def declare() -> None:
             connection = await connect(self._settings.rabbitmq_url, "paymaster start", give_up_after_seconds=limit)
-            async with connection:
-                await declare_topology(
-                    await connection.channel(), single_active_consumer=self._settings.single_active_consumer
-                )
+            with naming_losses():
+                async with connection:
+                    await declare_topology(
+                        await connection.channel(), single_active_consumer=self._settings.single_active_consumer
+                    )
 
         def flaps(error: BaseException) -> bool:
             # Connected, and gone before all was declared: a broker that is just coming up.
@@ -231,7 +234,8 @@ class Worker:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # A part that ends by an exception is a defect: the whole worker goes down, and another takes over cleanly.
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = RuntimeError(f"{task.get_name()} was cancelled") if task.cancelled() else task.exception()
+        if error is not None:
             log.error("part failed", part=task.get_name(), error=type(error).__name__)
             self.failure = self.failure or error
             self.app.exit()
@@ -249,7 +253,10 @@ class Worker:
         try:
             async with asyncio.timeout(self._settings.shutdown_timeout_seconds):
                 await self.queue.stop()
-                await asyncio.gather(*(task for task in self._tasks if task.get_name() == WAKER))
+                # One that has failed holds up nothing of what follows.
+                await asyncio.gather(
+                    *(task for task in self._tasks if task.get_name() == WAKER), return_exceptions=True
+                )
                 await self.commit.drained()
                 await self.queue.close()
                 await self.relay.drained()
@@ -262,6 +269,7 @@ class Worker:
     async def _close(self) -> None:
         self.teller.cancel()
         for task in self._tasks:
+            task.remove_done_callback(self._ended)
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # A broker that has blocked a connection does not answer its closing either.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +11,7 @@ import pytest
 
 from adapters.rabbitmq import Delivery
 from adapters.settings import Settings
+from handlers.worker import Worker
 from tests.support.books import Books, applied, assert_clean, held, position
 from tests.support.client import Client
 from tests.support.messages import customer, order, payment
@@ -142,3 +144,16 @@ async def test_a_worker_with_nothing_to_do_leaves_at_once(client: Client, worker
         assert await worker.terminate() == 0
     assert "Traceback" not in worker.log
     assert "rror" not in worker.log
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+@pytest.mark.parametrize("part", ["relay", "group commit", "waker", "work queue"])
+async def test_a_worker_ends_when_one_of_its_parts_does(settings: Settings, client: Client, part: str) -> None:
+    """Also when the part ends as if it had been told to: half a worker would take messages and do nothing with them."""
+    await client.declare()
+    worker = Worker(settings)
+    running = asyncio.create_task(worker.run())
+    await wait_for(lambda: worker.queue.consuming)
+    next(task for task in asyncio.all_tasks() if task.get_name() == part).cancel()
+    with pytest.raises(RuntimeError, match=f"{part} was cancelled"):
+        await asyncio.wait_for(running, 20)

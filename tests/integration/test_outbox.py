@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from adapters import rabbitmq
-from adapters.rabbitmq import CONFIRM_SECONDS, OUT, Publisher
+from adapters.rabbitmq import OUT, Publisher
 from adapters.relay import REFUSALS_MIN, Relay
 from adapters.settings import Settings
 from adapters.store import Store
@@ -34,7 +34,7 @@ from tests.support.books import Books, Document, applied, assert_audit_ok
 from tests.support.broker import Broker
 from tests.support.client import Client
 from tests.support.messages import customer, order
-from tests.support.proxy import Proxy
+from tests.support.proxy import OPEN_OK, Proxy
 from tests.support.waiting import wait_for
 from tests.support.workers import PAYMASTER, environment, working
 
@@ -224,9 +224,58 @@ async def test_an_outage_parks_nothing(rabbitmq_url: str, client: Client, store:
         assert len(rows(database, unsent=True)) == 50
         assert not rows(database, refusals={"$exists": True})
         await client.channel.declare_exchange(OUT, "topic", durable=True)
-        # A confirm that was lost with its connection unnoticed is waited for as long as any.
-        await wait_for(lambda: not rows(database, unsent=True), CONFIRM_SECONDS + 30)
+        await wait_for(lambda: not rows(database, unsent=True))
     assert not rows(database, parkedAt={"$exists": True})
+
+
+async def test_a_broker_that_hangs_up_as_soon_as_it_is_connected_to(
+    rabbitmq_url: str, client: Client, store: Store, database: Books
+) -> None:
+    """The relay lives on, and sends what it has once it can."""
+    await client.declare()
+    events = [event(1)]
+    await commit(store, events)
+    times = 0
+
+    async with Proxy.between(rabbitmq_url) as proxy:
+
+        def hang_up() -> None:
+            nonlocal times
+            times += 1
+            proxy.hang_up()
+
+        proxy.after = OPEN_OK, hang_up
+        async with relaying(proxy.url, store) as relay:
+            relay.hand_over(events)
+            await wait_for(lambda: times >= 5)
+            assert rows(database, unsent=True)
+            proxy.after = None
+            await wait_for(lambda: not rows(database, unsent=True))
+
+
+async def test_a_broker_that_falls_silent_while_a_channel_is_opened(
+    rabbitmq_url: str, client: Client, store: Store, database: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for no longer than for a connection, neither to open the channel nor to close what there is."""
+    monkeypatch.setattr(rabbitmq, "ANSWER_SECONDS", 0.5)
+    await client.declare()
+    events = [event(1)]
+    await commit(store, events)
+    silent = 0
+    async with Proxy.between(rabbitmq_url) as proxy:
+
+        def fall_silent() -> None:
+            nonlocal silent
+            silent += 1
+            proxy.silence()
+            if silent == 2:
+                proxy.after = None
+
+        proxy.after = OPEN_OK, fall_silent
+        async with relaying(proxy.url, store) as relay:
+            relay.hand_over(events)
+            await wait_for(lambda: not rows(database, unsent=True))
+    assert silent == 2
 
 
 async def test_an_event_that_no_queue_is_bound_for_is_warned_about_once_a_type(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 PIECE = 64 * 1024
+OPEN_OK = b"\x00\x0a\x00\x29"
+"""AMQP's `connection.open-ok`: with it a handshake ends."""
 
 
 class Proxy:
@@ -20,6 +22,8 @@ class Proxy:
         self._flowing.set()
         self._server: asyncio.Server | None = None
         self.delay_seconds = 0.0
+        self.after: tuple[bytes, Callable[[], None]] | None = None
+        """Bytes of the service's, and what is done each time these have gone through."""
         self.url = ""
 
     @staticmethod
@@ -65,6 +69,17 @@ class Proxy:
         """Let no byte through, without closing anything: the other side looks alive and says nothing."""
         self._flowing.clear()
 
+    def silence(self) -> None:
+        """Let no byte more through on the connections there are, for good; new ones are taken and flow."""
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
+    def hang_up(self) -> None:
+        """End every connection as a service does that is stopped."""
+        for writer in list(self._connections):
+            writer.close()
+
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there_reader, there = await asyncio.open_connection(*self._target)
@@ -72,16 +87,23 @@ class Proxy:
             writer.transport.abort()
             return
         self._connections |= {writer, there}
-        await asyncio.gather(self._flow(reader, there), self._flow(there_reader, writer))
+        flowing = self._flowing
+        await asyncio.gather(
+            self._flow(reader, there, flowing), self._flow(there_reader, writer, flowing, answers=True)
+        )
         self._connections -= {writer, there}
 
-    async def _flow(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+    async def _flow(
+        self, source: asyncio.StreamReader, to: asyncio.StreamWriter, flowing: asyncio.Event, *, answers: bool = False
+    ) -> None:
         with suppress(OSError):
             while data := await source.read(PIECE):
                 if self.delay_seconds:
                     await asyncio.sleep(self.delay_seconds)
-                await self._flowing.wait()
+                await flowing.wait()
                 to.write(data)
                 await to.drain()
+                if answers and self.after is not None and self.after[0] in data:
+                    self.after[1]()
         with suppress(OSError):
             to.close()
