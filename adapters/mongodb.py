@@ -10,10 +10,14 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.command_cursor import AsyncRawBatchCommandCursor
+from pymongo.asynchronous.cursor import AsyncRawBatchCursor
+from pymongo.command_cursor import RawBatchCommandCursor
+from pymongo.cursor import RawBatchCursor
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, PyMongoError, WTimeoutError
 from pymongo.read_concern import ReadConcern
@@ -24,6 +28,8 @@ Client = Any
 """An `AsyncIOMotorClient` or an `AsyncMongoClient`."""
 Command = Callable[[Any, Any], Any]
 """What is asked of a database (first argument) within a session (second): a cursor, a result, or a coroutine of one."""
+Take = Callable[[bytes], list[dict[str, Any]]]
+"""What makes rows of one answer to a raw read; what it raises ends the reading."""
 
 MAJORITY = WriteConcern("majority", wtimeout=30_000)
 TRANSACTION: dict[str, Any] = {
@@ -81,22 +87,32 @@ def start_session(client: Client) -> Any:
     return (client.delegate if isinstance(client, AsyncIOMotorClient) else client).start_session()
 
 
-async def in_turn(database: Any, session: Any, commands: Sequence[Command]) -> list[Any]:
+def _no_raw_reads(_answer: bytes) -> list[dict[str, Any]]:
+    raise AssertionError("a raw read, and nobody to take what it reads")
+
+
+async def in_turn(database: Any, session: Any, commands: Sequence[Command], take: Take = _no_raw_reads) -> list[Any]:
     """Run commands one after another; returns the rows of each read and the result of each write, in order.
+
+    The answers of raw reads go through `take`, one by one as they come.
 
     Motor hands each call to a thread and waits for its answer: two or three switches between threads for each command.
     Here one thread runs them all, by the synchronous API that Motor itself stands on.
     """
     if isinstance(database, AsyncIOMotorDatabase):
-        return await _in_a_thread(database.delegate, session, commands)
-    found = []
+        return await _in_a_thread(database.delegate, session, commands, take)
+    found: list[Any] = []
     for command in commands:
         answer = await awaited(command(database, session))
-        found.append(await answer.to_list() if hasattr(answer, "to_list") else answer)
+        if isinstance(answer, AsyncRawBatchCursor | AsyncRawBatchCommandCursor):
+            async with answer:
+                found.append([row async for piece in answer for row in take(cast("bytes", piece))])
+        else:
+            found.append(await answer.to_list() if hasattr(answer, "to_list") else answer)
     return found
 
 
-async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command]) -> list[Any]:
+async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command], take: Take) -> list[Any]:
     cancelled = False
 
     def run() -> list[Any]:
@@ -105,7 +121,11 @@ async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command])
             if cancelled:
                 break
             answer = command(database, session)
-            found.append(answer.to_list() if hasattr(answer, "to_list") else answer)
+            if isinstance(answer, RawBatchCursor | RawBatchCommandCursor):
+                with answer:
+                    found.append([row for piece in answer for row in take(cast("bytes", piece))])
+            else:
+                found.append(answer.to_list() if hasattr(answer, "to_list") else answer)
         return found
 
     running = asyncio.ensure_future(asyncio.to_thread(run))

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Any
 
-from bson import Binary
+from bson import Binary, decode_all
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
@@ -30,6 +31,9 @@ COMMIT_SECONDS_MAX = 30
 """How long an ambiguous commit is tried again; after that the inbox settles it."""
 READ_ROWS = 10_000
 """The most rows of one answer to a read; it has 16 MiB at most anyhow. Unless told the server sends 101 at first."""
+LOADED_BYTES_MAX = 16 * 1024 * 1024
+"""The most bytes of documents that the facts of one batch look at, but for the last answer's; in memory they are about
+seven times as large. A fact that is alone may look at more."""
 NOT_LOADED = {"json": 0}
 """What of a document only queries need: an account as they give it."""
 ALONE = 2
@@ -77,6 +81,10 @@ class Batch:
     outbox: list[OutgoingEvent] = field(default_factory=list)
 
 
+class TooMuchToLoad(Exception):
+    """The facts of a batch look at more of the books than one transaction loads: there have to be fewer of them."""
+
+
 class ClaimLost(Exception):
     """A held message that was claimed here is no longer as it was: another worker took it up."""
 
@@ -87,11 +95,17 @@ class Transaction:
     def __init__(self, database: Any, session: Any) -> None:
         self._database = database
         self._session = session
+        self._loaded_bytes = 0
+        self._loaded_bytes_max: float = inf
+
+    def limit_loading(self) -> None:
+        """Raise `TooMuchToLoad` when more than `LOADED_BYTES_MAX` are loaded."""
+        self._loaded_bytes_max = LOADED_BYTES_MAX
 
     async def look_up(self, identities: Sequence[str], needs: Iterable[Need], books: WorkingSet) -> dict[str, Known]:
         """What is recorded of these identities, in the inbox or among what is held; what is needed is loaded beside it.
 
-        These are a transaction's first reads, and go in one turn.
+        These are a transaction's first reads, and go in one turn. Raises `TooMuchToLoad` and the driver's errors.
         """
         documents, queues = _by_kind(needs)
         if len(identities) <= ALONE and _are_few(documents):
@@ -121,7 +135,10 @@ class Transaction:
         return found
 
     async def load(self, needs: Iterable[Need], books: WorkingSet) -> None:
-        """Load what is needed into the working set: one read for each collection of documents and kind of queue."""
+        """Load what is needed into the working set: one read for each collection of documents and kind of queue.
+
+        Raises `TooMuchToLoad` and the driver's errors.
+        """
         documents, queues = _by_kind(needs)
         _take_in(documents, await self._in_turn(_finds(documents)), books)
         await self._load_queues(queues, books)
@@ -210,11 +227,19 @@ class Transaction:
                 await self._commit()
 
     async def _in_turn(self, commands: Sequence[Command]) -> list[Any]:
-        return await in_turn(self._database, self._session, commands) if commands else []
+        return await in_turn(self._database, self._session, commands, self._take) if commands else []
+
+    def _take(self, answer: bytes) -> list[dict[str, Any]]:
+        self._loaded_bytes += len(answer)
+        if self._loaded_bytes > self._loaded_bytes_max:
+            raise TooMuchToLoad
+        return decode_all(answer, self._database.codec_options)
 
 
 def _find(name: str, which: dict[str, Any], fields: dict[str, int]) -> Command:
-    return lambda database, session: database[name].find(which, fields, session=session, batch_size=READ_ROWS)
+    return lambda database, session: database[name].find_raw_batches(
+        which, fields, session=session, batch_size=READ_ROWS
+    )
 
 
 def _finds(documents: dict[type, set[str]]) -> list[Command]:
@@ -275,7 +300,10 @@ def _queue(kind: type, owner: str, limit: int | None) -> Command:
     order = [(owner_field, 1), (order_field, 1), ("_id", 1)]
     which = {owner_field: owner, **is_open}
     return lambda database, session: (
-        database[COLLECTION[kind]].find(which, session=session, batch_size=READ_ROWS).sort(order).limit(limit or 0)
+        database[COLLECTION[kind]]
+        .find_raw_batches(which, session=session, batch_size=READ_ROWS)
+        .sort(order)
+        .limit(limit or 0)
     )
 
 
@@ -301,7 +329,9 @@ def _queues(kind: type, owners: list[str], limit: int | None) -> Command:
         {"$replaceWith": "$row"},
     ]
     positions = COLLECTION[Position]
-    return lambda database, session: database[positions].aggregate(pipeline, session=session, batchSize=READ_ROWS)
+    return lambda database, session: database[positions].aggregate_raw_batches(
+        pipeline, session=session, batchSize=READ_ROWS
+    )
 
 
 def _held_writes(batch: Batch) -> list[tuple[str, list[Any]]]:

@@ -19,6 +19,7 @@ from adapters.mongodb import DatabaseError, is_conflict, is_taken_key
 from adapters.records import ReplyTo
 from adapters.relay import Relay
 from adapters.store import Store
+from adapters.transaction import TooMuchToLoad
 from domain.books import Need, WorkingSet
 from handlers.decision import Decisions, decide, first_needs, lookups
 from handlers.facts import account_of
@@ -161,10 +162,19 @@ class GroupCommit:
         return works
 
     async def _commit(self, works: list[Work]) -> None:
-        """Commit a batch; one that fails for a reason of its own is split until the bad fact stands alone."""
+        """Commit a batch; one that fails for a reason of its own is split until the bad fact stands alone.
+
+        One that looks at too much of the books is done in parts, and the next ones are as small until they go well.
+        """
+        most = len(works)
         while works:
             try:
-                decisions = await self._until_available(works)
+                decisions = await self._until_available(works[:most])
+            except TooMuchToLoad:
+                most = max(1, min(most, len(works)) // 4)
+                log.info("smaller batches: their facts look at much of the books", facts=most)
+                self._facts_max, self._successes = most, 0
+                continue
             except Exception as error:  # noqa: BLE001  # whatever it is, the facts beside the bad one are committed
                 # Its traceback goes to the held row of the fact that it turns out to be.
                 log.error("batch failed", facts=len(works), error=type(error).__name__)  # noqa: TRY400
@@ -248,6 +258,8 @@ class GroupCommit:
     async def _attempt(self, works: list[Work]) -> Decisions:
         books = WorkingSet(booked_at=self._now(), zone=self._keeping.zone, series=self._keeping.series)
         async with self._store.transaction() as transaction:
+            if len(works) > 1:
+                transaction.limit_loading()
 
             async def load(needs: Iterable[Need]) -> None:
                 await transaction.load(needs, books)

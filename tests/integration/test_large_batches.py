@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from adapters import transaction
 from adapters.settings import Settings
 from adapters.store import Store
 from adapters.transaction import Transaction
@@ -38,9 +39,10 @@ LONG = "x" * 60
 
 @dataclass
 class Watch:
-    """What a worker did: how many seconds each of its transactions took, and what it logged."""
+    """What a worker did: how many seconds each of its transactions took, what it loaded, and what it logged."""
 
     seconds: list[float] = field(default_factory=list)
+    loaded_bytes: list[int] = field(default_factory=list)
     logs: list[Any] = field(default_factory=list)
 
 
@@ -48,14 +50,15 @@ class Watch:
 def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     """Watches the workers of a test."""
     seen = Watch()
-    transaction = Store.transaction
+    make = Store.transaction
 
     @asynccontextmanager
     async def timed(store: Store) -> AsyncIterator[Transaction]:
         since = time.monotonic()
         try:
-            async with transaction(store) as begun:
+            async with make(store) as begun:
                 yield begun
+                seen.loaded_bytes.append(begun._loaded_bytes)
         finally:
             seen.seconds.append(time.monotonic() - since)
 
@@ -221,4 +224,37 @@ async def test_accounts_as_large_as_a_message_may_be(
     async with working(settings):
         await applied(database, len(accounts) + len(updates))
     assert largest(database)["accountVersions"] > 6 * BODY_MAX
+    await assert_far_from_limits(client, database, watch)
+
+
+async def test_facts_that_look_at_much_of_the_books(
+    settings: Settings, client: Client, database: Books, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small payments of invoices of 1,000 lines: no more is loaded at once than what is set, in as many batches.
+
+    Of two that take more than that together each is alone, and one that takes more by itself may.
+    """
+    count = 24
+    orders = [order(f"O-{n}", f"BA-{n}", *lines(ids(ITEMS_MAX, ""))) for n in range(count)]
+    orders.append(order("O-more", "BA-0", *lines(ids(ITEMS_MAX, ""))))
+    await client.declare()
+    await client.send_all([*(customer(f"BA-{n}") for n in range(count)), *orders])
+    async with working(settings):
+        await applied(database, 2 * count + 1)
+        [size] = database["invoices"].aggregate([{"$group": {"_id": None, "bytes": {"$max": {"$bsonSize": "$$ROOT"}}}}])
+        # There is room for four of them, with what belongs to them.
+        most = int(size["bytes"] * 4.5)
+        monkeypatch.setattr(transaction, "LOADED_BYTES_MAX", most)
+        watch.loaded_bytes.clear()
+        await client.send(array([payment(f"P-{n}", f"BA-{n}", 1_200) for n in range(count)]))
+        await applied(database, 3 * count + 1)
+        assert max(watch.loaded_bytes) <= most
+        assert len(watch.loaded_bytes) >= count / 4
+        smaller = [log["facts"] for log in watch.logs if log["event"].startswith("smaller batches: their facts")]
+        assert smaller[0] == count // 4
+        monkeypatch.setattr(transaction, "LOADED_BYTES_MAX", int(size["bytes"] / 2))
+        await client.send(array([payment(f"P-0-{n}", "BA-0", 600) for n in range(2)]))
+        await applied(database, 3 * count + 3)
+        assert max(watch.loaded_bytes[-2:]) > size["bytes"]
+    assert database["invoices"].count_documents({"state": "settled"}) == count + 1
     await assert_far_from_limits(client, database, watch)
