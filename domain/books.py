@@ -246,6 +246,7 @@ class Books:
         self.rows: dict[type, list[Any]] = defaultdict(list)
         self.emitted: list[Emitted] = []
         self.announced: list[str] = []
+        self.continued: list[object] = []
         self._debits: dict[LedgerKey, int] = {}
         self._credits: dict[LedgerKey, int] = {}
         self._currency = ""
@@ -329,8 +330,7 @@ class Books:
 
     def emit(self, account_id: str, fact: object) -> None:
         """Say what happened, as the account's next event."""
-        last = self._sequences.get(account_id)
-        sequence = (self.position(account_id).sequence if last is None else last) + 1
+        sequence = self.sequence(account_id) + 1
         self._sequences[account_id] = sequence
         self.emitted.append(Emitted(account_id, sequence, self.cause, fact))
 
@@ -346,6 +346,15 @@ class Books:
         """Raise a counter of an account's position, which is written in any case."""
         counters = self._counted.setdefault(account_id, {})
         counters[counter] = counters.get(counter, 0) + by
+
+    def go_on(self, fact: object) -> None:
+        """Say what is left to do: a fact that is applied soon, in a transaction of its own."""
+        self.continued.append(fact)
+
+    def sequence(self, account_id: str) -> int:
+        """The number of an account's last event, those of this fact included."""
+        last = self._sequences.get(account_id)
+        return self.position(account_id).sequence if last is None else last
 
     def announce(self, name: str) -> None:
         """Say that what others may wait for is there now (`account:<id>`, `settlement:<id>`, `resumed:<account>` …)."""

@@ -117,7 +117,7 @@ def complete_order(order: Order, books: Books) -> Mapping[str, object]:
     invoice, accruals = accrue_at_invoice(invoice, date, books)
     if invoice.is_open:
         books.put(invoice)
-        accruals += consume_credit(invoice, books)
+        accruals += consume_credit(invoice, before, books)
         if books.current(invoice).is_open and (
             before.oldest_due is None or invoice.payment_due_date < before.oldest_due
         ):

@@ -15,19 +15,23 @@ from domain.frozen import dataclass, replace
 from domain.lifecycle import complete_closing, settlement_account
 from domain.money import Money, within_limit
 
-ACCRUALS_MAX = 50_000
-"""The most accruals that one closing states: all its statements are made in one transaction."""
 LINES_MAX = 5_000
 """The most lines of one statement, the line that brings an earlier one forward included."""
+STATEMENTS_MAX = 8
+"""The most statements that are made in one transaction: a closing of more goes on in another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """`settlement.close`: state what a partner has earned up to and including `period_end`."""
+    """`settlement.close`: state what a partner has earned up to and including `period_end`.
+
+    `made` is how many of its statements are made already: it is the rest of a closing unless that is zero.
+    """
 
     id: str
     settlement_account: str
     period_end: date
+    made: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def closing_needs(closing: Closing, _books: WorkingSet) -> Iterator[Need]:
     yield DocumentNeed(Account, closing.settlement_account)
     yield DocumentNeed(Position, closing.settlement_account)
     yield DocumentNeed(Settlement, closing.id)
-    yield QueueNeed(Accrual, closing.settlement_account, ACCRUALS_MAX + 1)
+    yield QueueNeed(Accrual, closing.settlement_account, STATEMENTS_MAX * LINES_MAX + 1)
 
 
 def payout_needs(payout: CompletedPayout, _books: WorkingSet) -> Iterator[Need]:
@@ -118,23 +122,18 @@ def close_settlement(closing: Closing, books: Books) -> Mapping[str, object]:
     """State every accrual up to the period's end that no statement holds; returns the ids of the statements made.
 
     A statement holds at most `LINES_MAX` lines; the rest goes on `<closing id>-2`, `-3` … . A total that is not
-    positive is carried forward: the next statement opens with it.
+    positive is carried forward: the next statement opens with it. After `STATEMENTS_MAX` the closing goes on in another
+    transaction; the ids are those of this one.
 
-    Raises `MustWait` (`unknown-account`) and `Refused`: `invalid` for another type of account, for more than
-    `ACCRUALS_MAX` accruals or a total beyond the limit, `conflicting-duplicate` when a statement of that id is there
-    already, as a part of another closing.
+    Raises `MustWait` (`unknown-account`) and `Refused`: `invalid` for another type of account or a total beyond the
+    limit, `conflicting-duplicate` when a statement of that id is there already, as a part of another closing.
     """
     account = settlement_account(closing.settlement_account, None, books, "closing")
     due = takewhile(lambda accrual: accrual.date <= closing.period_end, books.queue(Accrual, account.id))
-    accruals = list(islice(due, ACCRUALS_MAX + 1))
-    if len(accruals) > ACCRUALS_MAX:
-        raise Refused(
-            "invalid",
-            f"periodEnd: more than {ACCRUALS_MAX} accruals are due by {closing.period_end}; close an earlier one first",
-        )
+    accruals = list(islice(due, STATEMENTS_MAX * LINES_MAX + 1))
     made: list[str] = []
-    while accruals or not made:
-        number = len(made) + 1
+    while (accruals or closing.made + len(made) == 0) and len(made) < STATEMENTS_MAX:
+        number = closing.made + len(made) + 1
         settlement_id = closing.id if number == 1 else f"{closing.id}-{number}"
         if books.find(Settlement, settlement_id) is not None:
             raise Refused("conflicting-duplicate", f"closingId: statement {settlement_id} exists already")
@@ -143,6 +142,8 @@ def close_settlement(closing: Closing, books: Books) -> Mapping[str, object]:
         chunk, accruals = accruals[:room], accruals[room:]
         _state(settlement_id, closing, account, chunk, carried, books)
         made.append(settlement_id)
+    if accruals:
+        books.go_on(replace(closing, made=closing.made + len(made)))
     complete_closing(account, books)
     return {"settlementIds": made}
 

@@ -15,14 +15,16 @@ import structlog
 
 from adapters.failures import Kind, failed_at, kind_of, refused_at
 from adapters.mongodb import DatabaseError
-from adapters.records import HeldRow, InboxRow, Known, parked_id
+from adapters.records import HeldRow, InboxRow, Known, Properties, parked_id
 from adapters.transaction import Batch, HeldChange
 from domain.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
 from domain.errors import MustWait, Refused
 from handlers.facts import account_of, apply, needs_of
 from handlers.work import DEATHS_MAX, Outcome, Work
 from schemas.acts import Act
+from schemas.continuations import HELD_MESSAGES, continuation
 from schemas.events import message_parked, outgoing, result_json
+from schemas.wire import read
 
 log = structlog.get_logger()
 
@@ -229,8 +231,11 @@ class _Decider:
         work, batch = self.work, self.decisions.batch
         events = [outgoing(event, work.correlation_id, books.booked_at) for event in books.emitted]
         result = result_json(books.result)
+        left = [self._left(fact) for fact in books.continued]
         self.books.accept(books)
         batch.outbox += events
+        batch.held += left
+        self.decisions.look_for.update(row.waits_for for row in left if row.waits_for is not None)
         batch.inbox.append(
             InboxRow(
                 work.incoming.identity,
@@ -247,6 +252,31 @@ class _Decider:
             batch.held_changes.append(HeldChange(work.claimed, None))
         self.known[work.incoming.identity] = Known(work.incoming.digest, "applied", result=result)
         return Outcome("applied", result)
+
+    def _left(self, fact: object) -> HeldRow:
+        """What a fact leaves to do, held in its own transaction: it is taken up as soon as that is committed."""
+        routing_key, body = continuation(fact)
+        [incoming] = read(routing_key, body, None, {}, None, HELD_MESSAGES)
+        account, now = account_of(fact), self.books.booked_at
+        return HeldRow(
+            identity=incoming.identity,
+            state="waiting",
+            routing_key=routing_key,
+            body=body,
+            properties=Properties(app_id="paymaster", content_type="application/json"),
+            correlation_id=self.work.correlation_id,
+            digest=incoming.digest,
+            digest_version=incoming.digest_version,
+            reason="continued",
+            detail=f"what {self.work.incoming.identity} leaves to do",
+            attempts=0,
+            held_at=now,
+            failed_at=now,
+            due_at=now,
+            waits_for=f"account:{account}",
+            account=account,
+            worker=self.keeping.worker,
+        )
 
     def _seen(self, seen: Known) -> Outcome:
         """The outcome of an identity that is recorded: no second effect, and a row of its own for other content."""

@@ -11,7 +11,14 @@ from domain.books import Books, Need, WorkingSet
 from domain.lifecycle import change_state, state_needs
 from domain.opening import account_needs, open_account, update_account
 from domain.orders import Order, complete_order, order_needs
-from domain.payments import ReceivedPayment, payment_needs, receive_payment
+from domain.payments import (
+    CreditAllocation,
+    ReceivedPayment,
+    allocate_credit,
+    allocation_needs,
+    payment_needs,
+    receive_payment,
+)
 from domain.settlements import (
     Closing,
     CompletedPayout,
@@ -49,6 +56,7 @@ HANDLINGS: dict[type, Handling] = {
     SpecificationDeletion: Handling(specification_needs, delete_specification, lambda _fact: None),
     Order: Handling(order_needs, complete_order, lambda fact: str(fact.billing_account)),
     ReceivedPayment: Handling(payment_needs, receive_payment, lambda fact: str(fact.billing_account)),
+    CreditAllocation: Handling(allocation_needs, allocate_credit, lambda fact: str(fact.billing_account)),
     Closing: Handling(closing_needs, close_settlement, lambda fact: str(fact.settlement_account)),
     CompletedPayout: Handling(payout_needs, complete_payout, lambda fact: str(fact.settlement_account)),
 }

@@ -14,6 +14,7 @@ from adapters.mongodb import DatabaseError
 from adapters.records import HeldRow
 from adapters.store import Store
 from handlers.work import Outcome, Work
+from schemas.continuations import HELD_MESSAGES
 from schemas.wire import Incoming, read
 
 log = structlog.get_logger()
@@ -98,7 +99,12 @@ class Waker:
         failure = None
         try:
             [incoming] = read(
-                row.routing_key, row.body, properties.message_id, properties.headers, properties.content_encoding
+                row.routing_key,
+                row.body,
+                properties.message_id,
+                properties.headers,
+                properties.content_encoding,
+                HELD_MESSAGES,
             )
         except Exception as error:  # noqa: BLE001  # it could be read when it was held: a defect, and this message's alone
             failure = error

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from domain.accounts import AccountUpdate, NewAccount, StateCommand
 from domain.errors import Refused
 from domain.orders import Order
-from domain.payments import ReceivedPayment
+from domain.payments import CreditAllocation, ReceivedPayment
 from domain.settlements import Closing, CompletedPayout
 from domain.specifications import NewSpecification, SpecificationDeletion, SpecificationUpdate
 from schemas.acts import Act
@@ -28,6 +28,7 @@ Fact = (
     | SpecificationDeletion
     | Order
     | ReceivedPayment
+    | CreditAllocation
     | Closing
     | CompletedPayout
     | Act

@@ -41,13 +41,18 @@ class Incoming:
 
 
 def read(
-    routing_key: str, body: bytes, message_id: str | None, headers: Mapping[str, Any], encoding: str | None
+    routing_key: str,
+    body: bytes,
+    message_id: str | None,
+    headers: Mapping[str, Any],
+    encoding: str | None,
+    messages: Mapping[str, type[Message]] = MESSAGES,
 ) -> list[Incoming]:
     """The facts of a delivery, at least one; what can't be read is one without a fact, with the refusal that says why.
 
-    `encoding` is the AMQP `content_encoding`. Nothing is raised for what a sender can do.
+    `encoding` is the AMQP `content_encoding`, `messages` what is handled. Nothing is raised for what a sender can do.
     """
-    model = MESSAGES.get(routing_key)
+    model = messages.get(routing_key)
     if model is None:
         return [_unreadable(routing_key, body, message_id, Refused("unknown-type", f"nothing handles {routing_key!r}"))]
     try:

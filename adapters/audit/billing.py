@@ -199,11 +199,18 @@ billing_accounts = View(
         },
         union("invoices", *owner_rows("billingAccount", {"open": "$remainingAmount"})),
         union("payments", *owner_rows("billingAccount", {"credit": "$unapplied"})),
+        # What is left to allocate after one transaction's worth, unless an operator has discarded it.
+        union(
+            "held",
+            {"$match": {"routingKey": "credit.allocate", "state": {"$ne": "discarded"}}},
+            {"$project": {"_id": "$account", "rest": {"$literal": 1}}},
+        ),
         {
             "$group": {
                 "_id": "$_id",
                 **{
-                    n: {"$sum": f"${n}"} for n in ("position", "documents", "receivable", "unapplied", "open", "credit")
+                    n: {"$sum": f"${n}"}
+                    for n in ("position", "documents", "receivable", "unapplied", "open", "credit", "rest")
                 },
                 "currencyLeast": {"$min": {"$ifNull": ["$currencyLeast", "$currency"]}},
                 "currencyMost": {"$max": {"$ifNull": ["$currencyMost", "$currency"]}},
@@ -343,14 +350,19 @@ CHECKS = (
         invariant=4,
         view=billing_accounts,
         holds={
-            "$not": [
-                either(
-                    both({"$gt": ["$open", 0]}, {"$gt": ["$credit", 0]}),
-                    both({"$gt": ["$receivable", 0]}, {"$gt": ["$unapplied", 0]}),
-                )
+            "$or": [
+                {"$gt": ["$rest", 0]},
+                {
+                    "$not": [
+                        either(
+                            both({"$gt": ["$open", 0]}, {"$gt": ["$credit", 0]}),
+                            both({"$gt": ["$receivable", 0]}, {"$gt": ["$unapplied", 0]}),
+                        )
+                    ]
+                },
             ]
         },
-        expected="open invoices or unapplied credit",
+        expected="open invoices or unapplied credit, or a held credit.allocate",
         found={"openInvoices": "$open", "credit": "$credit", "receivable": "$receivable", "unapplied": "$unapplied"},
     ),
     Check(

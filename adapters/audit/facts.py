@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from adapters.audit.journal import OWNED, SHARED, ledger_class
 from adapters.audit.model import (
+    ALLOCATION,
     ORDER,
     PAYMENT,
     PAYOUT,
@@ -36,6 +37,10 @@ shares_withheld: Expression = sum_where(
 released: Expression = {"$ne": ["$_id", {"$concat": ["$billNo", "/", "$lineId"]}]}
 
 
+# The rest of an allocation, unless there was nothing left when it came to it.
+allocated_the_rest: Expression = {**begins(ALLOCATION)["$match"], "result.billNos.0": {"$exists": True}}
+
+
 def due(amounts: dict[str, Expression]) -> dict[str, Expression]:
     """The fields of a row that says what should be posted, debit positive: taken off from what was posted."""
     return {account: minus(amount) for account, amount in amounts.items()}
@@ -47,7 +52,7 @@ applied_facts = View(
     "applied facts",
     "inbox",
     (
-        {"$match": {"$or": [begins(fact)["$match"] for fact in (ORDER, PAYMENT, PAYOUT)]}},
+        {"$match": {"$or": [*(begins(fact)["$match"] for fact in (ORDER, PAYMENT, PAYOUT)), allocated_the_rest]}},
         {"$project": {"inbox": {"$literal": 1}}},
         union(
             "entries",
@@ -91,6 +96,12 @@ applied_facts = View(
         union(
             "allocations",
             {"$project": {"_id": "$cause", **due({"unapplied": "$amount", "receivable": minus("$amount")})}},
+        ),
+        union(
+            "allocations",
+            {"$match": {"cause": begins(ALLOCATION)["$match"]["_id"]}},
+            {"$group": {"_id": "$cause"}},
+            {"$project": {"document": {"$literal": 1}}},
         ),
         union(
             "accruals",

@@ -9,6 +9,8 @@ Expression = Any
 
 ORDER, PAYMENT, PAYOUT = "order.completed:", "payment.received:", "payout.completed:"
 """How the identities of the facts that have an entry begin."""
+ALLOCATION = "credit.allocate:"
+"""And of those that have one unless they came to nothing: the rest of an allocation."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.links import LEVELS_MAX, RELATIONSHIPS_MAX
 from domain.money import AMOUNT_MAX
-from domain.settlements import ACCRUALS_MAX, LINES_MAX
+from domain.settlements import LINES_MAX
 from schemas.asyncapi import incoming, outgoing
 from schemas.asyncapi.incoming import Json, ref
 from schemas.documents import DOCUMENT_BYTES_MAX
@@ -27,7 +27,6 @@ LIMITS: dict[str, int] = {
     "itemsOfAnOrder": ITEMS_MAX,
     "invoicesNamedByAPayment": NAMED_INVOICES_MAX,
     "linesOfAStatement": LINES_MAX,
-    "accrualsOfAClosing": ACCRUALS_MAX,
     "documentBytes": DOCUMENT_BYTES_MAX,
     "relationshipsOfAnAccount": RELATIONSHIPS_MAX,
     "levelsOfAHierarchy": LEVELS_MAX,

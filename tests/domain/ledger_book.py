@@ -56,7 +56,16 @@ from domain.links import Link
 from domain.money import Currency, Money
 from domain.opening import account_needs, open_account, update_account
 from domain.orders import Order, OrderItem, complete_order, order_needs, price
-from domain.payments import Payment, PaymentAllocated, ReceivedPayment, payment_needs, receive_payment
+from domain.payments import (
+    CreditAllocation,
+    Payment,
+    PaymentAllocated,
+    ReceivedPayment,
+    allocate_credit,
+    allocation_needs,
+    payment_needs,
+    receive_payment,
+)
 from domain.settlements import (
     Closing,
     CompletedPayout,
@@ -88,6 +97,7 @@ Fact = (
     | StateCommand
     | Order
     | ReceivedPayment
+    | CreditAllocation
     | Closing
     | CompletedPayout
     | NewSpecification
@@ -109,6 +119,7 @@ APPLY: dict[type, Callable[[Any, Books], Mapping[str, object]]] = {
     StateCommand: change_state,
     Order: complete_order,
     ReceivedPayment: receive_payment,
+    CreditAllocation: allocate_credit,
     Closing: close_settlement,
     CompletedPayout: complete_payout,
     NewSpecification: create_specification,
@@ -121,6 +132,7 @@ NEEDS: dict[type, Callable[[Any, WorkingSet], Iterable[Need]]] = {
     StateCommand: state_needs,
     Order: order_needs,
     ReceivedPayment: payment_needs,
+    CreditAllocation: allocation_needs,
     Closing: closing_needs,
     CompletedPayout: payout_needs,
     NewSpecification: specification_needs,
@@ -173,6 +185,10 @@ def identity_of(fact: Fact) -> str:
     if isinstance(fact, SpecificationUpdate | SpecificationDeletion):
         command = "update" if isinstance(fact, SpecificationUpdate) else "delete"
         return f"{fact.kind.RESOURCE}.{command}:m-{next(_MESSAGES)}"
+    if isinstance(fact, CreditAllocation):
+        return f"credit.allocate:{fact.billing_account}/{fact.sequence}"
+    if isinstance(fact, Closing) and fact.made:
+        return f"settlement.continue:{fact.id}/{fact.made}"
     return f"{ROUTING_KEY[type(fact)]}:{fact.id}"
 
 
@@ -194,12 +210,21 @@ class LedgerBook:
     """A seller's books, kept across batches.
 
     `first_limit` is how many documents of a queue are loaded at first, `prefetch` whether a batch's needs are loaded
-    before its facts run (otherwise each is asked for when it is missed).
+    before its facts run (otherwise each is asked for when it is missed). What facts leave to do is done after
+    their batch, or when all else is done if `rest_last`.
     """
 
-    def __init__(self, *, first_limit: int = QUEUE_FIRST, prefetch: bool = True, zone: tzinfo = UTC) -> None:
+    def __init__(
+        self,
+        *,
+        first_limit: int = QUEUE_FIRST,
+        prefetch: bool = True,
+        rest_last: bool = False,
+        zone: tzinfo = UTC,
+    ) -> None:
         self.first_limit = first_limit
         self.prefetch = prefetch
+        self.rest_last = rest_last
         self.zone = zone
         self.booked_at = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         self.documents: dict[type, dict[str, Any]] = defaultdict(dict)
@@ -209,6 +234,7 @@ class LedgerBook:
         self.results: dict[str, Mapping[str, object]] = {}
         self.waiting: dict[str, tuple[Fact, MustWait]] = {}
         self.refused: dict[str, Refused] = {}
+        self.left: list[Fact] = []
         self._asked: set[tuple[type, str]] = set()
         self._begun: dict[type, dict[str, Any]] = {}
 
@@ -223,6 +249,12 @@ class LedgerBook:
             announced = self._take_batch(taken)
             woken = [identity for identity, (_, why) in self.waiting.items() if why.waits_for in announced]
             pending.extendleft((identity, self.waiting.pop(identity)[0]) for identity in reversed(woken))
+            left = [(identity_of(fact), fact) for fact in self.left]
+            self.left = []
+            if self.rest_last:
+                pending += left
+            else:
+                pending.extendleft(reversed(left))
 
     def take_as(self, identity: str, fact: Fact) -> None:
         """Take one fact under an identity of its own, as one whose key is the message's id has."""
@@ -268,6 +300,7 @@ class LedgerBook:
                 working_set.accept(books)
                 self.applied[identity] = fact
                 self.results[identity] = result
+                self.left += cast("list[Fact]", books.continued)
                 return
         raise AssertionError(f"{identity} asks for ever more of the books")
 

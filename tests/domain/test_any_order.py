@@ -117,14 +117,34 @@ def business(draw) -> list[Fact]:
 
 
 batches = st.sampled_from([1, 2, 3, 7, None])
+# How much one fact may allocate: one invoice, two or three, or any number.
+works = st.sampled_from([1, 8, 20_000])
 
 
 @STEADY
-@given(business(), batches, st.integers(1, 3), st.booleans(), st.sampled_from([2, 3, 5_000]))
-def test_the_invariants_stand_whatever_comes_in(facts, batch, first_limit, prefetch, lines_max):
-    """Any sequence of facts, with duplicates and in any batches, leaves books in which every invariant holds."""
-    book = LedgerBook(first_limit=first_limit, prefetch=prefetch)
-    with patch("domain.settlements.LINES_MAX", lines_max):
+@given(
+    business(),
+    batches,
+    st.integers(1, 3),
+    st.booleans(),
+    st.sampled_from([2, 3, 5_000]),
+    st.sampled_from([1, 2, 8]),
+    works,
+    st.booleans(),
+)
+def test_the_invariants_stand_whatever_comes_in(
+    facts, batch, first_limit, prefetch, lines_max, statements_max, work, rest_last
+):
+    """Any sequence of facts, with duplicates and in any batches, leaves books in which every invariant holds.
+
+    So it is however little one transaction does, and whatever comes before the rest is done.
+    """
+    book = LedgerBook(first_limit=first_limit, prefetch=prefetch, rest_last=rest_last)
+    with (
+        patch("domain.settlements.LINES_MAX", lines_max),
+        patch("domain.settlements.STATEMENTS_MAX", statements_max),
+        patch("domain.payments.WORK_MAX", work),
+    ):
         book.take(*facts, batch=batch)
     assert_books_hold(book, lines_max=lines_max)
     assert book.applied.keys() >= {f"account.create:{account.id}" for account in ACCOUNTS}
@@ -171,12 +191,16 @@ def pay_everything(book: LedgerBook) -> None:
 
 
 @STEADY
-@given(two_orders(), batches, batches)
-def test_the_order_of_facts_does_not_move_the_money(both, one_batch, other_batch):
-    """In any order: the same receivable and credit, revenue, commission, tax and cash; once all is paid, payables."""
-    one, other = LedgerBook(), LedgerBook()
+@given(two_orders(), batches, batches, works, st.booleans())
+def test_the_order_of_facts_does_not_move_the_money(both, one_batch, other_batch, work, rest_last):
+    """In any order: the same receivable and credit, revenue, commission, tax and cash; once all is paid, payables.
+
+    And so in one transaction or several.
+    """
+    one, other = LedgerBook(), LedgerBook(rest_last=rest_last)
     one.take(*both[0], batch=one_batch)
-    other.take(*both[1], batch=other_batch)
+    with patch("domain.payments.WORK_MAX", work):
+        other.take(*both[1], batch=other_batch)
     assert one.refused == other.refused == {}
     assert promised(one) == promised(other)
     pay_everything(one)

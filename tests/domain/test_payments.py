@@ -6,7 +6,7 @@ import pytest
 
 from domain.payments import Payment
 from tests.domain.invariants import assert_books_hold
-from tests.domain.ledger_book import LedgerBook, billing, closing, line, moment, order, partner, payment
+from tests.domain.ledger_book import LedgerBook, billing, closing, command, line, moment, order, partner, payment
 
 
 def with_invoices(*prices: str) -> LedgerBook:
@@ -348,3 +348,111 @@ def test_a_payment_keeps_what_it_said():
     booked = book.get(Payment, "P-1")
     assert (booked.amount, booked.received_at, booked.invoices) == (100, moment("2026-11-20T08:00:00"), ("X",))
     assert booked.booked_at == moment("2026-11-22T12:00:00")
+
+
+# -- more than one transaction allocates
+
+
+@pytest.fixture
+def two_at_a_time(monkeypatch):
+    """Room for two invoices of a line each, whose allocations are as much as three lines, in one transaction."""
+    monkeypatch.setattr("domain.payments.WORK_MAX", 8)
+
+
+def test_a_payment_of_more_invoices_than_one_transaction_covers_goes_on(two_at_a_time):
+    """50.00 for five invoices of 10.00 and the one that it names: two at a time, in the order of all of them."""
+    book = with_invoices("10.00", "10.00", "10.00", "10.00", "10.00")
+    book.take(payment("P-1", 5500, no(4)))
+    assert book.results["payment.received:P-1"] == {"billNos": no(4, 1)}
+    rest = {i: r["billNos"] for i, r in book.results.items() if i.startswith("credit.allocate:")}
+    # After five invoices an account has had six events; the payment's first part tells three more, and so its second.
+    assert rest == {"credit.allocate:BA-1/9": no(2, 3), "credit.allocate:BA-1/12": no(5)}
+    assert book.postings("credit.allocate:BA-1/12") == [("receivable:BA-1", -1000), ("unapplied:BA-1", 1000)]
+    told = [f for f in book.facts_of("BA-1") if hasattr(f, "allocations")]
+    assert [(len(f.allocations), f.payment.unapplied) for f in told] == [(2, 3500), (2, 1500), (1, 500)]
+    assert book.events_of("BA-1")[5:] == ["payment.allocated", "invoice.paid", "invoice.paid"] * 2 + [
+        "payment.allocated",
+        "invoice.paid",
+    ]
+    assert_books_hold(book)
+
+
+def test_what_just_fits_leaves_nothing_to_do(two_at_a_time):
+    """Neither when the money ends with the room, nor when the invoices do."""
+    book = with_invoices("10.00", "10.00", "10.00")
+    book.take(payment("P-1", 2000))
+    book.take(order("O-4", line("10.00")), payment("P-2", 5000))
+    assert [i for i in book.applied if i.startswith("credit.allocate:")] == []
+    assert book.position("BA-1").unapplied == 3000
+    assert_books_hold(book)
+
+
+def test_credit_of_more_payments_than_one_transaction_consumes_goes_on(two_at_a_time):
+    """Five payments of 1.00, the youngest taken first, pay 4.50 of an order: the oldest two, then two, then half."""
+    book = LedgerBook()
+    days = range(25, 20, -1)
+    book.take(billing(), *[payment(f"P-{day}", 100, at=f"2026-11-{day}") for day in days])
+    book.take(order("O-1", line("4.50")))
+    told = [f for f in book.facts_of("BA-1") if hasattr(f, "allocations") and f.allocations]
+    assert [(f.payment.id, f.payment.unapplied) for f in told] == [
+        ("P-21", 0),
+        ("P-22", 0),
+        ("P-23", 0),
+        ("P-24", 0),
+        ("P-25", 50),
+    ]
+    causes = [event.cause.partition(":")[0] for event in book.events if event.fact in told]
+    assert causes == ["order.completed"] * 2 + ["credit.allocate"] * 3
+    assert book.invoice(1).state == "settled"
+    assert_books_hold(book)
+
+
+def test_what_comes_before_the_rest_is_done_waits_for_its_turn(two_at_a_time):
+    """An order and a payment between the parts: neither the new invoice nor the new credit goes first."""
+    book = LedgerBook(rest_last=True)
+    book.take(billing(), *[order(f"O-{n}", line("10.00")) for n in range(1, 5)])
+    book.take(payment("P-1", 4500, at="2026-11-23"), payment("P-0", 300, at="2026-11-20"), batch=1)
+    # P-1 covers two; of the third the older P-0 pays 3.00 and P-1 the rest, as of the fourth.
+    assert [book.get(Payment, id_).unapplied for id_ in ("P-0", "P-1")] == [0, 800]
+    assert_books_hold(book)
+    book = LedgerBook(rest_last=True)
+    book.take(billing(), *[order(f"O-{n}", line("10.00")) for n in range(1, 5)])
+    book.take(payment("P-1", 4500), order("O-5", line("10.00")), batch=1)
+    assert book.results["payment.received:P-1"] == {"billNos": no(1, 2)}
+    assert [book.invoice(n).remaining_amount for n in range(1, 6)] == [0, 0, 0, 0, 500]
+    assert_books_hold(book)
+
+
+def test_the_rest_is_done_also_when_its_message_is_lost(two_at_a_time):
+    """Whatever comes next on the account sees that something is left, and has it done."""
+    for last in (payment("P-2", 1), order("O-5", line("0.01"))):
+        book = with_invoices("10.00", "10.00", "10.00", "10.00")
+        book.take_as("payment.received:P-1", payment("P-1", 4000))
+        book.left.clear()
+        assert book.position("BA-1").receivable == 2000
+        book.take(last)
+        assert book.position("BA-1").receivable == (0 if last.id == "P-2" else 1)
+        assert_books_hold(book)
+
+
+def test_the_last_of_an_account_that_is_to_be_closed_may_be_settled_by_the_rest(two_at_a_time):
+    """It is `pendingClose` until the last invoice is covered, and then closed."""
+    book = with_invoices("10.00", "10.00", "10.00")
+    book.take(command("close"))
+    book.take_as("payment.received:P-1", payment("P-1", 3000))
+    assert book.state("BA-1") == "pendingClose"
+    book.take()
+    left, book.left = book.left, []
+    book.take(*left)
+    assert book.state("BA-1") == "closed"
+    assert_books_hold(book)
+
+
+def test_the_rest_is_covered_in_the_order_named(two_at_a_time):
+    """Last to first, though the parts are far apart."""
+    book = with_invoices("10.00", "10.00", "10.00", "10.00", "10.00")
+    book.take(payment("P-1", 4500, no(5, 4, 3, 2, 1)))
+    told = [f for f in book.facts_of("BA-1") if hasattr(f, "allocations")]
+    assert [a.bill_no for f in told for a in f.allocations] == no(5, 4, 3, 2, 1)
+    assert book.invoice(1).remaining_amount == 500
+    assert_books_hold(book)

@@ -196,20 +196,34 @@ def test_a_part_below_zero_is_carried_to_the_next_part(monkeypatch):
     assert_books_hold(book, lines_max=2)
 
 
+@pytest.mark.parametrize("rest_last", [False, True])
 @pytest.mark.parametrize("first_limit", [1, 32])
-def test_a_closing_of_too_many_accruals_is_refused_whole(monkeypatch, first_limit):
-    """More accruals than one closing may state are `invalid` and stay unstated; an earlier date is fine."""
-    monkeypatch.setattr("domain.settlements.ACCRUALS_MAX", 2)
-    book = LedgerBook(first_limit=first_limit)
+def test_a_closing_of_more_statements_than_one_transaction_makes_goes_on(monkeypatch, first_limit, rest_last):
+    """Five accruals of 1.00, two lines a statement and one statement a transaction: C-1, -2 and -3, in three."""
+    monkeypatch.setattr("domain.settlements.LINES_MAX", 2)
+    monkeypatch.setattr("domain.settlements.STATEMENTS_MAX", 1)
+    book = LedgerBook(first_limit=first_limit, rest_last=rest_last)
     book.take(billing(), partner(share="1"))
-    book.take(*[earn(f"O-{day}", "1.00", at=f"2026-11-{day}") for day in (10, 11, 12)])
-    book.take(
-        closing("C-1", until="2026-11-12"), closing("C-2", until="2026-11-11"), closing("C-3", until="2026-11-12")
-    )
-    assert book.refused["settlement.close:C-1"].code == "invalid"
-    assert "periodEnd" in book.refused["settlement.close:C-1"].detail
-    assert [len(book.settlement(id_).lines) for id_ in ("C-2", "C-3")] == [2, 1]
-    assert_books_hold(book)
+    book.take(*[earn(f"O-{n}", "1.00", at=f"2026-11-{n:02}") for n in range(1, 7)])
+    book.take(closing("C-1", until="2026-11-05"))
+    assert [len(book.settlement(id_).lines) for id_ in ("C-1", "C-1-2", "C-1-3")] == [2, 2, 1]
+    assert book.results["settlement.close:C-1"] == {"settlementIds": ["C-1"]}
+    assert book.results["settlement.continue:C-1/1"] == {"settlementIds": ["C-1-2"]}
+    assert book.results["settlement.continue:C-1/2"] == {"settlementIds": ["C-1-3"]}
+    assert {s.period_end.day for s in book.documents[Settlement].values()} == {5}
+    assert_books_hold(book, lines_max=2)
+
+
+def test_a_closing_that_another_one_overtakes_makes_no_empty_statement(monkeypatch):
+    """What is left of the first is stated by the second, which comes before the rest: nothing is left to state."""
+    monkeypatch.setattr("domain.settlements.LINES_MAX", 2)
+    monkeypatch.setattr("domain.settlements.STATEMENTS_MAX", 1)
+    book = LedgerBook(rest_last=True)
+    book.take(billing(), partner(share="1"), *[earn(f"O-{n}", "1.00") for n in range(3)])
+    book.take(closing("C-1"), closing("C-2"), batch=1)
+    assert {id_: len(s.lines) for id_, s in book.documents[Settlement].items()} == {"C-1": 2, "C-2": 1}
+    assert book.results["settlement.continue:C-1/1"] == {"settlementIds": []}
+    assert_books_hold(book, lines_max=2)
 
 
 def test_a_part_may_not_take_the_name_of_another_closings_statement(monkeypatch):
