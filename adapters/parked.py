@@ -17,7 +17,6 @@ from adapters.records import parked_id
 from adapters.rows import piece_key
 from domain.errors import Refused
 from schemas.acts import Act
-from schemas.continuations import HELD_MESSAGES
 from schemas.wire import Incoming, read
 
 Row = dict[str, Any]
@@ -205,8 +204,8 @@ def _check_parked(row: Row) -> None:
 
 def _readable(row: Row, body: bytes) -> Incoming:
     """The one fact of a body; raises `Refused` with what does not fit."""
-    encoding = row["properties"]["contentEncoding"]
-    facts = read(row["routingKey"], body, row["messageId"], row["headers"], encoding, HELD_MESSAGES)
+    # What a fact has left to do is of no type that can be read here: it is replayed as it is, or discarded.
+    facts = read(row["routingKey"], body, row["messageId"], row["headers"], row["properties"]["contentEncoding"])
     if len(facts) > 1:
         raise Refused("invalid", f"{row['parkedId']}: an array of {len(facts)} facts: edit it to one of them")
     refusal = facts[0].refusal

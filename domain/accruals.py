@@ -6,7 +6,8 @@ import datetime as dt
 from collections.abc import Iterable
 
 from domain import ledger
-from domain.books import Books, empty_when
+from domain.accounts import Position
+from domain.books import Books, DocumentNeed, empty_when
 from domain.frozen import dataclass, replace
 from domain.invoices import Invoice, InvoiceLine
 from domain.money import rounded_ratio
@@ -97,6 +98,7 @@ def emit_accruals(accruals: Iterable[Accrual], currency: str, books: Books) -> N
     by_partner: dict[str, list[Accrual]] = {}
     for accrual in accruals:
         by_partner.setdefault(accrual.settlement_account, []).append(accrual)
+    books.require(DocumentNeed(Position, partner) for partner in by_partner)
     for partner, earned in by_partner.items():
         books.emit(partner, SettlementAccrued(partner, currency, tuple(earned)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 
 from domain import ledger
 from domain.accounts import Account, Position
@@ -19,6 +20,8 @@ WORK_MAX = 20_000
 with all its lines. What is more goes on in another one."""
 ALLOCATION_WORK = 3
 """What an allocation itself is in lines."""
+CREDITS_MAX = 20
+"""How many payments one transaction goes on to allocate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +121,13 @@ def allocation_needs(rest: CreditAllocation, books: WorkingSet) -> Iterator[Need
     """What the rest of an allocation looks at, likewise."""
     yield DocumentNeed(Account, rest.billing_account)
     yield DocumentNeed(Position, rest.billing_account)
-    yield QueueNeed(Payment, rest.billing_account)
+    yield QueueNeed(Payment, rest.billing_account, CREDITS_MAX)
     yield QueueNeed(Invoice, rest.billing_account)
-    for invoice in books.known(Invoice, rest.billing_account):
+    named = {n for payment in books.known(Payment, rest.billing_account) for n in payment.invoices or ()}
+    for bill_no in sorted(named):
+        yield DocumentNeed(Invoice, bill_no)
+    found = (books.peek(Invoice, bill_no) for bill_no in sorted(named))
+    for invoice in (*(i for i in found if i is not None), *books.known(Invoice, rest.billing_account)):
         yield from _partners(invoice)
 
 
@@ -204,18 +211,20 @@ def allocate_credit(rest: CreditAllocation, books: Books) -> Mapping[str, object
     room = _Room(WORK_MAX)
     bill_nos: list[str] = []
     accruals: list[Accrual] = []
-    for credit in books.queue(Payment, account.id):
+    taken = 0
+    for credit in islice(books.queue(Payment, account.id), CREDITS_MAX):
         named, _ = _named_invoices(credit, books)
         covered = _cover(credit, _by_precedence(named, account.id, books), room, books)
         if not covered.allocations:
             break
+        taken += 1
         books.put(covered.payment)
         accruals += covered.accruals
         bill_nos += [allocation.bill_no for allocation in covered.allocations]
         _tell(covered, (), books)
     _bring_oldest_due_up_to_date(account.id, books)
     emit_accruals(accruals, account.currency, books)
-    if room.is_short:
+    if room.is_short or taken == CREDITS_MAX:
         _go_on(account.id, books)
     complete_closing(account, books)
     return {"billNos": bill_nos}

@@ -16,7 +16,7 @@ import structlog
 from adapters.failures import Kind, failed_at, kind_of, refused_at
 from adapters.mongodb import DatabaseError
 from adapters.records import HeldRow, InboxRow, Known, Properties, parked_id
-from adapters.transaction import Batch, HeldChange
+from adapters.transaction import Batch, HeldChange, TooMuchToLoad
 from domain.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
 from domain.errors import MustWait, Refused
 from handlers.facts import account_of, apply, needs_of
@@ -162,7 +162,7 @@ class _Decider:
             return decided
         try:
             return self._applied(await self._apply(load))
-        except DatabaseError:
+        except (DatabaseError, TooMuchToLoad):
             raise  # the transaction is over, and with it the batch
         except Exception as error:  # whatever it is, one bad fact may not undo the others
             if isinstance(self.work.incoming.fact, Act) and not isinstance(error, Refused):

@@ -82,8 +82,10 @@ class Waker:
 
     async def _wake(self, names: Collection[str]) -> None:
         there = await self._store.there_now(names) if names else []
-        while there and not self._stopping and (rows := await self._store.claim_waiting(there, self._clock(), LEASE)):
+        if there and not self._stopping and (rows := await self._store.claim_waiting(there, self._clock(), LEASE)):
             await self._take_up(rows)
+            # There may be more, of some without an end in sight: whatever else is due has its turn between.
+            self.look_for(there)
 
     async def _take_up(self, rows: Sequence[HeldRow]) -> None:
         await asyncio.gather(*[self._resubmit(row) for row in rows])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from domain.payments import CreditAllocation
 from domain.settlements import Closing
 from schemas.message import Message, Reference
 from schemas.messages import MESSAGES
 from schemas.values import Date, Id
+
+Count = Annotated[int, Field(ge=1)]
 
 
 class CreditAllocate(Message):
@@ -17,7 +21,7 @@ class CreditAllocate(Message):
     TYPE: ClassVar[str] = "credit.allocate"
 
     billing_account: Reference
-    sequence: int
+    sequence: Count
 
     def key(self, message_id: str | None) -> str:
         """The account and its last event's number, which is another one whenever there is a rest."""
@@ -36,7 +40,7 @@ class SettlementContinue(Message):
     closing_id: Id
     settlement_account: Reference
     period_end: Date
-    made: int
+    made: Count
 
     def key(self, message_id: str | None) -> str:
         """The closing and how far it is."""

@@ -26,7 +26,13 @@ from domain.links import CONTAINS, PAYER, RELATED, RELATIONSHIPS, TO_ACCOUNTS
 STATES = get_args(State)
 COMMAND = "account."
 """How the identities of the facts begin that a client changes an account with."""
-CLOSES_BY_ITSELF = ("payment.received", "payout.completed", "settlement.close")
+CLOSES_BY_ITSELF = (
+    "payment.received",
+    "credit.allocate",
+    "payout.completed",
+    "settlement.close",
+    "settlement.continue",
+)
 """What may settle the last of an account that is to be closed."""
 SPECIFICATIONS = {
     "format": "billFormats",

@@ -199,10 +199,10 @@ billing_accounts = View(
         },
         union("invoices", *owner_rows("billingAccount", {"open": "$remainingAmount"})),
         union("payments", *owner_rows("billingAccount", {"credit": "$unapplied"})),
-        # What is left to allocate after one transaction's worth, unless an operator has discarded it.
+        # What is left to allocate after one transaction's worth, and soon will be.
         union(
             "held",
-            {"$match": {"routingKey": "credit.allocate", "state": {"$ne": "discarded"}}},
+            {"$match": {"routingKey": "credit.allocate", "state": {"$in": ["waiting", "suspect"]}}},
             {"$project": {"_id": "$account", "rest": {"$literal": 1}}},
         ),
         {
@@ -362,7 +362,7 @@ CHECKS = (
                 },
             ]
         },
-        expected="open invoices or unapplied credit, or a held credit.allocate",
+        expected="open invoices or unapplied credit, or a credit.allocate that waits",
         found={"openInvoices": "$open", "credit": "$credit", "receivable": "$receivable", "unapplied": "$unapplied"},
     ),
     Check(

@@ -33,6 +33,8 @@ ACTS_SHOWN = 100
 KEPT_FROM_HAPPENING = {
     "order.completed": "not billed: there is no invoice, and its partners have earned nothing by it",
     "payment.received": "not booked: what it pays stays open",
+    "credit.allocate": "not allocated: the account has credit beside open invoices",
+    "settlement.continue": "not stated: the closing's other statements are there",
     "settlement.close": "not stated: what was earned is not on a statement",
     "payout.completed": "not booked: the statement is still to be paid",
     "account.create": "not opened: whatever names the account waits",

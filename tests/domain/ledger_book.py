@@ -313,7 +313,7 @@ class LedgerBook:
         fork.rows = defaultdict(dict, {kind: dict(found) for kind, found in self.rows.items()})
         fork.events, fork._asked = [], set()
         fork.applied, fork.results = dict(self.applied), dict(self.results)
-        fork.waiting, fork.refused = dict(self.waiting), dict(self.refused)
+        fork.waiting, fork.refused, fork.left = dict(self.waiting), dict(self.refused), []
         fork._begun = {kind: dict(found) for kind, found in self.documents.items()}
         return fork
 
@@ -335,6 +335,7 @@ class LedgerBook:
         for kind, found in fork.rows.items():
             self.rows[kind].update(found)
         self.events += fork.events
+        self.left += fork.left
         for mine, theirs in (
             (self.applied, fork.applied),
             (self.results, fork.results),

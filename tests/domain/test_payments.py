@@ -456,3 +456,46 @@ def test_the_rest_is_covered_in_the_order_named(two_at_a_time):
     assert [a.bill_no for f in told for a in f.allocations] == no(5, 4, 3, 2, 1)
     assert book.invoice(1).remaining_amount == 500
     assert_books_hold(book)
+
+
+@pytest.mark.parametrize("prefetch", [True, False])
+def test_credit_of_many_payments_that_each_name_an_invoice_goes_on(two_at_a_time, monkeypatch, prefetch):
+    """Eighty payments, each with a name of its own to look up: no part has to look for more than its own twenty."""
+    monkeypatch.setattr("domain.payments.WORK_MAX", 20_000)
+    book = LedgerBook(prefetch=prefetch)
+    book.take(billing(), *[payment(f"P-{n:02}", 100, [f"PRO-FORMA-{n}"]) for n in range(80)])
+    monkeypatch.setattr("domain.payments.WORK_MAX", 1)
+    book.take(order("O-1", line("79.50")))
+    assert book.position("BA-1").unapplied == 50
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize(("paid", "parts"), [(20, 1), (21, 2), (41, 3)])
+def test_a_part_takes_twenty_payments(monkeypatch, paid, parts):
+    """The order has no room for any of them; each part of the rest has for twenty, and the last may find nothing."""
+    monkeypatch.setattr("domain.payments.WORK_MAX", 20_000)
+    book = LedgerBook()
+    book.take(billing(), *[payment(f"P-{n:02}", 100) for n in range(paid)])
+    with monkeypatch.context() as nothing:
+        nothing.setattr("domain.payments.WORK_MAX", 0)
+        book.take_as("order.completed:O-1", order("O-1", line(f"{paid}.00")))
+    left, book.left = book.left, []
+    book.take(*left)
+    worked = [i for i, r in book.results.items() if i.startswith("credit.allocate:") and r["billNos"]]
+    assert len(worked) == parts
+    assert book.position("BA-1").receivable == 0
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize("prefetch", [True, False])
+def test_a_payment_of_invoices_with_many_partners_goes_on(two_at_a_time, prefetch):
+    """Seventy partners of two invoices that are named, and in no part of the queue that is loaded."""
+    book = LedgerBook()
+    book.take(billing(), *[partner(f"SA-{n}", "1", "payment") for n in range(70)])
+    book.take(*[order(f"O-{n}", line("1.00")) for n in range(30)])
+    sold = [line("1.00", "0", f"SA-{n}") for n in range(70)]
+    book.take(order("O-30", *sold), order("O-31", *sold))
+    book.prefetch = prefetch
+    book.take(payment("P-1", 17_000, no(1, 2, 31, 32)))
+    assert [book.invoice(n).state for n in (31, 32)] == ["settled", "settled"]
+    assert_books_hold(book)

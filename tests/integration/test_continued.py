@@ -56,6 +56,29 @@ async def test_a_payment_a_credit_and_a_closing_go_on(settings: Settings, client
     await assert_clean(client, database)
 
 
+async def test_an_account_is_closed_by_the_rest(settings: Settings, client: Client, database: Books) -> None:
+    """It was to be closed, and has nothing open any more: so it is with a customer's and with a partner's."""
+    await client.declare()
+    await client.send_all([customer("BA-1"), partner("SA-1", "1")])
+    # What is earned is 1.00, -2.00 and 1.00: the first statement carries -1.00 forward, the second comes to nothing.
+    earn = item(1, "1.00", rate="0", sold_for="SA-1")
+    give_back = [item(1, "-2.00", rate="0", sold_for="SA-1"), item(2, "2.00", rate="0")]
+    await client.send_all([order("O-1", "BA-1", earn), order("O-2", "BA-1", *give_back), order("O-3", "BA-1", earn)])
+    await client.send_all(order(f"N-{n}", "BA-1", item(1, "1.00", rate="0")) for n in range(3))
+    async with working(settings):
+        await applied(database, 8)
+        for account in ("BA-1", "SA-1"):
+            await client.ask(("account.close", {"id": account, "reason": "they asked"}))
+        await client.ask(payment("P-1", "BA-1", "5.00"))
+        await client.ask(closing("C-1", "SA-1"))
+        await wait_for(lambda: held(database) == {})
+    assert {row["_id"]: row["state"] for row in database["accounts"].find()} == {"BA-1": "closed", "SA-1": "closed"}
+    closed_by = {row["account"]: row["cause"] for row in database["accountVersions"].find({"newState": "closed"})}
+    assert closed_by["BA-1"].startswith("credit.allocate:BA-1/")
+    assert closed_by["SA-1"] == "settlement.continue:C-1/1"
+    await assert_clean(client, database)
+
+
 async def test_the_rest_outlives_its_worker(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,3 +119,7 @@ async def test_what_is_left_to_do_is_no_message_that_anyone_may_send(
         for routing_key in ("credit.allocate", "settlement.continue"):
             reply = await client.ask((routing_key, {"billingAccount": {"id": "BA-1"}, "sequence": 1}))
             assert reply["error"]["code"] == "unknown-type"
+        for row in held(database).values():
+            told = await client.ask(("parked.replay", {"ids": [row["parkedId"]], "why": "to see"}), app_id="console")
+            assert "unknown-type" in str(told), told
+    assert {row["state"] for row in held(database).values()} == {"parked"}

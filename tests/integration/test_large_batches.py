@@ -258,3 +258,20 @@ async def test_facts_that_look_at_much_of_the_books(
         assert max(watch.loaded_bytes[-2:]) > size["bytes"]
     assert database["invoices"].count_documents({"state": "settled"}) == count + 1
     await assert_far_from_limits(client, database, watch)
+
+
+async def test_a_fact_that_looks_at_more_than_was_foreseen(
+    settings: Settings, client: Client, database: Books, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four invoices are loaded beforehand, and the payment pays six: that is too much beside another one, not alone."""
+    orders = [order(f"O-{n}", "BA-0", *lines(ids(ITEMS_MAX, ""))) for n in range(6)]
+    await client.declare()
+    await client.send_all([customer("BA-0"), customer("BA-1"), *orders, order("O-other", "BA-1")])
+    async with working(settings):
+        await applied(database, 9)
+        monkeypatch.setattr(transaction, "LOADED_BYTES_MAX", int(largest(database)["invoices"] * 4.6))
+        await client.send(array([payment("P-0", "BA-0", 7_200), payment("P-1", "BA-1", 12)]))
+        await applied(database, 11)
+    assert [log["facts"] for log in watch.logs if log["event"].startswith("smaller batches: their facts")] == [1]
+    assert database["invoices"].count_documents({"state": "settled"}) == 7
+    await assert_far_from_limits(client, database, watch)
