@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import pytest
@@ -123,3 +124,26 @@ async def test_what_is_left_to_do_is_no_message_that_anyone_may_send(
             told = await client.ask(("parked.replay", {"ids": [row["parkedId"]], "why": "to see"}), app_id="console")
             assert "unknown-type" in str(told), told
     assert {row["state"] for row in held(database).values()} == {"parked"}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_two_workers_go_on_at_once(settings: Settings, client: Client, database: Books, seed: int) -> None:
+    """Rests, orders and payments of two accounts, in a mixed order: each waits its turn, and none is done twice."""
+    chance = Random(seed)
+    mixed = [
+        *(order(f"O-{n}", f"BA-{n % 2}", item(1, chance.randint(1, 9), rate="0")) for n in range(60)),
+        *(payment(f"P-{n}", f"BA-{n % 2}", chance.randint(1, 9)) for n in range(60)),
+        *(payment(f"L-{n}", f"BA-{n % 2}", 60) for n in range(4)),
+    ]
+    chance.shuffle(mixed)
+    both = settings.model_copy(update={"single_active_consumer": False})
+    async with working(both), working(both):
+        await client.send_all([customer("BA-0"), customer("BA-1")])
+        await applied(database, 2)
+        await client.send_all(mixed)
+        sent = {"_id": {"$not": {"$regex": "^credit.allocate:"}}}
+        await wait_for(lambda: database["inbox"].count_documents(sent) == 2 + len(mixed))
+        await wait_for(lambda: held(database) == {})
+    assert database["inbox"].count_documents({"_id": {"$regex": "^credit.allocate:"}}) > 0
+    assert database["entries"].count_documents({"_id": {"$regex": "^credit.allocate:"}}) > 0
+    await assert_clean(client, database)
