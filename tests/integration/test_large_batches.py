@@ -234,7 +234,7 @@ async def test_facts_that_look_at_much_of_the_books(
 
     Of two that take more than that together each is alone, and one that takes more by itself may.
     """
-    count = 24
+    count = 16
     orders = [order(f"O-{n}", f"BA-{n}", *lines(ids(ITEMS_MAX, ""))) for n in range(count)]
     orders.append(order("O-more", "BA-0", *lines(ids(ITEMS_MAX, ""))))
     await client.declare()

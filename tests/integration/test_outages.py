@@ -146,7 +146,7 @@ async def test_no_more_is_taken_than_there_is_room_for(
 
     monkeypatch.setattr(GroupCommit, "submit", counted)
     await client.declare()
-    arrays = [[order(f"O-{n}-{k}", "BA-1")[1] for k in range(500)] for n in range(8)]
+    arrays = [[order(f"O-{n}-{k}", "BA-1")[1] for k in range(500)] for n in range(5)]
     async with (
         Proxy.between(settings.mongodb_url) as network,
         working(settings, mongodb_url=network.url) as worker,
@@ -162,7 +162,7 @@ async def test_no_more_is_taken_than_there_is_room_for(
 
         await wait_for(all_are_back)
         await network.heal()
-        await applied(database, 4001, seconds=120)
+        await applied(database, 2501, seconds=120)
     # What was taken when the database went away is still there when the messages come again; and one array more.
     assert GATHERED_MAX <= max(gathered) < 2 * GATHERED_MAX
     assert held(database) == {}
