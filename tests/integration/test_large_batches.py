@@ -147,7 +147,7 @@ async def test_orders_as_large_as_a_message_may_be(
 
     The payment is one fact, so one transaction: it writes each invoice again, and an event as large.
     """
-    account, supplier, count = f"{LONG}BA-1", f"{LONG}SA-1", 16
+    account, supplier, count = f"{LONG}BA-1", f"{LONG}SA-1", 12
     line_ids = ids(ITEMS_MAX)
     kinds = [
         (lines(line_ids), "\U0001f600"),  # four bytes in UTF-8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiormq.connection import Connection
 
 from adapters.rabbitmq import Publisher
 from tests.support.proxy import OPEN_OK, Proxy
@@ -24,8 +25,9 @@ async def test_a_broker_that_hangs_up_as_soon_as_it_is_connected_to(rabbitmq_url
         await publisher.close()
 
 
-async def test_a_broker_that_misses_heartbeats(rabbitmq_url: str) -> None:
+async def test_a_broker_that_misses_heartbeats(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then aiormq cancels whoever waits for an answer, which nobody meant: a task that took it so would be gone."""
+    monkeypatch.setattr(Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
     async with Proxy.between(rabbitmq_url) as proxy:
         publisher = Publisher(f"{proxy.url}?heartbeat=1")
         await publisher.open()
@@ -38,8 +40,11 @@ async def test_a_broker_that_misses_heartbeats(rabbitmq_url: str) -> None:
         await publisher.close()
 
 
-async def test_who_is_cancelled_while_waiting_for_the_broker_stays_cancelled(rabbitmq_url: str) -> None:
+async def test_who_is_cancelled_while_waiting_for_the_broker_stays_cancelled(
+    rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only what nobody asked for is taken for a lost connection."""
+    monkeypatch.setattr(Connection, "READER_CLOSE_TIMEOUT", 0.1)
     async with Proxy.between(rabbitmq_url) as proxy:
         proxy.after = OPEN_OK, proxy.silence
         publisher = Publisher(proxy.url)
