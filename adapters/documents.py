@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from domain.accounts import (
+from domain.accounts.model import (
     Account,
     AccountVersion,
     CarriedForward,
@@ -19,21 +19,21 @@ from domain.accounts import (
     Relationship,
     SettlementTerms,
 )
-from domain.accruals import Accrual
-from domain.books import Series
-from domain.invoices import AppliedPayment, Invoice, InvoiceLine, PartnerShare, TaxItem
-from domain.ledger import Entry
-from domain.links import Link
-from domain.payments import Allocation, Payment
-from domain.settlements import Payout, Settlement, SettlementLine
-from domain.specifications import (
+from domain.accounts.relations import Link
+from domain.accounts.specifications import (
     SPECIFICATIONS,
     BillFormat,
     BillingCycleSpecification,
     BillPresentationMedia,
     Specification,
 )
-from schemas.answers import account_document
+from domain.invoicing.model import AppliedPayment, Invoice, InvoiceLine, PartnerShare, TaxItem
+from domain.ledger.books import Series
+from domain.ledger.chart import Entry
+from domain.payments.allocating import Allocation, Payment
+from domain.settlement.accruals import Accrual
+from domain.settlement.statements import Payout, Settlement, SettlementLine
+from schemas.accounts.answers import account_document
 
 Row = dict[str, Any]
 

@@ -20,19 +20,19 @@ import aio_pika
 from rich.console import Console
 from rich.table import Table
 
-from adapters.collections import INDEXES
 from adapters.documents import COLLECTION, ENCODE
-from adapters.rabbitmq import QUERIES, Publisher
+from adapters.rabbitmq.connection import QUERIES, Publisher
 from adapters.records import Properties
-from adapters.store import Store
+from adapters.store.prepare import INDEXES
+from adapters.store.store import Store
 from bench import processes
 from bench.broker import BenchError, connected
 from bench.paymaster import PROGRAM
 from bench.place import Place
 from bench.report import RESULTS
-from domain.accounts import Account, Position, SettlementTerms
-from domain.invoices import Invoice, InvoiceLine, TaxItem
-from handlers.queries import Enquiries
+from domain.accounts.model import Account, Position, SettlementTerms
+from domain.invoicing.model import Invoice, InvoiceLine, TaxItem
+from handlers.engine.queries import Enquiries
 from handlers.worker import GARBAGE_OBJECTS
 
 GOAL_MS = 20.0

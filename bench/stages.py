@@ -25,21 +25,21 @@ from pamqp.frame import marshal
 from pamqp.header import ContentHeader
 
 from adapters.documents import COLLECTION, DECODE, ENCODE
-from adapters.frames import HEARTBEAT_FRAME, publish_frames
-from adapters.rabbitmq import IN, OUT, _message
-from adapters.receiving import DeliveryStream
+from adapters.rabbitmq.connection import IN, OUT, _message
+from adapters.rabbitmq.frames import HEARTBEAT_FRAME, publish_frames
+from adapters.rabbitmq.receiving import DeliveryStream
 from adapters.records import Properties
-from adapters.rows import event_row, inbox_row
-from adapters.transaction import Batch
+from adapters.store.rows import event_row, inbox_row
+from adapters.store.transaction import Batch
 from bench.orders import ORDER, account_messages, order_bodies
-from domain.books import DocumentNeed, Need, WorkingSet
-from handlers.decision import Decisions, decide
-from handlers.group_commit import FACTS_MAX, Bookkeeping
-from handlers.intake import works_of
-from handlers.work import Work
+from domain.ledger.books import DocumentNeed, Need, WorkingSet
+from handlers.engine.decision import Decisions, decide
+from handlers.engine.group_commit import FACTS_MAX, Bookkeeping
+from handlers.engine.intake import works_of
+from handlers.engine.work import Work
 from handlers.worker import GARBAGE_OBJECTS
-from schemas.acts import Act
 from schemas.events import OutgoingEvent, outgoing
+from schemas.operations.acts import Act
 
 BOOKED_AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEEPING = Bookkeeping(

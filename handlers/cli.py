@@ -12,10 +12,10 @@ import structlog
 import typer
 from rich.console import Console
 
-from adapters.mongodb import DatabaseError, WrongServer, database
+from adapters.mongodb.connection import DatabaseError, WrongServer, database
 from adapters.settings import Settings, SettingsError, load_settings
 from handlers.console import parked
-from handlers.outbox_cli import app as outbox
+from handlers.console.outbox import app as outbox
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.add_typer(parked, name="parked")

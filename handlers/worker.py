@@ -19,8 +19,8 @@ from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from adapters.mongodb import DatabaseError, is_locked_out
-from adapters.rabbitmq import (
+from adapters.mongodb.connection import DatabaseError, is_locked_out
+from adapters.rabbitmq.connection import (
     CONNECTION_ERRORS,
     DEAD,
     LASTING_ERRORS,
@@ -33,14 +33,14 @@ from adapters.rabbitmq import (
     naming_losses,
     properties_of,
 )
-from adapters.relay import Relay
+from adapters.rabbitmq.relay import Relay
 from adapters.settings import Settings
-from adapters.store import Store
-from handlers.group_commit import Bookkeeping, GroupCommit
-from handlers.held import Waker
-from handlers.intake import dead_letter_refusal, take, works_of
-from handlers.queries import Enquiries
-from handlers.replies import Teller
+from adapters.store.store import Store
+from handlers.engine.group_commit import Bookkeeping, GroupCommit
+from handlers.engine.held import Waker
+from handlers.engine.intake import dead_letter_refusal, take, works_of
+from handlers.engine.queries import Enquiries
+from handlers.engine.replies import Teller
 
 log = structlog.get_logger()
 

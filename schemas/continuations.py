@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from domain.payments import CreditAllocation
-from domain.settlements import Closing
+from domain.payments.allocating import CreditAllocation
+from domain.settlement.statements import Closing
 from schemas.message import Message, Reference
 from schemas.messages import MESSAGES
 from schemas.values import Date, Id

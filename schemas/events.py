@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from domain.accounts import (
+from domain.accounts.model import (
     FINANCIAL,
     Account,
     AccountChanged,
@@ -19,20 +19,20 @@ from domain.accounts import (
     CreditLimitExceeded,
     Standing,
 )
-from domain.accruals import SettlementAccrued
-from domain.books import Emitted
-from domain.frozen import dataclass
-from domain.invoices import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, InvoicePartiallyPaid
-from domain.payments import PaymentAllocated
-from domain.settlements import Settlement, SettlementClosed, SettlementPaid
-from domain.specifications import (
+from domain.accounts.specifications import (
     BillFormat,
     BillingCycleSpecification,
     BillPresentationMedia,
     Specification,
     SpecificationChanged,
 )
-from schemas.tmf666 import Happened, event_type
+from domain.frozen import dataclass
+from domain.invoicing.model import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, InvoicePartiallyPaid
+from domain.ledger.books import Emitted
+from domain.payments.allocating import PaymentAllocated
+from domain.settlement.accruals import SettlementAccrued
+from domain.settlement.statements import Settlement, SettlementClosed, SettlementPaid
+from schemas.accounts.tmf666 import Happened, event_type
 from schemas.values import money_json
 
 Json = dict[str, Any]

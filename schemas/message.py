@@ -10,13 +10,13 @@ from typing import ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from domain.accounts import AccountUpdate, NewAccount, StateCommand
+from domain.accounts.model import AccountUpdate, NewAccount, StateCommand
+from domain.accounts.specifications import NewSpecification, SpecificationDeletion, SpecificationUpdate
 from domain.errors import Refused
-from domain.orders import Order
-from domain.payments import CreditAllocation, ReceivedPayment
-from domain.settlements import Closing, CompletedPayout
-from domain.specifications import NewSpecification, SpecificationDeletion, SpecificationUpdate
-from schemas.acts import Act
+from domain.ordering.completing import Order
+from domain.payments.allocating import CreditAllocation, ReceivedPayment
+from domain.settlement.statements import Closing, CompletedPayout
+from schemas.operations.acts import Act
 from schemas.values import Id, is_id
 
 Fact = (

@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from domain.orders import Order, OrderItem, price
-from domain.payments import ReceivedPayment
-from domain.settlements import Closing, CompletedPayout
-from schemas.account_messages import ACCOUNT_MESSAGES
+from domain.ordering.completing import Order, OrderItem, price
+from domain.payments.allocating import ReceivedPayment
+from domain.settlement.statements import Closing, CompletedPayout
+from schemas.accounts.messages import ACCOUNT_MESSAGES
+from schemas.accounts.specifications import SPECIFICATION_MESSAGES
 from schemas.message import Message, Part, Reference, at_most, not_empty
-from schemas.operator_messages import OPERATOR_MESSAGES
-from schemas.specification_messages import SPECIFICATION_MESSAGES
+from schemas.operations.messages import OPERATOR_MESSAGES
 from schemas.values import CurrencyCode, Date, Id, Number, PositiveMoney, Rate, Text, Time, is_id, parse_id
 
 ITEMS_MAX = 1_000

@@ -13,15 +13,18 @@ import structlog
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
-from adapters.mongodb import APP_NAME
+from adapters.mongodb.connection import APP_NAME
 from adapters.settings import Settings
-from adapters.store import Store
+from adapters.store.store import Store
 from handlers.worker import Worker
 from services import Services, running
 from tests.support.books import Books, Document
 from tests.support.broker import Broker
 from tests.support.client import Client
 from tests.support.workers import WorkerProcess, working
+
+# The checkers' assertions explain themselves like those of a test.
+pytest.register_assert_rewrite("tests.support.invariants", "tests.support.ledger_book")
 
 Driver = Literal["motor", "pymongo"]
 

@@ -8,8 +8,11 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from adapters.audit import accounts, billing, facts, journal, outbox, partners, specifications
+from adapters.accounts.audit import accounts, specifications
+from adapters.audit import facts, journal, outbox
 from adapters.audit.model import Check, Stage
+from adapters.invoicing import audit as billing
+from adapters.settlement import audit as partners
 
 CHECKS: tuple[Check, ...] = tuple(
     sorted(

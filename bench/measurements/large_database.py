@@ -15,15 +15,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from adapters.collections import INDEXES
 from adapters.documents import COLLECTION, ENCODE
+from adapters.store.prepare import INDEXES
 from bench.measure import Lane, Round, measure
 from bench.measurements.race import PAYMASTER
 from bench.place import Place, new_place
 from bench.sizes import Sizes
 from bench.workloads import ORDERS, Orders
-from domain.accounts import Account, Position
-from domain.ledger import REVENUE, TAX, Entry, Posting, receivable
+from domain.accounts.model import Account, Position
+from domain.ledger.chart import REVENUE, TAX, Entry, Posting, receivable
 from services import Services
 
 EMPTY = "an empty database"

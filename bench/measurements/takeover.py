@@ -11,7 +11,7 @@ from datetime import datetime
 
 from aiormq.abc import DeliveredMessage
 
-from adapters.store import ABANDONED, Store
+from adapters.store.store import ABANDONED, Store
 from bench import processes
 from bench.broker import STALL_SECONDS, BenchError, connected
 from bench.measure import Lane, put_backlog, start

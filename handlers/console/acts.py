@@ -13,10 +13,11 @@ from typing import Annotated
 
 import typer
 
-from adapters.parked import Desk, Seen
-from adapters.replays import Came, LetGo, outcome
-from adapters.replays import edit as edit_held
+from adapters.operations.parked import Desk, Seen
+from adapters.operations.replays import Came, LetGo, outcome
+from adapters.operations.replays import edit as edit_held
 from domain.errors import Refused
+from domain.facts import account_of
 from handlers.console import options, tables
 from handlers.console.bodies import parsed, pretty, with_value, written
 from handlers.console.options import Filters
@@ -33,9 +34,8 @@ from handlers.console.terminal import (
     utc_now,
     with_access,
 )
-from handlers.facts import account_of
-from schemas.acts import Act, ActName
-from schemas.operator_messages import IDS_MAX
+from schemas.operations.acts import Act, ActName
+from schemas.operations.messages import IDS_MAX
 
 
 def discard(

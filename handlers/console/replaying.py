@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from adapters.replays import ITEMS_MAX, Ended, Replay, Row, Sending, by_ids, items_of, last_replays, record
+from adapters.operations.replays import ITEMS_MAX, Ended, Replay, Row, Sending, by_ids, items_of, last_replays, record
+from domain.facts import account_of
 from handlers.console import options, tables
 from handlers.console.options import Filters
 from handlers.console.terminal import (
@@ -27,7 +28,6 @@ from handlers.console.terminal import (
     utc_now,
     with_access,
 )
-from handlers.facts import account_of
 
 SHOWN_MAX = 50
 """The most outcomes that a table tells; `replays` tells all."""

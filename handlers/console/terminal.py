@@ -20,12 +20,12 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
-from adapters.mongodb import DatabaseError
+from adapters.mongodb.connection import DatabaseError
 from adapters.queries import read
 from adapters.settings import Settings, SettingsError, load_settings
-from adapters.store import Store
+from adapters.store.store import Store
 from domain.errors import Refused
-from schemas.operator_messages import Why
+from schemas.operations.messages import Why
 from schemas.queries import read_query
 
 T = TypeVar("T")

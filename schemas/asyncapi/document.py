@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from domain.links import LEVELS_MAX, RELATIONSHIPS_MAX
+from domain.accounts.relations import LEVELS_MAX, RELATIONSHIPS_MAX
 from domain.money import AMOUNT_MAX
-from domain.settlements import LINES_MAX
+from domain.settlement.statements import LINES_MAX
+from schemas.accounts.documents import DOCUMENT_BYTES_MAX
 from schemas.asyncapi import incoming, outgoing
 from schemas.asyncapi.incoming import Json, ref
-from schemas.documents import DOCUMENT_BYTES_MAX
 from schemas.message import Message
 from schemas.messages import ITEMS_MAX, MESSAGES, NAMED_INVOICES_MAX
 from schemas.queries import LIMIT_MAX, QUERIES, Query

@@ -13,14 +13,14 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from domain.money import AMOUNT_MAX
-from schemas.account_messages import AccountCreate, AccountType
+from schemas.accounts.messages import AccountCreate, AccountType
+from schemas.accounts.specifications import SpecificationCreate
+from schemas.accounts.tmf666 import RESOURCES, _base64, _OneOf
+from schemas.accounts.tmf666 import _not_empty as _not_empty_text
 from schemas.message import Message, at_most, not_empty
 from schemas.messages import MESSAGES, _statement_id
-from schemas.operator_messages import EDITED_BYTES_MAX, parse_body
+from schemas.operations.messages import EDITED_BYTES_MAX, parse_body
 from schemas.queries import CURSOR_MAX, QUERIES, Query, _moment_or_date
-from schemas.specification_messages import SpecificationCreate
-from schemas.tmf666 import RESOURCES, _base64, _OneOf
-from schemas.tmf666 import _not_empty as _not_empty_text
 from schemas.values import (
     _DECIMAL,
     _ID,

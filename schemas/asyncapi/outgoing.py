@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any, cast, get_args
 
-from domain.accounts import FINANCIAL, State
-from domain.specifications import SPECIFICATIONS, Specification
-from schemas.acts import ActName
+from domain.accounts.model import FINANCIAL, State
+from domain.accounts.specifications import SPECIFICATIONS, Specification
+from schemas.accounts.tmf666 import Happened, event_type
 from schemas.asyncapi.incoming import Json, or_null, ref
 from schemas.events import BALANCES
+from schemas.operations.acts import ActName
 from schemas.queries import AccountType, HeldState, InvoiceState, LiveState, PaymentStatus
-from schemas.tmf666 import Happened, event_type
 from schemas.values import INTEGER_MAX
 
 Shape = Any

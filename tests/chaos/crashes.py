@@ -12,13 +12,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from adapters import publishing
-from adapters.rabbitmq import WorkQueue
+from adapters.rabbitmq import publishing
+from adapters.rabbitmq.connection import WorkQueue
 from adapters.settings import Settings, load_settings
-from adapters.store import Store
-from adapters.transaction import Transaction
-from handlers import held, worker
-from handlers.held import Waker
+from adapters.store.store import Store
+from adapters.store.transaction import Transaction
+from handlers import worker
+from handlers.engine import held
+from handlers.engine.held import Waker
 
 DIED = 86
 """The exit code of a worker that got to its point."""

@@ -18,11 +18,12 @@ from typing import Any
 
 from pymongo import InsertOne, ReplaceOne
 
-from adapters import rabbitmq
-from adapters.rabbitmq import CONNECTION_ERRORS, Publisher, Sent
+from adapters.rabbitmq import connection as rabbitmq
+from adapters.rabbitmq.connection import CONNECTION_ERRORS, Publisher, Sent
 from adapters.settings import load_settings
-from adapters.transaction import Transaction
-from handlers import cli, held, worker
+from adapters.store.transaction import Transaction
+from handlers import cli, worker
+from handlers.engine import held
 from handlers.worker import Worker
 from tests.chaos.crashes import POINTS, around, die_at
 

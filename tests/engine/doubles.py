@@ -19,23 +19,23 @@ from typing import Any, NamedTuple, cast
 from bson.errors import InvalidDocument
 from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure
 
-from adapters import rabbitmq
-from adapters.rabbitmq import Delivery, Publisher, Sent
+from adapters.rabbitmq import connection as rabbitmq
+from adapters.rabbitmq.connection import Delivery, Publisher, Sent
+from adapters.rabbitmq.relay import Relay
 from adapters.records import HeldRow, InboxRow, Known, Properties
-from adapters.relay import Relay
-from adapters.store import CLAIM_MAX, Store
-from adapters.transaction import Batch, ClaimLost
-from domain.accounts import Account
-from domain.books import DocumentNeed, Need, WorkingSet
-from domain.lifecycle import WAITS
-from domain.settlements import Settlement
-from handlers.group_commit import Bookkeeping, GroupCommit
-from handlers.held import Waker
-from handlers.intake import take
-from handlers.replies import Teller
+from adapters.store.store import CLAIM_MAX, Store
+from adapters.store.transaction import Batch, ClaimLost
+from domain.accounts.lifecycle import WAITS
+from domain.accounts.model import Account
+from domain.ledger.books import DocumentNeed, Need, WorkingSet
+from domain.settlement.statements import Settlement
+from handlers.engine.group_commit import Bookkeeping, GroupCommit
+from handlers.engine.held import Waker
+from handlers.engine.intake import take
+from handlers.engine.replies import Teller
 from schemas.events import OutgoingEvent
 from schemas.wire import Incoming, read
-from tests.domain.ledger_book import QUEUE_OPEN, QUEUE_ORDER, QUEUE_OWNER, LedgerBook
+from tests.support.ledger_book import QUEUE_OPEN, QUEUE_ORDER, QUEUE_OWNER, LedgerBook
 
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
 INTERVAL = timedelta(seconds=20)

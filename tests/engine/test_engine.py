@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from adapters.records import HeldRow, parked_id
-from domain.accounts import Account, Position
-from domain.ledger import Entry
-from handlers import decision, group_commit, held
-from tests.domain.invariants import assert_books_hold
-from tests.domain.ledger_book import LedgerBook
-from tests.domain.steady import STEADY
+from domain.accounts.model import Account, Position
+from domain.ledger.chart import Entry
+from handlers.engine import decision, group_commit, held
 from tests.engine.doubles import WAITING_MAX, Message, Worker, World, is_there
+from tests.support.invariants import assert_books_hold
+from tests.support.ledger_book import LedgerBook
 from tests.support.messages import Message as Body
 from tests.support.messages import closing, command, customer, item, order, partner, payment
+from tests.support.steady import STEADY
 
 CUSTOMERS = ("BA-1", "BA-2", "BA-3", "BA-4")
 ACCOUNTS = {**{id_: customer(id_) for id_ in CUSTOMERS}, "SA-1": partner("SA-1", "0.8")}

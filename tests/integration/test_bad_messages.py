@@ -14,10 +14,10 @@ from pamqp.header import ContentHeader
 
 from adapters import documents
 from adapters.settings import Settings
-from domain.books import Books as FactBooks
-from domain.invoices import Invoice
-from domain.orders import Order
-from handlers import facts
+from domain import facts
+from domain.invoicing.model import Invoice
+from domain.ledger.books import Books as FactBooks
+from domain.ordering.completing import Order
 from tests.support.books import Books, applied, assert_clean, held, position
 from tests.support.broker import Broker
 from tests.support.client import Client

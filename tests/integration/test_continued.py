@@ -10,7 +10,7 @@ import pytest
 
 from adapters.audit import audit
 from adapters.settings import Settings
-from handlers.held import Waker
+from handlers.engine.held import Waker
 from tests.support.books import Books, applied, assert_audit_ok, assert_clean, held, position
 from tests.support.client import Client
 from tests.support.messages import closing, customer, item, order, partner, payment
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.parametrize("driver", ["motor"], indirect=True)
 @pytest.fixture(autouse=True)
 def little_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two invoices of one line, or one statement of two lines, in a transaction."""
-    monkeypatch.setattr("domain.payments.WORK_MAX", 8)
-    monkeypatch.setattr("domain.settlements.LINES_MAX", 2)
-    monkeypatch.setattr("domain.settlements.STATEMENTS_MAX", 1)
+    monkeypatch.setattr("domain.payments.allocating.WORK_MAX", 8)
+    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 2)
+    monkeypatch.setattr("domain.settlement.statements.STATEMENTS_MAX", 1)
 
 
 async def test_a_payment_a_credit_and_a_closing_go_on(settings: Settings, client: Client, database: Books) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from adapters import transaction
 from adapters.settings import Settings
-from adapters.store import Store
-from adapters.transaction import Transaction
-from domain.settlements import LINES_MAX
+from adapters.store import transaction
+from adapters.store.store import Store
+from adapters.store.transaction import Transaction
+from domain.settlement.statements import LINES_MAX
 from schemas.messages import ITEMS_MAX
 from schemas.values import TEXT_MAX
 from schemas.wire import BODY_MAX, FACTS_MAX

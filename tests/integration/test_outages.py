@@ -10,11 +10,11 @@ from pamqp import commands
 from pamqp.frame import marshal
 from pymongo import MongoClient
 
-from adapters.rabbitmq import connect
+from adapters.rabbitmq.connection import connect
 from adapters.settings import Settings
-from handlers.decision import Decisions
-from handlers.group_commit import GATHERED_MAX, GroupCommit
-from handlers.work import Work
+from handlers.engine.decision import Decisions
+from handlers.engine.group_commit import GATHERED_MAX, GroupCommit
+from handlers.engine.work import Work
 from tests.support.books import Books, Document, applied, assert_clean, held, position
 from tests.support.broker import Broker
 from tests.support.client import Client

@@ -16,9 +16,9 @@ import pytest
 from pymongo import MongoClient
 
 from adapters import queries
-from adapters.queries.standings import standings
+from adapters.accounts.queries.standings import standings
 from adapters.settings import Settings
-from handlers import queries as answering
+from handlers.engine import queries as answering
 from handlers.worker import Worker
 from schemas.queries import AccountGet
 from tests.support.books import Books, Document, assert_clean
@@ -600,7 +600,7 @@ async def test_queries_are_answered_while_the_work_waits_and_the_database_fails(
             return await standings(*given)
 
         with monkeypatch.context() as patch:
-            patch.setattr("adapters.queries.accounts.standings", later)
+            patch.setattr("adapters.accounts.queries.lists.standings", later)
             assert balances(await ask("account.get", id="FA-1"))["receivable"] == 12
         assert balances(await ask("account.get", id="FA-1"))["receivable"] == 24
 

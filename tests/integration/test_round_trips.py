@@ -10,10 +10,10 @@ import pytest
 from aiormq.abc import ChannelFrame
 from pymongo import monitoring
 
-from adapters import publishing
+from adapters.rabbitmq import publishing
 from adapters.settings import Settings
-from handlers.group_commit import GroupCommit
-from handlers.work import Work
+from handlers.engine.group_commit import GroupCommit
+from handlers.engine.work import Work
 from tests.support.books import Books, applied, assert_clean
 from tests.support.client import Client
 from tests.support.messages import customer, item, order, partner, payment

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from typer.testing import CliRunner
 
-from adapters import mongodb
-from adapters.mongodb import WrongServer, check_server
+from adapters.mongodb import connection as mongodb
+from adapters.mongodb.connection import WrongServer, check_server
 from adapters.settings import Settings
 from handlers.cli import app
 from tests.support.books import Books, assert_clean

@@ -11,20 +11,20 @@ from typing import Any, get_args
 import pytest
 from pamqp import frame
 
-from adapters import rabbitmq
-from adapters.frames import publish_frames
-from domain.books import Emitted
-from domain.invoices import InvoicePaid
-from domain.specifications import SPECIFICATIONS, SpecificationChanged
+from adapters.rabbitmq import connection as rabbitmq
+from adapters.rabbitmq.frames import publish_frames
+from domain.accounts.specifications import SPECIFICATIONS, SpecificationChanged
+from domain.invoicing.model import InvoicePaid
+from domain.ledger.books import Emitted
 from schemas import events
-from schemas.answers import account_document, specification_document, standing_json
+from schemas.accounts.answers import account_document, specification_document, standing_json
+from schemas.accounts.tmf666 import Happened
 from schemas.asyncapi import asyncapi
 from schemas.asyncapi.document import QUEUES
 from schemas.asyncapi.outgoing import ANSWERS, ERRORS, EVENTS, RESULTS
 from schemas.events import invoice_json, message_parked, outgoing, result_json, settlement_json
 from schemas.messages import ITEMS_MAX, MESSAGES, NAMED_INVOICES_MAX
 from schemas.queries import QUERIES, read_query
-from schemas.tmf666 import Happened
 from schemas.wire import FACTS_MAX, read
 from tests.schemas import test_events as sample
 from tests.support import messages

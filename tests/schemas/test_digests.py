@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.accounts import NewAccount
+from domain.accounts.model import NewAccount
 from schemas.message import DIGEST_VERSION
 from schemas.wire import read
 from tests.schemas.letters import (

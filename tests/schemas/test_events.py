@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from domain.accounts import (
+from domain.accounts.model import (
     Account,
     AccountChanged,
     AccountCreated,
@@ -19,9 +19,8 @@ from domain.accounts import (
     Standing,
     State,
 )
-from domain.accruals import Accrual, SettlementAccrued
-from domain.books import Emitted
-from domain.invoices import (
+from domain.accounts.specifications import BillFormat, SpecificationChanged
+from domain.invoicing.model import (
     AppliedPayment,
     Invoice,
     InvoiceIssued,
@@ -31,11 +30,12 @@ from domain.invoices import (
     PartnerShare,
     TaxItem,
 )
-from domain.payments import Allocation, Payment, PaymentAllocated
-from domain.settlements import Settlement, SettlementClosed, SettlementLine, SettlementPaid
-from domain.specifications import BillFormat, SpecificationChanged
+from domain.ledger.books import Emitted
+from domain.payments.allocating import Allocation, Payment, PaymentAllocated
+from domain.settlement.accruals import Accrual, SettlementAccrued
+from domain.settlement.statements import Settlement, SettlementClosed, SettlementLine, SettlementPaid
 from schemas.events import OutgoingEvent, message_parked, outgoing
-from tests.domain.ledger_book import EVENT
+from tests.support.ledger_book import EVENT
 
 BOOKED_AT = datetime(2026, 11, 22, 12, 0, 0, 7000, tzinfo=UTC)
 

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domain.accounts import NewAccount
+from domain.accounts.model import NewAccount
 from schemas.wire import read
-from tests.domain.steady import STEADY
 from tests.schemas.letters import MESSAGES, body
+from tests.support.steady import STEADY
 
 CODES = {"malformed", "invalid", "unknown-type"}
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from domain.accounts import NewAccount, SettlementTerms
-from domain.invoices import TaxItem
+from domain.accounts.model import NewAccount, SettlementTerms
+from domain.invoicing.model import TaxItem
 from domain.money import Currency, Money
-from domain.orders import Order, OrderItem, Pricing
-from domain.payments import ReceivedPayment
-from domain.settlements import Closing, CompletedPayout
+from domain.ordering.completing import Order, OrderItem, Pricing
+from domain.payments.allocating import ReceivedPayment
+from domain.settlement.statements import Closing, CompletedPayout
 from schemas.wire import read
 from tests.schemas.letters import (
     ACCOUNT,

@@ -10,7 +10,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
-from adapters.store import Store
+from adapters.store.store import Store
 from services import Services
 from tests.conftest import Driver
 from tests.support.books import Books, Document, Made

@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.records import HeldRow, InboxRow, Properties
-from domain.accounts import Account, Position
-from domain.accruals import Accrual
-from domain.books import WorkingSet
-from domain.invoices import Invoice, InvoiceLine, TaxItem
-from domain.payments import Payment
+from domain.accounts.model import Account, Position
+from domain.invoicing.model import Invoice, InvoiceLine, TaxItem
+from domain.ledger.books import WorkingSet
+from domain.payments.allocating import Payment
+from domain.settlement.accruals import Accrual
 from schemas.events import OutgoingEvent
 
 NOW = datetime(2026, 11, 22, 10, 30, 0, 123000, tzinfo=UTC)

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from pymongo.errors import PyMongoError
 
-from adapters.mongodb import is_conflict
-from adapters.store import Store
-from adapters.transaction import Batch
+from adapters.mongodb.connection import is_conflict
+from adapters.store.store import Store
+from adapters.store.transaction import Batch
 from tests.store import documents as make
 from tests.support.books import Books
 from tests.support.waiting import wait_for

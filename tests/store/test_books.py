@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from pymongo.errors import PyMongoError
 
-from adapters.mongodb import is_conflict, is_transient
-from adapters.store import Store
-from adapters.transaction import Batch
-from domain.accounts import Account, CarriedForward, Position, SettlementTerms
-from domain.accruals import Accrual
-from domain.books import Books as FactBooks
-from domain.books import DocumentNeed, NotLoaded, QueueNeed, Series, WorkingSet
-from domain.invoices import AppliedPayment, Invoice, InvoiceLine, PartnerShare
-from domain.ledger import Entry, Posting
-from domain.payments import Allocation, Payment
-from domain.settlements import Payout, Settlement, SettlementLine
+from adapters.mongodb.connection import is_conflict, is_transient
+from adapters.store.store import Store
+from adapters.store.transaction import Batch
+from domain.accounts.model import Account, CarriedForward, Position, SettlementTerms
+from domain.invoicing.model import AppliedPayment, Invoice, InvoiceLine, PartnerShare
+from domain.ledger.books import Books as FactBooks
+from domain.ledger.books import DocumentNeed, NotLoaded, QueueNeed, Series, WorkingSet
+from domain.ledger.chart import Entry, Posting
+from domain.payments.allocating import Allocation, Payment
+from domain.settlement.accruals import Accrual
+from domain.settlement.statements import Payout, Settlement, SettlementLine
 from tests.store import documents as make
 from tests.support.books import Books
 

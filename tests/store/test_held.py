@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pymongo.errors import PyMongoError
 
-from adapters.mongodb import is_transient
+from adapters.mongodb.connection import is_transient
 from adapters.records import HeldRow, Properties, ReplyTo
-from adapters.store import Store
-from adapters.transaction import Batch, ClaimLost, HeldChange
+from adapters.store.store import Store
+from adapters.store.transaction import Batch, ClaimLost, HeldChange
 from tests.store import documents as make
 from tests.support.books import Books
 
@@ -163,7 +163,7 @@ async def test_claims_take_what_is_due(store: Store) -> None:
 
 async def test_a_claim_takes_no_more_than_its_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest is left for the next claim."""
-    monkeypatch.setattr("adapters.store.CLAIM_MAX", 2)
+    monkeypatch.setattr("adapters.store.store.CLAIM_MAX", 2)
     await write(store, held=[make.held_row(f"a:{n}", held_at=NOW + timedelta(seconds=n)) for n in range(3)])
     assert [[row.identity for row in await claim(store)] for _ in range(3)] == [["a:0", "a:1"], ["a:2"], []]
 
@@ -299,7 +299,7 @@ async def test_what_is_waited_for_and_what_is_there(store: Store, database: Book
 
 async def test_no_more_is_claimed_than_memory_is_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large messages come few at a time, one that is larger than all that alone."""
-    monkeypatch.setattr("adapters.store.CLAIM_BYTES_MAX", 25_000)
+    monkeypatch.setattr("adapters.store.store.CLAIM_BYTES_MAX", 25_000)
     rows = [
         make.held_row(f"a:{n}", waits_for=None, due_at=NOW, body=b"x" * (90_000 if n == 4 else 10_000))
         for n in range(6)

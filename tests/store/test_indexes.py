@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from adapters.collections import EPOCH, INDEXES
 from adapters.records import ReplyTo
-from adapters.store import Store
-from adapters.transaction import Batch, HeldChange
-from domain.accounts import Account, Position
-from domain.accruals import Accrual
-from domain.books import DocumentNeed, QueueNeed, Series
-from domain.invoices import Invoice
-from domain.payments import Payment
-from domain.settlements import Settlement
+from adapters.store.prepare import EPOCH, INDEXES
+from adapters.store.store import Store
+from adapters.store.transaction import Batch, HeldChange
+from domain.accounts.model import Account, Position
+from domain.invoicing.model import Invoice
+from domain.ledger.books import DocumentNeed, QueueNeed, Series
+from domain.payments.allocating import Payment
+from domain.settlement.accruals import Accrual
+from domain.settlement.statements import Settlement
 from tests.store import documents as make
 from tests.support.books import Books
 

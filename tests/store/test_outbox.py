@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from adapters import outbox
-from adapters.rabbitmq import Publisher, Sent
-from adapters.store import Store
-from adapters.transaction import Batch
+from adapters.operations import outbox
+from adapters.rabbitmq.connection import Publisher, Sent
+from adapters.store.store import Store
+from adapters.store.transaction import Batch
 from schemas.events import OutgoingEvent
 from tests.store import documents as make
 from tests.store.test_indexes import profiled

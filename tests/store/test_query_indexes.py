@@ -12,13 +12,13 @@ import pytest
 from adapters.documents import COLLECTION, ENCODE
 from adapters.queries import READS, read
 from adapters.records import parked_id
-from adapters.rows import held_row
-from adapters.store import Store
-from domain.accounts import AccountVersion, Reference, Relationship, SettlementTerms
-from domain.ledger import Entry, Posting
-from domain.payments import Allocation
-from domain.settlements import Settlement
-from domain.specifications import BillFormat
+from adapters.store.rows import held_row
+from adapters.store.store import Store
+from domain.accounts.model import AccountVersion, Reference, Relationship, SettlementTerms
+from domain.accounts.specifications import BillFormat
+from domain.ledger.chart import Entry, Posting
+from domain.payments.allocating import Allocation
+from domain.settlement.statements import Settlement
 from schemas.queries import QUERIES, read_query
 from tests.store import documents as make
 from tests.store.test_indexes import profiled

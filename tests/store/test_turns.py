@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from adapters.store import Store
-from adapters.transaction import ALONE, Batch
-from domain.accounts import Account, Position
-from domain.books import DocumentNeed, Need, Series, WorkingSet
+from adapters.store.store import Store
+from adapters.store.transaction import ALONE, Batch
+from domain.accounts.model import Account, Position
+from domain.ledger.books import DocumentNeed, Need, Series, WorkingSet
 from tests.store import documents as make
 from tests.support.books import Books
 

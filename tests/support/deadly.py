@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from adapters.settings import load_settings
-from domain.books import Books
-from domain.orders import Order, complete_order
-from handlers import facts, held
+from domain import facts
+from domain.ledger.books import Books
+from domain.ordering.completing import Order, complete_order
+from handlers.engine import held
 from handlers.worker import run_worker
 
 DEADLY = "O-DEADLY"

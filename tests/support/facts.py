@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from adapters.records import InboxRow, Properties
-from adapters.store import Store
-from adapters.transaction import Batch
-from domain.books import Books, NotLoaded, WorkingSet
-from handlers.facts import apply
+from adapters.store.store import Store
+from adapters.store.transaction import Batch
+from domain.facts import apply
+from domain.ledger.books import Books, NotLoaded, WorkingSet
 from schemas.events import outgoing, result_json
 from schemas.wire import Incoming, read
 from tests.support.messages import Message

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from schemas.tmf666 import RESOURCES
+from schemas.accounts.tmf666 import RESOURCES
 
 Json = dict[str, Any]
 

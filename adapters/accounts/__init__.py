@@ -1,0 +1,1 @@
+"""Accounts in the database: how they are kept, read for queries, and audited."""

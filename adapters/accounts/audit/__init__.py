@@ -1,0 +1,1 @@
+"""The audit of accounts and of the resources that they refer to."""

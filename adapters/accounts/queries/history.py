@@ -1,0 +1,53 @@
+"""The history of accounts: each version, what made it, and who said so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.documents import DECODE
+from adapters.mongodb.paging import FEW_ROWS, Page, reading
+from adapters.mongodb.view import Json, Row, View
+from domain.accounts.model import Account
+from schemas.accounts.answers import account_document, time_json
+from schemas.queries import AccountHistory, cursor
+
+_SAID = ("messageId", "userId", "appId", "correlationId")
+
+
+async def page(query: AccountHistory, view: View) -> bytes:
+    """`account.history`: the account's document as of each version, without balances; a deleted account's too."""
+    which: Row = {"account": query.id}
+    if query.after is not None:
+        which["version"] = {"$gt": query.after[0]}
+    page = Page(query.limit)
+    last = 0
+    how: dict[str, Any] = {"sort": [("account", 1), ("version", 1)], "limit": query.limit + 1, "index": "history"}
+    causes = [row["cause"] for row in await view.find("accountVersions", which, fields={"cause": 1}, **how)]
+    said = {
+        row["_id"]: row for row in await view.find("inbox", {"_id": {"$in": causes}}, fields=dict.fromkeys(_SAID, 1))
+    }
+    # Documents may be large, so they come few at a time.
+    found = view.cursor("accountVersions", which, batch=FEW_ROWS, **how)
+    async with reading(found) as rows:
+        async for row in rows:
+            if not page.take(_item(row, said.get(row["cause"], {}))):
+                return page.answer(cursor(AccountHistory.TYPE, last))
+            last = row["version"]
+    if not last and query.after is None:
+        await view.account(query.id)
+    return page.answer(None)
+
+
+def _item(row: Row, said: Row) -> Json:
+    return {
+        "version": row["version"],
+        "revision": row["revision"],
+        "bookedAt": time_json(row["bookedAt"]),
+        "changed": row["changed"],
+        "oldState": row["oldState"],
+        "newState": row["newState"],
+        "reason": row["reason"],
+        "cause": row["cause"],
+        **{name: said.get(name) for name in _SAID},
+        "account": account_document(DECODE[Account](row["snapshot"]), None),
+    }

@@ -1,0 +1,127 @@
+"""The books at one point in time, to read from: a snapshot session, so that many reads are as one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from adapters.mongodb.connection import is_transient
+from domain.errors import Refused
+
+Json = dict[str, Any]
+Row = dict[str, Any]
+
+BY_ID = "_id_"
+"""The index of the ids. Where a read names ids and more the server might take another, and read a lot in vain."""
+READ_MS_MAX = 5_000
+"""How long one read may take the server."""
+BATCH_ROWS = 1_000
+"""How many rows come at once where all are wanted."""
+
+_SNAPSHOT_TOO_OLD = 239
+_SNAPSHOT_UNAVAILABLE = 246
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database is away, or too slow for a query: asked again later it may well answer."""
+    return is_transient(error) or getattr(error, "code", None) in (_SNAPSHOT_TOO_OLD, _SNAPSHOT_UNAVAILABLE)
+
+
+def moved(error: BaseException) -> bool:
+    """Whether the server has no snapshot that shows a collection, since that was changed just now."""
+    return isinstance(error, PyMongoError) and getattr(error, "code", None) == _SNAPSHOT_UNAVAILABLE
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The database at one point in time; `now` is the worker's clock, `zone` the one that dates are taken in."""
+
+    database: Any
+    session: Any
+    now: datetime
+    zone: tzinfo
+
+    def date_of(self, moment: datetime) -> date:
+        """The date of a time, where the seller is."""
+        return moment.astimezone(self.zone).date()
+
+    @property
+    def today(self) -> str:
+        """The date of now, as documents keep it."""
+        return self.date_of(self.now).isoformat()
+
+    def cursor(
+        self,
+        collection: str,
+        query: Mapping[str, Any],
+        *,
+        fields: Mapping[str, int] | None = None,
+        sort: Sequence[tuple[str, int]] | None = None,
+        limit: int = 0,
+        index: str | None = None,
+        batch: int = 0,
+    ) -> Any:
+        """A find; `index` is the one that must serve it. Each read is limited in time."""
+        return self.database[collection].find(
+            query,
+            fields,
+            sort=sort,
+            limit=limit,
+            hint=index,
+            batch_size=batch,
+            max_time_ms=READ_MS_MAX,
+            session=self.session,
+        )
+
+    async def find(self, collection: str, query: Mapping[str, Any], **how: Any) -> list[Row]:
+        """All that `cursor` finds."""
+        found: list[Row] = await self.cursor(collection, query, batch=BATCH_ROWS, **how).to_list(None)
+        return found
+
+    async def one(self, collection: str, query: Mapping[str, Any], **how: Any) -> Row | None:
+        """The first that `cursor` finds, or None."""
+        found = await self.find(collection, query, limit=1, **how)
+        return found[0] if found else None
+
+    async def aggregate(
+        self, collection: str, pipeline: list[dict[str, Any]], *, index: str | None = None
+    ) -> list[Row]:
+        """All that an aggregation gives."""
+        options: dict[str, Any] = {} if index is None else {"hint": index}
+        cursor = await self.database[collection].aggregate(
+            pipeline, maxTimeMS=READ_MS_MAX, session=self.session, **options
+        )
+        found: list[Row] = await cursor.to_list(None)
+        return found
+
+    async def account(self, account_id: str) -> Row:
+        """The row of an account that is not deleted; raises `Refused` (`unknown-account`)."""
+        row = await self.one("accounts", {"_id": account_id})
+        if row is None or row["state"] == "deleted":
+            raise unknown("account", account_id)
+        return row
+
+    async def check_account(self, account_id: str, type_: str, field: str) -> None:
+        """See that there is an account of a type; raises `Refused` (`unknown-account`, `invalid`)."""
+        row = await self.one("accounts", {"_id": account_id}, fields={"state": 1, "type": 1})
+        if row is None or row["state"] == "deleted":
+            raise unknown("account", account_id, field)
+        if row["type"] != type_:
+            raise Refused("invalid", f"{field}: {account_id} is a {row['type']}, not a {type_}")
+
+
+def unknown(kind: str, id_: str, field: str = "id") -> Refused:
+    """That there is no account, invoice, settlement or specification of this id."""
+    return Refused(f"unknown-{kind}", f"{field}: no {kind} {id_}")
+
+
+@asynccontextmanager
+async def view(database: Any, now: datetime, zone: tzinfo) -> AsyncIterator[View]:
+    """The books as they are when they are first read; the database is one of PyMongo's asynchronous API."""
+    async with database.client.start_session(snapshot=True) as session:
+        yield View(database, session, now, zone)

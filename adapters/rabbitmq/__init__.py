@@ -1,0 +1,1 @@
+"""RabbitMQ: the topology, deliveries in, events and replies out."""

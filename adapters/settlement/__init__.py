@@ -1,0 +1,1 @@
+"""Settlement in the database: how accruals and statements are kept, read for queries, and audited."""

@@ -1,0 +1,381 @@
+"""A transaction: what the facts of a batch look at is read, and all that they change is written, with few commands."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import inf
+from typing import Any
+
+from bson import Binary, decode_all
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo.errors import PyMongoError
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from adapters.documents import COLLECTION, DECODE, ENCODE
+from adapters.mongodb.connection import Command, in_turn, is_ambiguous
+from adapters.operations.parked import Desk
+from adapters.records import HeldRow, InboxRow, Known, ReplyTo
+from adapters.store.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_keys, verdict
+from domain.accounts.model import Account, Position
+from domain.accounts.relations import Link
+from domain.invoicing.model import Invoice
+from domain.ledger.books import DocumentNeed, Need, Queued, QueueNeed, Series, WorkingSet
+from domain.payments.allocating import Payment
+from domain.settlement.accruals import Accrual
+from schemas.events import OutgoingEvent
+
+COMMIT_SECONDS_MAX = 30
+"""How long an ambiguous commit is tried again; after that the inbox settles it."""
+READ_ROWS = 10_000
+"""The most rows of one answer to a read; it has 16 MiB at most anyhow. Unless told the server sends 101 at first."""
+LOADED_BYTES_MAX = 16 * 1024 * 1024
+"""The most bytes of documents that the facts of one batch look at, but for the last answer's; in memory they are about
+seven times as large. A fact that is alone may look at more."""
+NOT_LOADED = {"json": 0}
+"""What of a document only queries need: an account as they give it."""
+ALONE = 2
+"""The identities of a batch of one fact: its reads are made one, which is what its latency is made of."""
+HELD_KNOWN = {"digest": 1, "state": 1, "reason": 1, "detail": 1, "attempts": 1, "replies": 1}
+INBOX_KNOWN = {"digest": 1, "result": 1}
+"""What of a row says what is recorded of an identity."""
+
+_JOINED = {Account, Position, Series}
+"""What most facts need, and what is read at once with what is known of a fact that is alone, ..."""
+_JOINED_MAX = 8
+"""... if it needs no more than so many of a kind: each account's row repeats the others."""
+_LARGE = {"inbox", "accounts"}
+"""Collections whose documents may be megabytes."""
+_ONLY = {"held": HELD_KNOWN, "inbox": INBOX_KNOWN, "accounts": NOT_LOADED}
+
+# How a queue is read: its collection's owner and order fields, and the filter of the partial index that serves it.
+_QUEUES: dict[type, tuple[str, str, dict[str, Any]]] = {
+    Invoice: ("billingAccount", "paymentDueDate", {"remainingAmount": {"$gt": 0}}),
+    Payment: ("billingAccount", "receivedAt", {"unapplied": {"$gt": 0}}),
+    Accrual: ("settlementAccount", "date", {"settlementId": {"$type": "null"}}),
+    Link: ("owner", "referrer", {"open": True}),
+}
+
+_OF_ACCOUNTS = (Invoice, Payment, Accrual)
+"""The queues whose owners are accounts, each of which has a position."""
+
+
+@dataclass(slots=True)
+class HeldChange:
+    """A held row as it was claimed, and what it becomes: None when it is gone."""
+
+    claimed: HeldRow
+    row: HeldRow | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes beside the books."""
+
+    inbox: list[InboxRow] = field(default_factory=list)
+    held: list[HeldRow] = field(default_factory=list)
+    held_changes: list[HeldChange] = field(default_factory=list)
+    replies: list[tuple[str, ReplyTo]] = field(default_factory=list)
+    outbox: list[OutgoingEvent] = field(default_factory=list)
+
+
+class TooMuchToLoad(Exception):
+    """The facts of a batch look at more of the books than one transaction loads: there have to be fewer of them."""
+
+
+class ClaimLost(Exception):
+    """A held message that was claimed here is no longer as it was: another worker took it up."""
+
+
+class Transaction:
+    """One transaction, made by `Store.transaction`."""
+
+    def __init__(self, database: Any, session: Any) -> None:
+        self._database = database
+        self._session = session
+        self._loaded_bytes = 0
+        self._loaded_bytes_max: float = inf
+
+    def limit_loading(self) -> None:
+        """Raise `TooMuchToLoad` when more than `LOADED_BYTES_MAX` are loaded."""
+        self._loaded_bytes_max = LOADED_BYTES_MAX
+
+    async def look_up(self, identities: Sequence[str], needs: Iterable[Need], books: WorkingSet) -> dict[str, Known]:
+        """What is recorded of these identities, in the inbox or among what is held; what is needed is loaded beside it.
+
+        These are a transaction's first reads, and go in one turn. Raises `TooMuchToLoad` and the driver's errors.
+        """
+        documents, queues = _by_kind(needs)
+        if len(identities) <= ALONE and _are_few(documents):
+            keys = {"held": identities, "inbox": identities}
+            keys.update({COLLECTION[kind]: sorted(ids) for kind, ids in documents.items()})
+            [joined] = await self._in_turn([_at_once(keys)])
+            held, inbox, *rows = (_rows_of(joined, name) for name in keys)
+        else:
+            ids = {"_id": {"$in": list(identities)}}
+            held, inbox, *rows = await self._in_turn(
+                [_find("held", ids, HELD_KNOWN), _find("inbox", ids, INBOX_KNOWN), *_finds(documents)]
+            )
+        _take_in(documents, rows, books)
+        await self._load_queues(queues, books)
+        found = {
+            row["_id"]: Known(
+                row["digest"],
+                row["state"],
+                reason=row["reason"],
+                detail=row["detail"],
+                attempts=row["attempts"],
+                replies=len(row["replies"]),
+            )
+            for row in held
+        }
+        found.update({row["_id"]: Known(row["digest"], "applied", result=row["result"]) for row in inbox})
+        return found
+
+    async def load(self, needs: Iterable[Need], books: WorkingSet) -> None:
+        """Load what is needed into the working set: one read for each collection of documents and kind of queue.
+
+        Raises `TooMuchToLoad` and the driver's errors.
+        """
+        documents, queues = _by_kind(needs)
+        _take_in(documents, await self._in_turn(_finds(documents)), books)
+        await self._load_queues(queues, books)
+
+    async def _load_queues(self, needs: Iterable[QueueNeed], books: WorkingSet) -> None:
+        """The queues of accounts in one read for each kind and limit, any others one by one."""
+        # A position that has just come may prove that a queue is empty.
+        missing = {(need.type, need.owner): need for need in needs if not books.has(need)}
+        together: dict[tuple[type, int | None], list[str]] = defaultdict(list)
+        for need in missing.values():
+            together[need.type, need.limit].append(need.owner)
+        reads: list[tuple[type, Command]] = []
+        for (kind, limit), owners in together.items():
+            if len(owners) > 1 and kind in _OF_ACCOUNTS:
+                reads.append((kind, _queues(kind, owners, limit)))
+            else:
+                reads += [(kind, _queue(kind, owner, limit)) for owner in owners]
+        rows: dict[tuple[type, str], list[Queued]] = defaultdict(list)
+        for (kind, _), found in zip(reads, await self._in_turn([read for _, read in reads]), strict=True):
+            for row in found:
+                # One that a payment names is here already.
+                document: Any = books.peek(kind, row["_id"]) or DECODE[kind](row)
+                rows[kind, document.owner].append(document)
+        for need in missing.values():
+            books.load_queue(need, rows[need.type, need.owner])
+
+    def desk(self, by: str, at: datetime, account_of: Callable[[Any], str | None]) -> Desk:
+        """Where an operator's acts are done within this transaction."""
+        return Desk(self._database, self._session, by, at, account_of)
+
+    async def write(self, books: WorkingSet, batch: Batch) -> None:
+        """Write what the facts of a batch have changed: one bulk write for each collection.
+
+        Raises `ClaimLost` when a held message was taken up by another worker meanwhile, and the driver's errors.
+        """
+        writes: list[tuple[str, list[Any]]] = []
+        for kind, name in COLLECTION.items():
+            encode = ENCODE[kind]
+            operations: list[Any] = [
+                ReplaceOne({"_id": id_}, encode(document))
+                if (kind, id_) in books.stored
+                else InsertOne(encode(document))
+                for id_, document in books.changed.get(kind, {}).items()
+            ]
+            operations += [InsertOne(encode(row)) for row in books.rows.get(kind, ())]
+            writes.append((name, operations))
+        writes.append(("inbox", [InsertOne(inbox_row(row)) for row in batch.inbox]))
+        writes.append(("outbox", [InsertOne(event_row(event)) for event in batch.outbox]))
+        writes += _held_writes(batch)
+        guarded = _guarded(batch.held_changes)
+        if guarded:
+            writes.append(("held", guarded))
+        done = await self._in_turn([self._bulk(name, operations) for name, operations in writes if operations])
+        if guarded and done[-1].deleted_count + done[-1].matched_count != len(guarded):
+            raise ClaimLost
+
+    def _bulk(self, name: str, operations: list[Any]) -> Command:
+        """A write to a collection; of what fails the first error is raised.
+
+        In order: unordered the driver would go on with its next message when the first error has ended the
+        transaction, and raise that it has ended, which looks as if running it again would help.
+        """
+        return lambda database, session: database[name].bulk_write(operations, ordered=True, session=session)
+
+    async def commit(self) -> None:
+        """Commit; an ambiguous answer is asked again, since committing twice is committing once."""
+        try:
+            await self._commit()
+        except PyMongoError as error:
+            if not is_ambiguous(error):
+                raise
+            await self._commit_again()
+
+    async def _commit(self) -> None:
+        await self._in_turn([lambda _, session: session.commit_transaction()])
+
+    async def _commit_again(self) -> None:
+        # Not made for each transaction: it leaves cycles behind, which cost a pause of 20 ms now and then.
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(is_ambiguous),
+            wait=wait_exponential_jitter(multiplier=0.05, max=2),
+            stop=stop_after_delay(COMMIT_SECONDS_MAX),
+            reraise=True,
+        ):
+            with attempt:
+                await self._commit()
+
+    async def _in_turn(self, commands: Sequence[Command]) -> list[Any]:
+        return await in_turn(self._database, self._session, commands, self._take) if commands else []
+
+    def _take(self, answer: bytes) -> list[dict[str, Any]]:
+        self._loaded_bytes += len(answer)
+        if self._loaded_bytes > self._loaded_bytes_max:
+            raise TooMuchToLoad
+        return decode_all(answer, self._database.codec_options)
+
+
+def _find(name: str, which: dict[str, Any], fields: dict[str, int]) -> Command:
+    return lambda database, session: database[name].find_raw_batches(
+        which, fields, session=session, batch_size=READ_ROWS
+    )
+
+
+def _finds(documents: dict[type, set[str]]) -> list[Command]:
+    return [_find(COLLECTION[kind], {"_id": {"$in": sorted(ids)}}, NOT_LOADED) for kind, ids in documents.items()]
+
+
+def _are_few(documents: Mapping[type, set[str]]) -> bool:
+    return documents.keys() <= _JOINED and all(len(ids) <= _JOINED_MAX for ids in documents.values())
+
+
+def _at_once(keys: Mapping[str, Sequence[str]]) -> Command:
+    """The documents of several collections with one read: what `_rows_of` makes rows of."""
+    # Literally: a string that begins with a dollar would be an expression, whoever has chosen it.
+    stages: list[dict[str, Any]] = [{"$documents": [{name: {"$literal": list(ids)} for name, ids in keys.items()}]}]
+    for name in sorted(keys, key=_LARGE.__contains__):
+        only = [{"$project": _ONLY[name]}] if name in _ONLY else []
+        stages.append(
+            {"$lookup": {"from": name, "localField": name, "foreignField": "_id", "pipeline": only, "as": name}}
+        )
+        if name in _LARGE:
+            # A row for each of them: together they may be more than the 16 MiB of a document.
+            stages.append({"$unwind": {"path": f"${name}", "preserveNullAndEmptyArrays": True}})
+    return lambda database, session: database.aggregate(stages, session=session)
+
+
+def _rows_of(joined: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The documents of one collection; one that is large is in rows of its own, which repeat all else."""
+    if name in _LARGE:
+        return list({row[name]["_id"]: row[name] for row in joined if name in row}.values())
+    return next((row[name] for row in joined), [])
+
+
+def _by_kind(needs: Iterable[Need]) -> tuple[dict[type, set[str]], list[QueueNeed]]:
+    """The keys of the documents that are needed, by their type; and the queues."""
+    documents: dict[type, set[str]] = defaultdict(set)
+    queues = []
+    for need in needs:
+        if isinstance(need, DocumentNeed):
+            documents[need.type].add(need.id)
+        else:
+            queues.append(need)
+    return documents, queues
+
+
+def _take_in(documents: dict[type, set[str]], found: Iterable[list[dict[str, Any]]], books: WorkingSet) -> None:
+    """Take in what was found of documents, and that the others are not there."""
+    for (kind, ids), rows in zip(documents.items(), found, strict=True):
+        decode = DECODE[kind]
+        for row in rows:
+            books.load(kind, row["_id"], decode(row))
+        for missing in ids - {row["_id"] for row in rows}:
+            books.load(kind, missing, None)
+
+
+def _queue(kind: type, owner: str, limit: int | None) -> Command:
+    """The first rows of one queue, in order."""
+    owner_field, order_field, is_open = _QUEUES[kind]
+    order = [(owner_field, 1), (order_field, 1), ("_id", 1)]
+    which = {owner_field: owner, **is_open}
+    return lambda database, session: (
+        database[COLLECTION[kind]]
+        .find_raw_batches(which, session=session, batch_size=READ_ROWS)
+        .sort(order)
+        .limit(limit or 0)
+    )
+
+
+def _queues(kind: type, owners: list[str], limit: int | None) -> Command:
+    """The first rows of each account's queue, in order: a read by the index for each, on the server."""
+    owner_field, order_field, is_open = _QUEUES[kind]
+    first: list[dict[str, Any]] = [{"$match": is_open}, {"$sort": {order_field: 1, "_id": 1}}]
+    if limit is not None:
+        first.append({"$limit": limit})
+    lookup = {
+        "from": COLLECTION[kind],
+        "localField": "_id",
+        "foreignField": owner_field,
+        "pipeline": first,
+        "as": "row",
+    }
+    pipeline = [
+        {"$match": {"_id": {"$in": sorted(owners)}}},
+        {"$project": {"_id": 1}},
+        # Unwound at once, the rows of an account are never together in one document, which has 16 MiB at most.
+        {"$lookup": lookup},
+        {"$unwind": "$row"},
+        {"$replaceWith": "$row"},
+    ]
+    positions = COLLECTION[Position]
+    return lambda database, session: database[positions].aggregate_raw_batches(
+        pipeline, session=session, batchSize=READ_ROWS
+    )
+
+
+def _held_writes(batch: Batch) -> list[tuple[str, list[Any]]]:
+    """What is written of messages that are held now, or no more, but for the rows that were claimed."""
+    pieces: list[Any] = []
+    operations: list[Any] = []
+    for row in batch.held:
+        document = held_row(row)
+        keys = piece_keys(row)
+        if keys:
+            document["body"] = b""
+            document["pieces"] = len(keys)
+            pieces += [
+                InsertOne({"_id": key, "data": Binary(row.body[n * BODY_PIECE : (n + 1) * BODY_PIECE])})
+                for n, key in enumerate(keys)
+            ]
+        operations.append(InsertOne(document))
+    operations += [
+        UpdateOne({"_id": identity}, {"$push": {"replies": {"replyTo": to.queue, "correlationId": to.correlation_id}}})
+        for identity, to in batch.replies
+    ]
+    # Holding an identity has to conflict with applying it, which another worker may be doing at this moment: the one
+    # writes `held`, the other `inbox`, so under snapshot isolation neither would see the other. A row that is put into
+    # the inbox and taken out again in one transaction leaves nothing but the conflict.
+    guards = [{"_id": row.identity} for row in batch.held]
+    pieces += [
+        DeleteOne({"_id": key})
+        for change in batch.held_changes
+        if change.row is None
+        for key in piece_keys(change.claimed)
+    ]
+    return [
+        ("held", operations),
+        ("inbox", [InsertOne(dict(guard)) for guard in guards]),
+        ("inbox", [DeleteOne(guard) for guard in guards]),
+        ("heldBodies", pieces),
+    ]
+
+
+def _guarded(changes: Iterable[HeldChange]) -> list[Any]:
+    """The writes of rows that were claimed, each of which has to find its row as it was claimed."""
+    operations: list[Any] = []
+    for change in changes:
+        # Whoever claims a row raises its attempts: that they are still the same says that the claim still holds.
+        which = {"_id": change.claimed.identity, "attempts": change.claimed.attempts, "state": change.claimed.state}
+        operations.append(DeleteOne(which) if change.row is None else UpdateOne(which, {"$set": verdict(change.row)}))
+    return operations

@@ -1,0 +1,228 @@
+"""The life of an account: its states, what leads from one to another, and what each lets happen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
+
+from domain.accounts.model import (
+    BILLING,
+    SETTLEMENT,
+    Account,
+    AccountStateChanged,
+    AccountVersion,
+    Position,
+    Standing,
+    State,
+    StateCommand,
+)
+from domain.accounts.relations import TO_ACCOUNTS, assert_unreferenced, unlink
+from domain.errors import MustWait, Refused
+from domain.frozen import replace
+from domain.invoicing.model import Invoice
+from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
+from domain.settlement.accruals import Accrual
+
+TRANSITIONS: dict[str, dict[State, State]] = {
+    "resume": {"defined": "active", "suspended": "active"},
+    "suspend": {"active": "suspended"},
+    "close": {"defined": "pendingClose", "active": "pendingClose", "suspended": "pendingClose"},
+    "settled": {"pendingClose": "closed"},
+    "reopen": {"pendingClose": "active", "closed": "active"},
+    "delete": {
+        "defined": "deleted",
+        "active": "deleted",
+        "suspended": "deleted",
+        "pendingClose": "deleted",
+        "closed": "deleted",
+    },
+}
+"""The state machine: what each command makes of each state; from any other state it is refused. `settled` is no
+command: it happens by itself, in the fact that settles the last cent, or at once when nothing is open."""
+
+LETS_HAPPEN: dict[State, frozenset[str]] = {
+    "defined": frozenset({"update", "payment"}),
+    "active": frozenset({"update", "order", "accrual", "payment", "closing", "payout"}),
+    "suspended": frozenset({"update", "accrual", "payment", "payout"}),
+    "pendingClose": frozenset({"update", "payment", "closing", "payout"}),
+    "closed": frozenset(),
+    "deleted": frozenset(),
+}
+"""What may happen to an account in each state: an update of what clients say of it; an order billed to it, or made for
+it; a line accrued to it; a payment; a settlement's closing; a payout. What does not fit waits while the account may
+become active (`WAITS`), and is refused when it is on its way out."""
+
+WAITS: frozenset[State] = frozenset({"defined", "suspended"})
+"""The states in which what may not happen now waits until the account is active."""
+
+
+def check_state(account: Account, happening: str, field: str) -> None:
+    """That a thing may happen to an account now; `field` names where the message says the account.
+
+    Raises `MustWait` (`account-suspended`) or `Refused` (`account-closed`).
+    """
+    if happening in LETS_HAPPEN[account.state]:
+        return
+    if account.state in WAITS:
+        raise MustWait(
+            "account-suspended", f"{field}: account {account.id} is {account.state}", f"resumed:{account.id}"
+        )
+    raise Refused("account-closed", f"{field}: account {account.id} is {account.state}")
+
+
+def billing_account(account_id: str, currency: str, books: Books, happening: str) -> Account:
+    """The billing account of this id, if what is about to happen may.
+
+    Raises `MustWait` (`unknown-account`, `account-suspended`), `Refused` when it is of another type (`invalid`), keeps
+    another currency than the fact's (`currency-mismatch`), or is closed (`account-closed`).
+    """
+    return _of_type(BILLING, "billingAccount.id", account_id, currency, books, happening)
+
+
+def settlement_account(
+    account_id: str, currency: str | None, books: Books, happening: str, field: str = "settlementAccount.id"
+) -> Account:
+    """The settlement account of this id; raises what `billing_account` raises. `field` names where it was said."""
+    return _of_type(SETTLEMENT, field, account_id, currency, books, happening)
+
+
+def _of_type(type_: str, field: str, account_id: str, currency: str | None, books: Books, happening: str) -> Account:
+    account = books.account(account_id, field)
+    if account.type != type_:
+        raise Refused("invalid", f"{field}: {account_id} is a {account.type}, not a {type_}")
+    if currency is not None and account.currency != currency:
+        raise Refused("currency-mismatch", f"{field}: {account_id} is kept in {account.currency}, not in {currency}")
+    if account.state != "active":
+        check_state(account, happening, field)
+    return account
+
+
+# -- commands
+
+
+def state_needs(command: StateCommand, _books: WorkingSet) -> Iterator[Need]:
+    """What a command looks at, beside what its account's money makes it look at."""
+    yield DocumentNeed(Account, command.account)
+    yield DocumentNeed(Position, command.account)
+
+
+def change_state(command: StateCommand, books: Books) -> Mapping[str, object]:
+    """Carry out `account.suspend`, `.resume`, `.close`, `.reopen` or `.delete`; returns id, revision and document.
+
+    A closing is complete at once when nothing is open; otherwise the account is `pendingClose` until it is.
+
+    Raises `MustWait` (`unknown-account`), `Refused`: `revision-mismatch`, `account-closed` for what a closed account
+    no longer does, `invalid` for a command that its state does not have, or for deleting what has been posted to or is
+    referred to.
+    """
+    before = books.account(command.account, "id")
+    if before.state == "deleted":
+        raise Refused("account-closed", f"id: account {before.id} is deleted")
+    check_revision(before, command.if_revision)
+    state = TRANSITIONS[command.command].get(before.state)
+    if state == "pendingClose" and _nothing_open(before, books):
+        state = "closed"
+    if state is None:
+        code = "account-closed" if before.state == "closed" else "invalid"
+        may = ", ".join(TRANSITIONS[command.command])
+        raise Refused(code, f"id: account {before.id} is {before.state}; account.{command.command} is for: {may}")
+    if command.command == "delete":
+        _check_never_used(before, books)
+    account = put_version(before, replace(before, state=state), ("state",), books, reason=command.reason)
+    if command.command == "delete":
+        unlink(before, books)
+    _tell(account, before.state, command.reason, books)
+    return {"id": account.id, "revision": account.revision, "account": (account, standing(account, books))}
+
+
+def complete_closing(account: Account, books: Books) -> None:
+    """Close an account that is `pendingClose` if nothing is open any more.
+
+    To be called at the end of whatever may settle an account's money.
+    """
+    if account.state != "pendingClose":
+        return
+    books.post_entry()
+    if _nothing_open(account, books):
+        [state] = TRANSITIONS["settled"].values()
+        closed = put_version(account, replace(account, state=state), ("state",), books, by_itself=True)
+        _tell(closed, account.state, None, books)
+
+
+def _nothing_open(account: Account, books: Books) -> bool:
+    """Zero balances, no open invoice, no accrual that no statement holds, nothing carried forward."""
+    position = books.position(account.id)
+    if position.receivable or position.unapplied or position.payable or position.withholding:
+        return False
+    if position.carried_forward is not None and position.carried_forward.amount:
+        return False
+    # No receivable is no open invoice; a payable of zero may be the sum of accruals of opposite sign.
+    return account.type != SETTLEMENT or not any(
+        books.current(accrual).is_open for accrual in books.queue(Accrual, account.id)
+    )
+
+
+def _check_never_used(account: Account, books: Books) -> None:
+    if books.position(account.id).used:
+        raise Refused("invalid", f"id: account {account.id} has been posted to: close it, what was booked is kept")
+    assert_unreferenced(TO_ACCOUNTS, account.id, books)
+
+
+def _tell(account: Account, old_state: State, reason: str | None, books: Books) -> None:
+    books.emit(account.id, AccountStateChanged(account, standing(account, books), old_state, reason))
+    if old_state in WAITS and account.state not in WAITS:
+        books.announce(f"resumed:{account.id}")
+
+
+# -- what all changes of an account share
+
+
+def check_revision(account: Account, if_revision: int | None) -> None:
+    """Raise `Refused` (`revision-mismatch`) when a message was made for another revision."""
+    if if_revision not in (None, account.revision):
+        raise Refused(
+            "revision-mismatch",
+            f"ifRevision: {if_revision}, but account {account.id} is at revision {account.revision}",
+        )
+
+
+def put_version(
+    before: Account,
+    account: Account,
+    changed: tuple[str, ...],
+    books: Books,
+    *,
+    reason: str | None = None,
+    by_itself: bool = False,
+) -> Account:
+    """Put in an account's next version, with its history; returns it. `by_itself`: no `account.*` message said so."""
+    account = replace(
+        account,
+        revision=before.revision + (not by_itself),
+        version=before.version + 1,
+        updated_at=books.booked_at,
+    )
+    books.put(account)
+    books.append(AccountVersion(account, books.booked_at, books.cause, changed, before.state, reason))
+    return account
+
+
+def standing(account: Account, books: Books) -> Standing:
+    """What an account's money comes to, as the fact leaves it; its entry, if it has one, is posted."""
+    position = books.position(account.id)
+    today = books.date_of(books.booked_at)
+    overdue = 0
+    if position.oldest_due is not None and position.oldest_due < today:
+        late = takewhile(lambda invoice: invoice.payment_due_date < today, books.queue(Invoice, account.id))
+        overdue = sum(books.current(invoice).remaining_amount for invoice in late)
+    status = None
+    if account.type == BILLING:
+        status = "inArrears" if overdue else "due" if position.receivable else "paid"
+    return Standing(
+        position.receivable,
+        position.unapplied,
+        overdue,
+        position.payable,
+        position.withheld,
+        status,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,119 @@
+"""Opening accounts, and updating what clients say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from domain.accounts.lifecycle import check_revision, check_state, put_version, standing
+from domain.accounts.model import (
+    Account,
+    AccountChanged,
+    AccountCreated,
+    AccountUpdate,
+    AccountVersion,
+    CreditLimitExceeded,
+    NewAccount,
+    Position,
+)
+from domain.accounts.relations import relate
+from domain.errors import Refused
+from domain.frozen import replace
+from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
+from domain.merge_patch import changed_fields, merge_patch
+
+
+def account_needs(fact: NewAccount | AccountUpdate, _books: WorkingSet) -> Iterator[Need]:
+    """What opening or updating an account looks at, beside what it refers to."""
+    account_id = fact.id if isinstance(fact, NewAccount) else fact.account
+    yield DocumentNeed(Account, account_id)
+    yield DocumentNeed(Position, account_id)
+
+
+def open_account(new: NewAccount, books: Books) -> Mapping[str, object]:
+    """Open an account with an empty position; returns its id, revision and document.
+
+    Raises `Refused` (`conflicting-duplicate`) when another message has already created an account of this id: ids are
+    shared by all the types of account, since `account.create`'s business key is the id alone. Raises what
+    `links.relate` raises for what it refers to.
+    """
+    if books.find(Account, new.id) is not None:
+        raise Refused("conflicting-duplicate", f"id: account {new.id} exists already, or did")
+    account = Account(
+        id=new.id,
+        type=new.type,
+        currency=new.currency,
+        state=new.state,
+        revision=1,
+        payment_term_days=new.payment_term_days,
+        settlement_terms=new.settlement_terms,
+        opened_at=books.booked_at,
+        document=new.document,
+        version=1,
+        updated_at=books.booked_at,
+        credit_limit=new.credit_limit,
+        relationships=new.relationships,
+        references=new.references,
+    )
+    books.put(account)
+    books.put(Position(id=new.id, currency=new.currency))
+    relate(None, account, books)
+    books.append(AccountVersion(account, books.booked_at, books.cause, (), None, None))
+    money = standing(account, books)
+    books.emit(new.id, AccountCreated(account, money))
+    books.announce(f"account:{new.id}")
+    return {"id": new.id, "revision": account.revision, "account": (account, money)}
+
+
+def update_account(update: AccountUpdate, books: Books) -> Mapping[str, object]:
+    """Patch an account's document (RFC 7396); returns its id, revision and document. No change is no new revision.
+
+    Raises `MustWait` (`unknown-account`), `Refused`: `revision-mismatch`, `account-closed`, `invalid` for another type
+    than the account's or a document that does not fit it, and what `links.relate` raises.
+    """
+    before = books.account(update.account, "id")
+    check_state(before, "update", "id")
+    if update.type != before.type:
+        raise Refused("invalid", f"@type: account {before.id} is a {before.type}, not a {update.type}")
+    check_revision(before, update.if_revision)
+    document = merge_patch(before.document, update.changes)
+    assert isinstance(document, Mapping)
+    said = update.read(before.id, before.type, before.currency, document)
+    changed = changed_fields(before.document, said.document)
+    if not changed:
+        return {"id": before.id, "revision": before.revision, "account": (before, standing(before, books))}
+    account = put_version(
+        before,
+        replace(
+            before,
+            payment_term_days=said.payment_term_days,
+            settlement_terms=said.settlement_terms,
+            document=said.document,
+            credit_limit=said.credit_limit,
+            relationships=said.relationships,
+            references=said.references,
+        ),
+        changed,
+        books,
+    )
+    relate(before, account, books)
+    money = standing(account, books)
+    books.emit(account.id, AccountChanged(account, money, changed))
+    owed = money.receivable - money.unapplied
+    if _beyond(owed, account.credit_limit) and not _beyond(owed, before.credit_limit):
+        books.emit(account.id, CreditLimitExceeded(account, money, owed))
+    return {"id": account.id, "revision": account.revision, "account": (account, money)}
+
+
+def check_credit_limit(account: Account, owed_before: int, books: Books) -> None:
+    """Tell, once a crossing, when an account owes more than its limit: what it owes counts less its credit.
+
+    To be called when the fact's entry is posted. Nothing is refused for it: an order is a completed fact.
+    """
+    position = books.position(account.id)
+    owed = position.receivable - position.unapplied
+    if _beyond(owed, account.credit_limit) and not _beyond(owed_before, account.credit_limit):
+        books.emit(account.id, CreditLimitExceeded(account, standing(account, books), owed))
+
+
+def _beyond(owed: int, limit: int | None) -> bool:
+    return limit is not None and owed > limit

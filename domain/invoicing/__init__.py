@@ -1,0 +1,1 @@
+"""Invoicing: what a customer owes, line by line, with the tax of each group."""

@@ -1,0 +1,117 @@
+"""Invoices: what a customer owes for an order, line by line, and how much of it is paid."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from domain.frozen import dataclass
+from domain.ledger.books import empty_when
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerShare:
+    """A partner's part in a line, its terms frozen: `share` of the line's net, of which `accrued` so far."""
+
+    id: str
+    partner_share: Decimal
+    accrue_on: str
+    share: int
+    accrued: int
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """A line as invoiced. `tax_amount` is its part of its group's tax (EN 16931 knows tax by group only)."""
+
+    id: str
+    description: str | None
+    quantity: Decimal
+    unit_price: Decimal
+    category: str
+    rate: Decimal
+    tax_excluded_amount: int
+    tax_amount: int
+    on_behalf_of: PartnerShare | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaxItem:
+    """The tax of one (category, rate) group: on the sum of its lines' nets (EN 16931, BR-CO-17)."""
+
+    category: str
+    rate: Decimal
+    tax_excluded_amount: int
+    tax_amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedPayment:
+    """How much of a payment an invoice has consumed."""
+
+    payment_id: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """A TMF678 customer bill; `id` is its `billNo`, amounts are minor units of `currency`.
+
+    `billing_account` owes it; `ordered_for` is the account that the order named, another one where that has a payer.
+    """
+
+    id: str
+    billing_account: str
+    ordered_for: str
+    order_id: str
+    currency: str
+    state: str
+    bill_date: date
+    payment_due_date: date
+    tax_point_date: date
+    booked_at: datetime
+    tax_excluded_amount: int
+    tax_included_amount: int
+    remaining_amount: int
+    tax_item: tuple[TaxItem, ...]
+    lines: tuple[InvoiceLine, ...]
+    applied_payment: tuple[AppliedPayment, ...] = ()
+
+    @property
+    def owner(self) -> str:
+        """The billing account that owes it."""
+        return self.billing_account
+
+    @property
+    def order_key(self) -> tuple[date, str]:
+        """The order in which payments cover invoices: by due date, then by number."""
+        return (self.payment_due_date, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something remains to be paid."""
+        return self.remaining_amount > 0
+
+
+empty_when(Invoice, lambda position: position.receivable == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceIssued:
+    """An invoice as it was issued, before any credit."""
+
+    invoice: Invoice
+
+
+@dataclass(frozen=True, slots=True)
+class InvoicePartiallyPaid:
+    """An invoice, some of which is paid now."""
+
+    invoice: Invoice
+
+
+@dataclass(frozen=True, slots=True)
+class InvoicePaid:
+    """An invoice of which nothing remains."""
+
+    invoice: Invoice

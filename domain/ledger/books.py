@@ -1,0 +1,421 @@
+"""The working set of a batch, and each fact's own view of it: loaded together, changed in memory, written together."""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime, tzinfo
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
+
+from domain.accounts.model import Account, Position
+from domain.errors import unknown_account
+from domain.frozen import dataclass, replace
+from domain.ledger.chart import BALANCES, Entry, LedgerKey, Posting, assert_balanced
+from domain.money import within_limit
+
+QUEUE_FIRST = 4
+"""How many open documents of an account one fact has loaded at first; each time they run out, four times as many."""
+
+
+class Document(Protocol):
+    """A document of the books: a frozen dataclass, replaced rather than changed."""
+
+    @property
+    def id(self) -> str:
+        """Its key, unique among the documents of its type."""
+
+
+class Queued(Document, Protocol):
+    """A document that is taken in a fixed order while it is open: an invoice, a payment with credit, an accrual."""
+
+    @property
+    def owner(self) -> str:
+        """The account whose queue it stands in."""
+
+    @property
+    def order_key(self) -> tuple[Any, str]:
+        """Its place in the queue."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is still something to take from it."""
+
+
+D = TypeVar("D", bound=Document)
+Q = TypeVar("Q", bound=Queued)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series of invoice numbers: its prefix and the last number given."""
+
+    id: str
+    last: int
+
+
+class DocumentNeed(NamedTuple):
+    """One document, by its key."""
+
+    type: type[Document]
+    id: str
+
+
+class QueueNeed(NamedTuple):
+    """The first `limit` open documents of an account's queue; None: all of them."""
+
+    type: type[Queued]
+    owner: str
+    limit: int | None = QUEUE_FIRST
+
+
+Need = DocumentNeed | QueueNeed
+
+
+class NotLoaded(Exception):
+    """The books have not loaded what a fact looks at: load `needs` and run the fact again."""
+
+    def __init__(self, *needs: Need) -> None:
+        super().__init__(f"not loaded: {needs[:3]}")
+        self.needs = needs
+
+
+@dataclasses.dataclass(slots=True)
+class _Queue:
+    """The open documents of one account that are known, in order, up to `horizon` (None: all of them)."""
+
+    items: list[tuple[Any, str]] = dataclasses.field(default_factory=list)
+    loaded: bool = False
+    horizon: tuple[Any, str] | None = None
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """An event of a fact: `fact` is what happened, `account` and `sequence` are its place in the account's events.
+
+    What happened to no account has neither.
+    """
+
+    account: str | None
+    sequence: int | None
+    cause: str
+    fact: object
+
+
+class WorkingSet:
+    """The documents that a batch's facts look at, as they stand after the facts that were accepted so far.
+
+    `series` is the prefix of the invoice numbers, `zone` the time zone in which a time's date is taken, `booked_at`
+    the batch's own time. After the last fact `changed`, `rows` and `emitted` are what there is to write.
+    """
+
+    def __init__(self, *, booked_at: datetime, zone: tzinfo, series: str) -> None:
+        self.booked_at = booked_at
+        self.zone = zone
+        self.series = series
+        self.stored: set[tuple[type, str]] = set()
+        self.changed: dict[type, dict[str, Document]] = defaultdict(dict)
+        self.rows: dict[type, list[Any]] = defaultdict(list)
+        self.emitted: list[Emitted] = []
+        self.announced: list[str] = []
+        self._documents: dict[type, dict[str, Any]] = defaultdict(dict)
+        self._queues: dict[tuple[type, str], _Queue] = defaultdict(_Queue)
+
+    def has(self, need: Need) -> bool:
+        """Whether `need` is loaded."""
+        if isinstance(need, DocumentNeed):
+            return need.id in self._documents[need.type]
+        queue = self._queues[need.type, need.owner]
+        return queue.loaded and (queue.horizon is None or (need.limit is not None and queue.limit >= need.limit))
+
+    def lacks(self, kind: type[Document], id_: str) -> bool:
+        """Whether nobody has looked for the document yet."""
+        return id_ not in self._documents[kind]
+
+    def peek(self, kind: type[D], id_: str) -> D | None:
+        """The document if it is loaded and there; None says nothing about the database."""
+        found: D | None = self._documents[kind].get(id_)
+        return found
+
+    def find(self, kind: type[D], id_: str) -> D | None:
+        """The document, or None if there is none; raises `NotLoaded`."""
+        try:
+            found: D | None = self._documents[kind][id_]
+        except KeyError:
+            raise NotLoaded(DocumentNeed(kind, id_)) from None
+        return found
+
+    def known(self, kind: type[Q], owner: str) -> Iterator[Q]:
+        """The open documents of a queue that are loaded so far."""
+        return (self._documents[kind][id_] for _, id_ in self._queues[kind, owner].items)
+
+    def load(self, kind: type[Document], id_: str, document: Document | None) -> None:
+        """Take in what the database holds under a key (None: nothing). What a fact has changed since stays."""
+        if id_ in self._documents[kind]:
+            return
+        self._documents[kind][id_] = document
+        if document is not None:
+            self.stored.add((kind, id_))
+            if isinstance(document, Position):
+                self._complete_queues(document)
+
+    def load_queue(self, need: QueueNeed, documents: list[Queued]) -> None:
+        """Take in the first open documents of a queue, in order; fewer than `need.limit` means that these are all."""
+        queue = self._queues[need.type, need.owner]
+        for document in documents:
+            self.load(need.type, document.id, document)
+            current = self._documents[need.type][document.id]
+            if current.is_open:
+                _insert(queue, current)
+        truncated = need.limit is not None and len(documents) >= need.limit
+        queue.loaded = True
+        queue.limit = need.limit or 0
+        queue.horizon = documents[-1].order_key if truncated else None
+
+    def accept(self, books: Books) -> None:
+        """Merge what one fact has changed, after `books.finish()`."""
+        for kind, documents in books.changed.items():
+            self._documents[kind].update(documents)
+            self.changed[kind].update(documents)
+            if kind in _EMPTY_WHEN:
+                for queued in cast("Iterable[Queued]", documents.values()):
+                    (_insert if queued.is_open else _remove)(self._queues[kind, queued.owner], queued)
+            elif kind is Position:
+                for position in cast("Iterable[Position]", documents.values()):
+                    if (kind, position.id) not in self.stored:
+                        self._complete_queues(position, new=True)
+        for kind, rows in books.rows.items():
+            self.rows[kind].extend(rows)
+        self.emitted.extend(books.emitted)
+        self.announced.extend(books.announced)
+
+    def queue(self, kind: type[Q], owner: str) -> Iterator[Q]:
+        """The open documents of a queue in order; raises `NotLoaded` when it comes to what is not loaded."""
+        queue = self._queues[kind, owner]
+        if not queue.loaded:
+            raise NotLoaded(QueueNeed(kind, owner))
+        for key, id_ in list(queue.items):
+            if queue.horizon is not None and key > queue.horizon:
+                break
+            yield self._documents[kind][id_]
+        if queue.horizon is not None:
+            raise NotLoaded(QueueNeed(kind, owner, queue.limit * 4))
+
+    def _complete_queues(self, position: Position, *, new: bool = False) -> None:
+        # What a position owes, it owes on open invoices, and so on: an empty balance proves an empty queue, unread.
+        for kind, empty in _EMPTY_WHEN.items():
+            if new or empty(position):
+                self._queues[kind, position.id].loaded = True
+
+
+_EMPTY_WHEN: dict[type, Any] = {}
+
+
+def empty_when(kind: type[Queued], proof: Any) -> None:
+    """Say which position proves that an account's queue of `kind` is empty: `proof(position) -> bool`."""
+    _EMPTY_WHEN[kind] = proof
+
+
+def _insert(queue: _Queue, document: Queued) -> None:
+    item = (document.order_key, document.id)
+    at = bisect_left(queue.items, item)
+    if at == len(queue.items) or queue.items[at] != item:
+        insort(queue.items, item)
+
+
+def _remove(queue: _Queue, document: Queued) -> None:
+    item = (document.order_key, document.id)
+    at = bisect_left(queue.items, item)
+    if at < len(queue.items) and queue.items[at] == item:
+        del queue.items[at]
+
+
+class Books:
+    """What one fact reads and changes: its own overlay on the working set, which a refusal leaves no trace in.
+
+    `cause` is the fact's identity.
+    """
+
+    def __init__(self, working_set: WorkingSet, cause: str) -> None:
+        self._set = working_set
+        self.cause = cause
+        self.booked_at = working_set.booked_at
+        self.changed: dict[type, dict[str, Document]] = defaultdict(dict)
+        self.rows: dict[type, list[Any]] = defaultdict(list)
+        self.emitted: list[Emitted] = []
+        self.announced: list[str] = []
+        self.continued: list[object] = []
+        self._debits: dict[LedgerKey, int] = {}
+        self._credits: dict[LedgerKey, int] = {}
+        self._currency = ""
+        self._occurred_at: datetime | None = None
+        self._sequences: dict[str, int] = {}
+        self._counted: dict[str, dict[str, int]] = {}
+        self.result: Mapping[str, object] = {}
+
+    # -- reading
+
+    def find(self, kind: type[D], id_: str) -> D | None:
+        """The document as it stands now, or None if there is none; raises `NotLoaded`."""
+        changed = self.changed[kind].get(id_)
+        return cast("D", changed) if changed is not None else self._set.find(kind, id_)
+
+    def require(self, needs: Iterable[Need]) -> None:
+        """See that all of these are loaded; raises `NotLoaded` for those that are not, together."""
+        missing = tuple(need for need in needs if not self._has(need))
+        if missing:
+            raise NotLoaded(*missing)
+
+    def _has(self, need: Need) -> bool:
+        return (isinstance(need, DocumentNeed) and need.id in self.changed[need.type]) or self._set.has(need)
+
+    def current(self, document: D) -> D:
+        """A document of a queue as this fact has left it so far."""
+        return cast("D", self.changed[type(document)].get(document.id, document))
+
+    def account(self, account_id: str, field: str | None = None) -> Account:
+        """The account; raises `MustWait` (`unknown-account`). `field` names where the message says it."""
+        account = self.find(Account, account_id)
+        if account is None:
+            raise unknown_account(account_id, field)
+        return account
+
+    def position(self, account_id: str) -> Position:
+        """The position of an account that is there."""
+        position = self.find(Position, account_id)
+        assert position is not None, f"account {account_id} has no position"
+        return position
+
+    def queue(self, kind: type[Q], owner: str) -> Iterator[Q]:
+        """The open documents of an account, in order, as they stood before this fact; raises `NotLoaded`."""
+        return self._set.queue(kind, owner)
+
+    def date_of(self, moment: datetime) -> date:
+        """The date of a time, in the seller's time zone."""
+        try:
+            return moment.astimezone(self._set.zone).date()
+        except OverflowError:  # within a day of the first or last moment that there is
+            return moment.date()
+
+    # -- changing
+
+    def put(self, document: Document) -> None:
+        """Put in a document that is new, or replace one."""
+        self.changed[type(document)][document.id] = document
+
+    def append(self, row: object) -> None:
+        """Add a row that is never changed."""
+        self.rows[type(row)].append(row)
+
+    def next_bill_no(self) -> str:
+        """The next invoice number: the series and nine digits, without a gap since a refusal takes none."""
+        series = self.find(Series, self._set.series) or Series(self._set.series, 0)
+        self.put(Series(series.id, series.last + 1))
+        return f"{series.id}{series.last + 1:09d}"
+
+    def open_entry(self, occurred_at: datetime, currency: str) -> None:
+        """Say that this fact has a journal entry, all in one currency."""
+        self._occurred_at = occurred_at
+        self._currency = currency
+
+    def debit(self, key: LedgerKey, amount: int) -> None:
+        """Debit a ledger account by `amount` minor units; debits and credits of one account are not netted."""
+        self._debits[key] = self._debits.get(key, 0) + amount
+
+    def credit(self, key: LedgerKey, amount: int) -> None:
+        """Credit a ledger account by `amount` minor units."""
+        self._credits[key] = self._credits.get(key, 0) - amount
+
+    def emit(self, account_id: str, fact: object) -> None:
+        """Say what happened, as the account's next event."""
+        sequence = self.sequence(account_id) + 1
+        self._sequences[account_id] = sequence
+        self.emitted.append(Emitted(account_id, sequence, self.cause, fact))
+
+    def tell(self, fact: object) -> None:
+        """Say what happened, where that is no account's event."""
+        self.emitted.append(Emitted(None, None, self.cause, fact))
+
+    def touch(self, account_id: str) -> None:
+        """Write an account's position, so that this fact and another that decides on the account can't both commit."""
+        self.count(account_id, "touched")
+
+    def count(self, account_id: str, counter: str, by: int = 1) -> None:
+        """Raise a counter of an account's position, which is written in any case."""
+        counters = self._counted.setdefault(account_id, {})
+        counters[counter] = counters.get(counter, 0) + by
+
+    def go_on(self, fact: object) -> None:
+        """Say what is left to do: a fact that is applied soon, in a transaction of its own."""
+        self.continued.append(fact)
+
+    def sequence(self, account_id: str) -> int:
+        """The number of an account's last event, those of this fact included."""
+        last = self._sequences.get(account_id)
+        return self.position(account_id).sequence if last is None else last
+
+    def announce(self, name: str) -> None:
+        """Say that what others may wait for is there now (`account:<id>`, `settlement:<id>`, `resumed:<account>` …)."""
+        self.announced.append(name)
+
+    def finish(self) -> None:
+        """Write the entry and bring the positions up to date.
+
+        Raises `Refused` (`invalid`) when a balance would exceed what the books hold.
+        """
+        balances = self._write_entry()
+        changing = balances.keys() | self._sequences.keys() | self._counted.keys()
+        missing = [id_ for id_ in changing if id_ not in self.changed[Position] and self._set.lacks(Position, id_)]
+        if missing:
+            raise NotLoaded(*(DocumentNeed(Position, account_id) for account_id in missing))
+        for account_id in changing:
+            position = self.position(account_id)
+            changes = self._after_entry(position, balances.get(account_id))
+            if account_id in self._sequences:
+                changes["sequence"] = self._sequences[account_id]
+            for counter, by in self._counted.get(account_id, {}).items():
+                changes[counter] = getattr(position, counter) + by
+            self.put(replace(position, **changes))  # type: ignore[arg-type]  # all of them are counters and balances
+
+    def post_entry(self) -> None:
+        """Write the entry and its balances now, for who has to see them before the fact is finished."""
+        for account_id, changes in self._write_entry().items():
+            position = self.position(account_id)
+            self.put(replace(position, **self._after_entry(position, changes)))  # type: ignore[arg-type]
+
+    @staticmethod
+    def _after_entry(position: Position, changes: dict[str, int] | None) -> dict[str, int]:
+        """The counters and balances of a position after the entry that changes its balances by so much."""
+        if changes is None:
+            return {}
+        after = {"movements": position.movements + 1}
+        for balance, change in changes.items():
+            total = getattr(position, balance) + change
+            after[balance] = within_limit(total, f"the balance {balance}:{position.id}")
+        return after
+
+    def _write_entry(self) -> dict[str, dict[str, int]]:
+        """Append the entry, if there is one to write; returns by how much it changes each position's balances."""
+        if self._occurred_at is None:
+            return {}
+        occurred_at, self._occurred_at = self._occurred_at, None
+        balances: dict[str, dict[str, int]] = {}
+        postings = []
+        for key, amount in (*self._debits.items(), *self._credits.items()):
+            if amount == 0:
+                continue
+            movement = None
+            if key.owner is not None and key.balance is not None:
+                movement = self.position(key.owner).movements + 1
+                owned = balances.setdefault(key.owner, {})
+                # A receivable is a debit balance, the other three are credit balances.
+                owned[key.balance] = owned.get(key.balance, 0) + (amount if key.balance == "receivable" else -amount)
+            postings.append(Posting(key.account, self._currency, amount, key.category, key.rate, movement))
+        assert_balanced(postings, self.cause)
+        self.append(Entry(self.cause, self.cause, occurred_at, self.booked_at, tuple(postings)))
+        return balances
+
+
+assert set(BALANCES) <= set(Position.__dataclass_fields__)

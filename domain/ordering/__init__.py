@@ -1,0 +1,1 @@
+"""Ordering: a completed order becomes an invoice; it composes invoicing, settlement and payments."""

@@ -1,0 +1,1 @@
+"""Payments: what customers pay, which invoices that covers, and the credit that is left."""

@@ -1,0 +1,1 @@
+"""Settlement: what partners earn, the statements that tell them, and the payouts that pay them."""

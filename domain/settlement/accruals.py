@@ -1,0 +1,133 @@
+"""Accruals: what partners earn with the lines sold on their behalf, at the invoice or as it is paid."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from domain.accounts.model import Position
+from domain.frozen import dataclass, replace
+from domain.invoicing.model import Invoice, InvoiceLine
+from domain.ledger import chart as ledger
+from domain.ledger.books import Books, DocumentNeed, empty_when
+from domain.money import rounded_ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Accrual:
+    """What a partner has earned with a line: append-only but for the statement that holds it, set once.
+
+    `date` is that of its order, or of the payment that released it; `cause` the identity of the fact that accrued it.
+    """
+
+    id: str
+    settlement_account: str
+    order_id: str
+    bill_no: str
+    line_id: str
+    amount: int
+    date: dt.date
+    cause: str
+    booked_at: dt.datetime
+    settlement_id: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """The partner's settlement account."""
+        return self.settlement_account
+
+    @property
+    def order_key(self) -> tuple[dt.date, str]:
+        """The order of a statement's lines."""
+        return (self.date, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no statement holds it yet."""
+        return self.settlement_id is None
+
+
+# A payable of zero proves nothing: it may be the sum of accruals of opposite sign.
+empty_when(Accrual, lambda _position: False)
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementAccrued:
+    """What one fact has earned one partner."""
+
+    settlement_account: str
+    currency: str
+    accruals: tuple[Accrual, ...]
+
+
+def accrue_at_invoice(invoice: Invoice, on: dt.date, books: Books) -> tuple[Invoice, list[Accrual]]:
+    """Accrue the shares of the lines that accrue at the invoice; returns the invoice, its lines brought up to date."""
+    due = {
+        index: line.on_behalf_of.share
+        for index, line in enumerate(invoice.lines)
+        if line.on_behalf_of is not None and line.on_behalf_of.accrue_on == "invoice"
+    }
+    return _accrue(invoice, due, on, None, books)
+
+
+def release_withheld(invoice: Invoice, on: dt.date, released_by: str, books: Books) -> tuple[Invoice, list[Accrual]]:
+    """Release what is now due of the shares withheld until payment: round(share × paid to date ÷ total) − released.
+
+    `invoice` is as the payment leaves it; paid in full releases each share to the cent. `released_by` names the
+    payment in the accrual's key, or the order when its invoice is of zero, which nothing pays.
+    """
+    paid = invoice.tax_included_amount - invoice.remaining_amount
+    due = {
+        index: rounded_ratio(line.on_behalf_of.share * paid, invoice.tax_included_amount)
+        if invoice.remaining_amount
+        else line.on_behalf_of.share
+        for index, line in enumerate(invoice.lines)
+        if line.on_behalf_of is not None and line.on_behalf_of.accrue_on == "payment"
+    }
+    if not due:
+        return invoice, []
+    invoice, accruals = _accrue(invoice, due, on, released_by, books)
+    for accrual in accruals:
+        books.debit(ledger.withheld(accrual.settlement_account), accrual.amount)
+        books.credit(ledger.payable(accrual.settlement_account), accrual.amount)
+    return invoice, accruals
+
+
+def emit_accruals(accruals: Iterable[Accrual], currency: str, books: Books) -> None:
+    """One `settlement.accrued` for each partner: all that this fact has earned it."""
+    by_partner: dict[str, list[Accrual]] = {}
+    for accrual in accruals:
+        by_partner.setdefault(accrual.settlement_account, []).append(accrual)
+    books.require(DocumentNeed(Position, partner) for partner in by_partner)
+    for partner, earned in by_partner.items():
+        books.emit(partner, SettlementAccrued(partner, currency, tuple(earned)))
+
+
+def _accrue(
+    invoice: Invoice, due: dict[int, int], on: dt.date, released_by: str | None, books: Books
+) -> tuple[Invoice, list[Accrual]]:
+    lines: list[InvoiceLine] = list(invoice.lines)
+    accruals = []
+    for index, amount_due in due.items():
+        line = lines[index]
+        assert line.on_behalf_of is not None
+        amount = amount_due - line.on_behalf_of.accrued
+        if amount == 0:
+            continue
+        if released_by is not None and amount_due == line.on_behalf_of.share:
+            books.count(line.on_behalf_of.id, "withholding", -1)
+        lines[index] = replace(line, on_behalf_of=replace(line.on_behalf_of, accrued=amount_due))
+        accrual = Accrual(
+            id=f"{invoice.id}/{line.id}" + (f"/{released_by}" if released_by is not None else ""),
+            settlement_account=line.on_behalf_of.id,
+            order_id=invoice.order_id,
+            bill_no=invoice.id,
+            line_id=line.id,
+            amount=amount,
+            date=on,
+            cause=books.cause,
+            booked_at=books.booked_at,
+        )
+        books.put(accrual)
+        accruals.append(accrual)
+    return (replace(invoice, lines=tuple(lines)) if accruals else invoice), accruals

@@ -1,0 +1,390 @@
+"""What becomes of each fact of a batch: applied, a duplicate, waiting or parked, decided in memory on loaded books."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from adapters.mongodb.connection import DatabaseError
+from adapters.records import HeldRow, InboxRow, Known, Properties, parked_id
+from adapters.store.failures import Kind, failed_at, kind_of, refused_at
+from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
+from domain.errors import MustWait, Refused
+from domain.facts import account_of, apply, needs_of
+from domain.ledger.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
+from handlers.engine.work import DEATHS_MAX, Outcome, Work
+from schemas.continuations import HELD_MESSAGES, continuation
+from schemas.events import message_parked, outgoing, result_json
+from schemas.operations.acts import Act
+from schemas.wire import read
+
+log = structlog.get_logger()
+
+REPLIES_MAX = 16
+"""How many senders of one waiting message are told its outcome."""
+WRITTEN_BYTES_MAX = 8 * 1024 * 1024
+"""The most bytes of events of one transaction, but for the last fact's: what else it writes is in proportion. A small
+message may make a large one: an update of one field tells the whole account."""
+SECONDS_MAX = 10.0
+"""How long a batch is decided on before the rest is left for another one: the server ends a transaction of a minute."""
+LOADS_MAX = 64
+"""How often a fact may ask for more of the books before that is a defect."""
+YIELD_SECONDS = 0.005
+"""How long a batch may keep the event loop to itself."""
+
+TRACEBACK_MAX = 16_000
+"""The most characters of a traceback that are kept: its end."""
+
+Load = Callable[[Iterable[Need]], Awaitable[None]]
+Perform = Callable[[Act, str], Awaitable[Mapping[str, object]]]
+
+
+class Keeping(Protocol):
+    """How long and how often messages are tried, and by whom."""
+
+    @property
+    def waiting_max(self) -> timedelta:
+        """How long a message may wait."""
+
+    @property
+    def worker(self) -> str:
+        """The worker's name."""
+
+    @property
+    def defect_attempts_max(self) -> int:
+        """How often a message that meets a defect of ours is tried before it is parked."""
+
+    @property
+    def defect_delay_seconds(self) -> float:
+        """The wait after the first such attempt; four times as long after each further one."""
+
+
+@dataclass(slots=True)
+class Decisions:
+    """The outcomes of a batch, in the order of its work, and what has to be looked at once it is committed."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    batch: Batch = field(default_factory=Batch)
+    look_for: set[str] = field(default_factory=set)
+
+
+def conflict_identity(work: Work) -> str:
+    """The identity under which other content for a used identity is parked: the same again is the same row."""
+    return f"{work.incoming.identity}#{work.incoming.digest[:16]}"
+
+
+def lookups(works: Iterable[Work]) -> list[str]:
+    """The identities that a batch has to know about."""
+    return [identity for work in works for identity in (work.incoming.identity, conflict_identity(work))]
+
+
+def first_needs(works: Iterable[Work], books: WorkingSet) -> set[Need]:
+    """What the facts of a batch need of the books, as far as is known before anything is loaded."""
+    return set(_wanted((work.incoming.fact for work in works if work.to_apply), books))
+
+
+def _wanted(facts: Iterable[object], books: WorkingSet) -> list[Need]:
+    """What these facts need and is not loaded; of each queue as much as all of them are likely to take."""
+    counts = Counter(need for fact in facts for need in needs_of(fact, books))
+    return [_for_many(need, facts) for need, facts in counts.items() if not books.has(need)]
+
+
+def _for_many(need: Need, facts: int) -> Need:
+    # A payment mostly pays one invoice: of so many on one account each has its own, without a read for each. In powers
+    # of two, since the queues of many accounts are one read where their limits are the same.
+    if isinstance(need, QueueNeed) and need.limit is not None:
+        return need._replace(limit=max(need.limit, 1 << (facts + 1).bit_length()))
+    return need
+
+
+async def decide(
+    works: list[Work], known: Mapping[str, Known], books: WorkingSet, load: Load, act: Perform, keeping: Keeping
+) -> Decisions:
+    """Decide on each piece of work in turn; what one changes, the next ones see.
+
+    There may be fewer outcomes than works: when what they write has become much, or has taken long, the rest is left
+    for another batch.
+    `known` is what is recorded of their identities, `load` brings more of the books, `act` does what an operator says.
+    A fact that fails leaves no trace in the books.
+    """
+    decisions = Decisions()
+    recorded = dict(known)
+    await _load_all(works, recorded, books, load)
+    begun = since = time.monotonic()
+    written = 0
+    for work in works:
+        decider = _Decider(work, recorded, books, decisions, act, keeping)
+        told = len(decisions.batch.outbox)
+        decisions.outcomes.append(await decider.outcome(load))
+        written += sum(len(event.body) for event in decisions.batch.outbox[told:])
+        if written > WRITTEN_BYTES_MAX or time.monotonic() - begun > SECONDS_MAX:
+            break
+        if time.monotonic() - since > YIELD_SECONDS:
+            await asyncio.sleep(0)
+            since = time.monotonic()
+    return decisions
+
+
+async def _load_all(works: list[Work], known: Mapping[str, Known], books: WorkingSet, load: Load) -> None:
+    """Load what the facts need, until what is loaded asks for nothing more."""
+    facts = [
+        work.incoming.fact
+        for work in works
+        if work.to_apply and (work.claimed is not None or work.incoming.identity not in known)
+    ]
+    for _ in range(LOADS_MAX):
+        wanted = _wanted(facts, books)
+        if not wanted:
+            return
+        await load(wanted)
+
+
+@dataclass(slots=True)
+class _Decider:
+    work: Work
+    known: dict[str, Known]
+    books: WorkingSet
+    decisions: Decisions
+    act: Perform
+    keeping: Keeping
+
+    async def outcome(self, load: Load) -> Outcome:
+        decided = self._without_the_books()
+        if decided is not None:
+            return decided
+        try:
+            return self._applied(await self._apply(load))
+        except (DatabaseError, TooMuchToLoad):
+            raise  # the transaction is over, and with it the batch
+        except Exception as error:  # whatever it is, one bad fact may not undo the others
+            if isinstance(self.work.incoming.fact, Act) and not isinstance(error, Refused):
+                raise  # what an act has done already is written: it goes with the transaction
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Outcome:
+        match kind_of(error), error:
+            case Kind.WAITING, MustWait() as refusal:
+                claimed = self.work.claimed
+                since = (claimed.waiting_since or claimed.held_at) if claimed else self.books.booked_at
+                due_at = since + self.keeping.waiting_max
+                if due_at <= self.books.booked_at:
+                    return self._park(self.work.incoming.identity, refusal)
+                return self._wait(refusal, due_at, waits_for=refusal.waits_for)
+            case Kind.PERMANENT, Refused() as refusal:
+                return self._park(self.work.incoming.identity, refusal)
+            case _:
+                return self._defect(error)
+
+    def _without_the_books(self) -> Outcome | None:
+        """What is decided already, by what is recorded of the identity or by the message itself."""
+        work, incoming = self.work, self.work.incoming
+        seen = self.known.get(incoming.identity)
+        if work.claimed is None and seen is not None:
+            return self._seen(seen)
+        if work.claimed is not None and (
+            seen is None or seen.state != work.claimed.state or seen.attempts != work.attempts
+        ):
+            return Outcome("skipped")  # another worker has taken it up, or decided on it
+        if work.to_apply:
+            return None
+        if work.failure is not None:
+            return self._defect(work.failure)
+        if work.deaths >= DEATHS_MAX:
+            return self._park(
+                incoming.identity, Refused("internal", f"the worker that took it up died, {work.deaths} times")
+            )
+        refusal = work.give_up or incoming.refusal
+        if refusal is not None:
+            return self._park(incoming.identity, refusal)
+        refusal = Refused("internal", "delivered again and again without an outcome: to be tried alone")
+        return self._wait(refusal, self.books.booked_at, state="suspect")
+
+    async def _apply(self, load: Load) -> Books:
+        for _ in range(LOADS_MAX):
+            books = Books(self.books, self.work.incoming.identity)
+            fact = self.work.incoming.fact
+            if isinstance(fact, Act):
+                properties = self.work.properties
+                books.result = await self.act(fact, properties.user_id or properties.app_id or "unknown")
+                return books
+            try:
+                books.result = apply(fact, books)
+            except NotLoaded as missing:
+                await load(missing.needs)
+                # What came may need more: one load for all of it, not one for each.
+                needs = {need for need in needs_of(fact, self.books) if not self.books.has(need)}
+                if needs:
+                    await load(needs)
+            else:
+                return books
+        raise AssertionError(f"{self.work.incoming.identity} asks for ever more of the books")
+
+    def _applied(self, books: Books) -> Outcome:
+        work, batch = self.work, self.decisions.batch
+        events = [outgoing(event, work.correlation_id, books.booked_at) for event in books.emitted]
+        result = result_json(books.result)
+        left = [self._left(fact) for fact in books.continued]
+        self.books.accept(books)
+        batch.outbox += events
+        batch.held += left
+        self.decisions.look_for.update(row.waits_for for row in left if row.waits_for is not None)
+        batch.inbox.append(
+            InboxRow(
+                work.incoming.identity,
+                work.incoming.digest,
+                work.incoming.digest_version,
+                result,
+                books.booked_at,
+                work.attempts,
+                work.correlation_id,
+                work.properties,
+            )
+        )
+        if work.claimed is not None:
+            batch.held_changes.append(HeldChange(work.claimed, None))
+        self.known[work.incoming.identity] = Known(work.incoming.digest, "applied", result=result)
+        return Outcome("applied", result)
+
+    def _left(self, fact: object) -> HeldRow:
+        """What a fact leaves to do, held in its own transaction: it is taken up as soon as that is committed."""
+        routing_key, body = continuation(fact)
+        [incoming] = read(routing_key, body, None, {}, None, HELD_MESSAGES)
+        account, now = account_of(fact), self.books.booked_at
+        return HeldRow(
+            identity=incoming.identity,
+            state="waiting",
+            routing_key=routing_key,
+            body=body,
+            properties=Properties(app_id="paymaster", content_type="application/json"),
+            correlation_id=self.work.correlation_id,
+            digest=incoming.digest,
+            digest_version=incoming.digest_version,
+            reason="continued",
+            detail=f"what {self.work.incoming.identity} leaves to do",
+            attempts=0,
+            held_at=now,
+            failed_at=now,
+            due_at=now,
+            waits_for=f"account:{account}",
+            account=account,
+            worker=self.keeping.worker,
+        )
+
+    def _seen(self, seen: Known) -> Outcome:
+        """The outcome of an identity that is recorded: no second effect, and a row of its own for other content."""
+        work = self.work
+        if seen.digest != work.incoming.digest:
+            identity = conflict_identity(work)
+            again = self.known.get(identity)
+            if again is not None:
+                return Outcome("parked", code=again.reason, detail=again.detail)
+            detail = f"{work.incoming.identity} was seen with other content, and is {seen.state}"
+            return self._park(identity, Refused("conflicting-duplicate", detail))
+        if seen.state == "applied":
+            return Outcome("duplicate", seen.result)
+        if seen.state in ("waiting", "suspect"):
+            for to in work.reply_to if seen.replies < REPLIES_MAX else ():
+                self.decisions.batch.replies.append((work.incoming.identity, to))
+            self.known[work.incoming.identity] = replace(seen, replies=seen.replies + len(work.reply_to))
+            return Outcome("waiting", code=seen.reason, detail=seen.detail)
+        return Outcome("parked", code=seen.reason, detail=seen.detail)
+
+    def _park(self, identity: str, refusal: Refused, error: Exception | None = None) -> Outcome:
+        work, booked_at = self.work, self.books.booked_at
+        self._hold(identity, "parked", refusal, error)
+        self.decisions.batch.outbox.append(
+            message_parked(
+                parked_id=parked_id(identity),
+                attempt=work.attempts,
+                message_type=work.incoming.routing_key,
+                message_id=work.incoming.message_id,
+                reason=refusal.code,
+                detail=refusal.detail,
+                correlation_id=work.correlation_id,
+                identity=identity,
+                booked_at=booked_at,
+            )
+        )
+        log.warning("parked", parked_id=parked_id(identity), type=work.incoming.routing_key, reason=refusal.code)
+        return Outcome("parked", code=refusal.code, detail=refusal.detail)
+
+    def _wait(
+        self,
+        refusal: Refused,
+        due_at: datetime,
+        *,
+        state: str = "waiting",
+        waits_for: str | None = None,
+        error: Exception | None = None,
+    ) -> Outcome:
+        self._hold(self.work.incoming.identity, state, refusal, error, due_at, waits_for)
+        if waits_for is not None:
+            self.decisions.look_for.add(waits_for)
+        return Outcome("waiting", code=refusal.code, detail=refusal.detail)
+
+    def _defect(self, error: Exception) -> Outcome:
+        log.error(
+            "defect", identity=self.work.incoming.identity, attempt=self.work.attempts, error=type(error).__name__
+        )
+        refusal = Refused("internal", f"{type(error).__name__}, a defect of ours")
+        if self.work.attempts >= self.keeping.defect_attempts_max:
+            return self._park(self.work.incoming.identity, refusal, error)
+        delay = timedelta(seconds=self.keeping.defect_delay_seconds * 4 ** (self.work.attempts - 1))
+        return self._wait(refusal, self.books.booked_at + delay, error=error)
+
+    def _hold(
+        self,
+        identity: str,
+        state: str,
+        refusal: Refused,
+        error: Exception | None,
+        due_at: datetime | None = None,
+        waits_for: str | None = None,
+    ) -> None:
+        work, incoming, now = self.work, self.work.incoming, self.books.booked_at
+        replies = () if state == "parked" else work.reply_to
+        row = HeldRow(
+            identity=identity,
+            state=state,
+            routing_key=incoming.routing_key,
+            body=incoming.body,
+            properties=replace(work.properties, message_id=incoming.message_id),
+            correlation_id=work.correlation_id,
+            digest=incoming.digest,
+            digest_version=incoming.digest_version,
+            reason=refusal.code,
+            detail=refusal.detail,
+            attempts=work.attempts,
+            held_at=work.claimed.held_at if work.claimed else now,
+            failed_at=now,
+            due_at=due_at,
+            waits_for=waits_for,
+            traceback=None if error is None else "".join(traceback.format_exception(error))[-TRACEBACK_MAX:],
+            account=account_of(incoming.fact),
+            replies=replies,
+            deaths=work.deaths,
+            waiting_since=work.claimed.waiting_since if work.claimed else None,
+            place=refused_at(refusal) if error is None else failed_at(error),
+            exception=None if error is None else type(error).__name__,
+            worker=self.keeping.worker,
+        )
+        if work.claimed is not None:
+            self.decisions.batch.held_changes.append(HeldChange(work.claimed, row))
+        else:
+            self.decisions.batch.held.append(row)
+        self.known[identity] = Known(
+            incoming.digest,
+            state,
+            reason=refusal.code,
+            detail=refusal.detail,
+            attempts=work.attempts,
+            replies=len(replies),
+        )

@@ -1,0 +1,301 @@
+"""Group commit: what gathers during one transaction goes into the next; no timer, so a lone message never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+from logging import DEBUG, INFO
+from typing import Protocol
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
+
+from adapters.mongodb.connection import DatabaseError, is_conflict, is_taken_key
+from adapters.rabbitmq.relay import Relay
+from adapters.records import ReplyTo
+from adapters.store.failures import Kind, kind_of
+from adapters.store.store import Store
+from adapters.store.transaction import TooMuchToLoad
+from domain.facts import account_of
+from domain.ledger.books import Need, WorkingSet
+from handlers.engine.decision import Decisions, decide, first_needs, lookups
+from handlers.engine.work import Outcome, Work
+from schemas.operations.acts import Act
+
+log = structlog.get_logger()
+
+FACTS_MAX = 500
+"""The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
+GATHERED_MAX = 2 * FACTS_MAX
+"""The most facts that gather before no more messages are taken, but for those of one message: the next two batches."""
+SUCCESSES = 4
+"""How many batches go well before they are made twice as large again, after a failure."""
+BYTES_MAX = 8 * 1024 * 1024
+"""The most bytes of bodies of one transaction, unless one fact alone has more."""
+GATHERED_BYTES_MAX = 2 * BYTES_MAX
+"""The most bytes of their bodies; likewise."""
+ABANDONED_ATTEMPTS = 4
+"""From which attempt on a conflict may be with a transaction that a dead worker left open."""
+AWAY_SECONDS = 3.0
+"""After so long without the database the worker takes no more messages until it is back."""
+CONFLICTS_MAX = 8
+"""How often a batch is run again for a key that is taken; after that the fault is looked for in one of its facts."""
+TRANSIENT_MAX = 30
+"""How often for any other conflict: one that is there each time may be the server's way to say that it is too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bookkeeping:
+    """What the books are kept by: the invoices' series, the time zone of dates, how long a message may wait.
+
+    `abandoned_after` is how long nothing is heard of a transaction before its worker counts as dead, when it is in
+    the way; `worker` is what this worker is told from others by. Between two attempts on a batch there are at most
+    `retry_seconds_max`; a message that meets a defect of ours is tried `defect_attempts_max` times, first again after
+    `defect_delay_seconds` and then after four times as long each time.
+    """
+
+    series: str
+    zone: tzinfo
+    waiting_max: timedelta
+    abandoned_after: timedelta
+    worker: str
+    retry_seconds_max: float
+    defect_attempts_max: int
+    defect_delay_seconds: float
+
+
+class Told(Protocol):
+    """Who is told of what was committed."""
+
+    def look_for(self, names: Iterable[str]) -> None:
+        """These may be there now, and waited for."""
+
+    def reply(self, to: ReplyTo, outcome: Outcome, causation_id: str) -> None:
+        """A sender wants to know what came of its message."""
+
+
+class GroupCommit:
+    """Takes work, commits it in batches, and tells everyone once that is done."""
+
+    def __init__(
+        self, store: Store, relay: Relay, told: Told, keeping: Bookkeeping, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._relay = relay
+        self._told = told
+        self._keeping = keeping
+        self._clock = clock
+        self._last_booked: datetime | None = None
+        self._gathered: deque[Work] = deque()
+        self._gathered_bytes = 0
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._away = False
+        self.deciding = False
+        self._facts_max = FACTS_MAX
+        self._successes = 0
+        self.on_away: Callable[[], None] = lambda: None
+        self.on_back: Callable[[], None] = lambda: None
+
+    def submit(self, work: Work) -> None:
+        """Take a piece of work; its `done` is called once its outcome is committed."""
+        self._gathered.append(work)
+        self._gathered_bytes += len(work.incoming.body)
+        self._idle.clear()
+        self._arrived.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether so much has gathered that no more messages are to be taken."""
+        # A whole batch is enough while one is decided: what is read then is read instead of that, and when the database
+        # writes there would be nothing to do.
+        most = FACTS_MAX if self.deciding else GATHERED_MAX
+        return len(self._gathered) >= most or self._gathered_bytes >= GATHERED_BYTES_MAX
+
+    async def drained(self) -> None:
+        """Wait until all that was submitted is committed."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Commit until cancelled."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._gathered:
+                await self._relay.room()
+                await self._commit(self._next_batch())
+            self._idle.set()
+
+    def _go_smaller(self) -> None:
+        """After a failure the batches get smaller, down to single facts: what is in the way of one spares the rest."""
+        self._successes = 0
+        if self._facts_max > 1:
+            self._facts_max = max(1, self._facts_max // 4)
+            log.warning("smaller batches after a failure", facts=self._facts_max)
+
+    def _go_larger(self) -> None:
+        """After a few successes they get larger, until they are as large as they may be."""
+        if self._facts_max == FACTS_MAX:
+            return
+        self._successes += 1
+        if self._successes >= SUCCESSES:
+            self._successes = 0
+            self._facts_max = min(FACTS_MAX, self._facts_max * 2)
+            log.log(INFO if self._facts_max == FACTS_MAX else DEBUG, "larger batches again", facts=self._facts_max)
+
+    def _next_batch(self) -> list[Work]:
+        works: list[Work] = []
+        size = 0
+        while self._gathered and len(works) < self._facts_max:
+            size += len(self._gathered[0].incoming.body)
+            if works and (size > BYTES_MAX or self._gathered[0].alone):
+                break
+            works.append(self._gathered.popleft())
+            self._gathered_bytes -= len(works[-1].incoming.body)
+            if works[0].alone:
+                break
+        return works
+
+    async def _commit(self, works: list[Work]) -> None:
+        """Commit a batch; one that fails for a reason of its own is split until the bad fact stands alone.
+
+        One that looks at too much of the books is done in parts, and the next ones are as small until they go well.
+        """
+        most = len(works)
+        while works:
+            try:
+                decisions = await self._until_available(works[:most])
+            except TooMuchToLoad:
+                most = max(1, min(most, len(works)) // 4)
+                log.info("smaller batches: their facts look at much of the books", facts=most)
+                self._facts_max, self._successes = most, 0
+                continue
+            except Exception as error:  # noqa: BLE001  # whatever it is, the facts beside the bad one are committed
+                # Its traceback goes to the held row of the fact that it turns out to be.
+                log.error("batch failed", facts=len(works), error=type(error).__name__)  # noqa: TRY400
+                self._go_smaller()
+                if len(works) > 1:
+                    middle = len(works) // 2
+                    await self._commit(works[:middle])
+                    await self._commit(works[middle:])
+                    return
+                # A defect of ours, or something about this fact: it is held, tried again later, and parked in the end.
+                works = [replace(works[0], failure=error)]
+                decisions = await self._until_available(works)
+            done = len(decisions.outcomes)
+            self._committed(works[:done], decisions)
+            self._go_larger()
+            works = works[done:]  # what would have made the transaction too large
+            await self._relay.room()
+
+    def _committed(self, works: list[Work], decisions: Decisions) -> None:
+        self._relay.hand_over(decisions.batch.outbox)
+        for work, outcome in zip(works, decisions.outcomes, strict=True):
+            work.done(outcome)
+            if outcome.kind not in ("waiting", "skipped"):
+                for to in work.reply_to:
+                    self._told.reply(to, outcome, work.incoming.identity)
+        self._told.look_for(decisions.look_for)
+
+    async def _until_available(self, works: list[Work]) -> Decisions:
+        """Run a batch's transaction, again and again while the database is away or another worker is in the way."""
+        conflicts = transient = 0
+        since = begun = time.monotonic()
+
+        def again(error: BaseException) -> bool:
+            nonlocal conflicts, transient
+            kind = kind_of(error, time.monotonic() - since)
+            if kind is Kind.AWAY and time.monotonic() - begun >= AWAY_SECONDS:
+                self._database_is_away(error)
+            if kind is Kind.TRANSIENT:
+                self._go_smaller()
+                # A key that is taken is another worker's doing, or that of one of the facts.
+                conflicts += is_taken_key(error)
+                transient += 1
+            tried = conflicts > CONFLICTS_MAX or transient > TRANSIENT_MAX
+            return kind in (Kind.AWAY, Kind.TRANSIENT) and not tried
+
+        try:
+            return await self._attempt(works)
+        except Exception as error:
+            if not again(error):
+                raise
+            await self._before_another_attempt(1, error)
+
+        async def before_sleep(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            await self._before_another_attempt(1 + state.attempt_number, error)
+
+        # Not made for each batch: it leaves cycles behind, which cost a pause of 20 ms now and then.
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(again),
+            wait=wait_exponential_jitter(multiplier=0.01, max=self._keeping.retry_seconds_max, jitter=0.05),
+            before_sleep=before_sleep,
+            reraise=True,
+        ):
+            with attempt:
+                since = time.monotonic()
+                return await self._attempt(works)
+        raise AssertionError("unreachable")
+
+    def _database_is_away(self, error: BaseException) -> None:
+        if not self._away:
+            self._away = True
+            log.error("the database is away: no more messages are taken until it is back", error=type(error).__name__)
+            self.on_away()
+
+    def _database_is_back(self) -> None:
+        if self._away:
+            self._away = False
+            log.info("the database is back")
+            self.on_back()
+
+    async def _attempt(self, works: list[Work]) -> Decisions:
+        books = WorkingSet(booked_at=self._now(), zone=self._keeping.zone, series=self._keeping.series)
+        async with self._store.transaction() as transaction:
+            if len(works) > 1:
+                transaction.limit_loading()
+
+            async def load(needs: Iterable[Need]) -> None:
+                await transaction.load(needs, books)
+
+            async def act(act: Act, by: str) -> Mapping[str, object]:
+                return await transaction.desk(by, books.booked_at, account_of).perform(act)
+
+            # What arrives meanwhile is better read while the database writes.
+            self.deciding = True
+            try:
+                known = await transaction.look_up(lookups(works), first_needs(works, books), books)
+                decisions = await decide(works, known, books, load, act, self._keeping)
+            finally:
+                self.deciding = False
+            decisions.look_for.update(books.announced)
+            await transaction.write(books, decisions.batch)
+            await transaction.commit()
+        self._database_is_back()
+        return decisions
+
+    async def _before_another_attempt(self, attempts: int, error: BaseException | None) -> None:
+        # A conflict is everyday business between several workers; one that lasts, or an outage, is told.
+        tell = log.warning if attempts >= CONFLICTS_MAX else log.debug
+        tell("batch run again", attempt=attempts, error=type(error).__name__)
+        if error is not None and is_conflict(error) and attempts >= ABANDONED_ATTEMPTS:
+            try:
+                ended = await self._store.end_abandoned(self._keeping.abandoned_after)
+            except DatabaseError as trouble:  # then the next attempt does it, or the server's own limit
+                log.warning("abandoned transactions not ended", error=type(trouble).__name__)
+            else:
+                if ended:
+                    log.warning("ended transactions of a worker that died", count=ended)
+
+    def _now(self) -> datetime:
+        """The batch's time, to the millisecond that the database keeps; it never goes back, whatever the clock does."""
+        now = self._clock()
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        self._last_booked = max(now, self._last_booked or now)
+        return self._last_booked

@@ -1,0 +1,124 @@
+"""The waker: takes up what is held again, at once when what it waits for appears, and when it is due."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import structlog
+
+from adapters.mongodb.connection import DatabaseError
+from adapters.records import HeldRow
+from adapters.store.store import Store
+from handlers.engine.work import Outcome, Work
+from schemas.continuations import HELD_MESSAGES
+from schemas.wire import Incoming, read
+
+log = structlog.get_logger()
+
+LEASE = timedelta(seconds=60)
+"""How long a claim lasts; a worker that dies with it leaves the message to the next sweep after that."""
+NAMES_MAX = 10_000
+"""How many of the things that are waited for one sweep looks at."""
+
+
+class Waker:
+    """Claims held messages and submits them to the group commit."""
+
+    def __init__(
+        self, store: Store, submit: Callable[[Work], None], *, interval: timedelta, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._submit = submit
+        self._interval = interval
+        self._clock = clock
+        self._names: set[str] = set()
+        self._arrived = asyncio.Event()
+        self._stopping = False
+
+    def look_for(self, names: Iterable[str]) -> None:
+        """See soon whether something waits for one of `names` that is there.
+
+        Called with what a batch has made and with what its messages wait for, once that is committed: of two workers,
+        one that makes a thing and one that holds a message for it, the later to commit sees both.
+        """
+        self._names.update(names)
+        if self._names:
+            self._arrived.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` ends when what is claimed has its outcome."""
+        self._stopping = True
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Wake until stopped."""
+        next_sweep = 0.0
+        while not self._stopping:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, next_sweep - time.monotonic())):
+                    await self._arrived.wait()
+            try:
+                self._arrived.clear()
+                names, self._names = self._names, set()
+                await self._wake(names)
+                if time.monotonic() >= next_sweep:
+                    await self._sweep()
+                    next_sweep = time.monotonic() + self._interval.total_seconds()
+            except DatabaseError as error:
+                log.warning("held messages not read", error=type(error).__name__)
+                next_sweep = time.monotonic() + min(1.0, self._interval.total_seconds())
+
+    async def _sweep(self) -> None:
+        """What nobody has told us of: what is due, and what appeared when a worker died or another was looking."""
+        while not self._stopping and (rows := await self._store.claim_due(self._clock(), LEASE)):
+            await self._take_up(rows)
+        await self._wake(await self._store.awaited_names(NAMES_MAX))
+        while not self._stopping and (suspect := await self._store.claim_suspect(self._clock(), LEASE)):
+            await self._take_up([suspect])
+
+    async def _wake(self, names: Collection[str]) -> None:
+        there = await self._store.there_now(names) if names else []
+        if there and not self._stopping and (rows := await self._store.claim_waiting(there, self._clock(), LEASE)):
+            await self._take_up(rows)
+            # There may be more, of some without an end in sight: whatever else is due has its turn between.
+            self.look_for(there)
+
+    async def _take_up(self, rows: Sequence[HeldRow]) -> None:
+        await asyncio.gather(*[self._resubmit(row) for row in rows])
+
+    def _resubmit(self, row: HeldRow) -> asyncio.Future[Outcome]:
+        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def tell(outcome: Outcome) -> None:
+            if not done.done():
+                done.set_result(outcome)
+
+        properties = row.properties
+        failure = None
+        try:
+            [incoming] = read(
+                row.routing_key,
+                row.body,
+                properties.message_id,
+                properties.headers,
+                properties.content_encoding,
+                HELD_MESSAGES,
+            )
+        except Exception as error:  # noqa: BLE001  # it could be read when it was held: a defect, and this message's alone
+            failure = error
+            incoming = Incoming(
+                row.identity,
+                row.routing_key,
+                properties.message_id,
+                row.body,
+                row.digest,
+                None,
+                None,
+                row.digest_version,
+            )
+        self._submit(Work(incoming, properties, row.correlation_id, tell, claimed=row, failure=failure))
+        return done

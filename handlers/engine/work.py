@@ -1,0 +1,85 @@
+"""A piece of work: one fact on its way through a batch, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import field
+from typing import Any, Literal
+
+from adapters.records import HeldRow, Properties, ReplyTo
+from domain.errors import Refused
+from domain.frozen import dataclass
+from schemas.operations.acts import Act
+from schemas.wire import Incoming
+
+DEATHS_MAX = 3
+"""How many workers may die with a message taken up, after those that died while it was in the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a fact. `waiting` is not final; `skipped` is a held message that another worker took up."""
+
+    kind: Literal["applied", "duplicate", "parked", "waiting", "skipped"]
+    result: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+    detail: str = ""
+
+    def reply(self) -> dict[str, Any]:
+        """The outcome as the sender is told."""
+        if self.kind == "parked":
+            return {"outcome": "parked", "error": {"code": self.code, "detail": self.detail}}
+        return {"outcome": self.kind, "result": dict(self.result)}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A fact to be applied, and who is told once that is committed.
+
+    `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied;
+    `failure` is what its transaction failed with when it stood alone; `suspect` says that it was delivered so often
+    without an outcome that it may be what kills the workers.
+    """
+
+    incoming: Incoming
+    properties: Properties
+    correlation_id: str
+    done: Callable[[Outcome], None]
+    claimed: HeldRow | None = None
+    give_up: Refused | None = None
+    failure: Exception | None = None
+    suspect: bool = False
+
+    @property
+    def attempts(self) -> int:
+        """How often it was taken up, this time included."""
+        return self.claimed.attempts if self.claimed else 1
+
+    @property
+    def to_apply(self) -> bool:
+        """Whether it is to be applied, as far as the message itself tells."""
+        return (
+            self.incoming.fact is not None
+            and self.give_up is None
+            and self.failure is None
+            and not (self.suspect and self.claimed is None)
+            and self.deaths < DEATHS_MAX
+        )
+
+    @property
+    def deaths(self) -> int:
+        """How many workers have died with it taken up."""
+        return self.claimed.deaths if self.claimed else 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether it has to be a batch of its own: it may kill the worker, or changes what others are decided by."""
+        return (self.claimed is not None and self.claimed.state == "suspect") or isinstance(self.incoming.fact, Act)
+
+    @property
+    def reply_to(self) -> tuple[ReplyTo, ...]:
+        """Who wants to be told what comes of it."""
+        if self.claimed is not None:
+            return self.claimed.replies
+        queue = self.properties.reply_to
+        return (ReplyTo(queue, self.correlation_id),) if queue else ()

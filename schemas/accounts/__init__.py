@@ -1,0 +1,1 @@
+"""Accounts on the wire: TMF666's documents, the messages that open and change them, events and queries."""

@@ -1,0 +1,214 @@
+"""TMF666 documents as clients say them: kept whole, checked by type, and read for what the domain reasons about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from math import isfinite
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from domain.accounts.model import NewAccount, Reference, Relationship, SettlementTerms, State
+from domain.errors import Refused
+from schemas.accounts import tmf666
+from schemas.message import Part, invalid
+from schemas.values import AMOUNT, INTEGER_MAX, Days, Rate, parse_decimal, parse_money, parse_time, text_problem
+
+DOCUMENT_BYTES_MAX = 1024 * 1024
+"""The most bytes of an account's document, whatever it was patched together from."""
+
+_SETTLEMENT = "SettlementAccount"
+_FIRST_STATES: dict[str, State] = {"defined": "defined", "active": "active", "suspended": "suspended"}
+
+
+class Terms(Part):
+    """A partner's terms; a share of 0.8 is 80 % of the net."""
+
+    partner_share: Rate
+    accrue_on: Literal["invoice", "payment"] = "invoice"
+
+
+class _Ours(Part):
+    """What we add to TMF666's fields."""
+
+    payment_term_days: Days = 30
+    settlement_terms: Terms | None = None
+
+
+def plain(value: Any, path: str = "") -> Any:
+    """A JSON value that a document can keep as it is, numbers as the database has them; `ValueError` names the rest."""
+    if isinstance(value, dict):
+        for key in value:
+            problem = "begins with $" if key.startswith("$") else text_problem(key)
+            if problem:
+                raise ValueError(f"{path or 'the document'}: a field's name {problem}")
+        return {key: plain(item, f"{path}.{key}" if path else key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item, f"{path}.{index}") for index, item in enumerate(value)]
+    problem = None
+    if isinstance(value, str):
+        problem = text_problem(value)
+    elif isinstance(value, int):
+        problem = None if abs(value) <= INTEGER_MAX else "is an integer beyond ±2^53"
+    elif value is not None:  # a number with a point or an exponent
+        number = float(value)
+        exact = str(value).replace(".", "").replace("-", "").strip("0")
+        if not isfinite(number) or len(exact) > 15:
+            problem = "is no number that JSON keeps: send it as a string"
+        else:  # 1000 and 1000.00 are one number, and so one content
+            value = int(number) if number.is_integer() and abs(number) <= INTEGER_MAX else number
+    if problem:
+        raise ValueError(f"{path} {problem}")
+    return value
+
+
+def plain_document(value: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """A document, or a patch of one, as it can be kept; its amounts are numbers, however they were sent."""
+    document: dict[str, Any] = plain(value, path)
+    plans = document.get("paymentPlan")
+    amounts = [document.get("creditLimit")]
+    amounts += [plan.get("totalAmount") for plan in plans if isinstance(plan, dict)] if isinstance(plans, list) else []
+    for amount in amounts:
+        if isinstance(amount, dict) and isinstance(amount.get("value"), str):
+            try:
+                amount["value"] = plain(parse_decimal(amount["value"], AMOUNT))
+            except ValueError:
+                continue  # whoever checks the document says so
+    return document
+
+
+def in_order(value: Any) -> Any:
+    """The same JSON value with its fields in one order: the order in which they are written is not content."""
+    if isinstance(value, dict):
+        return {key: in_order(value[key]) for key in sorted(value)}
+    return [in_order(item) for item in value] if isinstance(value, list) else value
+
+
+def without_nulls(value: Any) -> Any:
+    """The same JSON value without the fields that are null: TMF's schemas know no null, it means not said."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _exact(value: Any) -> Any:
+    """A document's JSON value as it came in: what the database keeps as doubles are decimals (see `schemas.wire`)."""
+    if isinstance(value, Mapping):
+        return {key: _exact(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_exact(item) for item in value]
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def check_document(resource: str, document: Mapping[str, Any]) -> None:
+    """See that a document fits its TMF666 resource.
+
+    Raises `Refused` (`invalid`), its detail naming each field that does not, and its value.
+    """
+    if len(to_json(document)) > DOCUMENT_BYTES_MAX:
+        raise Refused("invalid", f"the document would have more than {DOCUMENT_BYTES_MAX} bytes")
+    try:
+        tmf666.check(resource, _exact(document))
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def first_state(document: Mapping[str, Any]) -> State:
+    """The state that an account is opened in: `active` unless it says `defined` or `suspended`, in any case.
+
+    Raises `Refused` (`invalid`).
+    """
+    said = document.get("state")
+    if said is None:
+        return "active"
+    state = _FIRST_STATES.get(said.lower()) if isinstance(said, str) else None
+    if state is None:
+        raise Refused("invalid", f"state: an account is opened {', '.join(_FIRST_STATES)} (got {said!r:.60})")
+    return state
+
+
+def read_account(id_: str, type_: str, currency: str, document: Mapping[str, Any]) -> NewAccount:
+    """An account's document, read for what the domain reasons about; what is computed is left out of it.
+
+    Raises `Refused`: `invalid` naming each field that does not fit, `currency-mismatch` for a credit limit in another
+    currency than the account's.
+    """
+    said = without_nulls(document)
+    kept = {key: value for key, value in said.items() if key not in tmf666.COMPUTED}
+    check_document(type_, {**kept, "@type": type_})
+    try:
+        ours = _Ours.model_validate(_exact(said))
+    except ValidationError as error:
+        raise invalid(error) from None
+    terms = ours.settlement_terms
+    if (type_ == _SETTLEMENT) != (terms is not None):
+        raise Refused("invalid", f"settlementTerms: a {_SETTLEMENT} needs them and no other account has them")
+    return NewAccount(
+        id=id_,
+        type=type_,
+        currency=currency,
+        payment_term_days=ours.payment_term_days,
+        settlement_terms=SettlementTerms(terms.partner_share, terms.accrue_on) if terms else None,
+        # As it goes out: it is told and asked for far more often than it changes.
+        document=tmf666.complete(type_, kept),
+        credit_limit=_credit_limit(said.get("creditLimit"), currency),
+        relationships=_relationships(said.get("accountRelationship", [])),
+        references=_references(said),
+        state=first_state(said),
+    )
+
+
+def _credit_limit(said: Any, currency: str) -> int | None:
+    if said is None:
+        return None
+    limit = parse_money(_exact(said))
+    if limit.currency != currency:
+        raise Refused("currency-mismatch", f"creditLimit.unit: {limit.currency}, but the account is kept in {currency}")
+    if limit.amount < 0:
+        raise Refused("invalid", "creditLimit.value: must not be negative")
+    return limit.amount
+
+
+def _relationships(said: list[Mapping[str, Any]]) -> tuple[Relationship, ...]:
+    """One that names no account says nothing of ours, and is only kept."""
+    return tuple(
+        Relationship(
+            relationship["relationshipType"],
+            relationship["account"]["id"],
+            _time(relationship, "startDateTime"),
+            _time(relationship, "endDateTime"),
+        )
+        for relationship in said
+        if "account" in relationship
+    )
+
+
+def _time(relationship: Mapping[str, Any], end: str) -> Any:
+    said = relationship.get("validFor", {}).get(end)
+    return None if said is None else parse_time(said)
+
+
+def _references(said: Mapping[str, Any]) -> tuple[Reference, ...]:
+    """What it refers to; a bill structure may hold a value instead of a reference, which refers to nothing."""
+    found: list[Reference] = []
+    if "financialAccount" in said:
+        found.append(Reference("financialAccount", said["financialAccount"]["id"]))
+    structure = said.get("billStructure", {})
+    for kind, resource in (("format", "BillFormat"), ("cycleSpecification", "BillingCycleSpecification")):
+        if kind in structure and _is_reference(structure[kind], resource):
+            found.append(Reference(kind, structure[kind]["id"]))  # type: ignore[arg-type]
+    found += [
+        Reference("presentationMedia", media["id"])
+        for media in structure.get("presentationMedia", ())
+        if _is_reference(media, "BillPresentationMedia")
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _is_reference(said: Mapping[str, Any], resource: str) -> bool:
+    type_ = said.get("@type")
+    if type_ in (None, f"{resource}Ref", f"{resource}RefOrValue"):
+        return True
+    return resource not in (type_, said.get("@baseType"))

@@ -1,1 +1,0 @@
-"""Tests of the rules: what a fact means for the books."""

@@ -1,0 +1,85 @@
+"""A batch ends early when deciding on it takes long, and asks at first for what all its facts are likely to take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from types import SimpleNamespace
+
+import pytest
+
+from adapters.records import Properties
+from domain.accounts.model import Position
+from domain.invoicing.model import Invoice
+from domain.ledger.books import DocumentNeed, Need, QueueNeed, WorkingSet
+from handlers.engine import decision
+from handlers.engine.decision import SECONDS_MAX, Decisions, decide, first_needs
+from handlers.engine.group_commit import Bookkeeping
+from handlers.engine.intake import works_of
+from handlers.engine.work import Work
+from schemas.operations.acts import Act
+from tests.support.messages import order, payment
+
+FACTS = 10
+
+
+async def decided() -> Decisions:
+    """What becomes of ten orders on an account that is not there."""
+    works = [
+        work
+        for n in range(FACTS)
+        for work in works_of(
+            "order.completed", json.dumps(order(f"O-{n}", "BA-1")[1]).encode(), Properties(f"M-{n}"), lambda: None
+        )
+    ]
+    books = WorkingSet(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-")
+    keeping = Bookkeeping("INV-", UTC, timedelta(days=1), timedelta(seconds=1), "test", 5, 4, 1)
+
+    async def load(needs: Iterable[Need]) -> None:
+        for need in needs:
+            if isinstance(need, DocumentNeed):
+                books.load(need.type, need.id, None)
+            else:
+                books.load_queue(need, [])
+
+    async def act(_act: Act, _by: str) -> Mapping[str, object]:
+        raise AssertionError
+
+    return await decide(works, {}, books, load, act, keeping)
+
+
+@pytest.mark.parametrize(
+    # The clock is looked at once before the first fact, and once or twice for each.
+    ("tick", "facts"),
+    [(0.0, FACTS), (SECONDS_MAX + 1, 1), (SECONDS_MAX / 4, 3)],
+)
+async def test_a_batch_ends_when_it_takes_long(tick: float, facts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count(0, tick)
+    monkeypatch.setattr(decision, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    outcomes = (await decided()).outcomes
+    assert [outcome.kind for outcome in outcomes] == ["waiting"] * facts
+
+
+def payments(account: str, number: int) -> list[Work]:
+    """So many payments of one account."""
+    bodies = [json.dumps(payment(f"P-{account}-{n}", account, "1.00")[1]).encode() for n in range(number)]
+    return [
+        work
+        for n, body in enumerate(bodies)
+        for work in works_of("payment.received", body, Properties(f"M-{n}"), lambda: None)
+    ]
+
+
+@pytest.mark.parametrize(("number", "limit"), [(1, 4), (2, 4), (3, 8), (6, 8), (7, 16), (500, 512)])
+def test_of_a_queue_as_much_is_read_as_all_facts_are_likely_to_take(number: int, limit: int) -> None:
+    """Each payment an invoice, and two more, in powers of two; of another account's queue what that one needs."""
+    books = WorkingSet(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-")
+    for account in ("BA-1", "BA-2"):
+        books.load(Position, account, Position(id=account, currency="EUR", receivable=100))
+    needs = first_needs(payments("BA-1", number) + payments("BA-2", 1), books)
+    assert {need for need in needs if isinstance(need, QueueNeed)} == {
+        QueueNeed(Invoice, "BA-1", limit),
+        QueueNeed(Invoice, "BA-2", 4),
+    }

@@ -1,0 +1,217 @@
+"""Whatever comes in, in whatever order and batches: the invariants stand, and the money ends where it must."""
+
+from unittest.mock import patch
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.accounts.model import NewAccount, Position
+from domain.errors import Refused
+from domain.ordering.completing import Order, OrderItem, price
+from domain.settlement.statements import CompletedPayout
+from tests.support.invariants import assert_books_hold
+from tests.support.ledger_book import EUR, Fact, LedgerBook, billing, closing, line, order, partner, payment, payout
+from tests.support.steady import STEADY
+
+CUSTOMERS = ["BA-1", "BA-2"]
+ACCOUNTS: list[NewAccount] = [
+    billing("BA-1"),
+    billing("BA-2", days=0),
+    partner("SA-1", "0.8", "invoice"),
+    partner("SA-2", "0.33333333", "payment"),
+    partner("SA-3", "1", "payment"),
+]
+PARTNERS = ["SA-1", "SA-2", "SA-3"]
+DAYS = ["2026-11-20", "2026-11-21", "2026-11-22"]
+CLOSINGS = ["C-1", "C-2", "C-3"]
+
+customers = st.sampled_from(CUSTOMERS)
+days = st.sampled_from(DAYS)
+prices = st.sampled_from(["0.01", "0.03", "0.335", "1.005", "9.99", "-0.01", "-0.335", "-4.99"]) | st.decimals(
+    -3, 30, places=3
+).map(str)
+lines = st.builds(
+    line,
+    prices,
+    st.sampled_from(["0", "0.07", "0.2", "0.055"]),
+    st.none() | st.sampled_from(PARTNERS),
+    quantity=st.sampled_from(["1", "2", "3", "0.5"]),
+    tax=st.sampled_from(["S", "AA"]),
+)
+money = st.integers(1, 20) | st.integers(1, 5_000)
+bill_numbers = st.integers(1, 6).map(lambda number: f"INV-{number:09d}")
+
+
+def made_up_for(items: list[OrderItem]) -> list[OrderItem]:
+    """The lines, with one more where they come to less than nothing: such an order is refused before it is a fact."""
+    try:
+        price(items, EUR)
+    except Refused:
+        return [*items, line("60.00", "0.2")]
+    return items
+
+
+orders = st.builds(
+    lambda items, customer, day: order("?", *items, account=customer, at=day),
+    st.lists(lines, min_size=1, max_size=4).map(made_up_for),
+    customers,
+    days,
+)
+payments = st.builds(
+    lambda amount, names, customer, day: payment("?", amount, names, account=customer, at=day),
+    money,
+    st.none() | st.lists(bill_numbers, max_size=3),
+    customers,
+    days,
+)
+
+
+@st.composite
+def orders_and_payments(draw, *, most: int = 10) -> list[Fact]:
+    """Orders and payments with ids of their own."""
+    facts: list[Fact] = []
+    for number, fact in enumerate(draw(st.lists(orders | payments, min_size=1, max_size=most))):
+        if isinstance(fact, Order):
+            at = str(fact.completed_at.date())
+            facts.append(order(f"O-{number}", *fact.items, account=fact.billing_account, at=at))
+        else:
+            at = str(fact.received_at.date())
+            facts.append(payment(f"P-{number}", fact.money.amount, fact.invoices, account=fact.billing_account, at=at))
+    return facts
+
+
+closings = st.builds(
+    lambda id_, who, until: closing(id_, who, until=until), st.just("?"), st.sampled_from(PARTNERS), days
+)
+payouts = st.builds(
+    lambda who, statement, amount: payout("?", amount, statement, account=who),
+    st.sampled_from(PARTNERS),
+    st.sampled_from([*CLOSINGS, "C-1-2"]),
+    money,
+)
+
+
+@st.composite
+def business(draw) -> list[Fact]:
+    """Everything that can happen, in any order: accounts that come late, closings, payouts, and duplicates of all."""
+    facts = [*ACCOUNTS, *draw(orders_and_payments(most=12))]
+    for id_ in CLOSINGS:
+        drawn = draw(closings)
+        facts.append(closing(id_, drawn.settlement_account, until=str(drawn.period_end)))
+    for number, paid in enumerate(draw(st.lists(payouts, max_size=4))):
+        facts.append(payout(f"PO-{number}", paid.money.amount, paid.settlement_id, account=paid.settlement_account))
+    facts += draw(st.lists(st.sampled_from(facts), max_size=6))
+    mixed: list[Fact] = draw(st.permutations(facts))
+    return mixed
+
+
+batches = st.sampled_from([1, 2, 3, 7, None])
+# How much one fact may allocate: one invoice, two or three, or any number.
+works = st.sampled_from([1, 8, 20_000])
+
+
+@STEADY
+@given(
+    business(),
+    batches,
+    st.integers(1, 3),
+    st.booleans(),
+    st.sampled_from([2, 3, 5_000]),
+    st.sampled_from([1, 2, 8]),
+    works,
+    st.booleans(),
+)
+def test_the_invariants_stand_whatever_comes_in(
+    facts, batch, first_limit, prefetch, lines_max, statements_max, work, rest_last
+):
+    """Any sequence of facts, with duplicates and in any batches, leaves books in which every invariant holds.
+
+    So it is however little one transaction does, and whatever comes before the rest is done.
+    """
+    book = LedgerBook(first_limit=first_limit, prefetch=prefetch, rest_last=rest_last)
+    with (
+        patch("domain.settlement.statements.LINES_MAX", lines_max),
+        patch("domain.settlement.statements.STATEMENTS_MAX", statements_max),
+        patch("domain.payments.allocating.WORK_MAX", work),
+    ):
+        book.take(*facts, batch=batch)
+    assert_books_hold(book, lines_max=lines_max)
+    assert book.applied.keys() >= {f"account.create:{account.id}" for account in ACCOUNTS}
+    assert {why.code for _, why in book.waiting.values()} <= {"unknown-settlement"}
+    assert {why.code for why in book.refused.values()} <= {"invalid", "overpaid-payout", "conflicting-duplicate"}
+
+
+@STEADY
+@given(business(), batches, st.integers(1, 3), st.booleans())
+def test_a_batch_decides_as_one_by_one_would(facts, batch, first_limit, prefetch):
+    """The same facts in the same order end in the same documents, rows and events, in batches or one by one."""
+    # What waits is woken after the batch, so nothing here may wait: accounts come first, and no payout comes.
+    facts = [*ACCOUNTS, *(fact for fact in facts if not isinstance(fact, CompletedPayout))]
+    together = LedgerBook(first_limit=first_limit, prefetch=prefetch)
+    together.take(*facts, batch=batch)
+    alone = LedgerBook()
+    alone.take(*facts, batch=1)
+    assert together.holdings() == alone.holdings()
+    assert together.events == alone.events
+
+
+@st.composite
+def two_orders(draw) -> tuple[list[Fact], list[Fact]]:
+    """The same orders and payments in two orders, the accounts before, between or after them."""
+    facts = [*ACCOUNTS, *draw(orders_and_payments())]
+    return facts, draw(st.permutations(facts))
+
+
+SAME_IN_ANY_ORDER = ("receivable", "unapplied", "cash", "revenue", "commission", "tax")
+
+
+def promised(book: LedgerBook) -> dict[str, int]:
+    """What the contract promises to be the same in any order; tax by category and rate."""
+    ledger = book.ledger()
+    return {name: amount for name, amount in ledger.items() if name.split()[1].split(":")[0] in SAME_IN_ANY_ORDER}
+
+
+def pay_everything(book: LedgerBook) -> None:
+    """Let each customer pay what is still open."""
+    for customer in CUSTOMERS:
+        receivable = book.position(customer).receivable
+        if receivable:
+            book.take(payment(f"P-last-{customer}", receivable, account=customer, at="2026-12-01"))
+
+
+@STEADY
+@given(two_orders(), batches, batches, works, st.booleans())
+def test_the_order_of_facts_does_not_move_the_money(both, one_batch, other_batch, work, rest_last):
+    """In any order: the same receivable and credit, revenue, commission, tax and cash; once all is paid, payables.
+
+    And so in one transaction or several.
+    """
+    one, other = LedgerBook(), LedgerBook(rest_last=rest_last)
+    one.take(*both[0], batch=one_batch)
+    with patch("domain.payments.allocating.WORK_MAX", work):
+        other.take(*both[1], batch=other_batch)
+    assert one.refused == other.refused == {}
+    assert promised(one) == promised(other)
+    pay_everything(one)
+    pay_everything(other)
+    assert_books_hold(one)
+    assert promised(one) == promised(other)
+    for book in (one, other):
+        assert all(p.receivable == p.withheld == 0 for p in book.documents[Position].values())
+    assert [one.position(who).payable for who in PARTNERS] == [other.position(who).payable for who in PARTNERS]
+
+
+def test_who_is_paid_first_follows_the_order_of_facts():
+    """Which invoice a payment covered, and so which partner accrued first, is decided when it is applied, for good."""
+    accounts: list[Fact] = [billing(), partner("SA-2", "1", "payment"), partner("SA-3", "1", "payment")]
+    facts: list[Fact] = [
+        order("O-1", line("1.00", "0", "SA-2")),
+        order("O-2", line("1.00", "0", "SA-3")),
+        payment("P-1", 100),
+    ]
+    one, other = LedgerBook(), LedgerBook()
+    one.take(*accounts, *facts)
+    other.take(*accounts, *reversed(facts))
+    assert promised(one) == promised(other)
+    assert [one.position(who).payable for who in ("SA-2", "SA-3")] == [100, 0]
+    assert [other.position(who).payable for who in ("SA-2", "SA-3")] == [0, 100]

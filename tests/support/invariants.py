@@ -1,0 +1,437 @@
+"""What must hold of any books, whatever came in: the design's invariants, checked from the documents alone."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from itertools import combinations, pairwise
+from typing import Any
+
+from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged, Position
+from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
+from domain.invoicing.model import Invoice
+from domain.ledger.books import Series
+from domain.ledger.chart import Entry
+from domain.payments.allocating import Allocation, Payment
+from domain.settlement.accruals import Accrual
+from domain.settlement.statements import Payout, Settlement
+from tests.support.ledger_book import LedgerBook, event_type, moment
+
+BALANCES = {"receivable": 1, "unapplied": -1, "payable": -1, "withheld": -1}
+"""The ledger accounts that an account has, and the sign of a debit in its position."""
+
+
+def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
+    """Every invariant that concerns the books; `lines_max` is the most lines that a statement may have."""
+    _entries_sum_to_zero(book)
+    _positions_are_the_sums_of_their_postings(book)
+    _invoices_add_up(book)
+    _payments_and_invoices_agree_on_allocations(book)
+    _partners_get_what_is_theirs(book)
+    _statements_add_up(book, lines_max)
+    _entries_match_applied_facts(book)
+    _events_run_without_a_gap(book)
+    _invoice_numbers_have_no_gap_and_no_twin(book)
+    _nothing_points_to_what_is_not_there(book)
+    _the_oldest_due_date_is_known(book)
+    _what_is_closed_has_nothing_open(book)
+    _what_is_deleted_was_never_used(book)
+    _versions_tell_the_whole_story(book)
+    _links_are_what_documents_say(book)
+    _hierarchies_are_trees(book)
+
+
+def half_away(value: Fraction) -> int:
+    """The nearest whole number, halves away from zero."""
+    whole = int(abs(value) + Fraction(1, 2))
+    return whole if value >= 0 else -whole
+
+
+def _entries_sum_to_zero(book: LedgerBook) -> None:
+    for entry in book.rows[Entry].values():
+        sums: Counter[str] = Counter()
+        for posting in entry.postings:
+            sums[posting.currency] += posting.amount
+            assert posting.amount != 0, (entry.id, "posts nothing", posting)
+        assert not any(sums.values()), (entry.id, "does not sum to zero", sums)
+
+
+def _positions_are_the_sums_of_their_postings(book: LedgerBook) -> None:
+    sums: Counter[tuple[str, str]] = Counter()
+    movements: dict[str, list[int]] = defaultdict(list)
+    for entry in book.rows[Entry].values():
+        numbers: dict[str, set[Any]] = defaultdict(set)
+        for posting in entry.postings:
+            balance, _, owner = posting.account.partition(":")
+            if not owner:
+                assert posting.movement is None, (entry.id, posting)
+                continue
+            sums[owner, balance] += posting.amount
+            numbers[owner].add(posting.movement)
+            assert posting.currency == book.get(Account, owner).currency
+        for owner, found in numbers.items():
+            assert len(found) == 1, (entry.id, "numbers one account's postings differently", found)
+            movements[owner] += found
+    assert book.documents[Position].keys() == book.documents[Account].keys()
+    for position in book.documents[Position].values():
+        for balance, sign in BALANCES.items():
+            expected = sign * sums[position.id, balance]
+            assert getattr(position, balance) == expected, (position.id, balance, expected)
+        assert sorted(movements[position.id]) == list(range(1, position.movements + 1)), position.id
+
+
+def _invoices_add_up(book: LedgerBook) -> None:
+    allocated: Counter[str] = Counter()
+    for allocation in book.rows[Allocation].values():
+        allocated[allocation.bill_no] += allocation.amount
+    for invoice in book.documents[Invoice].values():
+        net = sum(line.tax_excluded_amount for line in invoice.lines)
+        tax = sum(line.tax_amount for line in invoice.lines)
+        assert (invoice.tax_excluded_amount, invoice.tax_included_amount) == (net, net + tax), invoice.id
+        assert sum(item.tax_amount for item in invoice.tax_item) == tax, invoice.id
+        _tax_groups_add_up(invoice)
+        entry = book.rows[Entry][f"order.completed:{invoice.order_id}"]
+        debited = sum(p.amount for p in entry.postings if p.account.startswith("receivable:") and p.amount > 0)
+        assert debited == invoice.tax_included_amount, (invoice.id, "receivable", debited)
+        remaining = invoice.tax_included_amount - allocated[invoice.id]
+        assert invoice.remaining_amount == remaining, (invoice.id, "remaining", remaining)
+        assert 0 <= remaining <= invoice.tax_included_amount, invoice.id
+        state = "settled" if remaining == 0 else "partiallyPaid" if allocated[invoice.id] else "new"
+        assert invoice.state == state, (invoice.id, state)
+
+
+def _tax_groups_add_up(invoice: Invoice) -> None:
+    groups = {(item.category, Fraction(item.rate)): item for item in invoice.tax_item}
+    assert len(groups) == len(invoice.tax_item), (invoice.id, "one group stands twice")
+    assert set(groups) == {(line.category, Fraction(line.rate)) for line in invoice.lines}
+    for (category, rate), item in groups.items():
+        lines = [line for line in invoice.lines if (line.category, Fraction(line.rate)) == (category, rate)]
+        net = sum(line.tax_excluded_amount for line in lines)
+        assert (item.tax_excluded_amount, item.tax_amount) == (net, half_away(net * rate)), (invoice.id, category, rate)
+        assert sum(line.tax_amount for line in lines) == item.tax_amount, (invoice.id, category, rate)
+        for line in lines:
+            assert abs(line.tax_amount - line.tax_excluded_amount * rate) < 1, (invoice.id, line.id)
+
+
+def _payments_and_invoices_agree_on_allocations(book: LedgerBook) -> None:
+    of_payment: dict[str, int] = defaultdict(int)
+    of_pair: dict[tuple[str, str], int] = {}
+    for allocation in book.rows[Allocation].values():
+        assert allocation.amount > 0, allocation
+        assert (allocation.bill_no, allocation.payment_id) not in of_pair, (allocation, "stands twice")
+        invoice = book.get(Invoice, allocation.bill_no)
+        paid = book.get(Payment, allocation.payment_id)
+        assert allocation.billing_account == invoice.billing_account == paid.billing_account
+        of_payment[allocation.payment_id] += allocation.amount
+        of_pair[allocation.bill_no, allocation.payment_id] = allocation.amount
+    applied = {(i.id, a.payment_id): a.amount for i in book.documents[Invoice].values() for a in i.applied_payment}
+    assert applied == of_pair
+    credit: Counter[str] = Counter()
+    for paid in book.documents[Payment].values():
+        assert 0 <= paid.unapplied == paid.amount - of_payment[paid.id], paid
+        credit[paid.billing_account] += paid.unapplied
+    open_: Counter[str] = Counter()
+    for invoice in book.documents[Invoice].values():
+        open_[invoice.billing_account] += invoice.remaining_amount
+    for position in book.documents[Position].values():
+        assert (position.receivable, position.unapplied) == (open_[position.id], credit[position.id]), position.id
+        assert not (open_[position.id] and credit[position.id]), (position.id, "has credit beside an open invoice")
+
+
+def _partners_get_what_is_theirs(book: LedgerBook) -> None:
+    accrued: Counter[tuple[str, str]] = Counter()
+    earned: Counter[str] = Counter()
+    for accrual in book.documents[Accrual].values():
+        assert accrual.amount != 0, (accrual, "accrues nothing")
+        accrued[accrual.bill_no, accrual.line_id] += accrual.amount
+        earned[accrual.settlement_account] += accrual.amount
+    withheld: Counter[str] = Counter()
+    for invoice in book.documents[Invoice].values():
+        paid = invoice.tax_included_amount - invoice.remaining_amount
+        for line in invoice.lines:
+            part = line.on_behalf_of
+            if part is None:
+                continue
+            share = half_away(line.tax_excluded_amount * Fraction(part.partner_share))
+            due = share
+            if part.accrue_on == "payment" and invoice.remaining_amount:
+                due = half_away(Fraction(share * paid, invoice.tax_included_amount))
+            assert (part.share, part.accrued) == (share, due), (invoice.id, line.id, share, due)
+            assert accrued[invoice.id, line.id] == due, (invoice.id, line.id, due)
+            withheld[part.id] += share - due
+    paid_out: Counter[str] = Counter()
+    for row in book.rows[Payout].values():
+        paid_out[row.settlement_account] += row.amount
+    for position in book.documents[Position].values():
+        payable = earned[position.id] - paid_out[position.id]
+        assert (position.payable, position.withheld) == (payable, withheld[position.id]), position.id
+
+
+def _statements_add_up(book: LedgerBook, lines_max: int) -> None:
+    stated: Counter[str] = Counter()
+    carried_by: Counter[str] = Counter()
+    paid: Counter[str] = Counter()
+    for row in book.rows[Payout].values():
+        paid[row.settlement_id] += row.amount
+        assert book.get(Settlement, row.settlement_id).settlement_account == row.settlement_account
+    for statement in book.documents[Settlement].values():
+        brought = 0
+        if statement.brought_forward_from is not None:
+            earlier = book.get(Settlement, statement.brought_forward_from)
+            assert earlier.settlement_account == statement.settlement_account
+            assert earlier.total <= 0, (statement.id, "brings forward what is due")
+            brought = earlier.total
+            carried_by[earlier.id] += 1
+        assert statement.brought_forward == brought, statement.id
+        assert statement.total == brought + sum(line.amount for line in statement.lines), statement.id
+        assert len(statement.lines) + (statement.brought_forward_from is not None) <= lines_max, statement.id
+        for line in statement.lines:
+            accrual = book.get(Accrual, line.accrual_id)
+            stated[accrual.id] += 1
+            assert accrual.settlement_id == statement.id, (statement.id, accrual)
+            assert accrual.settlement_account == statement.settlement_account
+            assert accrual.date <= statement.period_end, (statement.id, accrual)
+            assert (line.amount, line.bill_no, line.line_id) == (accrual.amount, accrual.bill_no, accrual.line_id)
+        assert statement.paid == paid[statement.id] <= max(statement.total, 0), statement.id
+        left = statement.total - statement.paid
+        due = "paid" if left == 0 else "partiallyPaid" if statement.paid else "open"
+        assert statement.state == ("carriedForward" if statement.total <= 0 else due), statement.id
+    assert set(stated.values()) <= {1}, "an accrual stands in two statements"
+    assert set(stated) == {a.id for a in book.documents[Accrual].values() if a.settlement_id is not None}
+    assert set(carried_by.values()) <= {1}, "a statement is brought forward twice"
+    _what_is_carried_is_known(book, set(carried_by))
+
+
+def _what_is_carried_is_known(book: LedgerBook, carried_on: set[str]) -> None:
+    loose = {s.id for s in book.documents[Settlement].values() if s.state == "carriedForward"} - carried_on
+    for position in book.documents[Position].values():
+        carried = position.carried_forward
+        if carried is not None:
+            assert book.get(Settlement, carried.settlement_id).total == carried.amount
+            assert book.get(Settlement, carried.settlement_id).settlement_account == position.id
+            loose.remove(carried.settlement_id)
+    assert not loose, "nothing brings forward what these carried"
+
+
+def _entries_match_applied_facts(book: LedgerBook) -> None:
+    money = ("order.completed:", "payment.received:", "payout.completed:")
+    # What goes on may find that there is nothing left to do.
+    gone_on = {i for i, r in book.results.items() if i.startswith("credit.allocate:") and r["billNos"]}
+    assert set(book.rows[Entry]) == {i for i in book.applied if i.startswith(money)} | gone_on
+    assert book.left == [], "something is left to do"
+    assert not book.applied.keys() & (book.waiting.keys() | book.refused.keys())
+    assert {e.cause for e in book.rows[Entry].values()} == set(book.rows[Entry])
+
+    def keys(kind: str) -> set[str]:
+        return {identity.partition(":")[2] for identity in book.applied if identity.startswith(kind)}
+
+    assert {invoice.order_id for invoice in book.documents[Invoice].values()} == keys("order.completed:")
+    assert len(book.documents[Invoice]) == len(keys("order.completed:")), "an order has two invoices"
+    assert set(book.documents[Payment]) == keys("payment.received:")
+    assert set(book.rows[Payout]) == keys("payout.completed:")
+    assert {statement.closing_id for statement in book.documents[Settlement].values()} == keys("settlement.close:")
+
+
+def _events_run_without_a_gap(book: LedgerBook) -> None:
+    sequences: dict[str, list[int]] = defaultdict(list)
+    accrued: Counter[tuple[str, str]] = Counter()
+    for event in book.events:
+        assert event.cause in book.applied, event
+        if event.account is None:
+            assert event.sequence is None, event
+            continue
+        assert event.sequence is not None, event
+        sequences[event.account].append(event.sequence)
+        if event_type(event.fact) == "settlement.accrued":
+            accrued[event.account, event.cause] += 1
+    for account_id, numbers in sequences.items():
+        assert numbers == list(range(1, len(numbers) + 1)), (account_id, numbers)
+    for position in book.documents[Position].values():
+        assert position.sequence == len(sequences[position.id]), position.id
+    assert set(accrued.values()) <= {1}, "one cause accrued twice for one partner"
+    causes = {(accrual.settlement_account, accrual.cause) for accrual in book.documents[Accrual].values()}
+    assert set(accrued) == causes
+
+
+def _invoice_numbers_have_no_gap_and_no_twin(book: LedgerBook) -> None:
+    numbers = sorted(book.documents[Invoice])
+    assert numbers == [f"INV-{n:09d}" for n in range(1, len(numbers) + 1)]
+    assert [series.last for series in book.documents[Series].values()] == ([len(numbers)] if numbers else [])
+
+
+def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
+    pointers: list[tuple[type, Callable[[Any], Iterable[str | None]], type]] = [
+        (Invoice, lambda i: [i.billing_account, i.ordered_for], Account),
+        (Invoice, lambda i: [line.on_behalf_of.id for line in i.lines if line.on_behalf_of], Account),
+        (Payment, lambda p: [p.billing_account], Account),
+        (Allocation, lambda a: [a.bill_no], Invoice),
+        (Allocation, lambda a: [a.payment_id], Payment),
+        (Accrual, lambda a: [a.settlement_account], Account),
+        (Accrual, lambda a: [a.bill_no], Invoice),
+        (Accrual, lambda a: [a.settlement_id], Settlement),
+        (Settlement, lambda s: [s.settlement_account], Account),
+        (Payout, lambda p: [p.settlement_id], Settlement),
+    ]
+    for kind, follow, target in pointers:
+        for document in (*book.documents[kind].values(), *book.rows[kind].values()):
+            for key in follow(document):
+                assert key is None or key in book.documents[target], (kind.__name__, document.id, key)
+
+
+def _the_oldest_due_date_is_known(book: LedgerBook) -> None:
+    due: dict[str, list[Any]] = defaultdict(list)
+    for invoice in book.documents[Invoice].values():
+        if invoice.remaining_amount:
+            due[invoice.billing_account].append(invoice.payment_due_date)
+    for position in book.documents[Position].values():
+        assert position.oldest_due == min(due[position.id], default=None), (position.id, "oldest due")
+
+
+def _open_things(book: LedgerBook) -> dict[str, list[str]]:
+    """What is still open of each account's money, with the shares that its partners wait for, one by one."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for position in book.documents[Position].values():
+        found[position.id] += [balance for balance in BALANCES if getattr(position, balance)]
+        if position.carried_forward is not None and position.carried_forward.amount:
+            found[position.id].append("carried forward")
+    for invoice in book.documents[Invoice].values():
+        if invoice.remaining_amount:
+            found[invoice.billing_account].append(invoice.id)
+        for line in invoice.lines:
+            if line.on_behalf_of is not None and line.on_behalf_of.share != line.on_behalf_of.accrued:
+                found[line.on_behalf_of.id].append(f"withheld {invoice.id}/{line.id}")
+    for accrual in book.documents[Accrual].values():
+        if accrual.settlement_id is None:
+            found[accrual.settlement_account].append(f"accrual {accrual.id}")
+    for statement in book.documents[Settlement].values():
+        if statement.state in ("open", "partiallyPaid"):
+            found[statement.settlement_account].append(f"statement {statement.id}")
+    return found
+
+
+def _what_is_closed_has_nothing_open(book: LedgerBook) -> None:
+    open_ = _open_things(book)
+    for account in book.documents[Account].values():
+        if account.state in ("closed", "deleted"):
+            assert not open_[account.id], (account.id, account.state, open_[account.id])
+        if account.state == "pendingClose":
+            assert open_[account.id], (account.id, "is to be closed, and has nothing open")
+
+
+def _what_is_deleted_was_never_used(book: LedgerBook) -> None:
+    deleted = {account.id for account in book.documents[Account].values() if account.state == "deleted"}
+    for account in book.documents[Account].values():
+        if account.id not in deleted:
+            said = _said_links(account)
+            assert not {to for kind, _, to in said if kind not in RESOURCES} & deleted, (account.id, "refers to one")
+            for kind, _, to in said:
+                if kind in RESOURCES:
+                    assert book.documents[RESOURCES[kind]][to].state == "active", (account.id, "refers to", to)
+    for invoice in book.documents[Invoice].values():
+        used = {invoice.billing_account, invoice.ordered_for}
+        used |= {line.on_behalf_of.id for line in invoice.lines if line.on_behalf_of is not None}
+        assert not used & deleted, (invoice.id, "is about what was deleted", used & deleted)
+    for document in (*book.documents[Payment].values(), *book.documents[Accrual].values()):
+        assert document.owner not in deleted, (document.id, "is of what was deleted")
+    for statement in book.documents[Settlement].values():
+        assert statement.settlement_account not in deleted, (statement.id, "is of what was deleted")
+
+
+def _versions_tell_the_whole_story(book: LedgerBook) -> None:
+    said: Counter[str] = Counter()
+    changed: Counter[str] = Counter()
+    for event in book.events:
+        if isinstance(event.fact, AccountCreated | AccountChanged | AccountStateChanged):
+            assert event.account is not None
+            changed[event.account] += 1
+            said[event.account] += event.cause.startswith("account.")
+    for account in book.documents[Account].values():
+        versions = book.versions(account.id)
+        assert [row.account.version for row in versions] == list(range(1, account.version + 1)), account.id
+        assert [row.id for row in versions] == [f"{account.id}/{n}" for n in range(1, account.version + 1)]
+        assert versions[-1].account == account, (account.id, "is not what its last version says")
+        assert versions[0].old_state is None, account.id
+        for before, after in pairwise(versions):
+            assert after.old_state == before.account.state, after
+            assert after.account.opened_at == before.account.opened_at, after
+            by_itself = not after.cause.startswith("account.")
+            assert after.account.revision == before.account.revision + (not by_itself), after
+            assert after.changed, after
+            assert (after.changed == ("state",)) == (after.account.document == before.account.document), after
+        for row in versions:
+            assert row.cause in book.applied, row
+            assert row.booked_at == row.account.updated_at, row
+        assert (account.version, account.revision) == (changed[account.id], said[account.id]), account.id
+
+
+RESOURCES: dict[str, type] = {
+    "format": BillFormat,
+    "cycleSpecification": BillingCycleSpecification,
+    "presentationMedia": BillPresentationMedia,
+}
+MEANT = ("contains", "payer", "serviceProvider", "partner", "endCustomer")
+
+
+def _said_links(account: Account) -> set[tuple[str, str, str]]:
+    document: Any = account.document
+    links = {
+        (r["type"] if r["type"] in MEANT else "related", account.id, r["account"])
+        for r in document.get("relationships", ())
+    }
+    for kind, said in document.get("refersTo", {}).items():
+        links |= {(kind, account.id, one) for one in ([said] if isinstance(said, str) else said)}
+    return links
+
+
+def _links_are_what_documents_say(book: LedgerBook) -> None:
+    said: set[tuple[str, str, str]] = set()
+    for account in book.documents[Account].values():
+        if account.state != "deleted":
+            said |= _said_links(account)
+    assert book.links() == said
+    for kind, _, to in said:
+        assert to in book.documents[RESOURCES.get(kind, Account)], (kind, to, "is not there")
+    for resource in SPECIFICATIONS.values():
+        for one in book.documents[resource].values():
+            told = [
+                e.fact for e in book.events if getattr(getattr(e.fact, "specification", None), "id", None) == one.id
+            ]
+            assert one.revision == len([t for t in told if type(t.specification) is resource]), one  # type: ignore[attr-defined]
+
+
+def _hierarchies_are_trees(book: LedgerBook) -> None:
+    for kind in ("contains", "payer"):
+        above: dict[str, list[tuple[str, Any, Any]]] = defaultdict(list)
+        for account in book.documents[Account].values():
+            said: Any = account.document
+            for r in said.get("relationships", ()) if account.state != "deleted" else ():
+                if r["type"] != kind:
+                    continue
+                lower, upper = (r["account"], account.id) if kind == "contains" else (account.id, r["account"])
+                since, until = (moment(r[end]) if r[end] else None for end in ("since", "until"))
+                above[lower].append((upper, since, until))
+                if kind == "payer":
+                    payer = book.account(r["account"])
+                    assert (payer.type, payer.currency) == ("BillingAccount", account.currency), (account.id, payer.id)
+        for lower, uppers in above.items():
+            for one, other in combinations(uppers, 2):
+                assert one[0] == other[0] or not _meet(one[1:], other[1:]), (kind, lower, one, other)
+        _no_way_back(kind, {lower: {upper for upper, _, _ in uppers} for lower, uppers in above.items()})
+
+
+def _meet(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    """Whether two half-open periods have a moment in common."""
+    starts = [since for since, _ in (one, other) if since is not None]
+    ends = [until for _, until in (one, other) if until is not None]
+    return not starts or not ends or max(starts) < min(ends)
+
+
+def _no_way_back(kind: str, above: dict[str, set[str]]) -> None:
+    for start, uppers in above.items():
+        seen: set[str] = set()
+        level = uppers
+        while level:
+            assert start not in level, (kind, start, "is above itself")
+            seen |= level
+            level = set().union(*(above.get(one, set()) for one in level)) - seen

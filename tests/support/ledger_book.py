@@ -1,0 +1,623 @@
+"""Books in memory: facts go in, in batches of any size, and a dictionary stands where the database would be.
+
+The builders at the end say a fact in one short line; amounts of money are in minor units there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from dataclasses import replace
+from datetime import UTC, date, datetime, tzinfo
+from decimal import Decimal
+from itertools import count
+from typing import Any, Literal, TypeVar, cast
+
+from domain.accounts.lifecycle import change_state, state_needs
+from domain.accounts.model import (
+    BILLING,
+    FINANCIAL,
+    PARTY,
+    SETTLEMENT,
+    Account,
+    AccountChanged,
+    AccountCreated,
+    AccountStateChanged,
+    AccountUpdate,
+    AccountVersion,
+    CreditLimitExceeded,
+    NewAccount,
+    Position,
+    Reference,
+    Relationship,
+    SettlementTerms,
+    State,
+    StateCommand,
+)
+from domain.accounts.opening import account_needs, open_account, update_account
+from domain.accounts.relations import Link
+from domain.accounts.specifications import (
+    SPECIFICATIONS,
+    BillFormat,
+    NewSpecification,
+    Specification,
+    SpecificationChanged,
+    SpecificationDeletion,
+    SpecificationUpdate,
+    create_specification,
+    delete_specification,
+    specification_needs,
+    update_specification,
+)
+from domain.errors import MustWait, Refused
+from domain.invoicing.model import Invoice, InvoiceIssued, InvoicePaid, InvoicePartiallyPaid
+from domain.ledger.books import (
+    QUEUE_FIRST,
+    Books,
+    Document,
+    DocumentNeed,
+    Emitted,
+    Need,
+    NotLoaded,
+    Queued,
+    QueueNeed,
+    Series,
+    WorkingSet,
+)
+from domain.ledger.chart import Entry, Posting
+from domain.money import Currency, Money
+from domain.ordering.completing import Order, OrderItem, complete_order, order_needs, price
+from domain.payments.allocating import (
+    CreditAllocation,
+    Payment,
+    PaymentAllocated,
+    ReceivedPayment,
+    allocate_credit,
+    allocation_needs,
+    payment_needs,
+    receive_payment,
+)
+from domain.settlement.accruals import Accrual, SettlementAccrued
+from domain.settlement.statements import (
+    Closing,
+    CompletedPayout,
+    Settlement,
+    SettlementClosed,
+    SettlementPaid,
+    close_settlement,
+    closing_needs,
+    complete_payout,
+    payout_needs,
+)
+
+Fact = (
+    NewAccount
+    | AccountUpdate
+    | StateCommand
+    | Order
+    | ReceivedPayment
+    | CreditAllocation
+    | Closing
+    | CompletedPayout
+    | NewSpecification
+    | SpecificationUpdate
+    | SpecificationDeletion
+)
+D = TypeVar("D", bound=Document)
+
+ROUTING_KEY: dict[type, str] = {
+    NewAccount: "account.create",
+    Order: "order.completed",
+    ReceivedPayment: "payment.received",
+    Closing: "settlement.close",
+    CompletedPayout: "payout.completed",
+}
+APPLY: dict[type, Callable[[Any, Books], Mapping[str, object]]] = {
+    NewAccount: open_account,
+    AccountUpdate: update_account,
+    StateCommand: change_state,
+    Order: complete_order,
+    ReceivedPayment: receive_payment,
+    CreditAllocation: allocate_credit,
+    Closing: close_settlement,
+    CompletedPayout: complete_payout,
+    NewSpecification: create_specification,
+    SpecificationUpdate: update_specification,
+    SpecificationDeletion: delete_specification,
+}
+NEEDS: dict[type, Callable[[Any, WorkingSet], Iterable[Need]]] = {
+    NewAccount: account_needs,
+    AccountUpdate: account_needs,
+    StateCommand: state_needs,
+    Order: order_needs,
+    ReceivedPayment: payment_needs,
+    CreditAllocation: allocation_needs,
+    Closing: closing_needs,
+    CompletedPayout: payout_needs,
+    NewSpecification: specification_needs,
+    SpecificationUpdate: specification_needs,
+    SpecificationDeletion: specification_needs,
+}
+EVENT: dict[type, str] = {
+    AccountCreated: "account.created",
+    AccountChanged: "account.changed",
+    AccountStateChanged: "account.state-changed",
+    CreditLimitExceeded: "account.credit-limit-exceeded",
+    InvoiceIssued: "invoice.issued",
+    InvoicePartiallyPaid: "invoice.partially-paid",
+    InvoicePaid: "invoice.paid",
+    PaymentAllocated: "payment.allocated",
+    SettlementAccrued: "settlement.accrued",
+    SettlementClosed: "settlement.closed",
+    SettlementPaid: "settlement.paid",
+}
+
+# What the database's queues are sorted by, said here a second time on purpose.
+QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
+    Invoice: lambda invoice: (invoice.payment_due_date, invoice.id),
+    Payment: lambda payment: (payment.received_at, payment.id),
+    Accrual: lambda accrual: (accrual.date, accrual.id),
+    Link: lambda link: (link.referrer, link.id),
+}
+QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
+    Invoice: lambda invoice: invoice.remaining_amount > 0,
+    Payment: lambda payment: payment.unapplied > 0,
+    Accrual: lambda accrual: accrual.settlement_id is None,
+    Link: lambda link: bool(link.open),
+}
+QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
+    Invoice: lambda invoice: str(invoice.billing_account),
+    Payment: lambda payment: str(payment.billing_account),
+    Accrual: lambda accrual: str(accrual.settlement_account),
+    Link: lambda link: f"{link.kind}/{link.referred}",
+}
+
+
+def identity_of(fact: Fact) -> str:
+    """The identity of a fact: its type and business key; of a command, which has none, that of a new message."""
+    if isinstance(fact, AccountUpdate):
+        return f"account.update:m-{next(_MESSAGES)}"
+    if isinstance(fact, StateCommand):
+        return f"account.{fact.command}:m-{next(_MESSAGES)}"
+    if isinstance(fact, NewSpecification):
+        return f"{fact.kind.RESOURCE}.create:{fact.id}"
+    if isinstance(fact, SpecificationUpdate | SpecificationDeletion):
+        command = "update" if isinstance(fact, SpecificationUpdate) else "delete"
+        return f"{fact.kind.RESOURCE}.{command}:m-{next(_MESSAGES)}"
+    if isinstance(fact, CreditAllocation):
+        return f"credit.allocate:{fact.billing_account}/{fact.sequence}"
+    if isinstance(fact, Closing) and fact.made:
+        return f"settlement.continue:{fact.id}/{fact.made}"
+    return f"{ROUTING_KEY[type(fact)]}:{fact.id}"
+
+
+def event_type(fact: object) -> str:
+    """The type of the event that says this."""
+    if isinstance(fact, SpecificationChanged):
+        return f"{fact.specification.RESOURCE}.{fact.happened}"
+    if isinstance(fact, AccountStateChanged) and fact.account.state in ("closed", "deleted"):
+        return f"account.{fact.account.state}"
+    return EVENT[type(fact)]
+
+
+_MESSAGES = count(1)
+LOADS_MAX = 64
+"""How often the worker lets a fact ask for more of the books: more is a defect of ours."""
+
+
+class LedgerBook:
+    """A seller's books, kept across batches.
+
+    `first_limit` is how many documents of a queue are loaded at first, `prefetch` whether a batch's needs are loaded
+    before its facts run (otherwise each is asked for when it is missed). What facts leave to do is done after
+    their batch, or when all else is done if `rest_last`.
+    """
+
+    def __init__(
+        self,
+        *,
+        first_limit: int = QUEUE_FIRST,
+        prefetch: bool = True,
+        rest_last: bool = False,
+        zone: tzinfo = UTC,
+    ) -> None:
+        self.first_limit = first_limit
+        self.prefetch = prefetch
+        self.rest_last = rest_last
+        self.zone = zone
+        self.booked_at = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+        self.documents: dict[type, dict[str, Any]] = defaultdict(dict)
+        self.rows: dict[type, dict[str, Any]] = defaultdict(dict)
+        self.events: list[Emitted] = []
+        self.applied: dict[str, Fact] = {}
+        self.results: dict[str, Mapping[str, object]] = {}
+        self.waiting: dict[str, tuple[Fact, MustWait]] = {}
+        self.refused: dict[str, Refused] = {}
+        self.left: list[Fact] = []
+        self._asked: set[tuple[type, str]] = set()
+        self._begun: dict[type, dict[str, Any]] = {}
+
+    # -- taking facts
+
+    def take(self, *facts: Fact, batch: int | None = None) -> None:
+        """Take facts, `batch` at once (None: all at once); those that wait are retried when what they wait for is."""
+        pending = deque((identity_of(fact), fact) for fact in facts)
+        while pending:
+            size = len(pending) if batch is None else batch
+            taken = [pending.popleft() for _ in range(min(size, len(pending)))]
+            announced = self._take_batch(taken)
+            woken = [identity for identity, (_, why) in self.waiting.items() if why.waits_for in announced]
+            pending.extendleft((identity, self.waiting.pop(identity)[0]) for identity in reversed(woken))
+            left = [(identity_of(fact), fact) for fact in self.left]
+            self.left = []
+            if self.rest_last:
+                pending += left
+            else:
+                pending.extendleft(reversed(left))
+
+    def take_as(self, identity: str, fact: Fact) -> None:
+        """Take one fact under an identity of its own, as one whose key is the message's id has."""
+        self._take_batch([(identity, fact)])
+
+    def _take_batch(self, facts: list[tuple[str, Fact]]) -> set[str]:
+        working_set = WorkingSet(booked_at=self.booked_at, zone=self.zone, series="INV-")
+        self._asked = set()
+        if self.prefetch:
+            self._load_needs([fact for identity, fact in facts if identity not in self.applied], working_set)
+        for identity, fact in facts:
+            if self._is_new(identity, fact):
+                self._apply(identity, fact, working_set)
+        self._commit(working_set)
+        return set(working_set.announced)
+
+    def _is_new(self, identity: str, fact: Fact) -> bool:
+        if identity in self.refused or identity in self.waiting:
+            return False
+        if identity in self.applied:
+            assert self.applied[identity] == fact, f"the test says {identity} twice, with different content"
+            return False
+        return True
+
+    def _apply(self, identity: str, fact: Fact, working_set: WorkingSet) -> None:
+        for _ in range(LOADS_MAX):
+            books = Books(working_set, identity)
+            try:
+                result = APPLY[type(fact)](fact, books)
+                books.finish()
+            except NotLoaded as missing:
+                for need in missing.needs:
+                    if working_set.has(need):
+                        raise AssertionError(f"{identity} asks again for {need}") from missing
+                    self._load(need, working_set)
+            except MustWait as why:
+                self.waiting[identity] = (fact, why)
+                return
+            except Refused as why:
+                self.refused[identity] = why
+                return
+            else:
+                working_set.accept(books)
+                self.applied[identity] = fact
+                self.results[identity] = result
+                self.left += cast("list[Fact]", books.continued)
+                return
+        raise AssertionError(f"{identity} asks for ever more of the books")
+
+    # -- several workers
+
+    def begin(self) -> LedgerBook:
+        """The books as they stand now, for another worker to decide on: what is taken there is not seen here."""
+        fork = copy(self)
+        fork.documents = defaultdict(dict, {kind: dict(found) for kind, found in self.documents.items()})
+        fork.rows = defaultdict(dict, {kind: dict(found) for kind, found in self.rows.items()})
+        fork.events, fork._asked = [], set()
+        fork.applied, fork.results = dict(self.applied), dict(self.results)
+        fork.waiting, fork.refused, fork.left = dict(self.waiting), dict(self.refused), []
+        fork._begun = {kind: dict(found) for kind, found in self.documents.items()}
+        return fork
+
+    def commit(self, fork: LedgerBook) -> bool:
+        """Write what was decided on a fork, unless one of its documents was written here since: then nothing is.
+
+        That is all that snapshot isolation looks at: what a fork has read may have changed.
+        """
+        written = [
+            (kind, id_)
+            for kind, found in fork.documents.items()
+            for id_, document in found.items()
+            if document is not fork._begun.get(kind, {}).get(id_)
+        ]
+        if any(self.documents[kind].get(id_) is not fork._begun.get(kind, {}).get(id_) for kind, id_ in written):
+            return False
+        for kind, id_ in written:
+            self.documents[kind][id_] = fork.documents[kind][id_]
+        for kind, found in fork.rows.items():
+            self.rows[kind].update(found)
+        self.events += fork.events
+        self.left += fork.left
+        for mine, theirs in (
+            (self.applied, fork.applied),
+            (self.results, fork.results),
+            (self.waiting, fork.waiting),
+            (self.refused, fork.refused),
+        ):
+            cast("dict[str, Any]", mine).update(theirs)
+        return True
+
+    # -- the database
+
+    def _load_needs(self, facts: list[Fact], working_set: WorkingSet) -> None:
+        asked: set[Need] = set()
+        while True:
+            needs = {need for fact in facts for need in NEEDS[type(fact)](fact, working_set)}
+            missing = {need for need in needs if not working_set.has(need)} - asked
+            if not missing:
+                return
+            for need in missing:
+                self._load(need, working_set)
+            asked |= missing
+
+    def _load(self, need: Need, working_set: WorkingSet) -> None:
+        if isinstance(need, DocumentNeed):
+            working_set.load(need.type, need.id, self.documents[need.type].get(need.id))
+            return
+        kind, first = need.type, (need.type, need.owner) not in self._asked
+        self._asked.add((need.type, need.owner))
+        limit = self.first_limit if first and need.limit is not None else need.limit
+        documents: list[Queued] = sorted(
+            (d for d in self.documents[kind].values() if QUEUE_OWNER[kind](d) == need.owner and QUEUE_OPEN[kind](d)),
+            key=QUEUE_ORDER[kind],
+        )
+        working_set.load_queue(QueueNeed(kind, need.owner, limit), documents[:limit])
+
+    def _commit(self, working_set: WorkingSet) -> None:
+        for kind, changed in working_set.changed.items():
+            for id_, document in changed.items():
+                there = id_ in self.documents[kind]
+                assert there == ((kind, id_) in working_set.stored), f"{kind.__name__} {id_}: inserted over another"
+                self.documents[kind][id_] = document
+        for kind, rows in working_set.rows.items():
+            for row in rows:
+                assert row.id not in self.rows[kind], f"{kind.__name__} {row.id}: appended twice"
+                self.rows[kind][row.id] = row
+        self.events += working_set.emitted
+
+    # -- looking
+
+    def get(self, kind: type[D], id_: str) -> D:
+        """The document of a key, which must be there."""
+        return cast("D", self.documents[kind][id_])
+
+    def position(self, account_id: str) -> Position:
+        """An account's position."""
+        return self.get(Position, account_id)
+
+    def account(self, account_id: str) -> Account:
+        """An account."""
+        return self.get(Account, account_id)
+
+    def state(self, account_id: str) -> State:
+        """An account's state."""
+        return self.account(account_id).state
+
+    def versions(self, account_id: str) -> list[AccountVersion]:
+        """An account's versions, in order."""
+        rows = [row for row in self.rows[AccountVersion].values() if row.account.id == account_id]
+        return sorted(rows, key=lambda row: row.account.version)
+
+    def links(self) -> set[tuple[str, str, str]]:
+        """Who refers to whom: kind, referrer and referred of the links that are open."""
+        return {(link.kind, link.referrer, link.referred) for link in self.documents[Link].values() if link.open}
+
+    def refusal(self, *facts: Fact) -> tuple[str, str]:
+        """Take facts of which the last is refused, and leaves nothing behind; returns the refusal's code and detail."""
+        *before, last = facts
+        self.take(*before)
+        held, told, refused = self.holdings(), len(self.events), len(self.refused)
+        self.take(last)
+        assert len(self.refused) == refused + 1, f"not refused: {last}"
+        assert (self.holdings(), len(self.events)) == (held, told), f"refused, and left something behind: {last}"
+        why = list(self.refused.values())[-1]
+        return why.code, why.detail
+
+    def invoice(self, number: int) -> Invoice:
+        """The n-th invoice."""
+        return self.get(Invoice, f"INV-{number:09d}")
+
+    def settlement(self, settlement_id: str) -> Settlement:
+        """A statement."""
+        return self.get(Settlement, settlement_id)
+
+    def accruals(self, account_id: str) -> list[Accrual]:
+        """A partner's accruals, as they came about."""
+        return [a for a in self.documents[Accrual].values() if a.settlement_account == account_id]
+
+    def postings(self, identity: str) -> list[tuple[str, int]]:
+        """An entry's postings, sorted: the ledger account (of tax with category and rate) and the amount."""
+        entry: Entry = self.rows[Entry][identity]
+        return sorted((ledger_name(posting), posting.amount) for posting in entry.postings)
+
+    def ledger(self) -> dict[str, int]:
+        """What each ledger account adds up to, debit positive; without those that add up to nothing."""
+        sums: dict[str, int] = defaultdict(int)
+        for entry in self.rows[Entry].values():
+            for posting in entry.postings:
+                sums[f"{posting.currency} {ledger_name(posting)}"] += posting.amount
+        return {name: amount for name, amount in sums.items() if amount}
+
+    def facts_of(self, account_id: str) -> list[Any]:
+        """What happened to an account, in the order of its events."""
+        return [event.fact for event in self.events if event.account == account_id]
+
+    def events_of(self, account_id: str) -> list[str]:
+        """The types of an account's events, in order, but for its creation."""
+        return [event_type(fact) for fact in self.facts_of(account_id) if not isinstance(fact, AccountCreated)]
+
+    def last_allocation(self) -> PaymentAllocated:
+        """The last `payment.allocated` there was."""
+        return [event.fact for event in self.events if isinstance(event.fact, PaymentAllocated)][-1]
+
+    def holdings(self) -> dict[type, dict[str, Any]]:
+        """Every document and row; equal for two books that hold the same."""
+        kinds = (Account, Position, Series, Invoice, Payment, Accrual, Settlement, Link, *SPECIFICATIONS.values())
+        return {kind: dict(self.documents[kind]) for kind in kinds} | {kind: dict(r) for kind, r in self.rows.items()}
+
+
+def ledger_name(posting: Posting) -> str:
+    """The ledger account's name; tax is kept by category and rate."""
+    return f"tax {posting.category} {posting.rate}" if posting.account == "tax" else posting.account
+
+
+# -- facts, in few words
+
+EUR = Currency("EUR", 2)
+JPY = Currency("JPY", 0)
+KWD = Currency("KWD", 3)
+USD = Currency("USD", 2)
+
+
+def moment(text: str) -> datetime:
+    """A time in UTC from `2026-11-22` or `2026-11-22T10:15:00`."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def relation(kind: str, account: str, *, since: str | None = None, until: str | None = None) -> Mapping[str, object]:
+    """A relationship as a document says it, from a time until another."""
+    return {"type": kind, "account": account, "since": since, "until": until}
+
+
+def read(id_: str, type_: str, currency: str, document: Mapping[str, Any]) -> NewAccount:
+    """Reads a document as these tests write it; a negative credit limit is what does not fit."""
+    limit, share = document.get("creditLimit"), document.get("share")
+    if limit is not None and limit < 0:
+        raise Refused("invalid", f"creditLimit: must not be negative (got {limit})")
+    relationships = document.get("relationships", ())
+    references: list[Reference] = []
+    for kind, said in document.get("refersTo", {}).items():
+        references += [Reference(kind, one) for one in ([said] if isinstance(said, str) else said)]
+    return NewAccount(
+        id_,
+        type_,
+        currency,
+        document.get("paymentTermDays", 30),
+        SettlementTerms(Decimal(share), document.get("accrueOn", "invoice")) if share is not None else None,
+        document,
+        limit,
+        tuple(
+            Relationship(r["type"], r["account"], *(moment(r[end]) if r[end] else None for end in ("since", "until")))
+            for r in relationships
+        ),
+        tuple(references),
+        document.get("first", "active"),
+    )
+
+
+def new(type_: str, id_: str, *, currency: str = "EUR", **said: object) -> NewAccount:
+    """An account to open, of whatever type: its document is a name and what is `said` of it."""
+    return read(id_, type_, currency, {"name": id_, **said})
+
+
+def billing(id_: str = "BA-1", *, currency: str = "EUR", days: int = 30, **said: object) -> NewAccount:
+    """A billing account to open."""
+    return new(BILLING, id_, currency=currency, paymentTermDays=days, **said)
+
+
+def partner(
+    id_: str = "SA-1",
+    share: str = "0.8",
+    on: Literal["invoice", "payment"] = "invoice",
+    *,
+    currency: str = "EUR",
+    **said: object,
+) -> NewAccount:
+    """A settlement account to open."""
+    return new(SETTLEMENT, id_, currency=currency, share=share, accrueOn=on, **said)
+
+
+def financial(id_: str = "FA-1", *, currency: str = "EUR", **said: object) -> NewAccount:
+    """A financial account to open."""
+    return new(FINANCIAL, id_, currency=currency, **said)
+
+
+def party(id_: str = "PA-1", *, currency: str = "EUR", **said: object) -> NewAccount:
+    """A party account to open."""
+    return new(PARTY, id_, currency=currency, **said)
+
+
+def update(account: str = "BA-1", *, type_: str = BILLING, at: int | None = None, **changes: object) -> AccountUpdate:
+    """A merge patch of an account's document, made for revision `at` if that is given."""
+    return AccountUpdate(account, type_, at, changes, read)
+
+
+def command(
+    name: Literal["suspend", "resume", "close", "reopen", "delete"],
+    account: str = "BA-1",
+    *,
+    at: int | None = None,
+    reason: str | None = None,
+) -> StateCommand:
+    """A command about an account's state, made for revision `at` if that is given."""
+    return StateCommand(name, account, reason, at)
+
+
+def specification(id_: str = "F-1", *, kind: type[Specification] = BillFormat, **said: object) -> NewSpecification:
+    """A specification to create."""
+    return NewSpecification(kind, id_, {"name": id_, **said})
+
+
+def respecify(
+    id_: str = "F-1", *, kind: type[Specification] = BillFormat, at: int | None = None, **changes: object
+) -> SpecificationUpdate:
+    """A merge patch of a specification; a name that is no text does not fit."""
+
+    def check(document: Mapping[str, object]) -> Mapping[str, object]:
+        if not isinstance(document.get("name"), str):
+            raise Refused("invalid", f"name: must be a text (got {document.get('name')!r})")
+        return document
+
+    return SpecificationUpdate(kind, id_, at, changes, check)
+
+
+def unspecify(
+    id_: str = "F-1", *, kind: type[Specification] = BillFormat, at: int | None = None
+) -> SpecificationDeletion:
+    """The deletion of a specification."""
+    return SpecificationDeletion(kind, id_, at)
+
+
+def line(price: str, rate: str = "0", behalf: str | None = None, *, quantity: str = "1", tax: str = "S") -> OrderItem:
+    """A line; its order numbers it."""
+    return OrderItem("", None, Decimal(quantity), Decimal(price), tax, Decimal(rate), behalf)
+
+
+def order(
+    id_: str, *lines: OrderItem, account: str = "BA-1", currency: Currency = EUR, at: str = "2026-11-22T10:15:00"
+) -> Order:
+    """A completed order; its lines are numbered from 1."""
+    items = tuple(replace(item, id=str(number)) for number, item in enumerate(lines, 1))
+    return Order(id_, moment(at), account, currency, items, price(items, currency))
+
+
+def payment(
+    id_: str,
+    amount: int,
+    names: Iterable[str] | None = None,
+    *,
+    account: str = "BA-1",
+    currency: str = "EUR",
+    at: str = "2026-11-22T11:00:00",
+) -> ReceivedPayment:
+    """A received payment that names these invoices."""
+    named = tuple(names) if names is not None else None
+    return ReceivedPayment(id_, moment(at), account, Money(currency, amount), None, named)
+
+
+def closing(id_: str, account: str = "SA-1", *, until: str = "2026-11-30") -> Closing:
+    """A closing up to and including a date."""
+    return Closing(id_, account, date.fromisoformat(until))
+
+
+def payout(id_: str, amount: int, statement: str, *, account: str = "SA-1", currency: str = "EUR") -> CompletedPayout:
+    """A payout on a statement."""
+    return CompletedPayout(id_, account, statement, Money(currency, amount))
