@@ -10,16 +10,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from domain.accounts.model import (
-    Account,
-    AccountVersion,
-    CarriedForward,
-    Position,
-    Reference,
-    Relationship,
-    SettlementTerms,
-)
-from domain.accounts.relations import Link
+from domain.accounts.model import Account, AccountVersion, Reference, Relationship, SettlementTerms
+from domain.accounts.references import Link
 from domain.accounts.specifications import (
     SPECIFICATIONS,
     BillFormat,
@@ -28,11 +20,13 @@ from domain.accounts.specifications import (
     Specification,
 )
 from domain.invoicing.model import AppliedPayment, Invoice, InvoiceLine, PartnerShare, TaxItem
-from domain.ledger.books import Series
-from domain.ledger.chart import Entry
-from domain.payments.allocating import Allocation, Payment
+from domain.ledger.entries import Entry
+from domain.ledger.numbering import Series
+from domain.ledger.positions import CarriedForward, Position
+from domain.payments.model import Allocation, Payment
 from domain.settlement.accruals import Accrual
-from domain.settlement.statements import Payout, Settlement, SettlementLine
+from domain.settlement.payouts import Payout
+from domain.settlement.statements import Settlement, SettlementLine
 from schemas.accounts.answers import account_document
 
 Row = dict[str, Any]
@@ -183,6 +177,7 @@ def _position(p: Position) -> Row:
         "touched": p.touched,
         "used": p.used,
         "withholding": p.withholding,
+        "allocating": p.allocating,
     }
 
 
@@ -202,6 +197,7 @@ def _to_position(r: Row) -> Position:
         r["touched"],
         r["used"],
         r["withholding"],
+        r["allocating"],
     )
 
 

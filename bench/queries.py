@@ -30,8 +30,9 @@ from bench.broker import BenchError, connected
 from bench.paymaster import PROGRAM
 from bench.place import Place
 from bench.report import RESULTS
-from domain.accounts.model import Account, Position, SettlementTerms
+from domain.accounts.model import Account, SettlementTerms
 from domain.invoicing.model import Invoice, InvoiceLine, TaxItem
+from domain.ledger.positions import Position
 from handlers.engine.queries import Enquiries
 from handlers.worker import GARBAGE_OBJECTS
 

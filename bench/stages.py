@@ -32,6 +32,7 @@ from adapters.records import Properties
 from adapters.store.rows import event_row, inbox_row
 from adapters.store.transaction import Batch
 from bench.orders import ORDER, account_messages, order_bodies
+from domain.facts import working_set
 from domain.ledger.books import DocumentNeed, Need, WorkingSet
 from handlers.engine.decision import Decisions, decide
 from handlers.engine.group_commit import FACTS_MAX, Bookkeeping
@@ -146,7 +147,7 @@ def _settled() -> None:
 
 
 async def _decided(works: list[Work], stored: _Stored, clock: _Clock) -> tuple[WorkingSet, Decisions]:
-    books = WorkingSet(booked_at=BOOKED_AT, zone=UTC, series=KEEPING.series)
+    books = working_set(booked_at=BOOKED_AT, zone=UTC, series=KEEPING.series)
 
     async def load(needs: Iterable[Need]) -> None:
         with clock.stage("load", within="domain"):

@@ -23,9 +23,3 @@ class MustWait(Refused):
     def __init__(self, code: str, detail: str, waits_for: str) -> None:
         super().__init__(code, detail)
         self.waits_for = waits_for
-
-
-def unknown_account(account_id: str, field: str | None = None) -> MustWait:
-    """The refusal of a fact about an account that nobody has created yet; `field` names where the message says it."""
-    said = f"{field}: no account {account_id}" if field else f"no account {account_id}"
-    return MustWait("unknown-account", said, f"account:{account_id}")

@@ -56,7 +56,7 @@ def share_of(amount: int, rate: Decimal) -> int:
     return rounded_ratio(amount * numerator, denominator)
 
 
-def spread(total: int, parts: Sequence[int], denominator: int) -> list[int]:
+def allocate(total: int, parts: Sequence[int], denominator: int) -> list[int]:
     """Split `total` over parts of the exact sizes `parts` / `denominator`: largest remainder first, then the earlier.
 
     `total` is the rounded sum of the sizes; the result sums to it, and every part is less than one minor unit from its
@@ -66,7 +66,7 @@ def spread(total: int, parts: Sequence[int], denominator: int) -> list[int]:
         return [total]
     exact_total = sum(parts)
     if exact_total < 0 or (exact_total == 0 and next((part for part in parts if part), 0) < 0):
-        return [-amount for amount in spread(-total, [-part for part in parts], denominator)]
+        return [-amount for amount in allocate(-total, [-part for part in parts], denominator)]
     split = [part // denominator for part in parts]
     missing = total - sum(split)
     assert 0 <= missing <= len(parts), (total, parts, denominator)

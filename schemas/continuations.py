@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from domain.payments.allocating import CreditAllocation
+from domain.payments.model import CreditAllocation
 from domain.settlement.statements import Closing
 from schemas.message import Message, Reference
 from schemas.messages import MESSAGES

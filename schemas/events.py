@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -11,10 +11,14 @@ from typing import Any
 from pydantic_core import to_json
 
 from domain.accounts.model import (
+    BILLING,
     FINANCIAL,
+    PARTY,
+    SETTLEMENT,
     Account,
     AccountChanged,
     AccountCreated,
+    AccountResult,
     AccountStateChanged,
     CreditLimitExceeded,
     Standing,
@@ -25,13 +29,17 @@ from domain.accounts.specifications import (
     BillPresentationMedia,
     Specification,
     SpecificationChanged,
+    SpecificationResult,
 )
 from domain.frozen import dataclass
 from domain.invoicing.model import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, InvoicePartiallyPaid
 from domain.ledger.books import Emitted
-from domain.payments.allocating import PaymentAllocated
+from domain.ledger.chart import balances_of
+from domain.ordering.completing import OrderResult
+from domain.payments.model import PaymentAllocated, PaymentResult
 from domain.settlement.accruals import SettlementAccrued
-from domain.settlement.statements import Settlement, SettlementClosed, SettlementPaid
+from domain.settlement.payouts import PayoutResult, SettlementPaid
+from domain.settlement.statements import ClosingResult, Settlement, SettlementClosed
 from schemas.accounts.tmf666 import Happened, event_type
 from schemas.values import money_json
 
@@ -58,7 +66,7 @@ class OutgoingEvent:
 
 def outgoing(emitted: Emitted, correlation_id: str, booked_at: datetime) -> OutgoingEvent:
     """The event of what a fact did, `booked_at` being its time."""
-    fact = emitted.fact
+    fact = emitted.event
     routing_key, render = _RENDERERS[type(fact)]
     event = render(fact)
     tmf_type = None
@@ -67,7 +75,7 @@ def outgoing(emitted: Emitted, correlation_id: str, booked_at: datetime) -> Outg
     if isinstance(fact, SettlementAccrued):
         event["cause"] = emitted.cause
     return _enveloped(
-        _specification_event_id(fact) if isinstance(fact, SpecificationChanged) else _account_event_id(emitted),
+        emitted.id,
         routing_key,
         tmf_type,
         event,
@@ -77,16 +85,6 @@ def outgoing(emitted: Emitted, correlation_id: str, booked_at: datetime) -> Outg
         emitted.sequence,
         booked_at,
     )
-
-
-def _account_event_id(emitted: Emitted) -> str:
-    return f"{emitted.account}:{emitted.sequence}"
-
-
-def _specification_event_id(fact: SpecificationChanged) -> str:
-    # A stroke is in no account's id, so no account's event can be called so.
-    specification = fact.specification
-    return f"{specification.RESOURCE}/{specification.id}:{specification.revision}"
 
 
 def message_parked(
@@ -181,7 +179,7 @@ def account_money(type_: str, currency: str, standing: Standing) -> Json:
             {
                 "@type": "AccountBalance",
                 "balanceType": balance,
-                "amount": money_json(getattr(standing, balance), currency),
+                "amount": money_json(standing.amount(balance), currency),
             }
             for balance in BALANCES[type_]
         ]
@@ -192,10 +190,10 @@ def account_money(type_: str, currency: str, standing: Standing) -> Json:
 
 
 BALANCES: dict[str, tuple[str, ...]] = {
-    "BillingAccount": ("receivable", "unapplied", "overdue"),
-    "SettlementAccount": ("payable", "withheld"),
-    "FinancialAccount": ("receivable", "unapplied", "overdue", "payable", "withheld"),
-    "PartyAccount": (),
+    BILLING: (*balances_of(BILLING), "overdue"),
+    SETTLEMENT: balances_of(SETTLEMENT),
+    FINANCIAL: (*balances_of(BILLING), "overdue", *balances_of(SETTLEMENT)),
+    PARTY: (),
 }
 """The balances that each type of account goes out with."""
 
@@ -211,15 +209,35 @@ def specification_json(specification: Specification) -> Json:
     }
 
 
-def result_json(result: Mapping[str, Any]) -> Json:
-    """What a sender is told of what came of its fact: an account or a specification as the events have it."""
-    out = dict(result)
-    if "account" in out:
-        account, standing = out["account"]
-        out["account"] = account_json(account, _own(account, standing))
-    elif "specification" in out:
-        out["specification"] = specification_json(out["specification"])
-    return out
+def _account_result(result: AccountResult) -> Json:
+    account = result.account
+    return {
+        "id": account.id,
+        "revision": account.revision,
+        "account": account_json(account, _own(account, result.standing)),
+    }
+
+
+def _specification_result(result: SpecificationResult) -> Json:
+    made = result.specification
+    return {"id": made.id, "revision": made.revision, "specification": specification_json(made)}
+
+
+RESULTS: dict[type, Callable[[Any], Json]] = {
+    AccountResult: _account_result,
+    SpecificationResult: _specification_result,
+    OrderResult: lambda result: {"billNo": result.bill_no},
+    PaymentResult: lambda result: {"billNos": list(result.bill_nos)},
+    ClosingResult: lambda result: {"settlementIds": list(result.settlement_ids)},
+    PayoutResult: lambda result: {"settlementId": result.settlement_id, "state": result.state},
+    dict: lambda result: result,
+}
+"""What a sender is told of what came of its fact, by the type of the result; an operator's act has it told already."""
+
+
+def result_json(result: object) -> Json:
+    """What a sender is told of what came of its fact."""
+    return RESULTS[type(result)](result)
 
 
 def invoice_json(invoice: Invoice) -> Json:

@@ -14,8 +14,9 @@ from domain.accounts.model import AccountUpdate, NewAccount, StateCommand
 from domain.accounts.specifications import NewSpecification, SpecificationDeletion, SpecificationUpdate
 from domain.errors import Refused
 from domain.ordering.completing import Order
-from domain.payments.allocating import CreditAllocation, ReceivedPayment
-from domain.settlement.statements import Closing, CompletedPayout
+from domain.payments.model import CreditAllocation, ReceivedPayment
+from domain.settlement.payouts import CompletedPayout
+from domain.settlement.statements import Closing
 from schemas.operations.acts import Act
 from schemas.values import Id, is_id
 

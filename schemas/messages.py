@@ -6,9 +6,11 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from domain.ordering.completing import Order, OrderItem, price
-from domain.payments.allocating import ReceivedPayment
-from domain.settlement.statements import Closing, CompletedPayout
+from domain.invoicing import pricing
+from domain.ordering.completing import Order
+from domain.payments.model import ReceivedPayment
+from domain.settlement.payouts import CompletedPayout
+from domain.settlement.statements import Closing
 from schemas.accounts.messages import ACCOUNT_MESSAGES
 from schemas.accounts.specifications import SPECIFICATION_MESSAGES
 from schemas.message import Message, Part, Reference, at_most, not_empty
@@ -61,7 +63,7 @@ class OrderCompleted(Message):
     def fact(self, key: str) -> Order:
         """The completed order."""
         items = tuple(
-            OrderItem(
+            pricing.Item(
                 item.id,
                 item.description,
                 item.quantity,
@@ -78,7 +80,7 @@ class OrderCompleted(Message):
             self.billing_account.id,
             self.currency,
             items,
-            price(items, self.currency),
+            pricing.price(items, self.currency),
         )
 
 

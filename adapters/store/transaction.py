@@ -19,11 +19,13 @@ from adapters.mongodb.connection import Command, in_turn, is_ambiguous
 from adapters.operations.parked import Desk
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
 from adapters.store.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_keys, verdict
-from domain.accounts.model import Account, Position
-from domain.accounts.relations import Link
+from domain.accounts.model import Account
+from domain.accounts.references import Link
 from domain.invoicing.model import Invoice
-from domain.ledger.books import DocumentNeed, Need, Queued, QueueNeed, Series, WorkingSet
-from domain.payments.allocating import Payment
+from domain.ledger.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
+from domain.ledger.numbering import Series
+from domain.ledger.positions import Position
+from domain.payments.model import Payment
 from domain.settlement.accruals import Accrual
 from schemas.events import OutgoingEvent
 

@@ -22,8 +22,10 @@ from bench.measurements.race import PAYMASTER
 from bench.place import Place, new_place
 from bench.sizes import Sizes
 from bench.workloads import ORDERS, Orders
-from domain.accounts.model import Account, Position
-from domain.ledger.chart import REVENUE, TAX, Entry, Posting, receivable
+from domain.accounts.model import Account
+from domain.ledger.chart import RECEIVABLE, REVENUE, TAX
+from domain.ledger.entries import Entry, Posting
+from domain.ledger.positions import Position
 from services import Services
 
 EMPTY = "an empty database"
@@ -102,8 +104,8 @@ def _entries(sizes: Sizes, begun: datetime, apart: timedelta) -> Iterator[Entry]
         identity = f"order.completed:H-{n:09d}"
         at = begun + apart * n
         postings = (
-            Posting(receivable(_id(account)).account, "EUR", NET + TAXED, movement=movement + 1),
-            Posting(REVENUE, "EUR", -NET),
-            Posting(TAX, "EUR", -TAXED, "S", "0.2"),
+            Posting(RECEIVABLE.of(_id(account)).account, "EUR", NET + TAXED, movement=movement + 1),
+            Posting(REVENUE.name, "EUR", -NET),
+            Posting(TAX.name, "EUR", -TAXED, "S", "0.2"),
         )
         yield Entry(identity, identity, at, at, postings)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import takewhile
+from collections.abc import Iterator
 
 from domain.accounts.model import (
     BILLING,
     SETTLEMENT,
     Account,
+    AccountResult,
     AccountStateChanged,
     AccountVersion,
-    Position,
-    Standing,
     State,
     StateCommand,
+    find_account,
 )
-from domain.accounts.relations import TO_ACCOUNTS, assert_unreferenced, unlink
+from domain.accounts.references import TO_ACCOUNTS, assert_unreferenced, unlink
+from domain.accounts.standing import standing
 from domain.errors import MustWait, Refused
 from domain.frozen import replace
-from domain.invoicing.model import Invoice
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
-from domain.settlement.accruals import Accrual
+from domain.ledger.positions import Position
 
 TRANSITIONS: dict[str, dict[State, State]] = {
     "resume": {"defined": "active", "suspended": "active"},
@@ -40,7 +39,7 @@ TRANSITIONS: dict[str, dict[State, State]] = {
 """The state machine: what each command makes of each state; from any other state it is refused. `settled` is no
 command: it happens by itself, in the fact that settles the last cent, or at once when nothing is open."""
 
-LETS_HAPPEN: dict[State, frozenset[str]] = {
+ALLOWED: dict[State, frozenset[str]] = {
     "defined": frozenset({"update", "payment"}),
     "active": frozenset({"update", "order", "accrual", "payment", "closing", "payout"}),
     "suspended": frozenset({"update", "accrual", "payment", "payout"}),
@@ -61,7 +60,7 @@ def check_state(account: Account, happening: str, field: str) -> None:
 
     Raises `MustWait` (`account-suspended`) or `Refused` (`account-closed`).
     """
-    if happening in LETS_HAPPEN[account.state]:
+    if happening in ALLOWED[account.state]:
         return
     if account.state in WAITS:
         raise MustWait(
@@ -87,7 +86,7 @@ def settlement_account(
 
 
 def _of_type(type_: str, field: str, account_id: str, currency: str | None, books: Books, happening: str) -> Account:
-    account = books.account(account_id, field)
+    account = find_account(account_id, books, field)
     if account.type != type_:
         raise Refused("invalid", f"{field}: {account_id} is a {account.type}, not a {type_}")
     if currency is not None and account.currency != currency:
@@ -106,8 +105,8 @@ def state_needs(command: StateCommand, _books: WorkingSet) -> Iterator[Need]:
     yield DocumentNeed(Position, command.account)
 
 
-def change_state(command: StateCommand, books: Books) -> Mapping[str, object]:
-    """Carry out `account.suspend`, `.resume`, `.close`, `.reopen` or `.delete`; returns id, revision and document.
+def change_state(command: StateCommand, books: Books) -> AccountResult:
+    """Carry out `account.suspend`, `.resume`, `.close`, `.reopen` or `.delete`; returns the account as it is then.
 
     A closing is complete at once when nothing is open; otherwise the account is `pendingClose` until it is.
 
@@ -115,7 +114,7 @@ def change_state(command: StateCommand, books: Books) -> Mapping[str, object]:
     no longer does, `invalid` for a command that its state does not have, or for deleting what has been posted to or is
     referred to.
     """
-    before = books.account(command.account, "id")
+    before = find_account(command.account, books, "id")
     if before.state == "deleted":
         raise Refused("account-closed", f"id: account {before.id} is deleted")
     check_revision(before, command.if_revision)
@@ -132,7 +131,7 @@ def change_state(command: StateCommand, books: Books) -> Mapping[str, object]:
     if command.command == "delete":
         unlink(before, books)
     _tell(account, before.state, command.reason, books)
-    return {"id": account.id, "revision": account.revision, "account": (account, standing(account, books))}
+    return AccountResult(account, standing(account, books))
 
 
 def complete_closing(account: Account, books: Books) -> None:
@@ -157,9 +156,7 @@ def _nothing_open(account: Account, books: Books) -> bool:
     if position.carried_forward is not None and position.carried_forward.amount:
         return False
     # No receivable is no open invoice; a payable of zero may be the sum of accruals of opposite sign.
-    return account.type != SETTLEMENT or not any(
-        books.current(accrual).is_open for accrual in books.queue(Accrual, account.id)
-    )
+    return not books.is_kept_open(account.id, account.type)
 
 
 def _check_never_used(account: Account, books: Books) -> None:
@@ -205,24 +202,3 @@ def put_version(
     books.put(account)
     books.append(AccountVersion(account, books.booked_at, books.cause, changed, before.state, reason))
     return account
-
-
-def standing(account: Account, books: Books) -> Standing:
-    """What an account's money comes to, as the fact leaves it; its entry, if it has one, is posted."""
-    position = books.position(account.id)
-    today = books.date_of(books.booked_at)
-    overdue = 0
-    if position.oldest_due is not None and position.oldest_due < today:
-        late = takewhile(lambda invoice: invoice.payment_due_date < today, books.queue(Invoice, account.id))
-        overdue = sum(books.current(invoice).remaining_amount for invoice in late)
-    status = None
-    if account.type == BILLING:
-        status = "inArrears" if overdue else "due" if position.receivable else "paid"
-    return Standing(
-        position.receivable,
-        position.unapplied,
-        overdue,
-        position.payable,
-        position.withheld,
-        status,  # type: ignore[arg-type]
-    )

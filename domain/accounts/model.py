@@ -1,19 +1,22 @@
-"""Accounts, what a client says of them, and positions, what the money says of them: the documents, and the facts."""
+"""Accounts: the documents, what comes in about them, and what happens to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from domain.errors import MustWait
 from domain.frozen import dataclass
+from domain.ledger.books import Books
 
 BILLING = "BillingAccount"
 SETTLEMENT = "SettlementAccount"
 PARTY = "PartyAccount"
 FINANCIAL = "FinancialAccount"
 
+PaymentStatus = Literal["paid", "due", "inArrears"]
 State = Literal["defined", "active", "suspended", "pendingClose", "closed", "deleted"]
 
 
@@ -111,53 +114,38 @@ class AccountVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class CarriedForward:
-    """A statement whose total was not positive, and that the next one opens with."""
-
-    settlement_id: str
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """The money of an account, in minor units, each balance positive on its normal side, and its counters.
-
-    `sequence` is the number of the last event, `movements` that of the last journal entry, `oldest_due` the earliest
-    due date of its open invoices. Whatever decides on an account's money writes its position, so that two decisions
-    on one account can't both commit unseen; `touched` counts what decided on it and changed nothing else.
-
-    `used` counts the facts that the books tell of it by, also where they moved nothing; `withholding` the lines whose
-    share, or a part of it, is withheld: the balance `withheld` of such lines may be zero.
-    """
-
-    id: str
-    currency: str
-    sequence: int = 0
-    movements: int = 0
-    receivable: int = 0
-    unapplied: int = 0
-    payable: int = 0
-    withheld: int = 0
-    carried_forward: CarriedForward | None = None
-    oldest_due: date | None = None
-    touched: int = 0
-    used: int = 0
-    withholding: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Standing:
-    """What an account's money comes to at a time, in minor units; `overdue` is the part of the receivable due before.
+    """What an account's money comes to at a time, in minor units.
 
-    `payment_status` is that of a billing account: `paid` (nothing owed), `inArrears` (something overdue), else `due`.
+    `balances` are those of the chart by name, each positive on its normal side; one that is not there is zero.
+    `overdue` is the part of the receivable that was due before. `payment_status` is that of a billing account: `paid`
+    (nothing owed), `inArrears` (something overdue), else `due`.
     """
 
-    receivable: int
-    unapplied: int
+    balances: Mapping[str, int]
     overdue: int
-    payable: int
-    withheld: int
-    payment_status: Literal["paid", "due", "inArrears"] | None
+    payment_status: PaymentStatus | None
+
+    def amount(self, name: str) -> int:
+        """A balance by its name, or what is `overdue`."""
+        return self.overdue if name == "overdue" else self.balances.get(name, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountResult:
+    """What a message about an account is answered with: the account as it leaves it."""
+
+    account: Account
+    standing: Standing
+
+
+def find_account(account_id: str, books: Books, field: str | None = None) -> Account:
+    """The account; raises `MustWait` (`unknown-account`). `field` names where the message says it."""
+    account = books.find(Account, account_id)
+    if account is None:
+        said = f"{field}: no account {account_id}" if field else f"no account {account_id}"
+        raise MustWait("unknown-account", said, f"account:{account_id}")
+    return account
 
 
 # -- facts

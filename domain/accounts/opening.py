@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from domain.accounts.lifecycle import check_revision, check_state, put_version, standing
+from domain.accounts.lifecycle import check_revision, check_state, put_version
 from domain.accounts.model import (
     Account,
     AccountChanged,
     AccountCreated,
+    AccountResult,
     AccountUpdate,
     AccountVersion,
     CreditLimitExceeded,
     NewAccount,
-    Position,
+    find_account,
 )
 from domain.accounts.relations import relate
+from domain.accounts.standing import is_beyond, standing
 from domain.errors import Refused
 from domain.frozen import replace
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
+from domain.ledger.positions import Position
 from domain.merge_patch import changed_fields, merge_patch
 
 
@@ -29,12 +32,12 @@ def account_needs(fact: NewAccount | AccountUpdate, _books: WorkingSet) -> Itera
     yield DocumentNeed(Position, account_id)
 
 
-def open_account(new: NewAccount, books: Books) -> Mapping[str, object]:
-    """Open an account with an empty position; returns its id, revision and document.
+def open_account(new: NewAccount, books: Books) -> AccountResult:
+    """Open an account with an empty position; returns the account as it is then.
 
     Raises `Refused` (`conflicting-duplicate`) when another message has already created an account of this id: ids are
     shared by all the types of account, since `account.create`'s business key is the id alone. Raises what
-    `links.relate` raises for what it refers to.
+    `relations.relate` raises for what it refers to.
     """
     if books.find(Account, new.id) is not None:
         raise Refused("conflicting-duplicate", f"id: account {new.id} exists already, or did")
@@ -61,16 +64,16 @@ def open_account(new: NewAccount, books: Books) -> Mapping[str, object]:
     money = standing(account, books)
     books.emit(new.id, AccountCreated(account, money))
     books.announce(f"account:{new.id}")
-    return {"id": new.id, "revision": account.revision, "account": (account, money)}
+    return AccountResult(account, money)
 
 
-def update_account(update: AccountUpdate, books: Books) -> Mapping[str, object]:
-    """Patch an account's document (RFC 7396); returns its id, revision and document. No change is no new revision.
+def update_account(update: AccountUpdate, books: Books) -> AccountResult:
+    """Patch an account's document (RFC 7396); returns the account as it is then. No change is no new revision.
 
     Raises `MustWait` (`unknown-account`), `Refused`: `revision-mismatch`, `account-closed`, `invalid` for another type
-    than the account's or a document that does not fit it, and what `links.relate` raises.
+    than the account's or a document that does not fit it, and what `relations.relate` raises.
     """
-    before = books.account(update.account, "id")
+    before = find_account(update.account, books, "id")
     check_state(before, "update", "id")
     if update.type != before.type:
         raise Refused("invalid", f"@type: account {before.id} is a {before.type}, not a {update.type}")
@@ -80,7 +83,7 @@ def update_account(update: AccountUpdate, books: Books) -> Mapping[str, object]:
     said = update.read(before.id, before.type, before.currency, document)
     changed = changed_fields(before.document, said.document)
     if not changed:
-        return {"id": before.id, "revision": before.revision, "account": (before, standing(before, books))}
+        return AccountResult(before, standing(before, books))
     account = put_version(
         before,
         replace(
@@ -98,22 +101,7 @@ def update_account(update: AccountUpdate, books: Books) -> Mapping[str, object]:
     relate(before, account, books)
     money = standing(account, books)
     books.emit(account.id, AccountChanged(account, money, changed))
-    owed = money.receivable - money.unapplied
-    if _beyond(owed, account.credit_limit) and not _beyond(owed, before.credit_limit):
+    owed = money.amount("receivable") - money.amount("unapplied")
+    if is_beyond(owed, account.credit_limit) and not is_beyond(owed, before.credit_limit):
         books.emit(account.id, CreditLimitExceeded(account, money, owed))
-    return {"id": account.id, "revision": account.revision, "account": (account, money)}
-
-
-def check_credit_limit(account: Account, owed_before: int, books: Books) -> None:
-    """Tell, once a crossing, when an account owes more than its limit: what it owes counts less its credit.
-
-    To be called when the fact's entry is posted. Nothing is refused for it: an order is a completed fact.
-    """
-    position = books.position(account.id)
-    owed = position.receivable - position.unapplied
-    if _beyond(owed, account.credit_limit) and not _beyond(owed_before, account.credit_limit):
-        books.emit(account.id, CreditLimitExceeded(account, standing(account, books), owed))
-
-
-def _beyond(owed: int, limit: int | None) -> bool:
-    return limit is not None and owed > limit
+    return AccountResult(account, money)

@@ -11,18 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from domain.accounts.model import BILLING, FINANCIAL, Account, NewAccount, Relationship
+from domain.accounts.model import BILLING, FINANCIAL, Account, Relationship, find_account
+from domain.accounts.references import CONTAINS, PAYER, Link, links_of
 from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia, Specification
 from domain.errors import MustWait, Refused
-from domain.frozen import dataclass, replace
-from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet, empty_when
+from domain.frozen import replace
+from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 
-CONTAINS = "contains"
-PAYER = "payer"
-RELATIONSHIPS = (CONTAINS, PAYER, "serviceProvider", "partner", "endCustomer")
-"""The relationships that have a meaning here: the account named is its child, its payer, or has that role in billing
-on behalf of others. Any other is kept as `related`."""
-RELATED = "related"
 LEVELS_MAX = 16
 """How many levels a hierarchy of accounts, or a chain of payers, may have."""
 HIERARCHY_MAX = 10_000
@@ -35,56 +30,6 @@ _SPECIFICATIONS: dict[str, type[Specification]] = {
     "cycleSpecification": BillingCycleSpecification,
     "presentationMedia": BillPresentationMedia,
 }
-TO_ACCOUNTS = (*RELATIONSHIPS, RELATED, "financialAccount")
-"""The kinds of link that lead to an account."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """That `referrer` (an account) refers to `referred`; `open` until it no longer does."""
-
-    kind: str
-    referrer: str
-    referred: str
-    open: bool = True
-
-    @property
-    def id(self) -> str:
-        """One for each kind and pair."""
-        return f"{self.kind}/{self.referrer}/{self.referred}"
-
-    @property
-    def owner(self) -> str:
-        """What it is found by: all that refers to one thing in one way."""
-        return f"{self.kind}/{self.referred}"
-
-    @property
-    def order_key(self) -> tuple[str, str]:
-        """Any order will do; it has to be one."""
-        return (self.referrer, self.id)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the reference is still there."""
-        return self.open
-
-
-# What an account owes tells nothing of who refers to it.
-empty_when(Link, lambda _position: False)
-
-
-def kind_of(relationship: Relationship) -> str:
-    """The kind of link that a relationship makes."""
-    return relationship.type if relationship.type in RELATIONSHIPS else RELATED
-
-
-def links_of(account: Account | NewAccount | None) -> dict[str, Link]:
-    """The links that an account's document makes, by id."""
-    if account is None:
-        return {}
-    links = [Link(kind_of(r), account.id, r.account) for r in account.relationships]
-    links += [Link(reference.kind, account.id, reference.id) for reference in account.references]
-    return {link.id: link for link in links}
 
 
 def relate(before: Account | None, account: Account, books: Books) -> None:
@@ -176,7 +121,7 @@ def _check_target(link: Link, account: Account, books: Books) -> None:
             raise Refused("invalid", f"{field}: {specification.RESOURCE} {link.referred} is deleted")
         books.put(replace(found, touched=found.touched + 1))
         return
-    target = books.account(link.referred, field)
+    target = find_account(link.referred, books, field)
     if target.state == "deleted":
         raise Refused("invalid", f"{field}: account {target.id} is deleted")
     wanted = {PAYER: BILLING, "financialAccount": FINANCIAL}.get(link.kind)
@@ -207,7 +152,7 @@ def _check_one_parent(account_id: str, contained: list[Relationship], books: Boo
     for relationship, parents in others.items():
         books.touch(relationship.account)
         for parent in parents:
-            for other in books.account(parent).relationships:
+            for other in find_account(parent, books).relationships:
                 if (other.type, other.account) == (CONTAINS, relationship.account) and other.overlaps(relationship):
                     raise Refused(
                         "invalid",
@@ -270,24 +215,7 @@ def _referrers(kind: str, ids: Iterable[str], books: Books) -> set[str]:
 
 def _named(kind: str, ids: Iterable[str], books: Books) -> set[str]:
     books.require(DocumentNeed(Account, id_) for id_ in ids)
-    return {r.account for id_ in ids for r in books.account(id_).relationships if r.type == kind}
-
-
-def assert_unreferenced(kinds: Iterable[str], id_: str, books: Books) -> None:
-    """Raise `Refused` (`invalid`) when something still refers to what is about to be deleted."""
-    kinds = tuple(kinds)
-    books.require(QueueNeed(Link, f"{kind}/{id_}") for kind in kinds)
-    for kind in kinds:
-        for link in books.queue(Link, f"{kind}/{id_}"):
-            raise Refused("invalid", f"id: {id_} can't be deleted, account {link.referrer} refers to it ({kind})")
-
-
-def unlink(account: Account, books: Books) -> None:
-    """Take back all that an account refers to, since it is no more."""
-    links = links_of(account).values()
-    books.require(DocumentNeed(Link, link.id) for link in links)
-    for link in links:
-        books.put(replace(link, open=False))
+    return {r.account for id_ in ids for r in find_account(id_, books).relationships if r.type == kind}
 
 
 # -- who pays
@@ -307,7 +235,7 @@ def payer_needs(account_id: str, at: datetime, books: WorkingSet) -> Iterator[st
 def payer_of(account: Account, at: datetime, books: Books) -> Account:
     """The account that pays for another at a time: the end of its chain of payers, itself when it has none."""
     while (payer := _payer(account, at)) is not None:
-        account = books.account(payer)
+        account = find_account(payer, books)
     return account
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import ClassVar, Literal
 
+from domain.accounts.references import assert_unreferenced
 from domain.errors import MustWait, Refused
 from domain.frozen import dataclass, replace
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
@@ -101,6 +102,13 @@ class SpecificationChanged:
     changed: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SpecificationResult:
+    """What a message about a specification is answered with: the specification as it leaves it."""
+
+    specification: Specification
+
+
 def specification_needs(
     fact: NewSpecification | SpecificationUpdate | SpecificationDeletion, _books: WorkingSet
 ) -> Iterator[Need]:
@@ -108,7 +116,7 @@ def specification_needs(
     yield DocumentNeed(fact.kind, fact.id)
 
 
-def create_specification(new: NewSpecification, books: Books) -> Mapping[str, object]:
+def create_specification(new: NewSpecification, books: Books) -> SpecificationResult:
     """Create a specification; returns its id, revision and document.
 
     Raises `Refused` (`conflicting-duplicate`) for an id that is used, or was.
@@ -120,7 +128,7 @@ def create_specification(new: NewSpecification, books: Books) -> Mapping[str, ob
     return _tell(SpecificationChanged("created", made), books)
 
 
-def update_specification(update: SpecificationUpdate, books: Books) -> Mapping[str, object]:
+def update_specification(update: SpecificationUpdate, books: Books) -> SpecificationResult:
     """Patch a specification's document; one that changes nothing is no change.
 
     Raises `MustWait` (`unknown-specification`), `Refused` (`revision-mismatch`, or `invalid` for a document that does
@@ -132,19 +140,17 @@ def update_specification(update: SpecificationUpdate, books: Books) -> Mapping[s
     document = update.check(document)
     changed = changed_fields(found.document, document)
     if not changed:
-        return _result(found)
+        return SpecificationResult(found)
     made = replace(found, document=document, revision=found.revision + 1, updated_at=books.booked_at)
     return _tell(SpecificationChanged("changed", made, changed), books)
 
 
-def delete_specification(deletion: SpecificationDeletion, books: Books) -> Mapping[str, object]:
+def delete_specification(deletion: SpecificationDeletion, books: Books) -> SpecificationResult:
     """Delete a specification that no account refers to.
 
     Raises `MustWait` (`unknown-specification`), `Refused` (`revision-mismatch`, or `invalid` while an account refers to
     it).
     """
-    from domain.accounts.relations import assert_unreferenced  # links know the specifications
-
     found = _existing(deletion.kind, deletion.id, deletion.if_revision, books)
     assert_unreferenced([deletion.kind.FIELD], deletion.id, books)
     made = replace(found, state="deleted", revision=found.revision + 1, updated_at=books.booked_at)
@@ -162,11 +168,8 @@ def _existing(kind: type[Specification], id_: str, if_revision: int | None, book
     return found
 
 
-def _tell(fact: SpecificationChanged, books: Books) -> Mapping[str, object]:
-    books.put(fact.specification)
-    books.tell(fact)
-    return _result(fact.specification)
-
-
-def _result(specification: Specification) -> Mapping[str, object]:
-    return {"id": specification.id, "revision": specification.revision, "specification": specification}
+def _tell(event: SpecificationChanged, books: Books) -> SpecificationResult:
+    made = event.specification
+    books.put(made)
+    books.tell(f"{made.RESOURCE}/{made.id}:{made.revision}", event)
+    return SpecificationResult(made)

@@ -1,12 +1,15 @@
-"""Invoices: what a customer owes for an order, line by line, and how much of it is paid."""
+"""Invoices: what a customer owes, line by line, and how much of it is paid; and what happens to them."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Literal
 
 from domain.frozen import dataclass
-from domain.ledger.books import empty_when
+
+InvoiceState = Literal["new", "onHold", "validated", "sent", "partiallyPaid", "settled"]
+"""TMF678's states of a customer bill that occur here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,7 @@ class PartnerShare:
 
     id: str
     partner_share: Decimal
-    accrue_on: str
+    accrue_on: Literal["invoice", "payment"]
     share: int
     accrued: int
 
@@ -65,7 +68,7 @@ class Invoice:
     ordered_for: str
     order_id: str
     currency: str
-    state: str
+    state: InvoiceState
     bill_date: date
     payment_due_date: date
     tax_point_date: date
@@ -91,9 +94,6 @@ class Invoice:
     def is_open(self) -> bool:
         """Whether something remains to be paid."""
         return self.remaining_amount > 0
-
-
-empty_when(Invoice, lambda position: position.receivable == 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, tzinfo
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
-from domain.accounts.model import Account, Position
-from domain.errors import unknown_account
 from domain.frozen import dataclass, replace
-from domain.ledger.chart import BALANCES, Entry, LedgerKey, Posting, assert_balanced
+from domain.ledger.chart import SIGN
+from domain.ledger.entries import Entry, Posting, assert_balanced
+from domain.ledger.keys import LedgerKey
+from domain.ledger.positions import Position
 from domain.money import within_limit
 
 QUEUE_FIRST = 4
@@ -48,11 +49,18 @@ Q = TypeVar("Q", bound=Queued)
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """A series of invoice numbers: its prefix and the last number given."""
+class Queue:
+    """A kind of queue, and what the books know of it without knowing what it holds.
 
-    id: str
-    last: int
+    `is_empty` says of which positions the account's queue is empty, unread. An open document keeps accounts of the type
+    `keeps_open` from being closed. `overdue` is how much of a document was due before a day, in minor units; None when
+    it is due later, and so is all that comes after it.
+    """
+
+    kind: type[Queued]
+    is_empty: Callable[[Position], bool]
+    keeps_open: str | None = None
+    overdue: Callable[[Any, date], int | None] | None = None
 
 
 class DocumentNeed(NamedTuple):
@@ -93,28 +101,33 @@ class _Queue:
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """An event of a fact: `fact` is what happened, `account` and `sequence` are its place in the account's events.
+    """An event that a fact emits: `account` and `sequence` are its place in the account's events.
 
-    What happened to no account has neither.
+    `id` is the event's own, the same however often the fact is applied anew. What happened to no account has neither
+    account nor sequence.
     """
 
+    id: str
     account: str | None
     sequence: int | None
     cause: str
-    fact: object
+    event: object
 
 
 class WorkingSet:
     """The documents that a batch's facts look at, as they stand after the facts that were accepted so far.
 
     `series` is the prefix of the invoice numbers, `zone` the time zone in which a time's date is taken, `booked_at`
-    the batch's own time. After the last fact `changed`, `rows` and `emitted` are what there is to write.
+    the batch's own time, `queues` all kinds of queue that there are (`domain.facts.working_set` gives them). After the
+    last fact `changed`, `rows` and `emitted` are what there is to write.
     """
 
-    def __init__(self, *, booked_at: datetime, zone: tzinfo, series: str) -> None:
+    def __init__(self, *, booked_at: datetime, zone: tzinfo, series: str, queues: tuple[Queue, ...]) -> None:
         self.booked_at = booked_at
         self.zone = zone
         self.series = series
+        self.queues = queues
+        self._is_empty = {queue.kind: queue.is_empty for queue in queues}
         self.stored: set[tuple[type, str]] = set()
         self.changed: dict[type, dict[str, Document]] = defaultdict(dict)
         self.rows: dict[type, list[Any]] = defaultdict(list)
@@ -179,7 +192,7 @@ class WorkingSet:
         for kind, documents in books.changed.items():
             self._documents[kind].update(documents)
             self.changed[kind].update(documents)
-            if kind in _EMPTY_WHEN:
+            if kind in self._is_empty:
                 for queued in cast("Iterable[Queued]", documents.values()):
                     (_insert if queued.is_open else _remove)(self._queues[kind, queued.owner], queued)
             elif kind is Position:
@@ -205,17 +218,9 @@ class WorkingSet:
 
     def _complete_queues(self, position: Position, *, new: bool = False) -> None:
         # What a position owes, it owes on open invoices, and so on: an empty balance proves an empty queue, unread.
-        for kind, empty in _EMPTY_WHEN.items():
-            if new or empty(position):
+        for kind, is_empty in self._is_empty.items():
+            if new or is_empty(position):
                 self._queues[kind, position.id].loaded = True
-
-
-_EMPTY_WHEN: dict[type, Any] = {}
-
-
-def empty_when(kind: type[Queued], proof: Any) -> None:
-    """Say which position proves that an account's queue of `kind` is empty: `proof(position) -> bool`."""
-    _EMPTY_WHEN[kind] = proof
 
 
 def _insert(queue: _Queue, document: Queued) -> None:
@@ -242,6 +247,7 @@ class Books:
         self._set = working_set
         self.cause = cause
         self.booked_at = working_set.booked_at
+        self.series = working_set.series
         self.changed: dict[type, dict[str, Document]] = defaultdict(dict)
         self.rows: dict[type, list[Any]] = defaultdict(list)
         self.emitted: list[Emitted] = []
@@ -253,7 +259,7 @@ class Books:
         self._occurred_at: datetime | None = None
         self._sequences: dict[str, int] = {}
         self._counted: dict[str, dict[str, int]] = {}
-        self.result: Mapping[str, object] = {}
+        self.result: object = None
 
     # -- reading
 
@@ -275,13 +281,6 @@ class Books:
         """A document of a queue as this fact has left it so far."""
         return cast("D", self.changed[type(document)].get(document.id, document))
 
-    def account(self, account_id: str, field: str | None = None) -> Account:
-        """The account; raises `MustWait` (`unknown-account`). `field` names where the message says it."""
-        account = self.find(Account, account_id)
-        if account is None:
-            raise unknown_account(account_id, field)
-        return account
-
     def position(self, account_id: str) -> Position:
         """The position of an account that is there."""
         position = self.find(Position, account_id)
@@ -291,6 +290,27 @@ class Books:
     def queue(self, kind: type[Q], owner: str) -> Iterator[Q]:
         """The open documents of an account, in order, as they stood before this fact; raises `NotLoaded`."""
         return self._set.queue(kind, owner)
+
+    def overdue(self, account_id: str, day: date) -> int:
+        """What of an account's open documents was due before a day, in minor units, as this fact has left them."""
+        total = 0
+        for queue in self._set.queues:
+            if queue.overdue is not None:
+                for document in self.queue(queue.kind, account_id):
+                    amount = queue.overdue(self.current(document), day)
+                    if amount is None:
+                        break
+                    total += amount
+        return total
+
+    def is_kept_open(self, account_id: str, account_type: str) -> bool:
+        """Whether an open document keeps an account of this type from being closed."""
+        return any(
+            self.current(document).is_open
+            for queue in self._set.queues
+            if queue.keeps_open == account_type
+            for document in self.queue(queue.kind, account_id)
+        )
 
     def date_of(self, moment: datetime) -> date:
         """The date of a time, in the seller's time zone."""
@@ -309,12 +329,6 @@ class Books:
         """Add a row that is never changed."""
         self.rows[type(row)].append(row)
 
-    def next_bill_no(self) -> str:
-        """The next invoice number: the series and nine digits, without a gap since a refusal takes none."""
-        series = self.find(Series, self._set.series) or Series(self._set.series, 0)
-        self.put(Series(series.id, series.last + 1))
-        return f"{series.id}{series.last + 1:09d}"
-
     def open_entry(self, occurred_at: datetime, currency: str) -> None:
         """Say that this fact has a journal entry, all in one currency."""
         self._occurred_at = occurred_at
@@ -328,15 +342,16 @@ class Books:
         """Credit a ledger account by `amount` minor units."""
         self._credits[key] = self._credits.get(key, 0) - amount
 
-    def emit(self, account_id: str, fact: object) -> None:
+    def emit(self, account_id: str, event: object) -> None:
         """Say what happened, as the account's next event."""
         sequence = self.sequence(account_id) + 1
         self._sequences[account_id] = sequence
-        self.emitted.append(Emitted(account_id, sequence, self.cause, fact))
+        self.emitted.append(Emitted(f"{account_id}:{sequence}", account_id, sequence, self.cause, event))
 
-    def tell(self, fact: object) -> None:
-        """Say what happened, where that is no account's event."""
-        self.emitted.append(Emitted(None, None, self.cause, fact))
+    def tell(self, event_id: str, event: object) -> None:
+        """Say what happened to no account, under an id that no account's event can have: one with a stroke."""
+        assert "/" in event_id, event_id
+        self.emitted.append(Emitted(event_id, None, None, self.cause, event))
 
     def touch(self, account_id: str) -> None:
         """Write an account's position, so that this fact and another that decides on the account can't both commit."""
@@ -347,7 +362,7 @@ class Books:
         counters = self._counted.setdefault(account_id, {})
         counters[counter] = counters.get(counter, 0) + by
 
-    def go_on(self, fact: object) -> None:
+    def continue_with(self, fact: object) -> None:
         """Say what is left to do: a fact that is applied soon, in a transaction of its own."""
         self.continued.append(fact)
 
@@ -410,12 +425,8 @@ class Books:
             if key.owner is not None and key.balance is not None:
                 movement = self.position(key.owner).movements + 1
                 owned = balances.setdefault(key.owner, {})
-                # A receivable is a debit balance, the other three are credit balances.
-                owned[key.balance] = owned.get(key.balance, 0) + (amount if key.balance == "receivable" else -amount)
+                owned[key.balance] = owned.get(key.balance, 0) + SIGN[key.balance] * amount
             postings.append(Posting(key.account, self._currency, amount, key.category, key.rate, movement))
         assert_balanced(postings, self.cause)
         self.append(Entry(self.cause, self.cause, occurred_at, self.booked_at, tuple(postings)))
         return balances
-
-
-assert set(BALANCES) <= set(Position.__dataclass_fields__)

@@ -1,97 +1,43 @@
-"""Double entry: postings that sum to zero, one entry for each fact."""
+"""The chart of accounts: every ledger account there is, its side, and whose it is. Balances and statements follow it.
+
+The audit has a table of its own (`adapters.audit.journal`), so that a mistake here is found there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import NamedTuple
+from domain.ledger.keys import LedgerAccount, LedgerKey
+from domain.ledger.partners import PAYABLE, WITHHELD
 
-from domain.frozen import dataclass
+RECEIVABLE = LedgerAccount("receivable", "debit", "BillingAccount")
+"""What a customer owes us."""
+UNAPPLIED = LedgerAccount("unapplied", "credit", "BillingAccount")
+"""What a customer has paid and no invoice has consumed."""
+CASH = LedgerAccount("cash", "debit")
+REVENUE = LedgerAccount("revenue", "credit")
+COMMISSION = LedgerAccount("commission", "credit")
+TAX = LedgerAccount("tax", "credit")
+"""The tax we owe; its postings carry category and rate."""
 
-CASH = "cash"
-REVENUE = "revenue"
-COMMISSION = "commission"
-TAX = "tax"
+CHART = (RECEIVABLE, UNAPPLIED, PAYABLE, WITHHELD, CASH, REVENUE, COMMISSION, TAX)
+"""The chart of accounts, in the order in which balances are told."""
 
-BALANCES = ("receivable", "unapplied", "payable", "withheld")
-"""The ledger accounts that each account has of its own; their balances stand in its position."""
+OWNED = tuple(account for account in CHART if account.owner is not None)
+"""Those of which an account has one of its own."""
+BALANCES = tuple(account.name for account in OWNED)
+"""Their names: the balances that stand in a position."""
+SIGN = {account.name: 1 if account.side == "debit" else -1 for account in OWNED}
+"""What a posting, debits positive, changes a balance by: each is positive on its own side."""
 
-
-class LedgerKey(NamedTuple):
-    """A ledger account; `owner` is the account whose position carries it, tax carries its category and rate."""
-
-    account: str
-    owner: str | None = None
-    balance: str | None = None
-    category: str | None = None
-    rate: str | None = None
-
-
-# The ledger accounts that belong to no account of a customer or partner.
-OF_CASH = LedgerKey(CASH)
-OF_REVENUE = LedgerKey(REVENUE)
-OF_COMMISSION = LedgerKey(COMMISSION)
+OF_CASH = CASH.key
+OF_REVENUE = REVENUE.key
+OF_COMMISSION = COMMISSION.key
 
 
-def receivable(account_id: str) -> LedgerKey:
-    """What a customer owes us."""
-    return LedgerKey(f"receivable:{account_id}", account_id, "receivable")
-
-
-def unapplied(account_id: str) -> LedgerKey:
-    """What a customer has paid and no invoice has consumed."""
-    return LedgerKey(f"unapplied:{account_id}", account_id, "unapplied")
-
-
-def payable(account_id: str) -> LedgerKey:
-    """What we owe a partner."""
-    return LedgerKey(f"payable:{account_id}", account_id, "payable")
-
-
-def withheld(account_id: str) -> LedgerKey:
-    """What we shall owe a partner once the customer has paid."""
-    return LedgerKey(f"withheld:{account_id}", account_id, "withheld")
+def balances_of(account_type: str) -> tuple[str, ...]:
+    """The balances that accounts of a type have of their own, in the chart's order; none for other types."""
+    return tuple(account.name for account in OWNED if account.owner == account_type)
 
 
 def tax(category: str, rate: str) -> LedgerKey:
     """The tax we owe, by category and rate."""
-    return LedgerKey(TAX, category=category, rate=rate)
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """One side of an entry: debit positive, credit negative, in minor units of `currency`.
-
-    `movement` numbers the entries of the account that owns the ledger account: 1, 2, 3 … without a gap.
-    """
-
-    account: str
-    currency: str
-    amount: int
-    category: str | None = None
-    rate: str | None = None
-    movement: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A journal entry: the postings of one fact, never changed; `id` and `cause` are the fact's identity.
-
-    `occurred_at` is the fact's own time, `booked_at` the worker's. An entry that undoes another names it in `reverses`
-    and says why in `reason`.
-    """
-
-    id: str
-    cause: str
-    occurred_at: datetime
-    booked_at: datetime
-    postings: tuple[Posting, ...]
-    reverses: str | None = None
-    reason: str | None = None
-
-
-def assert_balanced(postings: Iterable[Posting], cause: str) -> None:
-    """The sum of an entry's postings is zero, or the rule that made them is broken: a defect, never a refusal."""
-    postings = list(postings)
-    if sum(posting.amount for posting in postings) != 0:
-        raise AssertionError(f"the entry of {cause} does not balance: {postings}")
+    return LedgerKey(TAX.name, category=category, rate=rate)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
-from domain.accounts.model import Position
+from domain.accounts.model import Account
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import Invoice, InvoiceLine
-from domain.ledger import chart as ledger
-from domain.ledger.books import Books, DocumentNeed, empty_when
-from domain.money import rounded_ratio
+from domain.invoicing.model import Invoice, InvoiceLine, PartnerShare
+from domain.ledger import chart
+from domain.ledger.books import Books
+from domain.money import rounded_ratio, share_of
+from domain.settlement import position
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,6 @@ class Accrual:
         return self.settlement_id is None
 
 
-# A payable of zero proves nothing: it may be the sum of accruals of opposite sign.
-empty_when(Accrual, lambda _position: False)
-
-
 @dataclass(frozen=True, slots=True)
 class SettlementAccrued:
     """What one fact has earned one partner."""
@@ -58,6 +55,22 @@ class SettlementAccrued:
     settlement_account: str
     currency: str
     accruals: tuple[Accrual, ...]
+
+
+def share_of_line(partner: Account, net: int) -> PartnerShare:
+    """A partner's part in a line's net (minor units), its terms frozen; nothing of it is accrued yet."""
+    terms = partner.settlement_terms
+    assert terms is not None, f"settlement account {partner.id} has no terms"
+    return PartnerShare(partner.id, terms.partner_share, terms.accrue_on, share_of(net, terms.partner_share), 0)
+
+
+def post_share(line: InvoiceLine, partner: PartnerShare, books: Books) -> None:
+    """Credit a line on behalf of a partner: its share is payable, or withheld until the payment; the rest is ours."""
+    if partner.accrue_on == "invoice":
+        position.owe(partner.id, partner.share, books)
+    else:
+        position.withhold(partner.id, partner.share, books)
+    books.credit(chart.OF_COMMISSION, line.tax_excluded_amount - partner.share)
 
 
 def accrue_at_invoice(invoice: Invoice, on: dt.date, books: Books) -> tuple[Invoice, list[Accrual]]:
@@ -88,8 +101,7 @@ def release_withheld(invoice: Invoice, on: dt.date, released_by: str, books: Boo
         return invoice, []
     invoice, accruals = _accrue(invoice, due, on, released_by, books)
     for accrual in accruals:
-        books.debit(ledger.withheld(accrual.settlement_account), accrual.amount)
-        books.credit(ledger.payable(accrual.settlement_account), accrual.amount)
+        position.release(accrual.settlement_account, accrual.amount, books)
     return invoice, accruals
 
 
@@ -98,9 +110,9 @@ def emit_accruals(accruals: Iterable[Accrual], currency: str, books: Books) -> N
     by_partner: dict[str, list[Accrual]] = {}
     for accrual in accruals:
         by_partner.setdefault(accrual.settlement_account, []).append(accrual)
-    books.require(DocumentNeed(Position, partner) for partner in by_partner)
+    position.require(by_partner, books)
     for partner, earned in by_partner.items():
-        books.emit(partner, SettlementAccrued(partner, currency, tuple(earned)))
+        position.emit(partner, SettlementAccrued(partner, currency, tuple(earned)), books)
 
 
 def _accrue(
@@ -115,7 +127,7 @@ def _accrue(
         if amount == 0:
             continue
         if released_by is not None and amount_due == line.on_behalf_of.share:
-            books.count(line.on_behalf_of.id, "withholding", -1)
+            position.end_withholding(line.on_behalf_of.id, books)
         lines[index] = replace(line, on_behalf_of=replace(line.on_behalf_of, accrued=amount_due))
         accrual = Accrual(
             id=f"{invoice.id}/{line.id}" + (f"/{released_by}" if released_by is not None else ""),

@@ -1,19 +1,23 @@
-"""Settlements: the statements that tell partners what they have earned, and the payouts that pay them."""
+"""Statements: what tells a partner what it has earned, made by closings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, datetime
 from itertools import islice, takewhile
+from typing import Literal
 
 from domain.accounts.lifecycle import complete_closing, settlement_account
-from domain.accounts.model import Account, CarriedForward, Position
-from domain.errors import MustWait, Refused
+from domain.accounts.model import Account
+from domain.errors import Refused
 from domain.frozen import dataclass, replace
-from domain.ledger import chart as ledger
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
-from domain.money import Money, within_limit
+from domain.ledger.positions import CarriedForward, Position
+from domain.money import within_limit
+from domain.settlement import position
 from domain.settlement.accruals import Accrual
+
+SettlementState = Literal["open", "partiallyPaid", "paid", "carriedForward"]
 
 LINES_MAX = 5_000
 """The most lines of one statement, the line that brings an earlier one forward included."""
@@ -32,28 +36,6 @@ class Closing:
     settlement_account: str
     period_end: date
     made: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedPayout:
-    """`payout.completed`: money that left for a partner, for one statement."""
-
-    id: str
-    settlement_account: str
-    settlement_id: str
-    money: Money
-
-
-@dataclass(frozen=True, slots=True)
-class Payout:
-    """A payout as booked: append-only."""
-
-    id: str
-    settlement_account: str
-    settlement_id: str
-    currency: str
-    amount: int
-    booked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +67,7 @@ class Settlement:
     brought_forward_from: str | None
     total: int
     paid: int
-    state: str
+    state: SettlementState
     booked_at: datetime
 
 
@@ -97,10 +79,10 @@ class SettlementClosed:
 
 
 @dataclass(frozen=True, slots=True)
-class SettlementPaid:
-    """A payout was booked on a statement."""
+class ClosingResult:
+    """What a closing is answered with: the ids of the statements that it made."""
 
-    settlement: Settlement
+    settlement_ids: tuple[str, ...]
 
 
 def closing_needs(closing: Closing, _books: WorkingSet) -> Iterator[Need]:
@@ -111,14 +93,7 @@ def closing_needs(closing: Closing, _books: WorkingSet) -> Iterator[Need]:
     yield QueueNeed(Accrual, closing.settlement_account, STATEMENTS_MAX * LINES_MAX + 1)
 
 
-def payout_needs(payout: CompletedPayout, _books: WorkingSet) -> Iterator[Need]:
-    """What a payout looks at."""
-    yield DocumentNeed(Account, payout.settlement_account)
-    yield DocumentNeed(Position, payout.settlement_account)
-    yield DocumentNeed(Settlement, payout.settlement_id)
-
-
-def close_settlement(closing: Closing, books: Books) -> Mapping[str, object]:
+def close_settlement(closing: Closing, books: Books) -> ClosingResult:
     """State every accrual up to the period's end that no statement holds; returns the ids of the statements made.
 
     A statement holds at most `LINES_MAX` lines; the rest goes on `<closing id>-2`, `-3` … . A total that is not
@@ -137,15 +112,15 @@ def close_settlement(closing: Closing, books: Books) -> Mapping[str, object]:
         settlement_id = closing.id if number == 1 else f"{closing.id}-{number}"
         if books.find(Settlement, settlement_id) is not None:
             raise Refused("conflicting-duplicate", f"closingId: statement {settlement_id} exists already")
-        carried = books.position(account.id).carried_forward
+        carried = position.carried_forward(account.id, books)
         room = LINES_MAX - (1 if carried else 0)
         chunk, accruals = accruals[:room], accruals[room:]
         _state(settlement_id, closing, account, chunk, carried, books)
         made.append(settlement_id)
     if accruals:
-        books.go_on(replace(closing, made=closing.made + len(made)))
+        books.continue_with(replace(closing, made=closing.made + len(made)))
     complete_closing(account, books)
-    return {"settlementIds": made}
+    return ClosingResult(tuple(made))
 
 
 def _state(
@@ -174,41 +149,7 @@ def _state(
     )
     for accrual in accruals:
         books.put(replace(accrual, settlement_id=settlement_id))
-    next_carried = None if total > 0 else CarriedForward(settlement_id, total)
-    books.put(replace(books.position(account.id), carried_forward=next_carried))
+    position.carry_forward(account.id, None if total > 0 else CarriedForward(settlement_id, total), books)
     books.put(settlement)
-    books.count(account.id, "used")
-    books.emit(account.id, SettlementClosed(settlement))
+    position.emit(account.id, SettlementClosed(settlement), books)
     books.announce(f"settlement:{settlement_id}")
-
-
-def complete_payout(payout: CompletedPayout, books: Books) -> Mapping[str, object]:
-    """Book a payout on a statement; returns the statement's id and state.
-
-    Raises `MustWait` (`unknown-account`, `unknown-settlement`) and `Refused` (`currency-mismatch`, `overpaid-payout`
-    for more than is left to pay, `invalid` for another account's statement).
-    """
-    account = settlement_account(payout.settlement_account, payout.money.currency, books, "payout")
-    settlement = books.find(Settlement, payout.settlement_id)
-    if settlement is None:
-        raise MustWait(
-            "unknown-settlement", f"no settlement {payout.settlement_id}", f"settlement:{payout.settlement_id}"
-        )
-    if settlement.settlement_account != account.id:
-        raise Refused("invalid", f"settlementId: {settlement.id} is a statement of another account than {account.id}")
-    amount = payout.money.amount
-    left = max(settlement.total, 0) - settlement.paid
-    if amount > left:
-        raise Refused(
-            "overpaid-payout", f"amount: {amount} minor units, but {left} are left to pay of settlement {settlement.id}"
-        )
-    books.open_entry(books.booked_at, account.currency)
-    books.count(account.id, "used")
-    books.debit(ledger.payable(account.id), amount)
-    books.credit(ledger.OF_CASH, amount)
-    books.append(Payout(payout.id, account.id, settlement.id, account.currency, amount, books.booked_at))
-    settlement = replace(settlement, paid=settlement.paid + amount, state="paid" if amount == left else "partiallyPaid")
-    books.put(settlement)
-    books.emit(account.id, SettlementPaid(settlement))
-    complete_closing(account, books)
-    return {"settlementId": settlement.id, "state": settlement.state}

@@ -20,8 +20,8 @@ from adapters.records import ReplyTo
 from adapters.store.failures import Kind, kind_of
 from adapters.store.store import Store
 from adapters.store.transaction import TooMuchToLoad
-from domain.facts import account_of
-from domain.ledger.books import Need, WorkingSet
+from domain.facts import account_of, working_set
+from domain.ledger.books import Need
 from handlers.engine.decision import Decisions, decide, first_needs, lookups
 from handlers.engine.work import Outcome, Work
 from schemas.operations.acts import Act
@@ -256,7 +256,7 @@ class GroupCommit:
             self.on_back()
 
     async def _attempt(self, works: list[Work]) -> Decisions:
-        books = WorkingSet(booked_at=self._now(), zone=self._keeping.zone, series=self._keeping.series)
+        books = working_set(booked_at=self._now(), zone=self._keeping.zone, series=self._keeping.series)
         async with self._store.transaction() as transaction:
             if len(works) > 1:
                 transaction.limit_loading()

@@ -66,13 +66,3 @@ def dead_letter_refusal(properties: Properties) -> Refused:
     reason = str(headers.get("x-first-death-reason") or "unknown")
     queue = str(headers.get("x-first-death-queue") or "unknown")
     return Refused("dead-letter", f"the broker gave up on it: {reason:.100} in queue {queue:.100}")
-
-
-def original_routing_key(properties: Properties, routing_key: str) -> str:
-    """The routing key that a dead letter was first published with."""
-    deaths = properties.headers.get("x-death")
-    if isinstance(deaths, list) and deaths and isinstance(deaths[-1], dict):
-        keys = deaths[-1].get("routing-keys")
-        if isinstance(keys, list) and keys and isinstance(keys[0], str):
-            return keys[0]
-    return routing_key

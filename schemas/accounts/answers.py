@@ -7,14 +7,15 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from domain.accounts.model import Account, Standing
+from domain.accounts.model import FINANCIAL, Account, Standing
 from domain.accounts.specifications import Specification
+from schemas.events import BALANCES as BY_TYPE
 from schemas.events import account_json, account_money, specification_json
 from schemas.values import money_json
 
 Json = dict[str, Any]
 
-BALANCES = ("receivable", "unapplied", "overdue", "payable", "withheld")
+BALANCES = BY_TYPE[FINANCIAL]
 """All that an account's money is told by."""
 
 
@@ -35,7 +36,7 @@ def account_written(document: bytes, type_: str, currency: str, standing: Standi
 
 def standing_json(standing: Standing, currency: str) -> Json:
     """All balances of an account by name, whatever its type, and the payment status of one that has it."""
-    out: Json = {balance: money_json(getattr(standing, balance), currency) for balance in BALANCES}
+    out: Json = {balance: money_json(standing.amount(balance), currency) for balance in BALANCES}
     if standing.payment_status is not None:
         out["paymentStatus"] = standing.payment_status
     return out

@@ -417,9 +417,9 @@ class AccountMachine(RuleBasedStateMachine):
             assert (id_, *money) == (id_, model.receivable(id_), credit, model.payable[id_], sum(model.withheld(id_)))
         assert [why.code for why in book.refused.values()] == model.refused
         assert [why.waits_for for _, why in book.waiting.values()] == [f"resumed:{name}" for name, _ in model.waiting]
-        crossed = [(e.account, e.fact.balance) for e in book.events if isinstance(e.fact, CreditLimitExceeded)]
+        crossed = [(e.account, e.event.balance) for e in book.events if isinstance(e.event, CreditLimitExceeded)]
         assert crossed == model.crossings
-        changed = [(e.account, e.fact.account.state) for e in book.events if isinstance(e.fact, AccountStateChanged)]
+        changed = [(e.account, e.event.account.state) for e in book.events if isinstance(e.event, AccountStateChanged)]
         assert changed == model.changes
 
 

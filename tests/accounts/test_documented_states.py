@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from domain.accounts.lifecycle import LETS_HAPPEN, TRANSITIONS, WAITS
+from domain.accounts.lifecycle import ALLOWED, TRANSITIONS, WAITS
 
 ROWS = [
     [cell.strip().strip("`") for cell in line.strip("|").split("|")]
@@ -23,11 +23,9 @@ def test_what_each_state_lets_happen_is_documented():
     """Yes, no or waits, for each state and each thing that may happen."""
     head = next(n for n, row in enumerate(ROWS) if row[0] == "state" and len(row) == 7)
     things = ROWS[head][1:]
-    documented = {
-        row[0]: dict(zip(things, row[1:], strict=True)) for row in ROWS[head + 2 : head + 2 + len(LETS_HAPPEN)]
-    }
+    documented = {row[0]: dict(zip(things, row[1:], strict=True)) for row in ROWS[head + 2 : head + 2 + len(ALLOWED)]}
     assert documented == {
         state: {thing: "yes" if thing in lets else "waits" if state in WAITS else "no" for thing in things}
-        for state, lets in LETS_HAPPEN.items()
+        for state, lets in ALLOWED.items()
     }
-    assert set(things) == set().union(*LETS_HAPPEN.values())
+    assert set(things) == set().union(*ALLOWED.values())

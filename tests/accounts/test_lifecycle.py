@@ -5,7 +5,8 @@ from typing import Literal, cast
 
 import pytest
 
-from domain.accounts.model import AccountStateChanged, AccountUpdate, CarriedForward, NewAccount, Standing
+from domain.accounts.model import AccountStateChanged, AccountUpdate, NewAccount, Standing
+from domain.ledger.positions import CarriedForward
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     Fact,
@@ -110,8 +111,8 @@ def test_each_command_in_each_state(state, name, owing, outcome):
         assert after.state == outcome
         assert (after.revision, after.version) == (before.revision + 1, before.version + 1)
         [event] = book.events[told:]
-        assert isinstance(event.fact, AccountStateChanged)
-        assert (event.fact.account, event.fact.old_state, event.fact.reason) == (after, state, "as asked")
+        assert isinstance(event.event, AccountStateChanged)
+        assert (event.event.account, event.event.old_state, event.event.reason) == (after, state, "as asked")
         expected = {"closed": "account.closed", "deleted": "account.deleted"}.get(outcome, "account.state-changed")
         assert book.events_of("BA-1")[-1] == expected
         version = book.versions("BA-1")[-1]
@@ -329,7 +330,7 @@ def test_the_payment_that_settles_the_last_invoice_closes_the_account():
     ]
     last = book.facts_of("BA-1")[-1]
     assert (last.account, last.old_state, last.reason) == (account, "pendingClose", None)
-    assert last.standing == Standing(0, 0, 0, 0, 0, "paid")
+    assert last.standing == Standing({"receivable": 0, "unapplied": 0, "payable": 0, "withheld": 0}, 0, "paid")
     version = book.versions("BA-1")[-1]
     assert (version.cause, version.changed, version.reason) == ("payment.received:P-2", ("state",), None)
     assert_books_hold(book)
@@ -654,9 +655,8 @@ def test_an_update_changes_what_it_names():
     assert account.opened_at == moment("2026-11-22T12:00:00")
     [fact] = book.facts_of("BA-1")[1:]
     assert (fact.account, fact.changed) == (account, ("creditLimit", "name", "paymentTermDays"))
-    assert book.results[list(book.results)[-1]] == {
-        "id": "BA-1", "revision": 2, "account": (account, Standing(0, 0, 0, 0, 0, "paid")),
-    }  # fmt: skip
+    nothing = Standing({"receivable": 0, "unapplied": 0, "payable": 0, "withheld": 0}, 0, "paid")
+    assert book.results[list(book.results)[-1]] == {"id": "BA-1", "revision": 2, "account": (account, nothing)}
     book.take(order("O-1", line("1.00")))
     assert str(book.invoice(1).payment_due_date) == "2026-12-03"
     assert_books_hold(book)
@@ -715,7 +715,11 @@ def test_what_is_owed_stands_with_every_version():
     """The reply to a command and its event tell the balances as they are."""
     book = LedgerBook()
     book.take(billing(days=0), order("O-1", line("5.00")), command("suspend"))
-    assert book.facts_of("BA-1")[-1].standing == Standing(500, 0, 0, 0, 0, "due")
+    assert book.facts_of("BA-1")[-1].standing == Standing(
+        {"receivable": 500, "unapplied": 0, "payable": 0, "withheld": 0}, 0, "due"
+    )
     book.booked_at = moment("2026-11-23T00:00:00")
     book.take(command("resume"))
-    assert book.facts_of("BA-1")[-1].standing == Standing(500, 0, 500, 0, 0, "inArrears")
+    assert book.facts_of("BA-1")[-1].standing == Standing(
+        {"receivable": 500, "unapplied": 0, "payable": 0, "withheld": 0}, 500, "inArrears"
+    )

@@ -4,8 +4,10 @@ from datetime import UTC
 
 import pytest
 
-from domain.accounts.model import Account, AccountCreated, NewAccount, Position, Standing
-from domain.ledger.books import Books, DocumentNeed, NotLoaded, WorkingSet
+from domain.accounts.model import Account, AccountCreated, NewAccount, Standing, find_account
+from domain.facts import working_set
+from domain.ledger.books import Books, DocumentNeed, NotLoaded
+from domain.ledger.positions import Position
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import Fact, LedgerBook, billing, closing, line, moment, order, partner, payment, payout
 
@@ -20,7 +22,9 @@ def test_an_account_is_opened_with_an_empty_position():
     assert book.position("SA-1") == Position("SA-1", "EUR", sequence=1)
     [event] = book.events
     assert (event.account, event.sequence, event.cause) == ("SA-1", 1, "account.create:SA-1")
-    assert event.fact == AccountCreated(account, Standing(0, 0, 0, 0, 0, None))
+    assert event.event == AccountCreated(
+        account, Standing({"receivable": 0, "unapplied": 0, "payable": 0, "withheld": 0}, 0, None)
+    )
     assert (book.results["account.create:SA-1"]["id"], book.results["account.create:SA-1"]["revision"]) == ("SA-1", 1)
     assert_books_hold(book)
 
@@ -120,7 +124,7 @@ def test_duplicates_have_one_effect():
 
 def test_books_ask_for_what_is_not_loaded():
     """A fact that looks at a document which was never loaded says which, instead of taking it for absent."""
-    books = Books(WorkingSet(booked_at=moment("2026-11-22"), zone=UTC, series="INV-"), "x:1")
+    books = Books(working_set(booked_at=moment("2026-11-22"), zone=UTC, series="INV-"), "x:1")
     with pytest.raises(NotLoaded) as missing:
-        books.account("BA-1")
+        find_account("BA-1", books)
     assert missing.value.needs == (DocumentNeed(Account, "BA-1"),)

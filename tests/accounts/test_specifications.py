@@ -52,12 +52,12 @@ def test_its_life(kind, field, resource):
     book.take(unspecify("S", kind=kind, at=2))
     deleted = book.get(kind, "S")
     assert (deleted.state, deleted.revision, deleted.document) == ("deleted", 3, {"name": "new"})
-    assert [event.fact for event in book.events] == [
+    assert [event.event for event in book.events] == [
         SpecificationChanged("created", made),
         SpecificationChanged("changed", changed, ("name", "size")),
         SpecificationChanged("deleted", deleted),
     ]
-    assert [event_type(event.fact) for event in book.events] == [
+    assert [event_type(event.event) for event in book.events] == [
         f"{resource}.{happened}" for happened in ("created", "changed", "deleted")
     ]
     assert {(event.account, event.sequence) for event in book.events} == {(None, None)}

@@ -8,8 +8,8 @@ import pytest
 from bench.orders import EVENTS_PER_ORDER, LINES, ORDER, account_messages, order_bodies, order_id
 from bench.plain.events import events_of
 from bench.plain.order import Order, accruals_of, entry_of, invoice_of
-from domain.facts import apply
-from domain.ledger.books import Books, DocumentNeed, NotLoaded, WorkingSet
+from domain.facts import apply, working_set
+from domain.ledger.books import Books, DocumentNeed, NotLoaded
 from schemas.events import outgoing
 from schemas.wire import read
 
@@ -39,7 +39,7 @@ def book(books, routing_key, body):
 @pytest.fixture(scope="module")
 def pairs():
     """For each order what Paymaster's events say, and the plain worker's order, invoice and events."""
-    books = WorkingSet(booked_at=NOW, zone=UTC, series="INV-")
+    books = working_set(booked_at=NOW, zone=UTC, series="INV-")
     accounts = {}
     for account in account_messages():
         book(books, "account.create", json.dumps(account).encode())

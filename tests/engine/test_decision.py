@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from adapters.records import Properties
-from domain.accounts.model import Position
+from domain.facts import working_set
 from domain.invoicing.model import Invoice
-from domain.ledger.books import DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.books import DocumentNeed, Need, QueueNeed
+from domain.ledger.positions import Position
 from handlers.engine import decision
 from handlers.engine.decision import SECONDS_MAX, Decisions, decide, first_needs
 from handlers.engine.group_commit import Bookkeeping
@@ -34,7 +35,7 @@ async def decided() -> Decisions:
             "order.completed", json.dumps(order(f"O-{n}", "BA-1")[1]).encode(), Properties(f"M-{n}"), lambda: None
         )
     ]
-    books = WorkingSet(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-")
+    books = working_set(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-")
     keeping = Bookkeeping("INV-", UTC, timedelta(days=1), timedelta(seconds=1), "test", 5, 4, 1)
 
     async def load(needs: Iterable[Need]) -> None:
@@ -75,7 +76,7 @@ def payments(account: str, number: int) -> list[Work]:
 @pytest.mark.parametrize(("number", "limit"), [(1, 4), (2, 4), (3, 8), (6, 8), (7, 16), (500, 512)])
 def test_of_a_queue_as_much_is_read_as_all_facts_are_likely_to_take(number: int, limit: int) -> None:
     """Each payment an invoice, and two more, in powers of two; of another account's queue what that one needs."""
-    books = WorkingSet(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-")
+    books = working_set(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-")
     for account in ("BA-1", "BA-2"):
         books.load(Position, account, Position(id=account, currency="EUR", receivable=100))
     needs = first_needs(payments("BA-1", number) + payments("BA-2", 1), books)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from adapters.records import HeldRow, parked_id
-from domain.accounts.model import Account, Position
-from domain.ledger.chart import Entry
+from domain.accounts.model import Account
+from domain.ledger.entries import Entry
+from domain.ledger.positions import Position
 from handlers.engine import decision, group_commit, held
 from tests.engine.doubles import WAITING_MAX, Message, Worker, World, is_there
 from tests.support.invariants import assert_books_hold

@@ -13,7 +13,7 @@ from pymongo.errors import AutoReconnect, BulkWriteError, NotPrimaryError, Opera
 from adapters.records import HeldRow
 from adapters.store.failures import Kind, failed_at, kind_of, refused_at
 from adapters.store.transaction import ClaimLost
-from domain.errors import MustWait, Refused, unknown_account
+from domain.errors import MustWait, Refused
 from domain.money import within_limit
 from schemas.wire import read
 from tests.store import documents as make
@@ -27,7 +27,7 @@ def labelled(error: OperationFailure, label: str) -> OperationFailure:
 
 
 KINDS: list[tuple[BaseException, Kind]] = [
-    (unknown_account("BA-1"), Kind.WAITING),
+    (MustWait("unknown-account", "no account BA-1", "account:BA-1"), Kind.WAITING),
     (MustWait("account-suspended", "BA-1", "resumed:BA-1"), Kind.WAITING),
     (Refused("account-closed", "BA-1"), Kind.PERMANENT),
     (AutoReconnect("connection reset"), Kind.AWAY),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -128,7 +129,7 @@ async def test_a_defect_is_tried_again_and_then_parked(
 ) -> None:
     """A fact that meets a defect of ours is tried five times, ever later, and parked with its traceback."""
     tries = []
-    handling = facts.HANDLINGS[Order]
+    handling = facts.HANDLERS[Order]
 
     def defective(fact: Order, books: FactBooks) -> Any:
         if fact.id == "O-42":
@@ -136,7 +137,7 @@ async def test_a_defect_is_tried_again_and_then_parked(
             raise ZeroDivisionError("the tax of nothing")
         return handling.apply(fact, books)
 
-    monkeypatch.setitem(facts.HANDLINGS, Order, facts.Handling(handling.needs, defective, handling.account))
+    monkeypatch.setitem(facts.HANDLERS, Order, replace(facts.HANDLERS[Order], apply=defective))
     await client.declare()
     await client.send_all([customer("BA-1"), *GOOD[:42]])
     asked = await client.send_asking(GOOD[42])
@@ -164,7 +165,7 @@ async def test_a_defect_that_passes_leaves_the_fact_applied_once(
 ) -> None:
     """A fact that fails twice for a defect of ours and then goes through is applied, with the attempts it took."""
     tries = []
-    handling = facts.HANDLINGS[Order]
+    handling = facts.HANDLERS[Order]
 
     def flawed(fact: Order, books: FactBooks) -> Any:
         tries.append(fact.id)
@@ -172,7 +173,7 @@ async def test_a_defect_that_passes_leaves_the_fact_applied_once(
             raise ZeroDivisionError
         return handling.apply(fact, books)
 
-    monkeypatch.setitem(facts.HANDLINGS, Order, facts.Handling(handling.needs, flawed, handling.account))
+    monkeypatch.setitem(facts.HANDLERS, Order, replace(facts.HANDLERS[Order], apply=flawed))
     async with working(settings, held_interval_seconds=0.02, defect_delay_seconds=0.01):
         await client.send(customer("BA-1"))
         assert (await client.ask(order("O-1", "BA-1")))["outcome"] == "applied"

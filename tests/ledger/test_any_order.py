@@ -5,10 +5,12 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.accounts.model import NewAccount, Position
+from domain.accounts.model import NewAccount
 from domain.errors import Refused
-from domain.ordering.completing import Order, OrderItem, price
-from domain.settlement.statements import CompletedPayout
+from domain.invoicing.pricing import Item, price
+from domain.ledger.positions import Position
+from domain.ordering.completing import Order
+from domain.settlement.payouts import CompletedPayout
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import EUR, Fact, LedgerBook, billing, closing, line, order, partner, payment, payout
 from tests.support.steady import STEADY
@@ -42,7 +44,7 @@ money = st.integers(1, 20) | st.integers(1, 5_000)
 bill_numbers = st.integers(1, 6).map(lambda number: f"INV-{number:09d}")
 
 
-def made_up_for(items: list[OrderItem]) -> list[OrderItem]:
+def made_up_for(items: list[Item]) -> list[Item]:
     """The lines, with one more where they come to less than nothing: such an order is refused before it is a fact."""
     try:
         price(items, EUR)

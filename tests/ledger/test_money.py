@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Refused
-from domain.money import AMOUNT_MAX, Currency, line_net, rounded, rounded_ratio, share_of, spread, within_limit
+from domain.money import AMOUNT_MAX, Currency, allocate, line_net, rounded, rounded_ratio, share_of, within_limit
 from tests.support.steady import STEADY
 
 EUR = Currency("EUR", 2)
@@ -86,8 +86,8 @@ def test_a_ratio_is_rounded_half_away_from_zero(numerator, denominator, whole):
 def test_a_split_goes_by_largest_remainder(total, parts, split):
     """The largest remainder gets the missing unit, of equal ones the earlier; the split of −x mirrors that of x."""
     numerators = [int(Decimal(part) * 10**8) for part in parts]
-    assert spread(total, numerators, 10**8) == split
-    assert spread(-total, [-part for part in numerators], 10**8) == [-amount for amount in split]
+    assert allocate(total, numerators, 10**8) == split
+    assert allocate(-total, [-part for part in numerators], 10**8) == [-amount for amount in split]
 
 
 def test_the_limit_itself_is_allowed():
@@ -112,10 +112,10 @@ def test_a_split_is_exact_and_near_and_mirrored(nets, rate):
     exact = [net * rate for net in nets]
     total = rounded(sum(exact, Decimal(0)))
     parts = [int(part * 10**4) for part in exact]
-    split = spread(total, parts, 10**4)
+    split = allocate(total, parts, 10**4)
     assert sum(split) == total
     assert all(abs(amount - part) < 1 for amount, part in zip(split, exact, strict=True))
-    assert spread(-total, [-part for part in parts], 10**4) == [-amount for amount in split]
+    assert allocate(-total, [-part for part in parts], 10**4) == [-amount for amount in split]
 
 
 @STEADY
@@ -130,7 +130,7 @@ def test_a_share_is_the_product_rounded(net, rate):
 def test_equal_parts_differ_by_one_and_the_earlier_has_more(amount, rate):
     """Among equal parts no later one gets more (in size) than an earlier one, and none a unit more than another."""
     part = amount * rate
-    sizes = [abs(size) for size in spread(rounded(part * 7), [int(part * 10**4)] * 7, 10**4)]
+    sizes = [abs(size) for size in allocate(rounded(part * 7), [int(part * 10**4)] * 7, 10**4)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] - sizes[-1] <= 1
 

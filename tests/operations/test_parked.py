@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -280,8 +281,7 @@ async def test_a_defect_that_was_mended(
     async with business(settings, client) as (ask, clock, _):
         await say(client, customer("BA-1"))
         with monkeypatch.context() as patch:
-            handling = facts.HANDLINGS[Order]
-            patch.setitem(facts.HANDLINGS, Order, facts.Handling(handling.needs, broken, handling.account))
+            patch.setitem(facts.HANDLERS, Order, replace(facts.HANDLERS[Order], apply=broken))
             await client.send(order("O-1", "BA-1"))
             for attempts in range(1, 5):
                 await wait_for(partial(tried, database, attempts))

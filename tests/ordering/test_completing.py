@@ -8,8 +8,8 @@ import pytest
 
 from domain.errors import Refused
 from domain.invoicing.model import Invoice, InvoiceIssued, InvoicePaid, PartnerShare, TaxItem
-from domain.ledger.chart import Entry, Posting
-from domain.ordering.completing import Pricing, price
+from domain.invoicing.pricing import Pricing, price
+from domain.ledger.entries import Entry, Posting
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     EUR,

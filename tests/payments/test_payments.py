@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from domain.payments.allocating import Payment
+from domain.payments.model import Payment
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import LedgerBook, billing, closing, command, line, moment, order, partner, payment
 
@@ -401,7 +401,7 @@ def test_credit_of_more_payments_than_one_transaction_consumes_goes_on(two_at_a_
         ("P-24", 0),
         ("P-25", 50),
     ]
-    causes = [event.cause.partition(":")[0] for event in book.events if event.fact in told]
+    causes = [event.cause.partition(":")[0] for event in book.events if event.event in told]
     assert causes == ["order.completed"] * 2 + ["credit.allocate"] * 3
     assert book.invoice(1).state == "settled"
     assert_books_hold(book)

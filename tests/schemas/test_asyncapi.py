@@ -13,9 +13,14 @@ from pamqp import frame
 
 from adapters.rabbitmq import connection as rabbitmq
 from adapters.rabbitmq.frames import publish_frames
-from domain.accounts.specifications import SPECIFICATIONS, SpecificationChanged
+from domain.accounts.model import AccountResult
+from domain.accounts.specifications import SPECIFICATIONS, SpecificationChanged, SpecificationResult
 from domain.invoicing.model import InvoicePaid
 from domain.ledger.books import Emitted
+from domain.ordering.completing import OrderResult
+from domain.payments.model import PaymentResult
+from domain.settlement.payouts import PayoutResult
+from domain.settlement.statements import ClosingResult
 from schemas import events
 from schemas.accounts.answers import account_document, specification_document, standing_json
 from schemas.accounts.tmf666 import Happened
@@ -378,7 +383,9 @@ def test_an_event_is_as_it_is_told(routing_key, fact):
 def test_a_specifications_event_is_as_it_is_told(happened):
     """Body and headers, without an account's."""
     fact = SpecificationChanged(happened, sample.FORMAT, ("name",))
-    event = outgoing(Emitted(None, None, "bill-format.update:m-1", fact), "corr-1", sample.BOOKED_AT)
+    event = outgoing(
+        Emitted("bill-format/F-1:3", None, None, "bill-format.update:m-1", fact), "corr-1", sample.BOOKED_AT
+    )
     assert_told(f"bill-format.{happened}", json.loads(event.body))
     assert_headers(event)
 
@@ -418,14 +425,14 @@ def test_what_was_changed_in_an_event_does_not_fit():
     assert len(SCHEMAS.problems(payload("invoice.paid"), body)) == 4
 
 
-RESULTS_OF: list[tuple[str, dict[str, Any]]] = [
-    ("account.create", {"id": "SA-1", "revision": 1, "account": (sample.ACCOUNT, sample.STANDING)}),
-    ("account.update", {"id": "SA-1", "revision": 1, "account": (sample.BILLING, sample.EXCEEDED.standing)}),
-    ("bill-format.create", {"id": "F-1", "revision": 3, "specification": sample.FORMAT}),
-    ("order.completed", {"billNo": "INV-000000001"}),
-    ("payment.received", {"billNos": ["INV-000000001"]}),
-    ("settlement.close", {"settlementIds": ["C-1", "C-1-2"]}),
-    ("payout.completed", {"settlementId": "C-1", "state": "paid"}),
+RESULTS_OF: list[tuple[str, object]] = [
+    ("account.create", AccountResult(sample.ACCOUNT, sample.STANDING)),
+    ("account.update", AccountResult(sample.BILLING, sample.EXCEEDED.standing)),
+    ("bill-format.create", SpecificationResult(sample.FORMAT)),
+    ("order.completed", OrderResult("INV-000000001")),
+    ("payment.received", PaymentResult(("INV-000000001",))),
+    ("settlement.close", ClosingResult(("C-1", "C-1-2"))),
+    ("payout.completed", PayoutResult("C-1", "paid")),
 ]
 
 

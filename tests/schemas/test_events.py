@@ -31,9 +31,10 @@ from domain.invoicing.model import (
     TaxItem,
 )
 from domain.ledger.books import Emitted
-from domain.payments.allocating import Allocation, Payment, PaymentAllocated
+from domain.payments.model import Allocation, Payment, PaymentAllocated
 from domain.settlement.accruals import Accrual, SettlementAccrued
-from domain.settlement.statements import Settlement, SettlementClosed, SettlementLine, SettlementPaid
+from domain.settlement.payouts import SettlementPaid
+from domain.settlement.statements import Settlement, SettlementClosed, SettlementLine
 from schemas.events import OutgoingEvent, message_parked, outgoing
 from tests.support.ledger_book import EVENT
 
@@ -271,7 +272,7 @@ SETTLEMENT_JSON = """{
   }
 }"""
 
-STANDING = Standing(0, 0, 0, 123, 4, None)
+STANDING = Standing({"receivable": 0, "unapplied": 0, "payable": 123, "withheld": 4}, 0, None)
 FORMAT = BillFormat("F-1", "active", 3, BOOKED_AT, BOOKED_AT, {"name": "Summary invoice", "x-pages": 2})
 
 
@@ -313,7 +314,9 @@ BILLING = replace(
     credit_limit=5000,
     document={"name": "Hill Bakery", "creditLimit": {"unit": "EUR", "value": 50}},
 )
-EXCEEDED = CreditLimitExceeded(BILLING, Standing(6001, 1000, 2000, 0, 0, "inArrears"), 5001)
+EXCEEDED = CreditLimitExceeded(
+    BILLING, Standing({"receivable": 6001, "unapplied": 1000, "payable": 0, "withheld": 0}, 2000, "inArrears"), 5001
+)
 FORMAT_JSON = """{
   "billFormat": {
     "@type": "BillFormat",
@@ -370,7 +373,7 @@ TMF_TYPES = {
 
 def sent(fact: object) -> OutgoingEvent:
     """The event of a fact: the seventh of its account, caused by a payment."""
-    return outgoing(Emitted("SA-1", 7, "payment.received:P-1", fact), "corr-1", BOOKED_AT)
+    return outgoing(Emitted("SA-1:7", "SA-1", 7, "payment.received:P-1", fact), "corr-1", BOOKED_AT)
 
 
 def said(fact: object) -> Any:
@@ -443,7 +446,7 @@ def test_every_event_of_the_domain_is_here():
 def test_an_event_of_a_specification_to_the_letter(happened, changed, tmf_type):
     """It is no account's: its id is made of the resource and its revision."""
     fact = SpecificationChanged(happened, FORMAT, changed)
-    event = outgoing(Emitted(None, None, "bill-format.update:m-1", fact), "corr-1", BOOKED_AT)
+    event = outgoing(Emitted("bill-format/F-1:3", None, None, "bill-format.update:m-1", fact), "corr-1", BOOKED_AT)
     assert json.loads(event.body) == {
         "@type": tmf_type,
         "eventId": "bill-format/F-1:3",

@@ -10,10 +10,12 @@ import pytest
 
 from domain.accounts.model import NewAccount, SettlementTerms
 from domain.invoicing.model import TaxItem
+from domain.invoicing.pricing import Item, Pricing
 from domain.money import Currency, Money
-from domain.ordering.completing import Order, OrderItem, Pricing
-from domain.payments.allocating import ReceivedPayment
-from domain.settlement.statements import Closing, CompletedPayout
+from domain.ordering.completing import Order
+from domain.payments.model import ReceivedPayment
+from domain.settlement.payouts import CompletedPayout
+from domain.settlement.statements import Closing
 from schemas.wire import read
 from tests.schemas.letters import (
     ACCOUNT,
@@ -41,8 +43,8 @@ def test_an_order_is_read():
         "BA-1",
         Currency("EUR", 2),
         (
-            OrderItem("1", "Fibre 500, November", Decimal(1), Decimal("39.9"), "S", Decimal("0.2"), None),
-            OrderItem("2", "Film rental", Decimal(2), Decimal("3.99"), "S", Decimal("0.2"), "SA-1"),
+            Item("1", "Fibre 500, November", Decimal(1), Decimal("39.9"), "S", Decimal("0.2"), None),
+            Item("2", "Film rental", Decimal(2), Decimal("3.99"), "S", Decimal("0.2"), "SA-1"),
         ),
         # 47.88 × 0.2 = 9.576, of which the lines have 7.98 and 1.596: the cent goes to the larger remainder.
         Pricing((3990, 798), (798, 160), (TaxItem("S", Decimal("0.2"), 4788, 958),), 4788, 5746),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.accounts.model import CarriedForward
+from domain.ledger.positions import CarriedForward
 from domain.settlement.statements import Settlement
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import LedgerBook, billing, closing, line, order, partner, payment, payout

@@ -7,10 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.records import HeldRow, InboxRow, Properties
-from domain.accounts.model import Account, Position
+from domain.accounts.model import Account
+from domain.facts import working_set
 from domain.invoicing.model import Invoice, InvoiceLine, TaxItem
 from domain.ledger.books import WorkingSet
-from domain.payments.allocating import Payment
+from domain.ledger.positions import Position
+from domain.payments.model import Payment
 from domain.settlement.accruals import Accrual
 from schemas.events import OutgoingEvent
 
@@ -20,7 +22,7 @@ LEASE = timedelta(seconds=60)
 
 def books() -> WorkingSet:
     """An empty working set."""
-    return WorkingSet(booked_at=NOW, zone=UTC, series="INV-")
+    return working_set(booked_at=NOW, zone=UTC, series="INV-")
 
 
 def account(account_id: str, **fields: Any) -> Account:

@@ -13,14 +13,17 @@ from pymongo.errors import PyMongoError
 from adapters.mongodb.connection import is_conflict, is_transient
 from adapters.store.store import Store
 from adapters.store.transaction import Batch
-from domain.accounts.model import Account, CarriedForward, Position, SettlementTerms
+from domain.accounts.model import Account, SettlementTerms
 from domain.invoicing.model import AppliedPayment, Invoice, InvoiceLine, PartnerShare
 from domain.ledger.books import Books as FactBooks
-from domain.ledger.books import DocumentNeed, NotLoaded, QueueNeed, Series, WorkingSet
-from domain.ledger.chart import Entry, Posting
-from domain.payments.allocating import Allocation, Payment
+from domain.ledger.books import DocumentNeed, NotLoaded, QueueNeed, WorkingSet
+from domain.ledger.entries import Entry, Posting
+from domain.ledger.numbering import Series
+from domain.ledger.positions import CarriedForward, Position
+from domain.payments.model import Allocation, Payment
 from domain.settlement.accruals import Accrual
-from domain.settlement.statements import Payout, Settlement, SettlementLine
+from domain.settlement.payouts import Payout
+from domain.settlement.statements import Settlement, SettlementLine
 from tests.store import documents as make
 from tests.support.books import Books
 

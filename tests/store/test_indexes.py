@@ -12,10 +12,12 @@ from adapters.records import ReplyTo
 from adapters.store.prepare import EPOCH, INDEXES
 from adapters.store.store import Store
 from adapters.store.transaction import Batch, HeldChange
-from domain.accounts.model import Account, Position
+from domain.accounts.model import Account
 from domain.invoicing.model import Invoice
-from domain.ledger.books import DocumentNeed, QueueNeed, Series
-from domain.payments.allocating import Payment
+from domain.ledger.books import DocumentNeed, QueueNeed
+from domain.ledger.numbering import Series
+from domain.ledger.positions import Position
+from domain.payments.model import Payment
 from domain.settlement.accruals import Accrual
 from domain.settlement.statements import Settlement
 from tests.store import documents as make

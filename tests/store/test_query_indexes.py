@@ -16,8 +16,8 @@ from adapters.store.rows import held_row
 from adapters.store.store import Store
 from domain.accounts.model import AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.specifications import BillFormat
-from domain.ledger.chart import Entry, Posting
-from domain.payments.allocating import Allocation
+from domain.ledger.entries import Entry, Posting
+from domain.payments.model import Allocation
 from domain.settlement.statements import Settlement
 from schemas.queries import QUERIES, read_query
 from tests.store import documents as make

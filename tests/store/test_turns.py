@@ -11,8 +11,10 @@ import pytest
 
 from adapters.store.store import Store
 from adapters.store.transaction import ALONE, Batch
-from domain.accounts.model import Account, Position
-from domain.ledger.books import DocumentNeed, Need, Series, WorkingSet
+from domain.accounts.model import Account
+from domain.ledger.books import DocumentNeed, Need, WorkingSet
+from domain.ledger.numbering import Series
+from domain.ledger.positions import Position
 from tests.store import documents as make
 from tests.support.books import Books
 

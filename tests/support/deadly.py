@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 from adapters.settings import load_settings
 from domain import facts
 from domain.ledger.books import Books
-from domain.ordering.completing import Order, complete_order
+from domain.ordering.completing import Order, OrderResult, complete_order
 from handlers.engine import held
 from handlers.worker import run_worker
 
@@ -18,14 +17,14 @@ DEADLY = "O-DEADLY"
 """The order that ends the process."""
 
 
-def _dying(order: Order, books: Books) -> Mapping[str, object]:
+def _dying(order: Order, books: Books) -> OrderResult:
     if order.id == DEADLY:
         os._exit(9)
     return complete_order(order, books)
 
 
 if __name__ == "__main__":
-    facts.HANDLINGS[Order] = replace(facts.HANDLINGS[Order], apply=_dying)
+    facts.HANDLERS[Order] = replace(facts.HANDLERS[Order], apply=_dying)
     # A claim of a worker that died runs out soon.
     held.LEASE = timedelta(milliseconds=300)
     run_worker(load_settings())

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from adapters.records import InboxRow, Properties
 from adapters.store.store import Store
 from adapters.store.transaction import Batch
-from domain.facts import apply
-from domain.ledger.books import Books, NotLoaded, WorkingSet
+from domain.facts import apply, working_set
+from domain.ledger.books import Books, NotLoaded
 from schemas.events import outgoing, result_json
 from schemas.wire import Incoming, read
 from tests.support.messages import Message
@@ -18,7 +18,7 @@ from tests.support.messages import Message
 
 async def take(store: Store, booked_at: datetime, messages: Iterable[Message], ids: str = "m") -> None:
     """Apply messages in one transaction; their message ids are `<ids>-1`, `-2` … A refusal is raised."""
-    books = WorkingSet(booked_at=booked_at, zone=UTC, series="INV-")
+    books = working_set(booked_at=booked_at, zone=UTC, series="INV-")
     batch = Batch()
     async with store.transaction() as transaction:
         for number, (routing_key, body) in enumerate(messages, 1):

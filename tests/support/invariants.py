@@ -8,14 +8,16 @@ from fractions import Fraction
 from itertools import combinations, pairwise
 from typing import Any
 
-from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged, Position
+from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
 from domain.invoicing.model import Invoice
-from domain.ledger.books import Series
-from domain.ledger.chart import Entry
-from domain.payments.allocating import Allocation, Payment
+from domain.ledger.entries import Entry
+from domain.ledger.numbering import Series
+from domain.ledger.positions import Position
+from domain.payments.model import Allocation, Payment
 from domain.settlement.accruals import Accrual
-from domain.settlement.statements import Payout, Settlement
+from domain.settlement.payouts import Payout
+from domain.settlement.statements import Settlement
 from tests.support.ledger_book import LedgerBook, event_type, moment
 
 BALANCES = {"receivable": 1, "unapplied": -1, "payable": -1, "withheld": -1}
@@ -243,7 +245,7 @@ def _events_run_without_a_gap(book: LedgerBook) -> None:
             continue
         assert event.sequence is not None, event
         sequences[event.account].append(event.sequence)
-        if event_type(event.fact) == "settlement.accrued":
+        if event_type(event.event) == "settlement.accrued":
             accrued[event.account, event.cause] += 1
     for account_id, numbers in sequences.items():
         assert numbers == list(range(1, len(numbers) + 1)), (account_id, numbers)
@@ -342,7 +344,7 @@ def _versions_tell_the_whole_story(book: LedgerBook) -> None:
     said: Counter[str] = Counter()
     changed: Counter[str] = Counter()
     for event in book.events:
-        if isinstance(event.fact, AccountCreated | AccountChanged | AccountStateChanged):
+        if isinstance(event.event, AccountCreated | AccountChanged | AccountStateChanged):
             assert event.account is not None
             changed[event.account] += 1
             said[event.account] += event.cause.startswith("account.")
@@ -395,7 +397,7 @@ def _links_are_what_documents_say(book: LedgerBook) -> None:
     for resource in SPECIFICATIONS.values():
         for one in book.documents[resource].values():
             told = [
-                e.fact for e in book.events if getattr(getattr(e.fact, "specification", None), "id", None) == one.id
+                e.event for e in book.events if getattr(getattr(e.event, "specification", None), "id", None) == one.id
             ]
             assert one.revision == len([t for t in told if type(t.specification) is resource]), one  # type: ignore[attr-defined]
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any, Literal, TypeVar, cast
 
-from domain.accounts.lifecycle import change_state, state_needs
+from domain import facts as all_facts
 from domain.accounts.model import (
     BILLING,
     FINANCIAL,
@@ -23,20 +23,19 @@ from domain.accounts.model import (
     Account,
     AccountChanged,
     AccountCreated,
+    AccountResult,
     AccountStateChanged,
     AccountUpdate,
     AccountVersion,
     CreditLimitExceeded,
     NewAccount,
-    Position,
     Reference,
     Relationship,
     SettlementTerms,
     State,
     StateCommand,
 )
-from domain.accounts.opening import account_needs, open_account, update_account
-from domain.accounts.relations import Link
+from domain.accounts.references import Link
 from domain.accounts.specifications import (
     SPECIFICATIONS,
     BillFormat,
@@ -44,14 +43,12 @@ from domain.accounts.specifications import (
     Specification,
     SpecificationChanged,
     SpecificationDeletion,
+    SpecificationResult,
     SpecificationUpdate,
-    create_specification,
-    delete_specification,
-    specification_needs,
-    update_specification,
 )
 from domain.errors import MustWait, Refused
 from domain.invoicing.model import Invoice, InvoiceIssued, InvoicePaid, InvoicePartiallyPaid
+from domain.invoicing.pricing import Item, price
 from domain.ledger.books import (
     QUEUE_FIRST,
     Books,
@@ -62,34 +59,17 @@ from domain.ledger.books import (
     NotLoaded,
     Queued,
     QueueNeed,
-    Series,
     WorkingSet,
 )
-from domain.ledger.chart import Entry, Posting
+from domain.ledger.entries import Entry, Posting
+from domain.ledger.numbering import Series
+from domain.ledger.positions import Position
 from domain.money import Currency, Money
-from domain.ordering.completing import Order, OrderItem, complete_order, order_needs, price
-from domain.payments.allocating import (
-    CreditAllocation,
-    Payment,
-    PaymentAllocated,
-    ReceivedPayment,
-    allocate_credit,
-    allocation_needs,
-    payment_needs,
-    receive_payment,
-)
+from domain.ordering.completing import Order, OrderResult
+from domain.payments.model import CreditAllocation, Payment, PaymentAllocated, PaymentResult, ReceivedPayment
 from domain.settlement.accruals import Accrual, SettlementAccrued
-from domain.settlement.statements import (
-    Closing,
-    CompletedPayout,
-    Settlement,
-    SettlementClosed,
-    SettlementPaid,
-    close_settlement,
-    closing_needs,
-    complete_payout,
-    payout_needs,
-)
+from domain.settlement.payouts import CompletedPayout, PayoutResult, SettlementPaid
+from domain.settlement.statements import Closing, ClosingResult, Settlement, SettlementClosed
 
 Fact = (
     NewAccount
@@ -112,32 +92,6 @@ ROUTING_KEY: dict[type, str] = {
     ReceivedPayment: "payment.received",
     Closing: "settlement.close",
     CompletedPayout: "payout.completed",
-}
-APPLY: dict[type, Callable[[Any, Books], Mapping[str, object]]] = {
-    NewAccount: open_account,
-    AccountUpdate: update_account,
-    StateCommand: change_state,
-    Order: complete_order,
-    ReceivedPayment: receive_payment,
-    CreditAllocation: allocate_credit,
-    Closing: close_settlement,
-    CompletedPayout: complete_payout,
-    NewSpecification: create_specification,
-    SpecificationUpdate: update_specification,
-    SpecificationDeletion: delete_specification,
-}
-NEEDS: dict[type, Callable[[Any, WorkingSet], Iterable[Need]]] = {
-    NewAccount: account_needs,
-    AccountUpdate: account_needs,
-    StateCommand: state_needs,
-    Order: order_needs,
-    ReceivedPayment: payment_needs,
-    CreditAllocation: allocation_needs,
-    Closing: closing_needs,
-    CompletedPayout: payout_needs,
-    NewSpecification: specification_needs,
-    SpecificationUpdate: specification_needs,
-    SpecificationDeletion: specification_needs,
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
@@ -201,6 +155,24 @@ def event_type(fact: object) -> str:
     return EVENT[type(fact)]
 
 
+def told(result: object) -> dict[str, Any]:
+    """A result by the names that its sender is told it by."""
+    match result:
+        case AccountResult(account, standing):
+            return {"id": account.id, "revision": account.revision, "account": (account, standing)}
+        case SpecificationResult(made):
+            return {"id": made.id, "revision": made.revision, "specification": made}
+        case OrderResult(bill_no):
+            return {"billNo": bill_no}
+        case PaymentResult(bill_nos):
+            return {"billNos": list(bill_nos)}
+        case ClosingResult(settlement_ids):
+            return {"settlementIds": list(settlement_ids)}
+        case PayoutResult(settlement_id, state):
+            return {"settlementId": settlement_id, "state": state}
+    raise AssertionError(result)
+
+
 _MESSAGES = count(1)
 LOADS_MAX = 64
 """How often the worker lets a fact ask for more of the books: more is a defect of ours."""
@@ -231,7 +203,7 @@ class LedgerBook:
         self.rows: dict[type, dict[str, Any]] = defaultdict(dict)
         self.events: list[Emitted] = []
         self.applied: dict[str, Fact] = {}
-        self.results: dict[str, Mapping[str, object]] = {}
+        self.results: dict[str, dict[str, Any]] = {}
         self.waiting: dict[str, tuple[Fact, MustWait]] = {}
         self.refused: dict[str, Refused] = {}
         self.left: list[Fact] = []
@@ -261,7 +233,7 @@ class LedgerBook:
         self._take_batch([(identity, fact)])
 
     def _take_batch(self, facts: list[tuple[str, Fact]]) -> set[str]:
-        working_set = WorkingSet(booked_at=self.booked_at, zone=self.zone, series="INV-")
+        working_set = all_facts.working_set(booked_at=self.booked_at, zone=self.zone, series="INV-")
         self._asked = set()
         if self.prefetch:
             self._load_needs([fact for identity, fact in facts if identity not in self.applied], working_set)
@@ -283,8 +255,7 @@ class LedgerBook:
         for _ in range(LOADS_MAX):
             books = Books(working_set, identity)
             try:
-                result = APPLY[type(fact)](fact, books)
-                books.finish()
+                result = all_facts.apply(fact, books)
             except NotLoaded as missing:
                 for need in missing.needs:
                     if working_set.has(need):
@@ -299,7 +270,7 @@ class LedgerBook:
             else:
                 working_set.accept(books)
                 self.applied[identity] = fact
-                self.results[identity] = result
+                self.results[identity] = told(result)
                 self.left += cast("list[Fact]", books.continued)
                 return
         raise AssertionError(f"{identity} asks for ever more of the books")
@@ -350,7 +321,7 @@ class LedgerBook:
     def _load_needs(self, facts: list[Fact], working_set: WorkingSet) -> None:
         asked: set[Need] = set()
         while True:
-            needs = {need for fact in facts for need in NEEDS[type(fact)](fact, working_set)}
+            needs = {need for fact in facts for need in all_facts.needs_of(fact, working_set)}
             missing = {need for need in needs if not working_set.has(need)} - asked
             if not missing:
                 return
@@ -448,7 +419,7 @@ class LedgerBook:
 
     def facts_of(self, account_id: str) -> list[Any]:
         """What happened to an account, in the order of its events."""
-        return [event.fact for event in self.events if event.account == account_id]
+        return [event.event for event in self.events if event.account == account_id]
 
     def events_of(self, account_id: str) -> list[str]:
         """The types of an account's events, in order, but for its creation."""
@@ -456,7 +427,7 @@ class LedgerBook:
 
     def last_allocation(self) -> PaymentAllocated:
         """The last `payment.allocated` there was."""
-        return [event.fact for event in self.events if isinstance(event.fact, PaymentAllocated)][-1]
+        return [event.event for event in self.events if isinstance(event.event, PaymentAllocated)][-1]
 
     def holdings(self) -> dict[type, dict[str, Any]]:
         """Every document and row; equal for two books that hold the same."""
@@ -586,13 +557,13 @@ def unspecify(
     return SpecificationDeletion(kind, id_, at)
 
 
-def line(price: str, rate: str = "0", behalf: str | None = None, *, quantity: str = "1", tax: str = "S") -> OrderItem:
+def line(price: str, rate: str = "0", behalf: str | None = None, *, quantity: str = "1", tax: str = "S") -> Item:
     """A line; its order numbers it."""
-    return OrderItem("", None, Decimal(quantity), Decimal(price), tax, Decimal(rate), behalf)
+    return Item("", None, Decimal(quantity), Decimal(price), tax, Decimal(rate), behalf)
 
 
 def order(
-    id_: str, *lines: OrderItem, account: str = "BA-1", currency: Currency = EUR, at: str = "2026-11-22T10:15:00"
+    id_: str, *lines: Item, account: str = "BA-1", currency: Currency = EUR, at: str = "2026-11-22T10:15:00"
 ) -> Order:
     """A completed order; its lines are numbered from 1."""
     items = tuple(replace(item, id=str(number)) for number, item in enumerate(lines, 1))

@@ -21,7 +21,7 @@ from adapters.audit.model import (
     union,
 )
 from domain.accounts.model import BILLING, FINANCIAL, State
-from domain.accounts.relations import CONTAINS, PAYER, RELATED, RELATIONSHIPS, TO_ACCOUNTS
+from domain.accounts.references import CONTAINS, PAYER, RELATED, RELATIONSHIPS, TO_ACCOUNTS
 
 STATES = get_args(State)
 COMMAND = "account."

@@ -7,14 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from adapters.mongodb.view import BY_ID, Row, View
-from domain.accounts.model import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account, Standing
+from domain.accounts.model import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account, PaymentStatus, Standing
+from domain.ledger.chart import SIGN, balances_of
 from domain.money import within_limit
-from schemas.queries import PaymentStatus
 
-BALANCES = {BILLING: ("receivable", "unapplied"), SETTLEMENT: ("payable", "withheld")}
+BALANCES = {type_: balances_of(type_) for type_ in (BILLING, SETTLEMENT)}
 """The balances that the journal moves, by the type of the accounts that have them."""
-SIGN = {"receivable": 1, "unapplied": -1, "payable": -1, "withheld": -1}
-"""A receivable is a debit balance, the others are credit balances; the journal has debits positive."""
 
 Sums = dict[str, int]
 _NAMES = (*SIGN, "overdue")
@@ -57,14 +55,14 @@ def standing_of(id_: str, type_: str, sums: Sums) -> Standing:
 
     Its payment status: `paid` when nothing is owed, `inArrears` when something of it is overdue.
     """
-    receivable, unapplied, payable, withheld, overdue = (sums.get(name, 0) for name in _NAMES)
+    overdue = sums.get("overdue", 0)
     status: PaymentStatus | None = None
     if type_ == BILLING:
-        status = "inArrears" if overdue else "due" if receivable else "paid"
+        status = "inArrears" if overdue else "due" if sums.get("receivable") else "paid"
     elif type_ == FINANCIAL:
         for name in _NAMES:
             within_limit(sums.get(name, 0), f"the balance {name}:{id_}")
-    return Standing(receivable, unapplied, overdue, payable, withheld, status)
+    return Standing({name: sums.get(name, 0) for name in SIGN}, overdue, status)
 
 
 async def _sums_of_members(view: View, ids: list[str]) -> list[Row]:

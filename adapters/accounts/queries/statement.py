@@ -7,12 +7,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
-from adapters.accounts.queries.standings import BALANCES, SIGN, balances_at, ledger_accounts
+from adapters.accounts.queries.standings import BALANCES, balances_at, ledger_accounts
 from adapters.documents import DECODE
 from adapters.mongodb.paging import Page, reading
 from adapters.mongodb.view import Json, Row, View
 from domain.accounts.model import Account
 from domain.errors import Refused
+from domain.ledger.chart import SIGN
 from schemas.accounts.answers import time_json
 from schemas.queries import AccountStatement, Pair, StatementPlace, When, from_milliseconds, milliseconds
 from schemas.values import money_json

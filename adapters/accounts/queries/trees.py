@@ -11,7 +11,7 @@ from adapters.accounts.queries.standings import BALANCES, standings
 from adapters.documents import DECODE
 from adapters.mongodb.view import BY_ID, Json, Row, View
 from domain.accounts.model import FINANCIAL, Account, Standing
-from domain.accounts.relations import CONTAINS
+from domain.accounts.references import CONTAINS
 from domain.errors import Refused
 from domain.money import within_limit
 from schemas.accounts.answers import BALANCES as TOLD

@@ -1,0 +1,27 @@
+"""How a fact is handled: what each capability lists in its `FACTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from domain.frozen import dataclass
+from domain.ledger.books import Books, Need, WorkingSet
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """How a kind of fact is handled.
+
+    `needs` tells what it looks at, as far as what is loaded tells; `apply` changes its books and returns what came of
+    it, which its sender is told; `account` tells whose account it is about, None if nobody's.
+    """
+
+    fact: type
+    needs: Callable[[Any, WorkingSet], Iterable[Need]]
+    apply: Callable[[Any, Books], object]
+    account: Callable[[Any], str | None]
+
+
+def nobody(_fact: object) -> None:
+    """That a fact is about nobody's account."""

@@ -1,0 +1,72 @@
+"""Pricing: what lines come to, and their tax by group (EN 16931, BR-CO-17)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import Decimal
+
+from domain.errors import Refused
+from domain.frozen import dataclass
+from domain.invoicing.model import TaxItem
+from domain.money import Currency, allocate, line_net, rounded_ratio, within_limit
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line to be billed; `on_behalf_of` is the settlement account of the partner that it was sold for."""
+
+    id: str
+    description: str | None
+    quantity: Decimal
+    unit_price: Decimal
+    category: str
+    rate: Decimal
+    on_behalf_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """What lines come to, in minor units: each line's net and part of the tax, and the sums."""
+
+    nets: tuple[int, ...]
+    taxes: tuple[int, ...]
+    tax_item: tuple[TaxItem, ...]
+    tax_excluded_amount: int
+    tax_included_amount: int
+
+
+def price(items: Sequence[Item], currency: Currency) -> Pricing:
+    """Work out what lines come to.
+
+    Raises `Refused` (`invalid`) for a total below zero, or an amount beyond the limit: the lines say so by themselves,
+    whatever account they are for.
+    """
+    nets = tuple(
+        within_limit(line_net(item.quantity, item.unit_price, currency), f"items.{index}: the net")
+        for index, item in enumerate(items)
+    )
+    taxes, tax_item = _tax(items, nets)
+    excluded = within_limit(sum(nets), "the invoice's net")
+    total = within_limit(excluded + sum(taxes), "the invoice's total")
+    if total < 0:
+        raise Refused("invalid", f"items: the invoice's total is {total} minor units, and may not be negative")
+    return Pricing(nets, taxes, tax_item, excluded, total)
+
+
+def _tax(items: Sequence[Item], nets: Sequence[int]) -> tuple[tuple[int, ...], tuple[TaxItem, ...]]:
+    """Each line's part of the tax, and the tax of each (category, rate) group (EN 16931, BR-CO-17)."""
+    groups: dict[tuple[str, Decimal], list[int]] = defaultdict(list)
+    for index, item in enumerate(items):
+        groups[item.category, item.rate].append(index)
+    taxes = [0] * len(items)
+    tax_items = []
+    for (category, rate), members in groups.items():
+        numerator, denominator = rate.as_integer_ratio()
+        parts = [nets[index] * numerator for index in members]
+        net = sum([nets[index] for index in members])
+        tax = rounded_ratio(net * numerator, denominator)
+        tax_items.append(TaxItem(category, rate, net, tax))
+        for index, part in zip(members, allocate(tax, parts, denominator), strict=True):
+            taxes[index] = part
+    return tuple(taxes), tuple(tax_items)

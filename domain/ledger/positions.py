@@ -1,0 +1,49 @@
+"""Positions: what the money says of an account, beside what its clients say of it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from domain.frozen import dataclass
+from domain.ledger.chart import BALANCES
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedForward:
+    """A statement whose total was not positive, and that the next one opens with."""
+
+    settlement_id: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The money of an account, in minor units, each balance positive on its normal side, and its counters.
+
+    `sequence` is the number of the last event, `movements` that of the last journal entry, `oldest_due` the earliest
+    due date of its open invoices. Whatever decides on an account's money writes its position, so that two decisions
+    on one account can't both commit unseen; `touched` counts what decided on it and changed nothing else.
+
+    `used` counts the facts that the books tell of it by, also where they moved nothing; `withholding` the lines whose
+    share, or a part of it, is withheld: the balance `withheld` of such lines may be zero. `allocating` says that the
+    account's credit is still being allocated, in further transactions: until then it may have credit beside open
+    invoices.
+    """
+
+    id: str
+    currency: str
+    sequence: int = 0
+    movements: int = 0
+    receivable: int = 0
+    unapplied: int = 0
+    payable: int = 0
+    withheld: int = 0
+    carried_forward: CarriedForward | None = None
+    oldest_due: date | None = None
+    touched: int = 0
+    used: int = 0
+    withholding: int = 0
+    allocating: bool = False
+
+
+assert set(BALANCES) <= set(Position.__dataclass_fields__), "each balance of the chart is a field of the position"

@@ -1,0 +1,91 @@
+"""Payments: the documents, what comes in about them, and what happens to them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from domain.frozen import dataclass
+from domain.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPayment:
+    """`payment.received`; `invoices` are the bill numbers to cover first, in that order."""
+
+    id: str
+    received_at: datetime
+    billing_account: str
+    money: Money
+    method: str | None
+    invoices: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment as booked: `amount`, of which `unapplied` is still credit (minor units)."""
+
+    id: str
+    billing_account: str
+    currency: str
+    amount: int
+    unapplied: int
+    received_at: datetime
+    method: str | None
+    invoices: tuple[str, ...] | None
+    booked_at: datetime
+
+    @property
+    def owner(self) -> str:
+        """The billing account whose credit it is."""
+        return self.billing_account
+
+    @property
+    def order_key(self) -> tuple[datetime, str]:
+        """The order in which credit is consumed: oldest payment first."""
+        return (self.received_at, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some of it is still credit."""
+        return self.unapplied > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A part of a payment that covers a part of an invoice: append-only."""
+
+    bill_no: str
+    payment_id: str
+    billing_account: str
+    amount: int
+    cause: str
+    booked_at: datetime
+
+    @property
+    def id(self) -> str:
+        """A payment covers an invoice once: what it leaves open, it had nothing left for."""
+        return f"{self.bill_no}/{self.payment_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreditAllocation:
+    """The rest of what an account's credit covers, after one transaction's worth; `sequence` tells it from others."""
+
+    billing_account: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentResult:
+    """What a payment is answered with: the numbers of the invoices that it covers."""
+
+    bill_nos: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentAllocated:
+    """Which invoices a payment covers now, which of those it named it could not, and what is left as credit."""
+
+    payment: Payment
+    allocations: tuple[Allocation, ...]
+    not_allocated: tuple[str, ...]

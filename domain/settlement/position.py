@@ -1,0 +1,67 @@
+"""The position of a settlement account: all that is posted to a partner, counted of it or told to it goes through here.
+
+It is the one thing of a fact about a customer that crosses to another account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from domain.frozen import replace
+from domain.ledger import chart
+from domain.ledger.books import Books, DocumentNeed
+from domain.ledger.partners import PAYABLE, WITHHELD
+from domain.ledger.positions import CarriedForward, Position
+
+
+def require(partners: Iterable[str], books: Books) -> None:
+    """See that the partners' positions are loaded; raises `NotLoaded`."""
+    books.require(DocumentNeed(Position, partner) for partner in partners)
+
+
+def owe(partner: str, share: int, books: Books) -> None:
+    """Owe a partner its share of a line (minor units) from now on."""
+    books.count(partner, "used")
+    books.credit(PAYABLE.of(partner), share)
+
+
+def withhold(partner: str, share: int, books: Books) -> None:
+    """Withhold a partner's share of a line (minor units) until the customer pays."""
+    books.count(partner, "used")
+    if share:
+        books.count(partner, "withholding")
+    books.credit(WITHHELD.of(partner), share)
+
+
+def release(partner: str, amount: int, books: Books) -> None:
+    """Owe a partner what was withheld (minor units)."""
+    books.debit(WITHHELD.of(partner), amount)
+    books.credit(PAYABLE.of(partner), amount)
+
+
+def end_withholding(partner: str, books: Books) -> None:
+    """Count a line of which nothing is withheld any more."""
+    books.count(partner, "withholding", -1)
+
+
+def carried_forward(partner: str, books: Books) -> CarriedForward | None:
+    """The statement that the next one opens with."""
+    return books.position(partner).carried_forward
+
+
+def carry_forward(partner: str, carried: CarriedForward | None, books: Books) -> None:
+    """Have the next statement open with another one, or with none."""
+    books.put(replace(books.position(partner), carried_forward=carried))
+    books.count(partner, "used")
+
+
+def pay_out(partner: str, amount: int, books: Books) -> None:
+    """Pay a partner (minor units)."""
+    books.count(partner, "used")
+    books.debit(PAYABLE.of(partner), amount)
+    books.credit(chart.OF_CASH, amount)
+
+
+def emit(partner: str, event: object, books: Books) -> None:
+    """Say what happened, as the partner's next event."""
+    books.emit(partner, event)
