@@ -33,7 +33,7 @@ from bench.report import RESULTS
 from domain.accounts.model import Account, SettlementTerms
 from domain.invoicing.model import Invoice, InvoiceLine, TaxItem
 from domain.ledger.positions import Position
-from handlers.engine.queries import Enquiries
+from handlers.engine.queries import QueryServer
 from handlers.worker import GARBAGE_OBJECTS
 
 GOAL_MS = 20.0
@@ -233,7 +233,7 @@ async def run(place: Place, count: int, machine: dict[str, Any]) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS)
-    enquiries = Enquiries(store, Publisher(place.rabbitmq_url), UTC, lambda: datetime.now(UTC))
+    enquiries = QueryServer(store, Publisher(place.rabbitmq_url), UTC, lambda: datetime.now(UTC))
 
     async def directly(name: str, arguments: dict[str, Any]) -> bytes:
         return await enquiries.answer(Properties(type=name), json.dumps(arguments).encode())

@@ -35,15 +35,15 @@ from bench.orders import ORDER, account_messages, order_bodies
 from domain.facts import working_set
 from domain.ledger.books import DocumentNeed, Need, WorkingSet
 from handlers.engine.decision import Decisions, decide
-from handlers.engine.group_commit import FACTS_MAX, Bookkeeping
+from handlers.engine.group_commit import FACTS_MAX, BatchPolicy
 from handlers.engine.intake import works_of
-from handlers.engine.work import Work
+from handlers.engine.work import WorkItem
 from handlers.worker import GARBAGE_OBJECTS
 from schemas.events import OutgoingEvent, outgoing
 from schemas.operations.acts import Act
 
 BOOKED_AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
-KEEPING = Bookkeeping(
+KEEPING = BatchPolicy(
     series="INV-",
     zone=UTC,
     waiting_max=timedelta(days=1),
@@ -146,7 +146,7 @@ def _settled() -> None:
     """Nobody waits for it."""
 
 
-async def _decided(works: list[Work], stored: _Stored, clock: _Clock) -> tuple[WorkingSet, Decisions]:
+async def _decided(works: list[WorkItem], stored: _Stored, clock: _Clock) -> tuple[WorkingSet, Decisions]:
     books = working_set(booked_at=BOOKED_AT, zone=UTC, series=KEEPING.series)
 
     async def load(needs: Iterable[Need]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from adapters.accounts.queries.statement import end_of, start_of
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset
 from adapters.mongodb.view import Json, Row, View, unknown
-from adapters.operations.parked import whole_body
+from adapters.store.rows import whole_body
 from schemas.accounts.answers import time_json
 from schemas.queries import (
     ParkedAccounts,

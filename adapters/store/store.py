@@ -28,10 +28,9 @@ from adapters.mongodb.connection import (
     is_transient,
     start_session,
 )
-from adapters.operations.parked import Desk, whole_body
 from adapters.records import HeldRow
 from adapters.store.prepare import EPOCH, prepare
-from adapters.store.rows import BODY_PIECE, to_event, to_held
+from adapters.store.rows import BODY_PIECE, to_event, to_held, whole_body
 from adapters.store.transaction import Transaction
 from domain.accounts.lifecycle import WAITS
 from domain.accounts.specifications import SPECIFICATIONS
@@ -198,12 +197,10 @@ class Store:
             found += [f"{kind}:{row['_id']}" async for row in rows]
         return found
 
-    async def at_desk(
-        self, by: str, at: datetime, account_of: Callable[[Any], str | None], do: Callable[[Desk], Awaitable[T]]
-    ) -> T:
-        """Do something at an operator's desk, in a transaction of its own.
+    async def in_one_transaction(self, do: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Do something in a transaction of its own, and commit it.
 
-        It is tried again while workers or other operators are in the way, for some seconds; then it raises the driver's
+        While workers or operators are in the way it is tried again, for some seconds; then it raises the driver's
         error.
         """
         async for attempt in AsyncRetrying(
@@ -217,7 +214,7 @@ class Store:
         ):
             with attempt:
                 async with self.transaction() as transaction:
-                    done = await do(transaction.desk(by, at, account_of))
+                    done = await do(transaction)
                     await transaction.commit()
         return done
 

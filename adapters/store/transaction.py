@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import inf
 from typing import Any
 
@@ -16,7 +15,6 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_e
 
 from adapters.documents import COLLECTION, DECODE, ENCODE
 from adapters.mongodb.connection import Command, in_turn, is_ambiguous
-from adapters.operations.parked import Desk
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
 from adapters.store.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_keys, verdict
 from domain.accounts.model import Account
@@ -92,11 +90,11 @@ class ClaimLost(Exception):
 
 
 class Transaction:
-    """One transaction, made by `Store.transaction`."""
+    """One transaction, made by `Store.transaction`; whoever writes beside it does so in its `session`."""
 
     def __init__(self, database: Any, session: Any) -> None:
-        self._database = database
-        self._session = session
+        self.database = database
+        self.session = session
         self._loaded_bytes = 0
         self._loaded_bytes_max: float = inf
 
@@ -167,10 +165,6 @@ class Transaction:
         for need in missing.values():
             books.load_queue(need, rows[need.type, need.owner])
 
-    def desk(self, by: str, at: datetime, account_of: Callable[[Any], str | None]) -> Desk:
-        """Where an operator's acts are done within this transaction."""
-        return Desk(self._database, self._session, by, at, account_of)
-
     async def write(self, books: WorkingSet, batch: Batch) -> None:
         """Write what the facts of a batch have changed: one bulk write for each collection.
 
@@ -229,13 +223,13 @@ class Transaction:
                 await self._commit()
 
     async def _in_turn(self, commands: Sequence[Command]) -> list[Any]:
-        return await in_turn(self._database, self._session, commands, self._take) if commands else []
+        return await in_turn(self.database, self.session, commands, self._take) if commands else []
 
     def _take(self, answer: bytes) -> list[dict[str, Any]]:
         self._loaded_bytes += len(answer)
         if self._loaded_bytes > self._loaded_bytes_max:
             raise TooMuchToLoad
-        return decode_all(answer, self._database.codec_options)
+        return decode_all(answer, self.database.codec_options)
 
 
 def _find(name: str, which: dict[str, Any], fields: dict[str, int]) -> Command:

@@ -20,7 +20,7 @@ from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
 from domain.errors import MustWait, Refused
 from domain.facts import account_of, apply, needs_of
 from domain.ledger.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
-from handlers.engine.work import DEATHS_MAX, Outcome, Work
+from handlers.engine.work import DEATHS_MAX, Outcome, WorkItem
 from schemas.continuations import HELD_MESSAGES, continuation
 from schemas.events import message_parked, outgoing, result_json
 from schemas.operations.acts import Act
@@ -47,7 +47,7 @@ Load = Callable[[Iterable[Need]], Awaitable[None]]
 Perform = Callable[[Act, str], Awaitable[Mapping[str, object]]]
 
 
-class Keeping(Protocol):
+class RetryPolicy(Protocol):
     """How long and how often messages are tried, and by whom."""
 
     @property
@@ -76,17 +76,17 @@ class Decisions:
     look_for: set[str] = field(default_factory=set)
 
 
-def conflict_identity(work: Work) -> str:
+def conflict_identity(work: WorkItem) -> str:
     """The identity under which other content for a used identity is parked: the same again is the same row."""
     return f"{work.incoming.identity}#{work.incoming.digest[:16]}"
 
 
-def lookups(works: Iterable[Work]) -> list[str]:
+def lookups(works: Iterable[WorkItem]) -> list[str]:
     """The identities that a batch has to know about."""
     return [identity for work in works for identity in (work.incoming.identity, conflict_identity(work))]
 
 
-def first_needs(works: Iterable[Work], books: WorkingSet) -> set[Need]:
+def first_needs(works: Iterable[WorkItem], books: WorkingSet) -> set[Need]:
     """What the facts of a batch need of the books, as far as is known before anything is loaded."""
     return set(_wanted((work.incoming.fact for work in works if work.to_apply), books))
 
@@ -106,7 +106,7 @@ def _for_many(need: Need, facts: int) -> Need:
 
 
 async def decide(
-    works: list[Work], known: Mapping[str, Known], books: WorkingSet, load: Load, act: Perform, keeping: Keeping
+    works: list[WorkItem], known: Mapping[str, Known], books: WorkingSet, load: Load, act: Perform, keeping: RetryPolicy
 ) -> Decisions:
     """Decide on each piece of work in turn; what one changes, the next ones see.
 
@@ -133,7 +133,7 @@ async def decide(
     return decisions
 
 
-async def _load_all(works: list[Work], known: Mapping[str, Known], books: WorkingSet, load: Load) -> None:
+async def _load_all(works: list[WorkItem], known: Mapping[str, Known], books: WorkingSet, load: Load) -> None:
     """Load what the facts need, until what is loaded asks for nothing more."""
     facts = [
         work.incoming.fact
@@ -149,12 +149,12 @@ async def _load_all(works: list[Work], known: Mapping[str, Known], books: Workin
 
 @dataclass(slots=True)
 class _Decider:
-    work: Work
+    work: WorkItem
     known: dict[str, Known]
     books: WorkingSet
     decisions: Decisions
     act: Perform
-    keeping: Keeping
+    keeping: RetryPolicy
 
     async def outcome(self, load: Load) -> Outcome:
         decided = self._without_the_books()

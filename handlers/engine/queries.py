@@ -26,7 +26,7 @@ SECONDS_MAX = 8
 """After so long a query is given up, whatever it waits for."""
 
 
-class Enquiries:
+class QueryServer:
     """Answers queries, each by one message to where its sender says; nothing that goes wrong ends the worker."""
 
     def __init__(self, store: Store, publisher: Publisher, zone: tzinfo, clock: Callable[[], datetime]) -> None:

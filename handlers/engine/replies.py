@@ -18,7 +18,7 @@ UNDER_WAY_MAX = 1_000
 """The most replies that are being sent; one more is not: a reply is best effort, and memory is not for keeping them."""
 
 
-class Teller:
+class ReplySender:
     """Sends replies in the background, and passes on what the waker has to look for."""
 
     def __init__(self, publisher: Publisher) -> None:

@@ -29,10 +29,10 @@ from domain.accounts.lifecycle import WAITS
 from domain.accounts.model import Account
 from domain.ledger.books import DocumentNeed, Need, WorkingSet
 from domain.settlement.statements import Settlement
-from handlers.engine.group_commit import Bookkeeping, GroupCommit
+from handlers.engine.group_commit import BatchPolicy, GroupCommit
 from handlers.engine.held import Waker
 from handlers.engine.intake import take
-from handlers.engine.replies import Teller
+from handlers.engine.replies import ReplySender
 from schemas.events import OutgoingEvent
 from schemas.wire import Incoming, read
 from tests.support.ledger_book import QUEUE_OPEN, QUEUE_ORDER, QUEUE_OWNER, LedgerBook
@@ -528,8 +528,8 @@ class Worker:
             refused_max=timedelta(seconds=200),
             clock=world.clock,
         )
-        teller = Teller(exchange)
-        keeping = Bookkeeping(
+        teller = ReplySender(exchange)
+        keeping = BatchPolicy(
             series="INV-",
             zone=UTC,
             waiting_max=WAITING_MAX,
