@@ -11,9 +11,10 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_fixed
 
 from adapters.accounts.queries import history, specifications, statement, trees
 from adapters.accounts.queries import lists as accounts
-from adapters.invoicing import queries as bills
+from adapters.invoicing import queries as invoicing
 from adapters.mongodb.view import Json, View, is_unavailable, moved, view
 from adapters.operations import queries as parked
+from adapters.settlement import queries as settlement
 from schemas.queries import (
     AccountBalance,
     AccountGet,
@@ -50,10 +51,10 @@ READS: dict[type[Query], Read] = {
     AccountTree: trees.tree,
     AccountStatement: statement.page,
     AccountHistory: history.page,
-    InvoiceGet: bills.invoice,
-    InvoiceList: bills.invoices,
-    SettlementGet: bills.settlement,
-    SettlementList: bills.settlements,
+    InvoiceGet: invoicing.invoice,
+    InvoiceList: invoicing.invoices,
+    SettlementGet: settlement.settlement,
+    SettlementList: settlement.settlements,
     **dict.fromkeys((BillingCycleSpecificationGet, BillFormatGet, BillPresentationMediaGet), specifications.get),
     **dict.fromkeys((BillingCycleSpecificationList, BillFormatList, BillPresentationMediaList), specifications.page),
     ParkedGroups: parked.groups,
