@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.documents import COLLECTION, ENCODE
-from adapters.rabbitmq.connection import QUERIES, Publisher
+from adapters.rabbitmq.publisher import Publisher
+from adapters.rabbitmq.topology import QUERIES
 from adapters.records import Properties
 from adapters.store.prepare import INDEXES
 from adapters.store.store import Store

@@ -25,9 +25,10 @@ from pamqp.frame import marshal
 from pamqp.header import ContentHeader
 
 from adapters.documents import COLLECTION, DECODE, ENCODE
-from adapters.rabbitmq.connection import IN, OUT, _message
 from adapters.rabbitmq.frames import HEARTBEAT_FRAME, publish_frames
+from adapters.rabbitmq.publisher import message_of
 from adapters.rabbitmq.receiving import DeliveryStream
+from adapters.rabbitmq.topology import IN, OUT
 from adapters.records import Properties
 from adapters.store.rows import event_row, inbox_row
 from adapters.store.transaction import Batch
@@ -250,4 +251,4 @@ async def _received(data: bytes) -> list[_Received]:
 
 def _published(events: list[OutgoingEvent]) -> list[bytes]:
     """What is sent to publish events."""
-    return [publish_frames(_CHANNEL, OUT, _message(event), FRAME_BYTES) for event in events]
+    return [publish_frames(_CHANNEL, OUT, message_of(event), FRAME_BYTES) for event in events]

@@ -22,18 +22,16 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from adapters.mongodb.connection import DatabaseError, is_locked_out
 from adapters.rabbitmq.connection import (
     CONNECTION_ERRORS,
-    DEAD,
     LASTING_ERRORS,
-    QUERIES,
     OtherQueueError,
-    Publisher,
-    WorkQueue,
     connect,
-    declare_topology,
     naming_losses,
     properties_of,
 )
+from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.relay import Relay
+from adapters.rabbitmq.topology import DEAD, QUERIES, declare_topology
+from adapters.rabbitmq.work_queue import WorkQueue
 from adapters.settings import Settings
 from adapters.store.store import Store
 from handlers.engine.group_commit import BatchPolicy, GroupCommit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from adapters.rabbitmq.connection import Delivery
+from adapters.rabbitmq.work_queue import Delivery
 from adapters.records import Properties
 from domain.errors import Refused
 from handlers.engine.work import Outcome, WorkItem

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 import structlog
 from pydantic_core import to_json
 
-from adapters.rabbitmq.connection import CONNECTION_ERRORS, RESERVED, Publisher
+from adapters.rabbitmq.connection import CONNECTION_ERRORS
+from adapters.rabbitmq.publisher import Publisher
+from adapters.rabbitmq.topology import RESERVED
 from adapters.records import ReplyTo
 from handlers.engine.work import Outcome
 

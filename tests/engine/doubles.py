@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, cast
 from bson.errors import InvalidDocument
 from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure
 
-from adapters.rabbitmq import connection as rabbitmq
-from adapters.rabbitmq.connection import Delivery, Publisher, Sent
+from adapters.rabbitmq.publisher import Publisher, Sent
 from adapters.rabbitmq.relay import Relay
+from adapters.rabbitmq.work_queue import Acknowledger, Delivery
 from adapters.records import HeldRow, InboxRow, Known, Properties
 from adapters.store.store import CLAIM_MAX, Store
 from adapters.store.transaction import Batch, ClaimLost
@@ -101,7 +101,7 @@ class Channel:
         self.delivered: dict[int, Message] = {}
         self._last = 0
         # The real one, so that what is acknowledged with a run of others is looked at too.
-        self.acknowledger = rabbitmq._Acknowledger(self)
+        self.acknowledger = Acknowledger(self)
 
     def deliver(self, message: Message) -> int:
         """Number a delivery."""
