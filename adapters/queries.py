@@ -9,60 +9,18 @@ from typing import Any
 from pydantic_core import to_json
 from tenacity import AsyncRetrying, retry_if_exception, wait_fixed
 
-from adapters.accounts.queries import history, specifications, statement, trees
-from adapters.accounts.queries import lists as accounts
-from adapters.invoicing import queries as invoicing
+import adapters.accounts.queries as accounts
+import adapters.invoicing.queries as invoicing
+import adapters.operations.queries as operations
+import adapters.settlement.queries as settlement
 from adapters.mongodb.view import Json, View, is_unavailable, moved, view
-from adapters.operations import queries as parked
-from adapters.settlement import queries as settlement
-from schemas.queries import (
-    AccountBalance,
-    AccountGet,
-    AccountHistory,
-    AccountList,
-    AccountStatement,
-    AccountTree,
-    BillFormatGet,
-    BillFormatList,
-    BillingCycleSpecificationGet,
-    BillingCycleSpecificationList,
-    BillPresentationMediaGet,
-    BillPresentationMediaList,
-    InvoiceGet,
-    InvoiceList,
-    ParkedAccounts,
-    ParkedGet,
-    ParkedGroups,
-    ParkedHistory,
-    ParkedList,
-    Query,
-    SettlementGet,
-    SettlementList,
-)
+from schemas.queries import Query
 
 __all__ = ["READS", "is_unavailable", "read"]
 
 Read = Callable[[Any, View], Awaitable[Json | bytes]]
 
-READS: dict[type[Query], Read] = {
-    AccountGet: accounts.get,
-    AccountList: accounts.page,
-    AccountBalance: trees.balance,
-    AccountTree: trees.tree,
-    AccountStatement: statement.page,
-    AccountHistory: history.page,
-    InvoiceGet: invoicing.invoice,
-    InvoiceList: invoicing.invoices,
-    SettlementGet: settlement.settlement,
-    SettlementList: settlement.settlements,
-    **dict.fromkeys((BillingCycleSpecificationGet, BillFormatGet, BillPresentationMediaGet), specifications.get),
-    **dict.fromkeys((BillingCycleSpecificationList, BillFormatList, BillPresentationMediaList), specifications.page),
-    ParkedGroups: parked.groups,
-    ParkedList: parked.page,
-    ParkedGet: parked.get,
-    ParkedAccounts: parked.accounts,
-    ParkedHistory: parked.history,
-}
+READS: dict[type[Query], Read] = dict((*accounts.READS, *invoicing.READS, *settlement.READS, *operations.READS))
 """What answers each query."""
 
 

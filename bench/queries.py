@@ -24,7 +24,7 @@ from adapters.documents import COLLECTION, ENCODE
 from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.topology import QUERIES
 from adapters.records import Properties
-from adapters.store.prepare import INDEXES
+from adapters.store.prepare import COLLECTIONS
 from adapters.store.store import Store
 from bench import processes
 from bench.broker import BenchError, connected
@@ -113,9 +113,9 @@ def fill(place: Place, count: int) -> None:
                 place.database[name].insert_many(rows, ordered=False)
             made = {}
     # Made afterwards, which is faster, and here, where no time limit ends it.
-    for name, indexes in INDEXES.items():
-        if indexes:
-            place.database[name].create_indexes(indexes)
+    for declared in COLLECTIONS:
+        if declared.indexes:
+            place.database[declared.name].create_indexes(list(declared.indexes))
 
 
 def _documents(n: int, draw: random.Random, now: datetime) -> Iterator[Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import get_args
 
-from adapters.documents import DECODE
+from adapters.invoicing.codecs import decode_invoice
 from adapters.mongodb.paging import FEW_ROWS, Page, reading
-from adapters.mongodb.view import Json, Row, View, unknown
+from adapters.mongodb.view import Json, Reads, Row, View, unknown
 from domain.accounts.model import BILLING
-from domain.invoicing.model import Invoice
 from schemas.events import invoice_json
 from schemas.queries import (
     InvoiceGet,
@@ -23,7 +22,7 @@ async def invoice(query: InvoiceGet, view: View) -> Json:
     row = await view.one("invoices", {"_id": query.bill_no})
     if row is None:
         raise unknown("invoice", query.bill_no, "billNo")
-    return invoice_json(DECODE[Invoice](row))
+    return invoice_json(decode_invoice(row))
 
 
 async def invoices(query: InvoiceList, view: View) -> bytes:
@@ -38,7 +37,10 @@ async def invoices(query: InvoiceList, view: View) -> bytes:
     found = view.cursor("invoices", which, sort=[("_id", 1)], limit=query.limit + 1, index="listed", batch=FEW_ROWS)
     async with reading(found) as rows:
         async for row in rows:
-            if not page.take(invoice_json(DECODE[Invoice](row))):
+            if not page.take(invoice_json(decode_invoice(row))):
                 return page.answer(cursor(InvoiceList.TYPE, last))
             last = row["_id"]
     return page.answer(None)
+
+
+READS: Reads = ((InvoiceGet, invoice), (InvoiceList, invoices))

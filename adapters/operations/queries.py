@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.accounts.queries.statement import end_of, start_of
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset
-from adapters.mongodb.view import Json, Row, View, unknown
+from adapters.mongodb.view import Json, Reads, Row, View, unknown
 from adapters.store.rows import whole_body
 from schemas.accounts.answers import time_json
 from schemas.queries import (
@@ -253,3 +253,12 @@ def _act(row: Row) -> Json:
     if "body" in row:
         out |= _body(bytes(row["body"]))
     return out
+
+
+READS: Reads = (
+    (ParkedGroups, groups),
+    (ParkedList, page),
+    (ParkedGet, get),
+    (ParkedAccounts, accounts),
+    (ParkedHistory, history),
+)

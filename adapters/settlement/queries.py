@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from adapters.documents import DECODE
 from adapters.mongodb.paging import Page, keyset
-from adapters.mongodb.view import Json, View, unknown
+from adapters.mongodb.view import Json, Reads, View, unknown
+from adapters.settlement.codecs import decode_settlement
 from domain.accounts.model import SETTLEMENT
-from domain.settlement.statements import Settlement
 from schemas.events import settlement_json
 from schemas.queries import (
     SettlementGet,
@@ -23,7 +22,7 @@ async def settlement(query: SettlementGet, view: View) -> Json:
     row = await view.one("settlements", {"_id": query.id})
     if row is None:
         raise unknown("settlement", query.id)
-    return settlement_json(DECODE[Settlement](row))
+    return settlement_json(decode_settlement(row))
 
 
 async def settlements(query: SettlementList, view: View) -> bytes:
@@ -38,8 +37,11 @@ async def settlements(query: SettlementList, view: View) -> bytes:
     for place in places:
         row = await view.one("settlements", {"_id": place["_id"]})
         assert row is not None, "it was there at the same point in time"
-        if not page.take(settlement_json(DECODE[Settlement](row))):
+        if not page.take(settlement_json(decode_settlement(row))):
             assert after is not None
             return page.answer(cursor(SettlementList.TYPE, milliseconds(after[0]), after[1]))
         after = (place["bookedAt"], place["_id"])
     return page.answer(None)
+
+
+READS: Reads = ((SettlementGet, settlement), (SettlementList, settlements))

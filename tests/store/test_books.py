@@ -107,7 +107,7 @@ async def test_documents_are_written_as_the_data_model_says(store: Store, databa
     assert only(database, "positions") == {
         "_id": "SA-1", "currency": "EUR", "sequence": 7, "movements": 3, "receivable": 0, "unapplied": 0, "payable": 0,
         "withheld": 0, "carriedForward": {"settlementId": "C-0", "amount": -5}, "oldestDue": None, "touched": 0,
-        "used": 0, "withholding": 0,
+        "used": 0, "withholding": 0, "allocating": False,
     }  # fmt: skip
     assert only(database, "invoices") == {
         "_id": "INV-000000001", "billingAccount": "BA-1", "orderedFor": "BA-1", "orderId": "O-1",
