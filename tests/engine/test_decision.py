@@ -1,4 +1,4 @@
-"""A batch ends early when deciding on it takes long, and asks at first for what all its facts are likely to take."""
+"""What becomes of a batch: when it ends early, what it asks for at first, and whose fault a defect is."""
 
 from __future__ import annotations
 
@@ -61,6 +61,14 @@ async def test_a_batch_ends_when_it_takes_long(tick: float, facts: int, monkeypa
     monkeypatch.setattr(decision, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     outcomes = (await decided()).outcomes
     assert [outcome.kind for outcome in outcomes] == ["waiting"] * facts
+
+
+async def test_what_would_wait_in_vain_is_a_defect_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that nothing announces: that message alone is tried again, and parked in the end."""
+    monkeypatch.setattr("handlers.engine.decision.AWAITED", {})
+    decisions = await decided()
+    assert {(outcome.kind, outcome.code) for outcome in decisions.outcomes} == {("waiting", "internal")}
+    assert {row.exception for row in decisions.batch.held} == {"AssertionError"}
 
 
 def payments(account: str, number: int) -> list[WorkItem]:
