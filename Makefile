@@ -14,7 +14,7 @@ ifneq ($(shell [ "$$(cat .venv/.requirements 2>/dev/null)" = "$(ROOT)" ] && $(BI
 $(shell rm -f .venv/.requirements .venv/.project)
 endif
 
-.PHONY: help demo test check chaos bench bench-quick services services-stop codecs format lock clean
+.PHONY: help demo test check chaos bench bench-quick services services-stop codecs docs format lock clean
 
 help:  ## what can be made
 	@sed -n 's/\$$\$$/$$/; s/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -52,6 +52,9 @@ services-stop: .venv/.project  ## stop what `make services` started
 
 codecs: .venv/.project  ## write the code that makes rows of documents and back
 	@$(BIN)/python -m adapters.codecs
+
+docs: .venv/.project  ## write docs/data-model.md of the declarations
+	@$(BIN)/python -m adapters.data_model
 
 format: .venv/.project  ## put the code in its format
 	@$(BIN)/ruff format .

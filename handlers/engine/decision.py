@@ -265,8 +265,7 @@ class _Decider:
         [incoming] = read(routing_key, body, None, {}, None, HELD_MESSAGES)
         properties = Properties(app_id="paymaster", content_type="application/json")
         cause = self.work.incoming.identity
-        why = Refused("continued", f"what {cause} leaves to do")
-        row = self._row(incoming.identity, incoming, properties, why, "waiting")
+        row = self._row(incoming.identity, incoming, properties, "waiting", "continued", f"what {cause} leaves to do")
         return replace(row, attempts=0, due_at=row.held_at, waits_for=f"applied:{cause}")
 
     def _seen(self, seen: Known) -> Outcome:
@@ -331,7 +330,9 @@ class _Decider:
         delay = timedelta(seconds=self.keeping.defect_delay_seconds * 4 ** (self.work.attempts - 1))
         return self._wait(refusal, self.books.booked_at + delay, error=error)
 
-    def _row(self, identity: str, incoming: Incoming, properties: Properties, why: Refused, state: str) -> HeldRow:
+    def _row(
+        self, identity: str, incoming: Incoming, properties: Properties, state: str, reason: str, detail: str
+    ) -> HeldRow:
         """The row of a message that is held from now on."""
         return HeldRow(
             identity=identity,
@@ -342,13 +343,12 @@ class _Decider:
             correlation_id=self.work.correlation_id,
             digest=incoming.digest,
             digest_version=incoming.digest_version,
-            reason=why.code,
-            detail=why.detail,
+            reason=reason,
+            detail=detail,
             attempts=self.work.attempts,
             held_at=self.books.booked_at,
             failed_at=self.books.booked_at,
             account=account_of(incoming.fact),
-            place=refused_at(why),
             worker=self.keeping.worker,
         )
 
@@ -365,11 +365,12 @@ class _Decider:
         replies = () if state == "parked" else work.reply_to
         properties = replace(work.properties, message_id=incoming.message_id)
         row = replace(
-            self._row(identity, incoming, properties, refusal, state),
+            self._row(identity, incoming, properties, state, refusal.code, refusal.detail),
             due_at=due_at,
             waits_for=waits_for,
             replies=replies,
             deaths=work.deaths,
+            place=refused_at(refusal),
         )
         if error is not None:
             row = replace(
