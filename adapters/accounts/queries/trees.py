@@ -118,7 +118,7 @@ async def _totals(view: View, found: Sequence[tuple[Account, Standing]]) -> list
     for account, standing in (*found, *others):
         sums = totals[account.currency]
         if account.type in BALANCES:
-            sums.update({name: getattr(standing, name) for name in TOLD})
+            sums.update({name: standing.amount(name) for name in TOLD})
     return [
         {name: money_json(within_limit(sums[name], f"the total {name} in {code}"), code) for name in TOLD}
         for code, sums in sorted(totals.items())
