@@ -27,7 +27,7 @@ from domain.payments.model import Allocation, Payment
 from domain.settlement.accruals import Accrual
 from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement, SettlementLine
-from schemas.accounts.answers import account_document
+from schemas.accounts.queries import account_document
 
 Row = dict[str, Any]
 

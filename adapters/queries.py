@@ -14,7 +14,7 @@ from adapters.accounts.queries import lists as accounts
 from adapters.invoicing import queries as bills
 from adapters.mongodb.view import Json, View, is_unavailable, moved, view
 from adapters.operations import queries as parked
-from schemas.queries import (
+from schemas.accounts.queries import (
     AccountBalance,
     AccountGet,
     AccountHistory,
@@ -27,17 +27,11 @@ from schemas.queries import (
     BillingCycleSpecificationList,
     BillPresentationMediaGet,
     BillPresentationMediaList,
-    InvoiceGet,
-    InvoiceList,
-    ParkedAccounts,
-    ParkedGet,
-    ParkedGroups,
-    ParkedHistory,
-    ParkedList,
-    Query,
-    SettlementGet,
-    SettlementList,
 )
+from schemas.invoicing.queries import InvoiceGet, InvoiceList
+from schemas.operations.queries import ParkedAccounts, ParkedGet, ParkedGroups, ParkedHistory, ParkedList
+from schemas.query import Query
+from schemas.settlement.queries import SettlementGet, SettlementList
 
 __all__ = ["READS", "is_unavailable", "read"]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from adapters.audit import audit
-from schemas.continuations import HELD_MESSAGES
-from schemas.wire import Incoming, read
+from schemas.incoming import Incoming, read
+from schemas.messages import HELD_MESSAGES
 from tests.support.books import Books, Document
 from tests.support.older import OlderBooks, form_1
 

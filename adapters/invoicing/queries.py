@@ -9,18 +9,13 @@ from adapters.documents import DECODE
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.view import Json, Row, View, unknown
 from domain.accounts.model import BILLING, SETTLEMENT
-from domain.invoicing.model import Invoice
+from domain.invoicing.model import Invoice, InvoiceState
 from domain.settlement.statements import Settlement
-from schemas.events import invoice_json, settlement_json
-from schemas.queries import (
-    InvoiceGet,
-    InvoiceList,
-    InvoiceState,
-    SettlementGet,
-    SettlementList,
-    cursor,
-    milliseconds,
-)
+from schemas.invoicing.events import invoice_json
+from schemas.invoicing.queries import InvoiceGet, InvoiceList
+from schemas.query import cursor, milliseconds
+from schemas.settlement.events import settlement_json
+from schemas.settlement.queries import SettlementGet, SettlementList
 
 
 async def invoice(query: InvoiceGet, view: View) -> Json:

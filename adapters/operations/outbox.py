@@ -14,7 +14,7 @@ from adapters.rabbitmq.connection import CLOSED, CONNECTION_ERRORS, Publisher, S
 from adapters.rabbitmq.relay import BYTES_MAX, IN_FLIGHT_MAX
 from adapters.store.prepare import EPOCH
 from adapters.store.rows import to_event
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 T = TypeVar("T")
 Row = dict[str, Any]

@@ -16,8 +16,8 @@ from bson import Binary, ObjectId
 from adapters.records import parked_id
 from adapters.store.rows import piece_key
 from domain.errors import Refused
+from schemas.incoming import Incoming, read
 from schemas.operations.acts import Act
-from schemas.wire import Incoming, read
 
 Row = dict[str, Any]
 Json = dict[str, Any]

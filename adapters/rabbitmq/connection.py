@@ -35,7 +35,7 @@ from adapters.rabbitmq.publishing import publish_chunk
 from adapters.rabbitmq.receiving import ReceivingConnection
 from adapters.rabbitmq.tolerance import plain, tolerate_odd_properties
 from adapters.records import Properties
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 log = structlog.get_logger()
 

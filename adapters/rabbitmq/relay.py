@@ -18,7 +18,7 @@ import structlog
 from pymongo.errors import PyMongoError
 
 from adapters.rabbitmq.connection import CLOSED, CONNECTION_ERRORS, Sent
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 log = structlog.get_logger()
 

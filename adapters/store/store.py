@@ -35,7 +35,7 @@ from adapters.store.rows import BODY_PIECE, to_event, to_held
 from adapters.store.transaction import Transaction
 from domain.accounts.lifecycle import WAITS
 from domain.accounts.specifications import SPECIFICATIONS
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 T = TypeVar("T")
 

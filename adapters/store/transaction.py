@@ -27,7 +27,7 @@ from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.payments.model import Payment
 from domain.settlement.accruals import Accrual
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 COMMIT_SECONDS_MAX = 30
 """How long an ambiguous commit is tried again; after that the inbox settles it."""

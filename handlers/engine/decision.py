@@ -21,10 +21,10 @@ from domain.errors import MustWait, Refused
 from domain.facts import account_of, apply, needs_of
 from domain.ledger.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
 from handlers.engine.work import DEATHS_MAX, Outcome, Work
-from schemas.continuations import HELD_MESSAGES, continuation
-from schemas.events import message_parked, outgoing, result_json
+from schemas.events import message_parked, outgoing
+from schemas.incoming import read
+from schemas.messages import HELD_MESSAGES, continuation, result_json
 from schemas.operations.acts import Act
-from schemas.wire import read
 
 log = structlog.get_logger()
 

@@ -33,8 +33,8 @@ from handlers.engine.group_commit import Bookkeeping, GroupCommit
 from handlers.engine.held import Waker
 from handlers.engine.intake import take
 from handlers.engine.replies import Teller
-from schemas.events import OutgoingEvent
-from schemas.wire import Incoming, read
+from schemas.event import OutgoingEvent
+from schemas.incoming import Incoming, read
 from tests.support.ledger_book import QUEUE_OPEN, QUEUE_ORDER, QUEUE_OWNER, LedgerBook
 
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)

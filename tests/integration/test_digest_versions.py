@@ -7,8 +7,8 @@ from hashlib import sha256
 import pytest
 
 from adapters.settings import Settings
+from schemas import incoming
 from schemas import message as messages
-from schemas import wire
 from schemas.message import Message
 from tests.support.books import Books, assert_clean, held
 from tests.support.client import Client
@@ -25,7 +25,7 @@ def pretend_version_2(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(messages.DIGESTS, 2, digest_2)
     monkeypatch.setattr(messages, "DIGEST_VERSION", 2)
-    monkeypatch.setattr(wire, "DIGEST_VERSION", 2)
+    monkeypatch.setattr(incoming, "DIGEST_VERSION", 2)
 
 
 async def test_what_was_recorded_before_an_upgrade_is_compared_as_it_was(

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
+from schemas import incoming as reading
 from schemas import message as messages
-from schemas import wire
-from schemas.continuations import HELD_MESSAGES
+from schemas.incoming import Incoming, read
 from schemas.message import DIGEST_VERSION, DIGESTS, Message
-from schemas.messages import MESSAGES
-from schemas.wire import Incoming, read
+from schemas.messages import HELD_MESSAGES, MESSAGES
 from tests.schemas.letters import ACCOUNT, CLOSING, ORDER, PAYMENT, PAYOUT, Json, body
 
 COMMAND: Json = {"id": "BA-1", "reason": "as agreed, é", "ifRevision": 2}
@@ -119,7 +118,7 @@ def pretend_version_2(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(messages.DIGESTS, 2, digest_2)
     monkeypatch.setattr(messages, "DIGEST_VERSION", 2)
-    monkeypatch.setattr(wire, "DIGEST_VERSION", 2)
+    monkeypatch.setattr(reading, "DIGEST_VERSION", 2)
 
 
 @pytest.mark.parametrize("routing_key", SAMPLES)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from domain.accounts.model import NewAccount
+from schemas.incoming import read
 from schemas.message import DIGEST_VERSION
-from schemas.wire import read
 from tests.schemas.letters import (
     ACCOUNT,
     MESSAGES,

@@ -8,8 +8,8 @@ from adapters.documents import COLLECTION, DECODE
 from adapters.mongodb.paging import Page, keyset, prefixed
 from adapters.mongodb.view import Json, Row, View, unknown
 from domain.accounts.specifications import SPECIFICATIONS, Specification
-from schemas.accounts.answers import specification_document
-from schemas.queries import SpecificationGet, SpecificationList, cursor
+from schemas.accounts.queries import SpecificationGet, SpecificationList, specification_document
+from schemas.query import cursor
 
 
 def _kind(query: SpecificationGet | SpecificationList) -> type[Specification]:
