@@ -215,23 +215,23 @@ def _sorted(members: Mapping[str, Json]) -> Json:
 
 
 def _command(name: str) -> str:
-    return name
+    return f"command.{name}"
 
 
 def _command_reply(name: str) -> str:
-    return f"{name}.reply"
+    return f"command-reply.{name}"
 
 
 def _query(name: str) -> str:
-    return name
+    return f"query.{name}"
 
 
 def _query_reply(name: str) -> str:
-    return f"{name}.reply"
+    return f"query-reply.{name}"
 
 
 def _event(name: str) -> str:
-    return name
+    return f"event.{name}"
 
 
 def _message(name: str, kind: str, payload: Json, model: type[Message | Query] | None = None) -> Json:
