@@ -14,7 +14,7 @@ ifneq ($(shell [ "$$(cat .venv/.requirements 2>/dev/null)" = "$(ROOT)" ] && $(BI
 $(shell rm -f .venv/.requirements .venv/.project)
 endif
 
-.PHONY: help demo test check chaos bench bench-quick services services-stop format lock clean
+.PHONY: help demo test check chaos bench bench-quick services services-stop codecs format lock clean
 
 help:  ## what can be made
 	@sed -n 's/\$$\$$/$$/; s/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -49,6 +49,9 @@ services: .venv/.project  ## leave RabbitMQ and MongoDB running: eval "$$(make -
 
 services-stop: .venv/.project  ## stop what `make services` started
 	@$(BIN)/python -m services stop
+
+codecs: .venv/.project  ## write the code that makes rows of documents and back
+	@$(BIN)/python -m adapters.codecs
 
 format: .venv/.project  ## put the code in its format
 	@$(BIN)/ruff format .

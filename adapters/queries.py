@@ -9,53 +9,18 @@ from typing import Any
 from pydantic_core import to_json
 from tenacity import AsyncRetrying, retry_if_exception, wait_fixed
 
-from adapters.accounts.queries import history, specifications, statement, trees
-from adapters.accounts.queries import lists as accounts
-from adapters.invoicing import queries as bills
+import adapters.accounts.queries as accounts
+import adapters.invoicing.queries as invoicing
+import adapters.operations.queries as operations
+import adapters.settlement.queries as settlement
 from adapters.mongodb.view import Json, View, is_unavailable, moved, view
-from adapters.operations import queries as parked
-from schemas.accounts.queries import (
-    AccountBalance,
-    AccountGet,
-    AccountHistory,
-    AccountList,
-    AccountStatement,
-    AccountTree,
-    BillFormatGet,
-    BillFormatList,
-    BillingCycleSpecificationGet,
-    BillingCycleSpecificationList,
-    BillPresentationMediaGet,
-    BillPresentationMediaList,
-)
-from schemas.invoicing.queries import InvoiceGet, InvoiceList
-from schemas.operations.queries import ParkedAccounts, ParkedGet, ParkedGroups, ParkedHistory, ParkedList
 from schemas.query import Query
-from schemas.settlement.queries import SettlementGet, SettlementList
 
 __all__ = ["READS", "is_unavailable", "read"]
 
 Read = Callable[[Any, View], Awaitable[Json | bytes]]
 
-READS: dict[type[Query], Read] = {
-    AccountGet: accounts.get,
-    AccountList: accounts.page,
-    AccountBalance: trees.balance,
-    AccountTree: trees.tree,
-    AccountStatement: statement.page,
-    AccountHistory: history.page,
-    InvoiceGet: bills.invoice,
-    InvoiceList: bills.invoices,
-    SettlementGet: bills.settlement,
-    SettlementList: bills.settlements,
-    **dict.fromkeys((BillingCycleSpecificationGet, BillFormatGet, BillPresentationMediaGet), specifications.get),
-    **dict.fromkeys((BillingCycleSpecificationList, BillFormatList, BillPresentationMediaList), specifications.page),
-    ParkedGroups: parked.groups,
-    ParkedList: parked.page,
-    ParkedGet: parked.get,
-    ParkedAccounts: parked.accounts,
-    ParkedHistory: parked.history,
-}
+READS: dict[type[Query], Read] = dict((*accounts.READS, *invoicing.READS, *settlement.READS, *operations.READS))
 """What answers each query."""
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from adapters.rabbitmq.connection import IN, OUT, WORK
+from adapters.rabbitmq.topology import IN, OUT, WORK
 from bench.broker import Broker
 from bench.orders import EVENTS_PER_ORDER, account_messages
 from bench.place import Place, work_off

@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.documents import COLLECTION, ENCODE
-from adapters.rabbitmq.connection import QUERIES, Publisher
+from adapters.rabbitmq.publisher import Publisher
+from adapters.rabbitmq.topology import QUERIES
 from adapters.records import Properties
-from adapters.store.prepare import INDEXES
+from adapters.store.prepare import COLLECTIONS
 from adapters.store.store import Store
 from bench import processes
 from bench.broker import BenchError, connected
@@ -33,7 +34,7 @@ from bench.report import RESULTS
 from domain.accounts.model import Account, SettlementTerms
 from domain.invoicing.model import Invoice, InvoiceLine, TaxItem
 from domain.ledger.positions import Position
-from handlers.engine.queries import Enquiries
+from handlers.engine.queries import QueryServer
 from handlers.worker import GARBAGE_OBJECTS
 
 GOAL_MS = 20.0
@@ -112,9 +113,9 @@ def fill(place: Place, count: int) -> None:
                 place.database[name].insert_many(rows, ordered=False)
             made = {}
     # Made afterwards, which is faster, and here, where no time limit ends it.
-    for name, indexes in INDEXES.items():
-        if indexes:
-            place.database[name].create_indexes(indexes)
+    for declared in COLLECTIONS:
+        if declared.indexes:
+            place.database[declared.name].create_indexes(list(declared.indexes))
 
 
 def _documents(n: int, draw: random.Random, now: datetime) -> Iterator[Any]:
@@ -233,7 +234,7 @@ async def run(place: Place, count: int, machine: dict[str, Any]) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS)
-    enquiries = Enquiries(store, Publisher(place.rabbitmq_url), UTC, lambda: datetime.now(UTC))
+    enquiries = QueryServer(store, Publisher(place.rabbitmq_url), UTC, lambda: datetime.now(UTC))
 
     async def directly(name: str, arguments: dict[str, Any]) -> bytes:
         return await enquiries.answer(Properties(type=name), json.dumps(arguments).encode())

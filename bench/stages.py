@@ -25,9 +25,10 @@ from pamqp.frame import marshal
 from pamqp.header import ContentHeader
 
 from adapters.documents import COLLECTION, DECODE, ENCODE
-from adapters.rabbitmq.connection import IN, OUT, _message
 from adapters.rabbitmq.frames import HEARTBEAT_FRAME, publish_frames
+from adapters.rabbitmq.publisher import message_of
 from adapters.rabbitmq.receiving import DeliveryStream
+from adapters.rabbitmq.topology import IN, OUT
 from adapters.records import Properties
 from adapters.store.rows import event_row, inbox_row
 from adapters.store.transaction import Batch
@@ -35,16 +36,16 @@ from bench.orders import ORDER, account_messages, order_bodies
 from domain.facts import working_set
 from domain.ledger.books import DocumentNeed, Need, WorkingSet
 from handlers.engine.decision import Decisions, decide
-from handlers.engine.group_commit import FACTS_MAX, Bookkeeping
+from handlers.engine.group_commit import FACTS_MAX, BatchPolicy
 from handlers.engine.intake import works_of
-from handlers.engine.work import Work
+from handlers.engine.work import WorkItem
 from handlers.worker import GARBAGE_OBJECTS
 from schemas.event import OutgoingEvent
 from schemas.events import outgoing
 from schemas.operations.acts import Act
 
 BOOKED_AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
-KEEPING = Bookkeeping(
+KEEPING = BatchPolicy(
     series="INV-",
     zone=UTC,
     waiting_max=timedelta(days=1),
@@ -147,7 +148,7 @@ def _settled() -> None:
     """Nobody waits for it."""
 
 
-async def _decided(works: list[Work], stored: _Stored, clock: _Clock) -> tuple[WorkingSet, Decisions]:
+async def _decided(works: list[WorkItem], stored: _Stored, clock: _Clock) -> tuple[WorkingSet, Decisions]:
     books = working_set(booked_at=BOOKED_AT, zone=UTC, series=KEEPING.series)
 
     async def load(needs: Iterable[Need]) -> None:
@@ -251,4 +252,4 @@ async def _received(data: bytes) -> list[_Received]:
 
 def _published(events: list[OutgoingEvent]) -> list[bytes]:
     """What is sent to publish events."""
-    return [publish_frames(_CHANNEL, OUT, _message(event), FRAME_BYTES) for event in events]
+    return [publish_frames(_CHANNEL, OUT, message_of(event), FRAME_BYTES) for event in events]

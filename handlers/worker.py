@@ -22,25 +22,23 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from adapters.mongodb.connection import DatabaseError, is_locked_out
 from adapters.rabbitmq.connection import (
     CONNECTION_ERRORS,
-    DEAD,
     LASTING_ERRORS,
-    QUERIES,
     OtherQueueError,
-    Publisher,
-    WorkQueue,
     connect,
-    declare_topology,
     naming_losses,
     properties_of,
 )
+from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.relay import Relay
+from adapters.rabbitmq.topology import DEAD, QUERIES, declare_topology
+from adapters.rabbitmq.work_queue import WorkQueue
 from adapters.settings import Settings
 from adapters.store.store import Store
-from handlers.engine.group_commit import Bookkeeping, GroupCommit
+from handlers.engine.group_commit import BatchPolicy, GroupCommit
 from handlers.engine.held import Waker
 from handlers.engine.intake import dead_letter_refusal, take, works_of
-from handlers.engine.queries import Enquiries
-from handlers.engine.replies import Teller
+from handlers.engine.queries import QueryServer
+from handlers.engine.replies import ReplySender
 
 log = structlog.get_logger()
 
@@ -88,8 +86,8 @@ class Worker:
             refused_max=timedelta(seconds=settings.refused_seconds_max),
             clock=clock,
         )
-        self.teller = Teller(self.publisher)
-        keeping = Bookkeeping(
+        self.teller = ReplySender(self.publisher)
+        keeping = BatchPolicy(
             settings.series,
             settings.zone,
             timedelta(seconds=settings.waiting_seconds_max),
@@ -121,7 +119,7 @@ class Worker:
         # Connections of its own, so that no query takes one from the work; Motor's way through threads takes a page of
         # accounts a third longer.
         self.readings = Store(settings.mongodb_url, settings.database, "pymongo")
-        self.enquiries = Enquiries(self.readings, self.publisher, settings.zone, clock)
+        self.enquiries = QueryServer(self.readings, self.publisher, settings.zone, clock)
         self.failure: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.app = self._application()

@@ -1,6 +1,6 @@
-"""Billing (invariants 3, 4 and 8): invoices, payments, and the allocations between them."""
+"""Invoices (invariants 3, 4, 8 and 9): sums, what was allocated to them, what their lines accrue, numbers."""
 
-from adapters.audit.model import (
+from adapters.checks import (
     Check,
     Expression,
     View,
@@ -129,62 +129,6 @@ state_of_invoice: Expression = {
     }
 }
 
-applied_payments = View(
-    "applied payments of invoices and their allocations",
-    "invoices",
-    (
-        {"$project": {"appliedPayment": 1}},
-        {"$unwind": "$appliedPayment"},
-        {
-            "$project": {
-                "_id": {"$concat": ["$_id", "/", "$appliedPayment.paymentId"]},
-                "billNo": "$_id",
-                "paymentId": "$appliedPayment.paymentId",
-                "applied": "$appliedPayment.amount",
-                "rows": {"$literal": 1},
-            }
-        },
-        union(
-            "allocations",
-            {"$project": {"billNo": 1, "paymentId": 1, "allocated": "$amount", "allocations": {"$literal": 1}}},
-        ),
-        {
-            "$group": {
-                "_id": "$_id",
-                **{n: {"$sum": f"${n}"} for n in ("applied", "rows", "allocated", "allocations")},
-                **agreed("billNo"),
-                **agreed("paymentId"),
-            }
-        },
-    ),
-)
-
-allocated_payments = View(
-    "payments and what was allocated from them",
-    "payments",
-    (
-        {"$project": {"payment": {"$literal": 1}, "account": "$billingAccount", "amount": 1, "unapplied": 1}},
-        union(
-            "allocations",
-            {
-                "$project": {
-                    "_id": "$paymentId",
-                    "allocations": {"$literal": 1},
-                    "account": "$billingAccount",
-                    "allocated": "$amount",
-                }
-            },
-        ),
-        {
-            "$group": {
-                "_id": "$_id",
-                **{n: {"$sum": f"${n}"} for n in ("payment", "allocations", "amount", "unapplied", "allocated")},
-                **agreed("account"),
-            }
-        },
-    ),
-)
-
 billing_accounts = View(
     "billing accounts",
     "positions",
@@ -283,26 +227,6 @@ CHECKS = (
         found="$state",
     ),
     Check(
-        name="applied-payments-match-allocations",
-        invariant=3,
-        view=applied_payments,
-        holds=both(
-            equal("$rows", 1),
-            equal("$allocations", 1),
-            equal("$applied", "$allocated"),
-            agrees("billNo"),
-            agrees("paymentId"),
-        ),
-        expected={"allocations": 1, "amount": "$allocated", "billNo": "$billNoMost", "paymentId": "$paymentIdMost"},
-        found={
-            "allocations": "$allocations",
-            "appliedPayments": "$rows",
-            "amount": "$applied",
-            "billNo": span("billNo"),
-            "paymentId": span("paymentId"),
-        },
-    ),
-    Check(
         name="open-invoices-match-receivable",
         invariant=3,
         view=billing_accounts,
@@ -318,52 +242,6 @@ CHECKS = (
         holds=both({"$lte": ["$allocated", "$total"]}, {"$gte": ["$allocated", 0]}),
         expected={"atMost": "$total"},
         found="$allocated",
-    ),
-    Check(
-        name="allocations-within-payments",
-        invariant=4,
-        view=allocated_payments,
-        among=equal("$payment", 1),
-        holds=both({"$lte": ["$allocated", "$amount"]}, {"$gte": ["$allocated", 0]}),
-        expected={"atMost": "$amount"},
-        found="$allocated",
-    ),
-    Check(
-        name="unapplied-is-what-is-left",
-        invariant=4,
-        view=allocated_payments,
-        among=equal("$payment", 1),
-        holds=equal("$unapplied", {"$subtract": ["$amount", "$allocated"]}),
-        expected={"$subtract": ["$amount", "$allocated"]},
-        found="$unapplied",
-    ),
-    Check(
-        name="credit-matches-unapplied",
-        invariant=4,
-        view=billing_accounts,
-        holds=equal("$unapplied", "$credit"),
-        expected="$credit",
-        found="$unapplied",
-    ),
-    Check(
-        name="no-credit-beside-open-invoice",
-        invariant=4,
-        view=billing_accounts,
-        holds={
-            "$or": [
-                {"$gt": ["$rest", 0]},
-                {
-                    "$not": [
-                        either(
-                            both({"$gt": ["$open", 0]}, {"$gt": ["$credit", 0]}),
-                            both({"$gt": ["$receivable", 0]}, {"$gt": ["$unapplied", 0]}),
-                        )
-                    ]
-                },
-            ]
-        },
-        expected="open invoices or unapplied credit, or a credit.allocate that waits",
-        found={"openInvoices": "$open", "credit": "$credit", "receivable": "$receivable", "unapplied": "$unapplied"},
     ),
     Check(
         name="accrued-follows-terms",
@@ -394,15 +272,6 @@ CHECKS = (
         holds=both(equal("$invoice", 1), agrees("account")),
         expected={"invoice": 1, "billingAccount": "the same in both"},
         found={"invoice": "$invoice", "billingAccount": span("account")},
-    ),
-    Check(
-        name="allocations-point-to-payments",
-        invariant=9,
-        view=allocated_payments,
-        among={"$gt": ["$allocations", 0]},
-        holds=both(equal("$payment", 1), agrees("account")),
-        expected={"payment": 1, "billingAccount": "the same in both"},
-        found={"payment": "$payment", "billingAccount": span("account")},
     ),
     Check(
         name="billing-documents-have-positions",

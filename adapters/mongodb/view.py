@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
@@ -12,9 +12,13 @@ from pymongo.errors import PyMongoError
 
 from adapters.mongodb.connection import is_transient
 from domain.errors import Refused
+from schemas.query import Query
 
 Json = dict[str, Any]
 Row = dict[str, Any]
+
+Reads = tuple[tuple[type[Query], Callable[[Any, "View"], Awaitable[Json | bytes]]], ...]
+"""What answers each query: what a capability lists."""
 
 BY_ID = "_id_"
 """The index of the ids. Where a read names ids and more the server might take another, and read a lot in vain."""

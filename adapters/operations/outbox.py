@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from adapters.mongodb.connection import awaited
-from adapters.rabbitmq.connection import CLOSED, CONNECTION_ERRORS, Publisher, Sent
+from adapters.rabbitmq.connection import CONNECTION_ERRORS
+from adapters.rabbitmq.publisher import CLOSED, Publisher, Sent
 from adapters.rabbitmq.relay import BYTES_MAX, IN_FLIGHT_MAX
-from adapters.store.prepare import EPOCH
+from adapters.store.beside import EPOCH
 from adapters.store.rows import to_event
 from schemas.event import OutgoingEvent
 

@@ -6,18 +6,22 @@ transaction's: of two operators who act on one message at a time, the second fin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from bson import Binary, ObjectId
 
 from adapters.records import parked_id
-from adapters.store.rows import piece_key
+from adapters.store.rows import whole_body
+from adapters.store.store import Store
 from domain.errors import Refused
+from domain.facts import account_of
 from schemas.incoming import Incoming, read
 from schemas.operations.acts import Act
+
+T = TypeVar("T")
 
 Row = dict[str, Any]
 Json = dict[str, Any]
@@ -28,27 +32,14 @@ Seen = tuple[str, int]
 DISCARDABLE = ("parked", "waiting", "suspect")
 
 
-async def whole_body(database: Any, row: Row, session: Any = None) -> bytes:
-    """The body of a held row as it was received, from its pieces if it is kept in some."""
-    if not row.get("pieces"):
-        return bytes(row["body"])
-    keys = [piece_key(row["_id"], n) for n in range(row["pieces"])]
-    pieces = database["heldBodies"].find({"_id": {"$in": keys}}, session=session).sort("_id", 1)
-    return b"".join([bytes(piece["data"]) async for piece in pieces])
-
-
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Where an operator's acts are done: in a transaction's session, at a time, in a name.
-
-    `account_of` tells whose account a fact is about, None if nobody's.
-    """
+class OperatorActions:
+    """What an operator does: in a transaction's session, at a time, in a name."""
 
     database: Any
     session: Any
     by: str
     at: datetime
-    account_of: Callable[[Any], str | None]
 
     async def perform(self, act: Act, seen: Mapping[str, Seen] | None = None) -> Json:
         """Do an act on each message that it names, if it is still as it was `seen`.
@@ -172,7 +163,7 @@ class Desk:
             "body": Binary(incoming.body),
             "digest": incoming.digest,
             "digestVersion": incoming.digest_version,
-            "account": self.account_of(incoming.fact),
+            "account": account_of(incoming.fact),
         }
 
     async def _set(self, row: Row, changes: Json) -> None:
@@ -195,6 +186,13 @@ class Desk:
             **body,
         }
         await self.database["operatorActs"].insert_one(record, session=self.session)
+
+
+async def act_on_held(store: Store, by: str, at: datetime, do: Callable[[OperatorActions], Awaitable[T]]) -> T:
+    """Do something as an operator, in a transaction of its own; raises `Refused` and the driver's errors."""
+    return await store.in_one_transaction(
+        lambda transaction: do(OperatorActions(transaction.database, transaction.session, by, at))
+    )
 
 
 def _check_parked(row: Row) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from adapters.accounts.queries.statement import end_of, start_of
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset
-from adapters.mongodb.view import Json, Row, View, unknown
-from adapters.operations.parked import whole_body
+from adapters.mongodb.view import Json, Reads, Row, View, unknown
+from adapters.store.rows import whole_body
 from schemas.operations.queries import ParkedAccounts, ParkedGet, ParkedGroups, ParkedHistory, ParkedList
 from schemas.query import cursor, milliseconds
 from schemas.values import time_json
@@ -246,3 +246,12 @@ def _act(row: Row) -> Json:
     if "body" in row:
         out |= _body(bytes(row["body"]))
     return out
+
+
+READS: Reads = (
+    (ParkedGroups, groups),
+    (ParkedList, page),
+    (ParkedGet, get),
+    (ParkedAccounts, accounts),
+    (ParkedHistory, history),
+)

@@ -21,7 +21,7 @@ from uuid import uuid4
 from pymongo import UpdateOne
 
 from adapters.mongodb.connection import DatabaseError
-from adapters.operations.parked import Desk
+from adapters.operations.parked import OperatorActions, act_on_held
 from adapters.store.store import Store
 from domain.errors import Refused
 from schemas.operations.acts import Act
@@ -113,21 +113,21 @@ def _came(row: Row, attempts: int) -> Came | None:
     return None
 
 
-async def edit(desk: Desk, act: Act, attempts: int) -> LetGo:
-    """Edit one message that is still as it was looked at, after so many attempts; raises `Refused` as the desk does."""
+async def edit(actions: OperatorActions, act: Act, attempts: int) -> LetGo:
+    """Edit a message that is still as it was looked at, with so many attempts; raises what `OperatorActions` raises."""
     [id_] = act.ids
-    row = await desk.database["held"].find_one({"parkedId": id_}, _SHOWN, session=desk.session)
+    row = await actions.database["held"].find_one({"parkedId": id_}, _SHOWN, session=actions.session)
     if row is not None and row["attempts"] != attempts:
         raise Refused("invalid", f"{id_} was tried meanwhile, and is {row['state']}: look at it again")
-    return await _let_go(desk, act, row or {})
+    return await _let_go(actions, act, row or {})
 
 
-async def _let_go(desk: Desk, act: Act, row: Row) -> LetGo:
-    [told] = (await desk.perform(act))["messages"]
+async def _let_go(actions: OperatorActions, act: Act, row: Row) -> LetGo:
+    [told] = (await actions.perform(act))["messages"]
     into = told.get("editedInto")
     if into is None:
         return LetGo(row["_id"], row["attempts"], None)
-    moved = await desk.database["held"].find_one({"parkedId": into}, {"attempts": 1}, session=desk.session)
+    moved = await actions.database["held"].find_one({"parkedId": into}, {"attempts": 1}, session=actions.session)
     return LetGo(moved["_id"], moved["attempts"], into)
 
 
@@ -233,14 +233,13 @@ class Sending:
     """How a replay is done: in whose name, how fast, and how long an outcome is waited for.
 
     `tell` is told how many items are in each state whenever that changes; `rate` is in messages a second, None for
-    the one that was recorded; `account_of` tells whose account a fact is about.
+    the one that was recorded.
     """
 
     by: str
     timeout_seconds: float
     rate: float | None
     tell: Callable[[Counter[str]], None]
-    account_of: Callable[[Any], str | None]
     clock: Callable[[], datetime]
 
 
@@ -337,7 +336,7 @@ class Replay:
 
     async def _send(self, items: list[Row]) -> None:
         how = self._how
-        sent = await self._store.at_desk(how.by, how.clock(), how.account_of, partial(self._replay, items=items))
+        sent = await act_on_held(self._store, how.by, how.clock(), partial(self._replay, items=items))
         for _ in items:
             self._pending.popleft()
         now = time.monotonic()
@@ -347,38 +346,42 @@ class Replay:
                 self._sent[item["identity"]] = (item, now)
         how.tell(self.counts)
 
-    async def _replay(self, desk: Desk, items: list[Row]) -> list[Row]:
+    async def _replay(self, actions: OperatorActions, items: list[Row]) -> list[Row]:
         """Replay the messages of items that are still pending, and mark them; returns the items as they are now."""
         which = {"_id": {"$in": [item["_id"] for item in items]}}
-        now = [item async for item in desk.database["replayItems"].find(which, session=desk.session).sort("_id", 1)]
+        now = [
+            item async for item in actions.database["replayItems"].find(which, session=actions.session).sort("_id", 1)
+        ]
         held = {
             row["parkedId"]: row
-            async for row in desk.database["held"].find(
-                {"parkedId": {"$in": [item["parkedId"] for item in now]}}, _SHOWN, session=desk.session
+            async for row in actions.database["held"].find(
+                {"parkedId": {"$in": [item["parkedId"] for item in now]}}, _SHOWN, session=actions.session
             )
         }
         marks = []
         for item in now:
             if item["state"] != "pending":
                 continue  # somebody else goes on with this replay too
-            marked = await self._replay_one(desk, item, held.get(item["parkedId"]))
+            marked = await self._replay_one(actions, item, held.get(item["parkedId"]))
             marks.append(UpdateOne({"_id": item["_id"]}, {"$set": marked}))
             item.update(marked)
         if marks:
-            await desk.database["replayItems"].bulk_write(marks, session=desk.session)
+            await actions.database["replayItems"].bulk_write(marks, session=actions.session)
         return now
 
-    async def _replay_one(self, desk: Desk, item: Row, row: Row | None) -> Row:
+    async def _replay_one(self, actions: OperatorActions, item: Row, row: Row | None) -> Row:
         """What an item becomes: sent, or refused with what its message is now."""
         if row is None:
-            applied = await desk.database["inbox"].find_one({"_id": item["identity"]}, {"_id": 1}, session=desk.session)
+            applied = await actions.database["inbox"].find_one(
+                {"_id": item["identity"]}, {"_id": 1}, session=actions.session
+            )
             return _refused("it is applied already" if applied else "no message is held by this id")
         if row["state"] != "parked":
             return _refused(f"it is {row['state']}, not parked")
         if row["attempts"] != item["attempts"]:
             return _refused(f"it was tried meanwhile, and parked again: {row['reason']}: {row['detail']}")
         try:
-            let_go = await _let_go(desk, Act("replay", (item["parkedId"],), self._why), row)
+            let_go = await _let_go(actions, Act("replay", (item["parkedId"],), self._why), row)
         except Refused as refusal:
             return _refused(f"{refusal.code}: {refusal.detail}")
         return {"state": "sent", **let_go._asdict()}

@@ -17,7 +17,8 @@ from typing import Protocol
 import structlog
 from pymongo.errors import PyMongoError
 
-from adapters.rabbitmq.connection import CLOSED, CONNECTION_ERRORS, Sent
+from adapters.rabbitmq.connection import CONNECTION_ERRORS
+from adapters.rabbitmq.publisher import CLOSED, Sent
 from schemas.event import OutgoingEvent
 
 log = structlog.get_logger()

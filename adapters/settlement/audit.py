@@ -1,6 +1,6 @@
 """Partners (invariant 5): what accrued to them, which statement holds it, and what was paid out."""
 
-from adapters.audit.model import (
+from adapters.checks import (
     Check,
     Expression,
     View,

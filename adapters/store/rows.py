@@ -175,3 +175,12 @@ def to_event(row: dict[str, Any]) -> OutgoingEvent:
         cast("int | None", row.get("sequence")),
         row["bookedAt"],
     )
+
+
+async def whole_body(database: Any, row: dict[str, Any], session: Any = None) -> bytes:
+    """The body of a held row as it was received, from its pieces if it is kept in some."""
+    if not row.get("pieces"):
+        return bytes(row["body"])
+    keys = [piece_key(row["_id"], n) for n in range(row["pieces"])]
+    pieces = database["heldBodies"].find({"_id": {"$in": keys}}, session=session).sort("_id", 1)
+    return b"".join([bytes(piece["data"]) async for piece in pieces])

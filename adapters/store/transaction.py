@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import inf
 from typing import Any
 
@@ -14,19 +13,13 @@ from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from adapters.documents import COLLECTION, DECODE, ENCODE
+from adapters.documents import COLLECTION, DECODE, ENCODE, KEPT
+from adapters.kept import QueueRead
 from adapters.mongodb.connection import Command, in_turn, is_ambiguous
-from adapters.operations.parked import Desk
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
 from adapters.store.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_keys, verdict
-from domain.accounts.model import Account
-from domain.accounts.references import Link
-from domain.invoicing.model import Invoice
 from domain.ledger.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
-from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
-from domain.payments.model import Payment
-from domain.settlement.accruals import Accrual
 from schemas.event import OutgoingEvent
 
 COMMIT_SECONDS_MAX = 30
@@ -36,32 +29,30 @@ READ_ROWS = 10_000
 LOADED_BYTES_MAX = 16 * 1024 * 1024
 """The most bytes of documents that the facts of one batch look at, but for the last answer's; in memory they are about
 seven times as large. A fact that is alone may look at more."""
-NOT_LOADED = {"json": 0}
-"""What of a document only queries need: an account as they give it."""
 ALONE = 2
-"""The identities of a batch of one fact: its reads are made one, which is what its latency is made of."""
+"""The identities of a batch of one fact. It looks all up in one command, since round trips are its latency."""
 HELD_KNOWN = {"digest": 1, "digestVersion": 1, "state": 1, "reason": 1, "detail": 1, "attempts": 1, "replies": 1}
 INBOX_KNOWN = {"digest": 1, "digestVersion": 1, "result": 1}
 """What of a row says what is recorded of an identity."""
 
-_JOINED = {Account, Position, Series}
+_NOT_LOADED: dict[type, dict[str, int]] = {kept.kind: dict.fromkeys(kept.not_loaded, 0) for kept in KEPT}
+"""What of a document only queries need."""
+_JOINED = {kept.kind for kept in KEPT if kept.at_once}
 """What most facts need, and what is read at once with what is known of a fact that is alone, ..."""
 _JOINED_MAX = 8
-"""... if it needs no more than so many of a kind: each account's row repeats the others."""
-_LARGE = {"inbox", "accounts"}
+"""... unless a fact needs more than so many documents of one kind: the row of each account repeats the others."""
+_LARGE = {"inbox", *(kept.collection.name for kept in KEPT if kept.large)}
 """Collections whose documents may be megabytes."""
-_ONLY = {"held": HELD_KNOWN, "inbox": INBOX_KNOWN, "accounts": NOT_LOADED}
-
-# How a queue is read: its collection's owner and order fields, and the filter of the partial index that serves it.
-_QUEUES: dict[type, tuple[str, str, dict[str, Any]]] = {
-    Invoice: ("billingAccount", "paymentDueDate", {"remainingAmount": {"$gt": 0}}),
-    Payment: ("billingAccount", "receivedAt", {"unapplied": {"$gt": 0}}),
-    Accrual: ("settlementAccount", "date", {"settlementId": {"$type": "null"}}),
-    Link: ("owner", "referrer", {"open": True}),
+_ONLY: dict[str, dict[str, int]] = {
+    "held": HELD_KNOWN,
+    "inbox": INBOX_KNOWN,
+    **{COLLECTION[kind]: fields for kind, fields in _NOT_LOADED.items() if fields},
 }
-
-_OF_ACCOUNTS = (Invoice, Payment, Accrual)
-"""The queues whose owners are accounts, each of which has a position."""
+"""What is read of a row that is read at once with others."""
+_QUEUES: dict[type, QueueRead] = {kept.kind: kept.queue for kept in KEPT if kept.queue is not None}
+"""How each queue is read."""
+_APPEND_ONLY = {kept.kind for kept in KEPT if kept.collection.append_only and not kept.collection.but_for}
+"""What is written once."""
 
 
 @dataclass(slots=True)
@@ -92,11 +83,11 @@ class ClaimLost(Exception):
 
 
 class Transaction:
-    """One transaction, made by `Store.transaction`."""
+    """One transaction, made by `Store.transaction`; whoever writes beside it does so in its `session`."""
 
     def __init__(self, database: Any, session: Any) -> None:
-        self._database = database
-        self._session = session
+        self.database = database
+        self.session = session
         self._loaded_bytes = 0
         self._loaded_bytes_max: float = inf
 
@@ -157,7 +148,7 @@ class Transaction:
             together[need.type, need.limit].append(need.owner)
         reads: list[tuple[type, Command]] = []
         for (kind, limit), owners in together.items():
-            if len(owners) > 1 and kind in _OF_ACCOUNTS:
+            if len(owners) > 1 and _QUEUES[kind].of_accounts:
                 reads.append((kind, _queues(kind, owners, limit)))
             else:
                 reads += [(kind, _queue(kind, owner, limit)) for owner in owners]
@@ -170,15 +161,12 @@ class Transaction:
         for need in missing.values():
             books.load_queue(need, rows[need.type, need.owner])
 
-    def desk(self, by: str, at: datetime, account_of: Callable[[Any], str | None]) -> Desk:
-        """Where an operator's acts are done within this transaction."""
-        return Desk(self._database, self._session, by, at, account_of)
-
     async def write(self, books: WorkingSet, batch: Batch) -> None:
         """Write what the facts of a batch have changed: one bulk write for each collection.
 
         Raises `ClaimLost` when a held message was taken up by another worker meanwhile, and the driver's errors.
         """
+        _check_kinds(books)
         writes: list[tuple[str, list[Any]]] = []
         for kind, name in COLLECTION.items():
             encode = ENCODE[kind]
@@ -232,13 +220,23 @@ class Transaction:
                 await self._commit()
 
     async def _in_turn(self, commands: Sequence[Command]) -> list[Any]:
-        return await in_turn(self._database, self._session, commands, self._take) if commands else []
+        return await in_turn(self.database, self.session, commands, self._take) if commands else []
 
     def _take(self, answer: bytes) -> list[dict[str, Any]]:
         self._loaded_bytes += len(answer)
         if self._loaded_bytes > self._loaded_bytes_max:
             raise TooMuchToLoad
-        return decode_all(answer, self._database.codec_options)
+        return decode_all(answer, self.database.codec_options)
+
+
+def _check_kinds(books: WorkingSet) -> None:
+    """What nothing keeps would be dropped in silence, its entry committed; what is append-only is never replaced."""
+    changed = {kind for kind, documents in books.changed.items() if documents}
+    appended = {kind for kind, rows in books.rows.items() if rows}
+    unknown = (changed | appended) - COLLECTION.keys()
+    assert not unknown, f"nothing keeps {sorted(kind.__name__ for kind in unknown)}"
+    assert changed.isdisjoint(_APPEND_ONLY), f"append-only, and put: {changed & _APPEND_ONLY}"
+    assert appended <= _APPEND_ONLY, f"appended, and not append-only: {appended - _APPEND_ONLY}"
 
 
 def _find(name: str, which: dict[str, Any], fields: dict[str, int]) -> Command:
@@ -248,7 +246,9 @@ def _find(name: str, which: dict[str, Any], fields: dict[str, int]) -> Command:
 
 
 def _finds(documents: dict[type, set[str]]) -> list[Command]:
-    return [_find(COLLECTION[kind], {"_id": {"$in": sorted(ids)}}, NOT_LOADED) for kind, ids in documents.items()]
+    return [
+        _find(COLLECTION[kind], {"_id": {"$in": sorted(ids)}}, _NOT_LOADED[kind]) for kind, ids in documents.items()
+    ]
 
 
 def _are_few(documents: Mapping[type, set[str]]) -> bool:
@@ -301,9 +301,9 @@ def _take_in(documents: dict[type, set[str]], found: Iterable[list[dict[str, Any
 
 def _queue(kind: type, owner: str, limit: int | None) -> Command:
     """The first rows of one queue, in order."""
-    owner_field, order_field, is_open = _QUEUES[kind]
-    order = [(owner_field, 1), (order_field, 1), ("_id", 1)]
-    which = {owner_field: owner, **is_open}
+    queue = _QUEUES[kind]
+    order = [(queue.owner, 1), (queue.order, 1), ("_id", 1)]
+    which = {queue.owner: owner, **queue.is_open}
     return lambda database, session: (
         database[COLLECTION[kind]]
         .find_raw_batches(which, session=session, batch_size=READ_ROWS)
@@ -314,14 +314,14 @@ def _queue(kind: type, owner: str, limit: int | None) -> Command:
 
 def _queues(kind: type, owners: list[str], limit: int | None) -> Command:
     """The first rows of each account's queue, in order: a read by the index for each, on the server."""
-    owner_field, order_field, is_open = _QUEUES[kind]
-    first: list[dict[str, Any]] = [{"$match": is_open}, {"$sort": {order_field: 1, "_id": 1}}]
+    queue = _QUEUES[kind]
+    first: list[dict[str, Any]] = [{"$match": queue.is_open}, {"$sort": {queue.order: 1, "_id": 1}}]
     if limit is not None:
         first.append({"$limit": limit})
     lookup = {
         "from": COLLECTION[kind],
         "localField": "_id",
-        "foreignField": owner_field,
+        "foreignField": queue.owner,
         "pipeline": first,
         "as": "row",
     }

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from adapters.documents import COLLECTION, ENCODE
-from adapters.store.prepare import INDEXES
+from adapters.store.prepare import COLLECTIONS
 from bench.measure import Lane, Round, measure
 from bench.measurements.race import PAYMASTER
 from bench.place import Place, new_place
@@ -72,9 +72,9 @@ def fill(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> None:
             collection.insert_many(rows, ordered=False)
         tell(f"{collection.name}: {collection.estimated_document_count():,}")
     # Made afterwards, which is faster, and here, where no time limit ends it.
-    for name, indexes in INDEXES.items():
-        if indexes:
-            place.database[name].create_indexes(indexes)
+    for declared in COLLECTIONS:
+        if declared.indexes:
+            place.database[declared.name].create_indexes(list(declared.indexes))
     # What is still to be written to the disk would be written while the first round is measured.
     place.mongodb.admin.command("fsync")
     tell("all indexes are made")

@@ -1,6 +1,6 @@
 """The chart of accounts: every ledger account there is, its side, and whose it is. Balances and statements follow it.
 
-The audit has a table of its own (`adapters.audit.journal`), so that a mistake here is found there.
+The audit has a table of its own (`adapters.ledger.audit`), so that a mistake here is found there.
 """
 
 from __future__ import annotations

@@ -13,11 +13,10 @@ from typing import Annotated
 
 import typer
 
-from adapters.operations.parked import Desk, Seen
+from adapters.operations.parked import OperatorActions, Seen, act_on_held
 from adapters.operations.replays import Came, LetGo, outcome
 from adapters.operations.replays import edit as edit_held
 from domain.errors import Refused
-from domain.facts import account_of
 from handlers.console import options, tables
 from handlers.console.bodies import parsed, pretty, with_value, written
 from handlers.console.options import Filters
@@ -112,11 +111,11 @@ def _done(name: ActName, ids: Sequence[str], why: str, by: str, seen: Mapping[st
         for at in range(0, len(ids), IDS_MAX):
             act = Act(name, tuple(dict.fromkeys(ids[at : at + IDS_MAX])), why)
 
-            async def perform(desk: Desk, act: Act = act) -> Json:
-                return await desk.perform(act, seen)
+            async def perform(actions: OperatorActions, act: Act = act) -> Json:
+                return await actions.perform(act, seen)
 
             try:
-                done = await access.store.at_desk(by, utc_now(), account_of, perform)
+                done = await act_on_held(access.store, by, utc_now(), perform)
                 told += done["messages"]
             except Refused as refusal:
                 told.append({"id": act.ids[0], "refused": {"code": refusal.code, "detail": refusal.detail}})
@@ -211,8 +210,8 @@ def _edit(shown: Json, body: bytes, why: str, by: str, *, yes: bool) -> LetGo:
     act = Act("edit", (shown["parkedId"],), why, body)
 
     async def do(access: Access) -> LetGo:
-        return await access.store.at_desk(
-            by, utc_now(), account_of, lambda desk: edit_held(desk, act, shown["attempts"])
+        return await act_on_held(
+            access.store, by, utc_now(), lambda actions: edit_held(actions, act, shown["attempts"])
         )
 
     return with_access(do, refusals=True)

@@ -216,7 +216,9 @@ def resend(
     paymaster outbox resend --since 2026-11-01T00:00:00Z --until 2026-11-02T00:00:00Z --type invoice.issued --dry-run
     """
     from adapters.operations.outbox import NotSent, Resend, Selection
-    from adapters.rabbitmq.connection import CONNECTION_ERRORS, OUT, Publisher, connect, naming_losses
+    from adapters.rabbitmq.connection import CONNECTION_ERRORS, connect, naming_losses
+    from adapters.rabbitmq.publisher import Publisher
+    from adapters.rabbitmq.topology import OUT
 
     selection = Selection(
         _time("--since", since), None if until is None else _time("--until", until), tuple(types or ()), account

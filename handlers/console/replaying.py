@@ -13,7 +13,6 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from adapters.operations.replays import ITEMS_MAX, Ended, Replay, Row, Sending, by_ids, items_of, last_replays, record
-from domain.facts import account_of
 from handlers.console import options, tables
 from handlers.console.options import Filters
 from handlers.console.terminal import (
@@ -107,7 +106,7 @@ def replay(
             rate=rate,
         )
         try:
-            ended = await _run(access, id_, lambda tell: Sending(by, timeout, rate, tell, account_of, utc_now))
+            ended = await _run(access, id_, lambda tell: Sending(by, timeout, rate, tell, utc_now))
         except BaseException:
             say(f"{id_} was stopped: paymaster parked replay --resume {id_}")
             raise

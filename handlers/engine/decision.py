@@ -16,13 +16,14 @@ import structlog
 from adapters.mongodb.connection import DatabaseError
 from adapters.records import HeldRow, InboxRow, Known, Properties, parked_id
 from adapters.store.failures import Kind, failed_at, kind_of, refused_at
+from adapters.store.store import AWAITED
 from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
 from domain.errors import MustWait, Refused
 from domain.facts import account_of, apply, needs_of
 from domain.ledger.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
-from handlers.engine.work import DEATHS_MAX, Outcome, Work
+from handlers.engine.work import DEATHS_MAX, Outcome, WorkItem
 from schemas.events import message_parked, outgoing
-from schemas.incoming import read
+from schemas.incoming import Incoming, read
 from schemas.messages import HELD_MESSAGES, continuation, result_json
 from schemas.operations.acts import Act
 
@@ -31,8 +32,8 @@ log = structlog.get_logger()
 REPLIES_MAX = 16
 """How many senders of one waiting message are told its outcome."""
 WRITTEN_BYTES_MAX = 8 * 1024 * 1024
-"""The most bytes of events of one transaction, but for the last fact's: what else it writes is in proportion. A small
-message may make a large one: an update of one field tells the whole account."""
+"""The most bytes of events, and of messages that are held, of one transaction, but for the last fact's: what else it
+writes is in proportion. A small message may make a large one: an update of one field tells the whole account."""
 SECONDS_MAX = 10.0
 """How long a batch is decided on before the rest is left for another one: the server ends a transaction of a minute."""
 LOADS_MAX = 64
@@ -47,7 +48,7 @@ Load = Callable[[Iterable[Need]], Awaitable[None]]
 Perform = Callable[[Act, str], Awaitable[Mapping[str, object]]]
 
 
-class Keeping(Protocol):
+class RetryPolicy(Protocol):
     """How long and how often messages are tried, and by whom."""
 
     @property
@@ -76,7 +77,7 @@ class Decisions:
     look_for: set[str] = field(default_factory=set)
 
 
-def conflict_identity(work: Work, version: int) -> str:
+def conflict_identity(work: WorkItem, version: int) -> str:
     """The identity under which other content for a used identity is parked: the same again is the same row.
 
     `version` is that of the digest that is recorded of what came first, so that it stays the same row.
@@ -84,7 +85,7 @@ def conflict_identity(work: Work, version: int) -> str:
     return f"{work.incoming.identity}#{work.incoming.digest_in(version)[:16]}"
 
 
-def lookups(works: Iterable[Work]) -> list[str]:
+def lookups(works: Iterable[WorkItem]) -> list[str]:
     """The identities that a batch has to know about."""
     return [
         identity
@@ -93,7 +94,7 @@ def lookups(works: Iterable[Work]) -> list[str]:
     ]
 
 
-def further_lookups(works: Iterable[Work], known: Mapping[str, Known]) -> list[str]:
+def further_lookups(works: Iterable[WorkItem], known: Mapping[str, Known]) -> list[str]:
     """What it has to know about besides, since digests were recorded by an earlier version: as a rule nothing."""
     return [
         conflict_identity(work, seen.digest_version)
@@ -104,7 +105,7 @@ def further_lookups(works: Iterable[Work], known: Mapping[str, Known]) -> list[s
     ]
 
 
-def first_needs(works: Iterable[Work], books: WorkingSet) -> set[Need]:
+def first_needs(works: Iterable[WorkItem], books: WorkingSet) -> set[Need]:
     """What the facts of a batch need of the books, as far as is known before anything is loaded."""
     return set(_wanted((work.incoming.fact for work in works if work.to_apply), books))
 
@@ -124,7 +125,7 @@ def _for_many(need: Need, facts: int) -> Need:
 
 
 async def decide(
-    works: list[Work], known: Mapping[str, Known], books: WorkingSet, load: Load, act: Perform, keeping: Keeping
+    works: list[WorkItem], known: Mapping[str, Known], books: WorkingSet, load: Load, act: Perform, keeping: RetryPolicy
 ) -> Decisions:
     """Decide on each piece of work in turn; what one changes, the next ones see.
 
@@ -140,9 +141,11 @@ async def decide(
     written = 0
     for work in works:
         decider = _Decider(work, recorded, books, decisions, act, keeping)
-        told = len(decisions.batch.outbox)
+        batch = decisions.batch
+        told, held = len(batch.outbox), len(batch.held)
         decisions.outcomes.append(await decider.outcome(load))
-        written += sum(len(event.body) for event in decisions.batch.outbox[told:])
+        written += sum(len(event.body) for event in batch.outbox[told:])
+        written += sum(len(row.body) for row in batch.held[held:])
         if written > WRITTEN_BYTES_MAX or time.monotonic() - begun > SECONDS_MAX:
             break
         if time.monotonic() - since > YIELD_SECONDS:
@@ -151,7 +154,7 @@ async def decide(
     return decisions
 
 
-async def _load_all(works: list[Work], known: Mapping[str, Known], books: WorkingSet, load: Load) -> None:
+async def _load_all(works: list[WorkItem], known: Mapping[str, Known], books: WorkingSet, load: Load) -> None:
     """Load what the facts need, until what is loaded asks for nothing more."""
     facts = [
         work.incoming.fact
@@ -167,12 +170,12 @@ async def _load_all(works: list[Work], known: Mapping[str, Known], books: Workin
 
 @dataclass(slots=True)
 class _Decider:
-    work: Work
+    work: WorkItem
     known: dict[str, Known]
     books: WorkingSet
     decisions: Decisions
     act: Perform
-    keeping: Keeping
+    keeping: RetryPolicy
 
     async def outcome(self, load: Load) -> Outcome:
         decided = self._without_the_books()
@@ -190,6 +193,9 @@ class _Decider:
     def _failed(self, error: Exception) -> Outcome:
         match kind_of(error), error:
             case Kind.WAITING, MustWait() as refusal:
+                if refusal.waits_for.partition(":")[0] not in AWAITED:
+                    # It would wait in vain, and its name would mean nothing to whoever looks for it.
+                    return self._defect(AssertionError(f"nothing is ever awaited as {refusal.waits_for}"))
                 claimed = self.work.claimed
                 since = (claimed.waiting_since or claimed.held_at) if claimed else self.books.booked_at
                 due_at = since + self.keeping.waiting_max
@@ -277,26 +283,11 @@ class _Decider:
         """What a fact leaves to do, held in its own transaction: it is taken up as soon as that is committed."""
         routing_key, body = continuation(fact)
         [incoming] = read(routing_key, body, None, {}, None, HELD_MESSAGES)
-        account, now = account_of(fact), self.books.booked_at
-        return HeldRow(
-            identity=incoming.identity,
-            state="waiting",
-            routing_key=routing_key,
-            body=body,
-            properties=Properties(app_id="paymaster", content_type="application/json"),
-            correlation_id=self.work.correlation_id,
-            digest=incoming.digest,
-            digest_version=incoming.digest_version,
-            reason="continued",
-            detail=f"what {self.work.incoming.identity} leaves to do",
-            attempts=0,
-            held_at=now,
-            failed_at=now,
-            due_at=now,
-            waits_for=f"account:{account}",
-            account=account,
-            worker=self.keeping.worker,
-        )
+        properties = Properties(app_id="paymaster", content_type="application/json")
+        cause = self.work.incoming.identity
+        why = Refused("continued", f"what {cause} leaves to do")
+        row = self._row(incoming.identity, incoming, properties, why, "waiting")
+        return replace(row, attempts=0, due_at=row.held_at, waits_for=f"applied:{cause}")
 
     def _seen(self, seen: Known) -> Outcome:
         """The outcome of an identity that is recorded: no second effect, and a row of its own for other content."""
@@ -360,6 +351,27 @@ class _Decider:
         delay = timedelta(seconds=self.keeping.defect_delay_seconds * 4 ** (self.work.attempts - 1))
         return self._wait(refusal, self.books.booked_at + delay, error=error)
 
+    def _row(self, identity: str, incoming: Incoming, properties: Properties, why: Refused, state: str) -> HeldRow:
+        """The row of a message that is held from now on."""
+        return HeldRow(
+            identity=identity,
+            state=state,
+            routing_key=incoming.routing_key,
+            body=incoming.body,
+            properties=properties,
+            correlation_id=self.work.correlation_id,
+            digest=incoming.digest,
+            digest_version=incoming.digest_version,
+            reason=why.code,
+            detail=why.detail,
+            attempts=self.work.attempts,
+            held_at=self.books.booked_at,
+            failed_at=self.books.booked_at,
+            account=account_of(incoming.fact),
+            place=refused_at(why),
+            worker=self.keeping.worker,
+        )
+
     def _hold(
         self,
         identity: str,
@@ -369,34 +381,25 @@ class _Decider:
         due_at: datetime | None = None,
         waits_for: str | None = None,
     ) -> None:
-        work, incoming, now = self.work, self.work.incoming, self.books.booked_at
+        work, incoming = self.work, self.work.incoming
         replies = () if state == "parked" else work.reply_to
-        row = HeldRow(
-            identity=identity,
-            state=state,
-            routing_key=incoming.routing_key,
-            body=incoming.body,
-            properties=replace(work.properties, message_id=incoming.message_id),
-            correlation_id=work.correlation_id,
-            digest=incoming.digest,
-            digest_version=incoming.digest_version,
-            reason=refusal.code,
-            detail=refusal.detail,
-            attempts=work.attempts,
-            held_at=work.claimed.held_at if work.claimed else now,
-            failed_at=now,
+        properties = replace(work.properties, message_id=incoming.message_id)
+        row = replace(
+            self._row(identity, incoming, properties, refusal, state),
             due_at=due_at,
             waits_for=waits_for,
-            traceback=None if error is None else "".join(traceback.format_exception(error))[-TRACEBACK_MAX:],
-            account=account_of(incoming.fact),
             replies=replies,
             deaths=work.deaths,
-            waiting_since=work.claimed.waiting_since if work.claimed else None,
-            place=refused_at(refusal) if error is None else failed_at(error),
-            exception=None if error is None else type(error).__name__,
-            worker=self.keeping.worker,
         )
+        if error is not None:
+            row = replace(
+                row,
+                traceback="".join(traceback.format_exception(error))[-TRACEBACK_MAX:],
+                place=failed_at(error),
+                exception=type(error).__name__,
+            )
         if work.claimed is not None:
+            row = replace(row, held_at=work.claimed.held_at, waiting_since=work.claimed.waiting_since)
             self.decisions.batch.held_changes.append(HeldChange(work.claimed, row))
         else:
             self.decisions.batch.held.append(row)

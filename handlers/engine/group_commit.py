@@ -15,15 +15,16 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from adapters.mongodb.connection import DatabaseError, is_conflict, is_taken_key
+from adapters.operations.parked import OperatorActions
 from adapters.rabbitmq.relay import Relay
 from adapters.records import ReplyTo
 from adapters.store.failures import Kind, kind_of
 from adapters.store.store import Store
 from adapters.store.transaction import TooMuchToLoad
-from domain.facts import account_of, working_set
+from domain.facts import working_set
 from domain.ledger.books import Need
 from handlers.engine.decision import Decisions, decide, first_needs, further_lookups, lookups
-from handlers.engine.work import Outcome, Work
+from handlers.engine.work import Outcome, WorkItem
 from schemas.operations.acts import Act
 
 log = structlog.get_logger()
@@ -49,7 +50,7 @@ TRANSIENT_MAX = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Bookkeeping:
+class BatchPolicy:
     """What the books are kept by: the invoices' series, the time zone of dates, how long a message may wait.
 
     `abandoned_after` is how long nothing is heard of a transaction before its worker counts as dead, when it is in
@@ -82,7 +83,7 @@ class GroupCommit:
     """Takes work, commits it in batches, and tells everyone once that is done."""
 
     def __init__(
-        self, store: Store, relay: Relay, told: Told, keeping: Bookkeeping, clock: Callable[[], datetime]
+        self, store: Store, relay: Relay, told: Told, keeping: BatchPolicy, clock: Callable[[], datetime]
     ) -> None:
         self._store = store
         self._relay = relay
@@ -90,7 +91,7 @@ class GroupCommit:
         self._keeping = keeping
         self._clock = clock
         self._last_booked: datetime | None = None
-        self._gathered: deque[Work] = deque()
+        self._gathered: deque[WorkItem] = deque()
         self._gathered_bytes = 0
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
@@ -102,7 +103,7 @@ class GroupCommit:
         self.on_away: Callable[[], None] = lambda: None
         self.on_back: Callable[[], None] = lambda: None
 
-    def submit(self, work: Work) -> None:
+    def submit(self, work: WorkItem) -> None:
         """Take a piece of work; its `done` is called once its outcome is committed."""
         self._gathered.append(work)
         self._gathered_bytes += len(work.incoming.body)
@@ -148,8 +149,8 @@ class GroupCommit:
             self._facts_max = min(FACTS_MAX, self._facts_max * 2)
             log.log(INFO if self._facts_max == FACTS_MAX else DEBUG, "larger batches again", facts=self._facts_max)
 
-    def _next_batch(self) -> list[Work]:
-        works: list[Work] = []
+    def _next_batch(self) -> list[WorkItem]:
+        works: list[WorkItem] = []
         size = 0
         while self._gathered and len(works) < self._facts_max:
             size += len(self._gathered[0].incoming.body)
@@ -161,7 +162,7 @@ class GroupCommit:
                 break
         return works
 
-    async def _commit(self, works: list[Work]) -> None:
+    async def _commit(self, works: list[WorkItem]) -> None:
         """Commit a batch; one that fails for a reason of its own is split until the bad fact stands alone.
 
         One that looks at too much of the books is done in parts, and the next ones are as small until they go well.
@@ -193,7 +194,7 @@ class GroupCommit:
             works = works[done:]  # what would have made the transaction too large
             await self._relay.room()
 
-    def _committed(self, works: list[Work], decisions: Decisions) -> None:
+    def _committed(self, works: list[WorkItem], decisions: Decisions) -> None:
         self._relay.hand_over(decisions.batch.outbox)
         for work, outcome in zip(works, decisions.outcomes, strict=True):
             work.done(outcome)
@@ -202,7 +203,7 @@ class GroupCommit:
                     self._told.reply(to, outcome, work.incoming.identity)
         self._told.look_for(decisions.look_for)
 
-    async def _until_available(self, works: list[Work]) -> Decisions:
+    async def _until_available(self, works: list[WorkItem]) -> Decisions:
         """Run a batch's transaction, again and again while the database is away or another worker is in the way."""
         conflicts = transient = 0
         since = begun = time.monotonic()
@@ -255,7 +256,7 @@ class GroupCommit:
             log.info("the database is back")
             self.on_back()
 
-    async def _attempt(self, works: list[Work]) -> Decisions:
+    async def _attempt(self, works: list[WorkItem]) -> Decisions:
         books = working_set(booked_at=self._now(), zone=self._keeping.zone, series=self._keeping.series)
         async with self._store.transaction() as transaction:
             if len(works) > 1:
@@ -265,7 +266,8 @@ class GroupCommit:
                 await transaction.load(needs, books)
 
             async def act(act: Act, by: str) -> Mapping[str, object]:
-                return await transaction.desk(by, books.booked_at, account_of).perform(act)
+                actions = OperatorActions(transaction.database, transaction.session, by, books.booked_at)
+                return await actions.perform(act)
 
             # What arrives meanwhile is better read while the database writes.
             self.deciding = True

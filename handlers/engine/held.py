@@ -13,7 +13,7 @@ import structlog
 from adapters.mongodb.connection import DatabaseError
 from adapters.records import HeldRow
 from adapters.store.store import Store
-from handlers.engine.work import Outcome, Work
+from handlers.engine.work import Outcome, WorkItem
 from schemas.incoming import Incoming, read
 from schemas.messages import HELD_MESSAGES
 
@@ -29,7 +29,7 @@ class Waker:
     """Claims held messages and submits them to the group commit."""
 
     def __init__(
-        self, store: Store, submit: Callable[[Work], None], *, interval: timedelta, clock: Callable[[], datetime]
+        self, store: Store, submit: Callable[[WorkItem], None], *, interval: timedelta, clock: Callable[[], datetime]
     ) -> None:
         self._store = store
         self._submit = submit
@@ -120,5 +120,5 @@ class Waker:
                 None,
                 row.digest_version,
             )
-        self._submit(Work(incoming, properties, row.correlation_id, tell, claimed=row, failure=failure))
+        self._submit(WorkItem(incoming, properties, row.correlation_id, tell, claimed=row, failure=failure))
         return done

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from adapters.rabbitmq.connection import Delivery
+from adapters.rabbitmq.work_queue import Delivery
 from adapters.records import Properties
 from domain.errors import Refused
-from handlers.engine.work import Outcome, Work
+from handlers.engine.work import Outcome, WorkItem
 from schemas.incoming import read
 
 SUSPECT_DELIVERIES = 3
@@ -22,7 +22,7 @@ def works_of(
     give_up: Refused | None = None,
     *,
     redelivered: bool = False,
-) -> list[Work]:
+) -> list[WorkItem]:
     """The work that a message brings; `settle` is called once all of it is committed.
 
     `give_up` parks what is readable of it without applying it. A message that the broker has delivered
@@ -41,7 +41,7 @@ def works_of(
             settle()
 
     return [
-        Work(
+        WorkItem(
             fact,
             properties,
             properties.correlation_id or properties.message_id or fact.identity,
@@ -53,7 +53,7 @@ def works_of(
     ]
 
 
-def take(delivery: Delivery, submit: Callable[[Work], None]) -> None:
+def take(delivery: Delivery, submit: Callable[[WorkItem], None]) -> None:
     """Submit what the work queue delivered."""
     delivered = (delivery.routing_key, delivery.body, delivery.properties, delivery.settle)
     for work in works_of(*delivered, redelivered=delivery.redelivered):

@@ -12,7 +12,9 @@ from pydantic_core import to_json
 
 from adapters.mongodb.connection import DatabaseError
 from adapters.queries import is_unavailable, read
-from adapters.rabbitmq.connection import CONNECTION_ERRORS, RESERVED, Publisher, naming_losses
+from adapters.rabbitmq.connection import CONNECTION_ERRORS, naming_losses
+from adapters.rabbitmq.publisher import Publisher
+from adapters.rabbitmq.topology import RESERVED
 from adapters.records import Properties
 from adapters.store.store import Store
 from domain.errors import Refused
@@ -26,7 +28,7 @@ SECONDS_MAX = 8
 """After so long a query is given up, whatever it waits for."""
 
 
-class Enquiries:
+class QueryServer:
     """Answers queries, each by one message to where its sender says; nothing that goes wrong ends the worker."""
 
     def __init__(self, store: Store, publisher: Publisher, zone: tzinfo, clock: Callable[[], datetime]) -> None:

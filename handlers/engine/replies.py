@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 import structlog
 from pydantic_core import to_json
 
-from adapters.rabbitmq.connection import CONNECTION_ERRORS, RESERVED, Publisher
+from adapters.rabbitmq.connection import CONNECTION_ERRORS
+from adapters.rabbitmq.publisher import Publisher
+from adapters.rabbitmq.topology import RESERVED
 from adapters.records import ReplyTo
 from handlers.engine.work import Outcome
 
@@ -18,7 +20,7 @@ UNDER_WAY_MAX = 1_000
 """The most replies that are being sent; one more is not: a reply is best effort, and memory is not for keeping them."""
 
 
-class Teller:
+class ReplySender:
     """Sends replies in the background, and passes on what the waker has to look for."""
 
     def __init__(self, publisher: Publisher) -> None:

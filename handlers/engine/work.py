@@ -33,7 +33,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class WorkItem:
     """A fact to be applied, and who is told once that is committed.
 
     `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied;

@@ -59,11 +59,12 @@ ERRORS: dict[str, str] = {
     "conflicting-duplicate": "Other content for an identity that is used. Parked at once.",
     "revision-mismatch": "The account is not at the revision that `ifRevision` says. Parked at once.",
     "overpaid-payout": "More than is left of the statement. Parked at once.",
+    "continued": "No error: what an applied message has left to do, held until that is done.",
     "dead-letter": "The broker gave up on the message. Parked.",
     "unavailable": "Broker or database away. A message is tried again without end, a query has to be asked again.",
     "internal": "A defect of ours. A message is tried again with delays, then parked with its traceback.",
 }
-"""When each error is told, and what happens to a message; a query is only told."""
+"""When each error is told, and what happens to a message; a query is only told. They are the reasons of what is held."""
 
 
 def parts(documents: dict[str, Json]) -> dict[str, Json]:

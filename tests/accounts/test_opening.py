@@ -128,3 +128,16 @@ def test_books_ask_for_what_is_not_loaded():
     with pytest.raises(NotLoaded) as missing:
         find_account("BA-1", books)
     assert missing.value.needs == (DocumentNeed(Account, "BA-1"),)
+
+
+def test_an_event_of_no_account_has_an_id_of_its_own():
+    """One with a stroke, which no account's event has."""
+    books = Books(working_set(booked_at=moment("2026-11-22"), zone=UTC, series="INV-"), "x:1")
+    books.tell("day/2026-11-22", "event")
+    books.tell("day/2026-11-23", "event")
+    assert [(event.id, event.account, event.sequence) for event in books.emitted] == [
+        ("day/2026-11-22", None, None),
+        ("day/2026-11-23", None, None),
+    ]
+    with pytest.raises(AssertionError):
+        books.tell("BA-1:1", "event")

@@ -14,7 +14,8 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from adapters.audit import AuditIncomplete, audit, run
+from adapters import audit as run
+from adapters.audit import AuditIncomplete, audit
 from tests.support.books import Books, Document, Made
 
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)

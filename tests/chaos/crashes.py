@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.rabbitmq import publishing
-from adapters.rabbitmq.connection import WorkQueue
+from adapters.rabbitmq.work_queue import WorkQueue
 from adapters.settings import Settings, load_settings
 from adapters.store.store import Store
 from adapters.store.transaction import Transaction

@@ -14,7 +14,7 @@ import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractExchange, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
-from adapters.rabbitmq.connection import OUT, declare_topology
+from adapters.rabbitmq.topology import OUT, declare_topology
 from tests.chaos.business import Letter
 
 EARS = "chaos.events"

@@ -18,8 +18,9 @@ from typing import Any
 
 from pymongo import InsertOne, ReplaceOne
 
-from adapters.rabbitmq import connection as rabbitmq
-from adapters.rabbitmq.connection import CONNECTION_ERRORS, Publisher, Sent
+from adapters.rabbitmq import publisher
+from adapters.rabbitmq.connection import CONNECTION_ERRORS
+from adapters.rabbitmq.publisher import Publisher, Sent
 from adapters.settings import load_settings
 from adapters.store.transaction import Transaction
 from handlers import cli, worker
@@ -63,7 +64,7 @@ def _confirms_ignored() -> None:
         return publish
 
     around(Publisher, "publish", at_once)
-    rabbitmq.CONFIRM_SECONDS = 0
+    publisher.CONFIRM_SECONDS = 0
 
 
 def _ack_before_commit() -> None:

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, cast
 from bson.errors import InvalidDocument
 from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure
 
-from adapters.rabbitmq import connection as rabbitmq
-from adapters.rabbitmq.connection import Delivery, Publisher, Sent
+from adapters.rabbitmq.publisher import Publisher, Sent
 from adapters.rabbitmq.relay import Relay
+from adapters.rabbitmq.work_queue import Acknowledger, Delivery
 from adapters.records import HeldRow, InboxRow, Known, Properties
 from adapters.store.store import CLAIM_MAX, Store
 from adapters.store.transaction import Batch, ClaimLost
@@ -29,10 +29,10 @@ from domain.accounts.lifecycle import WAITS
 from domain.accounts.model import Account
 from domain.ledger.books import DocumentNeed, Need, WorkingSet
 from domain.settlement.statements import Settlement
-from handlers.engine.group_commit import Bookkeeping, GroupCommit
+from handlers.engine.group_commit import BatchPolicy, GroupCommit
 from handlers.engine.held import Waker
 from handlers.engine.intake import take
-from handlers.engine.replies import Teller
+from handlers.engine.replies import ReplySender
 from schemas.event import OutgoingEvent
 from schemas.incoming import Incoming, read
 from tests.support.ledger_book import QUEUE_OPEN, QUEUE_ORDER, QUEUE_OWNER, LedgerBook
@@ -101,7 +101,7 @@ class Channel:
         self.delivered: dict[int, Message] = {}
         self._last = 0
         # The real one, so that what is acknowledged with a run of others is looked at too.
-        self.acknowledger = rabbitmq._Acknowledger(self)
+        self.acknowledger = Acknowledger(self)
 
     def deliver(self, message: Message) -> int:
         """Number a delivery."""
@@ -529,8 +529,8 @@ class Worker:
             refused_max=timedelta(seconds=200),
             clock=world.clock,
         )
-        teller = Teller(exchange)
-        keeping = Bookkeeping(
+        teller = ReplySender(exchange)
+        keeping = BatchPolicy(
             series="INV-",
             zone=UTC,
             waiting_max=WAITING_MAX,

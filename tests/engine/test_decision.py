@@ -1,4 +1,4 @@
-"""A batch ends early when deciding on it takes long, and asks at first for what all its facts are likely to take."""
+"""What becomes of a batch: when it ends early, what it asks for at first, and whose fault a defect is."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from domain.ledger.books import DocumentNeed, Need, QueueNeed
 from domain.ledger.positions import Position
 from handlers.engine import decision
 from handlers.engine.decision import SECONDS_MAX, Decisions, decide, first_needs
-from handlers.engine.group_commit import Bookkeeping
+from handlers.engine.group_commit import BatchPolicy
 from handlers.engine.intake import works_of
-from handlers.engine.work import Work
+from handlers.engine.work import WorkItem
 from schemas.operations.acts import Act
 from tests.support.messages import order, payment
 
@@ -36,7 +36,7 @@ async def decided() -> Decisions:
         )
     ]
     books = working_set(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-")
-    keeping = Bookkeeping("INV-", UTC, timedelta(days=1), timedelta(seconds=1), "test", 5, 4, 1)
+    keeping = BatchPolicy("INV-", UTC, timedelta(days=1), timedelta(seconds=1), "test", 5, 4, 1)
 
     async def load(needs: Iterable[Need]) -> None:
         for need in needs:
@@ -63,7 +63,15 @@ async def test_a_batch_ends_when_it_takes_long(tick: float, facts: int, monkeypa
     assert [outcome.kind for outcome in outcomes] == ["waiting"] * facts
 
 
-def payments(account: str, number: int) -> list[Work]:
+async def test_what_would_wait_in_vain_is_a_defect_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that nothing announces: that message alone is tried again, and parked in the end."""
+    monkeypatch.setattr("handlers.engine.decision.AWAITED", {})
+    decisions = await decided()
+    assert {(outcome.kind, outcome.code) for outcome in decisions.outcomes} == {("waiting", "internal")}
+    assert {row.exception for row in decisions.batch.held} == {"AssertionError"}
+
+
+def payments(account: str, number: int) -> list[WorkItem]:
     """So many payments of one account."""
     bodies = [json.dumps(payment(f"P-{account}-{n}", account, "1.00")[1]).encode() for n in range(number)]
     return [

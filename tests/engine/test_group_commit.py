@@ -13,11 +13,11 @@ from adapters.rabbitmq.relay import Relay
 from adapters.records import Properties, ReplyTo
 from adapters.store.store import Store
 from handlers.engine.decision import Decisions
-from handlers.engine.group_commit import TRANSIENT_MAX, Bookkeeping, GroupCommit
+from handlers.engine.group_commit import TRANSIENT_MAX, BatchPolicy, GroupCommit
 from handlers.engine.intake import works_of
-from handlers.engine.work import Outcome, Work
+from handlers.engine.work import Outcome, WorkItem
 
-KEEPING = Bookkeeping("INV-", UTC, timedelta(days=1), timedelta(days=1), "test", 0.001, 4, 1)
+KEEPING = BatchPolicy("INV-", UTC, timedelta(days=1), timedelta(days=1), "test", 0.001, 4, 1)
 
 
 class Nobody:
@@ -54,9 +54,9 @@ async def test_what_conflicts_each_time_is_held(monkeypatch: pytest.MonkeyPatch)
             def done(outcome: Outcome, name: str = name) -> None:
                 outcomes[name] = outcome.kind
 
-            commit.submit(Work(work.incoming, work.properties, name, done))
+            commit.submit(WorkItem(work.incoming, work.properties, name, done))
 
-    async def attempt(_commit: GroupCommit, works: list[Work]) -> Decisions:
+    async def attempt(_commit: GroupCommit, works: list[WorkItem]) -> Decisions:
         tries.append([work.correlation_id for work in works])
         if any(work.correlation_id == "too-much" and work.failure is None for work in works):
             raise OperationFailure("WriteConflict", 112, {"errorLabels": ["TransientTransactionError"]})

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from adapters.rabbitmq.connection import Delivery
+from adapters.rabbitmq.work_queue import Delivery
 from adapters.settings import Settings
 from handlers.worker import Worker
 from tests.support.books import Books, applied, assert_clean, held, position

@@ -14,7 +14,7 @@ from adapters.rabbitmq.connection import connect
 from adapters.settings import Settings
 from handlers.engine.decision import Decisions
 from handlers.engine.group_commit import GATHERED_MAX, GroupCommit
-from handlers.engine.work import Work
+from handlers.engine.work import WorkItem
 from tests.support.books import Books, Document, applied, assert_clean, held, position
 from tests.support.broker import Broker
 from tests.support.client import Client
@@ -140,7 +140,7 @@ async def test_no_more_is_taken_than_there_is_room_for(
     gathered: list[int] = []
     submit = GroupCommit.submit
 
-    def counted(commit: GroupCommit, work: Work) -> None:
+    def counted(commit: GroupCommit, work: WorkItem) -> None:
         submit(commit, work)
         gathered.append(len(commit._gathered))
 
@@ -178,7 +178,7 @@ async def test_batches_go_down_to_single_facts_and_up_again(
     ill = True
     attempt = GroupCommit._attempt
 
-    async def failing_attempt(commit: GroupCommit, works: list[Work]) -> Decisions:
+    async def failing_attempt(commit: GroupCommit, works: list[WorkItem]) -> Decisions:
         sizes.append(len(works))
         if ill and len(works) > 1:
             raise ZeroDivisionError

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiormq.connection import Connection
 
-from adapters.rabbitmq.connection import Publisher
+from adapters.rabbitmq.publisher import Publisher
 from tests.support.proxy import OPEN_OK, Proxy
 
 

@@ -13,7 +13,7 @@ from pymongo import monitoring
 from adapters.rabbitmq import publishing
 from adapters.settings import Settings
 from handlers.engine.group_commit import GroupCommit
-from handlers.engine.work import Work
+from handlers.engine.work import WorkItem
 from tests.support.books import Books, applied, assert_clean
 from tests.support.client import Client
 from tests.support.messages import customer, item, order, partner, payment
@@ -114,7 +114,7 @@ async def test_frames_of_many_messages(
         counts["writes"] += 1
         return frame(**how)
 
-    async def counted_attempt(commit: GroupCommit, works: list[Work]) -> Any:
+    async def counted_attempt(commit: GroupCommit, works: list[WorkItem]) -> Any:
         counts["batches"] += 1
         return await attempt(commit, works)
 

@@ -20,9 +20,10 @@ from aio_pika.abc import AbstractQueue
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from adapters.rabbitmq import connection as rabbitmq
-from adapters.rabbitmq.connection import OUT, Publisher
+from adapters.rabbitmq import connection, publisher
+from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.relay import REFUSALS_MIN, Relay
+from adapters.rabbitmq.topology import OUT
 from adapters.settings import Settings
 from adapters.store.store import Store
 from adapters.store.transaction import Batch
@@ -149,7 +150,7 @@ async def test_an_event_that_is_refused_for_too_long_is_parked_with_one_line(
 
 def spoil(monkeypatch: pytest.MonkeyPatch, *message_ids: str) -> None:
     """Give events a header over which the broker closes the channel, as it does over a body that is too large."""
-    encode = rabbitmq._message
+    encode = publisher.message_of
 
     def spoilt(one: OutgoingEvent, queue: str | None) -> Any:
         outgoing = encode(one, queue)
@@ -157,7 +158,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, *message_ids: str) -> None:
             return replace(outgoing, headers={**outgoing.headers, "CC": "no list of routing keys"})
         return outgoing
 
-    monkeypatch.setattr(rabbitmq, "_message", spoilt)
+    monkeypatch.setattr(publisher, "message_of", spoilt)
 
 
 async def test_an_event_over_which_the_broker_closes_the_channel_is_found_and_parked(
@@ -257,7 +258,8 @@ async def test_a_broker_that_falls_silent_while_a_channel_is_opened(
     rabbitmq_url: str, client: Client, store: Store, database: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is waited for no longer than for a connection, neither to open the channel nor to close what there is."""
-    monkeypatch.setattr(rabbitmq, "ANSWER_SECONDS", 0.5)
+    for module in (connection, publisher):
+        monkeypatch.setattr(module, "ANSWER_SECONDS", 0.5)
     await client.declare()
     events = [event(1)]
     await commit(store, events)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapters.operations.parked import Desk
+from adapters.operations.parked import OperatorActions
 from adapters.settings import Settings
 from domain import facts
 from domain.ordering.completing import Order
@@ -304,20 +304,20 @@ async def test_an_act_that_fails_halfway_leaves_nothing(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A defect within an act undoes what the act has done before; it is tried again, and done once."""
-    discard = Desk._discard
+    discard = OperatorActions._discard
     calls = 0
 
-    async def failing(desk: Desk, row: dict[str, Any], why: str) -> dict[str, Any]:
+    async def failing(actions: OperatorActions, row: dict[str, Any], why: str) -> dict[str, Any]:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise ZeroDivisionError
-        return await discard(desk, row, why)
+        return await discard(actions, row, why)
 
     async with business(settings, client, defect_delay_seconds=0.01) as (ask, clock, _):
         await say(client, customer("BA-1"))
         items = await parked(client, ask, *(order(f"O-{n}", "BA-1", currency="USD") for n in range(3)))
-        monkeypatch.setattr(Desk, "_discard", failing)
+        monkeypatch.setattr(OperatorActions, "_discard", failing)
         asked = await client.send_asking(
             ("parked.discard", {"ids": [item["parkedId"] for item in items], "why": "as agreed"})
         )

@@ -24,10 +24,10 @@ from pymongo.read_concern import ReadConcern
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from adapters.operations.parked import act_on_held
 from adapters.operations.replays import Ended, Replay, Sending, by_ids, record
 from adapters.settings import Settings
 from adapters.store.store import Store
-from domain.facts import account_of
 from handlers.cli import app
 from handlers.console import options
 from handlers.console.bodies import parsed, pretty, with_value, written
@@ -148,7 +148,7 @@ def drafts(directory: Path) -> list[Path]:
 
 async def run(store: Store, replay: str, seconds: float = 20) -> tuple[Ended, Counter[str]]:
     """Run a replay; returns how it ended, and how many messages became what."""
-    sending = Sending("ada", seconds, None, lambda counts: None, account_of, lambda: datetime.now(UTC))
+    sending = Sending("ada", seconds, None, lambda counts: None, lambda: datetime.now(UTC))
     running = Replay(store, replay, sending)
     return await running.run(), +running.counts
 
@@ -470,7 +470,7 @@ async def test_an_edit_is_of_what_was_looked_at(
         editing = asyncio.create_task(operator(*words, typed="n\n", code=1, VISUAL=f"sh -c '{editor}'"))
         await wait_for(begun.exists)
         replay = Act("replay", (id_,), "before")
-        await store.at_desk("bob", datetime.now(UTC), account_of, lambda desk: desk.perform(replay))
+        await act_on_held(store, "bob", datetime.now(UTC), lambda actions: actions.perform(replay))
         await wait_for(lambda: held(database, "parked").get("order.completed:O-1", {}).get("attempts") == 2)
         go.touch()
         told = await editing

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.rabbitmq import relay as module
-from adapters.rabbitmq.connection import Sent
+from adapters.rabbitmq.publisher import Sent
 from adapters.rabbitmq.relay import BYTES_MAX, CLOSES_MAX, Relay
 from schemas.event import OutgoingEvent
 from tests.store import documents as make

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 from pamqp import frame
 
-from adapters.rabbitmq import connection as rabbitmq
+from adapters.rabbitmq import publisher, topology
 from adapters.rabbitmq.frames import publish_frames
 from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
@@ -213,7 +213,7 @@ class Topology:
 async def test_the_topology_is_what_the_worker_declares():
     """Exchanges, queues, their arguments and bindings."""
     declared = Topology()
-    await rabbitmq.declare_topology(declared, single_active_consumer=True)  # type: ignore[arg-type]
+    await topology.declare_topology(declared, single_active_consumer=True)  # type: ignore[arg-type]
     amqp = [channel["bindings"]["amqp"] for name, channel in DOCUMENT["channels"].items() if name != REPLIES]
     exchanges = {found["exchange"]["name"]: found["exchange"]["type"] for found in amqp if "exchange" in found}
     bindings = {
@@ -373,7 +373,7 @@ def assert_told(message: str, body: Any) -> None:
 
 def assert_headers(event: OutgoingEvent) -> None:
     """An event's properties and headers are those that its message has always."""
-    frames = publish_frames(1, rabbitmq.OUT, rabbitmq._message(event), 100_000)
+    frames = publish_frames(1, topology.OUT, publisher.message_of(event), 100_000)
     size, _, _ = frame.unmarshal(frames)
     header: Any
     _, _, header = frame.unmarshal(frames[size:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -107,7 +108,7 @@ async def test_documents_are_written_as_the_data_model_says(store: Store, databa
     assert only(database, "positions") == {
         "_id": "SA-1", "currency": "EUR", "sequence": 7, "movements": 3, "receivable": 0, "unapplied": 0, "payable": 0,
         "withheld": 0, "carriedForward": {"settlementId": "C-0", "amount": -5}, "oldestDue": None, "touched": 0,
-        "used": 0, "withholding": 0,
+        "used": 0, "withholding": 0, "allocating": False,
     }  # fmt: skip
     assert only(database, "invoices") == {
         "_id": "INV-000000001", "billingAccount": "BA-1", "orderedFor": "BA-1", "orderId": "O-1",
@@ -357,3 +358,32 @@ async def test_an_order_has_one_invoice(store: Store) -> None:
     twin = Invoice(**{name: getattr(twin, name) for name in twin.__dataclass_fields__} | {"order_id": "O-1"})
     with pytest.raises(PyMongoError):
         await write(store, twin)
+
+
+# -- what nobody may forget
+
+
+@dataclass(frozen=True)
+class Unlisted:
+    """A kind of document that no capability has declared."""
+
+    id: str = "U-1"
+
+
+@pytest.mark.parametrize("how", ["put", "appended"])
+async def test_a_kind_that_nothing_keeps_fails_the_batch(how: str, store: Store, database: Books) -> None:
+    """It would be dropped in silence otherwise, and the fact's entry committed."""
+    put, append = ([Unlisted()], ()) if how == "put" else ([], (Unlisted(),))
+    with pytest.raises(AssertionError, match=r"nothing keeps .*Unlisted"):
+        await write(store, make.position("BA-1"), *put, append=append)
+    assert database["positions"].count_documents({}) == 0
+
+
+async def test_what_is_append_only_is_not_put(store: Store) -> None:
+    """Nor is anything else appended, which would have no second state."""
+    payout = Payout("PO-1", "SA-1", "C-1", "EUR", 100, NOW)
+    with pytest.raises(AssertionError, match="append-only"):
+        await write(store, payout)
+    with pytest.raises(AssertionError, match="not append-only"):
+        await write(store, append=(make.position("BA-1"),))
+    await write(store, append=(payout,))

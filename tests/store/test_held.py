@@ -292,6 +292,8 @@ async def test_what_is_waited_for_and_what_is_there(store: Store, database: Book
     assert sorted(await store.awaited_names(10)) == sorted(names)
     assert len(await store.awaited_names(2)) == 2
     assert await store.there_now(names) == []
+    # One that nobody knows: a worker goes on, and its message waits until its time is over.
+    assert await store.there_now(["nonsense:1", "applied:x:1"]) == []
     database["accounts"].insert_one({"_id": "BA-1"})
     database["settlements"].insert_one({"_id": "C-1"})
     assert sorted(await store.there_now(names)) == ["account:BA-1", "settlement:C-1"]

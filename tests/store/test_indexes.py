@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.records import ReplyTo
-from adapters.store.prepare import EPOCH, INDEXES
+from adapters.store.beside import EPOCH
+from adapters.store.prepare import COLLECTIONS
 from adapters.store.store import Store
 from adapters.store.transaction import Batch, HeldChange
 from domain.accounts.model import Account
@@ -23,6 +24,7 @@ from domain.settlement.statements import Settlement
 from tests.store import documents as make
 from tests.support.books import Books
 
+INDEXES = {collection.name: collection.indexes for collection in COLLECTIONS}
 NOW, LEASE = make.NOW, make.LEASE
 OLD = 300
 """How many documents that are done with stand beside each that is open."""

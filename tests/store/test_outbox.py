@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from adapters.operations import outbox
-from adapters.rabbitmq.connection import Publisher, Sent
+from adapters.rabbitmq.publisher import Publisher, Sent
 from adapters.store.store import Store
 from adapters.store.transaction import Batch
 from schemas.event import OutgoingEvent

@@ -14,7 +14,7 @@ from uuid import uuid4
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
 
-from adapters.rabbitmq.connection import DEAD, WORK, declare_topology
+from adapters.rabbitmq.topology import DEAD, WORK, declare_topology
 from tests.support.messages import Message
 from tests.support.waiting import SECONDS_MAX, wait_for
 

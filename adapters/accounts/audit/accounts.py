@@ -4,7 +4,7 @@ from typing import get_args
 
 from bson import MaxKey
 
-from adapters.audit.model import (
+from adapters.checks import (
     Check,
     Expression,
     View,

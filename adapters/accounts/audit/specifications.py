@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adapters.audit.model import Check, Expression, Stage, View, begins, both, either, equal, union, whole
+from adapters.checks import Check, Expression, Stage, View, begins, both, either, equal, union, whole
 
 SPECIFICATIONS = {
     "bill-format": "billFormats",

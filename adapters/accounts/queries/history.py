@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.documents import DECODE
+from adapters.accounts.codecs import decode_account
 from adapters.mongodb.paging import FEW_ROWS, Page, reading
 from adapters.mongodb.view import Json, Row, View
-from domain.accounts.model import Account
 from schemas.accounts.queries import AccountHistory, account_document
 from schemas.query import cursor
 from schemas.values import time_json
@@ -50,5 +49,5 @@ def _item(row: Row, said: Row) -> Json:
         "reason": row["reason"],
         "cause": row["cause"],
         **{name: said.get(name) for name in _SAID},
-        "account": account_document(DECODE[Account](row["snapshot"]), None),
+        "account": account_document(decode_account(row["snapshot"]), None),
     }

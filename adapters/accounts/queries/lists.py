@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from adapters.accounts.codecs import decode_account
 from adapters.accounts.queries.standings import standing_at, standings
-from adapters.documents import DECODE
 from adapters.mongodb.paging import Page, keyset, prefixed
 from adapters.mongodb.view import BY_ID, Json, Row, View, unknown
 from domain.accounts.model import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account, Standing
@@ -53,7 +53,7 @@ async def account_at(view: View, account_id: str, at: datetime) -> Account:
     )
     if row is None or row["newState"] == "deleted":
         raise unknown("account", account_id)
-    account: Account = DECODE[Account](row["snapshot"])
+    account: Account = decode_account(row["snapshot"])
     return account
 
 

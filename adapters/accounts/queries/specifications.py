@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from adapters.documents import COLLECTION, DECODE
+from adapters.accounts.codecs import DECODE
+from adapters.accounts.documents import SPECIFICATION_COLLECTIONS
 from adapters.mongodb.paging import Page, keyset, prefixed
 from adapters.mongodb.view import Json, Row, View, unknown
 from domain.accounts.specifications import SPECIFICATIONS, Specification
@@ -19,7 +20,7 @@ def _kind(query: SpecificationGet | SpecificationList) -> type[Specification]:
 async def get(query: SpecificationGet, view: View) -> Json:
     """`<kind>.get`."""
     kind = _kind(query)
-    row = await view.one(COLLECTION[kind], {"_id": query.id})
+    row = await view.one(SPECIFICATION_COLLECTIONS[kind], {"_id": query.id})
     if row is None or row["state"] == "deleted":
         raise unknown("specification", query.id)
     return specification_document(DECODE[kind](row))
@@ -33,7 +34,7 @@ async def page(query: SpecificationList, view: View) -> bytes:
         which["nameKey"] = prefixed(query.name_prefix)
     page = Page(query.limit)
     after = query.after
-    read = partial(view.find, COLLECTION[kind], index="listed")
+    read = partial(view.find, SPECIFICATION_COLLECTIONS[kind], index="listed")
     rows = await keyset(read, which, ("nameKey", "_id"), after, query.limit + 1)
     for row in rows:
         if not page.take(specification_document(DECODE[kind](row))):

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
+from adapters.accounts.codecs import decode_account
 from adapters.accounts.queries.standings import BALANCES, balances_at, ledger_accounts
-from adapters.documents import DECODE
 from adapters.mongodb.paging import Page, reading
 from adapters.mongodb.view import Json, Row, View
 from domain.accounts.model import Account
@@ -30,7 +30,7 @@ async def page(query: AccountStatement, view: View) -> bytes:
     them. What is booked meanwhile is no part of it, even if the clock of whoever booked it was behind.
     """
     row = await view.account(query.id)
-    account: Account = DECODE[Account](row)
+    account: Account = decode_account(row)
     if account.type not in BALANCES:
         raise Refused("invalid", f"id: {account.id} is a {account.type}, which has no movements of its own")
     asked = (

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from adapters.accounts.codecs import decode_account
 from adapters.accounts.queries.standings import BALANCES, standings
-from adapters.documents import DECODE
 from adapters.mongodb.view import BY_ID, Json, Row, View
 from domain.accounts.model import FINANCIAL, Account, Standing
 from domain.accounts.references import CONTAINS
@@ -56,7 +56,7 @@ async def tree(query: AccountTree, view: View) -> Json:
 
 
 async def _standings(view: View, rows: list[Row]) -> list[tuple[Account, Standing]]:
-    return [(DECODE[Account](row), standing) for row, standing in zip(rows, await standings(view, rows), strict=True)]
+    return [(decode_account(row), standing) for row, standing in zip(rows, await standings(view, rows), strict=True)]
 
 
 def _shown(node: _Node, found: dict[str, tuple[Account, Standing]]) -> Json:
@@ -93,7 +93,7 @@ async def _descend(root: _Node, most: int, view: View) -> list[_Node]:
 
 
 def _children(row: Row, now: datetime) -> Iterator[str]:
-    account: Account = DECODE[Account](row)
+    account: Account = decode_account(row)
     for relationship in account.relationships:
         if relationship.type == CONTAINS and relationship.holds_at(now):
             yield relationship.account

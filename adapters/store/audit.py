@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from adapters.audit.journal import OWNED, SHARED, ledger_class
-from adapters.audit.model import (
+from adapters.checks import (
     ALLOCATION,
     ORDER,
     PAYMENT,
@@ -21,6 +20,7 @@ from adapters.audit.model import (
     sum_where,
     union,
 )
+from adapters.ledger.audit import OWNED, SHARED, ledger_class
 
 LEDGER = (*OWNED, *SHARED)
 AT_WORK = ("dueAt", "waitsFor", "claimedUntil")

@@ -1,4 +1,25 @@
-"""Runs the checks: all of them on one snapshot of the database, each view read once."""
+"""`paymaster audit`: proves in the database that the books hold.
+
+The nine invariants of the design, and the module in which their checks stand; each check names its own.
+
+1. each entry's postings sum to zero, and so does the whole journal: `ledger`;
+2. each position's balances are the sums of its postings: `ledger`, and its oldest due date is that of the open
+   invoices: `accounts`;
+3. an invoice's total is its lines plus tax and what was posted, and what remains is what was not allocated:
+   `invoicing`, and `store` for what was posted;
+4. allocations stay within the invoice (`invoicing`) and the payment, credit is what is left, never beside an open
+   invoice: `payments`;
+5. payable is accruals less payouts, an accrual is stated once, statements add up: `settlement`, and `invoicing` for
+   what an invoice's lines accrue;
+6. a fact has one state, and inbox, entry and documents agree on it: `store`; an account, or a specification, is what
+   its history says, which is what facts made of it, and an account's state fits its money: `accounts`;
+7. event sequences have no gap, events are sent or young: `operations`, and `accounts` for those of specifications;
+8. invoice numbers have no gap and no twin: `invoicing`;
+9. nothing points to what is not there: beside the documents that point, in every module; and accounts to accounts in
+   a way that makes sense, without cycles and one payer at a time: `accounts`.
+
+`adapters.checks` says what a check is; all run on one snapshot of the database, in which each view is read once.
+"""
 
 import time
 from collections.abc import Sequence
@@ -8,22 +29,25 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from adapters.accounts.audit import accounts, specifications
-from adapters.audit import facts, journal, outbox
-from adapters.audit.model import Check, Stage
-from adapters.invoicing import audit as billing
-from adapters.settlement import audit as partners
+import adapters.accounts.audit as accounts
+import adapters.invoicing.audit as invoicing
+import adapters.ledger.audit as ledger
+import adapters.operations.audit as operations
+import adapters.payments.audit as payments
+import adapters.settlement.audit as settlement
+import adapters.store.audit as store
+from adapters.checks import Check, Stage
 
 CHECKS: tuple[Check, ...] = tuple(
     sorted(
         (
-            *journal.CHECKS,
-            *billing.CHECKS,
-            *partners.CHECKS,
-            *facts.CHECKS,
+            *ledger.CHECKS,
+            *invoicing.CHECKS,
+            *payments.CHECKS,
+            *settlement.CHECKS,
+            *store.CHECKS,
             *accounts.CHECKS,
-            *specifications.CHECKS,
-            *outbox.CHECKS,
+            *operations.CHECKS,
         ),
         key=lambda check: check.invariant,
     )

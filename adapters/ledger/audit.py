@@ -1,6 +1,6 @@
 """The journal (invariants 1 and 2): entries balance, and positions are the sums of their postings."""
 
-from adapters.audit.model import (
+from adapters.checks import (
     Check,
     Expression,
     Stage,

@@ -1,7 +1,7 @@
 """The outbox (invariant 7): each account's events are numbered without a gap and are sent soon, or parked."""
 
 from adapters.accounts.audit.specifications import EVENT_OF_SPECIFICATION
-from adapters.audit.model import Check, Expression, View, both, either, equal, has, union
+from adapters.checks import Check, Expression, View, both, either, equal, has, union
 
 # An event's `_id` is `<account>:<sequence>`; where it says so, the numbers of an account are unique by that.
 named_rightly: Expression = equal("$_id", {"$concat": ["$account", ":", {"$toString": "$sequence"}]})

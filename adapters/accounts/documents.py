@@ -1,0 +1,257 @@
+"""How accounts are kept, their history and their references, and the resources that they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import to_json
+from pymongo import ASCENDING, IndexModel
+
+from adapters.codec import Form, Key
+from adapters.kept import Collection, Kept, QueueRead
+from domain.accounts.lifecycle import WAITS
+from domain.accounts.model import Account, AccountVersion, Reference, Relationship
+from domain.accounts.references import Link
+from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia, Specification
+from schemas.accounts.queries import account_document
+
+
+def financial_account(references: tuple[Reference, ...]) -> str | None:
+    """The id of the first financial account among what an account refers to."""
+    return next((r.id for r in references if r.kind == "financialAccount"), None)
+
+
+def parties(document: Mapping[str, Any]) -> list[str]:
+    """The ids of the parties that an account is related to, each once; of a role, the role's and the party's."""
+    ids = (
+        party[field]
+        for related in document.get("relatedParty") or ()
+        if isinstance(party := related.get("partyOrPartyRole"), Mapping)
+        for field in ("id", "partyId")
+        if isinstance(party.get(field), str)
+    )
+    return list(dict.fromkeys(ids))
+
+
+def name_key(document: Mapping[str, Any]) -> str:
+    """What a document's name is looked up by: the same in upper and lower case."""
+    return str(document.get("name") or "").casefold()
+
+
+def account_as_json(account: Account) -> bytes:
+    """As queries give it, but for its money: to read the fields and write them anew is most of what a page takes."""
+    return to_json(account_document(account, None))
+
+
+SPECIFICATION_COLLECTIONS: dict[type[Specification], str] = {
+    BillingCycleSpecification: "billingCycleSpecifications",
+    BillFormat: "billFormats",
+    BillPresentationMedia: "billPresentationMedia",
+}
+"""Where each kind of specification is kept."""
+
+
+def _specification(kind: type[Specification], collection: str) -> Kept:
+    return Kept(
+        Form(
+            kind,
+            keys=(
+                "id",
+                "state",
+                "revision",
+                "created_at",
+                "updated_at",
+                "touched",
+                Key("nameKey", "document", by=name_key),
+                "document",
+            ),
+        ),
+        Collection(
+            collection,
+            id="its id",
+            written=f"by `{kind.RESOURCE}.*`; touched by an account that comes to refer to it; a deleted one stays",
+            fields={
+                "state": "`active`, `deleted`",
+                "revision": "how many messages have changed it",
+                "createdAt": "",
+                "updatedAt": "",
+                "touched": "how often an account came to refer to it",
+                "nameKey": "the name in lower case",
+                "document": "as it was sent, without `id`, each entity with its `@type`",
+            },
+            indexes=(
+                # Lists of specifications, by name.
+                IndexModel([("state", ASCENDING), ("nameKey", ASCENDING), ("_id", ASCENDING)], name="listed"),
+            ),
+            personal=("document", "nameKey"),
+        ),
+        awaited={kind.RESOURCE: {}},
+    )
+
+
+KEPT = (
+    Kept(
+        Form(
+            Account,
+            keys=(
+                "id",
+                "type",
+                "currency",
+                "state",
+                "revision",
+                "version",
+                "payment_term_days",
+                "settlement_terms",
+                "credit_limit",
+                "opened_at",
+                "updated_at",
+                "relationships",
+                "references",
+                # What accounts are found by.
+                Key("financialAccount", "references", by=financial_account),
+                Key("parties", "document", by=parties),
+                Key("nameKey", "document", by=name_key),
+                "document",
+                Key("json", by=account_as_json),
+            ),
+            parts=(
+                Form(Relationship, keys=("type", "account", Key("from", "valid_from"), Key("until", "valid_until"))),
+            ),
+        ),
+        Collection(
+            "accounts",
+            id="account id",
+            written="by `account.*`, and by what completes a closing; a deleted one stays, in state `deleted`",
+            fields={
+                "type": "`BillingAccount` …",
+                "currency": "",
+                "state": "`defined`, `active`, `suspended`, `pendingClose`, `closed`, `deleted`",
+                "revision": "how many `account.*` messages have changed it",
+                "version": "how many changes there were, those that followed by themselves too",
+                "paymentTermDays": "",
+                "settlementTerms": "{`partnerShare`, `accrueOn`} or null",
+                "creditLimit": "or null",
+                "openedAt": "",
+                "updatedAt": "",
+                "relationships": "[{`type`, `account`, `from`, `until`}] (the last two a time or null)",
+                "references": "[{`kind`, `id`}]",
+                "financialAccount": "the id of the one that sums it up, or null",
+                "parties": "the ids of the parties that it is related to",
+                "nameKey": "the name in lower case",
+                "document": "the TMF666 fields and all others as they were sent, each entity with its `@type`; without "
+                "`id`, `currency`, and what is computed",
+                "json": "the whole as queries give it, but for its money",
+            },
+            indexes=(
+                # Lists of all accounts; the state is there so that those deleted need not be read to be passed over.
+                IndexModel([("_id", ASCENDING), ("state", ASCENDING)], name="all"),
+                # Lists of those of a type, a state, or both. A list names its states and types, if need be all of
+                # them, so that each (state, type) is one run of the index in the list's order, and the server merges
+                # the runs.
+                IndexModel([("state", ASCENDING), ("type", ASCENDING), ("_id", ASCENDING)], name="listed"),
+                # The same by the beginning of the name, in the order of names.
+                IndexModel(
+                    [("state", ASCENDING), ("type", ASCENDING), ("nameKey", ASCENDING), ("_id", ASCENDING)],
+                    name="named",
+                ),
+                # The same of a party; the name is there to be looked at without reading the account.
+                IndexModel(
+                    [
+                        ("parties", ASCENDING),
+                        ("state", ASCENDING),
+                        ("type", ASCENDING),
+                        ("_id", ASCENDING),
+                        ("nameKey", ASCENDING),
+                    ],
+                    name="party",
+                ),
+                # The accounts that a financial account sums up.
+                IndexModel(
+                    [("financialAccount", ASCENDING), ("_id", ASCENDING)],
+                    name="financialAccount",
+                    partialFilterExpression={"financialAccount": {"$gt": ""}},
+                ),
+            ),
+            personal=("document", "nameKey", "json"),
+        ),
+        awaited={"account": {}, "resumed": {"state": {"$nin": sorted(WAITS)}}},
+        not_loaded=("json",),
+        at_once=True,
+        large=True,
+    ),
+    Kept(
+        Form(
+            AccountVersion,
+            keys=(
+                "id",
+                Key("account", "account.id"),
+                Key("version", "account.version"),
+                Key("revision", "account.revision"),
+                "booked_at",
+                "cause",
+                "changed",
+                "old_state",
+                Key("newState", "account.state"),
+                "reason",
+                Key("snapshot", "account", as_row=True),
+            ),
+            read=False,
+        ),
+        Collection(
+            "accountVersions",
+            id="`<account>/<version>`",
+            written="once, one row a version",
+            fields={
+                "account": "",
+                "version": "",
+                "revision": "",
+                "bookedAt": "",
+                "cause": "an identity in `inbox`",
+                "changed": "field names",
+                "oldState": "null at its creation",
+                "newState": "",
+                "reason": "or null",
+                "snapshot": "the row of `accounts` as that fact left it",
+            },
+            indexes=(
+                # An account's history, and what it was at a time.
+                IndexModel([("account", ASCENDING), ("version", ASCENDING), ("bookedAt", ASCENDING)], name="history"),
+                # The accounts that a financial account has ever summed up.
+                IndexModel(
+                    [("snapshot.financialAccount", ASCENDING), ("account", ASCENDING)],
+                    name="financialAccount",
+                    partialFilterExpression={"snapshot.financialAccount": {"$gt": ""}},
+                ),
+            ),
+            personal=("reason", "snapshot.document", "snapshot.nameKey", "snapshot.json"),
+            append_only=True,
+        ),
+    ),
+    Kept(
+        Form(Link, keys=("id", "owner", "kind", "referrer", "referred", "open")),
+        Collection(
+            "links",
+            id="`<kind>/<referrer>/<referred>`",
+            written="with the account that refers: its `relationships` and `references`, seen from the other end",
+            fields={
+                "owner": "`<kind>/<referred>`",
+                "kind": "",
+                "referrer": "an account",
+                "referred": "an account, or a specification by the field that refers to it: `format`, "
+                "`cycleSpecification`, `presentationMedia`",
+                "open": "false when it no longer refers to it",
+            },
+            indexes=(
+                # Who refers to a thing in one way.
+                IndexModel(
+                    [("owner", ASCENDING), ("referrer", ASCENDING), ("_id", ASCENDING)],
+                    name="open",
+                    partialFilterExpression={"open": True},
+                ),
+            ),
+        ),
+        queue=QueueRead("owner", "referrer", {"open": True}, of_accounts=False),
+    ),
+    *(_specification(kind, collection) for kind, collection in SPECIFICATION_COLLECTIONS.items()),
+)

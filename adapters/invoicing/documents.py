@@ -1,0 +1,54 @@
+"""How invoices are kept."""
+
+from __future__ import annotations
+
+from pymongo import ASCENDING, IndexModel
+
+from adapters.codec import Form
+from adapters.kept import Collection, Kept, QueueRead
+from domain.invoicing.model import Invoice
+
+OPEN = {"remainingAmount": {"$gt": 0}}
+
+KEPT = (
+    Kept(
+        Form(Invoice, repeats=True),
+        Collection(
+            "invoices",
+            id="`billNo`",
+            written="issued by an order, replaced by an allocation",
+            fields={
+                "billingAccount": "who owes it",
+                "orderedFor": "the account that the order named: another one where that has a payer",
+                "orderId": "",
+                "currency": "",
+                "state": "`new`, `partiallyPaid`, `settled`",
+                "billDate": "",
+                "paymentDueDate": "",
+                "taxPointDate": "",
+                "bookedAt": "",
+                "taxExcludedAmount": "the sum of the lines' nets",
+                "taxIncludedAmount": "the same with tax",
+                "remainingAmount": "what is left to pay",
+                "taxItem": "[{`category`, `rate`, `taxExcludedAmount`, `taxAmount`}], one for each category and rate",
+                "lines": "[{`id`, `description`, `quantity`, `unitPrice`, `category`, `rate`, `taxExcludedAmount`, "
+                "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`}}]",
+                "appliedPayment": "[{`paymentId`, `amount`}]",
+            },
+            indexes=(
+                # A payment's next invoices: an account's open ones, by due date, then by number.
+                IndexModel(
+                    [("billingAccount", ASCENDING), ("paymentDueDate", ASCENDING), ("_id", ASCENDING)],
+                    name="open",
+                    partialFilterExpression=OPEN,
+                ),
+                # An order has one invoice, ever.
+                IndexModel([("orderId", ASCENDING)], name="order", unique=True),
+                # Lists of an account's invoices, all or those in one state, by number.
+                IndexModel([("billingAccount", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)], name="listed"),
+            ),
+            personal=("lines.description",),
+        ),
+        queue=QueueRead("billingAccount", "paymentDueDate", OPEN),
+    ),
+)

@@ -1,0 +1,71 @@
+"""How documents are kept: a collection with its indexes and what is said of it, and a kind of document within one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pymongo import IndexModel
+
+from adapters.codec import Form
+
+Filter = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection, and what else its declaration says: indexes, the data model's page, purging follow from it.
+
+    Each index has the comment of the query that it serves beside it, and a name of its own in its collection.
+    `id` says what its `_id` is, `fields` what its fields are, `written` when its documents are written. `personal` are
+    the fields that tell of a person: names, contacts, addresses, free text, and what was made of them. Documents of an
+    `append_only` collection are written once; `but_for` are the fields that are set later, once. `keep`: for ever,
+    until purged (what was sent), or until it is done with (what waits).
+    """
+
+    name: str
+    id: str
+    written: str
+    fields: Mapping[str, str]
+    indexes: tuple[IndexModel, ...] = ()
+    personal: tuple[str, ...] = ()
+    append_only: bool = False
+    but_for: tuple[str, ...] = ()
+    keep: Literal["for ever", "until purged", "until done"] = "for ever"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRead:
+    """How a queue is read: the keys of its owner and its order, and the filter of the partial index that serves it.
+
+    `of_accounts`: its owners are accounts, each of which has a position.
+    """
+
+    owner: str
+    order: str
+    is_open: Filter
+    of_accounts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A kind of document of the books: its collection, how a row is made of it, how it is read, who waits for it.
+
+    `awaited` are the names that messages wait for, before the colon, each with what makes a document of that id be
+    there. `not_loaded` are the keys that only queries need. `at_once`: most facts need it, so it is read beside what is
+    known of the identity of a fact that is alone. `large`: a document may have megabytes.
+    """
+
+    form: Form
+    collection: Collection
+    queue: QueueRead | None = None
+    awaited: Mapping[str, Filter] = field(default_factory=dict)
+    not_loaded: tuple[str, ...] = ()
+    at_once: bool = False
+    large: bool = False
+
+    @property
+    def kind(self) -> type:
+        """The domain's class."""
+        return self.form.kind

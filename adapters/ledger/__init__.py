@@ -1,0 +1,1 @@
+"""The ledger in the database: how journal entries, positions and series are kept, and audited."""

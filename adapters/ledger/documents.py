@@ -1,0 +1,87 @@
+"""How the ledger is kept: series of numbers, positions and journal entries."""
+
+from __future__ import annotations
+
+from pymongo import ASCENDING, IndexModel
+
+from adapters.codec import Form
+from adapters.kept import Collection, Kept
+from domain.ledger.entries import Entry, Posting
+from domain.ledger.numbering import Series
+from domain.ledger.positions import Position
+
+KEPT = (
+    Kept(
+        Form(Series),
+        Collection(
+            "series",
+            id="the series' prefix (`INV-`)",
+            written="by what takes a number",
+            fields={"last": "the last number given"},
+        ),
+        at_once=True,
+    ),
+    Kept(
+        Form(Position),
+        Collection(
+            "positions",
+            id="account id",
+            written="by everything that decides on the account's money",
+            fields={
+                "currency": "",
+                "sequence": "the last event's number",
+                "movements": "the number of the last entry that posts to the account",
+                "receivable": "a debit balance; what the customer owes",
+                "unapplied": "a credit balance; what the customer has paid and no invoice has consumed",
+                "payable": "a credit balance; what we owe the partner",
+                "withheld": "a credit balance; what we shall owe the partner once the customer has paid",
+                "carriedForward": "{`settlementId`, `amount`} of the statement that the next one opens with, or null",
+                "oldestDue": "the earliest `paymentDueDate` of its open invoices, or null",
+                "touched": "how often it was written only so that two decisions on the account can't both commit",
+                "used": "how many facts the books tell of it by",
+                "withholding": "how many lines have a share of it, or a part of one, withheld",
+                "allocating": "whether its credit is still being allocated, by what is held as `credit.allocate`",
+            },
+            indexes=(
+                # Who owes, and since when: lists by payment status, whose due date comes first.
+                IndexModel(
+                    [("oldestDue", ASCENDING), ("_id", ASCENDING)],
+                    name="owing",
+                    partialFilterExpression={"oldestDue": {"$gt": ""}},
+                ),
+            ),
+        ),
+        at_once=True,
+    ),
+    Kept(
+        Form(
+            Entry,
+            absent=(("reverses", "reason"),),
+            parts=(Form(Posting, absent=(("category", "rate"), ("movement",))),),
+            read=False,
+        ),
+        Collection(
+            "entries",
+            id="the identity of the fact that it books (`order.completed:O-1`)",
+            written="once, with the fact",
+            fields={
+                "cause": "the same",
+                "occurredAt": "the fact's own time",
+                "bookedAt": "the worker's",
+                "postings": "[{`account`, `currency`, `amount` (debit positive, credit negative), `category` and "
+                "`rate` (tax only), `movement` (accounts with a position only: the entry's number among its own)}]",
+                "reverses": "the entry that it undoes, where it undoes one",
+                "reason": "why, in that case",
+            },
+            indexes=(
+                # An account's movements: its postings by time and number.
+                IndexModel(
+                    [("postings.account", ASCENDING), ("bookedAt", ASCENDING), ("postings.movement", ASCENDING)],
+                    name="movements",
+                ),
+            ),
+            personal=("reason",),
+            append_only=True,
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Payments in the database: how they are kept, and audited."""

@@ -1,0 +1,67 @@
+"""How payments are kept, and what they are allocated to."""
+
+from __future__ import annotations
+
+from pymongo import ASCENDING, IndexModel
+
+from adapters.codec import Form
+from adapters.kept import Collection, Kept, QueueRead
+from domain.payments.model import Allocation, Payment
+
+CREDIT = {"unapplied": {"$gt": 0}}
+
+KEPT = (
+    Kept(
+        Form(Payment),
+        Collection(
+            "payments",
+            id="`paymentId`",
+            written="by a payment; `unapplied` falls as invoices consume it",
+            fields={
+                "billingAccount": "who paid",
+                "currency": "",
+                "amount": "",
+                "unapplied": "what of it is still credit",
+                "receivedAt": "",
+                "method": "as the message says it, or null",
+                "invoices": "the bill numbers that it names, or null",
+                "bookedAt": "",
+            },
+            indexes=(
+                # An invoice's credit: an account's payments that are not used up, oldest first.
+                IndexModel(
+                    [("billingAccount", ASCENDING), ("receivedAt", ASCENDING), ("_id", ASCENDING)],
+                    name="credit",
+                    partialFilterExpression=CREDIT,
+                ),
+            ),
+            personal=("method", "invoices"),
+        ),
+        queue=QueueRead("billingAccount", "receivedAt", CREDIT),
+    ),
+    Kept(
+        Form(
+            Allocation,
+            keys=("id", "bill_no", "payment_id", "billing_account", "amount", "cause", "booked_at"),
+            read=False,
+        ),
+        Collection(
+            "allocations",
+            id="`<billNo>/<paymentId>`",
+            written="once, with the fact",
+            fields={
+                "billNo": "",
+                "paymentId": "",
+                "billingAccount": "",
+                "amount": "",
+                "cause": "the identity of the fact that allocated it",
+                "bookedAt": "",
+            },
+            indexes=(
+                # What an account has paid since a time, to tell what was overdue then.
+                IndexModel([("billingAccount", ASCENDING), ("bookedAt", ASCENDING)], name="booked"),
+            ),
+            append_only=True,
+        ),
+    ),
+)

@@ -1,0 +1,48 @@
+"""The exchanges and queues, and how they are declared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel
+
+IN = "paymaster.in"
+OUT = "paymaster.out"
+WORK = "paymaster.work"
+DEAD = "paymaster.dead"
+QUERIES = "paymaster.queries"
+RESERVED = "paymaster."
+"""No reply goes to a queue whose name begins like this: it would come back as a message."""
+
+
+def work_arguments(*, single_active_consumer: bool) -> dict[str, Any]:
+    """The arguments of the work queue; they can't be changed once it is declared.
+
+    The delivery limit is high since on RabbitMQ 3.10 each lost connection counts for every message in flight.
+    """
+    arguments: dict[str, Any] = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 1000,
+        "x-overflow": "reject-publish",
+        "x-dead-letter-exchange": DEAD,
+        "x-dead-letter-strategy": "at-least-once",
+    }
+    if single_active_consumer:
+        arguments["x-single-active-consumer"] = True
+    return arguments
+
+
+async def declare_topology(channel: AbstractChannel, *, single_active_consumer: bool) -> None:
+    """Declare all exchanges and queues but those of others; safe beside other workers that do the same."""
+    into = await channel.declare_exchange(IN, aio_pika.ExchangeType.TOPIC, durable=True)
+    await channel.declare_exchange(OUT, aio_pika.ExchangeType.TOPIC, durable=True)
+    dead_exchange = await channel.declare_exchange(DEAD, aio_pika.ExchangeType.FANOUT, durable=True)
+    dead = await channel.declare_queue(DEAD, durable=True, arguments={"x-queue-type": "quorum"})
+    await dead.bind(dead_exchange)
+    work = await channel.declare_queue(
+        WORK, durable=True, arguments=work_arguments(single_active_consumer=single_active_consumer)
+    )
+    await work.bind(into, "#")
+    # Reached through the default exchange, by its name.
+    await channel.declare_queue(QUERIES, durable=True)

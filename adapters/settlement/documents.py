@@ -1,0 +1,85 @@
+"""How accruals, partners' statements and payouts are kept."""
+
+from __future__ import annotations
+
+from pymongo import ASCENDING, IndexModel
+
+from adapters.codec import Form
+from adapters.kept import Collection, Kept, QueueRead
+from domain.settlement.accruals import Accrual
+from domain.settlement.payouts import Payout
+from domain.settlement.statements import Settlement
+
+UNSTATED = {"settlementId": {"$type": "null"}}
+
+KEPT = (
+    Kept(
+        Form(Accrual),
+        Collection(
+            "accruals",
+            id="`<billNo>/<lineId>`, or `<billNo>/<lineId>/<paymentId>` when a payment released it "
+            "(`<billNo>/<lineId>/<orderId>` of an invoice of zero)",
+            written="once, with the fact; a statement sets `settlementId`, once",
+            fields={
+                "settlementAccount": "the partner's",
+                "orderId": "",
+                "billNo": "",
+                "lineId": "",
+                "amount": "",
+                "date": "that of the order, or of the payment that released it",
+                "cause": "the identity of the fact that accrued it",
+                "bookedAt": "",
+                "settlementId": "null until a statement holds it",
+            },
+            indexes=(
+                # A closing's accruals: a partner's that no statement holds, by date.
+                IndexModel(
+                    [("settlementAccount", ASCENDING), ("date", ASCENDING), ("_id", ASCENDING)],
+                    name="unstated",
+                    partialFilterExpression=UNSTATED,
+                ),
+            ),
+            append_only=True,
+            but_for=("settlementId",),
+        ),
+        queue=QueueRead("settlementAccount", "date", UNSTATED),
+    ),
+    Kept(
+        Form(Settlement),
+        Collection(
+            "settlements",
+            id="statement id",
+            written="by a closing, replaced by a payout",
+            fields={
+                "settlementAccount": "the partner's",
+                "currency": "",
+                "closingId": "",
+                "periodEnd": "",
+                "lines": "[{`accrualId`, `orderId`, `billNo`, `lineId`, `date`, `amount`}]",
+                "broughtForward": "amount, 0 if none",
+                "broughtForwardFrom": "statement id, or null",
+                "total": "the lines and what was brought forward",
+                "paid": "how much of it is paid",
+                "state": "`open`, `partiallyPaid`, `paid`, `carriedForward`",
+                "bookedAt": "",
+            },
+            indexes=(
+                # Lists of a partner's statements, oldest first.
+                IndexModel(
+                    [("settlementAccount", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="listed"
+                ),
+            ),
+        ),
+        awaited={"settlement": {}},
+    ),
+    Kept(
+        Form(Payout, read=False),
+        Collection(
+            "payouts",
+            id="`payoutId`",
+            written="once, with the fact",
+            fields={"settlementAccount": "", "settlementId": "", "currency": "", "amount": "", "bookedAt": ""},
+            append_only=True,
+        ),
+    ),
+)

@@ -1,0 +1,232 @@
+"""What is kept beside the books: what was applied, what is held, what is to be sent, what operators did."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pymongo import ASCENDING, IndexModel
+
+from adapters.kept import Collection
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+COLLECTIONS = (
+    Collection(
+        "inbox",
+        id="identity (`<type>:<business key>`)",
+        written="one row an applied fact, never deleted",
+        fields={
+            "digest": "of its content",
+            "digestVersion": "in which the digest was made",
+            "messageId": "",
+            "correlationId": "",
+            "userId": "",
+            "appId": "",
+            "sentAt": "the message's own time stamp",
+            "appliedAt": "",
+            "attempts": "how often it was taken up",
+            "result": "what its sender is told; of an account or a specification the whole document",
+        },
+        personal=("result",),
+        append_only=True,
+    ),
+    Collection(
+        "held",
+        id="identity; of a conflicting duplicate `<identity>#<content digest>`, of what cannot be read "
+        "`unreadable:<digest of routing key and bytes>`",
+        written="one row a message that is not applied, or a rest that a fact has left to do (`credit.allocate`, "
+        "`settlement.continue`, reason `continued`); gone when it is applied",
+        fields={
+            "parkedId": "the short name that operators use",
+            "state": "`waiting`, `suspect`, `parked`, `discarded`",
+            "routingKey": "",
+            "messageId": "",
+            "correlationId": "",
+            "body": "as it came",
+            "pieces": "in how many its body is kept in `heldBodies`, if it is",
+            "properties": "AMQP's",
+            "headers": "AMQP's",
+            "digest": "of its content",
+            "digestVersion": "in which the digest was made",
+            "reason": "the error's code; `continued` of a rest",
+            "detail": "what is wrong, or missing",
+            "traceback": "of a defect",
+            "waitsFor": "what has to appear (`account:BA-1`)",
+            "attempts": "how often it was taken up",
+            "deaths": "how many workers died with it taken up",
+            "heldAt": "when it came",
+            "failedAt": "when it was tried last",
+            "dueAt": "when it is taken up again, unless what it waits for comes first",
+            "waitingSince": "of a replay: since when it waits anew",
+            "claimedUntil": "by when the worker that has taken it up has to be done",
+            "claim": "which claim that is",
+            "replies": "[{`replyTo`, `correlationId`}] of those who want to be told its outcome",
+            "account": "as the message names it, there or not",
+            "group": "what it is grouped by: a digest of `reason`, `routingKey` and `place`",
+            "place": "the fields that do not fit, or the function that failed",
+            "exception": "its name, of a defect",
+            "worker": "who met it",
+            "original": "{`body`, `digest`} before it was edited",
+            "editedAt": "",
+            "editedFrom": "the parked id that it had before an edit gave it another identity",
+            "editedInto": "the parked id that it has since",
+            "discarded": "{`by`, `at`, `why`}",
+        },
+        indexes=(
+            # What waits for a thing that has just appeared.
+            IndexModel(
+                [("waitsFor", ASCENDING), ("heldAt", ASCENDING)],
+                name="waiting",
+                partialFilterExpression={"state": "waiting"},
+            ),
+            # What is due to be tried again, or to be parked because it has waited too long.
+            IndexModel(
+                [("dueAt", ASCENDING)],
+                name="due",
+                partialFilterExpression={"state": "waiting"},
+            ),
+            # What a worker had taken up when it died.
+            IndexModel(
+                [("claimedUntil", ASCENDING)], name="claimed", partialFilterExpression={"claimedUntil": {"$gt": EPOCH}}
+            ),
+            # The next message that is suspected of killing workers, to be run alone.
+            IndexModel(
+                [("dueAt", ASCENDING)],
+                name="suspect",
+                partialFilterExpression={"state": "suspect"},
+            ),
+            # An operator's look at one parked message.
+            IndexModel([("parkedId", ASCENDING)], name="parkedId", unique=True),
+            # Lists of what is held, oldest first, and the groups that it makes, without reading its bodies.
+            IndexModel(
+                [
+                    ("state", ASCENDING),
+                    ("heldAt", ASCENDING),
+                    ("_id", ASCENDING),
+                    ("group", ASCENDING),
+                    ("reason", ASCENDING),
+                    ("routingKey", ASCENDING),
+                    ("account", ASCENDING),
+                    ("failedAt", ASCENDING),
+                    ("parkedId", ASCENDING),
+                ],
+                name="listed",
+            ),
+        ),
+        personal=("body", "detail", "original", "replies"),
+        keep="until done",
+    ),
+    Collection(
+        "heldBodies",
+        id="{`held`, `n`}",
+        written="with its `held` row",
+        fields={"data": "the n-th piece of a body too large for its row"},
+        personal=("data",),
+        keep="until done",
+    ),
+    Collection(
+        "operatorActs",
+        id="a number that grows",
+        written="one row an act on a message",
+        fields={
+            "parkedId": "",
+            "identity": "",
+            "act": "`replay`, `edit`, `discard`, `undo`, `note`",
+            "by": "",
+            "at": "",
+            "why": "",
+            "stateBefore": "",
+            "stateAfter": "",
+            "editedInto": "parked id, or null",
+            "body": "of an edit",
+        },
+        indexes=(
+            # What was done with one message, and with all, in the order of time.
+            IndexModel([("parkedId", ASCENDING), ("at", ASCENDING), ("_id", ASCENDING)], name="message"),
+            IndexModel([("at", ASCENDING), ("_id", ASCENDING)], name="all"),
+        ),
+        personal=("why", "body"),
+        append_only=True,
+    ),
+    Collection(
+        "replays",
+        id="`R-` and 12 hex digits",
+        written="by `paymaster parked replay`, once its items are all there",
+        fields={
+            "by": "",
+            "at": "",
+            "why": "",
+            "filters": "what was asked for, as a query has it, or `ids`",
+            "canary": "how many were tried first, or null",
+            "canaryWell": "whether all of them were applied; null until that is known",
+            "rate": "messages a second, or null",
+            "total": "how many items it has",
+            "state": "`running`, `stopped`, `done`; one that died is still `running`, and can be gone on with",
+        },
+        indexes=(
+            # The last ones, to find one that was stopped.
+            IndexModel([("at", ASCENDING)], name="all"),
+        ),
+        personal=("why",),
+    ),
+    Collection(
+        "replayItems",
+        # They are read by the beginning of their ids.
+        id="`<replay>/<n>`, n in six digits",
+        written="all of them before the first message is touched; marked `sent` in the transaction of the act itself",
+        fields={
+            "replay": "",
+            "n": "",
+            "parkedId": "",
+            "identity": "where it goes on under another one, that; null of an id that was not held",
+            "attempts": "as it had them when it was listed: only so it is replayed",
+            "into": "the parked id of the other identity, or null",
+            "state": "`pending`, `sent`, then what came of it: `applied`, `parked`, `waiting`, `refused`",
+            "detail": "",
+        },
+    ),
+    Collection(
+        "outbox",
+        id="the event's `message_id`: `<account>:<sequence>`, `<resource>/<id>:<revision>` of a specification "
+        "(`bill-format/F-1:2`), or `<parkedId>:<attempt>` of `message.parked`",
+        written="one row an event",
+        fields={
+            "routingKey": "",
+            "body": "",
+            "correlationId": "",
+            "causationId": "the identity of the fact that caused it",
+            "account": "of an account's event",
+            "sequence": "its number among the account's events",
+            "bookedAt": "",
+            "unsent": "true until the broker has confirmed it, or it is given up",
+            "sentAt": "when the broker confirmed it",
+            "parkedAt": "when it was given up",
+            "reason": "why: `refused`, `precondition-failed` (too large, or otherwise taken from nobody), "
+            "`access-refused`, `internal-error`, `unencodable`",
+            "refusals": "how often the broker refused it",
+            "refusedAt": "when it did so first",
+            "unconfirmed": "how often it was put off because no confirm came",
+            "dueAt": "when it is tried next, while it is unsent",
+            "released": "[{`at`, `by`, `why`, and the `parkedAt` and `reason` it had}], where an operator did that",
+        },
+        indexes=(
+            # What an earlier life left unsent, oldest first.
+            IndexModel(
+                [("bookedAt", ASCENDING), ("_id", ASCENDING)],
+                name="unsent",
+                partialFilterExpression={"unsent": True},
+            ),
+            # What is sent again to a late subscriber, in the order of booking. An event comes into it when it is marked
+            # as sent, not in the batch's transaction.
+            IndexModel([("bookedAt", ASCENDING)], name="sent", partialFilterExpression={"sentAt": {"$gt": EPOCH}}),
+            # An operator's look at what was given up.
+            IndexModel(
+                [("parkedAt", ASCENDING), ("_id", ASCENDING)],
+                name="parked",
+                partialFilterExpression={"parkedAt": {"$gt": EPOCH}},
+            ),
+        ),
+        personal=("body",),
+        keep="until purged",
+    ),
+)
