@@ -29,7 +29,7 @@ _AS_IT_IS = (str, int, bool, datetime, Mapping, Literal)
 _ROOT = Path(__file__).parent.parent
 
 
-class FormError(ValueError):
+class LayoutError(ValueError):
     """A declaration that no code can be written of; it says of which kind and field, and why."""
 
 
@@ -49,30 +49,30 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class Layout:
     """How the documents of a kind, a dataclass, are kept.
 
     `keys` are those of the row in order, if they are others than the fields: a field or property by name, or a `Key`.
     `absent` are groups of fields, the last ones, that are left out together where the first of them is None. `parts`
-    are the forms of what the document contains, as far as they differ from what follows by itself. `read`: whether such
-    rows are read, too. `repeats`: a batch reads many, with few different decimals and dates, which are remembered.
+    are the layouts of what the document contains, as far as they differ from what follows by itself. `read`: whether
+    such rows are read, too. `repeats`: a batch reads many, with few different decimals and dates, which are remembered.
     """
 
     kind: type
     keys: tuple[str | Key, ...] = ()
     absent: tuple[tuple[str, ...], ...] = ()
-    parts: tuple[Form, ...] = ()
+    parts: tuple[Layout, ...] = ()
     read: bool = True
     repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module to write, by its dotted name: the code for some forms; `declared` is the module that declares them."""
+    """A module to write, by its dotted name: the code for some layouts; `declared` is the module that declares them."""
 
     name: str
     declared: str
-    forms: tuple[Form, ...]
+    layouts: tuple[Layout, ...]
 
     @property
     def path(self) -> Path:
@@ -81,16 +81,16 @@ class Module:
 
 
 def write(modules: Iterable[Module]) -> None:
-    """Write the modules' sources to their files; raises `FormError`, and then nothing is written."""
+    """Write the modules' sources to their files; raises `LayoutError`, and then nothing is written."""
     for path, text in [(module.path, source(module)) for module in modules]:
         path.write_text(text, encoding="utf-8")
 
 
 def source(module: Module) -> str:
-    """The source of a module, formatted: for each form a function that encodes and, if it is read, one that decodes.
+    """The source of a module, formatted: for each layout a function that encodes and, if it is read, one that decodes.
 
     `ENCODE` and `DECODE` have them by kind. What a document contains has private functions where that reads better; two
-    modules that contain the same have one each. Raises `FormError`.
+    modules that contain the same have one each. Raises `LayoutError`.
     """
     return _Source(module).text()
 
@@ -114,8 +114,8 @@ class _Source:
         self._module = module
         self._imports: dict[str, str] = {}
         self._functions: list[str] = []
-        self._private: dict[str, tuple[Form, bool]] = {}
-        self._parts: dict[type, Form] = {}
+        self._private: dict[str, tuple[Layout, bool]] = {}
+        self._parts: dict[type, Layout] = {}
         self._used: set[type] = set()
         self._repeats = False
 
@@ -123,18 +123,18 @@ class _Source:
         encoders, decoders = {}, {}
         self._import("collections.abc", "Callable")
         self._import("typing", "Any")
-        for form in self._module.forms:
-            self._parts = {part.kind: part for part in form.parts}
+        for layout in self._module.layouts:
+            self._parts = {part.kind: part for part in layout.parts}
             self._used = set()
-            self._repeats = form.repeats
-            name = _snake(form.kind.__name__)
-            encoders[self._kind(form.kind)] = f"encode_{name}"
-            self._encoder(f"encode_{name}", form, f"{_words(form.kind)} as a row.", is_row=True)
-            if form.read:
-                decoders[form.kind.__name__] = f"decode_{name}"
-                self._decoder(f"decode_{name}", form, f"{_words(form.kind)} of a row.", is_row=True)
+            self._repeats = layout.repeats
+            name = _snake(layout.kind.__name__)
+            encoders[self._kind(layout.kind)] = f"encode_{name}"
+            self._encoder(f"encode_{name}", layout, f"{_words(layout.kind)} as a row.", is_row=True)
+            if layout.read:
+                decoders[layout.kind.__name__] = f"decode_{name}"
+                self._decoder(f"decode_{name}", layout, f"{_words(layout.kind)} of a row.", is_row=True)
             if unused := self._parts.keys() - self._used:
-                raise FormError(f"{form.kind.__name__} contains no {', '.join(sorted(k.__name__ for k in unused))}")
+                raise LayoutError(f"{layout.kind.__name__} contains no {', '.join(sorted(k.__name__ for k in unused))}")
         body = "\n".join(_folded(line) for line in "\n\n\n".join(self._functions).split("\n"))
         remembered = [
             f"_to_{of} = lru_cache(maxsize=4096)({made})\n"
@@ -157,10 +157,10 @@ class _Source:
 
     # -- functions
 
-    def _encoder(self, name: str, form: Form, docstring: str, *, is_row: bool) -> None:
-        kind = self._kind(form.kind)
-        it = _variable(form.kind)
-        always, absent = _divided(form, _members(form, is_row=is_row))
+    def _encoder(self, name: str, layout: Layout, docstring: str, *, is_row: bool) -> None:
+        kind = self._kind(layout.kind)
+        it = _variable(layout.kind)
+        always, absent = _divided(layout, _members(layout, is_row=is_row))
         taken: dict[str, str] = {}
         made = self._dict(always, it, taken)
         if not absent:
@@ -173,10 +173,10 @@ class _Source:
             body += "return row"
         self._function(f"{name}({it}: {kind}) -> Row", docstring, taken, body)
 
-    def _decoder(self, name: str, form: Form, docstring: str, *, is_row: bool) -> None:
+    def _decoder(self, name: str, layout: Layout, docstring: str, *, is_row: bool) -> None:
         taken: dict[str, str] = {}
-        made = self._made(form, "row", taken, is_row=is_row)
-        self._function(f"{name}(row: Row) -> {self._kind(form.kind)}", docstring, taken, f"return {made}")
+        made = self._made(layout, "row", taken, is_row=is_row)
+        self._function(f"{name}(row: Row) -> {self._kind(layout.kind)}", docstring, taken, f"return {made}")
 
     def _function(self, signature: str, docstring: str, taken: Mapping[str, str], body: str) -> None:
         lines = [f'"""{docstring}"""'] if docstring else []
@@ -186,11 +186,11 @@ class _Source:
     def _private_function(self, prefix: str, kind: type) -> str:
         """The name of the function that encodes or decodes a part; it is written if it was not yet."""
         name = f"_{prefix}_{_snake(kind.__name__)}"
-        form = self._part(kind)
-        if self._private.setdefault(name, (form, self._repeats)) != (form, self._repeats):
-            raise FormError(f"{kind.__name__} is contained in two ways in {self._module.name}")
+        layout = self._part(kind)
+        if self._private.setdefault(name, (layout, self._repeats)) != (layout, self._repeats):
+            raise LayoutError(f"{kind.__name__} is contained in two ways in {self._module.name}")
         if not any(function.startswith(f"def {name}(") for function in self._functions):
-            (self._encoder if prefix == "encode" else self._decoder)(name, form, "", is_row=False)
+            (self._encoder if prefix == "encode" else self._decoder)(name, layout, "", is_row=False)
         return name
 
     # -- values as they are kept
@@ -205,8 +205,8 @@ class _Source:
             self._import(member.by.__module__, member.by.__qualname__)
             return f"{member.by.__name__}({value})"
         if member.as_row:
-            if not any(form.kind is member.hint for form in self._module.forms):
-                raise FormError(f"{member.key}: {member.hint} has no form in {self._module.name}")
+            if not any(layout.kind is member.hint for layout in self._module.layouts):
+                raise LayoutError(f"{member.key}: {member.hint} has no layout in {self._module.name}")
             return f"encode_{_snake(member.hint.__name__)}({value})"
         if taken is not None and self._is_taken(member.hint):
             value = _take(value, member.path.split(".")[-1], it, taken)
@@ -233,20 +233,20 @@ class _Source:
 
     # -- values as they are read
 
-    def _made(self, form: Form, row: str, taken: dict[str, str] | None, *, is_row: bool) -> str:
-        members = {m.field: m for m in _members(form, is_row=is_row) if m.field is not None}
-        absent = {name for group in form.absent for name in group}
+    def _made(self, layout: Layout, row: str, taken: dict[str, str] | None, *, is_row: bool) -> str:
+        members = {m.field: m for m in _members(layout, is_row=is_row) if m.field is not None}
+        absent = {name for group in layout.absent for name in group}
         lines = ""
-        for field in dataclasses.fields(form.kind):
+        for field in dataclasses.fields(layout.kind):
             member = members[field.name]
             if member.as_row or not field.init or field.kw_only:
-                name = f"{form.kind.__name__}.{field.name}"
-                raise FormError(f"{name} can't be read: it is a row of its own, or not given by its place")
+                name = f"{layout.kind.__name__}.{field.name}"
+                raise LayoutError(f"{name} can't be read: it is a row of its own, or not given by its place")
             value = f'{row}.get("{member.key}")' if field.name in absent else f'{row}["{member.key}"]'
             if taken is not None and self._is_taken(member.hint):
                 value = _take(value, field.name, row, taken)
             lines += f"{self._decoded(value, member.hint)},\n"
-        return f"{self._kind(form.kind)}(\n{indent(lines, '    ')})"
+        return f"{self._kind(layout.kind)}(\n{indent(lines, '    ')})"
 
     def _decoded(self, value: str, hint: Any) -> str:
         if (inner := _optional(hint)) is not None:
@@ -271,9 +271,9 @@ class _Source:
 
     # -- names
 
-    def _part(self, kind: type) -> Form:
+    def _part(self, kind: type) -> Layout:
         self._used.add(kind)
-        return self._parts.get(kind) or Form(kind)
+        return self._parts.get(kind) or Layout(kind)
 
     def _is_taken(self, hint: Any) -> bool:
         """Whether a value is written out field by field unless it is None, and so has a name of its own."""
@@ -286,9 +286,9 @@ class _Source:
 
     def _import(self, module: str, name: str) -> None:
         if not name.isidentifier() or name.startswith("_"):
-            raise FormError(f"{module}.{name} can't be imported: it has to be public, and in no function or class")
+            raise LayoutError(f"{module}.{name} can't be imported: it has to be public, and in no function or class")
         if self._imports.setdefault(name, module) != module:
-            raise FormError(f"{self._module.name} would import {name} of {module} and of {self._imports[name]}")
+            raise LayoutError(f"{self._module.name} would import {name} of {module} and of {self._imports[name]}")
 
     def _import_lines(self) -> str:
         by_module: dict[str, list[str]] = {}
@@ -304,50 +304,50 @@ class _Source:
         return "\n".join("".join(lines) for lines in sections if lines)
 
 
-# -- what a form comes to
+# -- what a layout comes to
 
 
-def _members(form: Form, *, is_row: bool) -> list[_Member]:
+def _members(layout: Layout, *, is_row: bool) -> list[_Member]:
     """The keys of a row, in order; a row of a collection has an `_id`, and each field is kept once."""
-    if not dataclasses.is_dataclass(form.kind):
-        raise FormError(f"{form.kind.__name__} is no dataclass")
-    fields = {field.name: field for field in dataclasses.fields(form.kind)}
+    if not dataclasses.is_dataclass(layout.kind):
+        raise LayoutError(f"{layout.kind.__name__} is no dataclass")
+    fields = {field.name: field for field in dataclasses.fields(layout.kind)}
     members = []
-    for key in form.keys or fields:
+    for key in layout.keys or fields:
         if isinstance(key, str):
             key = Key("_id" if is_row and key == "id" else _camel(key), key)
-        hint = _hint(form.kind, key.of)
+        hint = _hint(layout.kind, key.of)
         if key.by is None and not key.as_row:
-            _check(hint, f"{form.kind.__name__}.{key.of}", ())
+            _check(hint, f"{layout.kind.__name__}.{key.of}", ())
         field = key.of if key.by is None and key.of in fields else None
         members.append(_Member(key.name, key.of, hint, key.by, key.as_row, field))
-    name = form.kind.__name__
+    name = layout.kind.__name__
     _check_once(f"{name}: a key", [m.key for m in members])
     _check_once(f"{name}: a field", [m.field for m in members if m.field is not None])
     if left_out := fields.keys() - {m.field for m in members}:
-        raise FormError(f"{name}: of its fields no key keeps {', '.join(sorted(left_out))}")
+        raise LayoutError(f"{name}: of its fields no key keeps {', '.join(sorted(left_out))}")
     if is_row and all(m.key != "_id" for m in members):
-        raise FormError(f"{name}: no key is the _id of its row")
+        raise LayoutError(f"{name}: no key is the _id of its row")
     return members
 
 
-def _divided(form: Form, members: list[_Member]) -> tuple[list[_Member], list[list[_Member]]]:
+def _divided(layout: Layout, members: list[_Member]) -> tuple[list[_Member], list[list[_Member]]]:
     """The members that are always there, and the groups that may be left out, which are the last."""
     by_field = {m.field: m for m in members if m.field is not None}
-    for name in (name for group in form.absent for name in group):
+    for name in (name for group in layout.absent for name in group):
         if name not in by_field or _optional(by_field[name].hint) is None:
-            raise FormError(f"{form.kind.__name__}.{name}: only a field that may be None can be absent")
-    groups = [[by_field[name] for name in group] for group in form.absent]
+            raise LayoutError(f"{layout.kind.__name__}.{name}: only a field that may be None can be absent")
+    groups = [[by_field[name] for name in group] for group in layout.absent]
     last = [m for group in groups for m in group]
     always = members[: len(members) - len(last)]
     if [*always, *last] != members:
-        raise FormError(f"{form.kind.__name__}: the keys that may be absent are not the last ones, in their order")
+        raise LayoutError(f"{layout.kind.__name__}: the keys that may be absent are not the last ones, in their order")
     return always, groups
 
 
 def _check_once(what: str, names: Sequence[str]) -> None:
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise FormError(f"{what} is there twice: {', '.join(twice)}")
+        raise LayoutError(f"{what} is there twice: {', '.join(twice)}")
 
 
 def _hint(kind: type, path: str) -> Any:
@@ -361,12 +361,12 @@ def _hint(kind: type, path: str) -> Any:
             else:
                 found = get_type_hints(found)[name]
         except (KeyError, TypeError):
-            raise FormError(f"{kind.__name__}.{path}: {found} has no {name} of a known type") from None
+            raise LayoutError(f"{kind.__name__}.{path}: {found} has no {name} of a known type") from None
     return found
 
 
 def _check(hint: Any, where: str, within: tuple[type, ...]) -> None:
-    """Raise `FormError` for a type that no code can be written for, here or within."""
+    """Raise `LayoutError` for a type that no code can be written for, here or within."""
     inner = _optional(hint)
     if inner is None:
         inner = _element(hint)
@@ -374,16 +374,16 @@ def _check(hint: Any, where: str, within: tuple[type, ...]) -> None:
         _check(inner, where, within)
     elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if hint in within:
-            raise FormError(f"{where}: {hint.__name__} contains itself")
+            raise LayoutError(f"{where}: {hint.__name__} contains itself")
         for field, of in _fields(hint):
             _check(of, f"{where}.{field}", (*within, hint))
     elif hint not in (Decimal, date) and (get_origin(hint) or hint) not in _AS_IT_IS:
-        raise FormError(f"{where}: how {hint} is kept is not known")
+        raise LayoutError(f"{where}: how {hint} is kept is not known")
 
 
-def _is_flat(form: Form) -> bool:
+def _is_flat(layout: Layout) -> bool:
     """Whether it is written out where it stands: it contains nothing that is itself written field by field."""
-    return not form.absent and not any(_dataclasses_in(hint) for _, hint in _fields(form.kind))
+    return not layout.absent and not any(_dataclasses_in(hint) for _, hint in _fields(layout.kind))
 
 
 def _dataclasses_in(hint: Any) -> bool:

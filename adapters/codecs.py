@@ -19,7 +19,7 @@ def _codecs_of(documents: ModuleType) -> Module:
     return Module(
         documents.__name__.replace(".documents", ".codecs"),
         documents.__name__,
-        tuple(kept.form for kept in documents.KEPT),
+        tuple(kept.layout for kept in documents.KEPT),
     )
 
 

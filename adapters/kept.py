@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pymongo import IndexModel
 
-from adapters.codec import Form
+from adapters.codec import Layout
 
 Filter = dict[str, Any]
 
@@ -57,7 +57,7 @@ class Kept:
     known of the identity of a fact that is alone. `large`: a document may have megabytes.
     """
 
-    form: Form
+    layout: Layout
     collection: Collection
     queue: QueueRead | None = None
     awaited: Mapping[str, Filter] = field(default_factory=dict)
@@ -68,4 +68,4 @@ class Kept:
     @property
     def kind(self) -> type:
         """The domain's class."""
-        return self.form.kind
+        return self.layout.kind

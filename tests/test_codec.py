@@ -20,7 +20,7 @@ from bson.codec_options import CodecOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.codec import Form, FormError, Key, Module, source, write
+from adapters.codec import Key, Layout, LayoutError, Module, source, write
 from adapters.codecs import CODECS
 from adapters.documents import COLLECTION, DECODE, ENCODE
 from domain.ledger.positions import Position
@@ -125,22 +125,22 @@ def test_the_codecs_are_what_is_declared(module) -> None:
 def test_the_codecs_are_written_where_they_are_imported_from(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("adapters.codec._ROOT", tmp_path)
     (tmp_path / "books").mkdir()
-    module = Module("books.codecs", "books.forms", (Form(Plain),))
+    module = Module("books.codecs", "books.layouts", (Layout(Plain),))
     write([module])
     assert (tmp_path / "books" / "codecs.py").read_text(encoding="utf-8") == source(module)
 
 
 def test_nothing_is_written_if_one_declaration_is_wrong(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("adapters.codec._ROOT", tmp_path)
-    with pytest.raises(FormError):
-        write([Module("one", "forms", (Form(Plain),)), Module("other", "forms", (Form(Floating),))])
+    with pytest.raises(LayoutError):
+        write([Module("one", "layouts", (Layout(Plain),)), Module("other", "layouts", (Layout(Floating),))])
     assert not list(tmp_path.iterdir())
 
 
-def generated(*forms: Form) -> dict[str, Any]:
-    """What the module for some forms defines."""
+def generated(*layouts: Layout) -> dict[str, Any]:
+    """What the module for some layouts defines."""
     namespace: dict[str, Any] = {}
-    exec(source(Module("codecs", "forms", forms)), namespace)
+    exec(source(Module("codecs", "layouts", layouts)), namespace)
     return namespace
 
 
@@ -199,7 +199,7 @@ MIDDLE = Middle(INNER, (INNER, Inner("J", None, None)))
     ],
 )
 def test_what_contains_what_contains_something_comes_back(outer) -> None:
-    made = generated(Form(Outer, absent=(("note",),)))
+    made = generated(Layout(Outer, absent=(("note",),)))
     row = made["encode_outer"](outer)
     assert made["decode_outer"](bson.decode(bson.encode(row))) == outer
     assert ("note" in row) == (outer.note is not None)
@@ -208,7 +208,7 @@ def test_what_contains_what_contains_something_comes_back(outer) -> None:
 
 
 def test_lines_that_would_be_too_long_are_in_the_format_of_the_rest() -> None:
-    text = source(Module("codecs", "forms", (Form(Outer, repeats=True),)))
+    text = source(Module("codecs", "layouts", (Layout(Outer, repeats=True),)))
     ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(Path(__file__).with_name("codecs.py")), "-"]
     assert subprocess.run(ruff, input=text, capture_output=True, text=True, check=True).stdout == text
 
@@ -272,32 +272,35 @@ def _private(_document: Mapping[str, object]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("form", "why"),
+    ("layout", "why"),
     [
-        (Form(str), "str is no dataclass"),
-        (Form(Floating), "Floating.amount: how <class 'float'> is kept is not known"),
-        (Form(Pair), "Pair.both: how tuple[str, int] is kept is not known"),
-        (Form(Either), "Either.amount: how int | str is kept is not known"),
-        (Form(Deep), "Deep.pairs.both: how tuple[str, int] is kept is not known"),
-        (Form(Endless), "Endless.next.next: Endless contains itself"),
-        (Form(Nameless), "Nameless: no key is the _id of its row"),
-        (Form(Keyword), "Keyword.id can't be read"),
-        (Form(Plain, keys=("id",)), "Plain: of its fields no key keeps bill_no"),
-        (Form(Plain, keys=("id", "bill_no", "bill_no")), "Plain: a key is there twice: billNo"),
-        (Form(Plain, keys=("id", "bill_no", Key("no", "bill_no"))), "Plain: a field is there twice: bill_no"),
-        (Form(Plain, keys=("id", "bill_no", "owner")), "Plain.owner: <class 'tests.test_codec.Plain'> has no owner"),
-        (Form(Plain, keys=("id", "bill_no", Key("a", "id.b"))), "Plain.id.b: <class 'str'> has no b"),
-        (Form(Plain, keys=("id", "bill_no", Key("a", "id", by=_private))), "_private can't be imported"),
-        (Form(Plain, absent=(("bill_no",),)), "Plain.bill_no: only a field that may be None can be absent"),
-        (Form(Plain, parts=(Form(Inner),)), "Plain contains no Inner"),
-        (Form(Outer, absent=(("middle",),)), "Outer: the keys that may be absent are not the last ones"),
-        (Form(Outer, keys=("id", "unknown")), "Outer.unknown: <class 'tests.test_codec.Outer'> has no unknown"),
-        (Form(Outer, keys=("id", Key("outer", "outer", as_row=True)), read=False), "Outer: of its fields no key keeps"),
+        (Layout(str), "str is no dataclass"),
+        (Layout(Floating), "Floating.amount: how <class 'float'> is kept is not known"),
+        (Layout(Pair), "Pair.both: how tuple[str, int] is kept is not known"),
+        (Layout(Either), "Either.amount: how int | str is kept is not known"),
+        (Layout(Deep), "Deep.pairs.both: how tuple[str, int] is kept is not known"),
+        (Layout(Endless), "Endless.next.next: Endless contains itself"),
+        (Layout(Nameless), "Nameless: no key is the _id of its row"),
+        (Layout(Keyword), "Keyword.id can't be read"),
+        (Layout(Plain, keys=("id",)), "Plain: of its fields no key keeps bill_no"),
+        (Layout(Plain, keys=("id", "bill_no", "bill_no")), "Plain: a key is there twice: billNo"),
+        (Layout(Plain, keys=("id", "bill_no", Key("no", "bill_no"))), "Plain: a field is there twice: bill_no"),
+        (Layout(Plain, keys=("id", "bill_no", "owner")), "Plain.owner: <class 'tests.test_codec.Plain'> has no owner"),
+        (Layout(Plain, keys=("id", "bill_no", Key("a", "id.b"))), "Plain.id.b: <class 'str'> has no b"),
+        (Layout(Plain, keys=("id", "bill_no", Key("a", "id", by=_private))), "_private can't be imported"),
+        (Layout(Plain, absent=(("bill_no",),)), "Plain.bill_no: only a field that may be None can be absent"),
+        (Layout(Plain, parts=(Layout(Inner),)), "Plain contains no Inner"),
+        (Layout(Outer, absent=(("middle",),)), "Outer: the keys that may be absent are not the last ones"),
+        (Layout(Outer, keys=("id", "unknown")), "Outer.unknown: <class 'tests.test_codec.Outer'> has no unknown"),
+        (
+            Layout(Outer, keys=("id", Key("outer", "outer", as_row=True)), read=False),
+            "Outer: of its fields no key keeps",
+        ),
     ],
 )
-def test_what_no_code_can_be_written_of_is_refused(form, why) -> None:
-    with pytest.raises(FormError, match=re.escape(why)):
-        generated(form)
+def test_what_no_code_can_be_written_of_is_refused(layout, why) -> None:
+    with pytest.raises(LayoutError, match=re.escape(why)):
+        generated(layout)
 
 
 @dataclass(frozen=True)
@@ -312,25 +315,28 @@ SNAPSHOT = ("id", Key("snapshot", "plain", as_row=True))
 
 
 def test_a_document_within_another_may_be_kept_as_in_its_own_collection() -> None:
-    made = generated(Form(Plain), Form(Version, keys=SNAPSHOT, read=False))
+    made = generated(Layout(Plain), Layout(Version, keys=SNAPSHOT, read=False))
     assert made["encode_version"](Version("V", Plain("P", 1))) == {"_id": "V", "snapshot": {"_id": "P", "billNo": 1}}
     assert Version not in made["DECODE"]
-    assert generated(Form(Version))["encode_version"](Version("V", Plain("P", 1)))["plain"] == {"id": "P", "billNo": 1}
-    with pytest.raises(FormError, match=r"Version\.plain can't be read"):
-        generated(Form(Plain), Form(Version, keys=SNAPSHOT))
-    with pytest.raises(FormError, match=r"snapshot: .*Plain.* has no form in codecs"):
-        generated(Form(Version, keys=SNAPSHOT, read=False))
+    assert generated(Layout(Version))["encode_version"](Version("V", Plain("P", 1)))["plain"] == {
+        "id": "P",
+        "billNo": 1,
+    }
+    with pytest.raises(LayoutError, match=r"Version\.plain can't be read"):
+        generated(Layout(Plain), Layout(Version, keys=SNAPSHOT))
+    with pytest.raises(LayoutError, match=r"snapshot: .*Plain.* has no layout in codecs"):
+        generated(Layout(Version, keys=SNAPSHOT, read=False))
 
 
 def test_what_is_contained_is_kept_in_one_way_in_one_module() -> None:
-    other = Form(Version, keys=("id", "plain"), parts=(Form(Plain, keys=(Key("number", "bill_no"), "id")),))
+    other = Layout(Version, keys=("id", "plain"), parts=(Layout(Plain, keys=(Key("number", "bill_no"), "id")),))
     assert generated(other)["encode_version"](Version("V", Plain("P", 1)))["plain"] == {"number": 1, "id": "P"}
-    whole, twice = Form(Outer), dataclasses.replace(Form(Outer), repeats=True)
-    with pytest.raises(FormError, match="Middle is contained in two ways in codecs"):
+    whole, twice = Layout(Outer), dataclasses.replace(Layout(Outer), repeats=True)
+    with pytest.raises(LayoutError, match="Middle is contained in two ways in codecs"):
         generated(whole, twice)
 
 
 def test_two_kinds_of_one_name_are_not_in_one_module() -> None:
     namesake = dataclasses.make_dataclass("Inner", [("id", str)], namespace={"__module__": "elsewhere"})
-    with pytest.raises(FormError, match=r"codecs would import Inner of elsewhere and of tests\.test_codec"):
-        generated(Form(Inner), Form(namesake))
+    with pytest.raises(LayoutError, match=r"codecs would import Inner of elsewhere and of tests\.test_codec"):
+        generated(Layout(Inner), Layout(namesake))

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 from pymongo import ASCENDING, IndexModel
 
-from adapters.codec import Form, Key
+from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
 from domain.accounts.lifecycle import WAITS
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship
@@ -54,7 +54,7 @@ SPECIFICATION_COLLECTIONS: dict[type[Specification], str] = {
 
 def _specification(kind: type[Specification], collection: str) -> Kept:
     return Kept(
-        Form(
+        Layout(
             kind,
             keys=(
                 "id",
@@ -92,7 +92,7 @@ def _specification(kind: type[Specification], collection: str) -> Kept:
 
 KEPT = (
     Kept(
-        Form(
+        Layout(
             Account,
             keys=(
                 "id",
@@ -116,7 +116,7 @@ KEPT = (
                 Key("json", by=account_as_json),
             ),
             parts=(
-                Form(Relationship, keys=("type", "account", Key("from", "valid_from"), Key("until", "valid_until"))),
+                Layout(Relationship, keys=("type", "account", Key("from", "valid_from"), Key("until", "valid_until"))),
             ),
         ),
         Collection(
@@ -181,7 +181,7 @@ KEPT = (
         large=True,
     ),
     Kept(
-        Form(
+        Layout(
             AccountVersion,
             keys=(
                 "id",
@@ -229,7 +229,7 @@ KEPT = (
         ),
     ),
     Kept(
-        Form(Link, keys=("id", "owner", "kind", "referrer", "referred", "open")),
+        Layout(Link, keys=("id", "owner", "kind", "referrer", "referred", "open")),
         Collection(
             "links",
             id="`<kind>/<referrer>/<referred>`",

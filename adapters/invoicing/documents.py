@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pymongo import ASCENDING, IndexModel
 
-from adapters.codec import Form
+from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
 from domain.invoicing.model import Invoice
 
@@ -12,7 +12,7 @@ OPEN = {"remainingAmount": {"$gt": 0}}
 
 KEPT = (
     Kept(
-        Form(Invoice, repeats=True),
+        Layout(Invoice, repeats=True),
         Collection(
             "invoices",
             id="`billNo`",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pymongo import ASCENDING, IndexModel
 
-from adapters.codec import Form
+from adapters.codec import Layout
 from adapters.kept import Collection, Kept
 from domain.ledger.entries import Entry, Posting
 from domain.ledger.numbering import Series
@@ -12,7 +12,7 @@ from domain.ledger.positions import Position
 
 KEPT = (
     Kept(
-        Form(Series),
+        Layout(Series),
         Collection(
             "series",
             id="the series' prefix (`INV-`)",
@@ -22,7 +22,7 @@ KEPT = (
         at_once=True,
     ),
     Kept(
-        Form(Position),
+        Layout(Position),
         Collection(
             "positions",
             id="account id",
@@ -54,10 +54,10 @@ KEPT = (
         at_once=True,
     ),
     Kept(
-        Form(
+        Layout(
             Entry,
             absent=(("reverses", "reason"),),
-            parts=(Form(Posting, absent=(("category", "rate"), ("movement",))),),
+            parts=(Layout(Posting, absent=(("category", "rate"), ("movement",))),),
             read=False,
         ),
         Collection(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pymongo import ASCENDING, IndexModel
 
-from adapters.codec import Form
+from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
 from domain.payments.model import Allocation, Payment
 
@@ -12,7 +12,7 @@ CREDIT = {"unapplied": {"$gt": 0}}
 
 KEPT = (
     Kept(
-        Form(Payment),
+        Layout(Payment),
         Collection(
             "payments",
             id="`paymentId`",
@@ -40,7 +40,7 @@ KEPT = (
         queue=QueueRead("billingAccount", "receivedAt", CREDIT),
     ),
     Kept(
-        Form(
+        Layout(
             Allocation,
             keys=("id", "bill_no", "payment_id", "billing_account", "amount", "cause", "booked_at"),
             read=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pymongo import ASCENDING, IndexModel
 
-from adapters.codec import Form
+from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
 from domain.settlement.accruals import Accrual
 from domain.settlement.payouts import Payout
@@ -14,7 +14,7 @@ UNSTATED = {"settlementId": {"$type": "null"}}
 
 KEPT = (
     Kept(
-        Form(Accrual),
+        Layout(Accrual),
         Collection(
             "accruals",
             id="`<billNo>/<lineId>`, or `<billNo>/<lineId>/<paymentId>` when a payment released it "
@@ -45,7 +45,7 @@ KEPT = (
         queue=QueueRead("settlementAccount", "date", UNSTATED),
     ),
     Kept(
-        Form(Settlement),
+        Layout(Settlement),
         Collection(
             "settlements",
             id="statement id",
@@ -73,7 +73,7 @@ KEPT = (
         awaited={"settlement": {}},
     ),
     Kept(
-        Form(Payout, read=False),
+        Layout(Payout, read=False),
         Collection(
             "payouts",
             id="`payoutId`",
