@@ -64,7 +64,7 @@ ERRORS: dict[str, str] = {
     "unavailable": "Broker or database away. A message is tried again without end, a query has to be asked again.",
     "internal": "A defect of ours. A message is tried again with delays, then parked with its traceback.",
 }
-"""When each error is told, and what happens to a message; a query is only told. They are the reasons of what is held."""
+"""When each error is told, and what happens to a message; a query is only told. What is held has one as its reason."""
 
 
 def parts(documents: dict[str, Json]) -> dict[str, Json]:
