@@ -69,7 +69,7 @@ ERRORS: dict[str, str] = {
 
 def parts(documents: dict[str, Json]) -> dict[str, Json]:
     """The schemas that results, answers and events are made of; `documents` are those of TMF666's resources."""
-    return {
+    values: dict[str, Json] = {
         "Identity": {
             "type": "string",
             "description": "A fact: its type and business key, as `order.completed:O-1001`.",
@@ -77,9 +77,10 @@ def parts(documents: dict[str, Json]) -> dict[str, Json]:
         "Revision": {"type": "integer", "minimum": 1, "maximum": INTEGER_MAX},
         "ErrorCode": {"oneOf": [{"const": code, "description": said} for code, said in ERRORS.items()]},
         "Account": _account(documents["BillingAccount"]),
-        **{stored(kind): _specification(kind) for kind in SPECIFICATIONS.values()},
-        **{name: schema(shape) for name, shape in merged(events.SHAPES, queries.SHAPES).items()},
     }
+    specifications = {stored(kind): _specification(kind) for kind in SPECIFICATIONS.values()}
+    shapes = {name: schema(shape) for name, shape in merged(events.SHAPES, queries.SHAPES).items()}
+    return merged(values, specifications, shapes)
 
 
 def _account(billing: Json) -> Json:
