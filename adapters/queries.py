@@ -14,7 +14,7 @@ import adapters.invoicing.queries as invoicing
 import adapters.operations.queries as operations
 import adapters.settlement.queries as settlement
 from adapters.mongodb.view import Json, View, is_unavailable, moved, view
-from schemas.queries import Query
+from schemas.query import Query
 
 __all__ = ["READS", "is_unavailable", "read"]
 

@@ -40,7 +40,8 @@ from handlers.engine.group_commit import FACTS_MAX, BatchPolicy
 from handlers.engine.intake import works_of
 from handlers.engine.work import WorkItem
 from handlers.worker import GARBAGE_OBJECTS
-from schemas.events import OutgoingEvent, outgoing
+from schemas.event import OutgoingEvent
+from schemas.events import outgoing
 from schemas.operations.acts import Act
 
 BOOKED_AT = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -1,47 +1,24 @@
-"""What all messages share: a message that came in, its business key, its digest, and the fact that it says."""
+"""What all messages share: type, business key, digest, the fact that a message says and what that results in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
 from hashlib import sha256
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from domain.accounts.model import AccountUpdate, NewAccount, StateCommand
-from domain.accounts.specifications import NewSpecification, SpecificationDeletion, SpecificationUpdate
 from domain.errors import Refused
-from domain.ordering.completing import Order
-from domain.payments.model import CreditAllocation, ReceivedPayment
-from domain.settlement.payouts import CompletedPayout
-from domain.settlement.statements import Closing
-from schemas.operations.acts import Act
-from schemas.values import Id, is_id
-
-Fact = (
-    NewAccount
-    | AccountUpdate
-    | StateCommand
-    | NewSpecification
-    | SpecificationUpdate
-    | SpecificationDeletion
-    | Order
-    | ReceivedPayment
-    | CreditAllocation
-    | Closing
-    | CompletedPayout
-    | Act
-)
+from domain.frozen import dataclass
+from schemas.shapes import Shape
+from schemas.values import Id, Json, is_id
 
 _DETAIL_MAX = 1_000
 _ERRORS_MAX = 20
 
 T = TypeVar("T")
-
-DIGEST_VERSION = 1
-"""Raise it whenever the same message would get another digest than before, and keep the old one for old rows."""
 
 
 class Part(BaseModel):
@@ -50,23 +27,72 @@ class Part(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, regex_engine="python-re")
 
 
+@dataclass(frozen=True, slots=True)
+class Result(Generic[T]):
+    """What the sender of a message is told once it is applied: what `render` makes of the domain's result.
+
+    `kind` is the type of that result, `shape` what it is like when it is rendered. Results of one kind are rendered
+    alike, whatever message they are of.
+    """
+
+    kind: type[T]
+    shape: Shape
+    render: Callable[[T], Json]
+
+
 class Message(Part):
-    """A message that came in and fits its schema."""
+    """A message that came in and fits its schema.
+
+    Its class declares all that there is to say of it; its capability lists it in `MESSAGES`.
+    """
 
     TYPE: ClassVar[str]
+    """Its routing key."""
+    RESULT: ClassVar[Result[Any]]
 
     def key(self, message_id: str | None) -> str:
         """The business key, which with the type is the fact's identity; `message_id` is the AMQP property."""
         raise NotImplementedError
 
-    def fact(self, key: str) -> Fact:
+    def fact(self, key: str) -> object:
         """What it says, in the domain's words; raises `Refused` (`invalid`) for what can't be."""
         raise NotImplementedError
 
-    def digest(self) -> str:
-        """SHA-256 of the validated content: known fields, decimals normalised, times in UTC, defaults filled in."""
-        # What model_dump_json() calls, and decodes into a text that would be encoded again.
-        return sha256(self.__pydantic_serializer__.to_json(self, by_alias=True, exclude_none=True)).hexdigest()
+    def digest(self, version: int) -> str:
+        """The digest of the validated content, as that version of it is made; a `KeyError` if there never was one."""
+        return DIGESTS[version](self)
+
+
+class Continuation(Message):
+    """What a fact leaves to do, as a message of ours: only held, and never taken from a queue.
+
+    Its capability lists it in `CONTINUATIONS`.
+    """
+
+    FACT: ClassVar[type]
+    """The facts that it is made of."""
+
+    @classmethod
+    def of(cls, fact: Any) -> Self:
+        """The message that says a fact of the type `FACT`."""
+        raise NotImplementedError
+
+
+def _digest_1(message: Message) -> str:
+    """SHA-256 of the content's JSON: known fields, decimals normalised, times in UTC, defaults filled in."""
+    # What model_dump_json() calls, and decodes into a text that would be encoded again.
+    return sha256(message.__pydantic_serializer__.to_json(message, by_alias=True, exclude_none=True)).hexdigest()
+
+
+DIGESTS: dict[int, Callable[[Message], str]] = {1: _digest_1}
+"""How a digest is made, in each version that there ever was: rows keep the one of their time for ever.
+
+Whatever gives any message another digest than before is a new version (a field that is added is no such thing if it is
+left out where it is not said), and the old one goes on giving what it gave. A new version is a new form of the
+database, too: a worker that does not know it must not run on rows that have it.
+"""
+DIGEST_VERSION = 1
+"""The version in which digests are recorded now."""
 
 
 def at_most(limit: int) -> Callable[[tuple[T, ...]], tuple[T, ...]]:

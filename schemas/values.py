@@ -15,6 +15,9 @@ from pydantic_core import CoreSchema, core_schema
 
 from domain.money import AMOUNT_MAX, Currency, Money
 
+Json = dict[str, Any]
+"""A JSON object as it goes out."""
+
 TEXT_MAX = 1_000
 """The most characters of a text."""
 INTEGER_MAX = 2**53
@@ -22,30 +25,32 @@ INTEGER_MAX = 2**53
 DIGITS_MAX = 15
 """The most significant digits of a decimal that is a JSON number: a double keeps no more."""
 
-_DECIMAL = re.compile(r"-?[0-9]{1,11}(\.[0-9]{1,8})?", re.ASCII)
+DECIMAL = re.compile(r"-?[0-9]{1,11}(\.[0-9]{1,8})?", re.ASCII)
+"""A quantity, a price or a rate."""
 AMOUNT = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,8})?", re.ASCII)
 """An amount: 10^13 units of a currency without decimals have 14 digits."""
+ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+"""An id of ours, or a key of our clients'."""
 # A group that is remembered takes longer.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _ZERO, _ONE = Decimal(0), Decimal(1)
 _NO_ID = "must be an id: 1 to 64 of A-Z a-z 0-9 . _ : -"
 
 
 def is_id(value: object) -> bool:
     """Whether `value` is 1 to 64 of `A-Z a-z 0-9 . _ : -`."""
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
+    return isinstance(value, str) and ID.fullmatch(value) is not None
 
 
-def parse_decimal(value: object, pattern: re.Pattern[str] = _DECIMAL) -> Decimal:
+def parse_decimal(value: object, pattern: re.Pattern[str] = DECIMAL) -> Decimal:
     """A decimal from a JSON number or a string; normalised, so that 0.2 and 0.20 are equal and look it.
 
     JSON numbers come as `int`, as `Decimal` when they have a point, and as `float` when they have an exponent (see
     `schemas.wire`). Raises `ValueError` for what the contract does not take.
     """
     # A pattern is hashed anew each time that it is looked up, so that most do without.
-    read = _read_decimal if pattern is _DECIMAL else _reader(pattern)
+    read = _read_decimal if pattern is DECIMAL else _reader(pattern)
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return read(value)
     if isinstance(value, float):
@@ -74,7 +79,7 @@ def _reader(pattern: re.Pattern[str]) -> Callable[[str | int], Decimal]:
     return read
 
 
-_read_decimal = _reader(_DECIMAL)
+_read_decimal = _reader(DECIMAL)
 
 
 @cache
@@ -109,13 +114,28 @@ def parse_money(value: object) -> Money:
     return Money(unit.code, int(minor))
 
 
-def money_json(amount: int, code: str) -> dict[str, Any]:
+def money_json(amount: int, code: str) -> Json:
     """An amount as it goes out: `{"unit", "value"}`, the value a JSON number.
 
     An amount within the limit has at most 15 significant digits, so the shortest form of the double is the decimal.
     """
     digits = currency(code).digits
     return {"unit": code, "value": amount / 10**digits if digits else amount}
+
+
+def time_json(moment: datetime) -> str:
+    """A time in UTC as it goes out, to the millisecond."""
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+# Quantities, prices and rates are few and come again and again.
+@lru_cache(maxsize=4096)
+def decimal_json(value: Decimal) -> int | float | str:
+    """A decimal as a JSON number where a double keeps it, else as a string: the way it may come in."""
+    if value == value.to_integral_value() and abs(value) < 2**53:
+        return int(value)
+    # A float below 0.0001 may be written with an exponent, which may not come in.
+    return float(value) if len(value.as_tuple().digits) <= 15 and value.adjusted() >= -4 else f"{value:f}"
 
 
 def parse_text(value: object) -> str:
@@ -179,21 +199,23 @@ class _AsId:
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        text = core_schema.str_schema(strict=True, pattern=f"^{_ID.pattern}$", regex_engine="rust-regex")
+        text = core_schema.str_schema(strict=True, pattern=f"^{ID.pattern}$", regex_engine="rust-regex")
         return core_schema.custom_error_schema(text, custom_error_type="no_id", custom_error_message=_NO_ID)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return handler(core_schema.no_info_before_validator_function(parse_id, schema))
 
 
-def _rate(value: object) -> Decimal:
+def parse_rate(value: object) -> Decimal:
+    """A rate or a share: a decimal between 0 and 1."""
     rate = parse_decimal(value)
     if not _ZERO <= rate <= _ONE:
         raise ValueError("must be between 0 and 1: 0.2 is 20 %")
     return rate
 
 
-def _positive(value: Money) -> Money:
+def positive(value: Money) -> Money:
+    """A check that an amount is more than zero."""
     if value.amount <= 0:
         raise ValueError("must be more than zero")
     return value
@@ -202,10 +224,11 @@ def _positive(value: Money) -> Money:
 Id = Annotated[str, _AsId()]
 Text = Annotated[str, BeforeValidator(parse_text)]
 Number = Annotated[Decimal, BeforeValidator(parse_decimal)]
-Rate = Annotated[Decimal, BeforeValidator(_rate)]
+Rate = Annotated[Decimal, BeforeValidator(parse_rate)]
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 Date = Annotated[date, BeforeValidator(parse_date)]
 CurrencyCode = Annotated[Currency, BeforeValidator(parse_currency)]
-PositiveMoney = Annotated[Money, BeforeValidator(parse_money), AfterValidator(_positive)]
+PositiveMoney = Annotated[Money, BeforeValidator(parse_money), AfterValidator(positive)]
 Days = Annotated[int, Field(strict=True, ge=0, le=3650)]
 Revision = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
+Count = Annotated[int, Field(ge=1)]

@@ -1,4 +1,4 @@
-"""From bytes to facts: JSON that is exact about numbers, checked for size and depth, one fact or an array of them."""
+"""From bytes to JSON that is exact about numbers and checked for size and depth; what it says is for others to read."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from hashlib import sha256
 from typing import Any
 
-from pydantic import ValidationError
-
 from domain.errors import Refused
-from domain.frozen import dataclass
-from schemas.message import DIGEST_VERSION, Fact, Message, invalid
-from schemas.messages import MESSAGES
 
 BODY_MAX = 1024 * 1024
 """The most bytes of a body."""
@@ -23,80 +17,15 @@ FACTS_MAX = 500
 """The most facts of one array."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """One fact as it came in: its identity and, unless `refusal` says why not, what it says.
-
-    `body` is its own bytes, of an array its own part; `message_id` likewise ends in `:<n>`.
-    """
-
-    identity: str
-    routing_key: str
-    message_id: str | None
-    body: bytes
-    digest: str
-    fact: Fact | None
-    refusal: Refused | None
-    digest_version: int = DIGEST_VERSION
-
-
-def read(
-    routing_key: str,
-    body: bytes,
-    message_id: str | None,
-    headers: Mapping[str, Any],
-    encoding: str | None,
-    messages: Mapping[str, type[Message]] = MESSAGES,
-) -> list[Incoming]:
-    """The facts of a delivery, at least one; what can't be read is one without a fact, with the refusal that says why.
-
-    `encoding` is the AMQP `content_encoding`, `messages` what is handled. Nothing is raised for what a sender can do.
-    """
-    model = messages.get(routing_key)
-    if model is None:
-        return [_unreadable(routing_key, body, message_id, Refused("unknown-type", f"nothing handles {routing_key!r}"))]
-    try:
-        _check_version(headers)
-        parts = _parts(_text(body, encoding))
-    except Refused as refusal:
-        return [_unreadable(routing_key, body, message_id, refusal)]
-    if len(parts) == 1 and parts[0][1] is None:
-        return [_incoming(model, routing_key, body, message_id, parts[0][0])]
-    return [
-        _incoming(
-            model, routing_key, (part or "").encode(), f"{message_id}:{n}" if message_id is not None else None, value
-        )
-        for n, (value, part) in enumerate(parts, 1)
-    ]
-
-
-def _incoming(model: type[Message], routing_key: str, body: bytes, message_id: str | None, value: Any) -> Incoming:
-    if isinstance(value, Refused):
-        return _unreadable(routing_key, body, message_id, value)
-    try:
-        # What model_validate() calls when it has looked at its options, which takes a fourteenth of an order's check.
-        message = model.__pydantic_validator__.validate_python(value)
-        key = message.key(message_id)
-        fact = message.fact(key)
-    except ValidationError as error:
-        return _unreadable(routing_key, body, message_id, invalid(error))
-    except Refused as refusal:
-        return _unreadable(routing_key, body, message_id, refusal)
-    return Incoming(f"{routing_key}:{key}", routing_key, message_id, body, message.digest(), fact, None)
-
-
-def _unreadable(routing_key: str, body: bytes, message_id: str | None, refusal: Refused) -> Incoming:
-    digest = sha256(routing_key.encode(errors="surrogatepass") + b"\0" + body).hexdigest()
-    return Incoming(f"unreadable:{digest}", routing_key, message_id, body, digest, None, refusal)
-
-
-def _check_version(headers: Mapping[str, Any]) -> None:
+def check_version(headers: Mapping[str, Any]) -> None:
+    """Raises `Refused` (`invalid`) for a header `schema-version` that we do not know."""
     version = headers.get("schema-version", 1)
     if version not in (1, "1"):
         raise Refused("invalid", f"header schema-version: {version!r:.40} is not known, only 1 is")
 
 
-def _text(body: bytes, encoding: str | None) -> str:
+def text_of(body: bytes, encoding: str | None) -> str:
+    """The text of a body of the AMQP `content_encoding` `encoding`; raises `Refused` (`malformed`)."""
     if len(body) > BODY_MAX:
         raise Refused("malformed", f"the body has {len(body)} bytes, more than {BODY_MAX}")
     if encoding and encoding.lower() not in ("utf-8", "utf8", "identity"):
@@ -127,7 +56,7 @@ _DECODER = json.JSONDecoder(parse_float=_number, parse_int=_integer, parse_const
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def _parts(text: str) -> list[tuple[Any, str | None]]:
+def parts_of(text: str) -> list[tuple[Any, str | None]]:
     """The value of a text, or each value of an array with its own text; a `Refused` stands for one that can't be read.
 
     Raises `Refused` when the text as a whole can't be.
@@ -159,6 +88,19 @@ def _parts(text: str) -> list[tuple[Any, str | None]]:
         return parts
     except (ValueError, RecursionError) as error:
         raise Refused("malformed", f"not JSON: {str(error)[:200]}") from None
+
+
+def value_of(text: str) -> Any:
+    """The one value of a text; raises `Refused` (`malformed`) for what is no JSON, or too deep."""
+    try:
+        value, at = _value(text, _space(text, 0))
+        if _space(text, at) != len(text):
+            raise Refused("malformed", f"not JSON: something follows its end at character {at}")
+    except (ValueError, RecursionError) as error:
+        raise Refused("malformed", f"not JSON: {str(error)[:200]}") from None
+    if isinstance(value, Refused):
+        raise value
+    return value
 
 
 def _space(text: str, at: int) -> int:

@@ -8,7 +8,7 @@ from demo.day import make_day
 from demo.evening import DAY_BEFORE, OpenInvoice, OpenStatement, bank_file, closings, payouts
 from demo.facts import APPLIED, DATE, PAID_IN_FULL, PARTIAL, REPEATED, Message, tally
 from demo.wares import PARTNERS
-from schemas.wire import read
+from schemas.incoming import read
 
 AT_THE_DOOR = {"malformed", "invalid", "unknown-type"}
 INVOICES = [

@@ -14,7 +14,7 @@ from domain.accounts.lifecycle import WAITS
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship
 from domain.accounts.references import Link
 from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia, Specification
-from schemas.accounts.answers import account_document
+from schemas.accounts.queries import account_document
 
 
 def financial_account(references: tuple[Reference, ...]) -> str | None:

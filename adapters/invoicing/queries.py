@@ -8,13 +8,10 @@ from adapters.invoicing.codecs import decode_invoice
 from adapters.mongodb.paging import FEW_ROWS, Page, reading
 from adapters.mongodb.view import Json, Reads, Row, View, unknown
 from domain.accounts.model import BILLING
-from schemas.events import invoice_json
-from schemas.queries import (
-    InvoiceGet,
-    InvoiceList,
-    InvoiceState,
-    cursor,
-)
+from domain.invoicing.model import InvoiceState
+from schemas.invoicing.events import invoice_json
+from schemas.invoicing.queries import InvoiceGet, InvoiceList
+from schemas.query import cursor
 
 
 async def invoice(query: InvoiceGet, view: View) -> Json:

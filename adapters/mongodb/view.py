@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from adapters.mongodb.connection import is_transient
 from domain.errors import Refused
-from schemas.queries import Query
+from schemas.query import Query
 
 Json = dict[str, Any]
 Row = dict[str, Any]

@@ -15,7 +15,7 @@ from adapters.rabbitmq.publisher import CLOSED, Publisher, Sent
 from adapters.rabbitmq.relay import BYTES_MAX, IN_FLIGHT_MAX
 from adapters.store.beside import EPOCH
 from adapters.store.rows import to_event
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 T = TypeVar("T")
 Row = dict[str, Any]

@@ -18,8 +18,8 @@ from adapters.store.rows import whole_body
 from adapters.store.store import Store
 from domain.errors import Refused
 from domain.facts import account_of
+from schemas.incoming import Incoming, read
 from schemas.operations.acts import Act
-from schemas.wire import Incoming, read
 
 T = TypeVar("T")
 

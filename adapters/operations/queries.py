@@ -12,16 +12,9 @@ from adapters.accounts.queries.statement import end_of, start_of
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset
 from adapters.mongodb.view import Json, Reads, Row, View, unknown
 from adapters.store.rows import whole_body
-from schemas.accounts.answers import time_json
-from schemas.queries import (
-    ParkedAccounts,
-    ParkedGet,
-    ParkedGroups,
-    ParkedHistory,
-    ParkedList,
-    cursor,
-    milliseconds,
-)
+from schemas.operations.queries import ParkedAccounts, ParkedGet, ParkedGroups, ParkedHistory, ParkedList
+from schemas.query import cursor, milliseconds
+from schemas.values import time_json
 
 GROUPS_MAX = 500
 """The most groups that are told, the largest ones."""

@@ -24,8 +24,8 @@ from adapters.mongodb.connection import DatabaseError
 from adapters.operations.parked import OperatorActions, act_on_held
 from adapters.store.store import Store
 from domain.errors import Refused
-from schemas.accounts.answers import time_json
 from schemas.operations.acts import Act
+from schemas.values import time_json
 
 Row = dict[str, Any]
 

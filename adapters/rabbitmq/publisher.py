@@ -28,7 +28,7 @@ from adapters.rabbitmq.connection import ANSWER_SECONDS, close_connection, conne
 from adapters.rabbitmq.frames import Outgoing
 from adapters.rabbitmq.publishing import publish_chunk
 from adapters.rabbitmq.topology import OUT
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 
 from adapters.rabbitmq.connection import CONNECTION_ERRORS
 from adapters.rabbitmq.publisher import CLOSED, Sent
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 log = structlog.get_logger()
 

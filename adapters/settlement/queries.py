@@ -8,13 +8,9 @@ from adapters.mongodb.paging import Page, keyset
 from adapters.mongodb.view import Json, Reads, View, unknown
 from adapters.settlement.codecs import decode_settlement
 from domain.accounts.model import SETTLEMENT
-from schemas.events import settlement_json
-from schemas.queries import (
-    SettlementGet,
-    SettlementList,
-    cursor,
-    milliseconds,
-)
+from schemas.query import cursor, milliseconds
+from schemas.settlement.events import settlement_json
+from schemas.settlement.queries import SettlementGet, SettlementList
 
 
 async def settlement(query: SettlementGet, view: View) -> Json:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from bson import Binary
 
 from adapters.records import HeldRow, InboxRow, Properties, ReplyTo, parked_id
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 BODY_PIECE = 8 * 1024 * 1024
 """A held body above this many bytes is kept in pieces beside its row: a document holds 16 MiB."""

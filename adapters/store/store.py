@@ -34,7 +34,7 @@ from adapters.store.beside import EPOCH
 from adapters.store.prepare import prepare
 from adapters.store.rows import BODY_PIECE, to_event, to_held, whole_body
 from adapters.store.transaction import Transaction
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from adapters.records import HeldRow, InboxRow, Known, ReplyTo
 from adapters.store.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_keys, verdict
 from domain.ledger.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 COMMIT_SECONDS_MAX = 30
 """How long an ambiguous commit is tried again; after that the inbox settles it."""
@@ -31,8 +31,8 @@ LOADED_BYTES_MAX = 16 * 1024 * 1024
 seven times as large. A fact that is alone may look at more."""
 ALONE = 2
 """The identities of a batch of one fact. It looks all up in one command, since round trips are its latency."""
-HELD_KNOWN = {"digest": 1, "state": 1, "reason": 1, "detail": 1, "attempts": 1, "replies": 1}
-INBOX_KNOWN = {"digest": 1, "result": 1}
+HELD_KNOWN = {"digest": 1, "digestVersion": 1, "state": 1, "reason": 1, "detail": 1, "attempts": 1, "replies": 1}
+INBOX_KNOWN = {"digest": 1, "digestVersion": 1, "result": 1}
 """What of a row says what is recorded of an identity."""
 
 _NOT_LOADED: dict[type, dict[str, int]] = {kept.kind: dict.fromkeys(kept.not_loaded, 0) for kept in KEPT}
@@ -116,6 +116,7 @@ class Transaction:
         found = {
             row["_id"]: Known(
                 row["digest"],
+                row["digestVersion"],
                 row["state"],
                 reason=row["reason"],
                 detail=row["detail"],
@@ -124,7 +125,9 @@ class Transaction:
             )
             for row in held
         }
-        found.update({row["_id"]: Known(row["digest"], "applied", result=row["result"]) for row in inbox})
+        found.update(
+            {row["_id"]: Known(row["digest"], row["digestVersion"], "applied", result=row["result"]) for row in inbox}
+        )
         return found
 
     async def load(self, needs: Iterable[Need], books: WorkingSet) -> None:

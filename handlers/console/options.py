@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from handlers.console.terminal import Access, Json, quietly, safe, stop
-from schemas.queries import LIMIT_DEFAULT, LIMIT_MAX, HeldState
+from schemas.operations.acts import HeldState
+from schemas.query import LIMIT_DEFAULT, LIMIT_MAX
 
 PROPOSE_SECONDS = 2
 """How long the shell waits for what it proposes."""

@@ -26,8 +26,7 @@ from handlers.console.terminal import (
     utc_now,
     with_access,
 )
-from schemas.accounts.answers import time_json
-from schemas.values import parse_time
+from schemas.values import parse_time, time_json
 
 BROKER_SECONDS_MAX = 10
 """How long a resend waits for the broker before it begins."""

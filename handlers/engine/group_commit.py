@@ -23,7 +23,7 @@ from adapters.store.store import Store
 from adapters.store.transaction import TooMuchToLoad
 from domain.facts import working_set
 from domain.ledger.books import Need
-from handlers.engine.decision import Decisions, decide, first_needs, lookups
+from handlers.engine.decision import Decisions, decide, first_needs, further_lookups, lookups
 from handlers.engine.work import Outcome, WorkItem
 from schemas.operations.acts import Act
 
@@ -273,6 +273,8 @@ class GroupCommit:
             self.deciding = True
             try:
                 known = await transaction.look_up(lookups(works), first_needs(works, books), books)
+                if further := further_lookups(works, known):
+                    known |= await transaction.look_up(further, (), books)
                 decisions = await decide(works, known, books, load, act, self._keeping)
             finally:
                 self.deciding = False

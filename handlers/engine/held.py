@@ -14,8 +14,8 @@ from adapters.mongodb.connection import DatabaseError
 from adapters.records import HeldRow
 from adapters.store.store import Store
 from handlers.engine.work import Outcome, WorkItem
-from schemas.continuations import HELD_MESSAGES
-from schemas.wire import Incoming, read
+from schemas.incoming import Incoming, read
+from schemas.messages import HELD_MESSAGES
 
 log = structlog.get_logger()
 

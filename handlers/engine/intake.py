@@ -8,7 +8,7 @@ from adapters.rabbitmq.work_queue import Delivery
 from adapters.records import Properties
 from domain.errors import Refused
 from handlers.engine.work import Outcome, WorkItem
-from schemas.wire import read
+from schemas.incoming import read
 
 SUSPECT_DELIVERIES = 3
 """After so many deliveries without an outcome a message may be what kills the workers (or was beside it)."""

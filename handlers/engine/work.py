@@ -9,8 +9,8 @@ from typing import Any, Literal
 from adapters.records import HeldRow, Properties, ReplyTo
 from domain.errors import Refused
 from domain.frozen import dataclass
+from schemas.incoming import Incoming
 from schemas.operations.acts import Act
-from schemas.wire import Incoming
 
 DEATHS_MAX = 3
 """How many workers may die with a message taken up, after those that died while it was in the queue."""

@@ -1,23 +1,36 @@
-"""The `account.*` messages: TMF666's accounts with our currency and terms."""
+"""The messages that open and change accounts, and what accounts refer to.
+
+`account.*`, and for each kind of specification `<resource>.create`, `.update` and `.delete`: TMF666's documents.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from domain.accounts import model as accounts
-from domain.accounts.model import NewAccount
+from domain.accounts import specifications
+from domain.accounts.model import AccountResult, NewAccount
+from domain.accounts.specifications import SPECIFICATIONS, Specification, SpecificationResult
 from domain.errors import Refused
-from schemas.accounts.documents import Terms, in_order, plain_document, read_account
-from schemas.accounts.tmf666 import READ_ONLY
-from schemas.message import Message, message_key
-from schemas.values import CurrencyCode, Days, Id, Revision, Text
+from schemas.accounts.documents import (
+    Terms,
+    check_document,
+    in_order,
+    plain,
+    plain_document,
+    read_account,
+    without_nulls,
+)
+from schemas.accounts.events import account_json, own_standing, specification_json, stored
+from schemas.accounts.tmf666 import READ_ONLY, AccountType, complete
+from schemas.message import Message, Result, message_key
+from schemas.values import CurrencyCode, Days, Id, Json, Revision, Text
 
-AccountType = Annotated[
-    Literal["BillingAccount", "SettlementAccount", "PartyAccount", "FinancialAccount"], Field(alias="@type")
-]
+_AccountType = Annotated[AccountType, Field(alias="@type")]
 
 TMF_FIELDS = frozenset(
     {
@@ -29,13 +42,26 @@ TMF_FIELDS = frozenset(
 """The fields of TMF666's accounts; what else is in an account's document is kept, and is not part of its content."""
 
 
+def _account_result(result: AccountResult) -> Json:
+    account = result.account
+    return {
+        "id": account.id,
+        "revision": account.revision,
+        "account": account_json(account, own_standing(account, result.standing)),
+    }
+
+
+_RESULT = Result(AccountResult, {"id": "Id", "revision": "Revision", "account": "Account"}, _account_result)
+
+
 class AccountCreate(Message):
     """`account.create`: a TMF666 account with our currency and terms."""
 
     TYPE: ClassVar[str] = "account.create"
+    RESULT = _RESULT
 
     id: Id | None = None
-    type: AccountType
+    type: _AccountType
     name: Text
     currency: CurrencyCode
     payment_term_days: Days = 30
@@ -91,8 +117,9 @@ class AccountUpdate(Patch):
     """`account.update`: a JSON merge patch (RFC 7396) of an account's document."""
 
     TYPE: ClassVar[str] = "account.update"
+    RESULT = _RESULT
 
-    type: AccountType
+    type: _AccountType
 
     def fact(self, key: str) -> accounts.AccountUpdate:
         """The update; `Refused` (`invalid`) when it patches what a client may not."""
@@ -101,6 +128,7 @@ class AccountUpdate(Patch):
 
 
 class _StateCommand(Message):
+    RESULT = _RESULT
     COMMAND: ClassVar[Literal["suspend", "resume", "close", "reopen", "delete"]]
 
     id: Id
@@ -153,7 +181,104 @@ class AccountDelete(_StateCommand):
     COMMAND = "delete"
 
 
-ACCOUNT_MESSAGES: tuple[type[Message], ...] = (
+_NOT_KEPT = ("id", "@type", "revision", "lastUpdate")
+"""What a document goes out with that is not of its client's saying."""
+
+
+class _SpecificationMessage(Message):
+    KIND: ClassVar[type[Specification]]
+
+
+class SpecificationCreate(_SpecificationMessage):
+    """`<resource>.create`: a TMF666 document, with an id or without."""
+
+    id: Id | None = None
+    type: Annotated[Text | None, Field(alias="@type")] = None
+    document: Annotated[dict[str, Any], Field(default_factory=dict)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_document(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        document = {key: value for key, value in data.items() if key not in _NOT_KEPT}
+        return {"id": data.get("id"), "@type": data.get("@type"), "document": in_order(without_nulls(plain(document)))}
+
+    def key(self, message_id: str | None) -> str:
+        """The resource's id, or the message's when the id is left to us."""
+        return self.id if self.id is not None else message_key(message_id, "id")
+
+    def fact(self, key: str) -> specifications.NewSpecification:
+        """The resource to create; `Refused` (`invalid`) for a document that does not fit it."""
+        _check_type(self.KIND, self.type)
+        document = _checked(self.KIND, self.document)
+        id_ = self.id or f"S-{sha256(key.encode()).hexdigest()[:20]}"
+        return specifications.NewSpecification(self.KIND, id_, document)
+
+
+class SpecificationUpdate(Patch, _SpecificationMessage):
+    """`<resource>.update`: a JSON merge patch (RFC 7396) of its document."""
+
+    type: Annotated[Text | None, Field(alias="@type")] = None
+
+    def fact(self, key: str) -> specifications.SpecificationUpdate:
+        """The update; `Refused` (`invalid`) when it patches what a client may not."""
+        _check_type(self.KIND, self.type)
+        self.check()
+        check = partial(_checked, self.KIND)
+        return specifications.SpecificationUpdate(self.KIND, self.id, self.if_revision, self.changes, check)
+
+
+class SpecificationDelete(_SpecificationMessage):
+    """`<resource>.delete`: of one that no account refers to."""
+
+    id: Id
+    if_revision: Revision | None = None
+
+    def key(self, message_id: str | None) -> str:
+        """The message's id."""
+        return message_key(message_id)
+
+    def fact(self, key: str) -> specifications.SpecificationDeletion:
+        """The deletion."""
+        return specifications.SpecificationDeletion(self.KIND, self.id, self.if_revision)
+
+
+def _checked(kind: type[Specification], document: Any) -> dict[str, Any]:
+    """A document that fits its resource, as it goes out; raises `Refused` (`invalid`)."""
+    whole = {**document, "@type": kind.__name__}
+    check_document(kind.__name__, whole)
+    return complete(kind.__name__, whole)
+
+
+def _check_type(kind: type[Specification], said: str | None) -> None:
+    if said not in (None, kind.__name__):
+        raise Refused("invalid", f"@type: must be {kind.__name__} (got {said!r:.60})")
+
+
+def _specification_result(result: SpecificationResult) -> Json:
+    made = result.specification
+    return {"id": made.id, "revision": made.revision, "specification": specification_json(made)}
+
+
+def _of(kind: type[Specification], command: str, message: type[_SpecificationMessage]) -> type[Message]:
+    declared = {
+        "TYPE": f"{kind.RESOURCE}.{command}",
+        "RESULT": Result(
+            SpecificationResult,
+            {"id": "Id", "revision": "Revision", "specification": stored(kind)},
+            _specification_result,
+        ),
+        "KIND": kind,
+    }
+    return type(
+        f"{kind.__name__}{command.capitalize()}",
+        (message,),
+        {**declared, "__doc__": message.__doc__, "__module__": __name__},
+    )
+
+
+MESSAGES: tuple[type[Message], ...] = (
     AccountCreate,
     AccountUpdate,
     AccountSuspend,
@@ -161,4 +286,13 @@ ACCOUNT_MESSAGES: tuple[type[Message], ...] = (
     AccountClose,
     AccountReopen,
     AccountDelete,
+    *(
+        _of(kind, command, message)
+        for kind in SPECIFICATIONS.values()
+        for command, message in (
+            ("create", SpecificationCreate),
+            ("update", SpecificationUpdate),
+            ("delete", SpecificationDelete),
+        )
+    ),
 )

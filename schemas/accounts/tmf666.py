@@ -34,6 +34,8 @@ COMPUTED = frozenset({"state", "lastUpdate", "accountBalance", "paymentStatus", 
 READ_ONLY = COMPUTED | {"id", "href", "@type", "currency"}
 """The fields that no patch may name."""
 
+AccountType = Literal["BillingAccount", "SettlementAccount", "PartyAccount", "FinancialAccount"]
+"""The types of account."""
 Happened = Literal["created", "changed", "state-changed", "closed", "deleted"]
 
 _EVENTS: dict[Happened, str] = {
@@ -56,7 +58,7 @@ def complete(resource: str, document: Mapping[str, Any]) -> dict[str, Any]:
     A reference gets the name of the type that stands in its place (`AccountRef`); a document that `check` refuses is
     completed as far as it can be.
     """
-    completed = _completed(_OneOf(resource, RESOURCES[resource]), document)
+    completed = _completed(OneOf(resource, RESOURCES[resource]), document)
     assert isinstance(completed, dict)
     return completed
 
@@ -67,7 +69,7 @@ def event_type(resource: str, happened: Happened) -> str:
     return resource + _EVENTS[happened]
 
 
-class _OneOf:
+class OneOf:
     """The entities that may stand in one place, told apart by `@type`; as an annotation, it reads the one that does.
 
     One that says no type, or the place's own `name` as TMF's examples do, is of the first kind, unless it holds a field
@@ -120,13 +122,15 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _not_empty(value: str) -> str:
+def not_empty_text(value: str) -> str:
+    """A check that a text holds something."""
     if not value:
         raise ValueError("must not be empty")
     return value
 
 
-def _base64(value: str) -> str:
+def base64_text(value: str) -> str:
+    """A check that a text is base64."""
     try:
         b64decode(value, validate=True)
     except ValueError:
@@ -134,9 +138,9 @@ def _base64(value: str) -> str:
     return value
 
 
-ForeignId = Annotated[Text, AfterValidator(_not_empty)]
+ForeignId = Annotated[Text, AfterValidator(not_empty_text)]
 """An id that another system gave."""
-Base64 = Annotated[Text, AfterValidator(_base64)]
+Base64 = Annotated[Text, AfterValidator(base64_text)]
 Integer = Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX)]
 Boolean = Annotated[bool, Field(strict=True)]
 Amount = Annotated[Money, BeforeValidator(parse_money)]
@@ -217,7 +221,7 @@ class PartyRoleRef(_Reference):
     party_name: Text | None = None
 
 
-PartyRefOrPartyRoleRef = Annotated[_Reference, _OneOf("PartyRefOrPartyRoleRef", PartyRef, PartyRoleRef)]
+PartyRefOrPartyRoleRef = Annotated[_Reference, OneOf("PartyRefOrPartyRoleRef", PartyRef, PartyRoleRef)]
 
 
 class RelatedPartyRefOrPartyRoleRef(_Extensible):
@@ -278,7 +282,7 @@ class SocialContactMedium(ContactMedium):
 
 AnyContactMedium = Annotated[
     ContactMedium,
-    _OneOf(
+    OneOf(
         "ContactMedium",
         ContactMedium,
         EmailContactMedium,
@@ -343,7 +347,7 @@ class AttachmentRef(_Reference):
     url: Text | None = None
 
 
-AttachmentRefOrValue = Annotated[_Entity, _OneOf("AttachmentRefOrValue", AttachmentRef, Attachment)]
+AttachmentRefOrValue = Annotated[_Entity, OneOf("AttachmentRefOrValue", AttachmentRef, Attachment)]
 
 
 class TaxDefinition(_Extensible):
@@ -427,12 +431,12 @@ class BillingCycleSpecification(Resource):
     valid_for: TimePeriod | None = None
 
 
-BillFormatRefOrValue = Annotated[_Entity, _OneOf("BillFormatRefOrValue", BillFormatRef, BillFormat)]
+BillFormatRefOrValue = Annotated[_Entity, OneOf("BillFormatRefOrValue", BillFormatRef, BillFormat)]
 BillPresentationMediaRefOrValue = Annotated[
-    _Entity, _OneOf("BillPresentationMediaRefOrValue", BillPresentationMediaRef, BillPresentationMedia)
+    _Entity, OneOf("BillPresentationMediaRefOrValue", BillPresentationMediaRef, BillPresentationMedia)
 ]
 BillingCycleSpecificationRefOrValue = Annotated[
-    _Entity, _OneOf("BillingCycleSpecificationRefOrValue", BillingCycleSpecificationRef, BillingCycleSpecification)
+    _Entity, OneOf("BillingCycleSpecificationRefOrValue", BillingCycleSpecificationRef, BillingCycleSpecification)
 ]
 
 
@@ -500,22 +504,22 @@ RESOURCES: dict[str, type[Resource]] = {
 
 
 @cache
-def _places(kind: type[_Extensible]) -> dict[str, _OneOf]:
+def _places(kind: type[_Extensible]) -> dict[str, OneOf]:
     """The fields of an entity that hold entities, each with those that may stand there."""
     places = {field.alias: _place(field.rebuild_annotation()) for field in kind.model_fields.values()}
     return {name: place for name, place in places.items() if name is not None and place is not None}
 
 
-def _place(annotation: Any) -> _OneOf | None:
-    if isinstance(annotation, _OneOf):
+def _place(annotation: Any) -> OneOf | None:
+    if isinstance(annotation, OneOf):
         return annotation
     if isinstance(annotation, type) and issubclass(annotation, _Extensible):
-        return _OneOf(annotation.__name__, annotation)
+        return OneOf(annotation.__name__, annotation)
     # From the end: what annotates a type is nearer to the truth than the type.
     return next((place for part in reversed(get_args(annotation)) if (place := _place(part)) is not None), None)
 
 
-def _completed(place: _OneOf, value: Any) -> Any:
+def _completed(place: OneOf, value: Any) -> Any:
     if isinstance(value, list):
         return [_completed(place, item) for item in value]
     if not isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: what comes in is generated from the models that read it, what goes out is told in tables."""
+"""The AsyncAPI document, which follows from what messages, queries and events declare."""
 
 from schemas.asyncapi.document import asyncapi
 

@@ -10,11 +10,17 @@ from domain.money import AMOUNT_MAX
 from domain.settlement.statements import LINES_MAX
 from schemas.accounts.documents import DOCUMENT_BYTES_MAX
 from schemas.asyncapi import incoming, outgoing
-from schemas.asyncapi.incoming import Json, ref
+from schemas.asyncapi.incoming import ref
+from schemas.event import Event
+from schemas.events import EVENTS
 from schemas.message import Message
-from schemas.messages import ITEMS_MAX, MESSAGES, NAMED_INVOICES_MAX
-from schemas.queries import LIMIT_MAX, QUERIES, Query
-from schemas.values import INTEGER_MAX, TEXT_MAX
+from schemas.messages import MESSAGES
+from schemas.ordering.messages import ITEMS_MAX
+from schemas.payments.messages import NAMED_INVOICES_MAX
+from schemas.queries import QUERIES
+from schemas.query import LIMIT_MAX, Query
+from schemas.tables import merged
+from schemas.values import INTEGER_MAX, TEXT_MAX, Json
 from schemas.wire import BODY_MAX, DEPTH_MAX, FACTS_MAX
 
 VERSION = "1.0.0"
@@ -124,39 +130,51 @@ HEADERS: dict[str, tuple[Json, tuple[str, ...]]] = {
 """The AMQP properties (with `_`) and headers (with `-`) of each kind of message, and which are always there."""
 
 
-def asyncapi() -> Json:
-    """The AsyncAPI 3.0.0 document of all that Paymaster receives and sends, the same whenever it is made."""
-    payloads, schemas = incoming.commands()
-    questions, events = incoming.queries(), outgoing.EVENTS
-    messages = {
-        **{name: _message(name, "command", payload, MESSAGES[name]) for name, payload in payloads.items()},
-        **{f"{name}.reply": _message(f"{name}.reply", "reply", outgoing.reply(name)) for name in payloads},
-        **{name: _message(name, "query", payload, QUERIES[name]) for name, payload in questions.items()},
-        **{f"{name}.reply": _message(f"{name}.reply", "reply", outgoing.answer(name)) for name in questions},
-        **{name: _event(name) for name in events},
+def asyncapi(
+    messages: Mapping[str, type[Message]] = MESSAGES,
+    queries: Mapping[str, type[Query]] = QUERIES,
+    events: Mapping[str, Event[Any]] = EVENTS,
+) -> Json:
+    """The AsyncAPI 3.0.0 document of all that Paymaster receives and sends, the same whenever it is made.
+
+    Commands, queries, events and both kinds of reply have a namespace each, as one name may be that of several.
+    """
+    payloads, schemas = incoming.commands(messages)
+    questions = incoming.queries(queries)
+    told = {
+        **{_command(name): _message(name, "command", payload, messages[name]) for name, payload in payloads.items()},
+        **{_command_reply(name): _reply(name, outgoing.reply(message)) for name, message in messages.items()},
+        **{_query(name): _message(name, "query", payload, queries[name]) for name, payload in questions.items()},
+        **{_query_reply(name): _reply(name, outgoing.answer(query)) for name, query in queries.items()},
+        **{_event(name): _told(event) for name, event in events.items()},
         _ANY_DEAD: {"name": _ANY_DEAD, "summary": "A message that the broker gave up on, as it came.", "payload": {}},
     }
+    commands, asked = [_command(name) for name in messages], [_query(name) for name in queries]
+    replies = [*(_command_reply(name) for name in messages), *(_query_reply(name) for name in queries)]
     channels = {
-        **{name: _exchange(name, _IN) for name in payloads},
-        **{name: _exchange(name, _OUT) for name in events},
-        _WORK: _queue(_WORK, _WORK_SAYS, payloads),
-        _QUERIES: _queue(_QUERIES, "Queries; reached through the default exchange.", questions),
+        **{_command(name): _exchange(name, _IN, _command(name)) for name in messages},
+        **{_event(name): _exchange(name, _OUT, _event(name)) for name in events},
+        _WORK: _queue(_WORK, _WORK_SAYS, commands),
+        _QUERIES: _queue(_QUERIES, "Queries; reached through the default exchange.", asked),
         _DEAD: _queue(_DEAD, "What the broker gave up on: the worker parks it.", [_ANY_DEAD]),
         _REPLIES: {
             "address": None,
             "description": "The queue that a request names, reached through the default exchange. Best effort.",
-            "messages": _messages(f"{name}.reply" for name in (*payloads, *questions)),
+            "messages": _messages(replies),
         },
     }
     operations = {
-        **{f"receive.{name}": _receive(name, name) for name in payloads},
-        **{f"receive.{name}": _receive(name, _QUERIES) for name in questions},
-        **{f"send.{name}": _send(name) for name in events},
+        **{
+            f"receive.{_command(name)}": _receive(_command(name), _command(name), _command_reply(name))
+            for name in messages
+        },
+        **{f"receive.{_query(name)}": _receive(_query(name), _QUERIES, _query_reply(name)) for name in queries},
+        **{f"send.{_event(name)}": _send(_event(name)) for name in events},
         f"receive.{_ANY_DEAD}": _operation("receive", _ANY_DEAD, _DEAD, ack=True),
     }
     components = {
-        "schemas": _sorted({**incoming.VALUES, **schemas, **outgoing.parts(schemas)}),
-        "messages": _sorted(messages),
+        "schemas": _sorted(merged(incoming.VALUES, schemas, outgoing.parts(schemas))),
+        "messages": _sorted(told),
         "messageTraits": {name: _trait(*headers) for name, headers in HEADERS.items()},
         "correlationIds": {"correlation_id": {"location": "$message.header#/correlation_id"}},
         "replyAddresses": {"reply_to": {"location": "$message.header#/reply_to"}},
@@ -196,15 +214,38 @@ def _sorted(members: Mapping[str, Json]) -> Json:
     return dict(sorted(members.items()))
 
 
+def _command(name: str) -> str:
+    return f"command.{name}"
+
+
+def _command_reply(name: str) -> str:
+    return f"command-reply.{name}"
+
+
+def _query(name: str) -> str:
+    return f"query.{name}"
+
+
+def _query_reply(name: str) -> str:
+    return f"query-reply.{name}"
+
+
+def _event(name: str) -> str:
+    return f"event.{name}"
+
+
 def _message(name: str, kind: str, payload: Json, model: type[Message | Query] | None = None) -> Json:
     said = {"description": incoming.described(model)} if model else {}
     return {"name": name, **said, "traits": [{"$ref": f"#/components/messageTraits/{kind}"}], "payload": payload}
 
 
-def _event(name: str) -> Json:
-    summary, _ = outgoing.EVENTS[name]
-    kind = "account-event" if outgoing.is_of_an_account(name) else "event"
-    return {**_message(name, kind, outgoing.event(name)), "summary": summary}
+def _reply(name: str, payload: Json) -> Json:
+    return _message(f"{name}.reply", "reply", payload)
+
+
+def _told(event: Event[Any]) -> Json:
+    kind = "account-event" if event.of_account else "event"
+    return {**_message(event.routing_key, kind, outgoing.event(event)), "summary": event.summary}
 
 
 def _trait(headers: Json, always: tuple[str, ...]) -> Json:
@@ -218,11 +259,11 @@ def _messages(names: Iterable[str]) -> Json:
     return {name: {"$ref": f"#/components/messages/{name}"} for name in sorted(names)}
 
 
-def _exchange(routing_key: str, exchange: str) -> Json:
+def _exchange(routing_key: str, exchange: str, message: str) -> Json:
     found = {"name": exchange, "type": "topic", "durable": True, "autoDelete": False}
     return {
         "address": routing_key,
-        "messages": _messages([routing_key]),
+        "messages": _messages([message]),
         "bindings": {"amqp": {"is": "routingKey", "exchange": found, **_BINDING}},
     }
 
@@ -249,14 +290,14 @@ def _operation(action: str, message: str, channel: str, **binding: Any) -> Json:
     }
 
 
-def _receive(name: str, channel: str) -> Json:
-    reply = {
+def _receive(message: str, channel: str, reply: str) -> Json:
+    replied = {
         "address": {"$ref": "#/components/replyAddresses/reply_to"},
         "channel": {"$ref": f"#/channels/{_REPLIES}"},
-        "messages": [{"$ref": f"#/channels/{_REPLIES}/messages/{name}.reply"}],
+        "messages": [{"$ref": f"#/channels/{_REPLIES}/messages/{reply}"}],
     }
-    return {**_operation("receive", name, channel, ack=True), "reply": reply}
+    return {**_operation("receive", message, channel, ack=True), "reply": replied}
 
 
-def _send(name: str) -> Json:
-    return _operation("send", name, name, deliveryMode=2, timestamp=True)
+def _send(event: str) -> Json:
+    return _operation("send", event, event, deliveryMode=2, timestamp=True)

@@ -6,6 +6,7 @@ Schemas are JSON Schema draft 7, as AsyncAPI has them, by name; they refer to ea
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -13,33 +14,30 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from domain.money import AMOUNT_MAX
-from schemas.accounts.messages import AccountCreate, AccountType
-from schemas.accounts.specifications import SpecificationCreate
-from schemas.accounts.tmf666 import RESOURCES, _base64, _OneOf
-from schemas.accounts.tmf666 import _not_empty as _not_empty_text
+from schemas.accounts.messages import AccountCreate, SpecificationCreate
+from schemas.accounts.tmf666 import RESOURCES, AccountType, OneOf, base64_text, not_empty_text
 from schemas.message import Message, at_most, not_empty
-from schemas.messages import MESSAGES, _statement_id
 from schemas.operations.messages import EDITED_BYTES_MAX, parse_body
-from schemas.queries import CURSOR_MAX, QUERIES, Query, _moment_or_date
+from schemas.query import CURSOR_MAX, Query, parse_when
+from schemas.settlement.messages import parse_statement_id
 from schemas.values import (
-    _DECIMAL,
-    _ID,
     AMOUNT,
+    DECIMAL,
     DIGITS_MAX,
+    ID,
     TEXT_MAX,
-    _positive,
-    _rate,
+    Json,
     parse_currency,
     parse_date,
     parse_decimal,
     parse_id,
     parse_money,
+    parse_rate,
     parse_text,
     parse_time,
+    positive,
 )
 from schemas.wire import FACTS_MAX
-
-Json = dict[str, Any]
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -58,11 +56,11 @@ _DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _NUMBER = {"type": ["number", "string"]}
 _TEXT: Json = {"type": "string", "maxLength": TEXT_MAX, "pattern": "^[^\\u0000]*$"}
 VALUES: dict[str, Json] = {
-    "Id": {"type": "string", "pattern": f"^{_ID.pattern}$"},
+    "Id": {"type": "string", "pattern": f"^{ID.pattern}$"},
     "ForeignId": {**_TEXT, "minLength": 1, "description": "An id that another system gave."},
     "StatementId": {
         "type": "string",
-        "pattern": f"^{_ID.pattern}(-[0-9]+)?$",
+        "pattern": f"^{ID.pattern}(-[0-9]+)?$",
         "maxLength": 72,
         "description": "The closing's id, and of its further statements with their number: `C-1`, `C-1-2`.",
     },
@@ -70,7 +68,7 @@ VALUES: dict[str, Json] = {
     "Base64": {**_TEXT, "contentEncoding": "base64"},
     "Decimal": {
         **_NUMBER,
-        "pattern": f"^{_DECIMAL.pattern}$",
+        "pattern": f"^{DECIMAL.pattern}$",
         "exclusiveMinimum": -(10**11),
         "exclusiveMaximum": 10**11,
         "description": f"Without an exponent; with more than {DIGITS_MAX} significant digits only as a string.",
@@ -131,12 +129,12 @@ _READERS: dict[Any, str] = {
     parse_date: "Date",
     parse_currency: "Currency",
     parse_money: "MoneyIn",
-    _rate: "Rate",
-    _positive: "PositiveMoneyIn",
-    _not_empty_text: "ForeignId",
-    _base64: "Base64",
-    _statement_id: "StatementId",
-    _moment_or_date: "When",
+    parse_rate: "Rate",
+    positive: "PositiveMoneyIn",
+    not_empty_text: "ForeignId",
+    base64_text: "Base64",
+    parse_statement_id: "StatementId",
+    parse_when: "When",
     parse_body: "EditedBody",
 }
 """The functions that read values out of JSON, each with the value that it takes."""
@@ -165,7 +163,7 @@ class _Schemas(GenerateJsonSchema):
     def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> Json:
         """One of TMF666's kinds that may stand in a place. They are told apart by `@type`, which may be left out."""
         place = getattr(schema["function"]["function"], "__self__", None)
-        if not isinstance(place, _OneOf):
+        if not isinstance(place, OneOf):
             return super().function_plain_schema(schema)
         kinds = [self.generate_inner(kind.__pydantic_core_schema__) for kind in place.kinds.values()]
         return {"anyOf": kinds, "description": f"By `@type`: {', '.join(place.kinds)}."}
@@ -222,11 +220,11 @@ def documents() -> dict[str, Json]:
     return found
 
 
-def commands() -> tuple[dict[str, Json], dict[str, Json]]:
-    """The payload of each message by its routing key, and the schemas that they refer to."""
+def commands(messages: Mapping[str, type[Message]]) -> tuple[dict[str, Json], dict[str, Json]]:
+    """The payload of each of these messages by its routing key, and the schemas that they refer to."""
     payloads: dict[str, Json] = {}
     schemas = documents()
-    for routing_key, message in MESSAGES.items():
+    for routing_key, message in messages.items():
         creates_document = issubclass(message, AccountCreate | SpecificationCreate)
         generated = _generated(message, _DocumentSchemas if creates_document else _Schemas)
         fact = _undescribed(generated.pop(message.__name__))
@@ -263,7 +261,7 @@ def _account_create(fact: Json) -> Json:
             },
             **({"required": ["settlementTerms"]} if type_ == "SettlementAccount" else {}),
         }
-        for type_ in get_args(get_args(AccountType)[0])
+        for type_ in get_args(AccountType)
     ]
     return {**fact, "properties": ours, "discriminator": "@type", "oneOf": kinds}
 
@@ -277,10 +275,10 @@ def _specification_create(fact: Json, message: type[SpecificationCreate], schema
     return {**_undescribed(document), "properties": {**document["properties"], **ours}, "required": required}
 
 
-def queries() -> dict[str, Json]:
-    """The arguments of each query, by the AMQP `type` that names it."""
+def queries(questions: Mapping[str, type[Query]]) -> dict[str, Json]:
+    """The arguments of each of these queries, by the AMQP `type` that names it."""
     found: dict[str, Json] = {}
-    for name, query in QUERIES.items():
+    for name, query in questions.items():
         arguments = found[name] = _undescribed(_generated(query, _Schemas)[query.__name__])
         if "after" in arguments["properties"]:
             # What a cursor is read into is nobody else's business.

@@ -7,6 +7,8 @@ from typing import Literal
 from domain.frozen import dataclass
 
 ActName = Literal["replay", "edit", "discard", "undo", "note"]
+HeldState = Literal["parked", "waiting", "suspect", "discarded"]
+"""What a message is held as."""
 
 
 @dataclass(frozen=True, slots=True)

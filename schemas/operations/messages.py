@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator
 
-from schemas.message import Message, at_most, message_key, not_empty
-from schemas.operations.acts import Act, ActName
-from schemas.values import Text, parse_text
+from schemas.message import Message, Result, at_most, message_key, not_empty
+from schemas.operations.acts import Act, ActName, HeldState
+from schemas.values import Json, Text, parse_text
 
 IDS_MAX = 500
 """The most held messages that one message is about."""
@@ -43,7 +43,16 @@ ParkedId = Annotated[str, BeforeValidator(parse_text)]
 Why = Annotated[Text, AfterValidator(_said)]
 
 
+# What comes of each message is told as it is done: there is nothing left to render.
+_RESULT: Result[Json] = Result(
+    dict,
+    {"messages": [{"id": str, "state?": get_args(HeldState), "editedInto?": str, "refused?": "Error"}]},
+    lambda result: result,
+)
+
+
 class _ActMessage(Message):
+    RESULT = _RESULT
     NAME: ClassVar[ActName]
 
     def key(self, message_id: str | None) -> str:
@@ -103,4 +112,4 @@ class ParkedEdit(_ActMessage):
         return Act(self.NAME, (self.id,), self.why, self.body.encode())
 
 
-OPERATOR_MESSAGES: tuple[type[Message], ...] = (ParkedReplay, ParkedDiscard, ParkedUndo, ParkedNote, ParkedEdit)
+MESSAGES: tuple[type[Message], ...] = (ParkedReplay, ParkedDiscard, ParkedUndo, ParkedNote, ParkedEdit)

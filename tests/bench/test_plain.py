@@ -11,7 +11,7 @@ from bench.plain.order import Order, accruals_of, entry_of, invoice_of
 from domain.facts import apply, working_set
 from domain.ledger.books import Books, DocumentNeed, NotLoaded
 from schemas.events import outgoing
-from schemas.wire import read
+from schemas.incoming import read
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ORDERS = 200

@@ -33,8 +33,8 @@ from handlers.engine.group_commit import BatchPolicy, GroupCommit
 from handlers.engine.held import Waker
 from handlers.engine.intake import take
 from handlers.engine.replies import ReplySender
-from schemas.events import OutgoingEvent
-from schemas.wire import Incoming, read
+from schemas.event import OutgoingEvent
+from schemas.incoming import Incoming, read
 from tests.support.ledger_book import QUEUE_OPEN, QUEUE_ORDER, QUEUE_OWNER, LedgerBook
 
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -275,6 +275,7 @@ class Transaction:
                 row: HeldRow = held.row
                 found[identity] = Known(
                     row.digest,
+                    row.digest_version,
                     row.state,
                     reason=row.reason,
                     detail=row.detail,
@@ -282,7 +283,7 @@ class Transaction:
                     replies=len(row.replies),
                 )
             if applied := self._rows("inbox").get(identity):
-                found[identity] = Known(applied.digest, "applied", result=applied.result)
+                found[identity] = Known(applied.digest, applied.digest_version, "applied", result=applied.result)
         return found
 
     async def load(self, needs: Iterable[Need], books: WorkingSet) -> None:

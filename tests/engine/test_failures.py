@@ -15,7 +15,7 @@ from adapters.store.failures import Kind, failed_at, kind_of, refused_at
 from adapters.store.transaction import ClaimLost
 from domain.errors import MustWait, Refused
 from domain.money import within_limit
-from schemas.wire import read
+from schemas.incoming import read
 from tests.store import documents as make
 from tests.support import messages
 

@@ -17,7 +17,7 @@ from adapters.store import transaction
 from adapters.store.store import Store
 from adapters.store.transaction import Transaction
 from domain.settlement.statements import LINES_MAX
-from schemas.messages import ITEMS_MAX
+from schemas.ordering.messages import ITEMS_MAX
 from schemas.values import TEXT_MAX
 from schemas.wire import BODY_MAX, FACTS_MAX
 from tests.support.books import Books, applied, assert_clean, held

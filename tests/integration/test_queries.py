@@ -20,7 +20,7 @@ from adapters.accounts.queries.standings import standings
 from adapters.settings import Settings
 from handlers.engine import queries as answering
 from handlers.worker import Worker
-from schemas.queries import AccountGet
+from schemas.accounts.queries import AccountGet
 from tests.support.books import Books, Document, assert_clean
 from tests.support.client import Client
 from tests.support.failpoints import failing

@@ -28,7 +28,7 @@ from adapters.settings import Settings
 from adapters.store.store import Store
 from adapters.store.transaction import Batch
 from handlers import cli
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 from schemas.values import parse_time
 from tests.store import documents as make
 from tests.support.books import Books, Document, applied, assert_audit_ok

@@ -15,7 +15,7 @@ import pytest
 from adapters.rabbitmq import relay as module
 from adapters.rabbitmq.publisher import Sent
 from adapters.rabbitmq.relay import BYTES_MAX, CLOSES_MAX, Relay
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 from tests.store import documents as make
 from tests.support.waiting import wait_for
 

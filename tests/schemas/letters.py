@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from domain.errors import Refused
-from schemas.wire import Incoming, read
+from schemas.incoming import Incoming, read
 
 Json = dict[str, Any]
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,23 +15,28 @@ from pamqp import frame
 from adapters.rabbitmq import publisher, topology
 from adapters.rabbitmq.frames import publish_frames
 from domain.accounts.model import AccountResult
-from domain.accounts.specifications import SPECIFICATIONS, SpecificationChanged, SpecificationResult
+from domain.accounts.specifications import SpecificationChanged, SpecificationResult
 from domain.invoicing.model import InvoicePaid
 from domain.ledger.books import Emitted
 from domain.ordering.completing import OrderResult
 from domain.payments.model import PaymentResult
 from domain.settlement.payouts import PayoutResult
 from domain.settlement.statements import ClosingResult
-from schemas import events
-from schemas.accounts.answers import account_document, specification_document, standing_json
+from schemas.accounts.queries import account_document, specification_document, standing_json
 from schemas.accounts.tmf666 import Happened
 from schemas.asyncapi import asyncapi
 from schemas.asyncapi.document import QUEUES
-from schemas.asyncapi.outgoing import ANSWERS, ERRORS, EVENTS, RESULTS
-from schemas.events import invoice_json, message_parked, outgoing, result_json, settlement_json
-from schemas.messages import ITEMS_MAX, MESSAGES, NAMED_INVOICES_MAX
+from schemas.asyncapi.outgoing import ERRORS
+from schemas.event import OutgoingEvent
+from schemas.events import EVENTS, message_parked, outgoing
+from schemas.incoming import read
+from schemas.invoicing.events import invoice_json
+from schemas.messages import MESSAGES, result_json
+from schemas.ordering.messages import ITEMS_MAX
+from schemas.payments.messages import NAMED_INVOICES_MAX
 from schemas.queries import QUERIES, read_query
-from schemas.wire import FACTS_MAX, read
+from schemas.settlement.events import settlement_json
+from schemas.wire import FACTS_MAX
 from tests.schemas import test_events as sample
 from tests.support import messages
 from tests.support.json_schema import Schemas
@@ -49,7 +55,7 @@ CONTRACT_ORDER = """{"orderId": "O-1001", "completedAt": "2026-11-22T10:15:00Z",
 
 
 def payload(message: str) -> Any:
-    """The schema of a message's body."""
+    """The schema of a message's body: of `command.<routing key>`, `event.<routing key>`, `query.<type>` and so on."""
     return COMPONENTS["messages"][message]["payload"]
 
 
@@ -114,7 +120,7 @@ def test_every_channel_has_its_bindings():
         if name == REPLIES:
             assert channel["address"] is None
             continue
-        assert channel["address"] == name
+        assert channel["address"] == name.removeprefix("command.").removeprefix("event.")
         binding = channel["bindings"]["amqp"]
         assert (binding["is"], *(binding.keys() - {"is", "bindingVersion"})) in {
             ("routingKey", "exchange"),
@@ -125,23 +131,42 @@ def test_every_channel_has_its_bindings():
 def test_all_that_comes_in_is_there():
     """Every message and query of the registries has an operation, a payload and a reply with a result of its own."""
     received = {name.removeprefix("receive.") for name in DOCUMENT["operations"] if name.startswith("receive.")}
-    assert received == {*MESSAGES, *QUERIES, "dead-letter"}
-    for name in (*MESSAGES, *QUERIES):
-        operation = DOCUMENT["operations"][f"receive.{name}"]
-        assert operation["messages"] == [{"$ref": f"{operation['channel']['$ref']}/messages/{name}"}]
-        assert operation["reply"]["messages"] == [{"$ref": f"#/channels/{REPLIES}/messages/{name}.reply"}]
-    assert {name.partition(".")[0] for name in MESSAGES} == RESULTS.keys()
-    assert QUERIES.keys() == ANSWERS.keys()
-    assert not MESSAGES.keys() & QUERIES.keys(), "a message of each name"
+    incoming = {*(("command", name) for name in MESSAGES), *(("query", name) for name in QUERIES)}
+    assert received == {*(f"{kind}.{name}" for kind, name in incoming), "dead-letter"}
+    for kind, name in incoming:
+        operation = DOCUMENT["operations"][f"receive.{kind}.{name}"]
+        assert operation["messages"] == [{"$ref": f"{operation['channel']['$ref']}/messages/{kind}.{name}"}]
+        assert operation["reply"]["messages"] == [{"$ref": f"#/channels/{REPLIES}/messages/{kind}-reply.{name}"}]
 
 
 def test_all_that_goes_out_is_there():
     """Every event that can be made has an operation."""
-    made = {routing_key for routing_key, _ in events._RENDERERS.values() if routing_key} | {"message.parked"}
-    made |= {f"account.{happened}" for happened in get_args(Happened)}
-    made |= {f"{name}.{happened}" for name in SPECIFICATIONS for happened in ("created", "changed", "deleted")}
-    assert made == EVENTS.keys()
-    assert made == {name.removeprefix("send.") for name in DOCUMENT["operations"] if name.startswith("send.")}
+    assert {f"account.{happened}" for happened in get_args(Happened)} < EVENTS.keys()
+    sent = {name.removeprefix("send.") for name in DOCUMENT["operations"] if name.startswith("send.")}
+    assert sent == {f"event.{routing_key}" for routing_key in EVENTS}
+
+
+def test_a_command_an_event_and_a_query_may_have_one_name():
+    """Each stands in the document beside the others, and whatever is of another name stays as it was."""
+    name = "payment.received"
+    document = asyncapi(
+        queries={**QUERIES, name: QUERIES["invoice.get"]},
+        events={**EVENTS, name: replace(EVENTS["payment.allocated"], routing_key=name)},
+    )
+    found, others = document["components"]["messages"], COMPONENTS["messages"]
+    assert found[f"command.{name}"]["payload"] == payload("command.payment.received")
+    assert found[f"event.{name}"]["payload"]["properties"]["eventType"] == {"const": name}
+    assert found[f"query.{name}"]["payload"] == payload("query.invoice.get")
+    assert found[f"command-reply.{name}"]["payload"] == payload("command-reply.payment.received")
+    assert found[f"query-reply.{name}"]["payload"] == payload("query-reply.invoice.get")
+    exchanges = {
+        kind: document["channels"][f"{kind}.{name}"]["bindings"]["amqp"]["exchange"]["name"]
+        for kind in ("command", "event")
+    }
+    assert exchanges == {"command": "paymaster.in", "event": "paymaster.out"}
+    assert {f"receive.command.{name}", f"receive.query.{name}", f"send.event.{name}"} <= document["operations"].keys()
+    assert {other: found[other] for other in others} == others
+    assert len(found) == len(others) + 3
 
 
 def test_every_error_is_there():
@@ -215,7 +240,7 @@ def test_values_are_told_as_we_read_them():
         for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             yield from bare(inner)
 
-    incoming = [payload(name) for name in (*MESSAGES, *QUERIES)]
+    incoming = [payload(f"command.{name}") for name in MESSAGES] + [payload(f"query.{name}") for name in QUERIES]
     seen: set[str] = set()
     while incoming:
         part = incoming.pop()
@@ -228,7 +253,7 @@ def test_values_are_told_as_we_read_them():
 def test_arrays_have_their_limits():
     """Facts of a body, items of an order, invoices of a payment."""
     schemas = COMPONENTS["schemas"]
-    assert payload("order.completed")["oneOf"][1]["maxItems"] == FACTS_MAX
+    assert payload("command.order.completed")["oneOf"][1]["maxItems"] == FACTS_MAX
     items = schemas["OrderCompleted"]["properties"]["items"]
     assert (items["minItems"], items["maxItems"]) == (1, ITEMS_MAX)
     assert schemas["PaymentReceived"]["properties"]["invoices"]["anyOf"][0]["maxItems"] == NAMED_INVOICES_MAX
@@ -298,8 +323,8 @@ def test_what_is_taken_fits(message):
     """What the worker takes fits the document, alone and in an array."""
     routing_key, body = message
     assert taken(message)
-    assert SCHEMAS.problems(payload(routing_key), body) == []
-    assert SCHEMAS.problems(payload(routing_key), [body] * 2) == []
+    assert SCHEMAS.problems(payload(f"command.{routing_key}"), body) == []
+    assert SCHEMAS.problems(payload(f"command.{routing_key}"), [body] * 2) == []
 
 
 @pytest.mark.parametrize("message", REFUSED, ids=[message[0] for message in REFUSED])
@@ -307,7 +332,7 @@ def test_what_is_refused_does_not_fit(message):
     """What the worker refuses for its form does not fit the document either."""
     routing_key, body = message
     assert not taken(message)
-    assert SCHEMAS.problems(payload(routing_key), body) != []
+    assert SCHEMAS.problems(payload(f"command.{routing_key}"), body) != []
 
 
 ASKED: list[tuple[str, dict[str, Any]]] = [
@@ -329,12 +354,12 @@ NOT_ASKED: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "arguments"), ASKED)
 def test_what_is_asked_fits(name, arguments):
     read_query(name, json.dumps(arguments).encode(), {}, None)
-    assert SCHEMAS.problems(payload(name), arguments) == []
+    assert SCHEMAS.problems(payload(f"query.{name}"), arguments) == []
 
 
 @pytest.mark.parametrize(("name", "arguments"), NOT_ASKED)
 def test_what_can_not_be_asked_does_not_fit(name, arguments):
-    assert SCHEMAS.problems(payload(name), arguments) != []
+    assert SCHEMAS.problems(payload(f"query.{name}"), arguments) != []
 
 
 # -- what goes out
@@ -346,7 +371,7 @@ def assert_told(message: str, body: Any) -> None:
     assert SCHEMAS.undescribed(payload(message), body) == []
 
 
-def assert_headers(event: events.OutgoingEvent) -> None:
+def assert_headers(event: OutgoingEvent) -> None:
     """An event's properties and headers are those that its message has always."""
     frames = publish_frames(1, topology.OUT, publisher.message_of(event), 100_000)
     size, _, _ = frame.unmarshal(frames)
@@ -362,7 +387,7 @@ def assert_headers(event: events.OutgoingEvent) -> None:
         "content_type": sent.content_type,
         **(sent.headers or {}),
     }
-    [trait] = COMPONENTS["messages"][event.routing_key]["traits"]
+    [trait] = COMPONENTS["messages"][f"event.{event.routing_key}"]["traits"]
     headers = SCHEMAS.at(trait["$ref"])["headers"]
     assert SCHEMAS.problems(headers, given) == []
     assert given.keys() == set(headers["required"]) == headers["properties"].keys()
@@ -375,7 +400,7 @@ FACTS = [(routing_key, fact) for routing_key, fact, _ in sample.EVENTS]
 def test_an_event_is_as_it_is_told(routing_key, fact):
     """Body and headers."""
     event = sample.sent(fact)
-    assert_told(routing_key, json.loads(event.body))
+    assert_told(f"event.{routing_key}", json.loads(event.body))
     assert_headers(event)
 
 
@@ -386,7 +411,7 @@ def test_a_specifications_event_is_as_it_is_told(happened):
     event = outgoing(
         Emitted("bill-format/F-1:3", None, None, "bill-format.update:m-1", fact), "corr-1", sample.BOOKED_AT
     )
-    assert_told(f"bill-format.{happened}", json.loads(event.body))
+    assert_told(f"event.bill-format.{happened}", json.loads(event.body))
     assert_headers(event)
 
 
@@ -404,7 +429,7 @@ def test_a_parked_message_is_as_it_is_told(message_id):
         identity="unreadable:00",
         booked_at=sample.BOOKED_AT,
     )
-    assert_told("message.parked", json.loads(event.body))
+    assert_told("event.message.parked", json.loads(event.body))
     assert_headers(event)
 
 
@@ -414,15 +439,15 @@ def test_what_was_changed_in_an_event_does_not_fit():
     invoice = body["event"]["invoice"]
     invoice["more"] = 1
     invoice["lines"][0]["appliedTax"][0]["more"] = 1
-    assert SCHEMAS.undescribed(payload("invoice.paid"), body) == [
+    assert SCHEMAS.undescribed(payload("event.invoice.paid"), body) == [
         ".event.invoice.lines.0.appliedTax.0.more",
         ".event.invoice.more",
     ]
-    assert SCHEMAS.problems(payload("invoice.issued"), body) == [".eventType: is not 'invoice.issued'"]
+    assert SCHEMAS.problems(payload("event.invoice.issued"), body) == [".eventType: is not 'invoice.issued'"]
     del invoice["taxItem"]
     invoice["total"] = invoice.pop("amountDue")
     invoice["billDate"] = "22.11.2026"
-    assert len(SCHEMAS.problems(payload("invoice.paid"), body)) == 4
+    assert len(SCHEMAS.problems(payload("event.invoice.paid"), body)) == 4
 
 
 RESULTS_OF: list[tuple[str, object]] = [
@@ -439,10 +464,10 @@ RESULTS_OF: list[tuple[str, object]] = [
 @pytest.mark.parametrize(("routing_key", "result"), RESULTS_OF, ids=[name for name, _ in RESULTS_OF])
 def test_a_reply_is_as_it_is_told(routing_key, result):
     """With the result, or the error."""
-    assert_told(f"{routing_key}.reply", {"outcome": "applied", "result": result_json(result)})
-    assert_told(f"{routing_key}.reply", {"outcome": "duplicate", "result": result_json(result)})
-    assert_told(f"{routing_key}.reply", {"outcome": "parked", "error": {"code": "invalid", "detail": "x: y"}})
-    assert SCHEMAS.problems(payload(f"{routing_key}.reply"), {"outcome": "waiting"}) != []
+    assert_told(f"command-reply.{routing_key}", {"outcome": "applied", "result": result_json(result)})
+    assert_told(f"command-reply.{routing_key}", {"outcome": "duplicate", "result": result_json(result)})
+    assert_told(f"command-reply.{routing_key}", {"outcome": "parked", "error": {"code": "invalid", "detail": "x: y"}})
+    assert SCHEMAS.problems(payload(f"command-reply.{routing_key}"), {"outcome": "waiting"}) != []
 
 
 ANSWERED: list[tuple[str, dict[str, Any]]] = [
@@ -468,8 +493,8 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "result"), ANSWERED, ids=[name for name, _ in ANSWERED])
 def test_an_answer_is_as_it_is_told(name, result):
     """With the result, or the error."""
-    assert_told(f"{name}.reply", json.loads(json.dumps({"result": result})))
-    assert_told(f"{name}.reply", {"error": {"code": "unknown-invoice", "detail": "billNo: no invoice X"}})
+    assert_told(f"query-reply.{name}", json.loads(json.dumps({"result": result})))
+    assert_told(f"query-reply.{name}", {"error": {"code": "unknown-invoice", "detail": "billNo: no invoice X"}})
 
 
 # -- the command

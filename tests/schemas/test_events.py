@@ -35,7 +35,8 @@ from domain.payments.model import Allocation, Payment, PaymentAllocated
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.payouts import SettlementPaid
 from domain.settlement.statements import Settlement, SettlementClosed, SettlementLine
-from schemas.events import OutgoingEvent, message_parked, outgoing
+from schemas.event import OutgoingEvent
+from schemas.events import message_parked, outgoing
 from tests.support.ledger_book import EVENT
 
 BOOKED_AT = datetime(2026, 11, 22, 12, 0, 0, 7000, tzinfo=UTC)

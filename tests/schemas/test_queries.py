@@ -12,17 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Refused
-from schemas.queries import (
-    QUERIES,
-    AccountList,
-    AccountStatement,
-    SettlementList,
-    StatementPlace,
-    cursor,
-    from_milliseconds,
-    milliseconds,
-    read_query,
-)
+from schemas.accounts.queries import AccountList, AccountStatement, StatementPlace
+from schemas.queries import QUERIES, read_query
+from schemas.query import cursor, from_milliseconds, milliseconds
+from schemas.settlement.queries import SettlementList
 
 CODES = {"unknown-type", "malformed", "invalid"}
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.accounts.model import NewAccount
-from schemas.wire import read
+from schemas.incoming import read
 from tests.schemas.letters import MESSAGES, body
 from tests.support.steady import STEADY
 

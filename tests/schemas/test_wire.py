@@ -16,7 +16,7 @@ from domain.ordering.completing import Order
 from domain.payments.model import ReceivedPayment
 from domain.settlement.payouts import CompletedPayout
 from domain.settlement.statements import Closing
-from schemas.wire import read
+from schemas.incoming import read
 from tests.schemas.letters import (
     ACCOUNT,
     CLOSING,

@@ -14,7 +14,7 @@ from domain.ledger.books import WorkingSet
 from domain.ledger.positions import Position
 from domain.payments.model import Payment
 from domain.settlement.accruals import Accrual
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 
 NOW = datetime(2026, 11, 22, 10, 30, 0, 123000, tzinfo=UTC)
 LEASE = timedelta(seconds=60)

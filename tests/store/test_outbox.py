@@ -14,7 +14,7 @@ from adapters.operations import outbox
 from adapters.rabbitmq.publisher import Publisher, Sent
 from adapters.store.store import Store
 from adapters.store.transaction import Batch
-from schemas.events import OutgoingEvent
+from schemas.event import OutgoingEvent
 from tests.store import documents as make
 from tests.store.test_indexes import profiled
 from tests.support.books import Books

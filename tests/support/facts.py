@@ -11,8 +11,9 @@ from adapters.store.store import Store
 from adapters.store.transaction import Batch
 from domain.facts import apply, working_set
 from domain.ledger.books import Books, NotLoaded
-from schemas.events import outgoing, result_json
-from schemas.wire import Incoming, read
+from schemas.events import outgoing
+from schemas.incoming import Incoming, read
+from schemas.messages import result_json
 from tests.support.messages import Message
 
 

@@ -2,7 +2,7 @@
 
 from adapters.accounts.queries import history, lists, specifications, statement, trees
 from adapters.mongodb.view import Reads
-from schemas.queries import (
+from schemas.accounts.queries import (
     AccountBalance,
     AccountGet,
     AccountHistory,

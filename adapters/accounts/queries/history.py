@@ -7,8 +7,9 @@ from typing import Any
 from adapters.accounts.codecs import decode_account
 from adapters.mongodb.paging import FEW_ROWS, Page, reading
 from adapters.mongodb.view import Json, Row, View
-from schemas.accounts.answers import account_document, time_json
-from schemas.queries import AccountHistory, cursor
+from schemas.accounts.queries import AccountHistory, account_document
+from schemas.query import cursor
+from schemas.values import time_json
 
 _SAID = ("messageId", "userId", "appId", "correlationId")
 

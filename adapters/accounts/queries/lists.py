@@ -12,8 +12,8 @@ from adapters.mongodb.paging import Page, keyset, prefixed
 from adapters.mongodb.view import BY_ID, Json, Row, View, unknown
 from domain.accounts.model import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account, Standing
 from domain.errors import Refused
-from schemas.accounts.answers import account_document, account_written
-from schemas.queries import AccountGet, AccountList, cursor
+from schemas.accounts.queries import AccountGet, AccountList, account_document, account_written
+from schemas.query import cursor
 
 TYPES = (BILLING, FINANCIAL, PARTY, SETTLEMENT)
 LIVE = ("active", "closed", "defined", "pendingClose", "suspended")

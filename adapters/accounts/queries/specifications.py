@@ -9,8 +9,8 @@ from adapters.accounts.documents import SPECIFICATION_COLLECTIONS
 from adapters.mongodb.paging import Page, keyset, prefixed
 from adapters.mongodb.view import Json, Row, View, unknown
 from domain.accounts.specifications import SPECIFICATIONS, Specification
-from schemas.accounts.answers import specification_document
-from schemas.queries import SpecificationGet, SpecificationList, cursor
+from schemas.accounts.queries import SpecificationGet, SpecificationList, specification_document
+from schemas.query import cursor
 
 
 def _kind(query: SpecificationGet | SpecificationList) -> type[Specification]:

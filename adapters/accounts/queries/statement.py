@@ -14,9 +14,9 @@ from adapters.mongodb.view import Json, Row, View
 from domain.accounts.model import Account
 from domain.errors import Refused
 from domain.ledger.chart import SIGN
-from schemas.accounts.answers import time_json
-from schemas.queries import AccountStatement, Pair, StatementPlace, When, from_milliseconds, milliseconds
-from schemas.values import money_json
+from schemas.accounts.queries import AccountStatement, Pair, StatementPlace
+from schemas.query import When, from_milliseconds, milliseconds
+from schemas.values import money_json, time_json
 
 _MILLISECOND = timedelta(milliseconds=1)
 _BATCH_MORE = 50

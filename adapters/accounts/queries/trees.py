@@ -14,9 +14,8 @@ from domain.accounts.model import FINANCIAL, Account, Standing
 from domain.accounts.references import CONTAINS
 from domain.errors import Refused
 from domain.money import within_limit
-from schemas.accounts.answers import BALANCES as TOLD
-from schemas.accounts.answers import standing_json
-from schemas.queries import AccountBalance, AccountTree
+from schemas.accounts.queries import BALANCES as TOLD
+from schemas.accounts.queries import AccountBalance, AccountTree, standing_json
 from schemas.values import money_json
 
 SUMMED_MAX = 10_000

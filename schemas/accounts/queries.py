@@ -1,0 +1,274 @@
+"""The queries about accounts and what they refer to: what each is asked with, and what its answer is made of."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import to_json
+
+from domain.accounts.model import FINANCIAL, Account, PaymentStatus, Standing
+from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia, Specification
+from schemas.accounts.events import BALANCES as BY_TYPE
+from schemas.accounts.events import account_json, account_money, specification_json, stored
+from schemas.accounts.tmf666 import AccountType
+from schemas.query import LAST_MILLISECOND, LIMIT_DEFAULT, Limit, Query, When, cursor, place_of
+from schemas.shapes import Shape, page
+from schemas.values import Id, Json, Text, Time, money_json
+
+BALANCES = BY_TYPE[FINANCIAL]
+"""All that an account's money is told by."""
+
+LiveState = Literal["defined", "active", "suspended", "pendingClose", "closed"]
+
+_TYPES = get_args(AccountType)
+_TOTALS: Shape = dict.fromkeys(BALANCES, "Money")
+_STANDING: Shape = {**_TOTALS, "paymentStatus?": get_args(PaymentStatus)}
+
+SHAPES: dict[str, Shape] = {
+    "Totals": _TOTALS,
+    "AccountNode": {
+        "id": "Id",
+        "@type": _TYPES,
+        "name": "Text",
+        "state": get_args(LiveState),
+        "currency": "Currency",
+        **_STANDING,
+        "children": ["AccountNode"],
+    },
+    "AccountVersion": {
+        "version": int,
+        "revision": "Revision",
+        "bookedAt": "Time",
+        "changed": [str],
+        "oldState": "State?",
+        "newState": "State",
+        "reason": "Text?",
+        "cause": "Identity",
+        "messageId": (str, None),
+        "userId": (str, None),
+        "appId": (str, None),
+        "correlationId": (str, None),
+        "account": "Account",
+    },
+    "Movement": {
+        "entry": "Identity",
+        "occurredAt": "Time",
+        "bookedAt": "Time",
+        "movement": int,
+        "postings": [{"account": BALANCES, "amount": "Money"}],
+        "balance": "StatementBalance",
+    },
+    "StatementBalance": {f"{name}?": "Money" for name in BALANCES if name != "overdue"},
+}
+"""Parts of the answers, by name."""
+
+
+def account_document(account: Account, standing: Standing | None) -> Json:
+    """An account as the events have it, with its revision; without balances where no `standing` is told."""
+    return {**account_json(account, standing), "revision": account.revision}
+
+
+def account_written(document: bytes, type_: str, currency: str, standing: Standing) -> bytes:
+    """What `account_document` of an account and its standing is as JSON, of what it is without a standing."""
+    return document[:-1] + b"," + to_json(account_money(type_, currency, standing))[1:]
+
+
+def standing_json(standing: Standing, currency: str) -> Json:
+    """All balances of an account by name, whatever its type, and the payment status of one that has it."""
+    out: Json = {balance: money_json(standing.amount(balance), currency) for balance in BALANCES}
+    if standing.payment_status is not None:
+        out["paymentStatus"] = standing.payment_status
+    return out
+
+
+def specification_document(specification: Specification) -> Json:
+    """A specification as the events have it, with its revision."""
+    return {**specification_json(specification), "revision": specification.revision}
+
+
+class AccountGet(Query):
+    """One account, now or as it was at a time."""
+
+    TYPE = "account.get"
+    ANSWER: ClassVar[Shape] = "Account"
+    id: Id
+    at: Time | None = None
+
+
+class AccountList(Query):
+    """Accounts, any combination of filters; `after` is the order that the list goes by, and the place in it."""
+
+    TYPE = "account.list"
+    ANSWER: ClassVar[Shape] = page("Account")
+    type: AccountType | None = Field(None, alias="@type")
+    related_party: Text | None = None
+    state: LiveState | None = None
+    name_prefix: Text | None = None
+    payment_status: PaymentStatus | None = None
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[str, str, str], BeforeValidator(place_of("account.list", str, str, str))] | None = None
+
+
+class AccountBalance(Query):
+    """What the money of an account, and of all below it, comes to."""
+
+    TYPE = "account.balance"
+    ANSWER: ClassVar[Shape] = {
+        "id": "Id",
+        "@type": _TYPES,
+        "currency": "Currency",
+        **_STANDING,
+        "tree": {"accounts": int, "balances": ["Totals"]},
+    }
+    id: Id
+
+
+class AccountTree(Query):
+    """An account and all below it."""
+
+    TYPE = "account.tree"
+    ANSWER: ClassVar[Shape] = {"account": "AccountNode", "total": ["Totals"]}
+    id: Id
+
+
+Pair = tuple[int, int]
+"""An account's two balances, in the order of its type."""
+
+
+class StatementPlace(NamedTuple):
+    """A place in a statement, and what its first page fixed; times in milliseconds since 1970.
+
+    Entries up to the account's movement `known` are in it.
+    """
+
+    id: str
+    since: int | None
+    until: int
+    known: int
+    booked: int
+    movement: int
+    opening: Pair
+    balance: Pair
+    closing: Pair
+
+    def cursor(self) -> str:
+        """The cursor of this place."""
+        return cursor(AccountStatement.TYPE, *self[:6], *self.opening, *self.balance, *self.closing)
+
+
+_statement_place = place_of("account.statement", str, (int, NoneType), *[int] * 10)
+
+
+def _read_statement_place(value: object) -> StatementPlace:
+    id_, since, until, known, booked, movement, *balances = _statement_place(value)
+    if not all(0 <= moment <= LAST_MILLISECOND for moment in (since or 0, until, booked)):
+        raise ValueError("is no cursor of account.statement")
+    opening, balance, closing = zip(balances[::2], balances[1::2], strict=True)
+    return StatementPlace(id_, since, until, known, booked, movement, opening, balance, closing)
+
+
+class AccountStatement(Query):
+    """What moved an account's balances in a time, both of whose ends are included."""
+
+    TYPE = "account.statement"
+    ANSWER: ClassVar[Shape] = {
+        "id": "Id",
+        "currency": "Currency",
+        "from": "Time?",
+        "to": "Time",
+        "opening": "StatementBalance",
+        "closing": "StatementBalance",
+        **page("Movement"),
+    }
+    id: Id
+    since: When | None = Field(None, alias="from")
+    until: When | None = Field(None, alias="to")
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[StatementPlace, BeforeValidator(_read_statement_place)] | None = None
+
+
+class AccountHistory(Query):
+    """Every version of an account, oldest first."""
+
+    TYPE = "account.history"
+    ANSWER: ClassVar[Shape] = page("AccountVersion")
+    id: Id
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[int], BeforeValidator(place_of("account.history", int))] | None = None
+
+
+class SpecificationGet(Query):
+    """One specification; each kind has a class of its own."""
+
+    id: Id
+
+
+class SpecificationList(Query):
+    """The specifications of a kind, by name; each kind has a class of its own."""
+
+    name_prefix: Text | None = None
+    limit: Limit = LIMIT_DEFAULT
+    after: tuple[str, str] | None = None
+
+
+class BillingCycleSpecificationGet(SpecificationGet):
+    """One billing cycle specification."""
+
+    TYPE = "billing-cycle-specification.get"
+    ANSWER: ClassVar[Shape] = stored(BillingCycleSpecification)
+
+
+class BillingCycleSpecificationList(SpecificationList):
+    """Billing cycle specifications."""
+
+    TYPE = "billing-cycle-specification.list"
+    ANSWER: ClassVar[Shape] = page(stored(BillingCycleSpecification))
+    after: Annotated[tuple[str, str], BeforeValidator(place_of(TYPE, str, str))] | None = None
+
+
+class BillFormatGet(SpecificationGet):
+    """One bill format."""
+
+    TYPE = "bill-format.get"
+    ANSWER: ClassVar[Shape] = stored(BillFormat)
+
+
+class BillFormatList(SpecificationList):
+    """Bill formats."""
+
+    TYPE = "bill-format.list"
+    ANSWER: ClassVar[Shape] = page(stored(BillFormat))
+    after: Annotated[tuple[str, str], BeforeValidator(place_of(TYPE, str, str))] | None = None
+
+
+class BillPresentationMediaGet(SpecificationGet):
+    """One bill presentation medium."""
+
+    TYPE = "bill-presentation-media.get"
+    ANSWER: ClassVar[Shape] = stored(BillPresentationMedia)
+
+
+class BillPresentationMediaList(SpecificationList):
+    """Bill presentation media."""
+
+    TYPE = "bill-presentation-media.list"
+    ANSWER: ClassVar[Shape] = page(stored(BillPresentationMedia))
+    after: Annotated[tuple[str, str], BeforeValidator(place_of(TYPE, str, str))] | None = None
+
+
+QUERIES: tuple[type[Query], ...] = (
+    AccountGet,
+    AccountList,
+    AccountBalance,
+    AccountTree,
+    AccountStatement,
+    AccountHistory,
+    BillingCycleSpecificationGet,
+    BillingCycleSpecificationList,
+    BillFormatGet,
+    BillFormatList,
+    BillPresentationMediaGet,
+    BillPresentationMediaList,
+)

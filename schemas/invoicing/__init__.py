@@ -1,0 +1,1 @@
+"""Invoices on the wire: TMF678 customer bills, their events and queries."""

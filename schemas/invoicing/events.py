@@ -1,0 +1,147 @@
+"""Invoices as they go out: TMF678 customer bills, and the events that tell what happened to them."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from domain.invoicing.model import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, InvoicePartiallyPaid, InvoiceState
+from schemas.accounts.events import account_ref
+from schemas.event import Event
+from schemas.shapes import Shape
+from schemas.values import Json, decimal_json, money_json
+
+
+def invoice_json(invoice: Invoice) -> Json:
+    """A TMF678 CustomerBill with its lines (AppliedCustomerBillingRate) and its order."""
+    code = invoice.currency
+    account = account_ref(invoice.billing_account, "BillingAccount")
+    # A line is charged to the account that the order was for, the bill to the one that pays (TMF678).
+    ordered_for = account_ref(invoice.ordered_for, "BillingAccount")
+    bill = {"@type": "CustomerBillRef", "id": invoice.id}
+    return {
+        "@type": "CustomerBill",
+        "id": invoice.id,
+        "billNo": invoice.id,
+        "orderId": invoice.order_id,
+        "billDate": invoice.bill_date.isoformat(),
+        "paymentDueDate": invoice.payment_due_date.isoformat(),
+        "taxPointDate": invoice.tax_point_date.isoformat(),
+        "state": invoice.state,
+        "billingAccount": account,
+        "taxExcludedAmount": money_json(invoice.tax_excluded_amount, code),
+        "taxIncludedAmount": money_json(invoice.tax_included_amount, code),
+        "taxItem": [
+            {
+                "@type": "TaxItem",
+                "taxCategory": item.category,
+                "taxRate": float(item.rate),
+                "taxExcludedAmount": money_json(item.tax_excluded_amount, code),
+                "taxAmount": money_json(item.tax_amount, code),
+            }
+            for item in invoice.tax_item
+        ],
+        "amountDue": money_json(invoice.tax_included_amount, code),
+        "remainingAmount": money_json(invoice.remaining_amount, code),
+        "appliedPayment": [
+            {
+                "@type": "AppliedPayment",
+                "appliedAmount": money_json(applied.amount, code),
+                "payment": {"@type": "PaymentRef", "id": applied.payment_id},
+            }
+            for applied in invoice.applied_payment
+        ],
+        "lines": [_line_json(line, code, ordered_for, bill) for line in invoice.lines],
+    }
+
+
+def _line_json(line: InvoiceLine, code: str, account: Json, bill: Json) -> Json:
+    out: Json = {
+        "@type": "AppliedCustomerBillingRate",
+        "id": line.id,
+        "description": line.description,
+        "isBilled": True,
+        "bill": bill,
+        "billingAccount": account,
+        "quantity": decimal_json(line.quantity),
+        "unitPrice": decimal_json(line.unit_price),
+        "taxExcludedAmount": money_json(line.tax_excluded_amount, code),
+        "taxIncludedAmount": money_json(line.tax_excluded_amount + line.tax_amount, code),
+        "appliedTax": [
+            {
+                "@type": "AppliedBillingTaxRate",
+                "taxCategory": line.category,
+                "taxRate": float(line.rate),
+                "taxAmount": money_json(line.tax_amount, code),
+            }
+        ],
+    }
+    if line.description is None:
+        del out["description"]
+    if line.on_behalf_of is not None:
+        out["onBehalfOf"] = account_ref(line.on_behalf_of.id, "SettlementAccount")
+    return out
+
+
+def _invoice(event: InvoiceIssued | InvoicePaid | InvoicePartiallyPaid) -> Json:
+    return {"invoice": invoice_json(event.invoice), "orderId": event.invoice.order_id}
+
+
+SHAPES: dict[str, Shape] = {
+    "Invoice": {
+        "@type": ("CustomerBill",),
+        "id": "Id",
+        "billNo": "Id",
+        "orderId": "Id",
+        "billDate": "Date",
+        "paymentDueDate": "Date",
+        "taxPointDate": "Date",
+        "state": get_args(InvoiceState),
+        "billingAccount": "BillingAccountReference",
+        "taxExcludedAmount": "Money",
+        "taxIncludedAmount": "Money",
+        "taxItem": [
+            {
+                "@type": ("TaxItem",),
+                "taxCategory": "Id",
+                "taxRate": float,
+                "taxExcludedAmount": "Money",
+                "taxAmount": "Money",
+            }
+        ],
+        "amountDue": "Money",
+        "remainingAmount": "Money",
+        "appliedPayment": [
+            {
+                "@type": ("AppliedPayment",),
+                "appliedAmount": "Money",
+                "payment": {"@type": ("PaymentRef",), "id": "Id"},
+            }
+        ],
+        "lines": ["InvoiceLine"],
+    },
+    "InvoiceLine": {
+        "@type": ("AppliedCustomerBillingRate",),
+        "id": "Id",
+        "description?": "Text",
+        "isBilled": (True,),
+        "bill": {"@type": ("CustomerBillRef",), "id": "Id"},
+        "billingAccount": "BillingAccountReference",
+        "quantity": "Decimal",
+        "unitPrice": "Decimal",
+        "taxExcludedAmount": "Money",
+        "taxIncludedAmount": "Money",
+        "appliedTax": [
+            {"@type": ("AppliedBillingTaxRate",), "taxCategory": "Id", "taxRate": float, "taxAmount": "Money"}
+        ],
+        "onBehalfOf?": "SettlementAccountReference",
+    },
+}
+"""Parts of what goes out, by name."""
+
+_INVOICE: Shape = {"invoice": "Invoice", "orderId": "Id"}
+
+EVENTS = (
+    Event("invoice.issued", InvoiceIssued, "An order was billed: the invoice before any credit.", _INVOICE, _invoice),
+    Event("invoice.partially-paid", InvoicePartiallyPaid, "A part of an invoice was paid.", _INVOICE, _invoice),
+    Event("invoice.paid", InvoicePaid, "The rest of an invoice was paid.", _INVOICE, _invoice),
+)

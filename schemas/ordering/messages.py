@@ -1,0 +1,84 @@
+"""`order.completed`: what a customer ordered is delivered."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import AfterValidator, model_validator
+
+from domain.invoicing import pricing
+from domain.ordering.completing import Order, OrderResult
+from schemas.message import Message, Part, Reference, Result, at_most, not_empty
+from schemas.values import CurrencyCode, Id, Number, Rate, Text, Time
+
+ITEMS_MAX = 1_000
+"""The most lines of an order."""
+
+_RESULT = Result(OrderResult, {"billNo": "Id"}, lambda result: {"billNo": result.bill_no})
+
+
+class Tax(Part):
+    """A line's tax: its category (EN 16931, BT-151) and its rate, where 0.2 is 20 %."""
+
+    category: Id
+    rate: Rate
+
+
+class Item(Part):
+    """A line of an order; the unit price is in major units."""
+
+    id: Id
+    description: Text | None = None
+    quantity: Number
+    unit_price: Number
+    tax: Tax
+    on_behalf_of: Reference | None = None
+
+
+class OrderCompleted(Message):
+    """`order.completed`: what a customer ordered is delivered, and is invoiced."""
+
+    TYPE: ClassVar[str] = "order.completed"
+    RESULT = _RESULT
+
+    order_id: Id
+    completed_at: Time
+    billing_account: Reference
+    currency: CurrencyCode
+    items: Annotated[tuple[Item, ...], AfterValidator(at_most(ITEMS_MAX)), AfterValidator(not_empty)]
+
+    @model_validator(mode="after")
+    def _line_ids_are_unique(self) -> Self:
+        if len({item.id for item in self.items}) < len(self.items):
+            raise ValueError("items: two lines have the same id")
+        return self
+
+    def key(self, message_id: str | None) -> str:
+        """The order's id."""
+        return self.order_id
+
+    def fact(self, key: str) -> Order:
+        """The completed order."""
+        items = tuple(
+            pricing.Item(
+                item.id,
+                item.description,
+                item.quantity,
+                item.unit_price,
+                item.tax.category,
+                item.tax.rate,
+                item.on_behalf_of.id if item.on_behalf_of else None,
+            )
+            for item in self.items
+        )
+        return Order(
+            self.order_id,
+            self.completed_at,
+            self.billing_account.id,
+            self.currency,
+            items,
+            pricing.price(items, self.currency),
+        )
+
+
+MESSAGES: tuple[type[Message], ...] = (OrderCompleted,)

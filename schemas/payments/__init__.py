@@ -1,0 +1,1 @@
+"""Payments on the wire: what customers pay, and which invoices that covers."""

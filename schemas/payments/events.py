@@ -1,0 +1,62 @@
+"""Payments as they go out, and the event that tells what they cover."""
+
+from __future__ import annotations
+
+from domain.payments.model import PaymentAllocated
+from schemas.accounts.events import account_ref
+from schemas.event import Event
+from schemas.shapes import Shape
+from schemas.values import Json, money_json, time_json
+
+
+def _payment_allocated(event: PaymentAllocated) -> Json:
+    payment = event.payment
+    out: Json = {
+        "@type": "Payment",
+        "paymentId": payment.id,
+        "receivedAt": time_json(payment.received_at),
+        "billingAccount": account_ref(payment.billing_account, "BillingAccount"),
+        "amount": money_json(payment.amount, payment.currency),
+    }
+    if payment.method is not None:
+        out["method"] = payment.method
+    if payment.invoices is not None:
+        out["invoices"] = list(payment.invoices)
+    return {
+        "payment": out,
+        "allocations": [
+            {"billNo": allocation.bill_no, "amount": money_json(allocation.amount, payment.currency)}
+            for allocation in event.allocations
+        ],
+        "notAllocated": list(event.not_allocated),
+        "unapplied": money_json(payment.unapplied, payment.currency),
+    }
+
+
+SHAPES: dict[str, Shape] = {
+    "AllocatedPayment": {
+        "@type": ("Payment",),
+        "paymentId": "Id",
+        "receivedAt": "Time",
+        "billingAccount": "BillingAccountReference",
+        "amount": "Money",
+        "method?": "Text",
+        "invoices?": ["Text"],
+    },
+}
+"""Parts of what goes out, by name."""
+
+EVENTS = (
+    Event(
+        "payment.allocated",
+        PaymentAllocated,
+        "A payment, or what is left of it, covered invoices.",
+        {
+            "payment": "AllocatedPayment",
+            "allocations": [{"billNo": "Id", "amount": "Money"}],
+            "notAllocated": ["Text"],
+            "unapplied": "Money",
+        },
+        _payment_allocated,
+    ),
+)

@@ -1,0 +1,106 @@
+"""`settlement.close` and `payout.completed`, and what a closing may leave to do."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import BeforeValidator, Field
+
+from domain.settlement.payouts import CompletedPayout, PayoutResult
+from domain.settlement.statements import Closing, ClosingResult
+from schemas.message import Continuation, Message, Reference, Result
+from schemas.values import Count, Date, Id, PositiveMoney, is_id, parse_id
+
+_CLOSED = Result(
+    ClosingResult,
+    {"settlementIds": ["StatementId"]},
+    lambda result: {"settlementIds": list(result.settlement_ids)},
+)
+_PAID = Result(
+    PayoutResult,
+    {"settlementId": "StatementId", "state": "SettlementState"},
+    lambda result: {"settlementId": result.settlement_id, "state": result.state},
+)
+
+
+class SettlementClose(Message):
+    """`settlement.close`: a partner's accruals up to a date are to be stated."""
+
+    TYPE: ClassVar[str] = "settlement.close"
+    RESULT = _CLOSED
+
+    closing_id: Id
+    settlement_account: Reference
+    period_end: Date
+
+    def key(self, message_id: str | None) -> str:
+        """The closing's id, which is also its first statement's."""
+        return self.closing_id
+
+    def fact(self, key: str) -> Closing:
+        """The closing."""
+        return Closing(self.closing_id, self.settlement_account.id, self.period_end)
+
+
+class SettlementContinue(Continuation):
+    """`settlement.continue`: the rest of a closing, of which so many statements are made."""
+
+    TYPE: ClassVar[str] = "settlement.continue"
+    RESULT = _CLOSED
+    FACT = Closing
+
+    closing_id: Id
+    settlement_account: Reference
+    period_end: Date
+    made: Count
+
+    def key(self, message_id: str | None) -> str:
+        """The closing and how far it is."""
+        return f"{self.closing_id}/{self.made}"
+
+    def fact(self, key: str) -> Closing:
+        """The rest of a closing."""
+        return Closing(self.closing_id, self.settlement_account.id, self.period_end, self.made)
+
+    @classmethod
+    def of(cls, fact: Closing) -> Self:
+        """The message that says the rest of a closing."""
+        return cls.model_validate(
+            {
+                "closingId": fact.id,
+                "settlementAccount": {"id": fact.settlement_account},
+                "periodEnd": fact.period_end.isoformat(),
+                "made": fact.made,
+            }
+        )
+
+
+def parse_statement_id(value: object) -> str:
+    """The id of a statement; raises `ValueError`."""
+    # `<closingId>-2` may be longer than the id that it is made of.
+    stem, dash, part = value.rpartition("-") if isinstance(value, str) else ("", "", "")
+    return parse_id(stem) + dash + part if part.isdecimal() and part.isascii() and is_id(stem) else parse_id(value)
+
+
+class PayoutCompleted(Message):
+    """`payout.completed`: a partner was paid, on a statement."""
+
+    TYPE: ClassVar[str] = "payout.completed"
+    RESULT = _PAID
+
+    payout_id: Id
+    settlement_account: Reference
+    settlement_id: Annotated[str, BeforeValidator(parse_statement_id), Field(max_length=72)]
+    amount: PositiveMoney
+
+    def key(self, message_id: str | None) -> str:
+        """The payout's id."""
+        return self.payout_id
+
+    def fact(self, key: str) -> CompletedPayout:
+        """The completed payout."""
+        return CompletedPayout(self.payout_id, self.settlement_account.id, self.settlement_id, self.amount)
+
+
+MESSAGES: tuple[type[Message], ...] = (SettlementClose, PayoutCompleted)
+CONTINUATIONS: tuple[type[Continuation], ...] = (SettlementContinue,)

@@ -1,0 +1,90 @@
+"""What the AsyncAPI document once told it goes on telling: nothing is gone, or told otherwise."""
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.asyncapi import asyncapi
+
+RECORD = Path(__file__).parents[1] / "fixtures" / "asyncapi-1.0.0.json.gz"
+"""As it was when messages, channels and operations still had one namespace."""
+
+
+def recorded() -> Any:
+    """The recorded document, its parts under the names that they have now."""
+    old = json.loads(gzip.decompress(RECORD.read_bytes()))
+    names = {"dead-letter": "dead-letter"}
+    for operation, said in old["operations"].items():
+        action, _, name = operation.partition(".")
+        if name not in names:
+            asked = said["channel"]["$ref"] == "#/channels/paymaster.queries"
+            kind = "event" if action == "send" else "query" if asked else "command"
+            names |= {name: f"{kind}.{name}", f"{name}.reply": f"{kind}-reply.{name}"}
+
+    def renamed(members: Any) -> Any:
+        return {names.get(name, name): member for name, member in members.items()}
+
+    def reference(match: re.Match[str]) -> str:
+        return match[1] + names.get(match[2], match[2])
+
+    text = re.sub(r'(#/channels/|/messages/)([^/"]+)', reference, json.dumps(old))
+    new = json.loads(text)
+    new["channels"] = {
+        name: {**channel, "messages": renamed(channel["messages"])}
+        for name, channel in renamed(new["channels"]).items()
+    }
+    new["components"]["messages"] = renamed(new["components"]["messages"])
+    new["operations"] = {
+        f"{action}.{names[name]}": said
+        for (action, name), said in ((operation.split(".", 1), said) for operation, said in new["operations"].items())
+    }
+    return new
+
+
+def lost(old: Any, new: Any, at: str = "") -> Iterator[str]:
+    """Where the new value does not say what the old one said; prose may be another, and there may be more."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in old:
+            if name not in new:
+                yield f"{at}/{name}"
+            elif name not in ("description", "summary"):
+                yield from lost(old[name], new[name], f"{at}/{name}")
+    elif isinstance(old, list) and isinstance(new, list):
+        for n, item in enumerate(old):
+            if all(next(lost(item, other), None) is not None for other in new):
+                yield f"{at}/{n}"
+    elif old != new:
+        yield at
+
+
+def test_nothing_is_lost():
+    """Messages, replies, channels, operations, schemas, headers and limits."""
+    assert list(lost(recorded(), asyncapi())) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "channels/command.order.completed/address",
+        "operations/receive.query.account.get/reply/messages/0",
+        "components/messages/event.invoice.paid/payload/allOf/0",
+        "components/schemas/ErrorCode/oneOf/3",
+        "components/schemas/OrderCompleted/required/2",
+        "components/messageTraits/account-event/headers/properties/account-sequence",
+    ],
+)
+def test_what_is_lost_is_found(path):
+    """A part that is taken out of the document is missed."""
+    document = deepcopy(asyncapi())
+    *way, last = path.split("/")
+    part: Any = document
+    for step in way:
+        part = part[int(step)] if isinstance(part, list) else part[step]
+    del part[int(last) if isinstance(part, list) else last]
+    assert list(lost(recorded(), document)) == [f"/{path}"]
