@@ -106,6 +106,7 @@ class Known:
     """What is recorded of an identity: the inbox row's result, or the held row's state and reason."""
 
     digest: str
+    digest_version: int
     state: str
     result: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""

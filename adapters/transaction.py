@@ -38,8 +38,8 @@ NOT_LOADED = {"json": 0}
 """What of a document only queries need: an account as they give it."""
 ALONE = 2
 """The identities of a batch of one fact: its reads are made one, which is what its latency is made of."""
-HELD_KNOWN = {"digest": 1, "state": 1, "reason": 1, "detail": 1, "attempts": 1, "replies": 1}
-INBOX_KNOWN = {"digest": 1, "result": 1}
+HELD_KNOWN = {"digest": 1, "digestVersion": 1, "state": 1, "reason": 1, "detail": 1, "attempts": 1, "replies": 1}
+INBOX_KNOWN = {"digest": 1, "digestVersion": 1, "result": 1}
 """What of a row says what is recorded of an identity."""
 
 _JOINED = {Account, Position, Series}
@@ -123,6 +123,7 @@ class Transaction:
         found = {
             row["_id"]: Known(
                 row["digest"],
+                row["digestVersion"],
                 row["state"],
                 reason=row["reason"],
                 detail=row["detail"],
@@ -131,7 +132,9 @@ class Transaction:
             )
             for row in held
         }
-        found.update({row["_id"]: Known(row["digest"], "applied", result=row["result"]) for row in inbox})
+        found.update(
+            {row["_id"]: Known(row["digest"], row["digestVersion"], "applied", result=row["result"]) for row in inbox}
+        )
         return found
 
     async def load(self, needs: Iterable[Need], books: WorkingSet) -> None:

@@ -76,14 +76,32 @@ class Decisions:
     look_for: set[str] = field(default_factory=set)
 
 
-def conflict_identity(work: Work) -> str:
-    """The identity under which other content for a used identity is parked: the same again is the same row."""
-    return f"{work.incoming.identity}#{work.incoming.digest[:16]}"
+def conflict_identity(work: Work, version: int) -> str:
+    """The identity under which other content for a used identity is parked: the same again is the same row.
+
+    `version` is that of the digest that is recorded of what came first, so that it stays the same row.
+    """
+    return f"{work.incoming.identity}#{work.incoming.digest_in(version)[:16]}"
 
 
 def lookups(works: Iterable[Work]) -> list[str]:
     """The identities that a batch has to know about."""
-    return [identity for work in works for identity in (work.incoming.identity, conflict_identity(work))]
+    return [
+        identity
+        for work in works
+        for identity in (work.incoming.identity, conflict_identity(work, work.incoming.digest_version))
+    ]
+
+
+def further_lookups(works: Iterable[Work], known: Mapping[str, Known]) -> list[str]:
+    """What it has to know about besides, since digests were recorded by an earlier version: as a rule nothing."""
+    return [
+        conflict_identity(work, seen.digest_version)
+        for work in works
+        if work.claimed is None
+        and (seen := known.get(work.incoming.identity)) is not None
+        and seen.digest_version != work.incoming.digest_version
+    ]
 
 
 def first_needs(works: Iterable[Work], books: WorkingSet) -> set[Need]:
@@ -250,7 +268,9 @@ class _Decider:
         )
         if work.claimed is not None:
             batch.held_changes.append(HeldChange(work.claimed, None))
-        self.known[work.incoming.identity] = Known(work.incoming.digest, "applied", result=result)
+        self.known[work.incoming.identity] = Known(
+            work.incoming.digest, work.incoming.digest_version, "applied", result=result
+        )
         return Outcome("applied", result)
 
     def _left(self, fact: object) -> HeldRow:
@@ -281,8 +301,8 @@ class _Decider:
     def _seen(self, seen: Known) -> Outcome:
         """The outcome of an identity that is recorded: no second effect, and a row of its own for other content."""
         work = self.work
-        if seen.digest != work.incoming.digest:
-            identity = conflict_identity(work)
+        if seen.digest != work.incoming.digest_in(seen.digest_version):
+            identity = conflict_identity(work, seen.digest_version)
             again = self.known.get(identity)
             if again is not None:
                 return Outcome("parked", code=again.reason, detail=again.detail)
@@ -382,6 +402,7 @@ class _Decider:
             self.decisions.batch.held.append(row)
         self.known[identity] = Known(
             incoming.digest,
+            incoming.digest_version,
             state,
             reason=refusal.code,
             detail=refusal.detail,

@@ -21,7 +21,7 @@ from adapters.relay import Relay
 from adapters.store import Store
 from adapters.transaction import TooMuchToLoad
 from domain.books import Need, WorkingSet
-from handlers.decision import Decisions, decide, first_needs, lookups
+from handlers.decision import Decisions, decide, first_needs, further_lookups, lookups
 from handlers.facts import account_of
 from handlers.work import Outcome, Work
 from schemas.acts import Act
@@ -271,6 +271,8 @@ class GroupCommit:
             self.deciding = True
             try:
                 known = await transaction.look_up(lookups(works), first_needs(works, books), books)
+                if further := further_lookups(works, known):
+                    known |= await transaction.look_up(further, (), books)
                 decisions = await decide(works, known, books, load, act, self._keeping)
             finally:
                 self.deciding = False

@@ -39,9 +39,6 @@ _ERRORS_MAX = 20
 
 T = TypeVar("T")
 
-DIGEST_VERSION = 1
-"""Raise it whenever the same message would get another digest than before, and keep the old one for old rows."""
-
 
 class Part(BaseModel):
     """A part of a message; what it does not know is ignored."""
@@ -62,10 +59,26 @@ class Message(Part):
         """What it says, in the domain's words; raises `Refused` (`invalid`) for what can't be."""
         raise NotImplementedError
 
-    def digest(self) -> str:
-        """SHA-256 of the validated content: known fields, decimals normalised, times in UTC, defaults filled in."""
-        # What model_dump_json() calls, and decodes into a text that would be encoded again.
-        return sha256(self.__pydantic_serializer__.to_json(self, by_alias=True, exclude_none=True)).hexdigest()
+    def digest(self, version: int) -> str:
+        """The digest of the validated content, as that version of it is made; a `KeyError` if there never was one."""
+        return DIGESTS[version](self)
+
+
+def _digest_1(message: Message) -> str:
+    """SHA-256 of the content's JSON: known fields, decimals normalised, times in UTC, defaults filled in."""
+    # What model_dump_json() calls, and decodes into a text that would be encoded again.
+    return sha256(message.__pydantic_serializer__.to_json(message, by_alias=True, exclude_none=True)).hexdigest()
+
+
+DIGESTS: dict[int, Callable[[Message], str]] = {1: _digest_1}
+"""How a digest is made, in each version that there ever was: rows keep the one of their time for ever.
+
+Whatever gives any message another digest than before is a new version (a field that is added is no such thing if it is
+left out where it is not said), and the old one goes on giving what it gave. A new version is a new form of the
+database, too: a worker that does not know it must not run on rows that have it.
+"""
+DIGEST_VERSION = 1
+"""The version in which digests are recorded now."""
 
 
 def at_most(limit: int) -> Callable[[tuple[T, ...]], tuple[T, ...]]:

@@ -27,7 +27,8 @@ FACTS_MAX = 500
 class Incoming:
     """One fact as it came in: its identity and, unless `refusal` says why not, what it says.
 
-    `body` is its own bytes, of an array its own part; `message_id` likewise ends in `:<n>`.
+    `body` is its own bytes, of an array its own part; `message_id` likewise ends in `:<n>`. `model` is what it was read
+    with, None for what can't be read.
     """
 
     identity: str
@@ -37,7 +38,16 @@ class Incoming:
     digest: str
     fact: Fact | None
     refusal: Refused | None
-    digest_version: int = DIGEST_VERSION
+    digest_version: int
+    model: type[Message] | None = None
+
+    def digest_in(self, version: int) -> str:
+        """The digest of its content in the version in which another one was recorded, to be compared with that."""
+        if version == self.digest_version or self.model is None:  # what can't be read has one of its bytes
+            return self.digest
+        [(value, _)] = _parts(self.body.decode())
+        message: Message = self.model.__pydantic_validator__.validate_python(value)
+        return message.digest(version)
 
 
 def read(
@@ -82,12 +92,13 @@ def _incoming(model: type[Message], routing_key: str, body: bytes, message_id: s
         return _unreadable(routing_key, body, message_id, invalid(error))
     except Refused as refusal:
         return _unreadable(routing_key, body, message_id, refusal)
-    return Incoming(f"{routing_key}:{key}", routing_key, message_id, body, message.digest(), fact, None)
+    digest = message.digest(DIGEST_VERSION)
+    return Incoming(f"{routing_key}:{key}", routing_key, message_id, body, digest, fact, None, DIGEST_VERSION, model)
 
 
 def _unreadable(routing_key: str, body: bytes, message_id: str | None, refusal: Refused) -> Incoming:
     digest = sha256(routing_key.encode(errors="surrogatepass") + b"\0" + body).hexdigest()
-    return Incoming(f"unreadable:{digest}", routing_key, message_id, body, digest, None, refusal)
+    return Incoming(f"unreadable:{digest}", routing_key, message_id, body, digest, None, refusal, DIGEST_VERSION)
 
 
 def _check_version(headers: Mapping[str, Any]) -> None:

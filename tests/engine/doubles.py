@@ -275,6 +275,7 @@ class Transaction:
                 row: HeldRow = held.row
                 found[identity] = Known(
                     row.digest,
+                    row.digest_version,
                     row.state,
                     reason=row.reason,
                     detail=row.detail,
@@ -282,7 +283,7 @@ class Transaction:
                     replies=len(row.replies),
                 )
             if applied := self._rows("inbox").get(identity):
-                found[identity] = Known(applied.digest, "applied", result=applied.result)
+                found[identity] = Known(applied.digest, applied.digest_version, "applied", result=applied.result)
         return found
 
     async def load(self, needs: Iterable[Need], books: WorkingSet) -> None:

@@ -250,6 +250,7 @@ def test_the_order_of_lines_and_names_counts():
     assert digest_of("payment.received", named) != digest_of("payment.received", change(named, "invoices", ["B", "A"]))
 
 
+# What version 1 made of a message of each type.
 PINNED = {
     "account.create": "17b4b9eed38ddd3dee036f738a29538e86acc918e7755dd5c0bb0126e7c6b8f6",
     "order.completed": "3f780a96f4d2df2c383c693d38b9686173d61925c08e94d0e6692c92d99027e8",

@@ -1,0 +1,155 @@
+"""Digests are kept for ever, so each version of them goes on giving what it gave: of a message of each type."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from schemas import message as messages
+from schemas import wire
+from schemas.continuations import HELD_MESSAGES
+from schemas.message import DIGEST_VERSION, DIGESTS, Message
+from schemas.messages import MESSAGES
+from schemas.wire import Incoming, read
+from tests.schemas.letters import ACCOUNT, CLOSING, ORDER, PAYMENT, PAYOUT, Json, body
+
+COMMAND: Json = {"id": "BA-1", "reason": "as agreed, é", "ifRevision": 2}
+FORMAT: Json = {"id": "F-1", "@type": "BillFormat", "name": "Übersicht", "description": "One page", "extra": [1, 2.5]}
+MEDIUM: Json = {"id": "F-1", "name": "E-mail", "validFor": {"startDateTime": "2026-01-01T00:00:00+01:00"}}
+CYCLE: Json = {"id": "F-1", "name": "Monthly", "billingDateShift": 3, "frequency": "monthly", "note": None}
+PATCH: Json = {"id": "F-1", "ifRevision": 4, "changes": {"name": "Other", "description": None}}
+ACT: Json = {"ids": ["P-1", "P-2", "P-1"], "why": " as agreed "}
+
+SAMPLES: dict[str, Json] = {
+    "account.create": ACCOUNT,
+    "account.update": {"id": "BA-1", "@type": "BillingAccount", "ifRevision": 1, "changes": {"name": "New"}},
+    "account.suspend": COMMAND,
+    "account.resume": COMMAND,
+    "account.close": COMMAND,
+    "account.reopen": COMMAND,
+    "account.delete": COMMAND,
+    "billing-cycle-specification.create": CYCLE,
+    "billing-cycle-specification.update": PATCH,
+    "billing-cycle-specification.delete": {"id": "F-1", "ifRevision": 4},
+    "bill-format.create": FORMAT,
+    "bill-format.update": PATCH,
+    "bill-format.delete": {"id": "F-1"},
+    "bill-presentation-media.create": MEDIUM,
+    "bill-presentation-media.update": PATCH,
+    "bill-presentation-media.delete": {"id": "F-1", "ifRevision": 4},
+    "order.completed": ORDER,
+    "payment.received": PAYMENT,
+    "settlement.close": CLOSING,
+    "payout.completed": PAYOUT,
+    "parked.replay": ACT,
+    "parked.discard": ACT,
+    "parked.undo": ACT,
+    "parked.note": ACT,
+    "parked.edit": {"id": "P-1", "body": '{"orderId": "O-1"}', "why": "a typing error"},
+    "credit.allocate": {"billingAccount": {"id": "BA-1"}, "sequence": 7},
+    "settlement.continue": {**CLOSING, "made": 8},
+}
+
+FROZEN: dict[int, dict[str, str]] = {
+    1: {
+        "account.create": "17b4b9eed38ddd3dee036f738a29538e86acc918e7755dd5c0bb0126e7c6b8f6",
+        "account.update": "3fd06448f9e3fb15021071df9d3778318e9c57de0017126383031350840de247",
+        "account.suspend": "dcca5d90536d94afdd78657de7c70ceb9b49b3678cab06ec19a6530d9d044332",
+        "account.resume": "dcca5d90536d94afdd78657de7c70ceb9b49b3678cab06ec19a6530d9d044332",
+        "account.close": "dcca5d90536d94afdd78657de7c70ceb9b49b3678cab06ec19a6530d9d044332",
+        "account.reopen": "dcca5d90536d94afdd78657de7c70ceb9b49b3678cab06ec19a6530d9d044332",
+        "account.delete": "dcca5d90536d94afdd78657de7c70ceb9b49b3678cab06ec19a6530d9d044332",
+        "billing-cycle-specification.create": "8587e16d78b0f40d9c7f6401d89998ae9fb04e09d2e6836220b8b11314066bbf",
+        "billing-cycle-specification.update": "451bf7e6c780d7a71f2921bf7ed0dcb5b9d0ad6247ed866bb10aef01e0124a0b",
+        "billing-cycle-specification.delete": "a3b947e6b464fb5812c943aab753de693f3096ba526906b2ca47159d5f49cf13",
+        "bill-format.create": "3be3db4688017b23999507d9f239dd39714989847280aad624f37b8da1e02758",
+        "bill-format.update": "451bf7e6c780d7a71f2921bf7ed0dcb5b9d0ad6247ed866bb10aef01e0124a0b",
+        "bill-format.delete": "0f9ac26c2eab157791450fb74501f1141bece459a0e3470b8f949064c6fa6865",
+        "bill-presentation-media.create": "65b9c834e4b332213f4015a2f996b5ff49f0b7a9de8b4b1c993f05915593a88c",
+        "bill-presentation-media.update": "451bf7e6c780d7a71f2921bf7ed0dcb5b9d0ad6247ed866bb10aef01e0124a0b",
+        "bill-presentation-media.delete": "a3b947e6b464fb5812c943aab753de693f3096ba526906b2ca47159d5f49cf13",
+        "order.completed": "3f780a96f4d2df2c383c693d38b9686173d61925c08e94d0e6692c92d99027e8",
+        "payment.received": "725de75a5ddcf799d473666f470994b19dd4f5f144708001e44b0b20733a802d",
+        "settlement.close": "acaee2019da3c0f495a84bb63755bcac10c5676af2f498173c443e0d7afef09a",
+        "payout.completed": "58378ba601db2a39ddfd38f7437ffec38baf32b6a45874e247ca879654e5e544",
+        "parked.replay": "ff4975c31670a8a6fa7739440cf955b5913c3b1214aa8d4561921bdc33a37093",
+        "parked.discard": "ff4975c31670a8a6fa7739440cf955b5913c3b1214aa8d4561921bdc33a37093",
+        "parked.undo": "ff4975c31670a8a6fa7739440cf955b5913c3b1214aa8d4561921bdc33a37093",
+        "parked.note": "ff4975c31670a8a6fa7739440cf955b5913c3b1214aa8d4561921bdc33a37093",
+        "parked.edit": "283c319258c590adf6986a000e8b477eafc4a071320f9927f292f04b3b502b3b",
+        "credit.allocate": "a3479d785b8089723978c2c4b64410b841a2388615b93f8ebe0b9e677db91670",
+        "settlement.continue": "792843b599abeea21403da6b0701ef804a13acc951fdb9e3e7e6042849327c96",
+    },
+}
+"""What each version made of the samples. Nothing here is ever changed; a new version, or type, is added."""
+
+
+def incoming(routing_key: str, sample: Any) -> Incoming:
+    """A sample that is fine, as it comes in."""
+    [found] = read(routing_key, body(sample), "m-1", {}, None, HELD_MESSAGES)
+    assert found.refusal is None, found.refusal
+    return found
+
+
+def test_a_message_of_each_type_is_frozen_in_each_version() -> None:
+    """Whoever adds a message, or a version, freezes what is made of it."""
+    assert SAMPLES.keys() == HELD_MESSAGES.keys() >= MESSAGES.keys()
+    assert FROZEN.keys() == DIGESTS.keys()
+    for version, digests in FROZEN.items():
+        assert digests.keys() <= SAMPLES.keys(), version
+    assert FROZEN[DIGEST_VERSION].keys() == SAMPLES.keys()
+    assert max(DIGESTS) == DIGEST_VERSION
+
+
+@pytest.mark.parametrize("version", FROZEN)
+@pytest.mark.parametrize("routing_key", SAMPLES)
+def test_a_version_gives_what_it_gave(version: int, routing_key: str) -> None:
+    """The digest that is recorded in a version is for ever that of the same message."""
+    if routing_key in FROZEN[version]:
+        assert incoming(routing_key, SAMPLES[routing_key]).digest_in(version) == FROZEN[version][routing_key]
+
+
+def pretend_version_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a later version made digests in another way."""
+
+    def digest_2(message: Message) -> str:
+        return sha256(b"2" + message.model_dump_json(by_alias=True).encode()).hexdigest()
+
+    monkeypatch.setitem(messages.DIGESTS, 2, digest_2)
+    monkeypatch.setattr(messages, "DIGEST_VERSION", 2)
+    monkeypatch.setattr(wire, "DIGEST_VERSION", 2)
+
+
+@pytest.mark.parametrize("routing_key", SAMPLES)
+def test_a_later_version_gives_an_earlier_one_s(routing_key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes in after an upgrade has a digest of now, and the one that was recorded before."""
+    pretend_version_2(monkeypatch)
+    found = incoming(routing_key, SAMPLES[routing_key])
+    assert found.digest_version == 2
+    assert found.digest == found.digest_in(2) != FROZEN[1][routing_key]
+    assert found.digest_in(1) == FROZEN[1][routing_key]
+
+
+def test_facts_of_an_array_have_an_earlier_version_s_digest_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has that of its own part; what can't be read has one of its bytes, in all versions the same."""
+    pretend_version_2(monkeypatch)
+    [first, bad, last] = read("order.completed", body([ORDER, {}, ORDER]), "m-1", {}, None)
+    assert first.digest_in(1) == last.digest_in(1) == FROZEN[1]["order.completed"]
+    assert bad.digest_in(1) == bad.digest_in(2) == bad.digest
+    [alone] = read("order.completed", body([ORDER]), "m-1", {}, None)
+    assert alone.digest_in(1) == FROZEN[1]["order.completed"]
+
+
+def test_a_version_that_never_was_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of a later version can't be compared with: that is no duplicate and no conflict."""
+    with pytest.raises(KeyError):
+        incoming("order.completed", ORDER).digest_in(99)
+
+
+def test_within_one_version_nothing_is_hashed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compare with what was recorded in the version of now takes no second digest: it is the hot path."""
+    found = incoming("order.completed", ORDER)
+    monkeypatch.setattr(messages, "DIGESTS", {})
+    assert found.digest_in(DIGEST_VERSION) == FROZEN[DIGEST_VERSION]["order.completed"]
