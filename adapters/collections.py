@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from pymongo import ASCENDING, IndexModel
-from pymongo.errors import CollectionInvalid, OperationFailure
 
-_NAMESPACE_EXISTS = 48
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Lists of specifications, by name.
@@ -82,8 +79,8 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="open",
             partialFilterExpression={"remainingAmount": {"$gt": 0}},
         ),
-        # An order has one invoice, ever.
-        IndexModel([("orderId", ASCENDING)], name="order", unique=True),
+        # The invoices of an order. That it is billed once is due to its identity in the inbox.
+        IndexModel([("orderId", ASCENDING)], name="order"),
         # Lists of an account's invoices, all or those in one state, by number.
         IndexModel([("billingAccount", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)], name="listed"),
     ],
@@ -191,21 +188,10 @@ INDEXES: dict[str, list[IndexModel]] = {
         ),
     ],
     "series": [],
+    # The number of the database's form.
+    "meta": [],
 }
 
-
-async def prepare(database: Any) -> None:
-    """Make what is missing of the collections and indexes; safe beside other workers that do the same."""
-    await asyncio.gather(*(_prepare(database, name, indexes) for name, indexes in INDEXES.items()))
-
-
-async def _prepare(database: Any, name: str, indexes: list[IndexModel]) -> None:
-    try:
-        await database.create_collection(name)
-    except CollectionInvalid:
-        pass
-    except OperationFailure as error:
-        if error.code != _NAMESPACE_EXISTS:
-            raise
-    if indexes:
-        await database[name].create_indexes(indexes)
+RETIRED: Mapping[str, Sequence[str]] = {}
+"""Indexes that an earlier version declared and this one does not, by collection: a migration drops them. Any others
+that are there are somebody else's, and are left alone."""

@@ -14,8 +14,9 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from adapters.collections import EPOCH, prepare
+from adapters.collections import EPOCH
 from adapters.documents import COLLECTION
+from adapters.forms import prepare
 from adapters.mongodb import (
     APP_NAME,
     TRANSACTION,
@@ -68,7 +69,10 @@ class Store:
         self.database = self._client[database]
 
     async def prepare(self) -> None:
-        """Check the server and make the collections and indexes; raises `WrongServer` and the driver's errors."""
+        """Check the server and the form, make what is missing of collections and indexes.
+
+        Raises `WrongServer`, `WrongForm` and the driver's errors.
+        """
         await check_server(self._client)
         await prepare(self.database)
 

@@ -19,6 +19,7 @@ from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from adapters.forms import check_number
 from adapters.mongodb import DatabaseError, is_locked_out
 from adapters.rabbitmq import (
     CONNECTION_ERRORS,
@@ -58,6 +59,8 @@ would wait ten times as long for messages to be read, several times for each com
 CLOSE_SECONDS = 10
 """How long the connections may take to close."""
 WAKER = "waker"
+FORM_SECONDS = 5
+"""How often a worker looks whether the database is still of its form."""
 HEALTH_SECONDS = 5
 """How often the health file is touched while the worker is ready."""
 
@@ -224,6 +227,7 @@ class Worker:
         self._spawn(self.commit.run(), "group commit")
         self._spawn(self.waker.run(), WAKER)
         self._spawn(self.queue.run(), "work queue")
+        self._spawn(self._watch_the_form(), "form")
         if self._settings.health_file:
             self._spawn(self._report_health(Path(self._settings.health_file)), "health")
 
@@ -239,6 +243,13 @@ class Worker:
             log.error("part failed", part=task.get_name(), error=type(error).__name__)
             self.failure = self.failure or error
             self.app.exit()
+
+    async def _watch_the_form(self) -> None:
+        # Whoever migrates stops the workers first: this one was forgotten.
+        while True:
+            await asyncio.sleep(FORM_SECONDS)
+            with suppress(DatabaseError):  # away: the group commit says so
+                await check_number(self.store.database)
 
     async def _report_health(self, file: Path) -> None:
         while True:
