@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from adapters import migration
 from adapters.collections import INDEXES
 from adapters.forms import WrongForm, check_now, compare
 from adapters.migration import Migrated, Plan, Progress, Stepped, Updated, migrate
-from adapters.mongodb import MIGRATE_APP_NAME, database
+from adapters.mongodb import MIGRATE_APP_NAME, TRANSACTION_SECONDS, database
 from adapters.steps import FORM, STEPS, Row, Step, Update, each
 from adapters.store import Store
 from tests.support.books import Books
@@ -205,7 +206,7 @@ def test_a_field_that_old_rows_lack_is_filled(books: Books, connection: Books) -
     assert books["positions"].count_documents({"allocating": False}) == books["positions"].count_documents({}) - 1
 
 
-@pytest.mark.parametrize("place", ["between", "within"])
+@pytest.mark.parametrize("place", ["between", "within", "written"])
 def test_a_migration_that_is_killed_is_gone_on_with(
     books: Books, connection: Books, mongodb_url: str, place: str
 ) -> None:
@@ -220,7 +221,10 @@ def test_a_migration_that_is_killed_is_gone_on_with(
     with pytest.raises(WrongForm, match=r"newer version"):
         check_now(books)
     told: list[Progress] = []
+    since = time.monotonic()
     done = migrate(connection, told.append, PLAN)
+    # Not only when the server ends the transaction that was left open.
+    assert time.monotonic() - since < TRANSACTION_SECONDS / 2
     assert doubled(books) == [2 * n for n in range(ROWS)]
     assert done.steps[-1].updates == (Updated("amounts doubled", "payouts", ROWS),)
     pages = [progress.documents for progress in told if progress.form == FORM + 1]
@@ -244,8 +248,11 @@ def failing_step(fails: list[bool]) -> Plan:
     return Plan(steps=(*STEPS, Step(FORM + 1, "", (update,))))
 
 
-def test_a_step_that_fails_halfway_leaves_the_mark(books: Books, connection: Books) -> None:
+def test_a_step_that_fails_halfway_leaves_the_mark(
+    books: Books, connection: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was done stays, no worker starts, and the next run, of a version that is mended, goes on at once."""
+    monkeypatch.setattr(migration, "LEASE_SECONDS", 5)
     plan = failing_step([True])
     with pytest.raises(ZeroDivisionError):
         migrate(connection, untold, plan)
@@ -253,7 +260,9 @@ def test_a_step_that_fails_halfway_leaves_the_mark(books: Books, connection: Boo
     row = the_form(books)
     assert row is not None
     assert (row["number"], row["migrating"]["to"]) == (FORM, FORM + 1)
-    migrate(connection, untold, plan)
+    told: list[Progress] = []
+    migrate(connection, told.append, plan)
+    assert not [progress for progress in told if progress.what.startswith("waiting")]
     assert doubled(books) == [2 * n for n in range(ROWS)]
     assert the_form(books) == {"_id": "form", "number": FORM + 1}
 

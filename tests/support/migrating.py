@@ -1,7 +1,7 @@
 """A migration by a made-up step, run as a program, which stops for ever at a place to be killed there.
 
 `python -m tests.support.migrating URL DATABASE PLACE`, where PLACE is `between` two pages, `within` the third page's
-transaction, or `nowhere`. It prints `here` when it is there.
+transaction when nothing is written yet, or `written` when all of it is. It prints `here` when it is there.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from unittest.mock import patch
 
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
@@ -53,6 +54,15 @@ def main(url: str, name: str, place: str) -> None:
         if place == "within" and pages > PAGES_DONE:
             _stop()
         return write(books, session, rows)
+
+    write_place = migration._Claim.write_place
+
+    def written(claim: migration._Claim, at: Row, session: ClientSession | None = None) -> None:
+        write_place(claim, at, session)
+        if place == "written" and pages > PAGES_DONE:
+            _stop()
+
+    patch.object(migration._Claim, "write_place", written).start()
 
     def tell(progress: Progress) -> None:
         if place == "between" and progress.documents == PAGE * PAGES_DONE:
