@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.kept import Collection
-from adapters.store.prepare import COLLECTIONS
+from adapters.store.collections import COLLECTIONS
 from domain.ledger.chart import CHART
 
 PAGE = Path(__file__).parents[1] / "docs" / "data-model.md"
@@ -25,6 +25,19 @@ written in one transaction a batch (`adapters/store/transaction.py`).
 
 Personal is what tells of a person: names, contacts, addresses, free text, and what was made of them. An append-only
 document is written once.
+"""
+
+_FORM = """\
+## The form
+
+What this page says is the form that `FORM` in `adapters/store/steps.py` numbers; the steps from each form to the next
+are listed there. A database without the document `form` that has our collections is of form 1, from before there was a
+number. A worker works on its own form only, looks every 5 seconds whether the database still is of it, and stops when
+it is not. A page of a migration is one transaction, which writes its rows and its place; the write that raises `number`
+to the form that is reached takes `migrating` off, which is there until then also when a migration fails or is killed.
+
+The digest of a row in `inbox` or `held` is of its `digestVersion` for ever (`schemas/message.py` makes each version
+there was): a message that comes again is compared in the version that is recorded.
 """
 
 _ENTRIES = """\
@@ -49,7 +62,7 @@ def page() -> str:
         f"{f'each {account.owner} has one, with its balance in `positions`' if account.owner else 'the seller'} |\n"
         for account in CHART
     )
-    return "\n".join((_INTRODUCTION, *map(_section, _once(COLLECTIONS)), _ENTRIES + ledger))
+    return "\n".join((_INTRODUCTION, *map(_section, _once(COLLECTIONS)), _FORM, _ENTRIES + ledger))
 
 
 def _once(collections: tuple[Collection, ...]) -> Iterator[Collection]:

@@ -24,7 +24,7 @@ from adapters.documents import COLLECTION, ENCODE
 from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.topology import QUERIES
 from adapters.records import Properties
-from adapters.store.prepare import COLLECTIONS
+from adapters.store.collections import COLLECTIONS
 from adapters.store.store import Store
 from bench import processes
 from bench.broker import BenchError, connected

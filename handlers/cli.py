@@ -1,4 +1,4 @@
-"""The command line: `paymaster run`, `paymaster audit`, `paymaster asyncapi`, and the operators' commands."""
+"""The command line: `paymaster run`, `migrate`, `audit`, `asyncapi`, and the operators' commands."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from rich.console import Console
 
 from adapters.mongodb.connection import DatabaseError, WrongServer, database
 from adapters.settings import Settings, SettingsError, load_settings
+from adapters.store.forms import WrongForm, check_now
 from handlers.console import parked
+from handlers.console.migrate import command as migrate
 from handlers.console.outbox import app as outbox
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.add_typer(parked, name="parked")
 app.add_typer(outbox, name="outbox")
+app.command("migrate")(migrate)
 
 
 def main() -> None:
@@ -71,7 +74,7 @@ def run() -> None:
     _log_to_stderr(settings.log_level)
     try:
         run_worker(settings)
-    except (ServiceAway, WrongServer) as error:
+    except (ServiceAway, WrongServer, WrongForm) as error:
         raise _stop(str(error)) from None
 
 
@@ -86,10 +89,13 @@ def audit(
     settings = _settings()
     try:
         with database(settings.mongodb_url, settings.database) as books:
+            check_now(books)
             result = prove(books, now=datetime.now(UTC), relay_interval_seconds=settings.relay_interval_seconds)
     except AuditIncomplete as error:
         print(json.dumps({"ok": False, "checks": [], "error": str(error)}, indent=indent))
         raise typer.Exit(1) from None
+    except WrongForm as error:
+        raise _stop(str(error)) from None
     except DatabaseError as error:
         raise _stop(f"MongoDB: {type(error).__name__}") from None
     print(json.dumps(result, indent=indent))

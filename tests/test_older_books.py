@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from adapters.audit import audit
+from adapters.mongodb.connection import MIGRATE_APP_NAME, database
+from adapters.settings import Settings
+from adapters.store.migration import migrate
+from adapters.store.steps import FORM
 from schemas.incoming import Incoming, read
 from schemas.messages import HELD_MESSAGES
-from tests.support.books import Books, Document
+from tests.integration.test_queries import Asker
+from tests.support.books import Books, Document, assert_audit_ok, held, position, unsent
+from tests.support.client import Client
+from tests.support.messages import closing, command, customer, payment, payout
 from tests.support.older import OlderBooks, form_1
+from tests.support.waiting import wait_for
+from tests.support.workers import working
 
 OLDER: tuple[Callable[[], OlderBooks], ...] = (form_1,)
 
@@ -84,3 +94,133 @@ def test_each_recorded_digest_is_made_again(older: OlderBooks) -> None:
             continue  # known by its bytes
         again = read_again(row["routingKey"], bytes(row["body"]), row["messageId"])
         assert again.digest_in(row["digestVersion"]) == row["digest"], row["_id"]
+
+
+@pytest.mark.parametrize("driver", ["motor"], indirect=True)
+async def test_older_books_are_migrated_and_gone_on_with(
+    older: OlderBooks, settings: Settings, new_database: Books, client: Client
+) -> None:
+    """The audit finds nothing wrong before and after; what was left is done, what waits is applied, all is paid out.
+
+    What was sent to the earlier version has no second effect, and everybody is told what the earlier one left untold.
+    """
+    older.restore(new_database)
+    with database(settings.mongodb_url, settings.database, MIGRATE_APP_NAME) as opened:
+        done = migrate(opened, lambda _progress: None)
+    assert (done.found, done.form) == (older.form, FORM)
+    assert broken(new_database, older) == []
+    parked_before = set(held(new_database, "parked"))
+    await client.declare()
+    # The earlier worker's claim has run out, and an hour is not too long to wait for an account.
+    begun = datetime.now(UTC)
+    async with working(settings, clock=lambda: older.written_at + timedelta(hours=1) + (datetime.now(UTC) - begun)):
+        await what_was_left_is_done(new_database)
+        await queries_answer(client)
+        await redelivered_messages_have_no_second_effect(older, client, new_database)
+        await what_waits_is_applied(client, new_database)
+        await all_is_paid(client, new_database)
+        await wait_for(lambda: not unsent(new_database))
+    assert set(held(new_database, "parked")) == parked_before
+    await client.assert_drained()
+    assert_audit_ok(new_database)
+    untold = {row["_id"] for row in older.rows["outbox"] if row.get("unsent")}
+    assert untold
+    assert untold <= {event.message_id for event in client.events}
+
+
+async def what_was_left_is_done(database: Books) -> None:
+    """Allocations and closings go on, a suspect is tried alone, and so is what the worker that died had taken up."""
+    left = {"$or": [{"reason": "continued"}, {"state": "suspect"}, {"_id": "order.completed:O-DUE"}]}
+    await wait_for(
+        lambda: not database["held"].count_documents(left), otherwise=lambda: list(database["held"].find(left))
+    )
+    # Six invoices of 3.00 and 17.00 for them, twice; nine credits of 1.00 and one invoice of 8.50.
+    assert position(database, "BA-LEFT") == position(database, "BA-MANY2") == {"receivable": 100}
+    assert position(database, "BA-CR2") == {"unapplied": 50}
+    statements = database["settlements"].find({"closingId": "C-LEFT"}).sort("_id", 1)
+    assert {row["_id"]: len(row["lines"]) for row in statements} == {"C-LEFT": 2, "C-LEFT-2": 4}
+    for order_id in ("O-SUSPECT", "O-DUE"):
+        assert database["invoices"].count_documents({"orderId": order_id}) == 1
+
+
+async def queries_answer(client: Client) -> None:
+    """One of each kind is asked for what the earlier version wrote."""
+    ask = Asker(client)
+    assert (await ask("account.get", id="BA-1"))["name"] == "Hill Bakery"
+    assert (await ask("account.get", id="BA-1", at="2026-11-02T09:30:00Z"))["revision"] >= 1
+    assert len(await ask.all("account.list", 7)) == 30  # all but the deleted one
+    assert len((await ask("account.history", id="BA-1"))["items"]) == 2
+    assert (await ask("account.statement", id="BA-3"))["items"]
+    for query in ("account.tree", "account.balance"):
+        assert await ask(query, id="BA-3")
+    assert (await ask("invoice.get", billNo="INV-000000001"))["id"] == "INV-000000001"
+    assert (await ask("invoice.list", billingAccount="BA-3"))["items"]
+    assert (await ask("settlement.get", id="C-NEG2"))["broughtForward"]
+    assert (await ask("settlement.list", settlementAccount="SA-1"))["items"]
+    for resource in ("bill-format", "bill-presentation-media", "billing-cycle-specification"):
+        assert {one["id"] for one in (await ask(f"{resource}.list"))["items"]} == {"R-1", "R-2"}
+    groups = (await ask("parked.groups"))["items"]
+    assert {group["reason"] for group in groups} >= {"malformed", "invalid", "internal", "dead-letter"}
+    for one in await ask.all("parked.list", 5):
+        assert (await ask("parked.get", id=one["parkedId"]))["parkedId"] == one["parkedId"]
+    assert len((await ask("parked.history"))["items"]) == 10
+
+
+async def redelivered_messages_have_no_second_effect(older: OlderBooks, client: Client, database: Books) -> None:
+    """What was applied is a duplicate, what is held is told as it was; nothing is booked and nothing more is held."""
+    before = {name: database[name].count_documents({}) for name in ("entries", "inbox", "held", "accountVersions")}
+    # What waits is told when it is applied; what an operator has edited is other content than what was sent.
+    left_out = {row["_id"] for row in database["held"].find({"state": "waiting"})}
+    left_out |= {row["identity"] for row in older.rows["operatorActs"] if row["act"] == "edit"}
+    asked_for: list[str] = []
+    for message in older.messages:
+        [found] = read(message.routing_key, message.body, message.message_id, {}, None)
+        if found.identity not in left_out:
+            content = (message.routing_key, message.body)
+            asked_for.append(await client.send_asking(content, message_id=message.message_id, app_id=message.app_id))
+    outcomes = Counter([(await client.answer(asked))["outcome"] for asked in asked_for])
+    assert set(outcomes) == {"duplicate", "parked"}, outcomes
+    assert outcomes["duplicate"] > 100
+    after = {name: database[name].count_documents({}) for name in before}
+    assert after == before
+
+
+async def what_waits_is_applied(client: Client, database: Books) -> None:
+    """As soon as its account is there or resumed, its statement is made, its bill format is known."""
+    assert len(held(database, "waiting")) == 7
+    for message in (
+        customer("BA-WAIT"),
+        command("resume", "BA-SUS"),
+        command("resume", "SA-SUS"),
+        ("bill-format.create", {"id": "R-9", "name": "Late"}),
+    ):
+        assert (await client.ask(message))["outcome"] == "applied", message
+    await wait_for(lambda: set(held(database, "waiting")) == {"payout.completed:PO-WAIT"})
+    assert (await client.ask(closing("C-WAIT", "SA-1")))["outcome"] == "applied"
+    await wait_for(lambda: not held(database, "waiting"))
+    for identity in ("order.completed:O-WAIT", "order.completed:O-RES", "payout.completed:PO-WAIT"):
+        assert database["inbox"].count_documents({"_id": identity}) == 1
+    assert database["accounts"].count_documents({"_id": "BA-SPEC"}) == 1
+
+
+async def all_is_paid(client: Client, database: Books) -> None:
+    """Every account that owes pays, every partner is stated and paid: nothing is open, withheld or payable."""
+    for row in list(database["positions"].find({"receivable": {"$gt": 0}})):
+        decimals = 0 if row["currency"] == "JPY" else 2
+        amount = {"unit": row["currency"], "value": f"{row['receivable'] / 10**decimals:.{decimals}f}"}
+        paid = ("payment.received", {**payment(f"P-ALL-{row['_id']}", row["_id"], 1)[1], "amount": amount})
+        assert (await client.ask(paid))["outcome"] == "applied", paid
+    await wait_for(lambda: not database["invoices"].count_documents({"remainingAmount": {"$gt": 0}}))
+    for row in list(database["positions"].find({"payable": {"$ne": 0}})):
+        closed = await client.ask(closing(f"C-ALL-{row['_id']}", row["_id"]))
+        assert closed["outcome"] == "applied", closed
+    await wait_for(lambda: not database["held"].count_documents({"reason": "continued"}))
+    open_ = {"state": {"$in": ["open", "partiallyPaid"]}}
+    for row in list(database["settlements"].find(open_)):
+        rest = f"{(row['total'] - row['paid']) / 100:.2f}"
+        outcome = await client.ask(payout(f"PO-ALL-{row['_id']}", row["settlementAccount"], row["_id"], rest))
+        assert outcome["outcome"] == "applied", outcome
+    assert database["settlements"].count_documents(open_) == 0
+    for row in database["positions"].find():
+        carried = row["carriedForward"]["amount"] if row["carriedForward"] else 0
+        assert (row["receivable"], row["withheld"], row["payable"]) == (0, 0, carried), row

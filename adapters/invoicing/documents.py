@@ -42,8 +42,8 @@ KEPT = (
                     name="open",
                     partialFilterExpression=OPEN,
                 ),
-                # An order has one invoice, ever.
-                IndexModel([("orderId", ASCENDING)], name="order", unique=True),
+                # The invoices of an order. That it is billed once is due to its identity in the inbox.
+                IndexModel([("orderId", ASCENDING)], name="order"),
                 # Lists of an account's invoices, all or those in one state, by number.
                 IndexModel([("billingAccount", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)], name="listed"),
             ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, cast
 
@@ -44,6 +44,8 @@ WIRE_VERSION_MIN = 17
 """What MongoDB 6.0 and later say they speak."""
 APP_NAME = "paymaster"
 """What the server knows a worker's connections by."""
+MIGRATE_APP_NAME = "paymaster migrate"
+"""What it knows those of a migration by."""
 TRANSACTION_SECONDS = 60
 """How old a transaction may grow (the server's transactionLifetimeLimitSeconds unless set otherwise)."""
 
@@ -69,11 +71,9 @@ def connect(url: str, driver: Literal["motor", "pymongo"]) -> Client:
 
 
 @contextmanager
-def database(url: str, name: str) -> Iterator[Database[dict[str, Any]]]:
-    """A database read by a program of its own, without an event loop; let go of when the block ends."""
-    with MongoClient[dict[str, Any]](
-        url, appname="paymaster audit", tz_aware=True, serverSelectionTimeoutMS=5_000
-    ) as client:
+def database(url: str, name: str, app_name: str = "paymaster audit") -> Iterator[Database[dict[str, Any]]]:
+    """A database for a program of its own, without an event loop; let go of when the block ends."""
+    with MongoClient[dict[str, Any]](url, appname=app_name, tz_aware=True, serverSelectionTimeoutMS=5_000) as client:
         yield client[name]
 
 
@@ -157,7 +157,11 @@ async def check_server(client: Client) -> None:
 
     Raises `ConnectionFailure` while a replica set is still to be initiated.
     """
-    hello = await client.admin.command("hello")
+    check_hello(await client.admin.command("hello"))
+
+
+def check_hello(hello: Mapping[str, Any]) -> None:
+    """The same by what the server answers to `hello`."""
     if "isreplicaset" in hello:
         raise ConnectionFailure("the replica set is not initiated yet")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":

@@ -12,6 +12,17 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 COLLECTIONS = (
     Collection(
+        "meta",
+        id="`form`",
+        written="by a worker's first start in an empty database, and by `paymaster migrate`",
+        fields={
+            "number": "of the form in which this database holds the books",
+            "migrating": "while a migration is under way, or was interrupted: `to` (the form that it leads to), `by` "
+            "(host and process of who is at it), `since`, `claim` and `until` (who holds it, until when unless it is "
+            "renewed), `updates` [{`update`, `after` (the last row of the last page), `documents`, `done`}]",
+        },
+    ),
+    Collection(
         "inbox",
         id="identity (`<type>:<business key>`)",
         written="one row an applied fact, never deleted",

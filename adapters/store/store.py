@@ -31,7 +31,7 @@ from adapters.mongodb.connection import (
 )
 from adapters.records import HeldRow
 from adapters.store.beside import EPOCH
-from adapters.store.prepare import prepare
+from adapters.store.forms import prepare
 from adapters.store.rows import BODY_PIECE, to_event, to_held, whole_body
 from adapters.store.transaction import Transaction
 from schemas.event import OutgoingEvent
@@ -64,7 +64,10 @@ class Store:
         self.database = self._client[database]
 
     async def prepare(self) -> None:
-        """Check the server and make the collections and indexes; raises `WrongServer` and the driver's errors."""
+        """Check the server and the form, make what is missing of collections and indexes.
+
+        Raises `WrongServer`, `WrongForm` and the driver's errors.
+        """
         await check_server(self._client)
         await prepare(self.database)
 

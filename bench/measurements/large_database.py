@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from adapters.documents import COLLECTION, ENCODE
-from adapters.store.prepare import COLLECTIONS
+from adapters.store.collections import COLLECTIONS
 from bench.measure import Lane, Round, measure
 from bench.measurements.race import PAYMASTER
 from bench.place import Place, new_place

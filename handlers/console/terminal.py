@@ -23,6 +23,7 @@ from rich.console import Console
 from adapters.mongodb.connection import DatabaseError
 from adapters.queries import read
 from adapters.settings import Settings, SettingsError, load_settings
+from adapters.store.forms import WrongForm, check
 from adapters.store.store import Store
 from domain.errors import Refused
 from schemas.operations.messages import Why
@@ -123,7 +124,7 @@ def with_access(do: Callable[[Access], Awaitable[T]], *, refusals: bool = False)
     """Do something with the database; what goes wrong there ends the command, but for `refusals` that are wanted."""
     try:
         return asyncio.run(_with_store(load_settings(), do))
-    except SettingsError as error:
+    except (SettingsError, WrongForm) as error:
         raise stop(str(error)) from None
     except Refused as refusal:
         if refusals:
@@ -138,6 +139,7 @@ def with_access(do: Callable[[Access], Awaitable[T]], *, refusals: bool = False)
 async def _with_store(settings: Settings, do: Callable[[Access], Awaitable[T]]) -> T:
     store = Store(settings.mongodb_url, settings.database, "pymongo")
     try:
+        await check(store.database)
         return await do(Access(store, settings.zone))
     finally:
         await store.close()

@@ -18,7 +18,7 @@ from tests.support.books import Books, Document, Made
 
 @pytest.fixture(scope="session")
 def prepared(services: Services, mongo: MongoClient[Document]) -> Iterator[Made]:
-    """A database with its collections and indexes, and nothing in them."""
+    """A database with its collections and indexes, and nothing in them but the number of its form."""
     database = mongo.get_database(f"test-{uuid.uuid4().hex[:12]}", write_concern=WriteConcern("majority"))
 
     async def prepare() -> None:
@@ -27,13 +27,13 @@ def prepared(services: Services, mongo: MongoClient[Document]) -> Iterator[Made]
         await store.close()
 
     asyncio.run(prepare())
-    yield Made(database, {})
+    yield Made.of(database)
     mongo.drop_database(database.name)
 
 
 @pytest.fixture
 def database(prepared: Made) -> Books:
-    """The shared database, empty."""
+    """The shared database, as good as empty."""
     return prepared.restored()
 
 

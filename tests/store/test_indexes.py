@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.records import ReplyTo
 from adapters.store.beside import EPOCH
-from adapters.store.prepare import COLLECTIONS
+from adapters.store.collections import COLLECTIONS
 from adapters.store.store import Store
 from adapters.store.transaction import Batch, HeldChange
 from domain.accounts.model import Account

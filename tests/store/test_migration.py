@@ -1,0 +1,397 @@
+"""A database of an earlier version is brought to this one's form: whole, once, and whatever happens on the way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import ASCENDING, IndexModel, MongoClient, UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from adapters.mongodb.connection import MIGRATE_APP_NAME, TRANSACTION_SECONDS, database
+from adapters.store import migration
+from adapters.store.collections import INDEXES
+from adapters.store.forms import WrongForm, check_now, compare
+from adapters.store.migration import Migrated, Plan, Progress, Stepped, Updated, migrate
+from adapters.store.steps import FORM, STEPS, Row, Step, Update, each
+from adapters.store.store import Store
+from tests.support.books import Books
+from tests.support.failpoints import failing
+from tests.support.migrating import DOUBLED, PAGE, PAGES_DONE, PLAN, ROWS
+from tests.support.older import form_1
+
+LISTED = Update("listed", "positions", {"listed": None}, each({"$set": {"listed": False}}))
+
+
+def untold(_progress: Progress) -> None:
+    """Nobody is told how far it is."""
+
+
+@pytest.fixture
+def books(new_database: Books) -> Books:
+    """Books of form 1, and payouts enough for some pages."""
+    form_1().restore(new_database)
+    new_database["payouts"].delete_many({})
+    new_database["payouts"].insert_many({"_id": f"PO-{n:03}", "amount": n} for n in range(ROWS))
+    return new_database
+
+
+@pytest.fixture
+def connection(mongodb_url: str, new_database: Books) -> Iterator[Books]:
+    """The test's database as the command has it."""
+    with database(mongodb_url, new_database.name, MIGRATE_APP_NAME) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small pages, and claims that run out soon."""
+    monkeypatch.setattr(migration, "PAGE_ROWS", PAGE)
+    monkeypatch.setattr(migration, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(migration, "RENEWAL_SECONDS", 0.2)
+    monkeypatch.setattr(migration, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(migration, "LOCKED_MS_MAX", 100)
+    monkeypatch.setattr(migration, "ABANDONED_SECONDS", 0.2)
+
+
+def the_form(books: Books) -> Row | None:
+    return books["meta"].find_one({"_id": "form"})
+
+
+def doubled(books: Books) -> list[int | None]:
+    return [row.get("doubled") for row in books["payouts"].find().sort("_id", 1)]
+
+
+def assert_declared(books: Books, indexes: Any = INDEXES) -> None:
+    """Each index is as it is declared."""
+    for name, declared in indexes.items():
+        answer = books.command("listIndexes", name, codec_options=books.codec_options)
+        state = compare(answer["cursor"]["firstBatch"], declared)
+        assert (state.missing, state.differing) == ([], []), name
+
+
+def test_steps_lead_from_each_form_to_the_next() -> None:
+    """They are numbered without a gap up to this version's form, and updates have names of their own."""
+    assert [step.to for step in STEPS] == list(range(2, FORM + 1))
+    for step in STEPS:
+        assert len({update.name for update in step.updates}) == len(step.updates)
+
+
+def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Books) -> None:
+    """The index of orders lets two invoices be of one order, all others are there; a second time does nothing."""
+    done = migrate(connection, untold)
+    assert (done.found, done.form) == (1, FORM)
+    assert [step.to for step in done.steps] == list(range(2, FORM + 1))
+    positions = books["positions"]
+    assert done.steps[0].updates == (Updated("allocating", "positions", positions.count_documents({})),)
+    allocating = {row["_id"] for row in positions.find({"allocating": True})}
+    assert allocating == {row["account"] for row in books["held"].find({"routingKey": "credit.allocate"})}
+    assert done.dropped == done.made == ["invoices.order"]
+    assert the_form(books) == {"_id": "form", "number": FORM}
+    assert_declared(books)
+    invoice = books["invoices"].find_one({})
+    assert invoice is not None
+    books["invoices"].insert_one({**invoice, "_id": "INV-X"})
+    again = migrate(connection, untold)
+    assert again.nothing
+    assert (again.found, again.form) == (FORM, FORM)
+
+
+async def test_new_books_are_of_this_form(
+    new_database: Books, connection: Books, mongodb_url: str, driver: Any
+) -> None:
+    """A worker's first start says so, and there is nothing to migrate."""
+    store = Store(mongodb_url, new_database.name, driver)
+    await store.prepare()
+    await store.close()
+    assert the_form(new_database) == {"_id": "form", "number": FORM}
+    assert migrate(connection, untold).nothing
+    assert_declared(new_database)
+
+
+def test_an_empty_database_is_left_alone(new_database: Books, connection: Books) -> None:
+    """There is nothing to migrate, and nothing is made."""
+    assert migrate(connection, untold) == Migrated(None, None)
+    assert new_database.list_collection_names() == []
+
+
+async def test_a_database_that_is_not_ours_is_left_alone(
+    new_database: Books, connection: Books, mongodb_url: str, driver: Any
+) -> None:
+    """Neither a migration nor a worker touches one that has collections of the same names with something in them."""
+    new_database["accounts"].insert_one({"_id": "somebody's"})
+    with pytest.raises(WrongForm, match="is PAYMASTER_DATABASE right"):
+        migrate(connection, untold)
+    store = Store(mongodb_url, new_database.name, driver)
+    try:
+        with pytest.raises(WrongForm, match="accounts that is not ours"):
+            await store.prepare()
+    finally:
+        await store.close()
+    assert new_database.list_collection_names() == ["accounts"]
+
+
+async def test_a_worker_does_not_start_on_another_form(books: Books, mongodb_url: str, driver: Any) -> None:
+    """Each of them is told in one line, with what to do: older, newer, being migrated, or with another index."""
+    store = Store(mongodb_url, books.name, driver)
+
+    async def told() -> str:
+        with pytest.raises(WrongForm) as raised:
+            await store.prepare()
+        line = str(raised.value)
+        assert len(line.splitlines()) == 1
+        assert books.name in line
+        return line
+
+    try:
+        line = await told()
+        assert "of form 1" in line
+        assert "paymaster migrate" in line
+        assert "stop all workers, take a dump" in line
+        books["meta"].insert_one({"_id": "form", "number": FORM, "migrating": {"to": FORM}})
+        assert "under way, or was interrupted" in await told()
+        books["meta"].replace_one({}, {"number": FORM, "migrating": {"to": FORM + 1}})
+        assert "newer version" in await told()
+        books["meta"].replace_one({}, {"number": FORM + 1})
+        assert "restore the dump" in await told()
+        books["meta"].replace_one({}, {"number": None})
+        assert "has no number" in await told()
+        books["meta"].replace_one({}, {"number": FORM})
+        line = await told()
+        assert "the index order of invoices" in line
+        assert "paymaster migrate" in line
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"number": FORM + 1}, "newer version"),
+        ({"number": FORM, "migrating": {"to": FORM + 1, "until": None}}, "newer version"),
+        ({"number": "two"}, "no number"),
+    ],
+)
+def test_a_newer_database_is_not_migrated(books: Books, connection: Books, row: Row, says: str) -> None:
+    """It is left as it is, to be gone on with by the newer version."""
+    books["meta"].insert_one({"_id": "form", **row})
+    with pytest.raises(WrongForm, match=says):
+        migrate(connection, untold)
+    assert the_form(books) == {"_id": "form", **row}
+
+
+def test_an_update_goes_through_all_rows_in_pages(books: Books, connection: Books) -> None:
+    """Each row that needs it is changed once, how far it is is told, and what was done is told at last."""
+    books["payouts"].update_one({"_id": "PO-004"}, {"$set": {"doubled": 8}})
+    told: list[Progress] = []
+    done = migrate(connection, told.append, PLAN)
+    assert doubled(books) == [2 * n for n in range(ROWS)]
+    assert done.steps[-1] == Stepped(FORM + 1, PLAN.steps[-1].why, (Updated("amounts doubled", "payouts", ROWS - 1),))
+    pages = [progress for progress in told if progress.form == FORM + 1]
+    assert [page.documents for page in pages] == [*range(0, ROWS - 1, PAGE), ROWS - 1]
+    assert {page.of for page in pages} == {ROWS - 1}
+    assert the_form(books) == {"_id": "form", "number": FORM + 1}
+
+
+def test_a_field_that_old_rows_lack_is_filled(books: Books, connection: Books) -> None:
+    """By the same update of each: those that have it keep it."""
+    books["positions"].update_one({"_id": "BA-1"}, {"$set": {"listed": True}})
+    migrate(connection, untold, Plan(steps=(*STEPS, Step(FORM + 1, "positions say it", (LISTED,)))))
+    assert {row["_id"] for row in books["positions"].find({"listed": True})} == {"BA-1"}
+    assert books["positions"].count_documents({"listed": False}) == books["positions"].count_documents({}) - 1
+
+
+@pytest.mark.parametrize("place", ["between", "within", "written"])
+def test_a_migration_that_is_killed_is_gone_on_with(
+    books: Books, connection: Books, mongodb_url: str, place: str
+) -> None:
+    """`kill -9` between two pages, or in the middle of one: no worker starts on it, and the next run does the rest."""
+    command = [sys.executable, "-m", "tests.support.migrating", mongodb_url, books.name, place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        process.kill()
+    assert process.returncode == -9
+    assert doubled(books).count(None) == ROWS - PAGE * PAGES_DONE
+    with pytest.raises(WrongForm, match=r"newer version"):
+        check_now(books)
+    told: list[Progress] = []
+    since = time.monotonic()
+    done = migrate(connection, told.append, PLAN)
+    # Not only when the server ends the transaction that was left open.
+    assert time.monotonic() - since < TRANSACTION_SECONDS / 2
+    assert doubled(books) == [2 * n for n in range(ROWS)]
+    assert done.steps[-1].updates == (Updated("amounts doubled", "payouts", ROWS),)
+    pages = [progress.documents for progress in told if progress.form == FORM + 1]
+    assert pages == [*range(PAGE * PAGES_DONE, ROWS, PAGE), ROWS]
+    assert the_form(books) == {"_id": "form", "number": FORM + 1}
+    assert_declared(books)
+
+
+def failing_step(fails: list[bool]) -> Plan:
+    """A step that fails in its third page while `fails` has something."""
+    pages: list[int] = []
+
+    def write(books: Database[Row], session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
+        pages.append(len(rows))
+        if len(pages) > PAGES_DONE and fails:
+            fails.pop()
+            raise ZeroDivisionError
+        return DOUBLED.write(books, session, rows)
+
+    update = Update(DOUBLED.name, DOUBLED.collection, DOUBLED.which, write, DOUBLED.fields)
+    return Plan(steps=(*STEPS, Step(FORM + 1, "", (update,))))
+
+
+def test_a_step_that_fails_halfway_leaves_the_mark(
+    books: Books, connection: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was done stays, no worker starts, and the next run, of a version that is mended, goes on at once."""
+    monkeypatch.setattr(migration, "LEASE_SECONDS", 5)
+    plan = failing_step([True])
+    with pytest.raises(ZeroDivisionError):
+        migrate(connection, untold, plan)
+    assert doubled(books).count(None) == ROWS - PAGE * PAGES_DONE
+    row = the_form(books)
+    assert row is not None
+    assert (row["number"], row["migrating"]["to"]) == (FORM, FORM + 1)
+    told: list[Progress] = []
+    migrate(connection, told.append, plan)
+    assert not [progress for progress in told if progress.what.startswith("waiting")]
+    assert doubled(books) == [2 * n for n in range(ROWS)]
+    assert the_form(books) == {"_id": "form", "number": FORM + 1}
+
+
+def test_a_database_that_stumbles_is_tried_again(books: Books, connection: Books, mongo: MongoClient[Row]) -> None:
+    """A conflict, or a step-down, within a page: the page is done again, and each row once."""
+    with failing(
+        mongo,
+        "commitTransaction",
+        3,
+        appName=MIGRATE_APP_NAME,
+        errorCode=112,
+        errorLabels=["TransientTransactionError"],
+    ):
+        migrate(connection, untold, PLAN)
+    assert doubled(books) == [2 * n for n in range(ROWS)]
+
+
+def test_whoever_may_not_write_changes_nothing(books: Books, connection: Books, mongo: MongoClient[Row]) -> None:
+    """Without the rights it ends with what the server says, and with them it goes through."""
+    with (
+        failing(mongo, "dropIndexes", 1, appName=MIGRATE_APP_NAME, errorCode=13),
+        pytest.raises(OperationFailure),
+    ):
+        migrate(connection, untold)
+    row = the_form(books)
+    assert row is not None
+    assert row["number"] == 1
+    assert migrate(connection, untold).form == FORM
+
+
+def test_of_two_at_once_the_second_waits(books: Books, connection: Books, mongodb_url: str) -> None:
+    """For longer than a claim lasts, since it is renewed; then there is nothing left to do."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def first_tell(progress: Progress) -> None:
+        if progress.documents == PAGE:
+            inside.set()
+            assert go_on.wait(30)
+
+    waited: list[Progress] = []
+
+    def second() -> None:
+        assert inside.wait(30)
+        with database(mongodb_url, books.name, MIGRATE_APP_NAME) as other:
+            results.append(migrate(other, tell, PLAN))
+
+    def tell(progress: Progress) -> None:
+        waited.append(progress)
+        if progress.what.startswith("waiting for "):
+            threading.Timer(2 * migration.LEASE_SECONDS, go_on.set).start()
+
+    results: list[Migrated] = []
+    thread = threading.Thread(target=second)
+    thread.start()
+    first = migrate(connection, first_tell, PLAN)
+    thread.join()
+    assert doubled(books) == [2 * n for n in range(ROWS)]
+    assert first.steps[-1].updates[0].documents == ROWS
+    assert [one.nothing for one in results] == [True]
+    assert [progress.what.split()[0] for progress in waited] == ["waiting"]
+
+
+def test_whoever_was_silent_too_long_does_nothing_more(
+    books: Books, connection: Books, mongodb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second one took over: the first one's next page is not written, and it says why."""
+    monkeypatch.setattr(migration, "RENEWAL_SECONDS", 1_000)
+    monkeypatch.setattr(migration, "LEASE_SECONDS", 0.05)
+    others: list[Migrated] = []
+
+    def tell(progress: Progress) -> None:
+        if progress.documents == PAGE and not others:
+            with database(mongodb_url, books.name, MIGRATE_APP_NAME) as other:
+                others.append(migrate(other, untold, PLAN))
+
+    with pytest.raises(WrongForm, match="has taken over"):
+        migrate(connection, tell, PLAN)
+    assert others[0].steps[-1].updates[0].documents == ROWS
+    assert doubled(books) == [2 * n for n in range(ROWS)]
+    assert the_form(books) == {"_id": "form", "number": FORM + 1}
+
+
+def test_a_worker_that_still_runs_is_noticed(books: Books, connection: Books) -> None:
+    """Rows of the earlier form that come behind the update end it, with the mark left; the next run does them too."""
+    late = [{"_id": "PO-000a", "amount": 50}]
+
+    def tell(progress: Progress) -> None:
+        if progress.form == FORM + 1 and progress.documents == 3 * PAGE and late:
+            books["payouts"].insert_many([late.pop()])
+
+    with pytest.raises(WrongForm, match="still runs"):
+        migrate(connection, tell, PLAN)
+    migrate(connection, tell, PLAN)
+    assert None not in doubled(books)
+    assert 100 in doubled(books)
+
+
+def test_indexes_are_brought_to_what_is_declared(books: Books, connection: Books) -> None:
+    """One that changed is made anew, one that is retired is dropped, one that is missing is made; others stay."""
+    migrate(connection, untold)
+    books["payouts"].create_index([("amount", 1)], name="somebody's")
+    books["payments"].drop_index("credit")
+    books["outbox"].drop_index("unsent")
+    books["outbox"].create_index([("bookedAt", 1)], name="unsent", partialFilterExpression={"unsent": True})
+    indexes = {name: list(declared) for name, declared in INDEXES.items() if name != "entries"}
+    indexes["entries"] = [IndexModel([("cause", ASCENDING)], name="cause")]
+    plan = Plan(indexes=indexes, retired={"entries": ("movements",)})
+    done = migrate(connection, untold, plan)
+    assert sorted(done.dropped) == ["entries.movements", "outbox.unsent"]
+    assert sorted(done.made) == ["entries.cause", "outbox.unsent", "payments.credit"]
+    assert not done.steps
+    assert_declared(books, indexes)
+    assert {index["name"] for index in books["entries"].list_indexes()} == {"_id_", "cause"}
+    assert "somebody's" in {index["name"] for index in books["payouts"].list_indexes()}
+    assert the_form(books) == {"_id": "form", "number": FORM}
+    assert migrate(connection, untold, plan).nothing
+
+
+def test_an_index_in_the_way_is_named(books: Books, connection: Books) -> None:
+    """One of the same keys that somebody else made under another name can't be told apart: it is theirs to drop."""
+    books["payments"].drop_index("credit")
+    keys = [("billingAccount", 1), ("receivedAt", 1), ("_id", 1)]
+    books["payments"].create_index(keys, name="mine", partialFilterExpression={"unapplied": {"$gt": 0}})
+    with pytest.raises(WrongForm, match="that is not ours is in the way"):
+        migrate(connection, untold)
+    books["payments"].drop_index("mine")
+    assert migrate(connection, untold).form == FORM
+    assert_declared(books)
