@@ -128,7 +128,7 @@ def test_a_database_that_is_not_ours_is_told(call: Call, database: Books) -> Non
 
 
 @pytest.mark.parametrize(
-    "command", [("audit",), ("parked", "groups"), ("outbox",), ("outbox", "list"), ("parked", "replays"), ("run",)]
+    "command", [("audit",), ("parked", "groups"), ("outbox",), ("outbox", "list"), ("parked", "replays")]
 )
 @pytest.mark.parametrize(
     ("row", "says"),
@@ -148,6 +148,17 @@ def test_each_command_says_that_the_form_is_another(
     line = one_line(call(*command))
     assert books.name in line
     assert says in line
+
+
+async def test_a_worker_says_that_the_form_is_another(books: Books, worker_process: Start) -> None:
+    """It does not start, and leaves the books as they are."""
+    before = books["invoices"].index_information()
+    async with worker_process("new") as new:
+        assert await new.ended() == 2
+    [line] = new.log.splitlines()
+    assert line.startswith("paymaster: ")
+    assert "stop all workers, take a dump (mongodump), then run `paymaster migrate`" in line
+    assert books["invoices"].index_information() == before
 
 
 def test_whoever_may_not_is_told_by_the_server(call: Call, books: Books, mongo: MongoClient[Any]) -> None:
