@@ -58,7 +58,6 @@ def _log_to_stderr(level: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
     )
     # What the libraries say of lost connections is said by us, once, in our words.
     logging.getLogger("aio_pika").setLevel(logging.CRITICAL)

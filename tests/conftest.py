@@ -29,9 +29,12 @@ pytest.register_assert_rewrite("tests.support.invariants", "tests.support.ledger
 Driver = Literal["motor", "pymongo"]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def plain_log() -> None:
-    """The workers' log in plain lines: structlog's usual tracebacks show every local variable, and take seconds."""
+    """The workers' log in plain lines: structlog's usual tracebacks show every local variable, and take seconds.
+
+    For each test anew: one that runs a command in this process leaves the log set up for that.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
