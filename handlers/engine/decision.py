@@ -383,7 +383,8 @@ class _Decider:
     ) -> None:
         work, incoming = self.work, self.work.incoming
         replies = () if state == "parked" else work.reply_to
-        properties = replace(work.properties, message_id=incoming.message_id)
+        # A part of an array stands by itself: it is not packed as the whole was.
+        properties = replace(work.properties, message_id=incoming.message_id, content_encoding=incoming.encoding)
         row = replace(
             self._row(identity, incoming, properties, state, refusal.code, refusal.detail),
             due_at=due_at,

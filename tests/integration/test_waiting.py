@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,6 +36,28 @@ async def test_an_order_before_its_account(settings: Settings, client: Client, d
     assert held(database) == {}
     [inbox] = database["inbox"].find({"_id": "order.completed:O-1"})
     assert inbox["attempts"] == 2
+    await assert_clean(client, database)
+
+
+async def test_a_packed_order_before_its_account(settings: Settings, client: Client, database: Books) -> None:
+    """It waits as it came, packed; the parts of a packed array wait as what they are; all are applied in the end."""
+    orders = [order(f"O-{n}", "BA-1") for n in range(3)]
+    bodies = [json.dumps(body).encode() for _, body in orders]
+    packed = gzip.compress(bodies[0])
+    async with working(settings, held_interval_seconds=NEVER):
+        await client.send(("order.completed", packed), content_encoding="gzip")
+        array = gzip.compress(b"[" + b",".join(bodies[1:]) + b"]")
+        await client.send(("order.completed", array), content_encoding="gzip")
+        await wait_for(lambda: len(held(database, "waiting")) == 3)
+        rows = [held(database, "waiting")[f"order.completed:O-{n}"] for n in range(3)]
+        assert [row["body"] for row in rows] == [packed, *bodies[1:]]
+        assert [row["properties"]["contentEncoding"] for row in rows] == ["gzip", None, None]
+        await client.send(customer("BA-1"))
+        await applied(database, 4)
+        assert (await client.ask(orders[0]))["outcome"] == "duplicate"
+        answer = await client.ask(("order.completed", gzip.compress(bodies[1])), content_encoding="gzip")
+        assert answer["outcome"] == "duplicate"
+    assert held(database) == {}
     await assert_clean(client, database)
 
 
