@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from domain.errors import Refused
 from domain.frozen import dataclass
 from schemas.shapes import Shape
-from schemas.values import Id, Json, is_id
+from schemas.values import ID_ALPHABET, Id, Json, is_id
 
 _DETAIL_MAX = 1_000
 _ERRORS_MAX = 20
@@ -128,7 +128,7 @@ def message_key(message_id: str | None, field: str | None = None) -> str:
     stem, _, place = (message_id or "").rpartition(":")  # `<message_id>:<n>` of an array may be longer
     if not is_id(message_id) and not (is_id(stem) and place.isdecimal() and place.isascii()):
         without = f"{field}: without it" if field else "message_id:"
-        raise Refused("invalid", f"{without} the message needs a message_id: 1 to 64 of A-Z a-z 0-9 . _ : -")
+        raise Refused("invalid", f"{without} the message needs a message_id: {ID_ALPHABET}")
     assert message_id is not None
     return message_id
 

@@ -29,17 +29,20 @@ DECIMAL = re.compile(r"-?[0-9]{1,11}(\.[0-9]{1,8})?", re.ASCII)
 """A quantity, a price or a rate."""
 AMOUNT = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,8})?", re.ASCII)
 """An amount: 10^13 units of a currency without decimals have 14 digits."""
-ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+ID_MAX = 128
+"""The most characters of an id: `urn:ngsi-ld:settlement-account:<uuid>` and the like."""
+ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{ID_MAX}}}", re.ASCII)
 """An id of ours, or a key of our clients'."""
 # A group that is remembered takes longer.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ZERO, _ONE = Decimal(0), Decimal(1)
-_NO_ID = "must be an id: 1 to 64 of A-Z a-z 0-9 . _ : -"
+ID_ALPHABET = f"1 to {ID_MAX} of A-Z a-z 0-9 . _ : -"
+_NO_ID = f"must be an id: {ID_ALPHABET}"
 
 
 def is_id(value: object) -> bool:
-    """Whether `value` is 1 to 64 of `A-Z a-z 0-9 . _ : -`."""
+    """Whether `value` is 1 to 128 of `A-Z a-z 0-9 . _ : -`."""
     return isinstance(value, str) and ID.fullmatch(value) is not None
 
 

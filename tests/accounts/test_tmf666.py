@@ -165,7 +165,7 @@ A_CYCLE = "billStructure.cycleSpecification"
     ("resource", "path", "value", "words"),
     [
         ("BillFormat", "@type", ..., "@type: Field required"),
-        ("BillFormat", "id", "BF 1", "id: must be an id: 1 to 64 of A-Z a-z 0-9 . _ : - (got 'BF 1')"),
+        ("BillFormat", "id", "BF 1", "id: must be an id: 1 to 128 of A-Z a-z 0-9 . _ : - (got 'BF 1')"),
         ("BillFormat", "name", 5, "name: must be a text (got 5)"),
         ("BillFormat", "name", "x" * 1001, "name: is longer than 1000 characters"),
         ("BillFormat", "description", "a\x00b", "description: holds a NUL character"),
@@ -198,7 +198,7 @@ A_CYCLE = "billStructure.cycleSpecification"
             "FinancialAccount",
             "accountRelationship.0.account.id",
             "BA 7",
-            "accountRelationship.0.account.id: must be an id: 1 to 64 of",
+            "accountRelationship.0.account.id: must be an id: 1 to 128 of",
         ),
         (
             "FinancialAccount",
@@ -218,7 +218,7 @@ A_CYCLE = "billStructure.cycleSpecification"
             "a few",
             "taxExemption.0.attachment.size.amount: must be a decimal",
         ),
-        ("BillingAccount", "financialAccount.id", "FA/1", "financialAccount.id: must be an id: 1 to 64 of"),
+        ("BillingAccount", "financialAccount.id", "FA/1", "financialAccount.id: must be an id: 1 to 128 of"),
         ("BillingAccount", "billStructure.format.id", "é", "billStructure.format.id: must be an id"),
         ("BillingAccount", "billStructure.presentationMedia.0.id", "", "billStructure.presentationMedia.0.id: must be"),
         ("BillingAccount", "ratingType", 5, "ratingType: must be a text (got 5)"),
