@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from domain.errors import Refused
+from schemas.values import shown
 
 BODY_MAX = 1024 * 1024
 """The most bytes of a body."""
@@ -28,7 +29,7 @@ def check_version(headers: Mapping[str, Any]) -> None:
     """Raises `Refused` (`invalid`) for a header `schema-version` that we do not know."""
     version = headers.get("schema-version", 1)
     if version not in (1, "1"):
-        raise Refused("invalid", f"header schema-version: {version!r:.40} is not known, only 1 is")
+        raise Refused("invalid", f"header schema-version: {shown(version)} is not known, only 1 is")
 
 
 def text_of(body: bytes, encoding: str | None) -> str:

@@ -14,7 +14,18 @@ from domain.accounts.model import NewAccount, Reference, Relationship, Settlemen
 from domain.errors import Refused
 from schemas.accounts import tmf666
 from schemas.message import Part, invalid
-from schemas.values import AMOUNT, INTEGER_MAX, Days, Rate, parse_decimal, parse_money, parse_time, text_problem
+from schemas.values import (
+    AMOUNT,
+    DIGITS_MAX,
+    INTEGER_MAX,
+    Days,
+    Rate,
+    parse_decimal,
+    parse_money,
+    parse_time,
+    shown,
+    text_problem,
+)
 
 DOCUMENT_BYTES_MAX = 1024 * 1024
 """The most bytes of an account's document, whatever it was patched together from."""
@@ -43,7 +54,7 @@ def plain(value: Any, path: str = "") -> Any:
         for key in value:
             problem = "begins with $" if key.startswith("$") else text_problem(key)
             if problem:
-                raise ValueError(f"{path or 'the document'}: a field's name {problem}")
+                raise ValueError(f"{path or 'the document'}: a field's name {problem} (got {shown(key)})")
         return {key: plain(item, f"{path}.{key}" if path else key) for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item, f"{path}.{index}") for index, item in enumerate(value)]
@@ -51,16 +62,16 @@ def plain(value: Any, path: str = "") -> Any:
     if isinstance(value, str):
         problem = text_problem(value)
     elif isinstance(value, int):
-        problem = None if abs(value) <= INTEGER_MAX else "is an integer beyond ±2^53"
+        problem = None if abs(value) <= INTEGER_MAX else "must be an integer within ±2^53"
     elif value is not None:  # a number with a point or an exponent
         number = float(value)
         exact = str(value).replace(".", "").replace("-", "").strip("0")
-        if not isfinite(number) or len(exact) > 15:
-            problem = "is no number that JSON keeps: send it as a string"
+        if not isfinite(number) or len(exact) > DIGITS_MAX:
+            problem = f"must be a number of at most {DIGITS_MAX} significant digits: send it as a text"
         else:  # 1000 and 1000.00 are one number, and so one content
             value = int(number) if number.is_integer() and abs(number) <= INTEGER_MAX else number
     if problem:
-        raise ValueError(f"{path} {problem}")
+        raise ValueError(f"{path}: {problem} (got {shown(value)})")
     return value
 
 
@@ -125,7 +136,7 @@ def first_state(document: Mapping[str, Any]) -> State:
         return "active"
     state = _FIRST_STATES.get(said.lower()) if isinstance(said, str) else None
     if state is None:
-        raise Refused("invalid", f"state: an account is opened {', '.join(_FIRST_STATES)} (got {said!r:.60})")
+        raise Refused("invalid", f"state: an account is opened {', '.join(_FIRST_STATES)} (got {shown(said)})")
     return state
 
 

@@ -13,7 +13,7 @@ from domain.accounts.specifications import BillFormat, BillingCycleSpecification
 from schemas.accounts.events import BALANCES as BY_TYPE
 from schemas.accounts.events import account_json, account_money, specification_json, stored
 from schemas.accounts.tmf666 import AccountType
-from schemas.query import LAST_MILLISECOND, LIMIT_DEFAULT, Limit, Query, When, cursor, place_of
+from schemas.query import FIRST_MILLISECOND, LAST_MILLISECOND, LIMIT_DEFAULT, Limit, Query, When, cursor, place_of
 from schemas.shapes import Shape, page
 from schemas.values import Id, Json, Text, Time, money_json
 
@@ -163,7 +163,7 @@ _statement_place = place_of("account.statement", str, (int, NoneType), *[int] * 
 
 def _read_statement_place(value: object) -> StatementPlace:
     id_, since, until, known, booked, movement, *balances = _statement_place(value)
-    if not all(0 <= moment <= LAST_MILLISECOND for moment in (since or 0, until, booked)):
+    if not all(FIRST_MILLISECOND <= moment <= LAST_MILLISECOND for moment in (since or 0, until, booked)):
         raise ValueError("is no cursor of account.statement")
     opening, balance, closing = zip(balances[::2], balances[1::2], strict=True)
     return StatementPlace(id_, since, until, known, booked, movement, opening, balance, closing)

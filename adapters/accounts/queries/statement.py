@@ -19,6 +19,8 @@ from schemas.query import When, from_milliseconds, milliseconds
 from schemas.values import money_json, time_json
 
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
 _BATCH_MORE = 50
 """How many rows more than a page's come at once: those that share its last row's time."""
 
@@ -67,21 +69,23 @@ def _told(account: Account, balance: Pair) -> Json:
 
 
 def start_of(when: When, zone: tzinfo) -> datetime:
-    """The first moment of a time or date where the seller is; raises `Refused` (`invalid`)."""
-    return when if isinstance(when, datetime) else _midnight(when, zone, "from")
+    """The first moment of a time or date where the seller is, as far as it can be kept."""
+    return when if isinstance(when, datetime) else _midnight(when, zone)
 
 
 def end_of(when: When, zone: tzinfo) -> datetime:
-    """The last moment of a time or date where the seller is; raises `Refused` (`invalid`)."""
-    return when if isinstance(when, datetime) else _midnight(when, zone, "to", days=1) - _MILLISECOND
+    """The last moment of a time or date where the seller is, as far as it can be kept."""
+    if isinstance(when, datetime):
+        return when
+    return _LAST if when == date.max else _midnight(when + timedelta(1), zone) - _MILLISECOND
 
 
-def _midnight(day: date, zone: tzinfo, field: str, days: int = 0) -> datetime:
-    """The first moment of a day where the seller is, or of so many days later."""
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    """The first moment of a day where the seller is; what is before the year 1 is cut off, nothing is booked there."""
     try:
-        return datetime.combine(day + timedelta(days), time(), zone).astimezone(UTC)
+        return datetime.combine(day, time(), zone).astimezone(UTC)
     except OverflowError:
-        raise Refused("invalid", f"{field}: {day} is too far away") from None
+        return _FIRST
 
 
 async def _first_place(account: Account, since: datetime | None, until: datetime | None, view: View) -> StatementPlace:
@@ -95,7 +99,7 @@ async def _first_place(account: Account, since: datetime | None, until: datetime
         first, second = (sums.get(name, 0) for name in BALANCES[account.type])
         return first, second
 
-    opening = (0, 0) if since is None else await balance(since - _MILLISECOND)
+    opening = (0, 0) if since is None or since.year == 1 else await balance(since - _MILLISECOND)
     begin = None if since is None else milliseconds(since)
     position = await view.one("positions", {"_id": account.id}, fields={"movements": 1})
     known = position["movements"] if position else 0
