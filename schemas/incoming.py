@@ -23,7 +23,8 @@ class Incoming:
     """One fact as it came in: its identity and, unless `refusal` says why not, what it says as a fact of the domain's.
 
     `body` is its own bytes, packed as `encoding` says, of an array its own part, not packed; `message_id` likewise ends
-    in `:<n>`. `model` is what it was read with, None for what can't be read.
+    in `:<n>`. `model` is what it was read with, None for what can't be read. `if_new` is why it is refused unless its
+    identity is known.
     """
 
     identity: str
@@ -36,6 +37,12 @@ class Incoming:
     digest_version: int
     model: type[Message] | None = None
     encoding: str | None = None
+    if_new: Refused | None = None
+
+    def refused_as_new(self) -> Incoming:
+        """What it is when its identity is not known, and it may not come in now: like what can't be read."""
+        assert self.if_new is not None
+        return _unreadable(self.routing_key, self.body, self.message_id, self.if_new, self.encoding)
 
     def digest_in(self, version: int) -> str:
         """The digest of its content in the version in which another one was recorded, to be compared with that."""
@@ -71,17 +78,30 @@ def read(
     except Refused as refusal:
         return [_unreadable(routing_key, body, message_id, refusal, encoding)]
     if len(parts) == 1 and parts[0][1] is None:
-        return [_incoming(model, routing_key, body, message_id, parts[0][0], encoding)]
+        return [_incoming(model, routing_key, body, message_id, parts[0][0], encoding, accepted=accepted)]
     return [
         _incoming(
-            model, routing_key, (part or "").encode(), f"{message_id}:{n}" if message_id is not None else None, value
+            model,
+            routing_key,
+            (part or "").encode(),
+            f"{message_id}:{n}" if message_id is not None else None,
+            value,
+            None,
+            accepted=accepted,
         )
         for n, (value, part) in enumerate(parts, 1)
     ]
 
 
 def _incoming(
-    model: type[Message], routing_key: str, body: bytes, message_id: str | None, value: Any, encoding: str | None = None
+    model: type[Message],
+    routing_key: str,
+    body: bytes,
+    message_id: str | None,
+    value: Any,
+    encoding: str | None,
+    *,
+    accepted: bool,
 ) -> Incoming:
     if isinstance(value, Refused):
         return _unreadable(routing_key, body, message_id, value, encoding)
@@ -94,9 +114,16 @@ def _incoming(
         return _unreadable(routing_key, body, message_id, invalid(error), encoding)
     except Refused as refusal:
         return _unreadable(routing_key, body, message_id, refusal, encoding)
+    if_new = None
+    if not accepted:
+        try:
+            message.check_new()
+        except Refused as refusal:
+            if_new = refusal
+    identity = f"{routing_key}:{key}"
     digest = message.digest(DIGEST_VERSION)
     return Incoming(
-        f"{routing_key}:{key}", routing_key, message_id, body, digest, fact, None, DIGEST_VERSION, model, encoding
+        identity, routing_key, message_id, body, digest, fact, None, DIGEST_VERSION, model, encoding, if_new
     )
 
 

@@ -57,6 +57,12 @@ class Message(Part):
         """What it says, in the domain's words; raises `Refused` (`invalid`) for what can't be."""
         raise NotImplementedError
 
+    def check_new(self) -> None:
+        """Raise `Refused` for what is wrong of a message that is not known yet, and was right at another time.
+
+        What was taken in once, and what is delivered again, is not asked.
+        """
+
     def digest(self, version: int) -> str:
         """The digest of the validated content, as that version of it is made; a `KeyError` if there never was one."""
         return DIGESTS[version](self)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from math import isfinite
 from typing import Annotated, Any
+from unicodedata import normalize
 
 import iso4217
 from pydantic import (
@@ -236,8 +237,11 @@ def parse_text(value: object) -> str:
 
 def text_problem(value: str) -> str | None:
     """What is wrong with a text, or None."""
-    if len(value) > TEXT_MAX:
-        return f"is longer than {TEXT_MAX} characters"
+    return f"is longer than {TEXT_MAX} characters" if len(value) > TEXT_MAX else unkeepable(value)
+
+
+def unkeepable(value: str) -> str | None:
+    """What of a text of any length can't be kept, or None."""
     if "\x00" in value:
         return "holds a NUL character"
     if not value.isascii():  # which a text knows of itself
@@ -246,6 +250,16 @@ def text_problem(value: str) -> str | None:
         except UnicodeEncodeError:
             return "holds a lone surrogate"
     return None
+
+
+def normal(text: str) -> str:
+    """A text as it is compared where upper and lower case count: composed (NFC), as equivalent texts all are."""
+    return text if text.isascii() else normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """A text as it is compared where they don't: casefolded, and composed; equivalent texts are one (Unicode, D145)."""
+    return text.casefold() if text.isascii() else normalize("NFC", normalize("NFD", text).casefold())
 
 
 def parse_time(value: object) -> datetime:

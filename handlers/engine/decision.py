@@ -90,7 +90,11 @@ def lookups(works: Iterable[WorkItem]) -> list[str]:
     return [
         identity
         for work in works
-        for identity in (work.incoming.identity, conflict_identity(work, work.incoming.digest_version))
+        for identity in (
+            work.incoming.identity,
+            conflict_identity(work, work.incoming.digest_version),
+            *([] if work.incoming.if_new is None else [work.incoming.refused_as_new().identity]),
+        )
     ]
 
 
@@ -211,6 +215,10 @@ class _Decider:
         """What is decided already, by what is recorded of the identity or by the message itself."""
         work, incoming = self.work, self.work.incoming
         seen = self.known.get(incoming.identity)
+        if work.claimed is None and seen is None and incoming.if_new is not None:
+            self.work = work = replace(work, incoming=incoming.refused_as_new())
+            incoming = work.incoming
+            seen = self.known.get(incoming.identity)
         if work.claimed is None and seen is not None:
             return self._seen(seen)
         if work.claimed is not None and (

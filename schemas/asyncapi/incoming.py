@@ -65,7 +65,7 @@ VALUES: dict[str, Json] = {
         "description": "The closing's id, and of its further statements with their number: `C-1`, `C-1-2`.",
     },
     "Text": _TEXT,
-    "Base64": {**_TEXT, "contentEncoding": "base64"},
+    "Base64": {"type": "string", "contentEncoding": "base64", "pattern": _TEXT["pattern"]},
     "Decimal": {
         **_NUMBER,
         "pattern": f"^{DECIMAL.pattern}$",

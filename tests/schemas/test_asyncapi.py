@@ -18,6 +18,7 @@ from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
 from domain.invoicing.model import InvoicePaid
 from domain.ledger.books import Emitted
+from domain.money import Currency
 from domain.ordering.completing import OrderResult
 from domain.payments.model import PaymentResult
 from domain.settlement.payouts import PayoutResult
@@ -483,8 +484,8 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
             "id": "SA-1",
             "@type": "BillingAccount",
             "currency": "EUR",
-            **standing_json(sample.EXCEEDED.standing, "EUR"),
-            "tree": {"accounts": 1, "balances": [standing_json(sample.STANDING, "EUR")]},
+            **standing_json(sample.EXCEEDED.standing, Currency("EUR", 2)),
+            "tree": {"accounts": 1, "balances": [standing_json(sample.STANDING, Currency("EUR", 2))]},
         },
     ),
 ]

@@ -75,7 +75,7 @@ def test_an_account_is_read():
     assert fact == NewAccount(
         "SA-1",
         "SettlementAccount",
-        "EUR",
+        Currency("EUR", 2),
         30,
         SettlementTerms(Decimal("0.8"), "payment"),
         {
@@ -386,6 +386,9 @@ def test_a_text_is_taken_as_it_is(routing_key, field, text):
 @pytest.mark.parametrize(("routing_key", "field"), TEXTS)
 def test_a_text_that_cannot_be_kept(routing_key, field, text, why):
     """Too long, a NUL or half of a surrogate pair is `invalid`, and the field is named; the detail itself is UTF-8."""
+    if (field, why) == ("unheardOf", "longer than 1000"):  # which may be a file, or a document of another standard
+        accepted(routing_key, change(MESSAGES[routing_key], field, text))
+        return
     refusal = refused(routing_key, change(MESSAGES[routing_key], field, text))
     assert refusal.code == "invalid"
     assert field in refusal.detail
@@ -393,7 +396,7 @@ def test_a_text_that_cannot_be_kept(routing_key, field, text, why):
     refusal.detail.encode()
 
 
-@pytest.mark.parametrize("key", ["a\x00", "\ud800", "x" * 1001])
+@pytest.mark.parametrize("key", ["a\x00", "\ud800"])
 def test_a_name_that_cannot_be_kept(key):
     """What an account's document keeps has names that a database can hold, at every depth."""
     for extra in ({key: 1}, {"contact": [{"deep": {key: 1}}]}):

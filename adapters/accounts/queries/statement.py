@@ -65,7 +65,10 @@ async def page(query: AccountStatement, view: View) -> bytes:
 
 def _told(account: Account, balance: Pair) -> Json:
     names = BALANCES[account.type]
-    return {name: money_json(amount, account.currency) for name, amount in zip(names, balance, strict=True)}
+    return {
+        name: money_json(amount, account.currency, account.currency_digits)
+        for name, amount in zip(names, balance, strict=True)
+    }
 
 
 def start_of(when: When, zone: tzinfo) -> datetime:
@@ -167,6 +170,9 @@ def _movement(account: Account, row: Row, names: list[str]) -> _Movement:
         "occurredAt": time_json(row["occurredAt"]),
         "bookedAt": time_json(row["bookedAt"]),
         "movement": number,
-        "postings": [{"account": name, "amount": money_json(amount, account.currency)} for name, amount in sides],
+        "postings": [
+            {"account": name, "amount": money_json(amount, account.currency, account.currency_digits)}
+            for name, amount in sides
+        ],
     }
     return _Movement(milliseconds(row["bookedAt"]), number, (first, second), shown)
