@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     time_zone: str = "UTC"
     series: str = Field("INV-", min_length=1, max_length=20, pattern=r"^[A-Za-z0-9._:-]+$")
     prefetch: int = Field(1000, ge=1, le=1000)
+    days_ahead_max: float = Field(7, ge=0, le=3_650)
     waiting_seconds_max: float = Field(86_400, gt=0, le=10 * 366 * 86_400)
     retry_seconds_max: float = Field(5, gt=0, le=300)
     defect_attempts_max: int = Field(5, ge=1, le=20)

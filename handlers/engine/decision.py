@@ -19,13 +19,14 @@ from adapters.store.failures import Kind, failed_at, kind_of, refused_at
 from adapters.store.store import AWAITED
 from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
 from domain.errors import MustWait, Refused
-from domain.facts import account_of, apply, needs_of
+from domain.facts import account_of, apply, needs_of, own_time_of
 from domain.ledger.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
 from handlers.engine.work import DEATHS_MAX, Outcome, WorkItem
 from schemas.events import message_parked, outgoing
 from schemas.incoming import Incoming, read
 from schemas.messages import HELD_MESSAGES, continuation, result_json
 from schemas.operations.acts import Act
+from schemas.values import time_json
 
 log = structlog.get_logger()
 
@@ -54,6 +55,10 @@ class RetryPolicy(Protocol):
     @property
     def waiting_max(self) -> timedelta:
         """How long a message may wait."""
+
+    @property
+    def ahead_max(self) -> timedelta:
+        """How far a fact's own time may be ahead of the clock."""
 
     @property
     def worker(self) -> str:
@@ -200,9 +205,7 @@ class _Decider:
                 if refusal.waits_for.partition(":")[0] not in AWAITED:
                     # It would wait in vain, and its name would mean nothing to whoever looks for it.
                     return self._defect(AssertionError(f"nothing is ever awaited as {refusal.waits_for}"))
-                claimed = self.work.claimed
-                since = (claimed.waiting_since or claimed.held_at) if claimed else self.books.booked_at
-                due_at = since + self.keeping.waiting_max
+                due_at = self._waits_until()
                 if due_at <= self.books.booked_at:
                     return self._park(self.work.incoming.identity, refusal)
                 return self._wait(refusal, due_at, waits_for=refusal.waits_for)
@@ -226,7 +229,7 @@ class _Decider:
         ):
             return Outcome("skipped")  # another worker has taken it up, or decided on it
         if work.to_apply:
-            return None
+            return self._too_early()
         if work.failure is not None:
             return self._defect(work.failure)
         if work.deaths >= DEATHS_MAX:
@@ -238,6 +241,25 @@ class _Decider:
             return self._park(incoming.identity, refusal)
         refusal = Refused("internal", "delivered again and again without an outcome: to be tried alone")
         return self._wait(refusal, self.books.booked_at, state="suspect")
+
+    def _too_early(self) -> Outcome | None:
+        """A fact that says that it happened far in the future waits until that is no longer far, or for too long."""
+        own = own_time_of(self.work.incoming.fact)
+        if own is None or own[1] - self.books.booked_at <= self.keeping.ahead_max:
+            return None
+        field, moment = own
+        ahead = f"{self.keeping.ahead_max.total_seconds() / 86_400:g} days ahead of {time_json(self.books.booked_at)}"
+        refusal = Refused("too-early", f"{field}: {time_json(moment)} is more than {ahead}, when it was looked at")
+        until = self._waits_until()
+        if until <= self.books.booked_at:
+            return self._park(self.work.incoming.identity, refusal)
+        return self._wait(refusal, min(until, moment - self.keeping.ahead_max))
+
+    def _waits_until(self) -> datetime:
+        """When a message that has to wait has waited for too long."""
+        claimed = self.work.claimed
+        since = (claimed.waiting_since or claimed.held_at) if claimed else self.books.booked_at
+        return since + self.keeping.waiting_max
 
     async def _apply(self, load: Load) -> Books:
         for _ in range(LOADS_MAX):

@@ -56,7 +56,8 @@ class BatchPolicy:
     `abandoned_after` is how long nothing is heard of a transaction before its worker counts as dead, when it is in
     the way; `worker` is what this worker is told from others by. Between two attempts on a batch there are at most
     `retry_seconds_max`; a message that meets a defect of ours is tried `defect_attempts_max` times, first again after
-    `defect_delay_seconds` and then after four times as long each time.
+    `defect_delay_seconds` and then after four times as long each time. A fact whose own time is more than `ahead_max`
+    ahead of the clock waits.
     """
 
     series: str
@@ -67,6 +68,7 @@ class BatchPolicy:
     retry_seconds_max: float
     defect_attempts_max: int
     defect_delay_seconds: float
+    ahead_max: timedelta = timedelta(days=7)
 
 
 class Told(Protocol):

@@ -103,7 +103,7 @@ def test_accounts_of_form_1_keep_their_digits_and_are_found(books: Books, connec
     books["billFormats"].update_one({"_id": "R-1"}, {"$set": named})
     migrate(connection, untold)
     for id_, (_, digits) in coins.items():
-        rows = [books["accounts"].find_one({"_id": id_}) or {}]
+        rows: list[Any] = [books["accounts"].find_one({"_id": id_})]
         rows += [row["snapshot"] for row in books["accountVersions"].find({"account": id_})]
         for row in rows:
             assert (row["currencyDigits"], row["nameKey"]) == (digits, "caf\u00e9 ss")
