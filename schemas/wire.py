@@ -44,12 +44,9 @@ def text_of(body: bytes, encoding: str | None) -> str:
             raise Refused("malformed", f"content_encoding {encoding[:40]!r}: only UTF-8 is read, plain or by gzip")
         body = _unpacked(body)
     try:
-        text = body.decode()
+        return body.decode()
     except UnicodeDecodeError as error:
         raise Refused("malformed", f"the body is not UTF-8: byte {error.start}") from None
-    if text.startswith("\ufeff"):
-        raise Refused("malformed", "the body begins with a byte order mark (EF BB BF): send it without")
-    return text
 
 
 def _unpacked(body: bytes) -> bytes:
@@ -136,6 +133,8 @@ def _not_json(error: ValueError | RecursionError) -> Refused:
         return _too_deep()
     if not isinstance(error, json.JSONDecodeError):
         return Refused("malformed", "not JSON")
+    if error.doc.startswith("\ufeff"):
+        return Refused("malformed", "the body begins with a byte order mark (EF BB BF): send it without")
     said = next((ours for theirs, ours in _EXPECTED.items() if error.msg.startswith(theirs)), "something is wrong")
     found = error.doc[error.pos : error.pos + 1]
     there = f", and {found!r} is there" if found else ", and the body ends there"
@@ -179,7 +178,8 @@ def parts_of(text: str, *, accepted: bool = False) -> list[tuple[Any, str | None
                 if text[at : at + 1] != ",":
                     raise _no_json_at('"," or "]" is expected', text, at)
                 at = _space(text, at + 1)
-        _check_end(text, at)
+        if at != len(text):
+            _check_end(text, at)
         return parts
     except (ValueError, RecursionError) as error:
         raise _not_json(error) from None
@@ -198,7 +198,7 @@ def value_of(text: str) -> Any:
 
 
 def _check_end(text: str, at: int) -> None:
-    if at != len(text) and (at := _space(text, at)) != len(text):
+    if (at := _space(text, at)) != len(text):
         raise _no_json_at("something follows its end", text, at)
 
 

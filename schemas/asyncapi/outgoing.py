@@ -45,7 +45,7 @@ def _one_of(*allowed: Any) -> Json:
 
 
 ERRORS: dict[str, str] = {
-    "malformed": "Not JSON, wrong encoding, too large, too deep, a field twice. Parked at once, its bytes as they came.",
+    "malformed": "Not JSON, wrong encoding, too large, too deep, a field twice. Parked at once, its bytes kept.",
     "unknown-type": "Nothing handles this type. Parked at once.",
     "invalid": "Does not fit the schema or the values; `detail` names each field. Parked at once.",
     "unknown-account": "The account is not there (yet). Waits, then parked.",
