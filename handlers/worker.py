@@ -116,6 +116,8 @@ class Worker:
             deliver=lambda delivery: take(delivery, self.commit.submit),
             gives_way=lambda: self.commit.deciding,
             full=lambda: self.commit.full,
+            # Where one applies at a time whoever had the turn before is dead, or has lost it.
+            on_turn=self.commit.take_over if settings.single_active_consumer else lambda: None,
         )
         # In an outage the messages are better off in the broker: there another worker gets them, and no time runs out.
         self.commit.on_away, self.commit.on_back = self.queue.pause, self.queue.resume

@@ -19,6 +19,7 @@ from pymongo.asynchronous.cursor import AsyncRawBatchCursor
 from pymongo.command_cursor import RawBatchCommandCursor
 from pymongo.cursor import RawBatchCursor
 from pymongo.database import Database
+from pymongo.driver_info import DriverInfo
 from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, PyMongoError, WTimeoutError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
@@ -54,10 +55,13 @@ class WrongServer(Exception):
     """The MongoDB that answers can't be worked with; the message is one line that says what to do."""
 
 
-def connect(url: str, driver: Literal["motor", "pymongo"]) -> Client:
-    """A client whose times are aware and whose writes are acknowledged by a majority; it connects when first used."""
+def connect(url: str, driver: Literal["motor", "pymongo"], books: str) -> Client:
+    """A client whose times are aware and whose writes are acknowledged by a majority; it connects when first used.
+
+    `books` is the database that it is for, by which the server can tell the workers of one from those of another.
+    """
     make: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
-    return make(
+    client = make(
         url,
         appname=APP_NAME,
         tz_aware=True,
@@ -68,6 +72,13 @@ def connect(url: str, driver: Literal["motor", "pymongo"]) -> Client:
         socketTimeoutMS=60_000,
         maxPoolSize=20,
     )
+    (client.delegate if driver == "motor" else client).append_metadata(DriverInfo(label(books)))
+    return client
+
+
+def label(books: str) -> str:
+    """What the connections for a database call themselves, behind the driver's own name."""
+    return f"paymaster:{books}"
 
 
 @contextmanager

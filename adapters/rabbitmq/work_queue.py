@@ -106,8 +106,10 @@ class WorkQueue:
         deliver: Callable[[Delivery], None],
         gives_way: Callable[[], bool] = lambda: False,
         full: Callable[[], bool] = lambda: False,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = url
+        self._on_turn = on_turn
         self._prefetch = prefetch
         self._single_active_consumer = single_active_consumer
         self._deliver = deliver
@@ -121,6 +123,8 @@ class WorkQueue:
         self._cancel: Callable[[], Awaitable[Any]] | None = None
         self._connection: ReceivingConnection | None = None
         self.consuming = False
+        self.has_turn = False
+        """Whether the broker has given it a message, as it does to one worker at a time (unless all apply)."""
 
     async def run(self) -> None:
         """Consume until `stop`, over any number of lost connections."""
@@ -158,6 +162,9 @@ class WorkQueue:
 
         def take(deliver: Deliver, properties: Properties, body: bytes) -> None:
             try:
+                if not self.has_turn:
+                    self.has_turn = True
+                    self._on_turn()
                 self._deliver(
                     Delivery(
                         deliver.routing_key,
@@ -186,7 +193,7 @@ class WorkQueue:
         try:
             await _first(lost.wait(), self._stopping.wait(), self._paused.wait())
         finally:
-            self.consuming = False
+            self.consuming = self.has_turn = False
         if self._paused.is_set():
             connection.leave()
             await self._cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from adapters.mongodb.connection import (
     is_ambiguous,
     is_conflict,
     is_transient,
+    label,
     start_session,
 )
 from adapters.records import HeldRow
@@ -60,8 +62,9 @@ class Store:
     """A database of Paymaster's; `driver` says which MongoDB driver is used."""
 
     def __init__(self, url: str, database: str, driver: Literal["motor", "pymongo"] = "motor") -> None:
-        self._client = connect(url, driver)
+        self._client = connect(url, driver, database)
         self.database = self._client[database]
+        self._sessions: set[Any] = set()
 
     async def prepare(self) -> None:
         """Check the server and the form, make what is missing of collections and indexes.
@@ -79,6 +82,7 @@ class Store:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction, aborted unless it is committed before the block ends."""
         session = start_session(self._client)
+        self._sessions.add(session)
         try:
             await awaited(session.start_transaction(**TRANSACTION))
             yield Transaction(self.database, session)
@@ -88,21 +92,25 @@ class Store:
                     await in_turn(self.database, session, [lambda _, session: session.abort_transaction()])
             except PyMongoError:
                 pass  # the server ends what it no longer hears of; the reason to abort is what counts
+            self._sessions.discard(session)
             await awaited(session.end_session())
 
     async def end_abandoned(self, inactive: timedelta) -> int:
-        """End transactions that a worker left open when it died; returns how many.
+        """End transactions that another worker on this database left open when it died; returns how many.
 
         The server keeps them, and what they have written locked, until they are 60 seconds old: so long nobody could
         write the same documents. One whose worker lives and is only slow fails there as after a step-down, and is
         run again; `inactive` is how long nothing was heard of it.
         """
+        mine = {bytes(session.session_id["id"]) for session in self._sessions if session.session_id is not None}
         pipeline = [
             {"$currentOp": {"idleSessions": True}},
             {
                 "$match": {
                     "type": "idleSession",
                     "appName": APP_NAME,
+                    # Other databases of the same server have workers of their own.
+                    "clientMetadata.driver.name": {"$regex": rf"\|{re.escape(label(self.database.name))}$"},
                     "transaction.timeInactiveMicros": {"$gte": int(inactive.total_seconds() * 1e6)},
                 }
             },
@@ -110,7 +118,7 @@ class Store:
         # What the server is at is not read by majority.
         admin = self._client.get_database("admin", read_concern=ReadConcern("local"))
         cursor = await awaited(admin.aggregate(pipeline))
-        sessions = [{"id": row["lsid"]["id"]} async for row in cursor]
+        sessions = [{"id": row["lsid"]["id"]} async for row in cursor if bytes(row["lsid"]["id"]) not in mine]
         if sessions:
             await admin.command("killSessions", sessions)
         return len(sessions)

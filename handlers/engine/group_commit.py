@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from logging import DEBUG, INFO
@@ -41,6 +43,10 @@ GATHERED_BYTES_MAX = 2 * BYTES_MAX
 """The most bytes of their bodies; likewise."""
 ABANDONED_ATTEMPTS = 4
 """From which attempt on a conflict may be with a transaction that a dead worker left open."""
+TAKEOVER_SECONDS = 5.0
+"""How long after it took over a worker ends at once what is in its way: an operation of the dead one's may still have
+been under way on the server when it looked first."""
+AT_ONCE = timedelta(0)
 AWAY_SECONDS = 3.0
 """After so long without the database the worker takes no more messages until it is back."""
 CONFLICTS_MAX = 8
@@ -97,6 +103,8 @@ class GroupCommit:
         self._idle = asyncio.Event()
         self._idle.set()
         self._away = False
+        self._took_over = -math.inf
+        self._left_open = False
         self.deciding = False
         self._facts_max = FACTS_MAX
         self._successes = 0
@@ -108,6 +116,16 @@ class GroupCommit:
         self._gathered.append(work)
         self._gathered_bytes += len(work.incoming.body)
         self._idle.clear()
+        self._arrived.set()
+
+    def take_over(self) -> None:
+        """This worker is the one that applies from now on: what others have open by now is in its way.
+
+        It is ended before the next batch. Of one who is dead it is what the server would keep for a minute; one who
+        lives after all runs its batch again.
+        """
+        self._took_over = time.monotonic()
+        self._left_open = True
         self._arrived.set()
 
     @property
@@ -127,6 +145,10 @@ class GroupCommit:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
+            if self._left_open and not self._gathered:
+                # Not only batches meet it: what is held is claimed without one.
+                with suppress(DatabaseError):
+                    await self._end_what_is_left_open()
             while self._gathered:
                 await self._relay.room()
                 await self._commit(self._next_batch())
@@ -256,7 +278,17 @@ class GroupCommit:
             log.info("the database is back")
             self.on_back()
 
+    async def _end_what_is_left_open(self) -> None:
+        self._left_open = False
+        try:
+            await self._end_abandoned(AT_ONCE)
+        except DatabaseError:
+            self._left_open = True
+            raise
+
     async def _attempt(self, works: list[WorkItem]) -> Decisions:
+        if self._left_open:
+            await self._end_what_is_left_open()
         books = working_set(booked_at=self._now(), zone=self._keeping.zone, series=self._keeping.series)
         async with self._store.transaction() as transaction:
             if len(works) > 1:
@@ -288,14 +320,17 @@ class GroupCommit:
         # A conflict is everyday business between several workers; one that lasts, or an outage, is told.
         tell = log.warning if attempts >= CONFLICTS_MAX else log.debug
         tell("batch run again", attempt=attempts, error=type(error).__name__)
-        if error is not None and is_conflict(error) and attempts >= ABANDONED_ATTEMPTS:
+        taking_over = time.monotonic() - self._took_over < TAKEOVER_SECONDS
+        if error is not None and is_conflict(error) and (taking_over or attempts >= ABANDONED_ATTEMPTS):
             try:
-                ended = await self._store.end_abandoned(self._keeping.abandoned_after)
+                await self._end_abandoned(AT_ONCE if taking_over else self._keeping.abandoned_after)
             except DatabaseError as trouble:  # then the next attempt does it, or the server's own limit
                 log.warning("abandoned transactions not ended", error=type(trouble).__name__)
-            else:
-                if ended:
-                    log.warning("ended transactions of a worker that died", count=ended)
+
+    async def _end_abandoned(self, inactive: timedelta) -> None:
+        ended = await self._store.end_abandoned(inactive)
+        if ended:
+            log.warning("ended transactions of a worker that died", count=ended)
 
     def _now(self) -> datetime:
         """The batch's time, to the millisecond that the database keeps; it never goes back, whatever the clock does."""
