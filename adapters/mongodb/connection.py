@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Literal, cast
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
-from pymongo import AsyncMongoClient, MongoClient
+from pymongo import AsyncMongoClient, MongoClient, timeout
 from pymongo.asynchronous.command_cursor import AsyncRawBatchCommandCursor
 from pymongo.asynchronous.cursor import AsyncRawBatchCursor
 from pymongo.command_cursor import RawBatchCommandCursor
@@ -24,6 +24,8 @@ from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, 
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
+
+from adapters.faults import NO_REPLICA_SET
 
 Client = Any
 """An `AsyncIOMotorClient` or an `AsyncMongoClient`."""
@@ -41,6 +43,12 @@ TRANSACTION: dict[str, Any] = {
 }
 
 
+SELECTION_SECONDS = 5.0
+"""How long a worker looks for a server that can be worked with, each time."""
+COMMAND_SELECTION_SECONDS = 2.0
+"""How long a command does: somebody waits for it."""
+CLOSE_SECONDS = 0.5
+"""How long letting go of the connections may take."""
 WIRE_VERSION_MIN = 17
 """What MongoDB 6.0 and later say they speak."""
 APP_NAME = "paymaster"
@@ -55,7 +63,9 @@ class WrongServer(Exception):
     """The MongoDB that answers can't be worked with; the message is one line that says what to do."""
 
 
-def connect(url: str, driver: Literal["motor", "pymongo"], books: str) -> Client:
+def connect(
+    url: str, driver: Literal["motor", "pymongo"], books: str, selection_seconds: float = SELECTION_SECONDS
+) -> Client:
     """A client whose times are aware and whose writes are acknowledged by a majority; it connects when first used.
 
     `books` is the database that it is for, by which the server can tell the workers of one from those of another.
@@ -67,7 +77,7 @@ def connect(url: str, driver: Literal["motor", "pymongo"], books: str) -> Client
         tz_aware=True,
         w="majority",
         readConcernLevel="majority",
-        serverSelectionTimeoutMS=5_000,
+        serverSelectionTimeoutMS=int(selection_seconds * 1000),
         connectTimeoutMS=5_000,
         socketTimeoutMS=60_000,
         maxPoolSize=20,
@@ -83,8 +93,15 @@ def label(books: str) -> str:
 
 @contextmanager
 def database(url: str, name: str, app_name: str = "paymaster audit") -> Iterator[Database[dict[str, Any]]]:
-    """A database for a program of its own, without an event loop; let go of when the block ends."""
-    with MongoClient[dict[str, Any]](url, appname=app_name, tz_aware=True, serverSelectionTimeoutMS=5_000) as client:
+    """A database for a program of its own, without an event loop; let go of when the block ends.
+
+    Raises `WrongServer` and the driver's errors.
+    """
+    milliseconds = int(COMMAND_SELECTION_SECONDS * 1000)
+    with MongoClient[dict[str, Any]](
+        url, appname=app_name, tz_aware=True, serverSelectionTimeoutMS=milliseconds
+    ) as client:
+        check_hello(client.admin.command("hello"))
         yield client[name]
 
 
@@ -154,11 +171,20 @@ async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command],
 
 
 async def disconnect(client: Client) -> None:
-    """Let go of a client's connections. Motor's way waits for the server, and would hold up the event loop for it."""
+    """Let go of a client's connections. Motor's way waits for the server, and would hold up the event loop for it.
+
+    One that is away is not waited for as long as usual: it is only told that our sessions are over.
+    """
     if inspect.iscoroutinefunction(client.close):
-        await client.close()
-    else:
-        await asyncio.to_thread(client.close)
+        with timeout(CLOSE_SECONDS):
+            await client.close()
+        return
+
+    def close() -> None:
+        with timeout(CLOSE_SECONDS):
+            client.close()
+
+    await asyncio.to_thread(close)
 
 
 async def check_server(client: Client) -> None:
@@ -176,10 +202,7 @@ def check_hello(hello: Mapping[str, Any]) -> None:
     if "isreplicaset" in hello:
         raise ConnectionFailure("the replica set is not initiated yet")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        raise WrongServer(
-            "MongoDB runs without a replica set, and transactions need one (one node will do): start mongod with "
-            "--replSet rs0 and run replSetInitiate once"
-        )
+        raise WrongServer(NO_REPLICA_SET)
     if hello["maxWireVersion"] < WIRE_VERSION_MIN:
         raise WrongServer("MongoDB is older than 6.0, which is needed: its $documents, within a transaction")
 

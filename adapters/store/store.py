@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_e
 from adapters import documents
 from adapters.mongodb.connection import (
     APP_NAME,
+    SELECTION_SECONDS,
     TRANSACTION,
     awaited,
     check_server,
@@ -61,8 +62,14 @@ CLAIM_BYTES_MAX = 16 * 1024 * 1024
 class Store:
     """A database of Paymaster's; `driver` says which MongoDB driver is used."""
 
-    def __init__(self, url: str, database: str, driver: Literal["motor", "pymongo"] = "motor") -> None:
-        self._client = connect(url, driver, database)
+    def __init__(
+        self,
+        url: str,
+        database: str,
+        driver: Literal["motor", "pymongo"] = "motor",
+        selection_seconds: float = SELECTION_SECONDS,
+    ) -> None:
+        self._client = connect(url, driver, database, selection_seconds)
         self.database = self._client[database]
         self._sessions: set[Any] = set()
 
@@ -73,6 +80,10 @@ class Store:
         """
         await check_server(self._client)
         await prepare(self.database)
+
+    async def check_server(self) -> None:
+        """Raise `WrongServer`, or the driver's errors, unless the server answers and can be worked with."""
+        await check_server(self._client)
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -323,7 +323,15 @@ class _Decider:
                 booked_at=booked_at,
             )
         )
-        log.warning("parked", parked_id=parked_id(identity), type=work.incoming.routing_key, reason=refusal.code)
+        log.warning(
+            "parked",
+            parked_id=parked_id(identity),
+            message_id=work.incoming.message_id,
+            correlation_id=work.correlation_id,
+            account=account_of(work.incoming.fact),
+            type=work.incoming.routing_key,
+            reason=refusal.code,
+        )
         return Outcome("parked", code=refusal.code, detail=refusal.detail)
 
     def _wait(

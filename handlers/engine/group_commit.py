@@ -26,6 +26,7 @@ from adapters.store.transaction import TooMuchToLoad
 from domain.facts import working_set
 from domain.ledger.books import Need
 from handlers.engine.decision import Decisions, decide, first_needs, further_lookups, lookups
+from handlers.engine.measures import Measures
 from handlers.engine.work import Outcome, WorkItem
 from schemas.operations.acts import Act
 
@@ -89,8 +90,15 @@ class GroupCommit:
     """Takes work, commits it in batches, and tells everyone once that is done."""
 
     def __init__(
-        self, store: Store, relay: Relay, told: Told, keeping: BatchPolicy, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        relay: Relay,
+        told: Told,
+        keeping: BatchPolicy,
+        clock: Callable[[], datetime],
+        measures: Measures | None = None,
     ) -> None:
+        self._measures = measures or Measures()
         self._store = store
         self._relay = relay
         self._told = told
@@ -216,7 +224,13 @@ class GroupCommit:
             works = works[done:]  # what would have made the transaction too large
             await self._relay.room()
 
+    @property
+    def gathered(self) -> int:
+        """How many facts wait for the next batch."""
+        return len(self._gathered)
+
     def _committed(self, works: list[WorkItem], decisions: Decisions) -> None:
+        self._measures.committed(works, decisions.outcomes)
         self._relay.hand_over(decisions.batch.outbox)
         for work, outcome in zip(works, decisions.outcomes, strict=True):
             work.done(outcome)
@@ -233,6 +247,7 @@ class GroupCommit:
         def again(error: BaseException) -> bool:
             nonlocal conflicts, transient
             kind = kind_of(error, time.monotonic() - since)
+            self._measures.failed(kind.name.lower())
             if kind is Kind.AWAY and time.monotonic() - begun >= AWAY_SECONDS:
                 self._database_is_away(error)
             if kind is Kind.TRANSIENT:
@@ -304,15 +319,19 @@ class GroupCommit:
             # What arrives meanwhile is better read while the database writes.
             self.deciding = True
             try:
-                known = await transaction.look_up(lookups(works), first_needs(works, books), books)
-                if further := further_lookups(works, known):
-                    known |= await transaction.look_up(further, (), books)
-                decisions = await decide(works, known, books, load, act, self._keeping)
+                with self._measures.stage("look-up"):
+                    known = await transaction.look_up(lookups(works), first_needs(works, books), books)
+                    if further := further_lookups(works, known):
+                        known |= await transaction.look_up(further, (), books)
+                with self._measures.stage("decide"):
+                    decisions = await decide(works, known, books, load, act, self._keeping)
             finally:
                 self.deciding = False
             decisions.look_for.update(books.announced)
-            await transaction.write(books, decisions.batch)
-            await transaction.commit()
+            with self._measures.stage("write"):
+                await transaction.write(books, decisions.batch)
+            with self._measures.stage("commit"):
+                await transaction.commit()
         self._database_is_back()
         return decisions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any, Literal
@@ -38,7 +39,8 @@ class WorkItem:
 
     `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied;
     `failure` is what its transaction failed with when it stood alone; `suspect` says that it was delivered so often
-    without an outcome that it may be what kills the workers.
+    without an outcome that it may be what kills the workers; `arrived` is when it came to this worker, by the monotonic
+    clock.
     """
 
     incoming: Incoming
@@ -49,6 +51,7 @@ class WorkItem:
     give_up: Refused | None = None
     failure: Exception | None = None
     suspect: bool = False
+    arrived: float = field(default_factory=time.monotonic)
 
     @property
     def attempts(self) -> int:
