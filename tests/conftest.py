@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import pytest
 import structlog
 from pymongo import MongoClient
+from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from adapters.mongodb import APP_NAME
@@ -87,7 +88,9 @@ def database(new_database: Books) -> Books:
 @pytest.fixture
 def new_database(mongo: MongoClient[Document], database_name: str) -> Iterator[Books]:
     """An empty database of the test's own, to look into; it is dropped afterwards."""
-    yield mongo.get_database(database_name, write_concern=WriteConcern("majority"))
+    # Majority, since queries and commands see that: what a test has seen they see too.
+    majority: dict[str, Any] = {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority")}
+    yield mongo.get_database(database_name, **majority)
     end_abandoned_transactions(mongo)
     mongo.drop_database(database_name)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from adapters.settings import PREFIX, Settings
 from handlers.worker import Worker, utc_now
-from tests.support.waiting import wait_for
+from tests.support.waiting import SECONDS_MAX, wait_for
 
 PAYMASTER = Path(sys.executable).with_name("paymaster")
 
@@ -85,9 +85,13 @@ class WorkerProcess:
 
         await wait_for(ready, otherwise=lambda: self.log)
 
-    async def terminate(self) -> int:
-        """Tell it to stop, as an orchestrator does; returns its exit code."""
+    def tell_to_stop(self) -> None:
+        """Tell it to stop, as an orchestrator does."""
         self._process.send_signal(signal.SIGTERM)
+
+    async def terminate(self) -> int:
+        """Tell it to stop, and wait until it has ended; returns its exit code."""
+        self.tell_to_stop()
         return await self.ended()
 
     async def kill(self) -> None:
@@ -95,7 +99,7 @@ class WorkerProcess:
         self._process.kill()
         await self._process.wait()
 
-    async def ended(self, seconds: float = 30) -> int:
+    async def ended(self, seconds: float = SECONDS_MAX) -> int:
         """Wait until it has ended; returns its exit code."""
         try:
             return await asyncio.wait_for(self._process.wait(), seconds)
