@@ -27,6 +27,13 @@ from tests.support.workers import WorkerProcess, working
 Driver = Literal["motor", "pymongo"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever comes to use the services, through whichever fixtures, is marked so: `make test-quick` leaves it out."""
+    for item in items:
+        if "services" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.services)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def plain_log() -> None:
     """The workers' log in plain lines: structlog's usual tracebacks show every local variable, and take seconds."""

@@ -37,6 +37,8 @@ async def business(client: Client, count: int) -> None:
     )
 
 
+NEVER = 3_600
+"""An interval that no test lives to see the end of: no sweep sends what the worker has only just committed."""
 FEW: dict[str, Any] = {"prefetch": 100}
 """A worker that takes no more messages at once: it is far from having them all when it has some."""
 
@@ -49,7 +51,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_taken(
     await business(client, 1996)
     async with (
         Proxy.between(settings.mongodb_url) as network,
-        worker_process("first", mongodb_url=network.url, **FEW) as first,
+        worker_process("first", mongodb_url=network.url, **FEW, relay_interval_seconds=NEVER) as first,
     ):
         await stands_still(network, database, 300, lambda: first.log)
         first.tell_to_stop()

@@ -220,7 +220,7 @@ async def test_events_whose_mark_was_lost_are_sent_again(
             await applied(database, 2)
     await assert_clean(client, database)
     # When it is marked in the end the broker has it twice, of which the client may not have heard yet.
-    await wait_for(lambda: sum(event.message_id == "BA-1:2" for event in client.events) == 2)
+    await wait_for(lambda: sum(event.message_id == "BA-1:2" for event in client.events) >= 2)
 
 
 @pytest.mark.parametrize("driver", ["motor"])
