@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from random import Random
@@ -21,7 +20,7 @@ from domain.ledger import Entry
 from handlers import decision, group_commit, held
 from tests.domain.invariants import assert_books_hold
 from tests.domain.ledger_book import LedgerBook
-from tests.domain.steady import STEADY
+from tests.domain.steady import steady
 from tests.engine.doubles import WAITING_MAX, Message, Worker, World, is_there
 from tests.support.messages import Message as Body
 from tests.support.messages import closing, command, customer, item, order, partner, payment
@@ -544,9 +543,5 @@ def as_a_book(world: World) -> LedgerBook:
     return book
 
 
-# To look for more: ENGINE_EXAMPLES=5000 pytest tests/engine
-EXAMPLES = os.environ.get("ENGINE_EXAMPLES")
-EngineMachine.TestCase.settings = settings(
-    STEADY, derandomize=EXAMPLES is None, max_examples=int(EXAMPLES or 40), stateful_step_count=50
-)
+EngineMachine.TestCase.settings = settings(steady(40), stateful_step_count=50)
 TestEngine = EngineMachine.TestCase
