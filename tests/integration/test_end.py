@@ -62,7 +62,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_taken(
     # What is applied is acknowledged and published, what is not applied is in the queue: nothing in between.
     assert await client.left_in() == 1998 - done
     assert database["outbox"].count_documents({"unsent": True}) == 0
-    async with worker_process("second") as second:
+    async with worker_process("second", relay_interval_seconds=NEVER) as second:
         await applied(database, 1998)
         assert await second.terminate() == 0, second.log
     assert held(database) == {}

@@ -36,7 +36,7 @@ from tests.support.client import Client
 from tests.support.messages import customer, order
 from tests.support.proxy import OPEN_OK, Proxy
 from tests.support.waiting import SECONDS_MAX, wait_for
-from tests.support.workers import PAYMASTER, environment, working
+from tests.support.workers import PAYMASTER, environment, interruptible, working
 
 pytestmark = pytest.mark.parametrize("driver", ["motor"], indirect=True)
 
@@ -350,15 +350,16 @@ async def paymaster(settings: Settings, *arguments: str) -> Ended:
 
 async def interrupted(settings: Settings, *arguments: str, when: Callable[[], Awaitable[bool]]) -> Ended:
     """Run it as a process, and send it SIGINT when a condition comes to hold, in which it has to stay."""
-    process = await asyncio.create_subprocess_exec(
-        PAYMASTER,
-        "outbox",
-        *arguments,
-        env=environment(settings),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    with interruptible():
+        process = await asyncio.create_subprocess_exec(
+            PAYMASTER,
+            "outbox",
+            *arguments,
+            env=environment(settings),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
 
     async def held() -> Any:
         assert process.returncode is None, await process.communicate()

@@ -36,7 +36,7 @@ from tests.support.books import Books, assert_clean, held, position
 from tests.support.client import Client
 from tests.support.messages import Message, customer, order
 from tests.support.waiting import SECONDS_MAX, wait_for
-from tests.support.workers import PAYMASTER, environment, working
+from tests.support.workers import PAYMASTER, environment, interruptible, working
 
 ONE_DRIVER = pytest.mark.parametrize("driver", ["motor"])
 
@@ -75,14 +75,15 @@ class Operator:
 
     async def start(self, *words: str) -> asyncio.subprocess.Process:
         """Start it as a process of its own."""
-        return await asyncio.create_subprocess_exec(
-            PAYMASTER,
-            "parked",
-            *words,
-            env=environment(self.settings) | {"PAYMASTER_OPERATOR": "ada"},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        with interruptible():
+            return await asyncio.create_subprocess_exec(
+                PAYMASTER,
+                "parked",
+                *words,
+                env=environment(self.settings) | {"PAYMASTER_OPERATOR": "ada"},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,19 @@ async def working(
     finally:
         await worker.app.stop()
     assert worker.failure is None, worker.failure
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """What is started within the block ends on Ctrl-C, also where we ourselves do not.
+
+    A shell's background jobs ignore it, and so does what they start, unless some test before has changed that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def environment(settings: Settings, **changes: Any) -> dict[str, str]:
