@@ -25,6 +25,7 @@ from services import Services, running
 from tests.support.books import Books, Document
 from tests.support.broker import Broker
 from tests.support.client import Client
+from tests.support.waiting import SECONDS_MAX
 from tests.support.workers import WorkerProcess, working
 
 Driver = Literal["motor", "pymongo"]
@@ -168,7 +169,8 @@ def settings(rabbitmq_url: str, mongodb_url: str, database: Books, driver: Drive
         mongodb_driver=driver,
         held_interval_seconds=0.2,
         relay_interval_seconds=1,
-        start_timeout_seconds=30,
+        start_timeout_seconds=SECONDS_MAX,
+        shutdown_timeout_seconds=SECONDS_MAX / 2,
         log_level="info",
     )
 
