@@ -14,7 +14,7 @@ ifneq ($(shell [ "$$(cat .venv/.requirements 2>/dev/null)" = "$(ROOT)" ] && $(BI
 $(shell rm -f .venv/.requirements .venv/.project)
 endif
 
-.PHONY: help demo test check chaos bench bench-quick services services-stop codecs docs format lock clean
+.PHONY: help demo test test-quick prove check chaos bench bench-quick services services-stop codecs docs format lock clean
 
 help:  ## what can be made
 	@sed -n 's/\$$\$$/$$/; s/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -28,6 +28,12 @@ TEST_PROCESSES := $(if $(PAYMASTER_MONGODB_URL)$(PAYMASTER_RABBITMQ_URL),0,2)
 
 test: .venv/.project  ## every test
 	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
+
+test-quick: .venv/.project  ## the tests that need no services: less than a minute
+	@$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not services"
+
+prove: .venv/.project  ## what takes longer: much more of each, both drivers, chaos for 10 minutes, or as told: MINUTES=3
+	@$(BIN)/python -m tests.prove $(if $(MINUTES),--minutes $(MINUTES))
 
 check: .venv/.project  ## formatting, lint, types, import contracts
 	@$(BIN)/ruff format --check .

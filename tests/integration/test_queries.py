@@ -21,7 +21,7 @@ from adapters.settings import Settings
 from handlers.engine import queries as answering
 from handlers.worker import Worker
 from schemas.accounts.queries import AccountGet
-from tests.support.books import Books, Document, assert_clean
+from tests.support.books import Books, Document, assert_all_published, assert_clean
 from tests.support.client import Client
 from tests.support.failpoints import failing
 from tests.support.messages import (
@@ -38,6 +38,7 @@ from tests.support.messages import (
     relationship,
     update,
 )
+from tests.support.waiting import wait_for
 from tests.support.workers import working
 
 ONE_DRIVER = pytest.mark.parametrize("driver", ["motor"])
@@ -321,7 +322,8 @@ async def test_each_query_answers(settings: Settings, client: Client, database: 
         assert await ask("invoice.list", billingAccount="BA-1") == {"items": [invoice], "after": None}
         assert await ask("invoice.list", billingAccount="BA-1", state="settled") == {"items": [], "after": None}
         settlement = await ask("settlement.get", id="C-1")
-        assert settlement == client.seen("settlement.paid")[0].event["settlement"]
+        paid = (await wait_for(lambda: client.seen("settlement.paid")))[0]
+        assert settlement == paid.event["settlement"]
         assert await ask("settlement.list", settlementAccount="SA-1") == {"items": [settlement], "after": None}
 
         format_ = await ask("bill-format.get", id="BF-1")
@@ -428,6 +430,7 @@ async def test_pages_hold_each_item_once_whatever_comes_between(
             await say(client, *some())
         await say(client, command("suspend", "BA-00"), command("suspend", "PA-48"), command("delete", "BA-74"))
         clock.forward(days=4)
+        await assert_all_published(client, database)
         documents = [
             one["account"]
             for event in client.seen("account.created")
@@ -610,8 +613,11 @@ async def test_queries_are_answered_while_the_work_waits_and_the_database_fails(
             with failing(mongo, "find", 2, namespace=accounts, **how):
                 assert (await ask.error("account.get", {"id": "BA-1"}))[0] == "unavailable", how
             assert (await ask("account.get", id="BA-1"))["id"] == "BA-1"
-        monkeypatch.setattr(answering, "SECONDS_MAX", 0.3)
-        with failing(mongo, "find", 1, namespace=accounts, blockConnection=True, blockTimeMS=1_500):
+        with (
+            monkeypatch.context() as patch,
+            failing(mongo, "find", 1, namespace=accounts, blockConnection=True, blockTimeMS=1_500),
+        ):
+            patch.setattr(answering, "SECONDS_MAX", 0.3)
             assert (await ask.error("account.get", {"id": "BA-1"}))[0] == "unavailable"
         assert (await ask("account.get", id="BA-1"))["id"] == "BA-1"
     await assert_clean(client, database)
