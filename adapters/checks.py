@@ -10,15 +10,15 @@ Expression = Any
 ORDER, PAYMENT, PAYOUT = "order.completed:", "payment.received:", "payout.completed:"
 """How the identities of the facts that have an entry begin."""
 ALLOCATION = "credit.allocate:"
-"""And of those that have one unless they came to nothing: the rest of an allocation."""
+"""How those of the rest of an allocation begin, which have one unless they came to nothing."""
 
 
 @dataclass(frozen=True)
 class View:
     """One read of the database: `steps` turn `collection` into a row for each thing that checks look at.
 
-    Rows of several collections are laid over each other with `union` and `$group` by a shared key, never with a
-    `$lookup` for each document: a hash table once is what stays fast with a million entries.
+    Rows of several collections are brought together by `union` and a `$group` on a shared key, never by a `$lookup`
+    for each document: one hash table stays fast with a million entries.
     """
 
     name: str
@@ -83,7 +83,7 @@ def minus(amount: Expression) -> Expression:
 
 
 def has(field: str) -> Expression:
-    """Whether a field is there and not null; a plain comparison takes a field that is missing for another value."""
+    """Whether a field is there and not null. A plain comparison with null is false for a field that is missing."""
     return {"$gt": [field, None]}
 
 
@@ -128,7 +128,7 @@ def agrees(field: str) -> Expression:
 
 
 def span(field: str) -> Expression:
-    """Both ends of what a group has in a field, as the report shows where they should be one value."""
+    """The least and the greatest value of a field in a group, for the report where they should be the same."""
     return [f"${field}Least", f"${field}Most"]
 
 

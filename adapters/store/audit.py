@@ -42,7 +42,7 @@ allocated_the_rest: Expression = {**begins(ALLOCATION)["$match"], "result.billNo
 
 
 def due(amounts: dict[str, Expression]) -> dict[str, Expression]:
-    """The fields of a row that says what should be posted, debit positive: taken off from what was posted."""
+    """What should be posted, debit positive, as fields of a row that is subtracted from what was posted."""
     return {account: minus(amount) for account, amount in amounts.items()}
 
 
