@@ -163,7 +163,8 @@ ASKED: list[tuple[str, str, int]] = [
     ("account.list", '{"paymentStatus": "inArrears", "state": "suspended"}', 101),
     ("account.balance", '{"id": "BA-1"}', 9),
     ("account.tree", '{"id": "BA-1"}', 9),
-    ("account.statement", '{"id": "BA-1", "limit": 10}', 63),
+    # Beside its own movements a page adds up what comes before it in the statement, or after, whichever is less.
+    ("account.statement", '{"id": "BA-1", "limit": 10}', 83),
     ("account.statement", f'{{"id": "BA-1", "limit": 10, "from": "{BEFORE}"}}', 64),
     ("account.history", '{"id": "BA-1", "limit": 10}', 22),
     ("invoice.get", '{"billNo": "INV-000000001"}', 1),
