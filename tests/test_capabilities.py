@@ -41,6 +41,7 @@ from schemas.operations.events import MessageParked
 from schemas.queries import QUERIES
 from tests.chaos.business import Business
 from tests.fixtures.documents import DOCUMENTS
+from tests.integration import test_fuzz
 from tests.schemas import test_digest_versions, test_events
 from tests.store import test_query_indexes
 from tests.support import ledger_book
@@ -309,6 +310,11 @@ def test_each_message_has_a_sample_and_frozen_digests():
     assert test_digest_versions.SAMPLES.keys() == HELD_MESSAGES.keys()
     for vectors in test_digest_versions.FROZEN.values():
         assert vectors.keys() == HELD_MESSAGES.keys()
+
+
+def test_each_message_is_fuzzed():
+    """There is something that no field of it may hold."""
+    assert test_fuzz.WRONG.keys() == MESSAGES.keys()
 
 
 NOT_IN_THE_TRAFFIC = {
