@@ -353,3 +353,4 @@ def test_a_capability_has_one_name_in_every_room():
     assert capabilities(adapters) <= everywhere
     for name in everywhere:
         assert (ROOT / "tests" / name).is_dir(), name
+        assert (ROOT / "docs" / f"{name}.md").is_file(), name
