@@ -85,13 +85,13 @@ format: .venv/.project  ## put the code in its format
 	      echo "Python 3.11 or later is needed: neither python3.11 nor python3 is one." >&2; exit 1; \
 	    fi; \
 	    if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	      echo "installing python3-venv ..."; \
+	      echo "installing the Debian package python3-venv, which is missing ..."; \
 	      apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3-venv >/dev/null; \
 	    fi; \
 	    if ! "$$python" -c 'import ensurepip, venv'; then \
 	      echo "$$python cannot make virtual environments: install the package python3-venv." >&2; exit 1; \
 	    fi; \
-	    echo "making .venv ..."; \
+	    echo "making .venv: pip installs $$(grep -c == requirements-dev.txt) packages into it, half a minute or so ..."; \
 	    rm -rf .venv; \
 	    "$$python" -m venv .venv; \
 	  fi; \

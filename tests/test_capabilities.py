@@ -41,6 +41,7 @@ from schemas.operations.events import MessageParked
 from schemas.queries import QUERIES
 from tests.chaos.business import Business
 from tests.fixtures.documents import DOCUMENTS
+from tests.integration import test_fuzz
 from tests.schemas import test_digest_versions, test_events
 from tests.store import test_query_indexes
 from tests.support import ledger_book
@@ -311,6 +312,11 @@ def test_each_message_has_a_sample_and_frozen_digests():
         assert vectors.keys() == HELD_MESSAGES.keys()
 
 
+def test_each_message_is_fuzzed():
+    """There is something that no field of it may hold."""
+    assert test_fuzz.WRONG.keys() == MESSAGES.keys()
+
+
 NOT_IN_THE_TRAFFIC = {
     "account.suspend": "orders would wait for ever: the engine's machine has it",
     "account.resume": "likewise",
@@ -347,3 +353,4 @@ def test_a_capability_has_one_name_in_every_room():
     assert capabilities(adapters) <= everywhere
     for name in everywhere:
         assert (ROOT / "tests" / name).is_dir(), name
+        assert (ROOT / "docs" / f"{name}.md").is_file(), name

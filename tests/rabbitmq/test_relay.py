@@ -235,7 +235,7 @@ async def test_confirmed_events_are_marked_many_at_once() -> None:
         await wait_for(lambda: outbox.looks > before + 2)
         assert outbox.marks == []
         outbox.marking.set()
-        await relay.drained()
+        await asyncio.wait_for(relay.drained(), SECONDS_MAX)
     assert outbox.rows == {}
     assert outbox.marks == [1, 4]
     assert beside.tries == []
@@ -254,8 +254,8 @@ async def test_events_that_are_to_be_marked_count_as_backlog(monkeypatch: pytest
         await wait_for(lambda: exchange.tries and outbox.looks > 2)
         assert not committing.done()
         outbox.marking.set()
-        await committing
-        await relay.drained()
+        await asyncio.wait_for(committing, SECONDS_MAX)
+        await asyncio.wait_for(relay.drained(), SECONDS_MAX)
 
 
 async def test_what_a_sweep_has_sent_the_next_one_leaves_alone() -> None:
