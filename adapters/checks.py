@@ -7,11 +7,6 @@ Stage = dict[str, Any]
 Expression = Any
 """An aggregation expression of MongoDB: a string such as `"$amount"`, a number, or a document of operators."""
 
-ORDER, PAYMENT, PAYOUT = "order.completed:", "payment.received:", "payout.completed:"
-"""How the identities of the facts that have an entry begin."""
-ALLOCATION = "credit.allocate:"
-"""How those of the rest of an allocation begin, which have one unless they came to nothing."""
-
 
 @dataclass(frozen=True)
 class View:
@@ -24,6 +19,18 @@ class View:
     name: str
     collection: str
     steps: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What a capability's documents make their facts post: a capability's audit lists it in `POSTED`.
+
+    `facts` select the inbox rows of the facts that have an entry; `rows` append a row for each document, under the
+    identity of its fact, with `document` 1 where it is the fact's own, and what is `due` by the posting table.
+    """
+
+    facts: tuple[Stage, ...]
+    rows: tuple[Stage, ...]
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,11 @@ def union(collection: str, *steps: Stage) -> Stage:
 def begins(prefix: str) -> Stage:
     """The stage that keeps the documents whose `_id` begins with `prefix`, by a range of the `_id` index."""
     return {"$match": {"_id": {"$gte": prefix, "$lt": prefix[:-1] + chr(ord(prefix[-1]) + 1)}}}
+
+
+def due(amounts: dict[str, Expression]) -> dict[str, Expression]:
+    """What should be posted, debit positive, as fields of a row that is subtracted from what was posted."""
+    return {account: minus(amount) for account, amount in amounts.items()}
 
 
 def each(array: Expression, body: Expression) -> Expression:
