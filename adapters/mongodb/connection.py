@@ -30,7 +30,7 @@ from adapters.faults import NO_REPLICA_SET
 Client = Any
 """An `AsyncIOMotorClient` or an `AsyncMongoClient`."""
 Command = Callable[[Any, Any], Any]
-"""What is asked of a database (first argument) within a session (second): a cursor, a result, or a coroutine of one."""
+"""A command to a database (first argument) in a session (second): gives a cursor, a result, or a coroutine of one."""
 Take = Callable[[bytes], list[dict[str, Any]]]
 """What makes rows of one answer to a raw read; what it raises ends the reading."""
 
@@ -106,12 +106,12 @@ def database(url: str, name: str, app_name: str = "paymaster audit") -> Iterator
 
 
 async def awaited(value: Any) -> Any:
-    """What one driver returns and the other returns a coroutine of: start_session, start_transaction, aggregate."""
+    """The result of a call that only one of the drivers awaits: start_session, start_transaction, aggregate."""
     return await value if inspect.isawaitable(value) else value
 
 
 def start_session(client: Client) -> Any:
-    """A session for `in_turn`. The server is not asked for it: Motor would have a thread see to that."""
+    """A session for `in_turn`. That takes no round trip; Motor would hand it to a thread all the same."""
     return (client.delegate if isinstance(client, AsyncIOMotorClient) else client).start_session()
 
 
@@ -160,7 +160,7 @@ async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command],
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        # Whoever is cancelled aborts: what were still sent after that would be written outside of the transaction.
+        # A cancelled caller aborts: what is still sent after that would be written outside the transaction.
         cancelled = True
         while not running.done():  # also when it is cancelled once more; the driver's time-outs end it
             with suppress(asyncio.CancelledError):
@@ -171,7 +171,7 @@ async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command],
 
 
 async def disconnect(client: Client) -> None:
-    """Let go of a client's connections. Motor's way waits for the server, and would hold up the event loop for it.
+    """Close a client's connections, without Motor's way of it, which blocks the event loop while the server answers.
 
     One that is away is not waited for as long as usual: it is only told that our sessions are over.
     """
@@ -217,7 +217,7 @@ _NO_FACT_S_FAULT = {
     11_601,  # Interrupted, by an operator
     14_031,  # OutOfDiskSpace
 }
-"""What the server answers that says nothing about the facts of a batch: it counts as being away."""
+"""The codes of errors that have nothing to do with the facts of a batch: the server counts as away."""
 
 
 _WRITE_CONFLICT = 112

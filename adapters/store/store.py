@@ -44,15 +44,16 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 AWAITED: dict[str, tuple[str, dict[str, Any]]] = {**documents.AWAITED, "applied": ("inbox", {})}
-"""What may be waited for, by the name before the colon: where it is, and what makes it be there. What a fact leaves to
-do waits for the fact itself (`applied:<identity>`), and so is taken up as soon as that is committed."""
+"""What may be waited for, by the name before the colon: its collection, and the filter that says that it is
+there. What a fact leaves to do waits for the fact itself (`applied:<identity>`), and so is taken up as soon as that is
+committed."""
 ACT_SECONDS_MAX = 30
 """How long an operator's act is tried again."""
 ABANDONED = timedelta(seconds=1)
-"""After so long without a word from it a transaction counts as left open, when a claim ran out: at worst a worker that
+"""A transaction that has been silent for so long counts as left open when a claim has run out. At worst a worker that
 lives runs its batch again."""
 LOCKED_MS_MAX = 1_000
-"""How long rows that another transaction has locked are waited for, of those whose claim ran out."""
+"""How long to wait for rows that another transaction has locked, when their claim has run out."""
 CLAIM_MAX = 500
 """The most held messages that are claimed at once."""
 CLAIM_BYTES_MAX = 16 * 1024 * 1024
@@ -193,6 +194,12 @@ class Store:
             row["body"] = await whole_body(self.database, row)
         return [to_held(row) for row in rows]
 
+    async def renew(self, identities: Sequence[str], until: datetime) -> None:
+        """Renew the claims of messages that this worker is working on, as far as it still has them, until a time."""
+        await self.database["held"].update_many(
+            {"_id": {"$in": list(identities)}, "claimedUntil": {"$gt": EPOCH}}, {"$set": {"claimedUntil": until}}
+        )
+
     async def awaited_names(self, limit: int) -> list[str]:
         """What messages wait for, each name once, at most `limit`."""
         pipeline = [
@@ -204,7 +211,7 @@ class Store:
         return [row["_id"] async for row in cursor]
 
     async def there_now(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` (`account:<id>`, `resumed:<account>`, `settlement:<id>`, `bill-format:<id>`) that are so."""
+        """Those of `names` (`account:<id>`, `resumed:<account>`, `settlement:<id>` …) that are there."""
         wanted: dict[str, list[str]] = defaultdict(list)
         for name in names:
             kind, _, id_ = name.partition(":")
@@ -226,7 +233,7 @@ class Store:
         error.
         """
         async for attempt in AsyncRetrying(
-            # Not when nobody knows whether it is done: done a second time it would be told that it can't be.
+            # Not when the commit is ambiguous: if it was done, a second try would be refused.
             retry=retry_if_exception(
                 lambda error: (is_transient(error) or is_conflict(error)) and not is_ambiguous(error)
             ),

@@ -35,15 +35,15 @@ log = structlog.get_logger()
 FACTS_MAX = 500
 """The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
 GATHERED_MAX = 2 * FACTS_MAX
-"""The most facts that gather before no more messages are taken, but for those of one message: the next two batches."""
+"""Once so many facts have gathered, two batches, no more messages are taken."""
 SUCCESSES = 4
-"""How many batches go well before they are made twice as large again, after a failure."""
+"""After a failure, how many batches have to succeed before their size is doubled again."""
 BYTES_MAX = 8 * 1024 * 1024
 """The most bytes of bodies of one transaction, unless one fact alone has more."""
 GATHERED_BYTES_MAX = 2 * BYTES_MAX
 """The most bytes of their bodies; likewise."""
 ABANDONED_ATTEMPTS = 4
-"""From which attempt on a conflict may be with a transaction that a dead worker left open."""
+"""From this attempt on, a conflict may be with a transaction that a dead worker left open."""
 TAKEOVER_SECONDS = 5.0
 """How long after it took over a worker ends at once what is in its way: an operation of the dead one's may still have
 been under way on the server when it looked first."""
@@ -51,19 +51,19 @@ AT_ONCE = timedelta(0)
 AWAY_SECONDS = 3.0
 """After so long without the database the worker takes no more messages until it is back."""
 CONFLICTS_MAX = 8
-"""How often a batch is run again for a key that is taken; after that the fault is looked for in one of its facts."""
+"""How often a batch is run again because of a duplicate key. After that one of its facts is taken to be at fault."""
 TRANSIENT_MAX = 30
-"""How often for any other conflict: one that is there each time may be the server's way to say that it is too much."""
+"""The same for any other conflict: one that never goes away may be the server's way to say that it is too much."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
-    """What the books are kept by: the invoices' series, the time zone of dates, how long a message may wait.
+    """The settings of the group commit: the invoices' series, the time zone of dates, how long a message may wait.
 
-    `abandoned_after` is how long nothing is heard of a transaction before its worker counts as dead, when it is in
-    the way; `worker` is what this worker is told from others by. Between two attempts on a batch there are at most
-    `retry_seconds_max`; a message that meets a defect of ours is tried `defect_attempts_max` times, first again after
-    `defect_delay_seconds` and then after four times as long each time.
+    A transaction that is in the way and has been silent for `abandoned_after` is taken for a dead worker's. `worker` is
+    this worker's name. Between two attempts on a batch there are at most `retry_seconds_max`; a message that meets a
+    defect of ours is tried `defect_attempts_max` times, first again after `defect_delay_seconds` and then after four
+    times as long each time.
     """
 
     series: str
@@ -139,8 +139,8 @@ class GroupCommit:
     @property
     def full(self) -> bool:
         """Whether so much has gathered that no more messages are to be taken."""
-        # A whole batch is enough while one is decided: what is read then is read instead of that, and when the database
-        # writes there would be nothing to do.
+        # While one batch is decided, another whole one is enough: to read more would slow the deciding down, and would
+        # leave nothing to do while the database writes.
         most = FACTS_MAX if self.deciding else GATHERED_MAX
         return len(self._gathered) >= most or self._gathered_bytes >= GATHERED_BYTES_MAX
 
@@ -163,14 +163,14 @@ class GroupCommit:
             self._idle.set()
 
     def _go_smaller(self) -> None:
-        """After a failure the batches get smaller, down to single facts: what is in the way of one spares the rest."""
+        """After a failure make batches smaller, down to single facts: what is in the way of one spares the rest."""
         self._successes = 0
         if self._facts_max > 1:
             self._facts_max = max(1, self._facts_max // 4)
             log.warning("smaller batches after a failure", facts=self._facts_max)
 
     def _go_larger(self) -> None:
-        """After a few successes they get larger, until they are as large as they may be."""
+        """After a few successes make batches larger again, up to the limit."""
         if self._facts_max == FACTS_MAX:
             return
         self._successes += 1
@@ -195,7 +195,7 @@ class GroupCommit:
     async def _commit(self, works: list[WorkItem]) -> None:
         """Commit a batch; one that fails for a reason of its own is split until the bad fact stands alone.
 
-        One that looks at too much of the books is done in parts, and the next ones are as small until they go well.
+        One that loads too much of the books is done in parts; later batches stay as small until a few have succeeded.
         """
         most = len(works)
         while works:

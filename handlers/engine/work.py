@@ -35,7 +35,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A fact to be applied, and who is told once that is committed.
+    """A fact to be applied, and the callback that is called once its outcome is committed.
 
     `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied;
     `failure` is what its transaction failed with when it stood alone; `suspect` says that it was delivered so often
@@ -76,7 +76,7 @@ class WorkItem:
 
     @property
     def alone(self) -> bool:
-        """Whether it has to be a batch of its own: it may kill the worker, or changes what others are decided by."""
+        """Whether it has to be a batch of its own: a suspect may kill the worker, an act changes what is held."""
         return (self.claimed is not None and self.claimed.state == "suspect") or isinstance(self.incoming.fact, Act)
 
     @property

@@ -19,7 +19,6 @@ from pymongo.errors import OperationFailure
 from adapters.faults import mongodb_fault, rabbitmq_fault
 from adapters.rabbitmq.connection import connect
 from adapters.settings import Settings
-from tests.integration.test_start import free_port
 from tests.support.workers import PAYMASTER, environment
 
 ONE_DRIVER = pytest.mark.parametrize("driver", ["motor"])
@@ -70,7 +69,7 @@ def test_what_is_wrong_with_the_database_is_one_line(
     """Whatever the command; the line names the variable, and no password."""
     url, line = OF_MONGODB[fault]
     names = {
-        "free": free_port(),
+        "free": 1,
         "mongodb": urlsplit(settings.mongodb_url).netloc,
         "rabbitmq": urlsplit(settings.rabbitmq_url).netloc.rpartition("@")[2],
         "python": __file__,

@@ -14,7 +14,7 @@ from adapters.store.transaction import Batch
 from tests.conftest import Driver
 from tests.store import documents as make
 from tests.support.books import Books
-from tests.support.waiting import wait_for
+from tests.support.waiting import SECONDS_MAX, wait_for
 
 
 async def test_a_transaction_that_nobody_goes_on_with_is_ended(
@@ -40,7 +40,7 @@ async def test_a_transaction_that_nobody_goes_on_with_is_ended(
 
     with pytest.raises(PyMongoError):
         await dead.commit()
-    await asyncio.wait_for(left_open.__aexit__(None, None, None), 10)
+    await asyncio.wait_for(left_open.__aexit__(None, None, None), SECONDS_MAX)
     await other.close()
 
 
