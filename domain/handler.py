@@ -18,9 +18,9 @@ def no_time(_fact: object) -> None:
 class Handler:
     """How a kind of fact is handled.
 
-    `needs` tells what it looks at, as far as what is loaded tells; `apply` changes its books and returns what came of
-    it, which its sender is told; `account` tells whose account it is about, None if nobody's; `own_time` the time at
-    which it says that it happened, and the field that has it, None for what says none.
+    `needs` yields what it looks at, as far as that can be told from what is loaded so far; `apply` changes its books
+    and returns what came of it, which its sender is told; `account` tells whose account it is about, None if nobody's;
+    `own_time` the time at which it says that it happened, and the field that has it, None for what says none.
     """
 
     fact: type

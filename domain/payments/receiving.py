@@ -31,7 +31,7 @@ def payment_time(received: ReceivedPayment) -> tuple[str, datetime]:
 
 
 def payment_needs(received: ReceivedPayment, books: WorkingSet) -> Iterator[Need]:
-    """What a payment looks at, as far as what is loaded tells: the partners that its invoices withhold from, last."""
+    """What a payment looks at, as far as that can be told from what is loaded: last, the partners of its invoices."""
     account_id = received.billing_account
     yield DocumentNeed(Account, account_id)
     yield DocumentNeed(Position, account_id)

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 LEASE = timedelta(seconds=60)
 """How long a claim lasts; a worker that dies with it leaves the message to the next sweep after that."""
+RENEWALS = 3
+"""How often a claim is renewed while it lasts, by a worker that is still at it."""
 NAMES_MAX = 10_000
 """How many of the things that are waited for one sweep looks at."""
 
@@ -84,11 +86,20 @@ class Waker:
         there = await self._store.there_now(names) if names else []
         if there and not self._stopping and (rows := await self._store.claim_waiting(there, self._clock(), LEASE)):
             await self._take_up(rows)
-            # There may be more, of some without an end in sight: whatever else is due has its turn between.
+            # There may be more, for some names very many: whatever else is due has its turn in between.
             self.look_for(there)
 
     async def _take_up(self, rows: Sequence[HeldRow]) -> None:
-        await asyncio.gather(*[self._resubmit(row) for row in rows])
+        """Submit claimed messages and wait for their outcomes, renewing the claims: a slow worker is not a dead one."""
+        under_way = {self._resubmit(row): row for row in rows}
+        left: set[asyncio.Future[Outcome]] = set(under_way)
+        while left:
+            _, left = await asyncio.wait(left, timeout=LEASE.total_seconds() / RENEWALS)
+            if left:
+                try:
+                    await self._store.renew([under_way[one].identity for one in left], self._clock() + LEASE)
+                except DatabaseError as error:  # the next time, or whoever takes them up finds them undecided
+                    log.warning("claims not renewed", error=type(error).__name__)
 
     def _resubmit(self, row: HeldRow) -> asyncio.Future[Outcome]:
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any, Literal
@@ -34,11 +35,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A fact to be applied, and who is told once that is committed.
+    """A fact to be applied, and the callback that is called once its outcome is committed.
 
     `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied;
     `failure` is what its transaction failed with when it stood alone; `suspect` says that it was delivered so often
-    without an outcome that it may be what kills the workers.
+    without an outcome that it may be what kills the workers; `arrived` is when it came to this worker, by the monotonic
+    clock.
     """
 
     incoming: Incoming
@@ -49,6 +51,7 @@ class WorkItem:
     give_up: Refused | None = None
     failure: Exception | None = None
     suspect: bool = False
+    arrived: float = field(default_factory=time.monotonic)
 
     @property
     def attempts(self) -> int:
@@ -73,7 +76,7 @@ class WorkItem:
 
     @property
     def alone(self) -> bool:
-        """Whether it has to be a batch of its own: it may kill the worker, or changes what others are decided by."""
+        """Whether it has to be a batch of its own: a suspect may kill the worker, an act changes what is held."""
         return (self.claimed is not None and self.claimed.state == "suspect") or isinstance(self.incoming.fact, Act)
 
     @property
