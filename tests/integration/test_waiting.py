@@ -93,6 +93,22 @@ async def test_what_says_that_it_happened_far_in_the_future(
     await assert_clean(client, database)
 
 
+@pytest.mark.parametrize("driver", ["motor"], indirect=True)
+async def test_what_waits_is_not_asked_at_the_door_again(settings: Settings, client: Client, database: Books) -> None:
+    """An order that was taken in when a field might stand there twice is applied; what could not be read still can't."""
+    twice = json.dumps(order("O-1", "BA-1")[1]).encode().replace(b"{", b'{"currency": "EUR", ', 1)
+    async with working(settings, held_interval_seconds=NEVER):
+        await client.send(order("O-1", "BA-1"))
+        await wait_for(lambda: held(database, "waiting"))
+        database["held"].update_one({"_id": "order.completed:O-1"}, {"$set": {"body": twice}})
+        assert (await client.ask(("order.completed", twice)))["error"]["code"] == "malformed"
+        await client.ask(customer("BA-1"))
+        await applied(database, 2)
+        [parked] = held(database).values()
+        assert (parked["state"], parked["reason"]) == ("parked", "malformed")
+    await assert_clean(client, database)
+
+
 async def test_a_day_of_business_in_reverse(settings: Settings, client: Client, database: Books) -> None:
     """Payout, closing, payment and order arrive before their accounts; all are applied, and the books are the same."""
     async with working(settings):
