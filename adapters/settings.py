@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     refused_seconds_max: float = Field(3_600, gt=0, le=366 * 86_400)
     start_timeout_seconds: float = Field(300, gt=0, le=86_400)
     shutdown_timeout_seconds: float = Field(30, gt=0, le=86_400)
+    reply_prefixes: str = ""
     health_file: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -74,10 +75,31 @@ class Settings(BaseSettings):
             raise ValueError("must be a time zone of the IANA database, as Europe/Vienna") from None
         return value
 
+    @field_validator("reply_prefixes")
+    @classmethod
+    def _are_prefixes(cls, value: str) -> str:
+        prefixes = _split(value)
+        if value.strip() and not all(prefixes):
+            raise ValueError(
+                "has an empty prefix, which every queue's name begins with: shop-replies.,crm. is its form"
+            )
+        if ours := [prefix for prefix in prefixes if prefix.startswith("paymaster.")]:
+            raise ValueError(f"no reply goes to a queue of ours ({', '.join(ours)})")
+        return value
+
+    @property
+    def reply_queues(self) -> tuple[str, ...]:
+        """How the names begin of the queues that replies may go to, beside clients' own ones."""
+        return _split(self.reply_prefixes) if self.reply_prefixes.strip() else ()
+
     @property
     def zone(self) -> ZoneInfo:
         """The time zone in which a time's date is taken."""
         return ZoneInfo(self.time_zone)
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in value.split(","))
 
 
 def load_settings() -> Settings:

@@ -89,7 +89,7 @@ class Worker:
             refused_max=timedelta(seconds=settings.refused_seconds_max),
             clock=clock,
         )
-        self.teller = ReplySender(self.publisher)
+        self.teller = ReplySender(self.publisher, settings.reply_queues)
         keeping = BatchPolicy(
             settings.series,
             settings.zone,
@@ -122,7 +122,7 @@ class Worker:
         # Connections of its own, so that no query takes one from the work; Motor's way through threads takes a page of
         # accounts a third longer.
         self.readings = Store(settings.mongodb_url, settings.database, "pymongo")
-        self.enquiries = QueryServer(self.readings, self.publisher, settings.zone, clock)
+        self.enquiries = QueryServer(self.readings, self.publisher, settings.zone, clock, settings.reply_queues)
         self.failure: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.app = self._application()
