@@ -116,6 +116,7 @@ def _listed(row: Row) -> Json:
         "place": row["place"],
         "exception": row["exception"],
         "account": row["account"],
+        "businessKey": row["businessKey"],
         "attempts": row["attempts"],
         "deaths": row["deaths"],
         "worker": row["worker"],

@@ -316,6 +316,8 @@ class _Decider:
                 attempt=work.attempts,
                 message_type=work.incoming.routing_key,
                 message_id=work.incoming.message_id,
+                account=account_of(work.incoming.fact) or work.incoming.account,
+                business_key=work.incoming.key,
                 reason=refusal.code,
                 detail=refusal.detail,
                 correlation_id=work.correlation_id,
@@ -368,8 +370,9 @@ class _Decider:
             attempts=self.work.attempts,
             held_at=self.books.booked_at,
             failed_at=self.books.booked_at,
-            account=account_of(incoming.fact),
+            account=account_of(incoming.fact) or incoming.account,
             worker=self.keeping.worker,
+            business_key=incoming.key,
         )
 
     def _hold(

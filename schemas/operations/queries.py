@@ -27,6 +27,7 @@ _HELD: Shape = {
     "place": str,
     "exception": (str, None),
     "account": (str, None),
+    "businessKey": (str, None),
     "attempts": int,
     "deaths": int,
     "worker": str,

@@ -259,8 +259,8 @@ async def test_groups_and_lists(settings: Settings, client: Client, database: Bo
             ({"group": groups[1]["group"]}, 3),
             ({"reason": "invalid"}, 8),
             ({"type": "payment.received"}, 2),
-            ({"account": "BA-1"}, 2),
-            ({"account": "BA-1", "type": "order.completed"}, 0),
+            ({"account": "BA-1"}, 10),
+            ({"account": "BA-1", "type": "order.completed"}, 8),
             ({"state": "waiting"}, 0),
             ({"since": "2026-11-23"}, 0),
             ({"until": "2026-11-22"}, 11),
@@ -368,4 +368,36 @@ async def test_many_edits_make_no_large_answer(settings: Settings, client: Clien
         while pages[-1]["after"]:
             pages.append(await ask("parked.history", after=pages[-1]["after"]))
         assert [len(page["items"]) for page in pages] == [2, 2, 1]
+    await assert_clean(client, database)
+
+
+@ONE_DRIVER
+async def test_what_does_not_fit_belongs_to_its_account(settings: Settings, client: Client, database: Books) -> None:
+    """An order with a word for a rate, and what is no JSON: in the lists of the account, in the event, with its key."""
+    async with business(settings, client) as (ask, _, _):
+        await say(client, customer("BA-1"))
+        good = order("O-1", "BA-1")[1]
+        twenty = {**good, "items": [{**good["items"][0], "tax": {"category": "S", "rate": "twenty"}}]}
+        await parked(
+            client,
+            ask,
+            ("order.completed", twenty),
+            ("order.completed", json.dumps(order("O-2", "BA-1")[1]).encode()[:-1]),
+            ("order.complete", order("O-3", "BA-1")[1]),
+            order("O-4", "BA-1", currency="USD"),
+        )
+        items = await ask.all("parked.list", 2, account="BA-1")
+        items.sort(key=lambda one: str(one["businessKey"]))
+        assert [(one["businessKey"], one["reason"]) for one in items] == [
+            ("O-1", "invalid"),
+            ("O-2", "malformed"),
+            ("O-3", "unknown-type"),
+            ("O-4", "currency-mismatch"),
+        ]
+        [account] = (await ask("parked.accounts"))["items"]
+        assert (account["account"], sum(one["count"] for one in account["held"])) == ("BA-1", 4)
+        assert (await ask("parked.get", id=items[0]["parkedId"]))["businessKey"] == "O-1"
+        await wait_for(lambda: len(client.seen("message.parked")) == 4)
+        told = [(one.event["businessKey"], one.event["account"]) for one in client.seen("message.parked")]
+        assert sorted(told) == [(f"O-{n}", "BA-1") for n in range(1, 5)]
     await assert_clean(client, database)
