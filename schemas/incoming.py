@@ -80,6 +80,31 @@ def read(
     ]
 
 
+def faults(routing_key: str, text: str, messages: Mapping[str, type[Message]] = MESSAGES) -> int:
+    """How many things do not fit in the facts of a text; none of a type that nobody knows, which says what fits."""
+    model = messages.get(routing_key)
+    if model is None:
+        return 0
+    try:
+        parts = parts_of(text)
+    except Refused:
+        return 1
+    return sum(_faults_of(model, value) for value, _ in parts)
+
+
+def _faults_of(model: type[Message], value: Any) -> int:
+    if isinstance(value, Refused):
+        return 1
+    try:
+        # Whatever its id will be: that is no fault of the text.
+        model.__pydantic_validator__.validate_python(value).fact("m")
+    except ValidationError as error:
+        return error.error_count()
+    except Refused as refusal:
+        return 1 + refusal.detail.count("; ")
+    return 0
+
+
 def _incoming(model: type[Message], routing_key: str, body: bytes, message_id: str | None, value: Any) -> Incoming:
     try:
         if isinstance(value, Refused):

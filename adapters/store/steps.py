@@ -62,7 +62,7 @@ STEPS: tuple[Step, ...] = (
         to=2,
         why="a position says whether its account's credit is still being allocated; an order may have several "
         "invoices: the index `order` of invoices is no longer unique; a held message tells "
-        "its business key",
+        "its business key, and one that goes on as another is mended, not discarded",
         updates=(
             Update(
                 "allocating",
@@ -77,6 +77,12 @@ STEPS: tuple[Step, ...] = (
                 {"businessKey": {"$exists": False}},
                 # After the type, and before the digest of a conflicting duplicate; what can't be read has none there.
                 each([{"$set": {"businessKey": {"$cond": [_UNREADABLE, None, _KEY]}}}]),
+            ),
+            Update(
+                "mended",
+                "held",
+                {"state": "discarded", "editedInto": {"$type": "string"}},
+                each({"$set": {"state": "mended"}}),
             ),
         ),
     ),

@@ -114,9 +114,10 @@ async def test_a_message_is_looked_at_edited_and_applied(settings: Settings, cli
         assert position(database, "BA-1") == {"receivable": 1200}
         assert await ask.error("parked.get", {"id": id_}) == ("unknown-message", f"id: no message {id_}")
         history = (await ask("parked.history", id=id_))["items"]
-        assert [(one["act"], one["by"], one["why"]) for one in history] == [
-            ("replay", "console", "as agreed"),
-            ("edit", "console", "a typing error"),
+        # No user that the broker vouches for: what the sender says of itself is told as that.
+        assert [(one["act"], one["by"], one["claimed"], one["via"], one["why"]) for one in history] == [
+            ("replay", "unknown", "console", "message", "as agreed"),
+            ("edit", "unknown", "console", "message", "a typing error"),
         ]
         assert json.loads(history[1]["body"]) == right
         # The act that was refused is itself a message that is parked.
@@ -128,7 +129,7 @@ async def test_a_message_is_looked_at_edited_and_applied(settings: Settings, cli
 async def test_what_can_t_be_read_goes_on_under_its_own_identity(
     settings: Settings, client: Client, database: Books
 ) -> None:
-    """What came in stays, discarded, and the two are linked; it is never applied twice."""
+    """What came in stays, mended, and the two are linked; it is never applied twice."""
     async with business(settings, client) as (ask, _, _):
         await say(client, customer("BA-1"), order("O-2", "BA-1"))
         body = json.dumps(order("O-1", "BA-1")[1])
@@ -148,7 +149,9 @@ async def test_what_can_t_be_read_goes_on_under_its_own_identity(
         await wait_for(lambda: settled(database, "order.completed:O-1"))
         assert position(database, "BA-1") == {"receivable": 2400}
         row = held(database)[item["identity"]]
-        assert (row["state"], row["editedInto"]) == ("discarded", to)
+        assert (row["state"], row["editedInto"]) == ("mended", to)
+        assert (await ask("parked.list", state="mended"))["items"][0]["parkedId"] == id_
+        assert (await ask("parked.list", state="discarded"))["items"] == []
         assert (await act(client, "undo", [id_]))["error"]["code"] == "invalid"
         # The same again has no effect: neither as it came in nor as it was meant.
         assert (await client.ask(("order.completed", body[:-1].encode())))["outcome"] == "parked"
@@ -186,11 +189,14 @@ async def test_discarding_is_undone(settings: Settings, client: Client, database
         assert (await client.ask(order("O-1", "BA-9")))["outcome"] == "parked"
         assert position(database, "BA-9") == {}
         shown = await ask("parked.get", id=id_)
-        assert (shown["state"], shown["discarded"]["by"], shown["discarded"]["why"]) == (
-            "discarded",
-            "console",
-            "as agreed",
-        )
+        assert shown["state"] == "discarded"
+        assert shown["discarded"] == {
+            "by": "unknown",
+            "claimed": "console",
+            "via": "message",
+            "at": shown["discarded"]["at"],
+            "why": "as agreed",
+        }
         await act(client, "note", [id_], "the customer called")
         await act(client, "undo", [id_])
         assert (await ask("parked.get", id=id_))["state"] == "parked"
