@@ -1,23 +1,26 @@
 """Shows what came of the day, as tables."""
 
+from __future__ import annotations
+
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
 
 from pymongo.database import Database
-from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from demo.checks import Check, Outcome, Wave
 from demo.facts import APPLIED, REPEATED, Tally, tally
 from demo.traffic import Events, minor
 from demo.wares import DIGITS
+from handlers.console.fitting import Kind, fits, fitted
 
 OK, NOT_OK = "[green]✓[/]", "[bold red]✗[/]"
 BALANCES_SHOWN = 3
@@ -47,17 +50,37 @@ def show(console: Console, outcome: Outcome, books: Database[dict[str, Any]], re
     console.print(_speed(outcome.waves[0], events), end="\n\n")
 
 
-def _table(title: str, *columns: str, rows: Iterable[Sequence[object]]) -> Table:
-    """A table; the columns whose names begin with `>` are numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+def _table(title: str, *columns: str, rows: Iterable[Sequence[object]]) -> Told:
+    """A table; the columns whose names begin with `>` are numbers, those with `=` are never broken into lines."""
+    kinds: list[tuple[str, Kind]] = []
     for column in columns:
-        table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
-    for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    return table
+        kind: Kind = "number" if column.startswith(">") else "whole" if column.startswith("=") else "text"
+        kinds.append((column.lstrip(">="), kind))
+    cells = [[Text.from_markup(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row] for row in rows]
+    return Told(title, kinds, cells)
 
 
-def _sent(outcome: Outcome) -> Table:
+@dataclass
+class Told:
+    """A table that is yet to be fitted to its terminal, and what is said below it."""
+
+    title: str
+    columns: list[tuple[str, Kind]]
+    rows: list[list[Text]]
+    below: str = ""
+    narrower: Told | None = None
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if self.narrower is not None and not fits(self.columns, self.rows, options.max_width):
+            yield self.narrower
+            return
+        yield fitted(self.columns, self.rows, options.max_width, self.title)
+        if self.below:
+            yield Text(self.below)
+        yield Text()
+
+
+def _sent(outcome: Outcome) -> Told:
     of: dict[str, Counter[str]] = defaultdict(Counter)
     for message in outcome.sent:
         fates = [fact.outcome if fact.outcome in (APPLIED, REPEATED) else "parked" for fact in message.facts]
@@ -68,19 +91,19 @@ def _sent(outcome: Outcome) -> Table:
         (type_, *(of[type_][what] for what in ("messages", "facts", APPLIED, REPEATED, "parked"))) for type_ in order
     ]
     columns = (">messages", ">facts in them", ">to be applied", ">sent again", ">to be parked")
-    return _table("What was sent", "type", *columns, rows=rows)
+    return _table("What was sent", "=type", *columns, rows=rows)
 
 
-def _notes(must: Tally) -> Table:
+def _notes(must: Tally) -> Told:
     return _table("Among that", ">facts", "", rows=[(n, note) for note, n in sorted(must.notes.items())])
 
 
-def _accounts(events: Events) -> Table:
+def _accounts(events: Events) -> Told:
     found = Counter((account["@type"], account["currency"]) for account in events.accounts.values())
-    return _table("Accounts", "type", "currency", ">accounts", rows=[(*key, n) for key, n in sorted(found.items())])
+    return _table("Accounts", "=type", "=currency", ">accounts", rows=[(*key, n) for key, n in sorted(found.items())])
 
 
-def _invoices(events: Events) -> Table:
+def _invoices(events: Events) -> Told:
     numbers: dict[str, Counter[str]] = defaultdict(Counter)
     sums: dict[str, Counter[str]] = defaultdict(Counter)
     for invoice in events.invoices.values():
@@ -100,10 +123,10 @@ def _invoices(events: Events) -> Table:
         for currency, of in sorted(numbers.items())
     ]
     columns = (">issued", ">paid", ">paid in part", ">open", ">amount issued", ">amount paid", ">amount open")
-    return _table("Invoices", "currency", *columns, rows=rows)
+    return _table("Invoices", "=currency", *columns, rows=rows)
 
 
-def _balances(events: Events, must: Tally, books: Database[dict[str, Any]]) -> Table:
+def _balances(events: Events, must: Tally, books: Database[dict[str, Any]]) -> Told:
     rows = []
     for balance in ("receivable", "unapplied"):
         most = books["positions"].find({"currency": "EUR", balance: {"$gt": 0}}).sort(balance, -1)
@@ -112,10 +135,10 @@ def _balances(events: Events, must: Tally, books: Database[dict[str, Any]]) -> T
             amounts = (must.billed[account], must.paid[account], position["receivable"], position["unapplied"])
             rows.append((account, events.accounts[account]["name"], *(figure(amount, "EUR") for amount in amounts)))
     title = "The customers in EUR that owe most, and that have most credit"
-    return _table(title, "account", "name", ">billed", ">paid", ">owes", ">has as credit", rows=rows)
+    return _table(title, "=account", "name", ">billed", ">paid", ">owes", ">has as credit", rows=rows)
 
 
-def _statements(events: Events) -> Table:
+def _statements(events: Events) -> Told:
     rows = []
     for id_, statement in sorted(events.statements.items()):
         accruals = [minor(line["amount"]) for line in statement["lines"] if line["lineType"] == "accrual"]
@@ -126,36 +149,38 @@ def _statements(events: Events) -> Table:
         figures = (figure(amount, currency) for amount in amounts)
         rows.append((id_, share, currency, len(accruals), *figures, statement["state"]))
     columns = (">lines", ">accrued", ">brought forw.", ">total", ">paid out")
-    return _table("The partners' statements", "statement", "share", "", *columns, "state", rows=rows)
+    return _table("The partners' statements", "=statement", "share", "=", *columns, "=state", rows=rows)
 
 
-def _parked(events: Events) -> Table:
+def _parked(events: Events) -> Told:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for parked in events.parked:
         by_reason[parked["reason"]].append(f"{parked['messageType']}: {parked['detail']}")
     rows = [(reason, len(details), escape(min(details, key=len))) for reason, details in sorted(by_reason.items())]
-    return _table("What was parked, and why", "reason", ">messages", "one of them", rows=rows)
+    return _table("What was parked, and why", "=reason", ">messages", "one of them", rows=rows)
 
 
-def _audit(audit: dict[str, Any]) -> Table:
+def _audit(audit: dict[str, Any]) -> Told:
     """Two checks a row, since there are many; and what is broken, if anything is, below."""
     cells = [(OK if check["ok"] else NOT_OK, check["name"], check["checked"]) for check in audit["checks"]]
     half = (len(cells) + 1) // 2
     pairs = zip_longest(cells[:half], cells[half:], fillvalue=("", "", ""))
-    table = _table("paymaster audit", *("", "check", ">checked") * 2, rows=[(*left, *right) for left, right in pairs])
+    columns = ("=", "=check", ">checked")
+    table = _table("paymaster audit", *columns * 2, rows=[(*left, *right) for left, right in pairs])
+    table.narrower = _table("paymaster audit", *columns, rows=cells)
     broken = [
         f"{check['name']}: {json.dumps(check['broken'][:1])[:500]}" for check in audit["checks"] if not check["ok"]
     ]
-    table.caption, table.caption_justify = escape("\n".join(broken)) or None, "left"
+    table.below = table.narrower.below = "\n".join(broken)
     return table
 
 
-def _checks(results: Sequence[Check]) -> Table:
+def _checks(results: Sequence[Check]) -> Told:
     rows = [
         (OK if check.ok else NOT_OK, check.name, check.expected, "" if check.ok else f"[red]{check.found}[/]")
         for check in results
     ]
-    return _table("Checked against how the day was made", "", "check", "as it must be", "but it is", rows=rows)
+    return _table("Checked against how the day was made", "=", "check", "as it must be", "but it is", rows=rows)
 
 
 def _speed(day: Wave, events: Events) -> str:

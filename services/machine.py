@@ -1,8 +1,6 @@
 """Starts RabbitMQ and MongoDB as processes of this machine, each with its own data, ports, node name and cookie."""
 
 import os
-import random
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -11,10 +9,8 @@ from typing import Any
 from services import keeper, programs
 from services.lifeline import Lifeline, end, keep, why_ended
 from services.model import ServiceError, Services
+from services.ports import reserved
 from services.ready import REPLICA_SET, await_started
-
-# Below the range from which the kernel takes ports for outgoing connections, so that none is taken before we bind.
-PORTS = range(20000, 32000)
 
 
 def start(*, detached: bool) -> tuple[Services, Lifeline]:
@@ -27,7 +23,15 @@ def start(*, detached: bool) -> tuple[Services, Lifeline]:
         raise ServiceError("without Docker, the services can be started on Linux only: start Docker, or name them")
     # Found, and installed if need be, before anything is made that would have to be cleaned up.
     rabbitmq_server, epmd, mongod = programs.rabbitmq_server(), programs.epmd(), programs.mongod()
-    amqp, distribution, epmd_port, http, mongo = _free_ports(5)
+    # Kept until they are bound: whoever starts others at the same moment is given other ones.
+    with reserved(5) as ports:
+        return _start(rabbitmq_server, epmd, mongod, ports, detached=detached)
+
+
+def _start(
+    rabbitmq_server: str, epmd: str, mongod: str, ports: list[int], *, detached: bool
+) -> tuple[Services, Lifeline]:
+    amqp, distribution, epmd_port, http, mongo = ports
     services = Services(
         rabbitmq_url=f"amqp://guest:guest@127.0.0.1:{amqp}/",
         mongodb_url=f"mongodb://127.0.0.1:{mongo}/?directConnection=true",
@@ -51,20 +55,6 @@ def start(*, detached: bool) -> tuple[Services, Lifeline]:
         end(lifeline)
         raise
     return services, lifeline
-
-
-def _free_ports(count: int) -> list[int]:
-    ports: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise ServiceError(f"no {count} ports are free between {PORTS.start} and {PORTS.stop}")
 
 
 def _environment(**variables: str) -> dict[str, str]:

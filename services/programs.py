@@ -114,7 +114,7 @@ def _apt_install(packages: list[str], needed_by: str) -> None:
     command = f"apt-get install {' '.join(packages)}"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise ServiceError(f"{needed_by} is not complete on this machine; as root: {command}")
-    print(f"{command} (for {needed_by}) ...", file=sys.stderr)
+    print(f"{needed_by} is not on this machine: {command}, half a minute or so ...", file=sys.stderr)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq"]
     with _nothing_starts():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -10,7 +11,10 @@ from typing import Any, Literal, cast
 
 import pytest
 import structlog
+from hypothesis import HealthCheck
+from hypothesis import settings as settings_of_hypothesis
 from pymongo import MongoClient
+from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from adapters.mongodb.connection import APP_NAME
@@ -21,12 +25,54 @@ from services import Services, running
 from tests.support.books import Books, Document
 from tests.support.broker import Broker
 from tests.support.client import Client
+from tests.support.waiting import SECONDS_MAX
 from tests.support.workers import WorkerProcess, working
 
 # The checkers' assertions explain themselves like those of a test.
 pytest.register_assert_rewrite("tests.support.invariants", "tests.support.ledger_book")
 
 Driver = Literal["motor", "pymongo"]
+DRIVERS: tuple[Driver, ...] = ("motor", "pymongo")
+ON_BOTH = os.environ.get("PAYMASTER_TEST_DRIVERS") == "both"
+
+# The same examples on every run, and no deadline on a slow machine; at length others each time, twenty times as many.
+PATIENT: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings_of_hypothesis.register_profile("steady", max_examples=100, derandomize=True, **PATIENT)
+settings_of_hypothesis.register_profile("long", max_examples=2_000, derandomize=False, print_blob=True, **PATIENT)
+settings_of_hypothesis.load_profile(os.environ.get("PAYMASTER_TEST_PROFILE") or "steady")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """With PAYMASTER_TEST_DRIVERS=both a test runs on both drivers also where it names one."""
+    if ON_BOTH:
+        for node in metafunc.definition.listchain():
+            node.own_markers[:] = [_on_both(mark) or mark for mark in node.own_markers]
+
+
+def _on_both(mark: pytest.Mark) -> pytest.Mark | None:
+    """The parametrization of drivers with each of its cases on each driver; None of any other mark."""
+    if mark.name != "parametrize":
+        return None
+    names, cases = mark.args
+    if names == "driver":
+        return pytest.mark.parametrize(names, DRIVERS, **mark.kwargs).mark
+    if not isinstance(names, tuple) or "driver" not in names:
+        return None
+    at = names.index("driver")
+    others: list[Any] = []
+    for case in cases:
+        if (other := (*case[:at], *case[at + 1 :])) not in others:
+            others.append(other)
+    both = [(*other[:at], driver, *other[at:]) for other in others for driver in DRIVERS]
+    return pytest.mark.parametrize(names, both, **mark.kwargs).mark
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever comes to use the services, through whichever fixtures, is marked so: `make test-quick` leaves it out."""
+    for item in items:
+        if "services" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.services)
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +139,9 @@ def database(new_database: Books) -> Books:
 @pytest.fixture
 def new_database(mongo: MongoClient[Document], database_name: str) -> Iterator[Books]:
     """An empty database of the test's own, to look into; it is dropped afterwards."""
-    yield mongo.get_database(database_name, write_concern=WriteConcern("majority"))
+    # Majority, since queries and commands see that: what a test has seen they see too.
+    majority: dict[str, Any] = {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority")}
+    yield mongo.get_database(database_name, **majority)
     end_abandoned_transactions(mongo)
     mongo.drop_database(database_name)
 
@@ -110,7 +158,7 @@ def end_abandoned_transactions(mongo: MongoClient[Document], seconds: float = 0)
         mongo.admin.command("killSessions", abandoned)
 
 
-@pytest.fixture(params=["motor", "pymongo"])
+@pytest.fixture(params=DRIVERS)
 def driver(request: pytest.FixtureRequest) -> Driver:
     """Both drivers in turn; a test that takes long runs on one, by a parametrization of its own."""
     return cast("Driver", request.param)
@@ -127,7 +175,8 @@ def settings(rabbitmq_url: str, mongodb_url: str, database: Books, driver: Drive
         mongodb_driver=driver,
         held_interval_seconds=0.2,
         relay_interval_seconds=1,
-        start_timeout_seconds=30,
+        start_timeout_seconds=SECONDS_MAX,
+        shutdown_timeout_seconds=SECONDS_MAX / 2,
         log_level="info",
     )
 

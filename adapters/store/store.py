@@ -174,6 +174,12 @@ class Store:
             row["body"] = await whole_body(self.database, row)
         return [to_held(row) for row in rows]
 
+    async def renew(self, identities: Sequence[str], until: datetime) -> None:
+        """Let the claims of messages that this worker is at last until a time, those that still hold."""
+        await self.database["held"].update_many(
+            {"_id": {"$in": list(identities)}, "claimedUntil": {"$gt": EPOCH}}, {"$set": {"claimedUntil": until}}
+        )
+
     async def awaited_names(self, limit: int) -> list[str]:
         """What messages wait for, each name once, at most `limit`."""
         pipeline = [

@@ -166,7 +166,7 @@ class Transaction:
 
         Raises `ClaimLost` when a held message was taken up by another worker meanwhile, and the driver's errors.
         """
-        _check_kinds(books)
+        check_kinds(books)
         writes: list[tuple[str, list[Any]]] = []
         for kind, name in COLLECTION.items():
             encode = ENCODE[kind]
@@ -229,8 +229,11 @@ class Transaction:
         return decode_all(answer, self.database.codec_options)
 
 
-def _check_kinds(books: WorkingSet) -> None:
-    """What nothing keeps would be dropped in silence, its entry committed; what is append-only is never replaced."""
+def check_kinds(books: WorkingSet) -> None:
+    """Raise `AssertionError` for kinds that can't be written as they were changed.
+
+    What nothing keeps would be dropped in silence, its entry committed; what is append-only is never replaced.
+    """
     changed = {kind for kind, documents in books.changed.items() if documents}
     appended = {kind for kind, rows in books.rows.items() if rows}
     unknown = (changed | appended) - COLLECTION.keys()

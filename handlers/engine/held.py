@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 LEASE = timedelta(seconds=60)
 """How long a claim lasts; a worker that dies with it leaves the message to the next sweep after that."""
+RENEWALS = 3
+"""How often a claim is renewed while it lasts, by a worker that is still at it."""
 NAMES_MAX = 10_000
 """How many of the things that are waited for one sweep looks at."""
 
@@ -88,7 +90,16 @@ class Waker:
             self.look_for(there)
 
     async def _take_up(self, rows: Sequence[HeldRow]) -> None:
-        await asyncio.gather(*[self._resubmit(row) for row in rows])
+        """Have claimed messages applied, and wait for what comes of them; slowly is not dead, so claims are renewed."""
+        under_way = {self._resubmit(row): row for row in rows}
+        left: set[asyncio.Future[Outcome]] = set(under_way)
+        while left:
+            _, left = await asyncio.wait(left, timeout=LEASE.total_seconds() / RENEWALS)
+            if left:
+                try:
+                    await self._store.renew([under_way[one].identity for one in left], self._clock() + LEASE)
+                except DatabaseError as error:  # the next time, or whoever takes them up finds them undecided
+                    log.warning("claims not renewed", error=type(error).__name__)
 
     def _resubmit(self, row: HeldRow) -> asyncio.Future[Outcome]:
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

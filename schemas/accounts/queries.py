@@ -133,14 +133,11 @@ class AccountTree(Query):
     id: Id
 
 
-Pair = tuple[int, int]
-"""An account's two balances, in the order of its type."""
-
-
 class StatementPlace(NamedTuple):
     """A place in a statement, and what its first page fixed; times in milliseconds since 1970.
 
-    Entries up to the account's movement `known` are in it.
+    Entries up to the account's movement `known` are in it. It has no figures: who changes a cursor comes to another
+    place, and is told what is so there.
     """
 
     id: str
@@ -149,24 +146,20 @@ class StatementPlace(NamedTuple):
     known: int
     booked: int
     movement: int
-    opening: Pair
-    balance: Pair
-    closing: Pair
 
     def cursor(self) -> str:
         """The cursor of this place."""
-        return cursor(AccountStatement.TYPE, *self[:6], *self.opening, *self.balance, *self.closing)
+        return cursor(AccountStatement.TYPE, *self)
 
 
-_statement_place = place_of("account.statement", str, (int, NoneType), *[int] * 10)
+_statement_place = place_of("account.statement", str, (int, NoneType), *[int] * 4)
 
 
 def _read_statement_place(value: object) -> StatementPlace:
-    id_, since, until, known, booked, movement, *balances = _statement_place(value)
-    if not all(0 <= moment <= LAST_MILLISECOND for moment in (since or 0, until, booked)):
+    place = StatementPlace(*_statement_place(value))
+    if not all(0 <= moment <= LAST_MILLISECOND for moment in (place.since or 0, place.until, place.booked)):
         raise ValueError("is no cursor of account.statement")
-    opening, balance, closing = zip(balances[::2], balances[1::2], strict=True)
-    return StatementPlace(id_, since, until, known, booked, movement, opening, balance, closing)
+    return place
 
 
 class AccountStatement(Query):

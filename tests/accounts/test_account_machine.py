@@ -26,7 +26,7 @@ from tests.support.ledger_book import (
     relation,
     update,
 )
-from tests.support.steady import STEADY
+from tests.support.steady import steady
 
 CUSTOMERS = ("BA-1", "BA-2", "BA-3")
 PARTNERS = ("SA-1", "SA-2")
@@ -423,5 +423,5 @@ class AccountMachine(RuleBasedStateMachine):
         assert changed == model.changes
 
 
-AccountMachine.TestCase.settings = settings(STEADY, max_examples=50, stateful_step_count=40)
+AccountMachine.TestCase.settings = settings(steady(50), stateful_step_count=40)
 TestAccountMachine = AccountMachine.TestCase

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.settings import Settings
-from tests.support.books import Books, assert_clean, held, position
+from tests.support.books import Books, assert_all_published, assert_clean, held, position
 from tests.support.client import Client
 from tests.support.messages import (
     account,
@@ -91,6 +91,7 @@ async def test_the_life_of_an_account(settings: Settings, client: Client, databa
         assert (reopened["revision"], reopened["account"]["state"]) == (7, "active")
         code, detail = await refused(client, command("delete", "BA-1"))
         assert (code, "has been posted to" in detail) == ("invalid", True)
+    await assert_all_published(client, database)
     assert [event.type for event in client.seen() if event.type.startswith("account.")] == [
         "account.created",
         "account.state-changed",
@@ -144,6 +145,7 @@ async def test_of_a_thousand_updates_those_in_time_win(settings: Settings, clien
         if answer["outcome"] == "parked":
             assert answer["error"]["code"] == "revision-mismatch"
             assert answer["error"]["detail"].startswith(f"ifRevision: {revision}, but account BA-1 is at revision ")
+    await assert_all_published(client, database)
     assert len(client.seen("account.changed")) == len(won)
     await assert_clean(client, database)
 
@@ -234,6 +236,7 @@ async def test_what_refers_to_nothing_waits_for_it(settings: Settings, client: C
         cycle = {"name": "Monthly", "frequency": "monthly", "paymentDueDateOffset": 14}
         named = await told(client, ("billing-cycle-specification.create", cycle))
         assert named["id"].startswith("S-")
+    await assert_all_published(client, database)
     assert [(event.type, event.message_id) for event in client.seen() if "account" not in event.type][:4] == [
         ("bill-format.created", "bill-format/F-1:1"),
         ("bill-presentation-media.created", "bill-presentation-media/M-1:1"),
@@ -260,6 +263,7 @@ async def test_a_payer_is_billed_for_its_children(settings: Settings, client: Cl
         await told(client, order("O-3", "BA-2", item(1, 20), completedAt="2026-11-30T23:59:59Z"))
         await told(client, order("O-4", "BA-2", completedAt="2026-12-01T00:00:00Z"))
     assert (position(database, "BA-1"), position(database, "BA-2")) == ({"receivable": 3600}, {"receivable": 2400})
+    await assert_all_published(client, database)
     billed = {event.event["orderId"]: event.event["invoice"] for event in client.seen("invoice.issued")}
     assert {order_id: invoice["billingAccount"]["id"] for order_id, invoice in billed.items()} == {
         "O-1": "BA-2",

@@ -13,7 +13,7 @@ import pytest
 
 from adapters.settings import Settings
 from schemas.accounts.tmf666 import COMPUTED, RESOURCES, complete
-from tests.support.books import Books, assert_clean
+from tests.support.books import Books, assert_all_published, assert_clean
 from tests.support.client import Client
 from tests.support.messages import account, customer
 from tests.support.openapi import examples, tmf666_file
@@ -133,6 +133,7 @@ async def test_tm_forum_s_examples(settings: Settings, client: Client, database:
     async with working(settings):
         for n, (resource, document) in enumerate(valid):
             await comes_back(client, resource, to_send(resource, document, f"E-{n}"))
+    await assert_all_published(client, database)
     for event in client.seen():
         resource = event.content["@type"].removesuffix("CreateEvent")
         told = event.event.get("account") or event.event[resource[0].lower() + resource[1:]]

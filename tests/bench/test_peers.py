@@ -40,7 +40,7 @@ for (const [number, body] of bodies.entries()) {{
 }}
 """
 
-pytestmark = pytest.mark.skipif(not NODE, reason="node is not on PATH: the Node.js peer can't be run")
+pytestmark = pytest.mark.skipif(not NODE, reason="the Node.js peer needs node; as root: apt-get install nodejs")
 
 
 @pytest.fixture(scope="module")

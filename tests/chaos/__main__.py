@@ -1,7 +1,9 @@
 """`python -m tests.chaos --minutes 10 --seed N`: breaks everything for so long, and says what came of it.
 
-`--break NAME` puts a defect into the workers that the run has to notice: it must end with 1. NAME is `inbox-off`,
-`confirms-ignored` or `ack-before-commit`.
+It ends with 0 if all held, with 1 if not, and with 2 if there are no services that can be broken. `--break NAME` puts a
+defect into the workers that the run has to notice: it must end with 1. NAME is `inbox-off`, `confirms-ignored` or
+`ack-before-commit`. `--planted` does so with each of them, again with the next seed for as long as it is not noticed,
+and ends with 0 if each was.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import signal
 import sys
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from pymongo import MongoClient
@@ -27,33 +30,61 @@ from tests.chaos.worker import BREAKS
 from tests.support.books import Document
 from tests.support.broker import Broker
 
+PLANTED_RUNS_MAX = 5
+"""How often a run with a defect is tried until it is noticed."""
+
 
 def main() -> int:
-    """Run it; 0 if all held, 1 if not."""
+    """Run what is asked for; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
-    parser.add_argument("--break", dest="broken", choices=BREAKS)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--break", dest="broken", choices=BREAKS)
+    which.add_argument("--planted", action="store_true")
     arguments = parser.parse_args()
-    plan = Plan(arguments.seed, arguments.minutes * 60, broken=arguments.broken)
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    mode = "one worker applies at a time" if plan.single_active_consumer else "all workers apply at once"
-    console.print(f"seed {plan.seed}: {arguments.minutes:g} minutes, {plan.workers} workers, {mode}")
     for name in ("aio_pika", "aiormq", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what lost connections have to say
     warnings.filterwarnings("ignore", "coroutine 'Connection.close' was never awaited")  # by aio-pika, of those
     # An exit that runs every `finally`, so that services and workers end with this, however it is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    plan = Plan(arguments.seed, arguments.minutes * 60, broken=arguments.broken)
     try:
-        report = _run(plan, console)
+        if arguments.planted:
+            return 0 if _all_noticed(plan, console) else 1
+        return 0 if _held(plan, console) else 1
     except ServiceError as error:
         console.print(f"chaos: {error}")
-        return 1
+        return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _all_noticed(plan: Plan, console: Console) -> bool:
+    """Run it with each defect until that is noticed; whether each was."""
+    noticed = {}
+    for defect in BREAKS:
+        # Whether a worker is killed just when it matters is a matter of luck.
+        seeds = range(plan.seed, plan.seed + PLANTED_RUNS_MAX)
+        noticed[defect] = not all(_held(replace(plan, seed=seed, broken=defect), console) for seed in seeds)
+    for defect, well in noticed.items():
+        console.print(f"{defect}: {'noticed' if well else 'NOT noticed'}")
+    return all(noticed.values())
+
+
+def _held(plan: Plan, console: Console) -> bool:
+    """Run it and tell of it; whether all held."""
+    mode = "one worker applies at a time" if plan.single_active_consumer else "all workers apply at once"
+    defect = f", with a defect: {plan.broken}" if plan.broken else ""
+    console.print(f"seed {plan.seed}: {plan.seconds / 60:g} minutes, {plan.workers} workers, {mode}{defect}")
+    report = _run(plan, console)
     console.print(str(report))
-    console.print("all held" if report.ok else f"NOT all held; again: make chaos SEED={plan.seed}")
-    return 0 if report.ok else 1
+    if plan.broken is not None:
+        console.print("all held: it was NOT noticed" if report.ok else "NOT all held: it was noticed")
+    else:
+        console.print("all held" if report.ok else f"NOT all held; again: make chaos SEED={plan.seed}")
+    return report.ok
 
 
 def _run(plan: Plan, console: Console) -> Report:
@@ -72,7 +103,7 @@ def _run(plan: Plan, console: Console) -> Report:
         )
         broker = Broker(own.services.rabbitmq_management_url, url)
         report = asyncio.run(run(plan, settings, broker, mongo, Path(directory), own, console.print))
-        if not report.ok:
+        if not report.ok and plan.broken is None:
             kept = Path(tempfile.mkdtemp(prefix="paymaster-chaos-logs-"))
             for log in Path(directory).glob("*/worker.log"):
                 log.rename(kept / f"{log.parent.name}.log")

@@ -13,6 +13,7 @@ from typing import Any
 
 from services import Services, keeper, machine, programs
 from services.lifeline import end, keep, why_ended
+from services.ports import reserved
 from services.ready import await_started
 
 # The keeper ends everything when a child of its own ends. This child starts its program again whenever that has ended,
@@ -61,7 +62,13 @@ class Breakable:
 def breakable() -> Iterator[Breakable]:
     """Start both, on ports and data of their own; all of it is gone afterwards. Raises `ServiceError`."""
     rabbitmq_server, epmd, mongod = programs.rabbitmq_server(), programs.epmd(), programs.mongod()
-    amqp, distribution, epmd_port, http, mongo = machine._free_ports(5)
+    # What is killed comes up on its own port again: nobody else has it meanwhile.
+    with reserved(5) as ports:
+        yield from _on(ports, rabbitmq_server, epmd, mongod)
+
+
+def _on(ports: list[int], rabbitmq_server: str, epmd: str, mongod: str) -> Iterator[Breakable]:
+    amqp, distribution, epmd_port, http, mongo = ports
     services = Services(
         rabbitmq_url=f"amqp://guest:guest@127.0.0.1:{amqp}/",
         mongodb_url=f"mongodb://127.0.0.1:{mongo}/?directConnection=true",

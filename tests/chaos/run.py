@@ -34,7 +34,7 @@ from tests.support.books import Books, Document
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for
 
-START_SECONDS = 60
+START_SECONDS = 120
 TELL_SECONDS = 5
 OFFENCES_SHOWN = 10
 

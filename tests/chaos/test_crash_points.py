@@ -13,9 +13,20 @@ from pymongo import MongoClient
 from adapters.settings import Settings
 from tests.chaos import crashes
 from tests.chaos.crashes import DIED, POINTS
-from tests.support.books import Books, Document, applied, assert_clean, held, ledger, position, unsent
+from tests.support.books import (
+    Books,
+    Document,
+    applied,
+    assert_clean,
+    held,
+    ledger,
+    position,
+    stands_still,
+    unsent,
+)
 from tests.support.client import Client
 from tests.support.messages import Message, customer, item, order, partner, payment
+from tests.support.proxy import Proxy
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -67,12 +78,14 @@ async def test_a_worker_that_dies_at_a_point_costs_nothing(
     settings = settings.model_copy(update={"relay_interval_seconds": 0.3})
     await client.declare()
     await client.send_all(business())
-    with doomed(point, settings) as dying:
-        if "shutdown" in point:
-            await wait_for(lambda: database["inbox"].count_documents({}) > 0)
-            dying.terminate()
-        await wait_for(lambda: dying.exitcode is not None)
-        assert dying.exitcode == DIED
+    async with Proxy.between(settings.mongodb_url) as network:
+        with doomed(point, settings.model_copy(update={"mongodb_url": network.url})) as dying:
+            if "shutdown" in point:
+                await stands_still(network, database, 1, lambda: f"exit code {dying.exitcode}")
+                dying.terminate()
+                await network.heal()
+            await wait_for(lambda: dying.exitcode is not None)
+            assert dying.exitcode == DIED
     before = database["inbox"].count_documents({})
     if point in ("after-commit", "before-confirm", "before-mark"):
         assert unsent(database) > 0
@@ -90,5 +103,5 @@ async def test_a_worker_that_dies_at_a_point_costs_nothing(
     assert client.counted()["message.parked"] == 0
     if point in ("before-confirm", "before-mark"):
         # The broker had them, and nobody knew.
-        assert len(client.events) > len(client.seen())
+        await wait_for(lambda: len(client.events) > len(client.seen()))
     await assert_clean(client, database)

@@ -429,6 +429,13 @@ class WorkerStore:
             await self._worker.step("claimed")
         return sorted(claimed, key=order)
 
+    async def renew(self, identities: Sequence[str], until: datetime) -> None:
+        """Let claims last until a time."""
+        for identity in identities:
+            held = self._database.held.get(identity)
+            if held is not None and held.claimed_until is not None:
+                self._database.hold(held.row, until)
+
     async def awaited_names(self, limit: int) -> list[str]:
         """What is waited for."""
         await self._worker.step("awaited")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from random import Random
@@ -25,7 +24,7 @@ from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import LedgerBook
 from tests.support.messages import Message as Body
 from tests.support.messages import closing, command, customer, item, order, partner, payment
-from tests.support.steady import STEADY
+from tests.support.steady import steady
 
 CUSTOMERS = ("BA-1", "BA-2", "BA-3", "BA-4")
 ACCOUNTS = {**{id_: customer(id_) for id_ in CUSTOMERS}, "SA-1": partner("SA-1", "0.8")}
@@ -545,9 +544,5 @@ def as_a_book(world: World) -> LedgerBook:
     return book
 
 
-# To look for more: ENGINE_EXAMPLES=5000 pytest tests/engine
-EXAMPLES = os.environ.get("ENGINE_EXAMPLES")
-EngineMachine.TestCase.settings = settings(
-    STEADY, derandomize=EXAMPLES is None, max_examples=int(EXAMPLES or 40), stateful_step_count=50
-)
+EngineMachine.TestCase.settings = settings(steady(40), stateful_step_count=50)
 TestEngine = EngineMachine.TestCase

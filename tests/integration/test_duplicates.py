@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.settings import Settings
-from tests.support.books import Books, applied, assert_clean, held, position
+from tests.support.books import Books, applied, assert_all_published, assert_clean, held, position
 from tests.support.client import Client
 from tests.support.messages import customer, item, order, payment
 from tests.support.workers import working
@@ -21,6 +21,7 @@ async def test_a_duplicate_delivery_has_no_second_effect(settings: Settings, cli
         again = await client.ask(order("O-1", "BA-1"), message_id="m-1")
         assert first == {"outcome": "applied", "result": {"billNo": "INV-000000001"}}
         assert again == {"outcome": "duplicate", "result": {"billNo": "INV-000000001"}}
+    await assert_all_published(client, database)
     assert client.counted() == {"account.created": 1, "invoice.issued": 1}
     assert position(database, "BA-1") == {"receivable": 1200}
     assert held(database) == {}
@@ -75,6 +76,7 @@ async def test_a_different_fact_under_a_used_key_is_parked(settings: Settings, c
     for answer in (*answers, third):
         assert (answer["outcome"], answer["error"]["code"]) == ("parked", "conflicting-duplicate")
     rows = held(database, "parked")
+    await assert_all_published(client, database)
     assert len(rows) == len(client.seen("message.parked")) == 2
     assert all(identity.startswith("order.completed:O-1#") for identity in rows)
     assert position(database, "BA-1") == {"receivable": 1200}
@@ -111,6 +113,7 @@ async def test_a_duplicate_of_what_was_parked_gets_its_recorded_outcome(
     assert answers[0]["error"]["code"] == "currency-mismatch"
     assert answers[0] == answers[1] == answers[2]
     assert garbage[0] == garbage[1]
+    await assert_all_published(client, database)
     assert len(held(database, "parked")) == len(client.seen("message.parked")) == 2
     await assert_clean(client, database)
 

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from adapters.settings import Settings
+from domain.accounts.specifications import SPECIFICATIONS
 from tests.integration.test_bad_messages import publish_raw
 from tests.schemas.letters import MESSAGES, Raw, body, change
+from tests.schemas.test_digest_versions import SAMPLES
 from tests.support.books import Books, assert_clean, held, position
 from tests.support.broker import Broker
 from tests.support.client import IN_FLIGHT, Client
@@ -22,7 +24,8 @@ from tests.support.messages import customer, eur, item, order, partner, payment
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
-LETTERS = 2_000
+LETTERS = 1_600
+"""How many letters are drawn by lot, beside each wrong value."""
 
 _NEVER: list[Any] = [True, [], {}]
 _IDS: list[Any] = [*_NEVER, None, 5, 1.5, "", "a b", "a\n", "ü", "x" * 65, "\0", "\ud800"]
@@ -88,6 +91,32 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "unheardOf": ["a\0b", "\ud800", 2**64, {"a\0b": 1}, Raw("1" * 500)],
     },
 }
+
+_REVISIONS: list[Any] = [*_NEVER, "1", 1.5, -1, 0, 2**64]
+_DOCUMENTS: list[Any] = [True, [], None, 5, "x"]
+_WHY: list[Any] = [*_TEXTS, None, "", " "]
+_HELD: list[Any] = [True, {}, None, "P-1", [], [5], [None], ["a\0b"], ["x" * 1_001], ["P-1"] * 501]
+_COMMAND = {"id": _IDS, "ifRevision": _REVISIONS}
+_ACT = {"ids": _HELD, "why": _WHY}
+
+WRONG |= {
+    "account.update": {**_COMMAND, "@type": [*_NEVER, None, "Account"], "changes": _DOCUMENTS},
+    **{
+        f"account.{command}": {**_COMMAND, "reason": _TEXTS}
+        for command in ("suspend", "resume", "close", "reopen", "delete")
+    },
+    **{
+        f"{name}.create": {"id": [value for value in _IDS if value is not None], "name": [*_TEXTS, None]}
+        for name in SPECIFICATIONS
+    },
+    **{f"{name}.update": {**_COMMAND, "@type": [True, [], 5], "changes": _DOCUMENTS} for name in SPECIFICATIONS},
+    **{f"{name}.delete": _COMMAND for name in SPECIFICATIONS},
+    **{f"parked.{act}": _ACT for act in ("replay", "discard", "undo", "note")},
+    "parked.edit": {"id": [*_TEXTS, None], "body": [*_NEVER, None, 5, "\ud800"], "why": _WHY},
+}
+
+GOOD = SAMPLES | MESSAGES
+"""A good message of each type."""
 
 OPTIONAL = ("description", "onBehalfOf", "method", "invoices")
 
@@ -164,7 +193,7 @@ class Mail:
         """A good message but for one field that is wrong; `n` makes its bytes its own."""
         path = self.random.choice(list(WRONG[routing_key]))
         wrong = self.random.choice(WRONG[routing_key][path])
-        return body(change(MESSAGES[routing_key] | {"n": self.number()}, path, wrong))
+        return body(change(GOOD[routing_key] | {"n": self.number()}, path, wrong))
 
     def park(self, routing_key: str, content: bytes, code: str, properties: dict[str, Any] | None = None) -> None:
         """A letter that will be parked as a whole."""
@@ -189,7 +218,7 @@ def a_wrong_field(mail: Mail) -> None:
 
 def a_missing_field(mail: Mail) -> None:
     """A field that is needed is not there."""
-    routing_key = mail.random.choice([one for one in WRONG if one != "account.create"])
+    routing_key = mail.random.choice([one for one in MESSAGES if one != "account.create"])
     path = mail.random.choice([p for p in WRONG[routing_key] if p.rpartition(".")[2] not in OPTIONAL])
     if path == "items.0":
         path = "items"
@@ -199,7 +228,7 @@ def a_missing_field(mail: Mail) -> None:
 
 def a_broken_text(mail: Mail) -> None:
     """A message that was good, cut off or with bytes that are no JSON or no UTF-8."""
-    routing_key = mail.random.choice(list(WRONG))
+    routing_key = mail.random.choice(list(MESSAGES))
     text = body(MESSAGES[routing_key] | {"n": mail.number()})
     at = mail.random.randrange(1, len(text))
     noise = mail.random.choice([b"\xff", b"\xc3(", b"\xed\xa0\x80", b"\0", b"\x01", b"\x7f\x80"])
@@ -325,9 +354,9 @@ def written(seed: int, count: int) -> Mail:
     """
     mail = Mail(Random(seed))
     for routing_key, path, wrong in every_wrong_value():
-        content = change(MESSAGES[routing_key] | {"n": mail.number()}, path, wrong)
+        content = change(GOOD[routing_key] | {"n": mail.number()}, path, wrong)
         mail.park(routing_key, body(content), "invalid")
-    for kind in mail.random.choices(list(KINDS), list(KINDS.values()), k=count - len(mail.letters)):
+    for kind in mail.random.choices(list(KINDS), list(KINDS.values()), k=count):
         kind(mail)
     mail.park("order.completed", b'"' + b"x" * 1024 * 1024 + b'"', "malformed")
     for _ in range(5):  # forged: nobody has delivered it before

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.settings import Settings
-from tests.support.books import Books, assert_clean, held, ledger, position
+from tests.support.books import Books, assert_all_published, assert_clean, held, ledger, position
 from tests.support.broker import Broker
 from tests.support.client import Client, Event
 from tests.support.messages import closing, customer, eur, item, order, partner, payment, payout
@@ -399,6 +399,7 @@ async def test_an_array_brings_many_facts_and_each_stands_alone(
     assert (parked["state"], parked["reason"], parked["messageId"]) == ("parked", "invalid", "m-1:250")
     assert b'"O-250"' in parked["body"]
     assert b'"O-249"' not in parked["body"]
+    await assert_all_published(client, database)
     [event] = client.seen("message.parked")
     assert event.event["messageId"] == "m-1:250"
     assert position(database, "BA-1") == {"receivable": 499 * 1200}

@@ -9,6 +9,7 @@ from aiormq.connection import Connection
 
 from adapters.rabbitmq.publisher import Publisher
 from tests.support.proxy import OPEN_OK, Proxy
+from tests.support.waiting import wait_for
 
 
 async def test_a_broker_that_hangs_up_as_soon_as_it_is_connected_to(rabbitmq_url: str) -> None:
@@ -27,10 +28,11 @@ async def test_a_broker_that_hangs_up_as_soon_as_it_is_connected_to(rabbitmq_url
 
 async def test_a_broker_that_misses_heartbeats(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then aiormq cancels whoever waits for an answer, which nobody meant: a task that took it so would be gone."""
-    monkeypatch.setattr(Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
     async with Proxy.between(rabbitmq_url) as proxy:
         publisher = Publisher(f"{proxy.url}?heartbeat=1")
-        await publisher.open()
+        with monkeypatch.context() as patched:
+            patched.setattr(Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
+            await publisher.open()
         proxy.silence()
         with pytest.raises(ConnectionError, match="fell silent") as raised:
             await publisher.reply("nobody", "1", b"", "1")
@@ -49,7 +51,8 @@ async def test_who_is_cancelled_while_waiting_for_the_broker_stays_cancelled(
         proxy.after = OPEN_OK, proxy.silence
         publisher = Publisher(proxy.url)
         opening = asyncio.create_task(publisher.open())
-        await asyncio.wait([opening], timeout=0.5)
+        # What it has asked for comes to nobody.
+        await wait_for(lambda: proxy.held_back)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 from pathlib import Path
@@ -16,27 +17,63 @@ from tests.support.workers import environment
 README = Path(__file__).parents[2] / "README.md"
 
 
+EXAMPLES = README.parent / "examples"
+
+
+def test_the_programs_in_the_readme_are_examples() -> None:
+    """So that they are run as they stand there."""
+    first, second = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert first == (EXAMPLES / "bill_an_order.py").read_text()
+    assert second == (EXAMPLES / "change_an_account.py").read_text()
+
+
 @pytest.mark.parametrize("driver", ["motor"], indirect=True)
 async def test_the_examples_print_what_they_promise(worker: Worker, settings: Settings) -> None:
-    """The first program in the README opens an account and bills it; the second changes it and asks for it."""
-    first, second = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    lines = await output_of(first, settings)
+    """Each of them, one after the other, as a newcomer would run them."""
+    lines = await output_of("bill_an_order", settings)
     assert [line.split()[0] for line in lines] == ["account.created", "invoice.issued"]
     assert '"taxIncludedAmount":{"unit":"EUR","value":47.88}' in lines[1]
-    assert await output_of(second, settings) == [
+    assert await output_of("change_an_account", settings) == [
         "Hill Bakery active due 1",
         "applied None",
         "parked revision-mismatch",
         "{'unit': 'EUR', 'value': 0.0} to {'unit': 'EUR', 'value': 47.88}",
     ]
+    applied, duplicate, parked, status = await output_of("pay_an_invoice", settings)
+    assert (applied, duplicate) == (
+        "applied {'billNos': ['INV-000000001']}",
+        "duplicate {'billNos': ['INV-000000001']}",
+    )
+    assert parked.startswith("parked {'code': 'conflicting-duplicate'")
+    assert status == "paid"
+    assert await output_of("partners_order", settings) == [
+        "account.create applied",
+        "order.completed applied",
+        "settlement.close applied",
+        "its share of 7.98: 6.38",
+        "payout.completed applied {'settlementId': 'C-1', 'state': 'paid'}",
+    ]
+    answer = json.loads("\n".join(await output_of("ask", settings, "invoice.list", "billingAccount=BA-1")))
+    assert [invoice["state"] for invoice in answer["result"]["items"]] == ["settled", "new"]
+    # A second time nothing new comes of it, and it says so.
+    [again] = await output_of("bill_an_order", settings)
+    assert again.startswith("no event within")
 
 
-async def output_of(program: str, settings: Settings) -> list[str]:
-    """The lines that a program prints."""
+def test_every_example_is_run_and_listed() -> None:
+    """A program that no test runs would stop working unseen."""
+    told = (EXAMPLES / "README.md").read_text()
+    ran = set(re.findall(r'output_of\("(\w+)"', Path(__file__).read_text()))
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == ran | {"conversation"}
+    assert all(f"`{name}.py`" in told for name in ran)
+
+
+async def output_of(name: str, settings: Settings, *arguments: str) -> list[str]:
+    """The lines that an example prints."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-c",
-        program,
+        str(EXAMPLES / f"{name}.py"),
+        *arguments,
         env=environment(settings),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

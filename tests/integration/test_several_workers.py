@@ -48,7 +48,7 @@ async def test_three_workers_at_once(settings: Settings, client: Client, databas
         # A prefetch below the number of messages, so that each gets a part of every account's.
         changes: dict[str, Any] = {"single_active_consumer": False, "prefetch": 50}
         workers = [await stack.enter_async_context(working(settings, **changes)) for _ in range(3)]
-        await applied(database, len(messages) + len(setup), seconds=60)
+        await applied(database, len(messages) + len(setup))
         assert len(workers) == 3
     assert held(database) == {}
     assert database["inbox"].count_documents({}) == len(messages) + len(setup)
@@ -83,7 +83,7 @@ async def test_the_order_of_arrival_does_not_change_what_is_owed(
     setup = [*(customer(f"BA-{n}") for n in range(ACCOUNTS)), partner("SA-0"), partner("SA-1", accrue_on="payment")]
     async with working(settings):
         await client.send_all([*messages, *setup])
-        await applied(database, len(messages) + len(setup), seconds=60)
+        await applied(database, len(messages) + len(setup))
     for account, cents in owed.items():
         expected = {"receivable": cents} if cents > 0 else {"unapplied": -cents} if cents < 0 else {}
         assert position(database, account) == expected

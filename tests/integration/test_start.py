@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,10 +16,12 @@ from adapters.mongodb import connection as mongodb
 from adapters.mongodb.connection import WrongServer, check_server
 from adapters.settings import Settings
 from handlers.cli import app
+from services.ports import reserved
 from tests.support.books import Books, assert_clean
 from tests.support.client import Client
 from tests.support.messages import customer
-from tests.support.waiting import wait_for
+from tests.support.proxy import Proxy
+from tests.support.waiting import SECONDS_MAX, wait_for
 from tests.support.workers import WorkerProcess, environment
 
 ONE_DRIVER = pytest.mark.parametrize("driver", ["motor"])
@@ -77,7 +77,7 @@ async def test_a_queue_with_other_arguments_stops_the_start_with_one_line(
 ) -> None:
     """A work queue that was declared with a single active consumer is not taken over without one: arguments stay."""
     await client.declare()
-    async with worker_process("worker", single_active_consumer=False, start_timeout_seconds=10) as worker:
+    async with worker_process("worker", single_active_consumer=False) as worker:
         assert await worker.ended() != 0
     [line] = [line for line in worker.log.splitlines() if line.startswith("paymaster:")]
     assert "PAYMASTER_SINGLE_ACTIVE_CONSUMER" in line
@@ -89,9 +89,10 @@ async def test_a_queue_with_other_arguments_stops_the_start_with_one_line(
 @ONE_DRIVER
 async def test_a_service_that_stays_away_is_named(settings: Settings, worker_process: Start, url: str) -> None:
     """When the time for the start is over one line says which service did not answer, and no password."""
-    away = urlsplit(getattr(settings, url))._replace(netloc=f"user:{SECRET}@127.0.0.1:{free_port()}")
-    async with worker_process("worker", **{url: urlunsplit(away)}, start_timeout_seconds=0.5) as worker:
-        assert await worker.ended() != 0
+    with reserved(1) as [port]:
+        away = urlsplit(getattr(settings, url))._replace(netloc=f"user:{SECRET}@127.0.0.1:{port}")
+        async with worker_process("worker", **{url: urlunsplit(away)}, start_timeout_seconds=0.5) as worker:
+            assert await worker.ended() != 0
     last = worker.log.splitlines()[-1]
     assert last.startswith("paymaster: MongoDB" if url == "mongodb_url" else "paymaster: RabbitMQ")
     assert SECRET not in worker.log
@@ -130,69 +131,21 @@ async def test_services_that_come_up_late_are_waited_for(
     settings: Settings, client: Client, database: Books, worker_process: Start
 ) -> None:
     """A worker that was started before its services is at work moments after they are there."""
-    mongo_port, rabbit_port = free_port(), free_port()
-    late: dict[str, Any] = {"mongodb_url": at(settings.mongodb_url, mongo_port), "start_timeout_seconds": 60}
-    late["rabbitmq_url"] = at(settings.rabbitmq_url, rabbit_port)
-    async with worker_process("worker", **late) as worker:
-        await told(worker, "mongodb")
-        async with forwarded(settings.mongodb_url, mongo_port):
+    async with Proxy.between(settings.mongodb_url) as mongodb, Proxy.between(settings.rabbitmq_url) as rabbitmq:
+        await mongodb.cut()
+        await rabbitmq.cut()
+        late: dict[str, Any] = {"mongodb_url": mongodb.url, "rabbitmq_url": rabbitmq.url}
+        async with worker_process("worker", **late, start_timeout_seconds=SECONDS_MAX) as worker:
+            await told(worker, "mongodb")
+            await mongodb.heal()
             await told(worker, "rabbitmq")
-            async with forwarded(settings.rabbitmq_url, rabbit_port):
-                await worker.consuming()
-                assert (await client.ask(customer("BA-1")))["outcome"] == "applied"
-                assert await worker.terminate() == 0
+            await rabbitmq.heal()
+            await worker.consuming()
+            assert (await client.ask(customer("BA-1")))["outcome"] == "applied"
+            assert await worker.terminate() == 0
     await assert_clean(client, database)
 
 
 async def told(worker: WorkerProcess, what: str) -> None:
     """Wait until the worker says something of it."""
     await wait_for(lambda: what in worker.log.lower(), otherwise=lambda: worker.log)
-
-
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def at(url: str, port: int) -> str:
-    """The same service, reached through a port of ours."""
-    parts = urlsplit(url)
-    user, at_sign, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}{at_sign}127.0.0.1:{port}"))
-
-
-@asynccontextmanager
-async def forwarded(url: str, port: int) -> AsyncIterator[None]:
-    """Whoever connects to the port reaches the service behind the URL."""
-    service = urlsplit(url)
-    pumps: set[asyncio.Task[None]] = set()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_connection(service.hostname, service.port)
-        both = [asyncio.create_task(pump(reader, there_writer)), asyncio.create_task(pump(there_reader, writer))]
-        pumps.update(both)
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in both:
-                task.cancel()
-            for end in (writer, there_writer):
-                end.close()
-            await asyncio.gather(*both, return_exceptions=True)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
-    try:
-        yield
-    finally:
-        server.close()
-        for task in pumps:
-            task.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)

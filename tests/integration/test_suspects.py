@@ -41,7 +41,7 @@ async def test_a_message_that_kills_the_worker_is_parked_and_those_beside_it_are
             parked = database["held"].count_documents({"state": "parked", "reason": "internal"})
             return died.done() or (parked == 1 and database["invoices"].count_documents({}) == 39)
 
-        await wait_for(settled, 30)
+        await wait_for(settled)
         if not died.done():
             process.terminate()
             await died

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.settings import Settings
+from handlers.engine.held import Waker
 from tests.support.books import Books, applied, assert_clean, held, position
 from tests.support.client import Client
 from tests.support.messages import closing, customer, item, order, partner, payment, payout
@@ -105,25 +106,29 @@ async def test_what_has_waited_too_long_is_parked(settings: Settings, client: Cl
     [row] = held(database).values()
     assert (row["state"], row["reason"], row["attempts"]) == ("parked", "unknown-account", 2)
     assert row["failedAt"] - row["heldAt"] >= timedelta(seconds=0.5)
-    [event] = client.seen("message.parked")
-    assert event.message_id == f"{row['parkedId']}:2"
+    event = await client.event(f"{row['parkedId']}:2")
+    assert client.seen("message.parked") == [event]
     assert position(database, "BA-1") == {}
     await assert_clean(client, database)
 
 
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_a_worker_that_starts_takes_up_what_an_earlier_one_left_waiting(
-    settings: Settings, client: Client, database: Books
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits outlives its worker: one that starts after the account was made applies it at once."""
     async with working(settings):
         await client.send(order("O-1", "BA-1"))
         await wait_for(lambda: held(database, "waiting"))
-    # The account is made by a worker that looks for nothing.
-    async with working(settings, held_interval_seconds=NEVER) as worker:
-        worker.waker.look_for = lambda names: None  # type: ignore[method-assign]
-        worker.teller.look_for = lambda names: None
-        await client.ask(customer("BA-1"))
+
+    async def nobody_wakes(_waker: Waker, _names: Any = None) -> None:
+        """The account is made by a worker that looks for nothing."""
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Waker, "_wake", nobody_wakes)
+        patched.setattr(Waker, "_sweep", nobody_wakes)
+        async with working(settings):
+            await client.ask(customer("BA-1"))
     assert set(held(database, "waiting")) == {"order.completed:O-1"}
     async with working(settings, held_interval_seconds=NEVER):
         await applied(database, 2)
@@ -131,19 +136,33 @@ async def test_a_worker_that_starts_takes_up_what_an_earlier_one_left_waiting(
 
 
 @pytest.mark.parametrize("driver", ["pymongo"])
-async def test_a_claim_of_a_worker_that_died_runs_out(settings: Settings, client: Client, database: Books) -> None:
+async def test_a_claim_of_a_worker_that_died_runs_out(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A message that was claimed and not finished is taken up again after its lease, and not before."""
-    now = datetime.now(UTC)
-    async with working(settings, held_interval_seconds=0.1):
+    now = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+    sweeps = 0
+    sweep = Waker._sweep
+
+    async def counted(waker: Waker) -> None:
+        nonlocal sweeps
+        await sweep(waker)
+        sweeps += 1
+
+    monkeypatch.setattr(Waker, "_sweep", counted)
+    async with working(settings, held_interval_seconds=0.02, clock=lambda: now):
         await client.send(order("O-1", "BA-1"))
         await wait_for(lambda: held(database, "waiting"))
         lease = {"attempts": 2, "claim": "of-the-dead", "claimedUntil": now + timedelta(seconds=2)}
         database["held"].update_one({}, {"$set": lease})
         await client.ask(customer("BA-1"))
+        before = sweeps
+        await wait_for(lambda: sweeps >= before + 3)
+        assert held(database, "waiting")["order.completed:O-1"]["attempts"] == 2
+        now += timedelta(seconds=3)
         await applied(database, 2)
     [inbox] = database["inbox"].find({"_id": "order.completed:O-1"})
-    assert inbox["attempts"] == 3
-    assert inbox["appliedAt"] >= (now + timedelta(seconds=2)).replace(microsecond=0)
+    assert (inbox["attempts"], inbox["appliedAt"]) == (3, now)
     await assert_clean(client, database)
 
 

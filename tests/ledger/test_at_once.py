@@ -3,7 +3,7 @@
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.accounts.model import SETTLEMENT, StateCommand
@@ -26,7 +26,7 @@ from tests.support.ledger_book import (
     unspecify,
     update,
 )
-from tests.support.steady import STEADY
+from tests.support.steady import steady
 
 
 def relates(account: str, kind: str, *others: str, since: str | None = None, until: str | None = None) -> Fact:
@@ -184,7 +184,7 @@ def test_a_slow_worker_makes_no_cycle():
     assert_books_hold(book)
 
 
-@settings(STEADY, max_examples=40)
+@steady(40)
 @given(st.data(), st.sampled_from([2, 3, 20]), st.integers(1, 3), st.booleans())
 def test_a_batch_about_accounts_decides_as_one_by_one_would(data, batch, first_limit, prefetch):
     """Commands, updates and references see what earlier facts of their batch have changed, and nothing else."""

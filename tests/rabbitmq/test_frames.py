@@ -270,7 +270,7 @@ async def test_while_there_is_no_room_deliveries_are_left_in_the_stream(monkeypa
     full = True
     stream.take(CHANNEL, lambda deliver, *_: taken.append((deliver.tag, time.monotonic())), bool, lambda: full)
     reading = asyncio.create_task(read_frames(stream))
-    await wait_for(lambda: len(taken) == 3)
+    await wait_for(lambda: len(taken) >= 3)
     assert not reading.done()
     assert taken[2][1] - taken[0][1] >= 0.1, "one in each while"
     full = False

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -17,7 +17,7 @@ from adapters.rabbitmq.publisher import Sent
 from adapters.rabbitmq.relay import BYTES_MAX, CLOSES_MAX, Relay
 from schemas.event import OutgoingEvent
 from tests.store import documents as make
-from tests.support.waiting import wait_for
+from tests.support.waiting import SECONDS_MAX, wait_for
 
 INTERVAL = timedelta(seconds=0.02)
 UNCERTAIN, CONFIRMED, CLOSED = Sent.UNCERTAIN, Sent.CONFIRMED, Sent.PRECONDITION_FAILED
@@ -49,6 +49,7 @@ class Exchange:
     def __init__(self, says: Callable[[list[int]], dict[int, Sent]] = lambda _: {}) -> None:
         self.says = says
         self.tries: list[list[int]] = []
+        self.times: list[datetime] = []
         self.bytes: list[int] = []
 
     async def open(self) -> None:
@@ -57,6 +58,7 @@ class Exchange:
     async def publish(self, events: Sequence[OutgoingEvent]) -> list[Sent]:
         """Publish; what nothing is said of is confirmed."""
         self.tries.append(told(events))
+        self.times.append(utc_now())
         self.bytes.append(sum(len(one.body) for one in events))
         await asyncio.sleep(0.001)
         said = self.says(told(events))
@@ -71,12 +73,17 @@ class Outbox:
         self.due: dict[str, datetime] = {}
         self.unconfirmed: list[str] = []
         self.parked: list[str] = []
+        self.looks = 0
         self.marks: list[int] = []
+        self.marking = asyncio.Event()
+        """Until it is set no mark comes to an end."""
+        self.marking.set()
 
     async def unsent(
         self, before: datetime, after: tuple[datetime, str] | None, limit: int, bytes_max: float = math.inf
     ) -> list[OutgoingEvent]:
         """What is due, a page of it."""
+        self.looks += 1
         found: list[OutgoingEvent] = []
         size = 0
         for id_, one in sorted(self.rows.items()):
@@ -89,6 +96,7 @@ class Outbox:
 
     async def mark_sent(self, message_ids: Sequence[str], now: datetime) -> None:
         """Forget what is sent."""
+        await self.marking.wait()
         self.marks.append(len(message_ids))
         for id_ in message_ids:
             self.rows.pop(id_, None)
@@ -144,14 +152,14 @@ async def test_an_event_that_is_never_confirmed_holds_up_no_other() -> None:
     outbox = Outbox(*events(1, 2, 3))
     async with relaying(exchange, beside, outbox) as relay:
         relay.hand_over(events(1, 2, 3))
-        await asyncio.wait_for(relay.drained(), 1)
+        await asyncio.wait_for(relay.drained(), SECONDS_MAX)
         relay.hand_over(events(4, 5))
-        await asyncio.wait_for(relay.drained(), 1)
+        await asyncio.wait_for(relay.drained(), SECONDS_MAX)
         assert exchange.tries == [[1, 2, 3], [4, 5]]
-        since = time.monotonic()
         await wait_for(lambda: len(beside.tries) >= 6)
-        # Waits of 20, 40, 80, 160 and 320 ms between them, where the sweep comes by every 20 ms.
-        assert time.monotonic() - since >= 0.4
+    # Waits of 40, 80, 160, 320 and 640 ms, where the sweep comes by every 20 ms.
+    waits = [later - earlier for earlier, later in pairwise(beside.times)]
+    assert all(wait >= INTERVAL * 2**n for n, wait in enumerate(waits, 1)), waits
     assert set(map(tuple, beside.tries)) == {(2,)}
     assert set(outbox.unconfirmed) == {"BA-1:2"}
     assert (list(outbox.rows), outbox.parked) == (["BA-1:2"], [])
@@ -166,7 +174,7 @@ async def test_an_event_that_is_alone_and_not_confirmed_holds_up_no_later_one() 
         await wait_for(lambda: len(exchange.tries) > 2)
         assert outbox.unconfirmed == []
         relay.hand_over(events(2, 3))
-        await asyncio.wait_for(relay.drained(), 1)
+        await asyncio.wait_for(relay.drained(), SECONDS_MAX)
     assert exchange.tries[-1] == [1, 2, 3]
     assert outbox.unconfirmed == ["BA-1:1"]
 
@@ -181,7 +189,7 @@ async def test_in_an_outage_all_is_tried_until_it_is_over() -> None:
         relay.hand_over(big)
         await wait_for(lambda: len(exchange.tries) > 5)
         away = False
-        await asyncio.wait_for(relay.drained(), 1)
+        await asyncio.wait_for(relay.drained(), SECONDS_MAX)
     assert (outbox.unconfirmed, outbox.parked) == ([], [])
     assert max(exchange.bytes) < BYTES_MAX + len(big[0].body)
 
@@ -211,41 +219,53 @@ async def test_what_is_left_behind_is_sent_in_chunks_of_so_many_bytes() -> None:
     assert beside.tries == [[1, 2], [3, 4], [5], [6]]
 
 
-async def test_confirmed_events_are_marked_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_confirmed_events_are_marked_many_at_once() -> None:
     """Sending waits for no mark; all is drained once the marks are made, and no sweep sends what is to be marked."""
-    monkeypatch.setattr(module, "_MARK_SECONDS", 1.0)
     kept = events(*range(1, 6))
     exchange, beside, outbox = Exchange(), Exchange(), Outbox()
+    outbox.marking.clear()
     async with relaying(exchange, beside, outbox) as relay:
         for count, event in enumerate(kept, 1):
             outbox.rows[event.message_id] = event
             relay.hand_over([event])
             await wait_for(lambda: len(exchange.tries) >= count)  # noqa: B023  # it is awaited at once
-        assert outbox.marks == [], "five were sent, one after another, before the first mark"
-        await relay.drained()
+        # The first is being marked; the others are confirmed, one after another, meanwhile.
+        await wait_for(lambda: len(relay._confirmed) == 4)
+        before = outbox.looks
+        await wait_for(lambda: outbox.looks > before + 2)
+        assert outbox.marks == []
+        outbox.marking.set()
+        await asyncio.wait_for(relay.drained(), SECONDS_MAX)
     assert outbox.rows == {}
-    assert outbox.marks == [5]
+    assert outbox.marks == [1, 4]
     assert beside.tries == []
 
 
 async def test_events_that_are_to_be_marked_count_as_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
     """While marks are not made, no more is committed than is kept in memory."""
     monkeypatch.setattr(module, "BACKLOG_MAX", 3)
-    monkeypatch.setattr(module, "_MARK_SECONDS", 0.1)
     kept = events(*range(1, 5))
-    async with relaying(Exchange(), Exchange(), Outbox(*kept)) as relay:
+    exchange, outbox = Exchange(), Outbox(*kept)
+    outbox.marking.clear()
+    async with relaying(exchange, Exchange(), outbox) as relay:
         relay.hand_over(kept)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.02):
-                await relay.room()
-        await relay.room()
-        await relay.drained()
+        committing = asyncio.create_task(relay.room())
+        # All are on their way, and looked at by the sweep, which leaves them alone.
+        await wait_for(lambda: exchange.tries and outbox.looks > 2)
+        assert not committing.done()
+        outbox.marking.set()
+        await asyncio.wait_for(committing, SECONDS_MAX)
+        await asyncio.wait_for(relay.drained(), SECONDS_MAX)
 
 
-async def test_what_a_sweep_has_sent_the_next_one_leaves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_sweep_has_sent_the_next_one_leaves_alone() -> None:
     """Also before it is marked."""
-    monkeypatch.setattr(module, "_MARK_SECONDS", 10 * INTERVAL.total_seconds())
     beside, outbox = Exchange(), Outbox(*events(1, 2))
+    outbox.marking.clear()
     async with relaying(Exchange(), beside, outbox):
+        # The first sweep looks a second time for what is beyond its first page.
+        await wait_for(lambda: outbox.looks > 5)
+        assert len(outbox.rows) == 2
+        outbox.marking.set()
         await wait_for(lambda: not outbox.rows)
     assert beside.tries == [[1, 2]]

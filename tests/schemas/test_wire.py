@@ -230,11 +230,11 @@ def test_a_decimal_is_read_exactly(field, other, written, value):
 @pytest.mark.parametrize("field", ["items.0.quantity", "items.0.unitPrice", "items.0.tax.rate"])
 def test_what_is_no_decimal(written, field):
     """Exponents, too many digits, infinities and what else is no plain decimal are `invalid`, and named, at once."""
-    since = time.monotonic()
+    since = time.process_time()
     refusal = refused("order.completed", change(ORDER, field, Raw(written)))
     assert refusal.code == "invalid"
     assert field in refusal.detail
-    assert time.monotonic() - since < 5
+    assert time.process_time() - since < 5
 
 
 @pytest.mark.parametrize("written", ["NaN", "Infinity", "-Infinity"])
@@ -254,11 +254,11 @@ def test_an_integer_of_any_length_is_invalid():
 
 def test_a_number_of_a_million_digits_is_refused_fast():
     """No number that fits a body takes long to refuse, wherever it stands."""
-    since = time.monotonic()
+    since = time.process_time()
     for digits in ("1." + "3" * 1_000_000, "0." + "0" * 1_000_000 + "1", "3" * 1_000_000, "1E-" + "9" * 1_000_000):
         assert refused("order.completed", change(ORDER, "items.0.quantity", Raw(digits))).code != ""
         assert one("account.create", {**ACCOUNT, "creditLimit": {"value": Raw(digits)}}).identity
-    assert time.monotonic() - since < 5
+    assert time.process_time() - since < 5
 
 
 @pytest.mark.parametrize(("rate", "fits"), [("0", True), ("1", True), ("-0.01", False), ("1.00000001", False)])
@@ -622,10 +622,10 @@ def test_json_of_depth_32():
     """The message is one level, what nests in it may have 31 more; one more than that is `malformed`, at any depth."""
     accepted("order.completed", {**ORDER, "x": nested(31)})
     for depth in (32, 100, 1_000, 100_000, 500_000):
-        since = time.monotonic()
+        since = time.process_time()
         refusal = refused("order.completed", {**ORDER, "x": nested(depth)})
         assert refusal.code == "malformed"
-        assert time.monotonic() - since < 5
+        assert time.process_time() - since < 5
     assert "32" in refused("order.completed", {**ORDER, "x": nested(32)}).detail
 
 

@@ -13,7 +13,7 @@ from adapters.store.store import Store
 from adapters.store.transaction import Batch
 from tests.store import documents as make
 from tests.support.books import Books
-from tests.support.waiting import wait_for
+from tests.support.waiting import SECONDS_MAX, wait_for
 
 
 async def test_a_transaction_that_nobody_goes_on_with_is_ended(store: Store, database: Books) -> None:
@@ -36,7 +36,7 @@ async def test_a_transaction_that_nobody_goes_on_with_is_ended(store: Store, dat
 
     with pytest.raises(PyMongoError):
         await dead.commit()
-    await asyncio.wait_for(left_open.__aexit__(None, None, None), 10)
+    await asyncio.wait_for(left_open.__aexit__(None, None, None), SECONDS_MAX)
 
 
 async def _ended(store: Store) -> bool:

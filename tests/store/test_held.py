@@ -169,6 +169,18 @@ async def test_a_claim_takes_no_more_than_its_limit(store: Store, monkeypatch: p
     assert [[row.identity for row in await claim(store)] for _ in range(3)] == [["a:0", "a:1"], ["a:2"], []]
 
 
+async def test_a_claim_that_is_renewed_does_not_run_out(store: Store, database: Books) -> None:
+    """Slowly is not dead; what is claimed no more is left alone."""
+    await write(store, held=[make.held_row("a:1"), make.held_row("a:2", state="parked", waits_for=None, due_at=None)])
+    await claim(store)
+    await store.renew(["a:1", "a:2"], NOW + 3 * LEASE)
+    assert await store.claim_suspect(NOW + 2 * LEASE, LEASE) is None
+    assert database["held"].find_one({"_id": "a:2"}, {"_id": 0, "claimedUntil": 1}) == {"claimedUntil": None}
+    suspect = await store.claim_suspect(NOW + 4 * LEASE, LEASE)
+    assert suspect is not None
+    assert (suspect.identity, suspect.deaths) == ("a:1", 1)
+
+
 async def test_what_was_applied_is_held_no_longer(store: Store, database: Books) -> None:
     """Completing removes the row in the transaction that writes the inbox."""
     await write(store, held=[make.held_row("a:1")])

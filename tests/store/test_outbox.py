@@ -18,6 +18,7 @@ from schemas.event import OutgoingEvent
 from tests.store import documents as make
 from tests.store.test_indexes import profiled
 from tests.support.books import Books
+from tests.support.waiting import SECONDS_MAX
 
 NOW = make.NOW
 SECOND = timedelta(seconds=1)
@@ -223,5 +224,5 @@ async def test_a_resend_that_is_not_confirmed_gives_up_and_says_from_where_to_go
     await store.mark_sent([f"BA-1:{n}" for n in (1, 2, 3)], NOW)
     sending = outbox.Resend(cast("Publisher", Silent("BA-1:2")))
     with pytest.raises(outbox.NotSent, match="BA-1:2"):
-        await asyncio.wait_for(sending.run(store.database, outbox.Selection(NOW), lambda _: None), 2)
+        await asyncio.wait_for(sending.run(store.database, outbox.Selection(NOW), lambda _: None), SECONDS_MAX)
     assert (sending.sent, sending.since) == (2, NOW + SECOND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from pymongo.database import Database
 
 from adapters.audit import audit
 from tests.support.client import Client
+from tests.support.proxy import Proxy
 from tests.support.waiting import SECONDS_MAX, wait_for
 
 Document = dict[str, Any]
@@ -84,6 +86,21 @@ async def applied(database: Books, count: int, seconds: float = SECONDS_MAX) -> 
         return f"{database['inbox'].count_documents({})} of {count} applied, {unsent(database)} unsent, held: {held}"
 
     await wait_for(done, seconds, otherwise)
+
+
+async def stands_still(network: Proxy, database: Books, count: int, otherwise: Callable[[], str]) -> None:
+    """Wait until so many facts are applied by a worker whose database is behind `network`, and let it do no more.
+
+    Every byte of it comes through this process, so it can't get far between two looks, however slow these are.
+    """
+
+    def so_many() -> bool:
+        enough = database["inbox"].count_documents({}) >= count
+        if enough:
+            network.hold()
+        return enough
+
+    await wait_for(so_many, otherwise=otherwise)
 
 
 def unsent(database: Books) -> int:

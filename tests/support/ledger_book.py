@@ -14,6 +14,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any, Literal, TypeVar, cast
 
+from adapters.store.transaction import check_kinds
 from domain import facts as all_facts
 from domain.accounts.model import (
     BILLING,
@@ -343,6 +344,7 @@ class LedgerBook:
         working_set.load_queue(QueueNeed(kind, need.owner, limit), documents[:limit])
 
     def _commit(self, working_set: WorkingSet) -> None:
+        check_kinds(working_set)
         for kind, changed in working_set.changed.items():
             for id_, document in changed.items():
                 there = id_ in self.documents[kind]

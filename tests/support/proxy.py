@@ -7,7 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
+from services.ports import reserved
+
 PIECE = 64 * 1024
+START = b"\x00\x0a\x00\x0a"
+"""AMQP's `connection.start`: with it a handshake begins."""
 OPEN_OK = b"\x00\x0a\x00\x29"
 """AMQP's `connection.open-ok`: with it a handshake ends."""
 
@@ -15,8 +19,9 @@ OPEN_OK = b"\x00\x0a\x00\x29"
 class Proxy:
     """What `Proxy.between` gives: a relay of bytes to one service, `url` being its own address."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, own_port: int) -> None:
         self._target = (host, port)
+        self._port = own_port
         self._connections: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -24,6 +29,8 @@ class Proxy:
         self.delay_seconds = 0.0
         self.after: tuple[bytes, Callable[[], None]] | None = None
         """Bytes of the service's, and what is done each time these have gone through."""
+        self.held_back = 0
+        """How many pieces of data have come that are not let through."""
         self.url = ""
 
     @staticmethod
@@ -33,23 +40,19 @@ class Proxy:
         parts = urlsplit(url)
         assert parts.hostname
         assert parts.port
-        proxy = Proxy(parts.hostname, parts.port)
-        await proxy.heal()
-        assert proxy._server is not None
-        port = proxy._server.sockets[0].getsockname()[1]
-        proxy._port = port
-        place = parts.netloc.rpartition("@")[0]
-        netloc = f"{place}@127.0.0.1:{port}" if place else f"127.0.0.1:{port}"
-        proxy.url = urlunsplit(parts._replace(netloc=netloc))
-        if parts.scheme == "mongodb" and "directConnection" not in parts.query:
-            # Otherwise the driver asks the service for its own address, and goes there.
-            proxy.url += ("&" if parts.query else "/?") + "directConnection=true"
-        try:
-            yield proxy
-        finally:
-            await proxy.cut()
-
-    _port = 0
+        with reserved(1) as [port]:
+            proxy = Proxy(parts.hostname, parts.port, port)
+            await proxy.heal()
+            place = parts.netloc.rpartition("@")[0]
+            netloc = f"{place}@127.0.0.1:{port}" if place else f"127.0.0.1:{port}"
+            proxy.url = urlunsplit(parts._replace(netloc=netloc))
+            if parts.scheme == "mongodb" and "directConnection" not in parts.query:
+                # Otherwise the driver asks the service for its own address, and goes there.
+                proxy.url += ("&" if parts.query else "/?") + "directConnection=true"
+            try:
+                yield proxy
+            finally:
+                await proxy.cut()
 
     async def cut(self) -> None:
         """Close every connection, and take no new one until `heal`."""
@@ -100,7 +103,10 @@ class Proxy:
             while data := await source.read(PIECE):
                 if self.delay_seconds:
                     await asyncio.sleep(self.delay_seconds)
-                await flowing.wait()
+                if not flowing.is_set():
+                    self.held_back += 1
+                    await flowing.wait()
+                    self.held_back -= 1
                 to.write(data)
                 await to.drain()
                 if answers and self.after is not None and self.after[0] in data:

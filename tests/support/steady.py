@@ -1,7 +1,14 @@
-"""The settings of property tests: the same examples on every run, no deadline on a slow machine."""
+"""The settings of property tests: how much is tried follows from the profile, of which tests/conftest.py has two."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-STEADY = settings(
-    derandomize=True, deadline=None, database=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow]
-)
+HUNDRED = 100
+
+
+def steady(examples: int) -> settings:
+    """So many examples where the profile has a hundred for a test that says nothing."""
+    assert settings.default is not None
+    return settings(max_examples=examples * settings.default.max_examples // HUNDRED)
+
+
+STEADY = steady(150)

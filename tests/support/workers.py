@@ -6,15 +6,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from adapters.settings import PREFIX, Settings
 from handlers.worker import Worker, utc_now
-from tests.support.waiting import wait_for
+from tests.support.waiting import SECONDS_MAX, wait_for
 
 PAYMASTER = Path(sys.executable).with_name("paymaster")
 
@@ -31,6 +31,19 @@ async def working(
     finally:
         await worker.app.stop()
     assert worker.failure is None, worker.failure
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """What is started within the block ends on Ctrl-C, also where we ourselves do not.
+
+    A shell's background jobs ignore it, and so does what they start, unless some test before has changed that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def environment(settings: Settings, **changes: Any) -> dict[str, str]:
@@ -85,9 +98,13 @@ class WorkerProcess:
 
         await wait_for(ready, otherwise=lambda: self.log)
 
-    async def terminate(self) -> int:
-        """Tell it to stop, as an orchestrator does; returns its exit code."""
+    def tell_to_stop(self) -> None:
+        """Tell it to stop, as an orchestrator does."""
         self._process.send_signal(signal.SIGTERM)
+
+    async def terminate(self) -> int:
+        """Tell it to stop, and wait until it has ended; returns its exit code."""
+        self.tell_to_stop()
         return await self.ended()
 
     async def kill(self) -> None:
@@ -95,7 +112,7 @@ class WorkerProcess:
         self._process.kill()
         await self._process.wait()
 
-    async def ended(self, seconds: float = 30) -> int:
+    async def ended(self, seconds: float = SECONDS_MAX) -> int:
         """Wait until it has ended; returns its exit code."""
         try:
             return await asyncio.wait_for(self._process.wait(), seconds)

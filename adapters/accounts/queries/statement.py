@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from adapters.accounts.codecs import decode_account
-from adapters.accounts.queries.standings import BALANCES, balances_at, ledger_accounts
+from adapters.accounts.queries.standings import BALANCES, ledger_accounts
 from adapters.mongodb.paging import Page, reading
 from adapters.mongodb.view import Json, Row, View
 from domain.accounts.model import Account
 from domain.errors import Refused
 from domain.ledger.chart import SIGN
-from schemas.accounts.queries import AccountStatement, Pair, StatementPlace
+from schemas.accounts.queries import AccountStatement, StatementPlace
 from schemas.query import When, from_milliseconds, milliseconds
 from schemas.values import money_json, time_json
+
+Balances = dict[str, int]
+"""An account's balances by name, in the chart's order."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 _BATCH_MORE = 50
@@ -26,8 +29,8 @@ _BATCH_MORE = 50
 async def page(query: AccountStatement, view: View) -> bytes:
     """`account.statement`, by the time of booking and then by movement.
 
-    The first page fixes the end, the last movement that is in it, and the balances on both sides; the cursor carries
-    them. What is booked meanwhile is no part of it, even if the clock of whoever booked it was behind.
+    The first page fixes the end and the last movement that is in it. What is booked meanwhile is no part of it, even if
+    the clock of whoever booked it was behind. The balances are worked out for each page, from what they are now.
     """
     row = await view.account(query.id)
     account: Account = decode_account(row)
@@ -37,33 +40,35 @@ async def page(query: AccountStatement, view: View) -> bytes:
         None if query.since is None else start_of(query.since, view.zone),
         None if query.until is None else end_of(query.until, view.zone),
     )
-    place = query.after or await _first_place(account, *asked, view)
+    position = await view.one("positions", {"_id": account.id}, fields=dict.fromkeys(("movements", *SIGN), 1))
+    assert position is not None, f"account {account.id} has no position"
+    place = query.after or _first_place(account, *asked, position["movements"], view)
     fixed = (None if place.since is None else from_milliseconds(place.since), from_milliseconds(place.until))
     if place.id != account.id or any(end not in (None, given) for end, given in zip(asked, fixed, strict=True)):
         raise Refused("invalid", "after: is of another statement")
+    opening, balance, closing = await _balances(account, position, place, view)
     page = Page(query.limit)
     after = None
     async with aclosing(_movements(account, place, view, query.limit + _BATCH_MORE)) as movements:
         async for movement in movements:
-            balance = (place.balance[0] + movement.change[0], place.balance[1] + movement.change[1])
+            balance = {name: amount + movement.change[name] for name, amount in balance.items()}
             if not page.take({**movement.shown, "balance": _told(account, balance)}):
                 after = place.cursor()
                 break
-            place = place._replace(booked=movement.booked, movement=movement.number, balance=balance)
+            place = place._replace(booked=movement.booked, movement=movement.number)
     beside = {
         "id": account.id,
         "currency": account.currency,
         "from": None if fixed[0] is None else time_json(fixed[0]),
         "to": time_json(fixed[1]),
-        "opening": _told(account, place.opening),
-        "closing": _told(account, place.closing),
+        "opening": _told(account, opening),
+        "closing": _told(account, closing),
     }
     return page.answer(after, **beside)
 
 
-def _told(account: Account, balance: Pair) -> Json:
-    names = BALANCES[account.type]
-    return {name: money_json(amount, account.currency) for name, amount in zip(names, balance, strict=True)}
+def _told(account: Account, balances: Balances) -> Json:
+    return {name: money_json(amount, account.currency) for name, amount in balances.items()}
 
 
 def start_of(when: When, zone: tzinfo) -> datetime:
@@ -84,30 +89,98 @@ def _midnight(day: date, zone: tzinfo, field: str, days: int = 0) -> datetime:
         raise Refused("invalid", f"{field}: {day} is too far away") from None
 
 
-async def _first_place(account: Account, since: datetime | None, until: datetime | None, view: View) -> StatementPlace:
+def _first_place(
+    account: Account, since: datetime | None, until: datetime | None, known: int, view: View
+) -> StatementPlace:
     """Where a statement begins, and what it fixes."""
     until = view.now.replace(microsecond=view.now.microsecond // 1000 * 1000) if until is None else until
     if since is not None and since > until:
         raise Refused("invalid", f"from: {time_json(since)} is after {time_json(until)}")
-
-    async def balance(at: datetime) -> Pair:
-        sums = (await balances_at(view, {account.id: account.type}, at)).get(account.id, {})
-        first, second = (sums.get(name, 0) for name in BALANCES[account.type])
-        return first, second
-
-    opening = (0, 0) if since is None else await balance(since - _MILLISECOND)
     begin = None if since is None else milliseconds(since)
-    position = await view.one("positions", {"_id": account.id}, fields={"movements": 1})
-    known = position["movements"] if position else 0
-    closing = await balance(until)
-    return StatementPlace(account.id, begin, milliseconds(until), known, begin or 0, 0, opening, opening, closing)
+    return StatementPlace(account.id, begin, milliseconds(until), known, begin or 0, 0)
+
+
+async def _balances(
+    account: Account, position: Row, place: StatementPlace, view: View
+) -> tuple[Balances, Balances, Balances]:
+    """The balances before a statement, at a place of it, and after it.
+
+    Each is what it is now, less what was booked since. At a place in the first half of a statement without a beginning
+    it is what was booked before: that is less to add up.
+    """
+    booked, until = from_milliseconds(place.booked), from_milliseconds(place.until)
+    late = {
+        "$or": [
+            {"$gt": ["$bookedAt", booked]},
+            {"$and": [{"$eq": ["$bookedAt", booked]}, {"$gt": ["$postings.movement", place.movement]}]},
+        ]
+    }
+    ended = {"$gt": ["$bookedAt", until]}
+    now = {name: position[name] for name in BALANCES[account.type]}
+    if place.since is not None:
+        since = from_milliseconds(place.since)
+        begun = {"$gte": ["$bookedAt", since]}
+        sums = await _sums(account, position, place, view, {"$gte": since}, {"open": begun, "at": late, "end": ended})
+        opening, at, closing = (_less(now, sums[name]) for name in ("open", "at", "end"))
+        return opening, at, closing
+    nothing = dict.fromkeys(now, 0)
+    if place.movement * 2 > place.known:
+        sums = await _sums(account, position, place, view, {"$gte": min(booked, until)}, {"at": late, "end": ended})
+        return nothing, _less(now, sums["at"]), _less(now, sums["end"])
+    sums = await _sums(account, position, place, view, {"$gt": until}, {"end": ended})
+    before = await _sums(account, position, place, view, {"$lte": booked}, {"at": {"$not": late}}, known=True)
+    return nothing, _less(nothing, {name: -amount for name, amount in before["at"].items()}), _less(now, sums["end"])
+
+
+def _less(balances: Balances, sums: Balances) -> Balances:
+    return {name: amount - sums.get(name, 0) for name, amount in balances.items()}
+
+
+async def _sums(
+    account: Account,
+    position: Row,
+    place: StatementPlace,
+    view: View,
+    when: Row,
+    which: dict[str, Row],
+    *,
+    known: bool = False,
+) -> dict[str, Balances]:
+    """By how much each balance was moved by the postings of a time that fit, for each of `which`.
+
+    What the statement's first page did not know fits too, whenever it was booked; with `known` it does not.
+    """
+    names = ledger_accounts({account.id: account.type})
+    unknown = {"$gt": ["$postings.movement", place.known]}
+    fits = {
+        name: {"$and": [{"$not": unknown}, condition]} if known else {"$or": [unknown, condition]}
+        for name, condition in which.items()
+    }
+    found: Row = {"postings.account": {"$in": names}, "bookedAt": when}
+    if not known and position["movements"] > place.known:
+        later = {"postings": {"$elemMatch": {"account": {"$in": names}, "movement": {"$gt": place.known}}}}
+        found = {"$or": [found, later]}
+    pipeline: list[Row] = [
+        {"$match": found},
+        {"$project": {"bookedAt": 1, "postings": 1}},
+        {"$unwind": "$postings"},
+        {"$match": {"postings.account": {"$in": names}}},
+        {
+            "$group": {
+                "_id": "$postings.account",
+                **{name: {"$sum": {"$cond": [condition, "$postings.amount", 0]}} for name, condition in fits.items()},
+            }
+        },
+    ]
+    rows = await view.aggregate("entries", pipeline, index="movements")
+    return {name: {(to := row["_id"].partition(":")[0]): SIGN[to] * row[name] for row in rows} for name in which}
 
 
 @dataclass(frozen=True, slots=True)
 class _Movement:
     booked: int
     number: int
-    change: Pair
+    change: Balances
     shown: Json
 
 
@@ -156,7 +229,7 @@ def _in_order(together: list[_Movement], place: StatementPlace) -> list[_Movemen
 def _movement(account: Account, row: Row, names: list[str]) -> _Movement:
     own = [posting for posting in row["postings"] if posting["account"] in names]
     sides = [(name := posting["account"].partition(":")[0], SIGN[name] * posting["amount"]) for posting in own]
-    first, second = (sum(amount for to, amount in sides if to == name) for name in BALANCES[account.type])
+    change = {name: sum(amount for to, amount in sides if to == name) for name in BALANCES[account.type]}
     number = own[0]["movement"]
     shown = {
         "entry": row["_id"],
@@ -165,4 +238,4 @@ def _movement(account: Account, row: Row, names: list[str]) -> _Movement:
         "movement": number,
         "postings": [{"account": name, "amount": money_json(amount, account.currency)} for name, amount in sides],
     }
-    return _Movement(milliseconds(row["bookedAt"]), number, (first, second), shown)
+    return _Movement(milliseconds(row["bookedAt"]), number, change, shown)
