@@ -84,6 +84,7 @@ class HeldRow:
     place: str = ""
     exception: str | None = None
     worker: str = ""
+    business_key: str | None = None
 
     @property
     def parked_id(self) -> str:

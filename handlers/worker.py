@@ -93,7 +93,7 @@ class Worker:
             refused_max=timedelta(seconds=settings.refused_seconds_max),
             clock=clock,
         )
-        self.teller = ReplySender(self.publisher)
+        self.teller = ReplySender(self.publisher, settings.reply_queues)
         name = self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.measures = Measures()
         keeping = BatchPolicy(
@@ -130,7 +130,7 @@ class Worker:
         # Connections of its own, so that no query takes one from the work; Motor's way through threads takes a page of
         # accounts a third longer.
         self.readings = Store(settings.mongodb_url, settings.database, "pymongo")
-        self.enquiries = QueryServer(self.readings, self.publisher, settings.zone, clock)
+        self.enquiries = QueryServer(self.readings, self.publisher, settings.zone, clock, settings.reply_queues)
         # Of its own too: it gives up sooner than the work does.
         self.looks = Store(settings.mongodb_url, settings.database, "pymongo", WATCH_SELECTION_SECONDS)
         self.watch = Watch(

@@ -95,6 +95,7 @@ def held_row(row: HeldRow) -> dict[str, Any]:
         "attempts": row.attempts,
         "heldAt": row.held_at,
         "account": row.account,
+        "businessKey": row.business_key,
         "deaths": row.deaths,
         "waitingSince": row.waiting_since,
         "replies": [{"replyTo": to.queue, "correlationId": to.correlation_id} for to in row.replies],
@@ -143,6 +144,7 @@ def to_held(row: dict[str, Any]) -> HeldRow:
         place=row["place"],
         exception=row["exception"],
         worker=row["worker"],
+        business_key=row["businessKey"],
     )
 
 

@@ -45,7 +45,7 @@ TRACEBACK_MAX = 16_000
 """The most characters of a traceback that are kept: its end."""
 
 Load = Callable[[Iterable[Need]], Awaitable[None]]
-Perform = Callable[[Act, str], Awaitable[Mapping[str, object]]]
+Perform = Callable[[Act, Properties], Awaitable[Mapping[str, object]]]
 
 
 class RetryPolicy(Protocol):
@@ -70,8 +70,12 @@ class RetryPolicy(Protocol):
 
 @dataclass(slots=True)
 class Decisions:
-    """The outcomes of a batch, in the order of its work, and what the waker has to look for after the commit."""
+    """The outcomes of a batch, in the order of its work, and what the waker has to look for after the commit.
 
+    `quiet`: nothing is logged of it, since it is only tried out.
+    """
+
+    quiet: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
     batch: Batch = field(default_factory=Batch)
     look_for: set[str] = field(default_factory=set)
@@ -125,7 +129,14 @@ def _for_many(need: Need, facts: int) -> Need:
 
 
 async def decide(
-    works: list[WorkItem], known: Mapping[str, Known], books: WorkingSet, load: Load, act: Perform, keeping: RetryPolicy
+    works: list[WorkItem],
+    known: Mapping[str, Known],
+    books: WorkingSet,
+    load: Load,
+    act: Perform,
+    keeping: RetryPolicy,
+    *,
+    quiet: bool = False,
 ) -> Decisions:
     """Decide on each piece of work in turn; what one changes, the next ones see.
 
@@ -134,7 +145,7 @@ async def decide(
     `known` is what is recorded of their identities, `load` brings more of the books, `act` does what an operator says.
     A fact that fails leaves no trace in the books.
     """
-    decisions = Decisions()
+    decisions = Decisions(quiet)
     recorded = dict(known)
     await _load_all(works, recorded, books, load)
     begun = since = time.monotonic()
@@ -236,8 +247,7 @@ class _Decider:
             books = Books(self.books, self.work.incoming.identity)
             fact = self.work.incoming.fact
             if isinstance(fact, Act):
-                properties = self.work.properties
-                books.result = await self.act(fact, properties.user_id or properties.app_id or "unknown")
+                books.result = await self.act(fact, self.work.properties)
                 return books
             try:
                 books.result = apply(fact, books)
@@ -316,6 +326,8 @@ class _Decider:
                 attempt=work.attempts,
                 message_type=work.incoming.routing_key,
                 message_id=work.incoming.message_id,
+                account=account_of(work.incoming.fact) or work.incoming.account,
+                business_key=work.incoming.key,
                 reason=refusal.code,
                 detail=refusal.detail,
                 correlation_id=work.correlation_id,
@@ -323,15 +335,16 @@ class _Decider:
                 booked_at=booked_at,
             )
         )
-        log.warning(
-            "parked",
-            parked_id=parked_id(identity),
-            message_id=work.incoming.message_id,
-            correlation_id=work.correlation_id,
-            account=account_of(work.incoming.fact),
-            type=work.incoming.routing_key,
-            reason=refusal.code,
-        )
+        if not self.decisions.quiet:
+            log.warning(
+                "parked",
+                parked_id=parked_id(identity),
+                message_id=work.incoming.message_id,
+                correlation_id=work.correlation_id,
+                account=account_of(work.incoming.fact),
+                type=work.incoming.routing_key,
+                reason=refusal.code,
+            )
         return Outcome("parked", code=refusal.code, detail=refusal.detail)
 
     def _wait(
@@ -349,9 +362,10 @@ class _Decider:
         return Outcome("waiting", code=refusal.code, detail=refusal.detail)
 
     def _defect(self, error: Exception) -> Outcome:
-        log.error(
-            "defect", identity=self.work.incoming.identity, attempt=self.work.attempts, error=type(error).__name__
-        )
+        if not self.decisions.quiet:
+            log.error(
+                "defect", identity=self.work.incoming.identity, attempt=self.work.attempts, error=type(error).__name__
+            )
         refusal = Refused("internal", f"{type(error).__name__}, a defect of ours")
         if self.work.attempts >= self.keeping.defect_attempts_max:
             return self._park(self.work.incoming.identity, refusal, error)
@@ -376,8 +390,9 @@ class _Decider:
             attempts=self.work.attempts,
             held_at=self.books.booked_at,
             failed_at=self.books.booked_at,
-            account=account_of(incoming.fact),
+            account=account_of(incoming.fact) or incoming.account,
             worker=self.keeping.worker,
+            business_key=incoming.key,
         )
 
     def _hold(

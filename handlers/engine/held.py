@@ -130,6 +130,8 @@ class Waker:
                 None,
                 None,
                 row.digest_version,
+                key=row.business_key,
+                account=row.account,
             )
         self._submit(WorkItem(incoming, properties, row.correlation_id, tell, claimed=row, failure=failure))
         return done

@@ -423,6 +423,8 @@ def test_a_parked_message_is_as_it_is_told(message_id):
         attempt=1,
         message_type="order.completed",
         message_id=message_id,
+        account="BA-1",
+        business_key=None,
         reason="invalid",
         detail="items: is missing",
         correlation_id="corr-1",

@@ -87,11 +87,21 @@ def test_steps_lead_from_each_form_to_the_next() -> None:
 
 def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Books) -> None:
     """The index of orders lets two invoices be of one order, all others are there; a second time does nothing."""
+    mended = books["held"].count_documents({"editedInto": {"$type": "string"}})
+    assert mended == books["held"].count_documents({"state": "discarded", "editedInto": {"$type": "string"}}) > 0
     done = migrate(connection, untold)
     assert (done.found, done.form) == (1, FORM)
+    assert books["held"].count_documents({"state": "mended"}) == mended
     assert [step.to for step in done.steps] == list(range(2, FORM + 1))
     positions = books["positions"]
-    assert done.steps[0].updates == (Updated("allocating", "positions", positions.count_documents({})),)
+    assert done.steps[0].updates == (
+        Updated("allocating", "positions", positions.count_documents({})),
+        Updated("businessKey", "held", books["held"].count_documents({})),
+        Updated("mended", "held", mended),
+    )
+    for row in books["held"].find():
+        kind, _, key = row["_id"].partition(":")
+        assert row["businessKey"] == (None if kind == "unreadable" else key.partition("#")[0])
     allocating = {row["_id"] for row in positions.find({"allocating": True})}
     assert allocating == {row["account"] for row in books["held"].find({"routingKey": "credit.allocate"})}
     assert done.dropped == done.made == ["invoices.order"]
