@@ -14,7 +14,8 @@ RUN printf '%s\n' '#!/usr/bin/env python3' 'from handlers.cli import main' 'rais
  && chmod 755 /usr/local/bin/paymaster \
  && useradd --system --no-create-home --shell /usr/sbin/nologin paymaster
 
-ENV PYTHONPATH=/opt/paymaster PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PAYMASTER_HEALTH_FILE=/tmp/paymaster-ready
+ENV PYTHONPATH=/opt/paymaster PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PAYMASTER_HEALTH_FILE=/tmp/paymaster-ready \
+    PAYMASTER_HTTP_HOST=0.0.0.0
 USER paymaster
 
 # The worker touches the file every few seconds for as long as it is ready; a missing file is an error too.

@@ -27,6 +27,7 @@ demo: .venv/.project  ## start the services and a worker, send it a day of busin
 TEST_PROCESSES := $(if $(PAYMASTER_MONGODB_URL)$(PAYMASTER_RABBITMQ_URL),0,2)
 
 test: .venv/.project  ## every test
+	@$(BIN)/python -m services named
 	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
 
 test-quick: .venv/.project  ## the tests that need no services: less than a minute

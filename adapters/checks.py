@@ -7,23 +7,30 @@ Stage = dict[str, Any]
 Expression = Any
 """An aggregation expression of MongoDB: a string such as `"$amount"`, a number, or a document of operators."""
 
-ORDER, PAYMENT, PAYOUT = "order.completed:", "payment.received:", "payout.completed:"
-"""How the identities of the facts that have an entry begin."""
-ALLOCATION = "credit.allocate:"
-"""And of those that have one unless they came to nothing: the rest of an allocation."""
-
 
 @dataclass(frozen=True)
 class View:
     """One read of the database: `steps` turn `collection` into a row for each thing that checks look at.
 
-    Rows of several collections are laid over each other with `union` and `$group` by a shared key, never with a
-    `$lookup` for each document: a hash table once is what stays fast with a million entries.
+    Rows of several collections are brought together by `union` and a `$group` on a shared key, never by a `$lookup`
+    for each document: one hash table stays fast with a million entries.
     """
 
     name: str
     collection: str
     steps: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What a capability's documents make their facts post: a capability's audit lists it in `POSTED`.
+
+    `facts` select the inbox rows of the facts that have an entry; `rows` append a row for each document, under the
+    identity of its fact, with `document` 1 where it is the fact's own, and what is `due` by the posting table.
+    """
+
+    facts: tuple[Stage, ...]
+    rows: tuple[Stage, ...]
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,11 @@ def union(collection: str, *steps: Stage) -> Stage:
 def begins(prefix: str) -> Stage:
     """The stage that keeps the documents whose `_id` begins with `prefix`, by a range of the `_id` index."""
     return {"$match": {"_id": {"$gte": prefix, "$lt": prefix[:-1] + chr(ord(prefix[-1]) + 1)}}}
+
+
+def due(amounts: dict[str, Expression]) -> dict[str, Expression]:
+    """What should be posted, debit positive, as fields of a row that is subtracted from what was posted."""
+    return {account: minus(amount) for account, amount in amounts.items()}
 
 
 def each(array: Expression, body: Expression) -> Expression:
@@ -83,7 +95,7 @@ def minus(amount: Expression) -> Expression:
 
 
 def has(field: str) -> Expression:
-    """Whether a field is there and not null; a plain comparison takes a field that is missing for another value."""
+    """Whether a field is there and not null. A plain comparison with null is false for a field that is missing."""
     return {"$gt": [field, None]}
 
 
@@ -128,7 +140,7 @@ def agrees(field: str) -> Expression:
 
 
 def span(field: str) -> Expression:
-    """Both ends of what a group has in a field, as the report shows where they should be one value."""
+    """The least and the greatest value of a field in a group, for the report where they should be the same."""
     return [f"${field}Least", f"${field}Most"]
 
 

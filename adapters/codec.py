@@ -1,8 +1,8 @@
-"""Writes the code that makes rows of documents, and documents of rows, of a declaration of how each kind is kept.
+"""Generates the code that makes rows of documents and documents of rows, from how each kind is declared to be kept.
 
-By hand such code is the same thing said three times, and a library that works it out at run time takes twice as long.
-So a program writes it (`make codecs`), what it writes is kept beside the rest and reads like the rest, and a test says
-when the two no longer fit. No worker runs what is here.
+By hand such code says the same thing three times, and a library that works it out at run time takes twice as long. So
+`make codecs` writes it. The result is checked in and reads like the rest, and a test fails when it is stale. No worker
+runs what is here.
 
 What is not declared follows from the dataclass. Its fields are the keys, in order and in camelCase; `id` is `_id` where
 the row is one of a collection. A `Decimal` is kept as a string without an exponent, a `date` in ISO's form, a tuple as
@@ -30,7 +30,7 @@ _ROOT = Path(__file__).parent.parent
 
 
 class LayoutError(ValueError):
-    """A declaration that no code can be written of; it says of which kind and field, and why."""
+    """A declaration from which no code can be generated; it says for which kind and field, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +276,7 @@ class _Source:
         return self._parts.get(kind) or Layout(kind)
 
     def _is_taken(self, hint: Any) -> bool:
-        """Whether a value is written out field by field unless it is None, and so has a name of its own."""
+        """Whether a value is written out field by field unless it is None, and so needs a variable of its own."""
         inner = _optional(hint)
         return isinstance(inner, type) and dataclasses.is_dataclass(inner) and _is_flat(self._part(inner))
 

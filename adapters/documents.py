@@ -20,7 +20,7 @@ from adapters.kept import Kept
 Row = dict[str, Any]
 
 KEPT: tuple[Kept, ...] = (*ledger.KEPT, *accounts.KEPT, *invoicing.KEPT, *payments.KEPT, *settlement.KEPT)
-"""The kinds of document. The series and the positions are written first, for a conflict to show early."""
+"""The kinds of document. Series and positions are written first, so that a conflict shows early."""
 
 ENCODE: dict[type, Callable[[Any], Row]] = {
     **ledger_codecs.ENCODE,
@@ -38,7 +38,7 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     **payments_codecs.DECODE,
     **settlement_codecs.DECODE,
 }
-"""What makes a document of a row, by its kind; of what is only written, none."""
+"""What makes a document of a row, by its kind; kinds that are only written have none."""
 
 COLLECTION: dict[type, str] = {kept.kind: kept.collection.name for kept in KEPT}
 """Where each kind is kept."""
@@ -46,4 +46,4 @@ COLLECTION: dict[type, str] = {kept.kind: kept.collection.name for kept in KEPT}
 AWAITED: dict[str, tuple[str, dict[str, Any]]] = {
     name: (kept.collection.name, there) for kept in KEPT for name, there in kept.awaited.items()
 }
-"""What may be waited for, by the name before the colon: where it is, and what makes it be there."""
+"""What may be waited for, by the name before the colon: its collection, and the filter that says that it is there."""

@@ -52,9 +52,9 @@ class QueueRead:
 class Kept:
     """A kind of document of the books: its collection, how a row is made of it, how it is read, who waits for it.
 
-    `awaited` are the names that messages wait for, before the colon, each with what makes a document of that id be
-    there. `not_loaded` are the keys that only queries need. `at_once`: most facts need it, so it is read beside what is
-    known of the identity of a fact that is alone. `large`: a document may have megabytes.
+    `awaited` are the names that messages wait for, before the colon, each with the filter that says that the document
+    of that id is there. `not_loaded` are the keys that only queries need. `at_once`: most facts need it, so for a lone
+    fact it is read in the command that looks up its identities. `large`: a document may have megabytes.
     """
 
     layout: Layout

@@ -88,7 +88,7 @@ class HeldRow:
 
     @property
     def parked_id(self) -> str:
-        """The short name that operators use: made of the identity, so that it is the same wherever it is made."""
+        """The short name that operators use. It is derived from the identity, so every worker derives the same one."""
         return parked_id(self.identity)
 
     @property

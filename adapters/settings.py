@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -41,16 +43,24 @@ class Settings(BaseSettings):
     start_timeout_seconds: float = Field(300, gt=0, le=86_400)
     shutdown_timeout_seconds: float = Field(30, gt=0, le=86_400)
     reply_prefixes: str = ""
+    days_ahead_max: int = Field(7, ge=0, le=3_660)
     health_file: str | None = None
+    http_port: int | None = Field(None, ge=0, le=65_535)
+    http_host: str = Field("127.0.0.1", min_length=1, max_length=255)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["logfmt", "json"] = "logfmt"
 
     @field_validator("rabbitmq_url")
     @classmethod
     def _is_an_amqp_url(cls, value: str) -> str:
         try:
             URL(value).port  # noqa: B018  # it is parsed when it is asked for
+            query = URL(value).query
         except ValueError:
             raise ValueError("can't be read: amqp://user:password@host:port/virtual-host is its form") from None
+        for name in ("cafile", "capath", "certfile", "keyfile"):
+            if name in query:
+                _check_readable(name, query[name])
         return value
 
     @field_validator("mongodb_url")
@@ -60,7 +70,11 @@ class Settings(BaseSettings):
             return value  # to read it is to ask a name server
         try:
             parse_uri(value)
-        except (ValueError, PyMongoError):
+        except OSError as error:
+            raise ValueError(f"names a file that can't be read: {error.filename} ({error.strerror})") from None
+        except (ValueError, PyMongoError) as error:
+            if option := _option_of(value, error):
+                raise ValueError(f"has an option that is unknown or wrong: {option}") from None
             raise ValueError(
                 "can't be read: mongodb://user:password@host:port/ is its form, escaped as in URLs"
             ) from None
@@ -92,6 +106,13 @@ class Settings(BaseSettings):
         """How the names begin of the queues that replies may go to, beside clients' own ones."""
         return _split(self.reply_prefixes) if self.reply_prefixes.strip() else ()
 
+    @field_validator("health_file")
+    @classmethod
+    def _is_in_a_directory(cls, value: str | None) -> str | None:
+        if value is not None and not Path(value).absolute().parent.is_dir():
+            raise ValueError("must be in a directory that is there")
+        return value
+
     @property
     def zone(self) -> ZoneInfo:
         """The time zone in which a time's date is taken."""
@@ -102,14 +123,58 @@ def _split(value: str) -> tuple[str, ...]:
     return tuple(one.strip() for one in value.split(","))
 
 
+def _check_readable(name: str, path: str) -> None:
+    try:
+        if not Path(path).is_dir():
+            Path(path).open("rb").close()
+    except OSError as error:
+        raise ValueError(f"names a {name} that can't be read: {path} ({error.strerror})") from None
+
+
+def _option_of(url: str, error: Exception) -> str | None:
+    """The option of a URL that an error is about, if it is about one: its name, never its value."""
+    _, _, options = url.partition("?")
+    names = [part.partition("=")[0] for part in re.split("[&;]", options)]
+    said = re.findall(r"\w+", str(error).lower())[:4]
+    return next((name for name in names if name and name.lower() in said), None)
+
+
+def told(settings: Settings) -> dict[str, str | bool]:
+    """What a start says of its settings: where it works, and how; no user and no password."""
+    broker = URL(settings.rabbitmq_url)
+    netloc = settings.mongodb_url.partition("://")[2].partition("?")[0].partition("/")[0]
+    return {
+        "rabbitmq": f"{broker.host}:{broker.port or (5671 if broker.scheme == 'amqps' else 5672)}{broker.path or '/'}",
+        "mongodb": netloc.rpartition("@")[2],
+        "database": settings.database,
+        "driver": settings.mongodb_driver,
+        "single_active_consumer": settings.single_active_consumer,
+        "time_zone": settings.time_zone,
+    }
+
+
 def load_settings() -> Settings:
     """The settings; raises `SettingsError` with one line that names each variable that is wrong (never its value)."""
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(
-            f"{PREFIX}{str(problem['loc'][0]).upper()}: "
-            + ("is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, "))
-            for problem in error.errors()
+        raise SettingsError("; ".join(": ".join(problem) for problem in _problems(error))) from None
+
+
+def problems() -> list[tuple[str, str]]:
+    """Each variable that is wrong, and why."""
+    try:
+        Settings()
+    except ValidationError as error:
+        return _problems(error)
+    return []
+
+
+def _problems(error: ValidationError) -> list[tuple[str, str]]:
+    return [
+        (
+            f"{PREFIX}{str(problem['loc'][0]).upper()}",
+            "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, "),
         )
-        raise SettingsError(problems) from None
+        for problem in error.errors()
+    ]

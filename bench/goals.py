@@ -59,6 +59,8 @@ def goals(results: Results, sizes: Sizes) -> list[Goal]:
         _of_rates(results, ARRAYS.name, f"{PLAIN.name}, orders", (ARRAYS.name, OURS), _PLAIN_ORDERS, 25),
         _of_rates(results, STANDBY, ALONE, (STANDBY, OURS), (ALONE, OURS), 0.95),
         Goal("takeover after kill -9", "first event", 2, tuple(results.takeovers), " s", at_most=True),
+        # What a dead worker had open at that moment is chance; whoever waits is not interested in the middle.
+        Goal("takeover after kill -9", "first event, the worst", 0.5, _worst(results.takeovers), " s", at_most=True),
         *_of_latency(results.latencies),
         *_of_backlog(results.backlog),
         _of_rates(
@@ -72,6 +74,10 @@ def goals(results: Results, sizes: Sizes) -> list[Goal]:
         ),
         *_of_starts(results.starts),
     ]
+
+
+def _worst(seconds: Sequence[float]) -> tuple[float, ...]:
+    return (max(seconds),) if seconds else ()
 
 
 _PLAIN_ORDERS = (ORDERS.name, PLAIN.name)

@@ -24,6 +24,7 @@ class Sizes:
     accounts: int
     entries_per_account: int
     starts: int
+    takeovers: int
 
     @property
     def entries(self) -> int:
@@ -43,6 +44,7 @@ FULL = Sizes(
     accounts=1_000_000,
     entries_per_account=5,
     starts=5,
+    takeovers=10,
 )
 QUICK = Sizes(
     quick=True,
@@ -56,4 +58,5 @@ QUICK = Sizes(
     accounts=10_000,
     entries_per_account=5,
     starts=2,
+    takeovers=2,
 )

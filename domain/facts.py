@@ -31,7 +31,7 @@ def account_of(fact: object) -> str | None:
 
 
 def needs_of(fact: object, books: WorkingSet) -> Iterable[Need]:
-    """What a fact needs loaded, as far as is known now; an operator's act needs nothing of the books."""
+    """What a fact needs, as far as that can be told from what is loaded so far; an operator's act needs nothing."""
     handler = HANDLERS.get(type(fact))
     return handler.needs(fact, books) if handler else ()
 

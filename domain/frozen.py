@@ -1,4 +1,4 @@
-"""Dataclasses that are replaced and never changed: the type checker sees to that, and nothing does at run time.
+"""Dataclasses that are replaced and never changed: the type checker enforces that, and nothing does at run time.
 
 `dataclass(frozen=True)` of the standard library sets each field through a guard, which takes six times as long, and its
 `replace` looks at each field by name. An order makes some sixty such objects: the guard was a tenth of all its cost.

@@ -13,8 +13,8 @@ from domain.ledger.books import Books, Need, WorkingSet
 class Handler:
     """How a kind of fact is handled.
 
-    `needs` tells what it looks at, as far as what is loaded tells; `apply` changes its books and returns what came of
-    it, which its sender is told; `account` tells whose account it is about, None if nobody's.
+    `needs` yields what it looks at, as far as that can be told from what is loaded so far; `apply` changes its books
+    and returns what came of it, which its sender is told; `account` tells whose account it is about, None if nobody's.
     """
 
     fact: type

@@ -1,28 +1,31 @@
-"""The command line: `paymaster run`, `migrate`, `audit`, `asyncapi`, and the operators' commands."""
+"""The command line: `paymaster run`, `status`, `check`, `migrate`, `audit`, `asyncapi`, and the operators' commands."""
 
 from __future__ import annotations
 
 import json
-import logging
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
-import structlog
 import typer
-from rich.console import Console
 
+from adapters.faults import mongodb_fault
 from adapters.mongodb.connection import DatabaseError, WrongServer, database
 from adapters.settings import Settings, SettingsError, load_settings
 from adapters.store.forms import WrongForm, check_now
+from adapters.version import VERSION
 from handlers.console import parked
 from handlers.console.migrate import command as migrate
 from handlers.console.outbox import app as outbox
+from handlers.console.status import check_all, status
+from handlers.console.terminal import stop
+from handlers.logs import set_up
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.add_typer(parked, name="parked")
 app.add_typer(outbox, name="outbox")
 app.command("migrate")(migrate)
+app.command("status")(status)
+app.command("check")(check_all)
 
 
 def main() -> None:
@@ -30,8 +33,19 @@ def main() -> None:
     app()
 
 
+def _say_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
+    if asked:
+        print(f"paymaster {VERSION}")
+        raise typer.Exit
+
+
 @app.callback()
-def _paymaster() -> None:
+def _paymaster(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
     """Account management worker: messages in, double-entry books, invoices and settlements out."""
 
 
@@ -39,42 +53,23 @@ def _settings() -> Settings:
     try:
         return load_settings()
     except SettingsError as error:
-        raise _stop(str(error)) from None
-
-
-def _stop(line: str) -> typer.Exit:
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"paymaster: {line}", markup=False)
-    return typer.Exit(2)
-
-
-def _log_to_stderr(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-            if sys.stderr.isatty()
-            else structlog.processors.LogfmtRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    # What the libraries say of lost connections is said by us, once, in our words.
-    logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
-    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+        raise stop(str(error)) from None
 
 
 @app.command()
 def run() -> None:
     """Run a worker until SIGTERM: it finishes what it has taken, then leaves with 0."""
-    from handlers.worker import ServiceAway, run_worker
+    from handlers.starting import ServiceAway
+    from handlers.worker import run_worker
 
     settings = _settings()
-    _log_to_stderr(settings.log_level)
+    set_up(settings.log_level, settings.log_format)
     try:
         run_worker(settings)
     except (ServiceAway, WrongServer, WrongForm) as error:
-        raise _stop(str(error)) from None
+        raise stop(str(error)) from None
+    except DatabaseError as error:
+        raise stop(mongodb_fault(error, settings.mongodb_url).line) from None
 
 
 @app.command()
@@ -93,10 +88,10 @@ def audit(
     except AuditIncomplete as error:
         print(json.dumps({"ok": False, "checks": [], "error": str(error)}, indent=indent))
         raise typer.Exit(1) from None
-    except WrongForm as error:
-        raise _stop(str(error)) from None
-    except DatabaseError as error:
-        raise _stop(f"MongoDB: {type(error).__name__}") from None
+    except (WrongForm, WrongServer) as error:
+        raise stop(str(error)) from None
+    except (DatabaseError, OSError) as error:
+        raise stop(mongodb_fault(error, settings.mongodb_url).line) from None
     print(json.dumps(result, indent=indent))
     raise typer.Exit(0 if result["ok"] else 1)
 

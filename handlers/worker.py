@@ -11,35 +11,37 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import structlog
 from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from adapters.mongodb.connection import DatabaseError, is_locked_out
+from adapters.faults import mongodb_fault, rabbitmq_fault
+from adapters.mongodb.connection import DatabaseError
 from adapters.rabbitmq.connection import (
     CONNECTION_ERRORS,
-    LASTING_ERRORS,
-    OtherQueueError,
-    connect,
     naming_losses,
     properties_of,
 )
 from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.relay import Relay
-from adapters.rabbitmq.topology import DEAD, QUERIES, declare_topology
-from adapters.rabbitmq.work_queue import WorkQueue
-from adapters.settings import Settings
+from adapters.rabbitmq.topology import DEAD, QUERIES
+from adapters.rabbitmq.work_queue import WorkQueue, first_of
+from adapters.settings import Settings, told
 from adapters.store.forms import check_number
 from adapters.store.store import Store
+from adapters.version import VERSION
 from handlers.engine.group_commit import BatchPolicy, GroupCommit
 from handlers.engine.held import Waker
 from handlers.engine.intake import dead_letter_refusal, take, works_of
+from handlers.engine.measures import Measures
 from handlers.engine.queries import QueryServer
 from handlers.engine.replies import ReplySender
+from handlers.metrics import WorkerMetrics
+from handlers.ports import ProbeServer
+from handlers.starting import ServiceAway, prepare_broker, prepare_database
+from handlers.watch import Watch
 
 log = structlog.get_logger()
 
@@ -57,19 +59,21 @@ would wait ten times as long for messages to be read, several times for each com
 CLOSE_SECONDS = 10
 """How long the connections may take to close."""
 WAKER = "waker"
+WATCH_SELECTION_SECONDS = 1.0
+"""How long the watch looks for a server of the database: one that is known and slow is no question of that."""
+PING_SECONDS = 0.5
+"""How long FastStream's connection may be looked at."""
 FORM_SECONDS = 5
 """How often a worker looks whether the database is still of its form."""
-HEALTH_SECONDS = 5
-"""How often the health file is touched while the worker is ready."""
+AWAY_STOP_SECONDS = 0.5
+"""How long a stop goes on while a service is away that it needs: what was taken comes again, what is unsent stays."""
+AWAY_CLOSE_SECONDS = 0.5
+"""How long the parts and connections may then take to end."""
 
 
 def utc_now() -> datetime:
     """The worker's clock."""
     return datetime.now(UTC)
-
-
-class ServiceAway(Exception):
-    """A service did not answer in time at the start; the message is one line that names it."""
 
 
 class Worker:
@@ -90,18 +94,20 @@ class Worker:
             clock=clock,
         )
         self.teller = ReplySender(self.publisher, settings.reply_queues)
+        name = self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.measures = Measures()
         keeping = BatchPolicy(
             settings.series,
             settings.zone,
             timedelta(seconds=settings.waiting_seconds_max),
             # Where one worker applies at a time, whatever is in its way is of a dead one; several may be slow.
             ABANDONED_BY_THE_ONE if settings.single_active_consumer else ABANDONED_BY_ONE_OF_MANY,
-            f"{socket.gethostname()}:{os.getpid()}",
+            name,
             settings.retry_seconds_max,
             settings.defect_attempts_max,
             settings.defect_delay_seconds,
         )
-        self.commit = GroupCommit(self.store, self.relay, self.teller, keeping, clock)
+        self.commit = GroupCommit(self.store, self.relay, self.teller, keeping, clock, self.measures)
         self.waker = Waker(
             self.store,
             self.commit.submit,
@@ -116,6 +122,8 @@ class Worker:
             deliver=lambda delivery: take(delivery, self.commit.submit),
             gives_way=lambda: self.commit.deciding,
             full=lambda: self.commit.full,
+            # Where one applies at a time whoever had the turn before is dead, or has lost it.
+            on_turn=self.commit.take_over if settings.single_active_consumer else lambda: None,
         )
         # In an outage the messages are better off in the broker: there another worker gets them, and no time runs out.
         self.commit.on_away, self.commit.on_back = self.queue.pause, self.queue.resume
@@ -123,12 +131,29 @@ class Worker:
         # accounts a third longer.
         self.readings = Store(settings.mongodb_url, settings.database, "pymongo")
         self.enquiries = QueryServer(self.readings, self.publisher, settings.zone, clock, settings.reply_queues)
+        # Of its own too: it gives up sooner than the work does.
+        self.looks = Store(settings.mongodb_url, settings.database, "pymongo", WATCH_SELECTION_SECONDS)
+        self.watch = Watch(
+            settings,
+            self.looks.database,
+            self.queue,
+            name=name,
+            on_turn=self.commit.take_over,
+            relay_stuck_seconds=lambda: self.relay.stuck_seconds,
+            side_consumers=self._reads_beside,
+        )
+        about = {"database": settings.database, "driver": settings.mongodb_driver}
+        metrics = WorkerMetrics(self.measures, self.watch, self.relay, self.commit, self.looks.database, about)
+        self.ports = ProbeServer(
+            {"/health/live": self.watch.live, "/health/ready": self.watch.readiness, "/metrics": metrics.page}
+        )
+        self._gave_up = asyncio.Event()
         self.failure: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.app = self._application()
 
     def _application(self) -> FastStream:
-        broker = RabbitBroker(self._settings.rabbitmq_url, logger=None, graceful_timeout=10)
+        broker = self._reading = RabbitBroker(self._settings.rabbitmq_url, logger=None, graceful_timeout=10)
         dead = RabbitQueue(DEAD, declare=False)
 
         async def body(message: RabbitMessage) -> bytes:
@@ -151,8 +176,9 @@ class Worker:
                 give_up=dead_letter_refusal(properties),
             ):
                 self.commit.submit(work)
-            await committed.wait()
-            await message.ack()
+            await first_of(committed.wait(), self._gave_up.wait())
+            if committed.is_set():
+                await message.ack()
 
         queries = RabbitQueue(QUERIES, declare=False)
         beside = Channel(prefetch_count=QUERY_PREFETCH)
@@ -171,6 +197,10 @@ class Worker:
             after_shutdown=[self._close],
         )
 
+    async def _reads_beside(self) -> bool:
+        """Whether the dead letters and the queries are read: FastStream's connection is there."""
+        return bool(self._tasks) and await self._reading.ping(PING_SECONDS)
+
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; raises what stopped it when that was neither."""
         try:
@@ -179,46 +209,17 @@ class Worker:
         except BaseException as error:
             await self._close()
             if isinstance(error, CONNECTION_ERRORS) and not self._tasks:
-                raise ServiceAway(f"RabbitMQ went away during the start ({type(error).__name__})") from error
+                raise ServiceAway(rabbitmq_fault(error, self._settings.rabbitmq_url).line) from error
             raise
         if self.failure is not None:
             raise self.failure
 
     async def _prepare(self) -> None:
         """Wait for the services, check the topology, declare what is missing."""
-        limit = self._settings.start_timeout_seconds
-        await _answered(self.store.prepare, limit)
-
-        async def declare() -> None:
-            connection = await connect(self._settings.rabbitmq_url, "paymaster start", give_up_after_seconds=limit)
-            with naming_losses():
-                async with connection:
-                    await declare_topology(
-                        await connection.channel(), single_active_consumer=self._settings.single_active_consumer
-                    )
-
-        def flaps(error: BaseException) -> bool:
-            # Connected, and gone before all was declared: a broker that is just coming up.
-            return isinstance(error, CONNECTION_ERRORS) and not isinstance(error, LASTING_ERRORS)
-
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception(flaps),
-                wait=wait_exponential_jitter(multiplier=0.2, max=5),
-                stop=stop_after_delay(limit),
-                reraise=True,
-            ):
-                with attempt:
-                    await declare()
-        except OtherQueueError as error:
-            raise ServiceAway(
-                "paymaster.work is there with other arguments: PAYMASTER_SINGLE_ACTIVE_CONSUMER is not what it was "
-                f"declared with ({error})"
-            ) from error
-        except CONNECTION_ERRORS as error:
-            raise ServiceAway(
-                f"RabbitMQ does not serve us: see PAYMASTER_RABBITMQ_URL ({str(error) or type(error).__name__})"
-            ) from error
+        if self._settings.http_port is not None:
+            await self._open_port(self._settings.http_host, self._settings.http_port)
+        await prepare_database(self.store.prepare, self._settings)
+        await prepare_broker(self._settings)
 
     async def _start(self) -> None:
         self._spawn(self.relay.run(), "relay")
@@ -226,8 +227,18 @@ class Worker:
         self._spawn(self.waker.run(), WAKER)
         self._spawn(self.queue.run(), "work queue")
         self._spawn(self._watch_the_form(), "form")
-        if self._settings.health_file:
-            self._spawn(self._report_health(Path(self._settings.health_file)), "health")
+        self._spawn(self.watch.run(), "watch")
+
+    async def _open_port(self, host: str, port: int) -> None:
+        # Open while the services are waited for: the process lives, and is not ready.
+        try:
+            await self.ports.start(host, port)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise ServiceAway(
+                f"nothing can listen at {host}:{port} ({why}): see PAYMASTER_HTTP_HOST, PAYMASTER_HTTP_PORT"
+            ) from error
+        log.info("probes answered", host=host, port=self.ports.port)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -249,67 +260,59 @@ class Worker:
             with suppress(DatabaseError):  # away: the group commit says so
                 await check_number(self.store.database)
 
-    async def _report_health(self, file: Path) -> None:
-        while True:
-            if self.queue.consuming:
-                await asyncio.to_thread(file.touch)
-            await asyncio.sleep(HEALTH_SECONDS)
-
     async def _stop(self) -> None:
         """Take no more, commit what was taken, acknowledge it, send its events."""
         since = time.monotonic()
         self.waker.stop()
-        try:
-            async with asyncio.timeout(self._settings.shutdown_timeout_seconds):
-                await self.queue.stop()
-                # One that has failed holds up nothing of what follows.
-                await asyncio.gather(
-                    *(task for task in self._tasks if task.get_name() == WAKER), return_exceptions=True
-                )
-                await self.commit.drained()
-                await self.queue.close()
-                await self.relay.drained()
-                await self.teller.drained()
-        except TimeoutError:
+        # Of one that had not started yet there is nothing to finish.
+        if self._tasks and not await self._finished():
             # Nothing is lost: what is not acknowledged comes again, what is not sent is in the outbox.
             log.warning("stopping before all was sent")
+            self._gave_up.set()
         log.info("stopped", seconds=round(time.monotonic() - since, 3))
+
+    async def _finished(self) -> bool:
+        """Finish what was taken; whether that went, in the time it has and with both services there."""
+        finishing = asyncio.create_task(self._finish())
+        looking = asyncio.create_task(self.watch.look())
+        until = time.monotonic() + self._settings.shutdown_timeout_seconds
+        while not finishing.done() and time.monotonic() < until:
+            await asyncio.wait([finishing], timeout=0.1)
+            if self.watch.nothing_answers and not finishing.done():
+                until = min(until, time.monotonic() + AWAY_STOP_SECONDS)
+        for task in (finishing, looking):
+            if not task.done():
+                task.cancel()
+        done, _ = await asyncio.wait([finishing, looking], timeout=AWAY_CLOSE_SECONDS)
+        return finishing in done and not finishing.cancelled() and finishing.exception() is None
+
+    async def _finish(self) -> None:
+        await self.queue.stop()
+        # One that has failed holds up nothing of what follows; given up, it is not cancelled before all others are.
+        await asyncio.wait([task for task in self._tasks if task.get_name() == WAKER])
+        await self.commit.drained()
+        await self.queue.close()
+        await self.relay.drained()
+        await self.teller.drained()
 
     async def _close(self) -> None:
         self.teller.cancel()
         for task in self._tasks:
             task.remove_done_callback(self._ended)
             task.cancel()
+        await self.ports.close()
+        if self.watch.nothing_answers:
+            # A call that looks for a server ends with its client; until then a part would wait for it.
+            await self.store.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # A broker that has blocked a connection does not answer its closing either.
         with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(AWAY_CLOSE_SECONDS if self.watch.nothing_answers else CLOSE_SECONDS):
+                await self.watch.close()
                 await self.queue.close()
                 await self.publisher.close()
                 await self.beside.close()
-        await self.store.close()
-        await self.readings.close()
-
-
-async def _answered(prepare: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
-    """Prepare the database once it answers; raises `ServiceAway` after that many seconds, or when it locks us out."""
-
-    def tell(state: RetryCallState) -> None:
-        log.warning("waiting for MongoDB", attempt=state.attempt_number)
-
-    try:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, DatabaseError) and not is_locked_out(error)),
-            wait=wait_exponential_jitter(multiplier=0.2, max=5),
-            stop=stop_after_delay(seconds),
-            before_sleep=tell,
-            reraise=True,
-        ):
-            with attempt:
-                await prepare()
-    except DatabaseError as error:
-        why = "refuses the credentials" if is_locked_out(error) else f"did not answer within {seconds:g} seconds"
-        raise ServiceAway(f"MongoDB {why}: see PAYMASTER_MONGODB_URL ({type(error).__name__})") from error
+        await asyncio.gather(*(store.close() for store in (self.store, self.readings, self.looks)))
 
 
 def run_worker(settings: Settings) -> None:
@@ -317,7 +320,11 @@ def run_worker(settings: Settings) -> None:
     import uvloop
 
     async def main() -> None:
-        worker = Worker(settings)
+        try:
+            worker = Worker(settings)
+        except OSError as error:  # a certificate's file
+            raise ServiceAway(mongodb_fault(error, settings.mongodb_url).line) from error
+        log.info("starting", version=VERSION, worker=worker.name, **told(settings))
         # What is loaded by now stays; a batch makes many objects, hardly any of them in cycles.
         gc.freeze()
         gc.set_threshold(GARBAGE_OBJECTS)

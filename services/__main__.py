@@ -1,24 +1,29 @@
-"""`python -m services start` leaves the services running and prints how to name them; `stop` ends them."""
+"""`python -m services start` leaves the services running and prints how to name them; `stop` ends them.
+
+`named` says which services the environment names, if it does, and fails when they do not answer.
+"""
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
+from urllib.parse import urlsplit
 
 import services
 from services.lifeline import end, revive
 from services.model import ServiceError, Services
 from services.programs import STATE, exclusive
-from services.ready import check_answers
+from services.ready import NAMED, check_answers
 
 RECORD = STATE / "running.json"
 
 
 def main(arguments: list[str]) -> int:
     """Do what the one argument says; 0, 1 when it failed (one line on standard error says why), 2 for a wrong one."""
-    commands = {"start": start, "stop": stop}
+    commands = {"start": start, "stop": stop, "named": named}
     if len(arguments) != 1 or arguments[0] not in commands:
-        print("usage: python -m services start | stop", file=sys.stderr)
+        print("usage: python -m services start | stop | named", file=sys.stderr)
         return 2
     try:
         with exclusive("command"):
@@ -51,6 +56,23 @@ def stop() -> None:
     if lifeline := revive(json.loads(RECORD.read_text())["keeper"]):
         end(lifeline)
     RECORD.unlink()
+    if services_named():
+        print(f"services: stopped. This shell may still name them: unset {NAMED}", file=sys.stderr)
+
+
+def named() -> None:
+    """Say that the services of the environment are used, where it names some; raises `ServiceError`."""
+    if given := services.named():
+        check_answers(given)
+        mongodb, rabbitmq = (urlsplit(url).netloc.rpartition("@")[2] for url in (given.mongodb_url, given.rabbitmq_url))
+        print(
+            f"services: the ones that the environment names, RabbitMQ {rabbitmq} and MongoDB {mongodb}", file=sys.stderr
+        )
+
+
+def services_named() -> bool:
+    """Whether the environment names one."""
+    return any(os.environ.get(name) for name in NAMED.split())
 
 
 def _print(given: Services) -> None:

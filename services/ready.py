@@ -1,6 +1,7 @@
 """Waits until a service does its work: a transaction has committed, a confirmed publish has come back."""
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -64,6 +65,7 @@ def check_answers(services: Services) -> None:
     """Check that services which somebody named are there, and change nothing on them; raises `ServiceError`."""
 
     def rabbitmq() -> None:
+        logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # it is said by us
         asyncio.run(_connect(services.rabbitmq_url))
 
     for variable, attempt in (
@@ -74,7 +76,24 @@ def check_answers(services: Services) -> None:
             with ThreadPoolExecutor(1) as pool:  # asyncio.run needs a thread where no loop runs
                 pool.submit(attempt).result()
         except Exception as error:
-            raise ServiceError(f"what {variable} names does not answer (unset it to start one): {error}") from error
+            why = _why(variable, error, services)
+            raise ServiceError(
+                f"what {variable} names is not there (left over from `make services`? then: unset {NAMED}): {why}"
+            ) from error
+
+
+NAMED = "PAYMASTER_RABBITMQ_URL PAYMASTER_RABBITMQ_MANAGEMENT_URL PAYMASTER_MONGODB_URL"
+
+
+def _why(variable: str, error: BaseException, services: Services) -> str:
+    """What is wrong, in one line: a driver would tell all that it knows of the server."""
+    from adapters.faults import mongodb_fault, rabbitmq_fault
+
+    if variable == "PAYMASTER_MONGODB_URL":
+        fault = mongodb_fault(error, services.mongodb_url)
+    else:
+        fault = rabbitmq_fault(error, services.rabbitmq_url)
+    return fault.line.rpartition(": see ")[0]
 
 
 def _commit(url: str) -> None:
@@ -110,7 +129,7 @@ async def _publish(url: str) -> None:
 def _ping(url: str) -> None:
     from pymongo import MongoClient
 
-    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=ANSWER_TIMEOUT_S * 1000) as client:
+    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=2_000) as client:
         client.admin.command("ping")
 
 

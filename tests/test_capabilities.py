@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
+import json
 import pkgutil
 import random
 from collections.abc import Iterator
@@ -21,12 +23,16 @@ import pytest
 import adapters
 import domain
 import schemas
+from adapters.accounts.audit.accounts import CLOSES_BY_ITSELF
 from adapters.audit import CHECKS
+from adapters.checks import Posted
 from adapters.codecs import CODECS
 from adapters.data_model import PAGE, page
 from adapters.documents import DECODE, ENCODE, KEPT
 from adapters.ledger import audit as ledger_audit
+from adapters.operations.queries import KEPT_FROM_HAPPENING
 from adapters.queries import READS
+from adapters.store import audit as store_audit
 from adapters.store.collections import COLLECTIONS
 from adapters.store.store import AWAITED
 from domain import facts
@@ -290,6 +296,7 @@ def collections_of(stages: Any) -> Iterator[str]:
 NOT_AUDITED = {
     "meta": "its number is checked at each start",
     "replays": "an operator's work in progress",
+    "workers": "who was there a moment ago",
     "replayItems": "an operator's work in progress",
 }
 
@@ -300,6 +307,36 @@ def test_each_collection_is_audited():
     read = {check.view.collection for check in CHECKS}
     read |= {name for check in CHECKS for name in collections_of(check.view.steps)}
     assert {collection.name for collection in COLLECTIONS} - read == NOT_AUDITED.keys()
+
+
+def test_what_documents_post_is_audited():
+    """What each capability's documents make their facts post is composed, for each fact that opens an entry."""
+    posted = [found for m in modules(adapters, "audit") if isinstance(found := vars(m).get("POSTED"), Posted)]
+    assert set(map(id, posted)) == set(map(id, store_audit.POSTED))
+    told = json.dumps([fact for one in posted for fact in one.facts])
+    assert {key for key in HELD_MESSAGES if f'"{key}:' in told} == messages_of("open_entry")
+
+
+def messages_of(function: str) -> set[str]:
+    """The messages whose fact is applied by a function that calls another one of this name."""
+    return {
+        routing_key
+        for routing_key, message in HELD_MESSAGES.items()
+        if (handler := HANDLERS.get(get_type_hints(message.fact)["return"])) is not None
+        and f"{function}(" in inspect.getsource(handler.apply)
+    }
+
+
+def test_what_may_close_an_account_is_known_to_the_audit():
+    """An account that is to be closed is closed by whatever settles the last of it."""
+    by_themselves = {key for key in CLOSES_BY_ITSELF if not key.startswith("account.")}
+    assert by_themselves == messages_of("complete_closing")
+
+
+def test_what_a_held_message_keeps_from_happening_is_told():
+    """Of each message that is about an account's money."""
+    moves = messages_of("open_entry") | messages_of("complete_closing")
+    assert moves <= KEPT_FROM_HAPPENING.keys() <= HELD_MESSAGES.keys()
 
 
 # -- what is tried

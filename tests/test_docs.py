@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/fixtures/**/*.md")))
+PAGES = sorted(
+    (*ROOT.glob("*.md"), *(page for room in ("docs", "examples", "tests") for page in (ROOT / room).rglob("*.md")))
+)
 NAMED_IN = ("ARCHITECTURE.md", "CONTRIBUTING.md")
 """The pages whose names of classes and constants are looked for in the code."""
-ROOMS = ("adapters", "bench", "demo", "docs", "domain", "handlers", "schemas", "services", "tests")
+ROOMS = ("adapters", "bench", "demo", "docs", "domain", "examples", "handlers", "schemas", "services", "tests")
 
 EXAMPLES = {
     "adapters/payments/queries.py",

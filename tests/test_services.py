@@ -128,6 +128,44 @@ def test_a_named_service_that_is_away_is_an_error_that_names_the_variable(
             pass
 
 
+@pytest.mark.parametrize("away", ["PAYMASTER_RABBITMQ_URL", "PAYMASTER_MONGODB_URL"])
+def test_exports_that_outlived_their_services_are_told_in_one_line(services: Services, away: str) -> None:
+    """By what `make test` asks first, at once, with what to type; not by a dump of all that a driver knows."""
+    url = {
+        "PAYMASTER_RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:1/",
+        "PAYMASTER_MONGODB_URL": "mongodb://127.0.0.1:1/",
+    }
+    named = {
+        **os.environ,
+        "PAYMASTER_RABBITMQ_URL": services.rabbitmq_url,
+        "PAYMASTER_MONGODB_URL": services.mongodb_url,
+        away: url[away],
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "services", "named"], env=named, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"services: what {away} names is not there")
+    assert "unset PAYMASTER_" in line
+    assert "nothing listens at 127.0.0.1:1" in line
+
+
+def test_services_that_are_named_are_said_to_be_used(services: Services) -> None:
+    """A run of the tests on somebody else's services is none in silence."""
+    named = {
+        **os.environ,
+        "PAYMASTER_RABBITMQ_URL": services.rabbitmq_url,
+        "PAYMASTER_MONGODB_URL": services.mongodb_url,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "services", "named"], env=named, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert "the ones that the environment names" in done.stderr
+
+
 def test_one_named_service_alone_is_an_error(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a naming is a mistake, not a wish for a mixture."""
     name(services, monkeypatch)

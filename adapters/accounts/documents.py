@@ -40,7 +40,7 @@ def name_key(document: Mapping[str, Any]) -> str:
 
 
 def account_as_json(account: Account) -> bytes:
-    """As queries give it, but for its money: to read the fields and write them anew is most of what a page takes."""
+    """As queries give it, but for its money, as JSON: to encode it anew would be most of the time that a page takes."""
     return to_json(account_document(account, None))
 
 

@@ -3,16 +3,21 @@
 from adapters.checks import (
     Check,
     Expression,
+    Posted,
     View,
     agreed,
     agrees,
+    begins,
     both,
+    due,
     either,
     equal,
     has,
+    minus,
     only,
     owner_rows,
     span,
+    sum_where,
     true_of_each,
     union,
     whole,
@@ -187,6 +192,42 @@ series_and_numbers = View(
         },
         union("series", {"$project": {"given": "$last"}}),
         {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("count", "first", "last", "unread", "given")}}},
+    ),
+)
+
+ORDER = "order.completed:"
+"""How the identities of orders begin."""
+
+net_sold: Expression = {"$sum": "$lines.taxExcludedAmount"}
+net_of_partners: Expression = {"$sum": {"$map": {"input": "$partners", "in": "$$this.taxExcludedAmount"}}}
+shares: Expression = {"$sum": "$partners.onBehalfOf.share"}
+shares_withheld: Expression = sum_where(
+    "$partners", equal("$$this.onBehalfOf.accrueOn", "payment"), "$$this.onBehalfOf.share"
+)
+
+# By the posting table. Payable follows the accruals, and those follow the invoice's lines (`lines-match-accruals`).
+POSTED = Posted(
+    (begins(ORDER),),
+    (
+        union(
+            "invoices",
+            {"$project": {"orderId": 1, "taxIncludedAmount": 1, "lines": 1, "partners": partner_lines}},
+            {
+                "$project": {
+                    "_id": {"$concat": [ORDER, "$orderId"]},
+                    "document": {"$literal": 1},
+                    **due(
+                        {
+                            "receivable": "$taxIncludedAmount",
+                            "withheld": minus(shares_withheld),
+                            "revenue": {"$subtract": [net_of_partners, net_sold]},
+                            "commission": {"$subtract": [shares, net_of_partners]},
+                            "tax": minus({"$sum": "$lines.taxAmount"}),
+                        }
+                    ),
+                }
+            },
+        ),
     ),
 )
 

@@ -27,7 +27,7 @@ from adapters.checks import (
 OWNED = ("receivable", "unapplied", "payable", "withheld")
 """The ledger accounts whose balances a position holds, `receivable:<account>` and so on."""
 SHARED = ("cash", "revenue", "commission", "tax")
-"""The ledger accounts that nothing holds a balance of, lest every message write one document."""
+"""The ledger accounts without a stored balance: with one, every message would write the same document."""
 
 by_currency: Stage = {
     "$project": {

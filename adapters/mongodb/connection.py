@@ -13,21 +13,24 @@ from contextlib import contextmanager, suppress
 from typing import Any, Literal, cast
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
-from pymongo import AsyncMongoClient, MongoClient
+from pymongo import AsyncMongoClient, MongoClient, timeout
 from pymongo.asynchronous.command_cursor import AsyncRawBatchCommandCursor
 from pymongo.asynchronous.cursor import AsyncRawBatchCursor
 from pymongo.command_cursor import RawBatchCommandCursor
 from pymongo.cursor import RawBatchCursor
 from pymongo.database import Database
+from pymongo.driver_info import DriverInfo
 from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, PyMongoError, WTimeoutError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
+from adapters.faults import NO_REPLICA_SET
+
 Client = Any
 """An `AsyncIOMotorClient` or an `AsyncMongoClient`."""
 Command = Callable[[Any, Any], Any]
-"""What is asked of a database (first argument) within a session (second): a cursor, a result, or a coroutine of one."""
+"""A command to a database (first argument) in a session (second): gives a cursor, a result, or a coroutine of one."""
 Take = Callable[[bytes], list[dict[str, Any]]]
 """What makes rows of one answer to a raw read; what it raises ends the reading."""
 
@@ -40,6 +43,12 @@ TRANSACTION: dict[str, Any] = {
 }
 
 
+SELECTION_SECONDS = 5.0
+"""How long a worker looks for a server that can be worked with, each time."""
+COMMAND_SELECTION_SECONDS = 2.0
+"""How long a command does: somebody waits for it."""
+CLOSE_SECONDS = 0.5
+"""How long letting go of the connections may take."""
 WIRE_VERSION_MIN = 17
 """What MongoDB 6.0 and later say they speak."""
 APP_NAME = "paymaster"
@@ -54,36 +63,55 @@ class WrongServer(Exception):
     """The MongoDB that answers can't be worked with; the message is one line that says what to do."""
 
 
-def connect(url: str, driver: Literal["motor", "pymongo"]) -> Client:
-    """A client whose times are aware and whose writes are acknowledged by a majority; it connects when first used."""
+def connect(
+    url: str, driver: Literal["motor", "pymongo"], books: str, selection_seconds: float = SELECTION_SECONDS
+) -> Client:
+    """A client whose times are aware and whose writes are acknowledged by a majority; it connects when first used.
+
+    `books` is the database that it is for, by which the server can tell the workers of one from those of another.
+    """
     make: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
-    return make(
+    client = make(
         url,
         appname=APP_NAME,
         tz_aware=True,
         w="majority",
         readConcernLevel="majority",
-        serverSelectionTimeoutMS=5_000,
+        serverSelectionTimeoutMS=int(selection_seconds * 1000),
         connectTimeoutMS=5_000,
         socketTimeoutMS=60_000,
         maxPoolSize=20,
     )
+    (client.delegate if driver == "motor" else client).append_metadata(DriverInfo(label(books)))
+    return client
+
+
+def label(books: str) -> str:
+    """What the connections for a database call themselves, behind the driver's own name."""
+    return f"paymaster:{books}"
 
 
 @contextmanager
 def database(url: str, name: str, app_name: str = "paymaster audit") -> Iterator[Database[dict[str, Any]]]:
-    """A database for a program of its own, without an event loop; let go of when the block ends."""
-    with MongoClient[dict[str, Any]](url, appname=app_name, tz_aware=True, serverSelectionTimeoutMS=5_000) as client:
+    """A database for a program of its own, without an event loop; let go of when the block ends.
+
+    Raises `WrongServer` and the driver's errors.
+    """
+    milliseconds = int(COMMAND_SELECTION_SECONDS * 1000)
+    with MongoClient[dict[str, Any]](
+        url, appname=app_name, tz_aware=True, serverSelectionTimeoutMS=milliseconds
+    ) as client:
+        check_hello(client.admin.command("hello"))
         yield client[name]
 
 
 async def awaited(value: Any) -> Any:
-    """What one driver returns and the other returns a coroutine of: start_session, start_transaction, aggregate."""
+    """The result of a call that only one of the drivers awaits: start_session, start_transaction, aggregate."""
     return await value if inspect.isawaitable(value) else value
 
 
 def start_session(client: Client) -> Any:
-    """A session for `in_turn`. The server is not asked for it: Motor would have a thread see to that."""
+    """A session for `in_turn`. That takes no round trip; Motor would hand it to a thread all the same."""
     return (client.delegate if isinstance(client, AsyncIOMotorClient) else client).start_session()
 
 
@@ -132,7 +160,7 @@ async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command],
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        # Whoever is cancelled aborts: what were still sent after that would be written outside of the transaction.
+        # A cancelled caller aborts: what is still sent after that would be written outside the transaction.
         cancelled = True
         while not running.done():  # also when it is cancelled once more; the driver's time-outs end it
             with suppress(asyncio.CancelledError):
@@ -143,11 +171,20 @@ async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command],
 
 
 async def disconnect(client: Client) -> None:
-    """Let go of a client's connections. Motor's way waits for the server, and would hold up the event loop for it."""
+    """Close a client's connections, without Motor's way of it, which blocks the event loop while the server answers.
+
+    One that is away is not waited for as long as usual: it is only told that our sessions are over.
+    """
     if inspect.iscoroutinefunction(client.close):
-        await client.close()
-    else:
-        await asyncio.to_thread(client.close)
+        with timeout(CLOSE_SECONDS):
+            await client.close()
+        return
+
+    def close() -> None:
+        with timeout(CLOSE_SECONDS):
+            client.close()
+
+    await asyncio.to_thread(close)
 
 
 async def check_server(client: Client) -> None:
@@ -165,10 +202,7 @@ def check_hello(hello: Mapping[str, Any]) -> None:
     if "isreplicaset" in hello:
         raise ConnectionFailure("the replica set is not initiated yet")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        raise WrongServer(
-            "MongoDB runs without a replica set, and transactions need one (one node will do): start mongod with "
-            "--replSet rs0 and run replSetInitiate once"
-        )
+        raise WrongServer(NO_REPLICA_SET)
     if hello["maxWireVersion"] < WIRE_VERSION_MIN:
         raise WrongServer("MongoDB is older than 6.0, which is needed: its $documents, within a transaction")
 
@@ -183,7 +217,7 @@ _NO_FACT_S_FAULT = {
     11_601,  # Interrupted, by an operator
     14_031,  # OutOfDiskSpace
 }
-"""What the server answers that says nothing about the facts of a batch: it counts as being away."""
+"""The codes of errors that have nothing to do with the facts of a batch: the server counts as away."""
 
 
 _WRITE_CONFLICT = 112

@@ -21,7 +21,7 @@ Reads = tuple[tuple[type[Query], Callable[[Any, "View"], Awaitable[Json | bytes]
 """What answers each query: what a capability lists."""
 
 BY_ID = "_id_"
-"""The index of the ids. Where a read names ids and more the server might take another, and read a lot in vain."""
+"""The index of `_id`. Where a read names other fields too, the server might take another one and read a lot in vain."""
 READ_MS_MAX = 5_000
 """How long one read may take the server."""
 BATCH_ROWS = 1_000

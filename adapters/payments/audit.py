@@ -2,12 +2,16 @@
 
 from adapters.checks import (
     Check,
+    Posted,
     View,
     agreed,
     agrees,
+    begins,
     both,
+    due,
     either,
     equal,
+    minus,
     span,
     union,
 )
@@ -66,6 +70,36 @@ allocated_payments = View(
                 **agreed("account"),
             }
         },
+    ),
+)
+
+PAYMENT, ALLOCATION = "payment.received:", "credit.allocate:"
+"""How the identities of payments begin, and those of the rest of an allocation."""
+
+# By the posting table. The rest of an allocation has an entry unless there was nothing left when it came to it.
+POSTED = Posted(
+    (begins(PAYMENT), {"$match": {**begins(ALLOCATION)["$match"], "result.billNos.0": {"$exists": True}}}),
+    (
+        union(
+            "payments",
+            {
+                "$project": {
+                    "_id": {"$concat": [PAYMENT, "$_id"]},
+                    "document": {"$literal": 1},
+                    **due({"cash": "$amount", "unapplied": minus("$amount")}),
+                }
+            },
+        ),
+        union(
+            "allocations",
+            {"$project": {"_id": "$cause", **due({"unapplied": "$amount", "receivable": minus("$amount")})}},
+        ),
+        union(
+            "allocations",
+            {"$match": {"cause": begins(ALLOCATION)["$match"]["_id"]}},
+            {"$group": {"_id": "$cause"}},
+            {"$project": {"document": {"$literal": 1}}},
+        ),
     ),
 )
 

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import AMQPError, AuthenticationError, ChannelPreconditionFailed
+from aio_pika.exceptions import AMQPError
 from pamqp import commands
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from adapters.faults import rabbitmq_fault
 from adapters.rabbitmq.tolerance import plain, tolerate_odd_properties
 from adapters.records import Properties
 
@@ -23,11 +24,6 @@ log = structlog.get_logger()
 C = TypeVar("C", bound=aio_pika.Connection)
 
 tolerate_odd_properties()
-
-OtherQueueError = ChannelPreconditionFailed
-"""A queue or exchange is there already, with other arguments."""
-LASTING_ERRORS = (OtherQueueError, AuthenticationError)
-"""What trying again does not heal, at the start."""
 
 ANSWER_SECONDS = 10
 """How long the broker may take to open or close a connection or a channel."""
@@ -63,11 +59,12 @@ async def connect_as(url: str, name: str, connection_class: type[C], give_up_aft
 
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.warning("rabbitmq away", connection=name, attempt=state.attempt_number, error=type(error).__name__)
+        why = rabbitmq_fault(error, url).line if error else None
+        log.warning("rabbitmq away", connection=name, attempt=state.attempt_number, error=type(error).__name__, why=why)
 
     def again(error: BaseException) -> bool:
         # At the start a wrong password is a wrong setting; later it may be one that is just being changed.
-        wrong_setting = give_up_after_seconds is not None and isinstance(error, AuthenticationError)
+        wrong_setting = give_up_after_seconds is not None and rabbitmq_fault(error, url).lasting
         return isinstance(error, CONNECTION_ERRORS) and not wrong_setting
 
     options: dict[str, Any] = {"stop": stop_after_delay(give_up_after_seconds)} if give_up_after_seconds else {}

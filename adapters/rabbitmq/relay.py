@@ -8,7 +8,8 @@ answers for others (a queue that is bound for it has no majority) is put off lik
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -115,6 +116,8 @@ class Relay:
         self._mine: set[str] = set()
         self._confirmed: deque[str] = deque()
         self._unrouted: set[str] = set()
+        self.counts: Counter[Sent] = Counter()
+        self._through_at = time.monotonic()
         self._arrived = asyncio.Event()
         self._to_mark = asyncio.Event()
         self._room = asyncio.Event()
@@ -124,6 +127,8 @@ class Relay:
 
     def hand_over(self, events: Iterable[OutgoingEvent]) -> None:
         """Take events that are committed; they are sent in this order."""
+        if not self._backlog and not self._mine:
+            self._through_at = time.monotonic()
         for event in events:
             self._backlog.append(event)
             self._backlog_bytes += len(event.body)
@@ -139,6 +144,11 @@ class Relay:
         if not self._mine:
             self._idle.set()
         self._make_room()
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long there have been events and none got through; 0 when there are none."""
+        return time.monotonic() - self._through_at if self._backlog or self._mine else 0.0
 
     async def room(self) -> None:
         """Wait while too many events are still to be sent: a batch that commits adds more."""
@@ -216,6 +226,9 @@ class Relay:
         found: dict[Sent, list[OutgoingEvent]] = {sent: [] for sent in Sent}
         for event, sent in zip(events, outcomes, strict=True):
             found[sent].append(event)
+            self.counts[sent] += 1
+        if found[Sent.CONFIRMED] or found[Sent.UNROUTED]:
+            self._through_at = time.monotonic()
         for event in found[Sent.UNROUTED]:
             if event.routing_key not in self._unrouted:
                 self._unrouted.add(event.routing_key)

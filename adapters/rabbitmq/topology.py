@@ -44,8 +44,11 @@ def work_arguments(*, single_active_consumer: bool) -> dict[str, Any]:
     return arguments
 
 
-async def declare_topology(channel: AbstractChannel, *, single_active_consumer: bool) -> None:
-    """Declare all exchanges and queues but those of others; safe beside other workers that do the same."""
+async def declare_topology(channel: AbstractChannel, *, single_active_consumer: bool) -> int:
+    """Declare all exchanges and queues but those of others; safe beside other workers that do the same.
+
+    Returns how many consumers the broker gives the messages of the work queue to.
+    """
     into = await channel.declare_exchange(IN, aio_pika.ExchangeType.TOPIC, durable=True)
     await channel.declare_exchange(OUT, aio_pika.ExchangeType.TOPIC, durable=True)
     dead_exchange = await channel.declare_exchange(DEAD, aio_pika.ExchangeType.FANOUT, durable=True)
@@ -57,3 +60,4 @@ async def declare_topology(channel: AbstractChannel, *, single_active_consumer: 
     await work.bind(into, "#")
     # Reached through the default exchange, by its name.
     await channel.declare_queue(QUERIES, durable=True)
+    return work.declaration_result.consumer_count or 0

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from aiormq.abc import DeliveredMessage
@@ -106,8 +107,10 @@ class WorkQueue:
         deliver: Callable[[Delivery], None],
         gives_way: Callable[[], bool] = lambda: False,
         full: Callable[[], bool] = lambda: False,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = url
+        self._on_turn = on_turn
         self._prefetch = prefetch
         self._single_active_consumer = single_active_consumer
         self._deliver = deliver
@@ -121,12 +124,18 @@ class WorkQueue:
         self._cancel: Callable[[], Awaitable[Any]] | None = None
         self._connection: ReceivingConnection | None = None
         self.consuming = False
+        self.behind = False
+        """Whether another one was given the messages when it came."""
+        self.consumption: str | None = None
+        """Names its stay at the queue, while it consumes."""
+        self.has_turn = False
+        """Whether the broker has given it a message, as it does to one worker at a time (unless all apply)."""
 
     async def run(self) -> None:
         """Consume until `stop`, over any number of lost connections."""
         while not self._stopping.is_set():
             try:
-                await _first(self._resumed.wait(), self._stopping.wait())
+                await first_of(self._resumed.wait(), self._stopping.wait())
                 with naming_losses():
                     await self._consume()
             except Exception as error:  # noqa: BLE001  # whatever a broken connection raises, it is made anew
@@ -150,7 +159,7 @@ class WorkQueue:
         async with asyncio.timeout(SET_UP_SECONDS):
             channel = await connection.channel(publisher_confirms=False)
             channel.close_callbacks.add(lambda *_: lost.set())
-            await declare_topology(channel, single_active_consumer=self._single_active_consumer)
+            consumers = await declare_topology(channel, single_active_consumer=self._single_active_consumer)
             await channel.set_qos(prefetch_count=self._prefetch)
         under = await channel.get_underlay_channel()
         under.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
@@ -158,6 +167,9 @@ class WorkQueue:
 
         def take(deliver: Deliver, properties: Properties, body: bytes) -> None:
             try:
+                if not self.has_turn:
+                    self.has_turn = True
+                    self._on_turn()
                 self._deliver(
                     Delivery(
                         deliver.routing_key,
@@ -181,12 +193,15 @@ class WorkQueue:
             return
         tag = (await under.basic_consume(WORK, nothing, timeout=ANSWER_SECONDS)).consumer_tag or ""
         self._cancel = lambda: under.basic_cancel(tag, timeout=ANSWER_SECONDS)
+        self.behind = consumers > 0
+        self.consumption = uuid4().hex
         self.consuming = True
-        log.info("consuming", queue=WORK)
+        log.info("consuming", queue=WORK, behind_another=self.behind)
         try:
-            await _first(lost.wait(), self._stopping.wait(), self._paused.wait())
+            await first_of(lost.wait(), self._stopping.wait(), self._paused.wait())
         finally:
-            self.consuming = False
+            self.consuming = self.has_turn = False
+            self.consumption = None
         if self._paused.is_set():
             connection.leave()
             await self._cancel()
@@ -195,7 +210,7 @@ class WorkQueue:
 
     async def _connected(self) -> ReceivingConnection | None:
         connecting = asyncio.create_task(connect_as(self._url, "paymaster work", ReceivingConnection))
-        await _first(connecting, self._stopping.wait())
+        await first_of(connecting, self._stopping.wait())
         if not connecting.done():
             connecting.cancel()
             return None
@@ -229,7 +244,8 @@ class WorkQueue:
             await close_connection(self._connection)
 
 
-async def _first(*waits: Awaitable[Any]) -> None:
+async def first_of(*waits: Awaitable[Any]) -> None:
+    """Wait until one of these is done; the others are cancelled, but for those that were tasks already."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task, wait in zip(tasks, waits, strict=True):

@@ -3,13 +3,17 @@
 from adapters.checks import (
     Check,
     Expression,
+    Posted,
     View,
     agreed,
     agrees,
+    begins,
     both,
+    due,
     either,
     equal,
     has,
+    minus,
     only,
     owner_rows,
     span,
@@ -235,6 +239,38 @@ carried_statements = View(
                 **agreed("account"),
             }
         },
+    ),
+)
+
+PAYOUT = "payout.completed:"
+"""How the identities of payouts begin."""
+
+# `<billNo>/<lineId>` accrued with the invoice; a longer id is that of an accrual which a payment released.
+released: Expression = {"$ne": ["$_id", {"$concat": ["$billNo", "/", "$lineId"]}]}
+
+# By the posting table.
+POSTED = Posted(
+    (begins(PAYOUT),),
+    (
+        union(
+            "accruals",
+            {
+                "$project": {
+                    "_id": "$cause",
+                    **due({"payable": minus("$amount"), "withheld": {"$cond": [released, "$amount", 0]}}),
+                }
+            },
+        ),
+        union(
+            "payouts",
+            {
+                "$project": {
+                    "_id": {"$concat": [PAYOUT, "$_id"]},
+                    "document": {"$literal": 1},
+                    **due({"payable": "$amount", "cash": minus("$amount")}),
+                }
+            },
+        ),
     ),
 )
 

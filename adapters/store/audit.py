@@ -2,49 +2,25 @@
 
 from collections.abc import Iterable
 
+import adapters.invoicing.audit as invoicing
+import adapters.payments.audit as payments
+import adapters.settlement.audit as settlement
 from adapters.checks import (
-    ALLOCATION,
-    ORDER,
-    PAYMENT,
-    PAYOUT,
     Check,
-    Expression,
     View,
     begins,
     both,
     each,
     equal,
-    has,
-    minus,
-    only,
     sum_where,
     union,
 )
 from adapters.ledger.audit import OWNED, SHARED, ledger_class
 
+POSTED = (invoicing.POSTED, payments.POSTED, settlement.POSTED)
 LEDGER = (*OWNED, *SHARED)
 AT_WORK = ("dueAt", "waitsFor", "claimedUntil")
 IN_HELD = ("waiting", "suspect", "parked", "discarded", "mended")
-
-partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
-net_sold: Expression = {"$sum": "$lines.taxExcludedAmount"}
-net_of_partners: Expression = {"$sum": {"$map": {"input": "$partners", "in": "$$this.taxExcludedAmount"}}}
-shares: Expression = {"$sum": "$partners.onBehalfOf.share"}
-shares_withheld: Expression = sum_where(
-    "$partners", equal("$$this.onBehalfOf.accrueOn", "payment"), "$$this.onBehalfOf.share"
-)
-# `<billNo>/<lineId>` accrued with the invoice; a longer id is that of an accrual which a payment released.
-released: Expression = {"$ne": ["$_id", {"$concat": ["$billNo", "/", "$lineId"]}]}
-
-
-# The rest of an allocation, unless there was nothing left when it came to it.
-allocated_the_rest: Expression = {**begins(ALLOCATION)["$match"], "result.billNos.0": {"$exists": True}}
-
-
-def due(amounts: dict[str, Expression]) -> dict[str, Expression]:
-    """The fields of a row that says what should be posted, debit positive: taken off from what was posted."""
-    return {account: minus(amount) for account, amount in amounts.items()}
-
 
 # What each document makes its fact post by the posting table of the design, debit positive, beside what was posted.
 # Payable follows the accruals, and those follow the invoice's lines (`lines-match-accruals`).
@@ -52,7 +28,7 @@ applied_facts = View(
     "applied facts",
     "inbox",
     (
-        {"$match": {"$or": [*(begins(fact)["$match"] for fact in (ORDER, PAYMENT, PAYOUT)), allocated_the_rest]}},
+        {"$match": {"$or": [fact["$match"] for posted in POSTED for fact in posted.facts]}},
         {"$project": {"inbox": {"$literal": 1}}},
         union(
             "entries",
@@ -64,64 +40,7 @@ applied_facts = View(
                 }
             },
         ),
-        union(
-            "invoices",
-            {"$project": {"orderId": 1, "taxIncludedAmount": 1, "lines": 1, "partners": partner_lines}},
-            {
-                "$project": {
-                    "_id": {"$concat": [ORDER, "$orderId"]},
-                    "document": {"$literal": 1},
-                    **due(
-                        {
-                            "receivable": "$taxIncludedAmount",
-                            "withheld": minus(shares_withheld),
-                            "revenue": {"$subtract": [net_of_partners, net_sold]},
-                            "commission": {"$subtract": [shares, net_of_partners]},
-                            "tax": minus({"$sum": "$lines.taxAmount"}),
-                        }
-                    ),
-                }
-            },
-        ),
-        union(
-            "payments",
-            {
-                "$project": {
-                    "_id": {"$concat": [PAYMENT, "$_id"]},
-                    "document": {"$literal": 1},
-                    **due({"cash": "$amount", "unapplied": minus("$amount")}),
-                }
-            },
-        ),
-        union(
-            "allocations",
-            {"$project": {"_id": "$cause", **due({"unapplied": "$amount", "receivable": minus("$amount")})}},
-        ),
-        union(
-            "allocations",
-            {"$match": {"cause": begins(ALLOCATION)["$match"]["_id"]}},
-            {"$group": {"_id": "$cause"}},
-            {"$project": {"document": {"$literal": 1}}},
-        ),
-        union(
-            "accruals",
-            {
-                "$project": {
-                    "_id": "$cause",
-                    **due({"payable": minus("$amount"), "withheld": {"$cond": [released, "$amount", 0]}}),
-                }
-            },
-        ),
-        union(
-            "payouts",
-            {
-                "$project": {
-                    "_id": {"$concat": [PAYOUT, "$_id"]},
-                    "document": {"$literal": 1},
-                    **due({"payable": "$amount", "cash": minus("$amount")}),
-                }
-            },
-        ),
+        *(row for posted in POSTED for row in posted.rows),
         {
             "$group": {
                 "_id": "$_id",

@@ -210,6 +210,25 @@ COLLECTIONS = (
         },
     ),
     Collection(
+        "workers",
+        id="host and process of a worker (`<host>:<pid>`)",
+        written="by each worker every few seconds, and removed when it stops; of one that died it stays for a day. All "
+        "times are the server's",
+        fields={
+            "version": "of the program",
+            "driver": "of MongoDB, that it uses",
+            "startedAt": "",
+            "seenAt": "when it said last that it lives",
+            "ready": "whether it consumes, and both services answer it",
+            "appliesBesideOthers": "whether several workers apply at once",
+            "hasTurn": "whether the broker has given it a message of `paymaster.work`",
+            "behind": "whether another worker had the turn when it began to consume",
+            "consumption": "names its stay at `paymaster.work`; null while it does not read it",
+            "consumingSince": "when that began",
+        },
+        keep="until done",
+    ),
+    Collection(
         "outbox",
         id="the event's `message_id`: `<account>:<sequence>`, `<resource>/<id>:<revision>` of a specification "
         "(`bill-format/F-1:2`), or `<parkedId>:<attempt>` of `message.parked`",

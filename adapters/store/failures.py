@@ -1,4 +1,4 @@
-"""What kind of failure an exception is, by which it is retried; and where a message failed, by which it is grouped."""
+"""What kind of failure an exception is, which decides how it is retried; and where a message failed, for the groups."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _NUMBER = re.compile(r"\d+")
 def refused_at(refusal: Refused) -> str:
     """Where a message does not fit: its fields, without the numbers of items; of what can't be read, why."""
     if refusal.code == "invalid":
-        # A detail repeats what the sender wrote, so beyond its first word it is not looked at.
+        # Only the first word: the rest of a detail repeats what the sender wrote.
         first = _FIELD.match(refusal.detail)
         fields = refusal.fields or ((first[1],) if first else ())
         return ", ".join(sorted({_NUMBER.sub("*", field) for field in fields}))[:PLACE_MAX]

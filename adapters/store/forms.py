@@ -92,7 +92,7 @@ def check_now(database: Database[Row]) -> None:
 
 
 async def check_number(database: Any) -> None:
-    """The same for a worker that runs: a database that has no number any more is none that is being migrated."""
+    """The same for a running worker, which goes on where there is no number: such a database is not being migrated."""
     if row := await database[META].find_one(THE_FORM):
         check_row(row, database.name)
 

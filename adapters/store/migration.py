@@ -33,14 +33,14 @@ from adapters.store.steps import STEPS, Row, Step, Update
 PAGE_ROWS = 500
 """How many rows one transaction changes."""
 LEASE_SECONDS = 30
-"""How long a claim lasts that is not renewed: so long another `migrate` waits for one that was killed."""
+"""How long a claim lasts that is not renewed. Another `migrate` waits so long for one that was killed."""
 RENEWAL_SECONDS = 5
 WAIT_SECONDS = 0.5
 """How often one that waits looks whether it is its turn."""
 LOCKED_MS_MAX = 1_000
-"""How long the mark is waited for when it is locked by a page's transaction."""
+"""How long to wait for the mark when a page's transaction has locked it."""
 ABANDONED_SECONDS = 10
-"""After so long without a word from it a transaction counts as left open."""
+"""A transaction that has been silent for so long counts as left open."""
 
 
 @dataclass(frozen=True, slots=True)

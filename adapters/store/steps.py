@@ -19,8 +19,8 @@ Write = Callable[[Database[Row], ClientSession, Sequence[Row]], Sequence[UpdateO
 class Update:
     """An update of the rows of a collection that still need it: page by page, each page in one transaction.
 
-    `which` finds the rows that are still to be changed, so that there is none when it is done, and doing it again does
-    nothing: what `write` makes of a row must not be found any more. `fields` are those that `write` is given of a row.
+    `which` finds the rows that are still to be changed. What `write` makes of a row must not be found any more, so that
+    there is none when it is done, and doing it again does nothing. `fields` are those that `write` is given of a row.
     `name` says what is done; it is the update's own within its step.
     """
 

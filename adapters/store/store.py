@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_e
 from adapters import documents
 from adapters.mongodb.connection import (
     APP_NAME,
+    SELECTION_SECONDS,
     TRANSACTION,
     awaited,
     check_server,
@@ -27,6 +29,7 @@ from adapters.mongodb.connection import (
     is_ambiguous,
     is_conflict,
     is_transient,
+    label,
     start_session,
 )
 from adapters.records import HeldRow
@@ -41,15 +44,16 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 AWAITED: dict[str, tuple[str, dict[str, Any]]] = {**documents.AWAITED, "applied": ("inbox", {})}
-"""What may be waited for, by the name before the colon: where it is, and what makes it be there. What a fact leaves to
-do waits for the fact itself (`applied:<identity>`), and so is taken up as soon as that is committed."""
+"""What may be waited for, by the name before the colon: its collection, and the filter that says that it is
+there. What a fact leaves to do waits for the fact itself (`applied:<identity>`), and so is taken up as soon as that is
+committed."""
 ACT_SECONDS_MAX = 30
 """How long an operator's act is tried again."""
 ABANDONED = timedelta(seconds=1)
-"""After so long without a word from it a transaction counts as left open, when a claim ran out: at worst a worker that
+"""A transaction that has been silent for so long counts as left open when a claim has run out. At worst a worker that
 lives runs its batch again."""
 LOCKED_MS_MAX = 1_000
-"""How long rows that another transaction has locked are waited for, of those whose claim ran out."""
+"""How long to wait for rows that another transaction has locked, when their claim has run out."""
 CLAIM_MAX = 500
 """The most held messages that are claimed at once."""
 CLAIM_BYTES_MAX = 16 * 1024 * 1024
@@ -59,9 +63,16 @@ CLAIM_BYTES_MAX = 16 * 1024 * 1024
 class Store:
     """A database of Paymaster's; `driver` says which MongoDB driver is used."""
 
-    def __init__(self, url: str, database: str, driver: Literal["motor", "pymongo"] = "motor") -> None:
-        self._client = connect(url, driver)
+    def __init__(
+        self,
+        url: str,
+        database: str,
+        driver: Literal["motor", "pymongo"] = "motor",
+        selection_seconds: float = SELECTION_SECONDS,
+    ) -> None:
+        self._client = connect(url, driver, database, selection_seconds)
         self.database = self._client[database]
+        self._sessions: set[Any] = set()
 
     async def prepare(self) -> None:
         """Check the server and the form, make what is missing of collections and indexes.
@@ -71,6 +82,10 @@ class Store:
         await check_server(self._client)
         await prepare(self.database)
 
+    async def check_server(self) -> None:
+        """Raise `WrongServer`, or the driver's errors, unless the server answers and can be worked with."""
+        await check_server(self._client)
+
     async def close(self) -> None:
         """Let go of the connections."""
         await disconnect(self._client)
@@ -79,6 +94,7 @@ class Store:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction, aborted unless it is committed before the block ends."""
         session = start_session(self._client)
+        self._sessions.add(session)
         try:
             await awaited(session.start_transaction(**TRANSACTION))
             yield Transaction(self.database, session)
@@ -88,21 +104,25 @@ class Store:
                     await in_turn(self.database, session, [lambda _, session: session.abort_transaction()])
             except PyMongoError:
                 pass  # the server ends what it no longer hears of; the reason to abort is what counts
+            self._sessions.discard(session)
             await awaited(session.end_session())
 
     async def end_abandoned(self, inactive: timedelta) -> int:
-        """End transactions that a worker left open when it died; returns how many.
+        """End transactions that another worker on this database left open when it died; returns how many.
 
         The server keeps them, and what they have written locked, until they are 60 seconds old: so long nobody could
         write the same documents. One whose worker lives and is only slow fails there as after a step-down, and is
         run again; `inactive` is how long nothing was heard of it.
         """
+        mine = {bytes(session.session_id["id"]) for session in self._sessions if session.session_id is not None}
         pipeline = [
             {"$currentOp": {"idleSessions": True}},
             {
                 "$match": {
                     "type": "idleSession",
                     "appName": APP_NAME,
+                    # Other databases of the same server have workers of their own.
+                    "clientMetadata.driver.name": {"$regex": rf"\|{re.escape(label(self.database.name))}$"},
                     "transaction.timeInactiveMicros": {"$gte": int(inactive.total_seconds() * 1e6)},
                 }
             },
@@ -110,7 +130,7 @@ class Store:
         # What the server is at is not read by majority.
         admin = self._client.get_database("admin", read_concern=ReadConcern("local"))
         cursor = await awaited(admin.aggregate(pipeline))
-        sessions = [{"id": row["lsid"]["id"]} async for row in cursor]
+        sessions = [{"id": row["lsid"]["id"]} async for row in cursor if bytes(row["lsid"]["id"]) not in mine]
         if sessions:
             await admin.command("killSessions", sessions)
         return len(sessions)
@@ -175,7 +195,7 @@ class Store:
         return [to_held(row) for row in rows]
 
     async def renew(self, identities: Sequence[str], until: datetime) -> None:
-        """Let the claims of messages that this worker is at last until a time, those that still hold."""
+        """Renew the claims of messages that this worker is working on, as far as it still has them, until a time."""
         await self.database["held"].update_many(
             {"_id": {"$in": list(identities)}, "claimedUntil": {"$gt": EPOCH}}, {"$set": {"claimedUntil": until}}
         )
@@ -191,7 +211,7 @@ class Store:
         return [row["_id"] async for row in cursor]
 
     async def there_now(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` (`account:<id>`, `resumed:<account>`, `settlement:<id>`, `bill-format:<id>`) that are so."""
+        """Those of `names` (`account:<id>`, `resumed:<account>`, `settlement:<id>` …) that are there."""
         wanted: dict[str, list[str]] = defaultdict(list)
         for name in names:
             kind, _, id_ = name.partition(":")
@@ -213,7 +233,7 @@ class Store:
         error.
         """
         async for attempt in AsyncRetrying(
-            # Not when nobody knows whether it is done: done a second time it would be told that it can't be.
+            # Not when the commit is ambiguous: if it was done, a second try would be refused.
             retry=retry_if_exception(
                 lambda error: (is_transient(error) or is_conflict(error)) and not is_ambiguous(error)
             ),

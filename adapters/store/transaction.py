@@ -26,12 +26,12 @@ from schemas.event import OutgoingEvent
 COMMIT_SECONDS_MAX = 30
 """How long an ambiguous commit is tried again; after that the inbox settles it."""
 READ_ROWS = 10_000
-"""The most rows of one answer to a read; it has 16 MiB at most anyhow. Unless told the server sends 101 at first."""
+"""The most rows of one answer to a read, of at most 16 MiB in any case. By default the server sends 101 at first."""
 LOADED_BYTES_MAX = 16 * 1024 * 1024
-"""The most bytes of documents that the facts of one batch look at, but for the last answer's; in memory they are about
-seven times as large. A fact that is alone may look at more."""
+"""How many bytes of documents the facts of one batch may load; in memory they are about seven times as large. A lone
+fact may load more."""
 ALONE = 2
-"""The identities of a batch of one fact. It looks all up in one command, since round trips are its latency."""
+"""How many identities a lone fact has. It looks them up in one command, since round trips are its latency."""
 HELD_KNOWN = dict.fromkeys(
     (
         "digest",
@@ -48,14 +48,14 @@ HELD_KNOWN = dict.fromkeys(
     1,
 )
 INBOX_KNOWN = {"digest": 1, "digestVersion": 1, "result": 1}
-"""What of a row says what is recorded of an identity."""
+"""The fields that say what is recorded of an identity."""
 
 _NOT_LOADED: dict[type, dict[str, int]] = {kept.kind: dict.fromkeys(kept.not_loaded, 0) for kept in KEPT}
-"""What of a document only queries need."""
+"""The fields of a document that only queries need."""
 _JOINED = {kept.kind for kept in KEPT if kept.at_once}
-"""What most facts need, and what is read at once with what is known of a fact that is alone, ..."""
+"""The kinds that most facts need. For a lone fact they are read in the command that looks up its identities, ..."""
 _JOINED_MAX = 8
-"""... unless a fact needs more than so many documents of one kind: the row of each account repeats the others."""
+"""... unless it needs more documents of one kind than this: a row for each account repeats the others."""
 _LARGE = {"inbox", *(kept.collection.name for kept in KEPT if kept.large)}
 """Collections whose documents may be megabytes."""
 _ONLY: dict[str, dict[str, int]] = {
@@ -63,7 +63,7 @@ _ONLY: dict[str, dict[str, int]] = {
     "inbox": INBOX_KNOWN,
     **{COLLECTION[kind]: fields for kind, fields in _NOT_LOADED.items() if fields},
 }
-"""What is read of a row that is read at once with others."""
+"""The fields that are read of a row where several collections are read in one command."""
 _QUEUES: dict[type, QueueRead] = {kept.kind: kept.queue for kept in KEPT if kept.queue is not None}
 """How each queue is read."""
 _APPEND_ONLY = {kept.kind for kept in KEPT if kept.collection.append_only and not kept.collection.but_for}
@@ -112,9 +112,9 @@ class Transaction:
         self._loaded_bytes_max = LOADED_BYTES_MAX
 
     async def look_up(self, identities: Sequence[str], needs: Iterable[Need], books: WorkingSet) -> dict[str, Known]:
-        """What is recorded of these identities, in the inbox or among what is held; what is needed is loaded beside it.
+        """Look up these identities in the inbox and among what is held, and load what is needed with them.
 
-        These are a transaction's first reads, and go in one turn. Raises `TooMuchToLoad` and the driver's errors.
+        These are a transaction's first reads, sent one after the other. Raises `TooMuchToLoad` and the driver's errors.
         """
         documents, queues = _by_kind(needs)
         if len(identities) <= ALONE and _are_few(documents):
@@ -158,7 +158,7 @@ class Transaction:
         await self._load_queues(queues, books)
 
     async def _load_queues(self, needs: Iterable[QueueNeed], books: WorkingSet) -> None:
-        """The queues of accounts in one read for each kind and limit, any others one by one."""
+        """Load queues: those of accounts with one read for each kind and limit, any others one by one."""
         # A position that has just come may prove that a queue is empty.
         missing = {(need.type, need.owner): need for need in needs if not books.has(need)}
         together: dict[tuple[type, int | None], list[str]] = defaultdict(list)
@@ -207,10 +207,10 @@ class Transaction:
             raise ClaimLost
 
     def _bulk(self, name: str, operations: list[Any]) -> Command:
-        """A write to a collection; of what fails the first error is raised.
+        """A bulk write to a collection; raises the first error.
 
-        In order: unordered the driver would go on with its next message when the first error has ended the
-        transaction, and raise that it has ended, which looks as if running it again would help.
+        Ordered: unordered, the driver would send its next message after the first error has ended the transaction, and
+        raise that the transaction has ended, which looks as if running it again would help.
         """
         return lambda database, session: database[name].bulk_write(operations, ordered=True, session=session)
 
@@ -277,8 +277,8 @@ def _are_few(documents: Mapping[type, set[str]]) -> bool:
 
 
 def _at_once(keys: Mapping[str, Sequence[str]]) -> Command:
-    """The documents of several collections with one read: what `_rows_of` makes rows of."""
-    # Literally: a string that begins with a dollar would be an expression, whoever has chosen it.
+    """Read the documents of several collections with one command; `_rows_of` makes rows of its answer."""
+    # $literal: senders choose ids, and a string that begins with a dollar would be an expression.
     stages: list[dict[str, Any]] = [{"$documents": [{name: {"$literal": list(ids)} for name, ids in keys.items()}]}]
     for name in sorted(keys, key=_LARGE.__contains__):
         only = [{"$project": _ONLY[name]}] if name in _ONLY else []
@@ -292,7 +292,7 @@ def _at_once(keys: Mapping[str, Sequence[str]]) -> Command:
 
 
 def _rows_of(joined: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """The documents of one collection; one that is large is in rows of its own, which repeat all else."""
+    """The documents of one collection. A large one comes in a row of its own, which repeats all else."""
     if name in _LARGE:
         return list({row[name]["_id"]: row[name] for row in joined if name in row}.values())
     return next((row[name] for row in joined), [])
@@ -311,7 +311,7 @@ def _by_kind(needs: Iterable[Need]) -> tuple[dict[type, set[str]], list[QueueNee
 
 
 def _take_in(documents: dict[type, set[str]], found: Iterable[list[dict[str, Any]]], books: WorkingSet) -> None:
-    """Take in what was found of documents, and that the others are not there."""
+    """Put the documents that were found into the books, and say of the others that there is none."""
     for (kind, ids), rows in zip(documents.items(), found, strict=True):
         decode = DECODE[kind]
         for row in rows:
@@ -361,7 +361,7 @@ def _queues(kind: type, owners: list[str], limit: int | None) -> Command:
 
 
 def _held_writes(batch: Batch) -> list[tuple[str, list[Any]]]:
-    """What is written of messages that are held now, or no more, but for the rows that were claimed."""
+    """The writes for messages that are held now or no more, but for the rows that were claimed."""
     pieces: list[Any] = []
     operations: list[Any] = []
     for row in batch.held:

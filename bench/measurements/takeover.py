@@ -26,7 +26,7 @@ from services import Services
 def run(services: Services, sizes: Sizes, tell: Callable[[str], None]) -> Iterator[float]:
     """The seconds from the kill to the other's first event, round by round."""
     lane = Lane("takeover", PAYMASTER, ORDERS, sizes.orders, workers=2, ready=READY)
-    for number in range(1, sizes.rounds + 1):
+    for number in range(1, sizes.takeovers + 1):
         with new_place(services) as place:
             seconds = asyncio.run(_measure(lane, place))
         tell(f"round {number}, takeover: {seconds:.2f} s")

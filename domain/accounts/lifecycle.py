@@ -52,11 +52,11 @@ it; a line accrued to it; a payment; a settlement's closing; a payout. What does
 become active (`WAITS`), and is refused when it is on its way out."""
 
 WAITS: frozenset[State] = frozenset({"defined", "suspended"})
-"""The states in which what may not happen now waits until the account is active."""
+"""The states in which what is not allowed waits until the account is active."""
 
 
 def check_state(account: Account, happening: str, field: str) -> None:
-    """That a thing may happen to an account now; `field` names where the message says the account.
+    """Check that something may happen to an account now; `field` is the field of the message that names the account.
 
     Raises `MustWait` (`account-suspended`) or `Refused` (`account-closed`).
     """
@@ -70,7 +70,7 @@ def check_state(account: Account, happening: str, field: str) -> None:
 
 
 def billing_account(account_id: str, currency: str, books: Books, happening: str) -> Account:
-    """The billing account of this id, if what is about to happen may.
+    """The billing account of this id, if its state allows what is about to happen.
 
     Raises `MustWait` (`unknown-account`, `account-suspended`), `Refused` when it is of another type (`invalid`), keeps
     another currency than the fact's (`currency-mismatch`), or is closed (`account-closed`).
@@ -100,7 +100,7 @@ def _of_type(type_: str, field: str, account_id: str, currency: str | None, book
 
 
 def state_needs(command: StateCommand, _books: WorkingSet) -> Iterator[Need]:
-    """What a command looks at, beside what its account's money makes it look at."""
+    """What a command looks at first; what else depends on the account's money."""
     yield DocumentNeed(Account, command.account)
     yield DocumentNeed(Position, command.account)
 

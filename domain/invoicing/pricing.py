@@ -39,8 +39,8 @@ class Pricing:
 def price(items: Sequence[Item], currency: Currency) -> Pricing:
     """Work out what lines come to.
 
-    Raises `Refused` (`invalid`) for a total below zero, or an amount beyond the limit: the lines say so by themselves,
-    whatever account they are for.
+    Raises `Refused` (`invalid`) for a total below zero, or an amount beyond the limit: that can be told
+    from the lines alone, whatever account they are for.
     """
     nets = tuple(
         within_limit(line_net(item.quantity, item.unit_price, currency), f"items.{index}: the net")

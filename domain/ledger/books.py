@@ -17,7 +17,7 @@ from domain.ledger.positions import Position
 from domain.money import within_limit
 
 QUEUE_FIRST = 4
-"""How many open documents of an account one fact has loaded at first; each time they run out, four times as many."""
+"""How many open documents of a queue are loaded for a fact at first; each time they run out, four times as many are."""
 
 
 class Document(Protocol):
@@ -50,11 +50,11 @@ Q = TypeVar("Q", bound=Queued)
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A kind of queue, and what the books know of it without knowing what it holds.
+    """A kind of queue. The books know this much of it, and nothing of the documents in it.
 
-    `is_empty` says of which positions the account's queue is empty, unread. An open document keeps accounts of the type
-    `keeps_open` from being closed. `overdue` is how much of a document was due before a day, in minor units; None when
-    it is due later, and so is all that comes after it.
+    `is_empty` tells from an account's position that its queue is empty, without reading it. An open document keeps
+    accounts of the type `keeps_open` from being closed. `overdue` is how much of a document was due before a day, in
+    minor units; None when it is due later, and so is all that comes after it.
     """
 
     kind: type[Queued]
@@ -165,7 +165,7 @@ class WorkingSet:
         return (self._documents[kind][id_] for _, id_ in self._queues[kind, owner].items)
 
     def load(self, kind: type[Document], id_: str, document: Document | None) -> None:
-        """Take in what the database holds under a key (None: nothing). What a fact has changed since stays."""
+        """Put in what the database has under a key (None: nothing). What is loaded already stays."""
         if id_ in self._documents[kind]:
             return
         self._documents[kind][id_] = document
@@ -175,7 +175,7 @@ class WorkingSet:
                 self._complete_queues(document)
 
     def load_queue(self, need: QueueNeed, documents: list[Queued]) -> None:
-        """Take in the first open documents of a queue, in order; fewer than `need.limit` means that these are all."""
+        """Put in the first open documents of a queue, in order. Fewer than `need.limit` means that these are all."""
         queue = self._queues[need.type, need.owner]
         for document in documents:
             self.load(need.type, document.id, document)
@@ -238,7 +238,7 @@ def _remove(queue: _Queue, document: Queued) -> None:
 
 
 class Books:
-    """What one fact reads and changes: its own overlay on the working set, which a refusal leaves no trace in.
+    """What one fact reads and changes: an overlay on the working set, thrown away if the fact is refused.
 
     `cause` is the fact's identity.
     """
@@ -395,7 +395,7 @@ class Books:
             self.put(replace(position, **changes))  # type: ignore[arg-type]  # all of them are counters and balances
 
     def post_entry(self) -> None:
-        """Write the entry and its balances now, for who has to see them before the fact is finished."""
+        """Write the entry and its balances now, so that the rest of the fact sees them."""
         for account_id, changes in self._write_entry().items():
             position = self.position(account_id)
             self.put(replace(position, **self._after_entry(position, changes)))  # type: ignore[arg-type]

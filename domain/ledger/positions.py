@@ -22,12 +22,12 @@ class Position:
 
     `sequence` is the number of the last event, `movements` that of the last journal entry, `oldest_due` the earliest
     due date of its open invoices. Whatever decides on an account's money writes its position, so that two decisions
-    on one account can't both commit unseen; `touched` counts what decided on it and changed nothing else.
+    on one account can't both commit unseen; `touched` counts the decisions that changed nothing else of it.
 
-    `used` counts the facts that the books tell of it by, also where they moved nothing; `withholding` the lines whose
-    share, or a part of it, is withheld: the balance `withheld` of such lines may be zero. `allocating` says that the
-    account's credit is still being allocated, in further transactions: until then it may have credit beside open
-    invoices.
+    `used` counts the facts in the books that are about the account, also those that moved nothing; `withholding` the
+    lines whose share, or a part of it, is withheld: the balance `withheld` of such lines may be zero. `allocating` says
+    that the account's credit is still being allocated, in further transactions: until then it may have credit beside
+    open invoices.
     """
 
     id: str

@@ -42,7 +42,7 @@ class OrderResult:
 
 
 def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
-    """What an order looks at, as far as what is loaded tells."""
+    """What an order looks at, as far as that can be told from what is loaded so far."""
     billed = order.billing_account
     for billed in payer_needs(order.billing_account, order.completed_at, books):
         yield DocumentNeed(Account, billed)

@@ -16,16 +16,16 @@ from domain.payments.model import Allocation, CreditAllocation, Payment, Payment
 from domain.settlement.accruals import Accrual, emit_accruals, release_withheld
 
 WORK_MAX = 20_000
-"""How much one transaction allocates, in lines of the invoices that are covered: each is written again, and told of,
-with all its lines. What is more goes on in another one."""
+"""How much one transaction allocates, counted in lines: a covered invoice is written and told again with all its lines.
+What is beyond that goes on in another transaction."""
 ALLOCATION_WORK = 3
-"""What an allocation itself is in lines."""
+"""How many lines an allocation itself counts for."""
 CREDITS_MAX = 20
 """How many payments one transaction goes on to allocate."""
 
 
 def allocation_needs(rest: CreditAllocation, books: WorkingSet) -> Iterator[Need]:
-    """What the rest of an allocation looks at, likewise."""
+    """What the rest of an allocation looks at, as far as that can be told from what is loaded so far."""
     yield DocumentNeed(Account, rest.billing_account)
     yield DocumentNeed(Position, rest.billing_account)
     yield QueueNeed(Payment, rest.billing_account, CREDITS_MAX)

@@ -63,13 +63,13 @@ class Allocation:
 
     @property
     def id(self) -> str:
-        """A payment covers an invoice once: what it leaves open, it had nothing left for."""
+        """A payment covers an invoice once: if it left something open, nothing of the payment was left."""
         return f"{self.bill_no}/{self.payment_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class CreditAllocation:
-    """The rest of what an account's credit covers, after one transaction's worth; `sequence` tells it from others."""
+    """What an account's credit still has to cover in another transaction; `sequence` tells it from other rests."""
 
     billing_account: str
     sequence: int

@@ -25,7 +25,7 @@ from domain.settlement.accruals import emit_accruals
 
 
 def payment_needs(received: ReceivedPayment, books: WorkingSet) -> Iterator[Need]:
-    """What a payment looks at, as far as what is loaded tells: the partners that its invoices withhold from, last."""
+    """What a payment looks at, as far as that can be told from what is loaded: last, the partners of its invoices."""
     account_id = received.billing_account
     yield DocumentNeed(Account, account_id)
     yield DocumentNeed(Position, account_id)

@@ -1,6 +1,6 @@
-"""The position of a settlement account: all that is posted to a partner, counted of it or told to it goes through here.
+"""The position of a settlement account: only this module posts to a partner, changes its counters, or emits its events.
 
-It is the one thing of a fact about a customer that crosses to another account.
+It is the one place where a fact about a customer changes another account.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def release(partner: str, amount: int, books: Books) -> None:
 
 
 def end_withholding(partner: str, books: Books) -> None:
-    """Count a line of which nothing is withheld any more."""
+    """Note that nothing of a line is withheld any more."""
     books.count(partner, "withholding", -1)
 
 

@@ -29,7 +29,7 @@ STATEMENTS_MAX = 8
 class Closing:
     """`settlement.close`: state what a partner has earned up to and including `period_end`.
 
-    `made` is how many of its statements are made already: it is the rest of a closing unless that is zero.
+    `made` is how many of its statements are made already; above zero, this is the rest of a closing.
     """
 
     id: str

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from adapters.faults import mongodb_fault
 from adapters.mongodb.connection import MIGRATE_APP_NAME, DatabaseError, WrongServer, database
 from adapters.settings import SettingsError, load_settings
 from adapters.store.forms import WrongForm
@@ -43,9 +44,9 @@ def command(*, as_json: options.AsJson = False) -> None:
         raise stop(str(error)) from None
     except (WrongForm, WrongServer) as error:
         raise stop(str(error)) from None
-    except DatabaseError as error:
-        said = str(error).partition(", full error")[0] if hasattr(error, "code") else type(error).__name__
-        raise stop(f"MongoDB: {said} (see PAYMASTER_MONGODB_URL); run it again, it goes on where it was") from None
+    except (DatabaseError, OSError) as error:
+        line = mongodb_fault(error, settings.mongodb_url).line
+        raise stop(f"{line}; run it again, it goes on where it was") from None
     except KeyboardInterrupt:
         raise stop("stopped: run it again, it goes on where it was", 130) from None
     if lines:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from datetime import datetime
 from typing import Annotated, Any
 
-import structlog
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from adapters.faults import rabbitmq_fault
 from adapters.settings import load_settings
 from handlers.console import options
 from handlers.console.tables import print_more, print_table, when
@@ -26,6 +24,7 @@ from handlers.console.terminal import (
     utc_now,
     with_access,
 )
+from handlers.logs import set_up
 from schemas.values import parse_time, time_json
 
 BROKER_SECONDS_MAX = 10
@@ -224,10 +223,7 @@ def resend(
         _time("--since", since), None if until is None else _time("--until", until), tuple(types or ()), account
     )
     # Nothing but the result goes to standard output.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    # What the libraries say of lost connections is said by us, in our words.
-    for library in ("aio_pika", "aiormq"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
+    set_up("info", "logfmt")
 
     async def count(access: Access) -> int:
         return await selection.count(access.store.database)
@@ -249,7 +245,7 @@ def resend(
                     # Either has to be there: this raises if not.
                     await (channel.get_exchange(OUT) if queue is None else channel.get_queue(queue))
         except CONNECTION_ERRORS as error:
-            raise stop(f"RabbitMQ: {str(error) or type(error).__name__} (see PAYMASTER_RABBITMQ_URL)") from None
+            raise stop(rabbitmq_fault(error, url).line) from None
         columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         try:
             with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:

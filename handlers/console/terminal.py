@@ -10,7 +10,6 @@ import getpass
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -20,12 +19,14 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
-from adapters.mongodb.connection import DatabaseError
+from adapters.faults import mongodb_fault
+from adapters.mongodb.connection import COMMAND_SELECTION_SECONDS, DatabaseError, WrongServer
 from adapters.queries import read
 from adapters.settings import Settings, SettingsError, load_settings
 from adapters.store.forms import WrongForm, check
 from adapters.store.store import Store
 from domain.errors import Refused
+from handlers import text
 from schemas.operations.messages import Why
 from schemas.queries import read_query
 
@@ -34,6 +35,8 @@ Json = dict[str, Any]
 
 WIDE = 500
 """How wide a table is where no terminal is: one line a row, for programs that read lines."""
+
+safe = text.safe
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 """What is said beside the result."""
@@ -45,19 +48,6 @@ def output() -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE
     return console
-
-
-def safe(text: object, *, lines: bool = False) -> str:
-    """A text that does nothing to a terminal: whatever steers one, or hides or reorders text, is shown as an escape.
-
-    With `lines`, ends of lines and tabs are left as they are.
-    """
-    return "".join(
-        char
-        if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or (lines and char in "\n\t")
-        else char.encode("unicode_escape").decode()
-        for char in str(text)
-    )
 
 
 def say(line: str) -> None:
@@ -129,21 +119,23 @@ def with_access(do: Callable[[Access], Awaitable[T]], *, refusals: bool = False)
     """Do something with the database; what goes wrong there ends the command, but for `refusals` that are wanted."""
     try:
         return asyncio.run(_with_store(load_settings(), do))
-    except (SettingsError, WrongForm) as error:
+    except (SettingsError, WrongForm, WrongServer) as error:
         raise stop(str(error)) from None
     except Refused as refusal:
         if refusals:
             raise
         raise stop(refusal.detail, 2 if refusal.code == "invalid" else 1) from None
     except DatabaseError as error:
-        # What the server says is one line; what the driver says of a server that is away is many.
-        said = f": {str(error).partition(', full error')[0]}" if hasattr(error, "code") else ""
-        raise stop(f"MongoDB: {type(error).__name__}{said} (see PAYMASTER_MONGODB_URL)") from None
+        raise stop(mongodb_fault(error, load_settings().mongodb_url).line) from None
 
 
 async def _with_store(settings: Settings, do: Callable[[Access], Awaitable[T]]) -> T:
-    store = Store(settings.mongodb_url, settings.database, "pymongo")
     try:
+        store = Store(settings.mongodb_url, settings.database, "pymongo", COMMAND_SELECTION_SECONDS)
+    except OSError as error:  # a certificate's file
+        raise stop(mongodb_fault(error, settings.mongodb_url).line) from None
+    try:
+        await store.check_server()
         await check(store.database)
         return await do(Access(store, settings))
     finally:

@@ -32,8 +32,8 @@ log = structlog.get_logger()
 REPLIES_MAX = 16
 """How many senders of one waiting message are told its outcome."""
 WRITTEN_BYTES_MAX = 8 * 1024 * 1024
-"""The most bytes of events, and of messages that are held, of one transaction, but for the last fact's: what else it
-writes is in proportion. A small message may make a large one: an update of one field tells the whole account."""
+"""How many bytes of events and held messages one transaction writes; the fact that exceeds it is its last. What else it
+writes is in proportion. A small message may cause a large event: an update of one field tells the whole account."""
 SECONDS_MAX = 10.0
 """How long a batch is decided on before the rest is left for another one: the server ends a transaction of a minute."""
 LOADS_MAX = 64
@@ -80,7 +80,7 @@ class RetryPolicy(Protocol):
 
 @dataclass(slots=True)
 class Decisions:
-    """The outcomes of a batch, in the order of its work, and what has to be looked at once it is committed.
+    """The outcomes of a batch, in the order of its work, and what the waker has to look for after the commit.
 
     `told` are others who are to be told something: what outcome, of which identity. `quiet`: nothing is logged of it,
     since it is only tried out.
@@ -94,9 +94,9 @@ class Decisions:
 
 
 def conflict_identity(work: WorkItem, version: int) -> str:
-    """The identity under which other content for a used identity is parked: the same again is the same row.
+    """The identity under which other content for a used identity is parked. The same content again gives the same one.
 
-    `version` is that of the digest that is recorded of what came first, so that it stays the same row.
+    `version` is the digest version recorded with what came first, so that this holds across an upgrade too.
     """
     return f"{work.incoming.identity}#{work.incoming.digest_in(version)[:16]}"
 
@@ -111,7 +111,7 @@ def lookups(works: Iterable[WorkItem]) -> list[str]:
 
 
 def further_lookups(works: Iterable[WorkItem], known: Mapping[str, Known]) -> list[str]:
-    """What it has to know about besides, since digests were recorded by an earlier version: as a rule nothing."""
+    """More identities to look up, where digests were recorded in an earlier version: as a rule none."""
     return [
         conflict_identity(work, seen.digest_version)
         for work in works
@@ -127,14 +127,14 @@ def first_needs(works: Iterable[WorkItem], books: WorkingSet) -> set[Need]:
 
 
 def _wanted(facts: Iterable[object], books: WorkingSet) -> list[Need]:
-    """What these facts need and is not loaded; of each queue as much as all of them are likely to take."""
+    """What these facts need that is not loaded yet; of each queue as much as all of them together are likely to use."""
     counts = Counter(need for fact in facts for need in needs_of(fact, books))
     return [_for_many(need, facts) for need, facts in counts.items() if not books.has(need)]
 
 
 def _for_many(need: Need, facts: int) -> Need:
-    # A payment mostly pays one invoice: of so many on one account each has its own, without a read for each. In powers
-    # of two, since the queues of many accounts are one read where their limits are the same.
+    # A payment mostly pays one invoice, so a queue that n facts use is read n long, and not n times. The limit is a
+    # power of two: queues of many accounts are one read where their limits are the same.
     if isinstance(need, QueueNeed) and need.limit is not None:
         return need._replace(limit=max(need.limit, 1 << (facts + 1).bit_length()))
     return need
@@ -234,7 +234,7 @@ class _Decider:
             raise  # the transaction is over, and with it the batch
         except Exception as error:  # whatever it is, one bad fact may not undo the others
             if isinstance(self.work.incoming.fact, Act) and not isinstance(error, Refused):
-                raise  # what an act has done already is written: it goes with the transaction
+                raise  # what an act has written so far is undone with the transaction
             return self._failed(error)
 
     async def _replaced(self, replacing: Replacing, message_id: str, load: Load) -> Outcome | None:
@@ -289,7 +289,7 @@ class _Decider:
                 return self._defect(error)
 
     def _without_the_books(self) -> Outcome | None:
-        """What is decided already, by what is recorded of the identity or by the message itself."""
+        """The outcome, where what is recorded of the identity or the message itself is enough to tell it."""
         work, incoming = self.work, self.work.incoming
         seen = self.known.get(incoming.identity)
         if work.claimed is None and seen is not None:
@@ -408,7 +408,15 @@ class _Decider:
             )
         )
         if not self.decisions.quiet:
-            log.warning("parked", parked_id=parked_id(identity), type=work.incoming.routing_key, reason=refusal.code)
+            log.warning(
+                "parked",
+                parked_id=parked_id(identity),
+                message_id=work.incoming.message_id,
+                correlation_id=work.correlation_id,
+                account=account_of(work.incoming.fact) or work.incoming.account,
+                type=work.incoming.routing_key,
+                reason=refusal.code,
+            )
         return Outcome("parked", code=refusal.code, detail=refusal.detail)
 
     def _wait(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from logging import DEBUG, INFO
@@ -25,6 +27,7 @@ from adapters.store.transaction import TooMuchToLoad
 from domain.facts import working_set
 from domain.ledger.books import Need
 from handlers.engine.decision import Decisions, decide, first_needs, further_lookups, lookups
+from handlers.engine.measures import Measures
 from handlers.engine.work import Outcome, WorkItem
 from schemas.operations.acts import Act
 
@@ -33,9 +36,9 @@ log = structlog.get_logger()
 FACTS_MAX = 500
 """The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
 GATHERED_MAX = 2 * FACTS_MAX
-"""The most facts that gather before no more messages are taken, but for those of one message: the next two batches."""
+"""Once so many facts have gathered, two batches, no more messages are taken."""
 SUCCESSES = 4
-"""How many batches go well before they are made twice as large again, after a failure."""
+"""After a failure, how many batches have to succeed before their size is doubled again."""
 BYTES_MAX = 8 * 1024 * 1024
 """The most bytes of bodies of one transaction, unless one fact alone has more."""
 GATHERED_BYTES_MAX = 2 * BYTES_MAX
@@ -43,23 +46,27 @@ GATHERED_BYTES_MAX = 2 * BYTES_MAX
 NOBODY_KNOWN = "unknown"
 """Who did what a message says that has no user for whom the broker vouches."""
 ABANDONED_ATTEMPTS = 4
-"""From which attempt on a conflict may be with a transaction that a dead worker left open."""
+"""From this attempt on, a conflict may be with a transaction that a dead worker left open."""
+TAKEOVER_SECONDS = 5.0
+"""How long after it took over a worker ends at once what is in its way: an operation of the dead one's may still have
+been under way on the server when it looked first."""
+AT_ONCE = timedelta(0)
 AWAY_SECONDS = 3.0
 """After so long without the database the worker takes no more messages until it is back."""
 CONFLICTS_MAX = 8
-"""How often a batch is run again for a key that is taken; after that the fault is looked for in one of its facts."""
+"""How often a batch is run again because of a duplicate key. After that one of its facts is taken to be at fault."""
 TRANSIENT_MAX = 30
-"""How often for any other conflict: one that is there each time may be the server's way to say that it is too much."""
+"""The same for any other conflict: one that never goes away may be the server's way to say that it is too much."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
-    """What the books are kept by: the invoices' series, the time zone of dates, how long a message may wait.
+    """The settings of the group commit: the invoices' series, the time zone of dates, how long a message may wait.
 
-    `abandoned_after` is how long nothing is heard of a transaction before its worker counts as dead, when it is in
-    the way; `worker` is what this worker is told from others by. Between two attempts on a batch there are at most
-    `retry_seconds_max`; a message that meets a defect of ours is tried `defect_attempts_max` times, first again after
-    `defect_delay_seconds` and then after four times as long each time.
+    A transaction that is in the way and has been silent for `abandoned_after` is taken for a dead worker's. `worker` is
+    this worker's name. Between two attempts on a batch there are at most `retry_seconds_max`; a message that meets a
+    defect of ours is tried `defect_attempts_max` times, first again after `defect_delay_seconds` and then after four
+    times as long each time.
     """
 
     series: str
@@ -86,8 +93,15 @@ class GroupCommit:
     """Takes work, commits it in batches, and tells everyone once that is done."""
 
     def __init__(
-        self, store: Store, relay: Relay, told: Told, keeping: BatchPolicy, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        relay: Relay,
+        told: Told,
+        keeping: BatchPolicy,
+        clock: Callable[[], datetime],
+        measures: Measures | None = None,
     ) -> None:
+        self._measures = measures or Measures()
         self._store = store
         self._relay = relay
         self._told = told
@@ -100,6 +114,8 @@ class GroupCommit:
         self._idle = asyncio.Event()
         self._idle.set()
         self._away = False
+        self._took_over = -math.inf
+        self._left_open = False
         self.deciding = False
         self._facts_max = FACTS_MAX
         self._successes = 0
@@ -113,11 +129,21 @@ class GroupCommit:
         self._idle.clear()
         self._arrived.set()
 
+    def take_over(self) -> None:
+        """This worker is the one that applies from now on: what others have open by now is in its way.
+
+        It is ended before the next batch. Of one who is dead it is what the server would keep for a minute; one who
+        lives after all runs its batch again.
+        """
+        self._took_over = time.monotonic()
+        self._left_open = True
+        self._arrived.set()
+
     @property
     def full(self) -> bool:
         """Whether so much has gathered that no more messages are to be taken."""
-        # A whole batch is enough while one is decided: what is read then is read instead of that, and when the database
-        # writes there would be nothing to do.
+        # While one batch is decided, another whole one is enough: to read more would slow the deciding down, and would
+        # leave nothing to do while the database writes.
         most = FACTS_MAX if self.deciding else GATHERED_MAX
         return len(self._gathered) >= most or self._gathered_bytes >= GATHERED_BYTES_MAX
 
@@ -130,20 +156,24 @@ class GroupCommit:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
+            if self._left_open and not self._gathered:
+                # Not only batches meet it: what is held is claimed without one.
+                with suppress(DatabaseError):
+                    await self._end_what_is_left_open()
             while self._gathered:
                 await self._relay.room()
                 await self._commit(self._next_batch())
             self._idle.set()
 
     def _go_smaller(self) -> None:
-        """After a failure the batches get smaller, down to single facts: what is in the way of one spares the rest."""
+        """After a failure make batches smaller, down to single facts: what is in the way of one spares the rest."""
         self._successes = 0
         if self._facts_max > 1:
             self._facts_max = max(1, self._facts_max // 4)
             log.warning("smaller batches after a failure", facts=self._facts_max)
 
     def _go_larger(self) -> None:
-        """After a few successes they get larger, until they are as large as they may be."""
+        """After a few successes make batches larger again, up to the limit."""
         if self._facts_max == FACTS_MAX:
             return
         self._successes += 1
@@ -168,7 +198,7 @@ class GroupCommit:
     async def _commit(self, works: list[WorkItem]) -> None:
         """Commit a batch; one that fails for a reason of its own is split until the bad fact stands alone.
 
-        One that looks at too much of the books is done in parts, and the next ones are as small until they go well.
+        One that loads too much of the books is done in parts; later batches stay as small until a few have succeeded.
         """
         most = len(works)
         while works:
@@ -197,7 +227,13 @@ class GroupCommit:
             works = works[done:]  # what would have made the transaction too large
             await self._relay.room()
 
+    @property
+    def gathered(self) -> int:
+        """How many facts wait for the next batch."""
+        return len(self._gathered)
+
     def _committed(self, works: list[WorkItem], decisions: Decisions) -> None:
+        self._measures.committed(works, decisions.outcomes)
         self._relay.hand_over(decisions.batch.outbox)
         for work, outcome in zip(works, decisions.outcomes, strict=True):
             work.done(outcome)
@@ -216,6 +252,7 @@ class GroupCommit:
         def again(error: BaseException) -> bool:
             nonlocal conflicts, transient
             kind = kind_of(error, time.monotonic() - since)
+            self._measures.failed(kind.name.lower())
             if kind is Kind.AWAY and time.monotonic() - begun >= AWAY_SECONDS:
                 self._database_is_away(error)
             if kind is Kind.TRANSIENT:
@@ -261,7 +298,17 @@ class GroupCommit:
             log.info("the database is back")
             self.on_back()
 
+    async def _end_what_is_left_open(self) -> None:
+        self._left_open = False
+        try:
+            await self._end_abandoned(AT_ONCE)
+        except DatabaseError:
+            self._left_open = True
+            raise
+
     async def _attempt(self, works: list[WorkItem]) -> Decisions:
+        if self._left_open:
+            await self._end_what_is_left_open()
         books = working_set(booked_at=self._now(), zone=self._keeping.zone, series=self._keeping.series)
         async with self._store.transaction() as transaction:
             if len(works) > 1:
@@ -285,20 +332,24 @@ class GroupCommit:
             # What arrives meanwhile is better read while the database writes.
             self.deciding = True
             try:
-                known = await transaction.look_up(lookups(works), first_needs(works, books), books)
-                if further := further_lookups(works, known):
-                    known |= await transaction.look_up(further, (), books)
-                replacing = (
-                    Replacements(transaction.database, transaction.session, books.booked_at)
-                    if works[0].replaces is not None  # which is then alone
-                    else None
-                )
-                decisions = await decide(works, known, books, load, act, self._keeping, replacing)
+                with self._measures.stage("look-up"):
+                    known = await transaction.look_up(lookups(works), first_needs(works, books), books)
+                    if further := further_lookups(works, known):
+                        known |= await transaction.look_up(further, (), books)
+                with self._measures.stage("decide"):
+                    replacing = (
+                        Replacements(transaction.database, transaction.session, books.booked_at)
+                        if works[0].replaces is not None  # which is then alone
+                        else None
+                    )
+                    decisions = await decide(works, known, books, load, act, self._keeping, replacing)
             finally:
                 self.deciding = False
             decisions.look_for.update(books.announced)
-            await transaction.write(books, decisions.batch)
-            await transaction.commit()
+            with self._measures.stage("write"):
+                await transaction.write(books, decisions.batch)
+            with self._measures.stage("commit"):
+                await transaction.commit()
         self._database_is_back()
         return decisions
 
@@ -306,14 +357,17 @@ class GroupCommit:
         # A conflict is everyday business between several workers; one that lasts, or an outage, is told.
         tell = log.warning if attempts >= CONFLICTS_MAX else log.debug
         tell("batch run again", attempt=attempts, error=type(error).__name__)
-        if error is not None and is_conflict(error) and attempts >= ABANDONED_ATTEMPTS:
+        taking_over = time.monotonic() - self._took_over < TAKEOVER_SECONDS
+        if error is not None and is_conflict(error) and (taking_over or attempts >= ABANDONED_ATTEMPTS):
             try:
-                ended = await self._store.end_abandoned(self._keeping.abandoned_after)
+                await self._end_abandoned(AT_ONCE if taking_over else self._keeping.abandoned_after)
             except DatabaseError as trouble:  # then the next attempt does it, or the server's own limit
                 log.warning("abandoned transactions not ended", error=type(trouble).__name__)
-            else:
-                if ended:
-                    log.warning("ended transactions of a worker that died", count=ended)
+
+    async def _end_abandoned(self, inactive: timedelta) -> None:
+        ended = await self._store.end_abandoned(inactive)
+        if ended:
+            log.warning("ended transactions of a worker that died", count=ended)
 
     def _now(self) -> datetime:
         """The batch's time, to the millisecond that the database keeps; it never goes back, whatever the clock does."""

@@ -86,11 +86,11 @@ class Waker:
         there = await self._store.there_now(names) if names else []
         if there and not self._stopping and (rows := await self._store.claim_waiting(there, self._clock(), LEASE)):
             await self._take_up(rows)
-            # There may be more, of some without an end in sight: whatever else is due has its turn between.
+            # There may be more, for some names very many: whatever else is due has its turn in between.
             self.look_for(there)
 
     async def _take_up(self, rows: Sequence[HeldRow]) -> None:
-        """Have claimed messages applied, and wait for what comes of them; slowly is not dead, so claims are renewed."""
+        """Submit claimed messages and wait for their outcomes, renewing the claims: a slow worker is not a dead one."""
         under_way = {self._resubmit(row): row for row in rows}
         left: set[asyncio.Future[Outcome]] = set(under_way)
         while left:

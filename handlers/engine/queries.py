@@ -30,7 +30,7 @@ SECONDS_MAX = 8
 
 
 class QueryServer:
-    """Answers queries, each by one message to where its sender says; nothing that goes wrong ends the worker."""
+    """Answers each query with one message to its `reply_to`. No failure of a query ends the worker."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from handlers.engine.work import Outcome
 log = structlog.get_logger()
 
 UNDER_WAY_MAX = 1_000
-"""The most replies that are being sent; one more is not: a reply is best effort, and memory is not for keeping them."""
+"""How many replies may be under way. More are dropped: replies are best effort, and must not fill the memory."""
 
 
 NOT_REPLIED = "no reply: the queue is no client's own, and PAYMASTER_REPLY_PREFIXES does not name it"

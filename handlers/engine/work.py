@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any, Literal
@@ -34,12 +35,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A fact to be applied, and who is told once that is committed.
+    """A fact to be applied, and the callback that is called once its outcome is committed.
 
     `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied;
     `failure` is what its transaction failed with when it stood alone; `suspect` says that it was delivered so often
-    without an outcome that it may be what kills the workers. `replaces` is the id of its sender's own message that it
-    corrects.
+    without an outcome that it may be what kills the workers; `arrived` is when it came to this worker, by the monotonic
+    clock. `replaces` is the id of its sender's own message that it corrects.
     """
 
     incoming: Incoming
@@ -51,6 +52,7 @@ class WorkItem:
     failure: Exception | None = None
     suspect: bool = False
     replaces: str | None = None
+    arrived: float = field(default_factory=time.monotonic)
 
     @property
     def attempts(self) -> int:

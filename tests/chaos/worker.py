@@ -23,8 +23,9 @@ from adapters.rabbitmq.connection import CONNECTION_ERRORS
 from adapters.rabbitmq.publisher import Publisher, Sent
 from adapters.settings import load_settings
 from adapters.store.transaction import Transaction
-from handlers import cli, worker
+from handlers import worker
 from handlers.engine import held
+from handlers.logs import set_up
 from handlers.worker import Worker
 from tests.chaos.crashes import POINTS, around, die_at
 
@@ -144,7 +145,7 @@ def main() -> None:
     clock = _clock(arguments.clock) if arguments.clock else worker.utc_now
     around(worker, "Worker", lambda _: functools.partial(_Disturbed, clock=clock))
     settings = load_settings()
-    cli._log_to_stderr(settings.log_level)
+    set_up(settings.log_level, "logfmt")
     worker.run_worker(settings)
 
 

@@ -19,16 +19,15 @@ from typing import Any, NamedTuple, cast
 from bson.errors import InvalidDocument
 from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure
 
+from adapters.documents import KEPT
 from adapters.rabbitmq.publisher import Publisher, Sent
 from adapters.rabbitmq.relay import Relay
 from adapters.rabbitmq.work_queue import Acknowledger, Delivery
 from adapters.records import HeldRow, InboxRow, Known, Properties
-from adapters.store.store import CLAIM_MAX, Store
+from adapters.store.store import AWAITED, CLAIM_MAX, Store
 from adapters.store.transaction import Batch, ClaimLost
 from domain.accounts.lifecycle import WAITS
-from domain.accounts.model import Account
 from domain.ledger.books import DocumentNeed, Need, WorkingSet
-from domain.settlement.statements import Settlement
 from handlers.engine.group_commit import BatchPolicy, GroupCommit
 from handlers.engine.held import Waker
 from handlers.engine.intake import take
@@ -505,12 +504,18 @@ def _due_at(row: HeldRow) -> datetime:
     return row.due_at
 
 
+KINDS = {kept.collection.name: kept.kind for kept in KEPT}
+
+
 def is_there(database: Database, name: str) -> bool:
     """Whether something that may be waited for is there."""
     kind, _, id_ = name.partition(":")
-    if kind == "resumed":
-        return id_ in database.rows[Account] and database.rows[Account][id_].state not in WAITS
-    return id_ in database.rows[{"account": Account, "settlement": Settlement}[kind]]
+    if kind == "applied":
+        return id_ in database.inbox
+    collection, condition = AWAITED[kind]
+    document = database.rows[KINDS[collection]].get(id_)
+    assert not condition or kind == "resumed", "a condition that is not modelled here"
+    return document is not None and (not condition or document.state not in WAITS)
 
 
 # -- workers

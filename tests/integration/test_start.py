@@ -121,7 +121,7 @@ async def test_a_mongodb_without_a_replica_set_or_too_old_is_refused(settings: S
     with pytest.raises(WrongServer, match=r"older than 6\.0") as told:
         await check_server(Old)
     assert len(str(told.value).splitlines()) == 1
-    real = mongodb.connect(settings.mongodb_url, driver)
+    real = mongodb.connect(settings.mongodb_url, driver, settings.database)
     await check_server(real)
     await mongodb.awaited(real.close())
 

@@ -25,7 +25,7 @@ from domain.accounts.references import CONTAINS, PAYER, RELATED, RELATIONSHIPS, 
 
 STATES = get_args(State)
 COMMAND = "account."
-"""How the identities of the facts begin that a client changes an account with."""
+"""How the identities of the messages begin by which clients change accounts."""
 CLOSES_BY_ITSELF = (
     "payment.received",
     "credit.allocate",
@@ -81,7 +81,7 @@ accounts_and_versions = View(
 
 
 def fields_that_differ(one: Expression, other: Expression) -> Expression:
-    """The names of the fields that two documents do not have the same; the values may be what JSON has no word for."""
+    """The names of the fields in which two documents differ. Not the values: they may be such as JSON cannot hold."""
 
     def fields(document: Expression) -> Expression:
         return {"$objectToArray": {"$ifNull": [document, {}]}}

@@ -22,7 +22,7 @@ EXAMINED_MAX = 20_000
 """A page ends early after so many accounts that a filter left out, so that no query takes long."""
 CHUNK_MAX = 2_000
 GROWTH = 4
-"""The first candidates are half as many again as a page has; while they are too few, so many times as many come."""
+"""At first a page reads half as many candidates again as it has items; while that is too few, so many times more."""
 WRITTEN = dict.fromkeys(("type", "currency", "json"), 1)
 """What is read of an account to show it."""
 
@@ -163,7 +163,7 @@ async def page(query: AccountList, view: View) -> bytes:
 
 
 async def _fitting(view: View, query: AccountList, way: _Way, candidates: list[Row]) -> list[Row]:
-    """The candidates that fit the filter which the way's index does not know."""
+    """The candidates that fit the filters which the index does not cover."""
     which: Row = {"_id": {"$in": [row["_id"] for row in candidates]}}
     if way.collection == "positions":
         rows = await view.find("accounts", {**which, "state": query.state}, fields={"_id": 1}, index=BY_ID)

@@ -19,7 +19,7 @@ _NAMES = (*SIGN, "overdue")
 _OWN = dict.fromkeys((*SIGN, "oldestDue"), 1)
 
 _FEW_INVOICES = 500
-"""So many open invoices are added up here, which takes less than having the server group them; more are not."""
+"""Up to so many open invoices are added up here, which is faster than to have the server group them."""
 
 
 async def standings(view: View, rows: Sequence[Row]) -> list[Standing]:
