@@ -124,6 +124,8 @@ def _listed(row: Row) -> Json:
         "failedAt": time_json(row["failedAt"]),
         "dueAt": _time(row["dueAt"]),
         "waitsFor": row["waitsFor"],
+        "seenAgain": row.get("seenAgain", 0),
+        "seenAgainAt": _time(row.get("seenAgainAt")),
         "editedAt": _time(row.get("editedAt")),
         "editedFrom": row.get("editedFrom"),
         "editedInto": row.get("editedInto"),

@@ -84,6 +84,9 @@ COLLECTIONS = (
             "editedFrom": "the parked id that it had before an edit gave it another identity",
             "editedInto": "the parked id that it has since; of several the first one's",
             "editedIntoAll": "those of all, if it goes on as several",
+            "seenAgain": "how often the same came again when it was parked, or done with",
+            "seenAgainAt": "when it did so last",
+            "replacedBy": "the identity of the message that its sender replaced it with",
             "discarded": "{`by`, `claimed`, `via`, `at`, `why`}, as operators' acts have them",
         },
         indexes=(
@@ -111,6 +114,8 @@ COLLECTIONS = (
             ),
             # An operator's look at one parked message.
             IndexModel([("parkedId", ASCENDING)], name="parkedId", unique=True),
+            # The message that its sender replaces, by the id that the sender knows.
+            IndexModel([("messageId", ASCENDING)], name="messageId"),
             # Lists of what is held, oldest first, and the groups that it makes, without reading its bodies.
             IndexModel(
                 [

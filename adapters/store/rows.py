@@ -186,3 +186,12 @@ async def whole_body(database: Any, row: dict[str, Any], session: Any = None) ->
     keys = [piece_key(row["_id"], n) for n in range(row["pieces"])]
     pieces = database["heldBodies"].find({"_id": {"$in": keys}}, session=session).sort("_id", 1)
     return b"".join([bytes(piece["data"]) async for piece in pieces])
+
+
+def done_with(row: dict[str, Any]) -> str:
+    """What was done with a held row, in words; nothing of one that is still open."""
+    if row["state"] == "discarded" and (gone := row.get("discarded")):
+        return f"discarded by {gone['by']} on {gone['at']:%Y-%m-%d}: {gone['why']}"
+    if row["state"] == "mended":
+        return f"mended by an operator: it goes on as {row['editedInto']}"
+    return ""

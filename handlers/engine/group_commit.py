@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 
 from adapters.mongodb.connection import DatabaseError, is_conflict, is_taken_key
 from adapters.operations.parked import OperatorActions
+from adapters.operations.replacing import Replacements
 from adapters.rabbitmq.relay import Relay
 from adapters.records import Properties, ReplyTo
 from adapters.store.failures import Kind, kind_of
@@ -239,6 +240,8 @@ class GroupCommit:
             if outcome.kind not in ("waiting", "skipped"):
                 for to in work.reply_to:
                     self._told.reply(to, outcome, work.incoming.identity)
+        for to, outcome, identity in decisions.told:
+            self._told.reply(to, outcome, identity)
         self._told.look_for(decisions.look_for)
 
     async def _until_available(self, works: list[WorkItem]) -> Decisions:
@@ -334,7 +337,12 @@ class GroupCommit:
                     if further := further_lookups(works, known):
                         known |= await transaction.look_up(further, (), books)
                 with self._measures.stage("decide"):
-                    decisions = await decide(works, known, books, load, act, self._keeping)
+                    replacing = (
+                        Replacements(transaction.database, transaction.session, books.booked_at)
+                        if works[0].replaces is not None  # which is then alone
+                        else None
+                    )
+                    decisions = await decide(works, known, books, load, act, self._keeping, replacing)
             finally:
                 self.deciding = False
             decisions.look_for.update(books.announced)

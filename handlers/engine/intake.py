@@ -49,9 +49,18 @@ def works_of(
             done,
             give_up=give_up,
             suspect=suspect,
+            replaces=_replaced(properties, n if len(facts) > 1 else None) if fact.fact is not None else None,
         )
-        for fact in facts
+        for n, fact in enumerate(facts, 1)
     ]
+
+
+def _replaced(properties: Properties, n: int | None) -> str | None:
+    """The id of the message that this one corrects: of an array each fact the one in its place."""
+    named = properties.headers.get("replaces")
+    if not isinstance(named, str) or not named:
+        return None
+    return named if n is None else f"{named}:{n}"
 
 
 def take(delivery: Delivery, submit: Callable[[WorkItem], None]) -> None:

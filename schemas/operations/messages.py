@@ -63,6 +63,7 @@ def _short(value: str) -> str:
 
 
 ShortText = Annotated[Text, AfterValidator(_short)]
+Headers = Annotated[dict[ShortText, Annotated[Any, BeforeValidator(parse_header)]], Field(max_length=HEADERS_MAX)]
 ParkedId = Annotated[str, BeforeValidator(parse_text)]
 Why = Annotated[Text, AfterValidator(_said)]
 
@@ -146,9 +147,7 @@ class ParkedEdit(_ActMessage):
     body: Annotated[str, BeforeValidator(parse_body)] | None = None
     type: ShortText | None = None
     message_id: Id | None = None
-    headers: Annotated[
-        dict[ShortText, Annotated[Any, BeforeValidator(parse_header)]], Field(max_length=HEADERS_MAX)
-    ] = Field(default_factory=dict)
+    headers: Headers | None = None
     encoding: ShortText | None = None
     why: Why
 
@@ -161,7 +160,7 @@ class ParkedEdit(_ActMessage):
     def fact(self, key: str) -> Act:
         """The act."""
         body = None if self.body is None else self.body.encode()
-        edit = Edit(body, self.type, self.message_id, self.headers, self.encoding)
+        edit = Edit(body, self.type, self.message_id, self.headers or {}, self.encoding)
         return Act(self.NAME, (self.id,), self.why, edit)
 
 

@@ -63,6 +63,8 @@ _HELD: Shape = {
     "failedAt": "Time",
     "dueAt": "Time?",
     "waitsFor": (str, None),
+    "seenAgain": int,
+    "seenAgainAt": "Time?",
     "editedAt": "Time?",
     "editedFrom": (str, None),
     "editedInto": (str, None),
