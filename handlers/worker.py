@@ -19,7 +19,7 @@ from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from adapters.mongodb import DatabaseError, is_locked_out
+from adapters.mongodb import DatabaseError, end, is_locked_out
 from adapters.rabbitmq import (
     CONNECTION_ERRORS,
     DEAD,
@@ -270,8 +270,7 @@ class Worker:
         self.teller.cancel()
         for task in self._tasks:
             task.remove_done_callback(self._ended)
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         # A broker that has blocked a connection does not answer its closing either.
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
