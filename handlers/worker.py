@@ -18,7 +18,7 @@ from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
 from adapters.faults import mongodb_fault, rabbitmq_fault
-from adapters.mongodb.connection import DatabaseError
+from adapters.mongodb.connection import DatabaseError, end
 from adapters.rabbitmq.connection import (
     CONNECTION_ERRORS,
     naming_losses,
@@ -304,7 +304,7 @@ class Worker:
         if self.watch.nothing_answers:
             # A call that looks for a server ends with its client; until then a part would wait for it.
             await self.store.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         # A broker that has blocked a connection does not answer its closing either.
         with suppress(TimeoutError):
             async with asyncio.timeout(AWAY_CLOSE_SECONDS if self.watch.nothing_answers else CLOSE_SECONDS):
