@@ -38,14 +38,16 @@ class Key:
     """A key of a row that is not just a field under its own name.
 
     `of` is what of the document is kept there: a field, a property, a path of them (`account.state`); empty, it is the
-    whole document. `by` is a function of a module, and is given that; what it returns is kept as it is. `as_row` says
-    that a document is kept as it is in its own collection. What is not simply a field is written and never read.
+    whole document. `by` is a function of a module, and is given that; what it returns is kept as it is, and `back` is
+    the function that makes the field of it again. `as_row` says that a document is kept as it is in its own collection.
+    What is not simply a field, and has no `back`, is written and never read.
     """
 
     name: str
     of: str = ""
     by: Callable[[Any], Any] | None = None
     as_row: bool = False
+    back: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class _Member:
     by: Callable[[Any], Any] | None
     as_row: bool
     field: str | None
+    back: Callable[[Any], Any] | None
 
 
 class _Source:
@@ -243,6 +246,10 @@ class _Source:
                 name = f"{layout.kind.__name__}.{field.name}"
                 raise LayoutError(f"{name} can't be read: it is a row of its own, or not given by its place")
             value = f'{row}.get("{member.key}")' if field.name in absent else f'{row}["{member.key}"]'
+            if member.back is not None:
+                self._import(member.back.__module__, member.back.__qualname__)
+                lines += f"{member.back.__name__}({value}),\n"
+                continue
             if taken is not None and self._is_taken(member.hint):
                 value = _take(value, field.name, row, taken)
             lines += f"{self._decoded(value, member.hint)},\n"
@@ -319,8 +326,8 @@ def _members(layout: Layout, *, is_row: bool) -> list[_Member]:
         hint = _hint(layout.kind, key.of)
         if key.by is None and not key.as_row:
             _check(hint, f"{layout.kind.__name__}.{key.of}", ())
-        field = key.of if key.by is None and key.of in fields else None
-        members.append(_Member(key.name, key.of, hint, key.by, key.as_row, field))
+        field = key.of if (key.by is None or key.back is not None) and key.of in fields else None
+        members.append(_Member(key.name, key.of, hint, key.by, key.as_row, field, key.back))
     name = layout.kind.__name__
     _check_once(f"{name}: a key", [m.key for m in members])
     _check_once(f"{name}: a field", [m.field for m in members if m.field is not None])

@@ -138,6 +138,7 @@ def _documents(n: int, draw: random.Random, now: datetime) -> Iterator[Any]:
         id=id_,
         type=type_,
         currency="EUR",
+        currency_digits=2,
         state=draw.choice(STATES),  # type: ignore[arg-type]
         revision=1,
         payment_term_days=30,

@@ -30,6 +30,12 @@ def account_of(fact: object) -> str | None:
     return handler.account(fact) if handler else None
 
 
+def own_time_of(fact: object) -> tuple[str, datetime] | None:
+    """The time at which a fact says that it happened, and the field that has it; None for what says none."""
+    handler = HANDLERS.get(type(fact))
+    return handler.own_time(fact) if handler else None
+
+
 def needs_of(fact: object, books: WorkingSet) -> Iterable[Need]:
     """What a fact needs, as far as that can be told from what is loaded so far; an operator's act needs nothing."""
     handler = HANDLERS.get(type(fact))

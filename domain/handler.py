@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from domain.frozen import dataclass
 from domain.ledger.books import Books, Need, WorkingSet
+
+
+def no_time(_fact: object) -> None:
+    """That a fact says no time of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +19,15 @@ class Handler:
     """How a kind of fact is handled.
 
     `needs` yields what it looks at, as far as that can be told from what is loaded so far; `apply` changes its books
-    and returns what came of it, which its sender is told; `account` tells whose account it is about, None if nobody's.
+    and returns what came of it, which its sender is told; `account` tells whose account it is about, None if nobody's;
+    `own_time` the time at which it says that it happened, and the field that has it, None for what says none.
     """
 
     fact: type
     needs: Callable[[Any, WorkingSet], Iterable[Need]]
     apply: Callable[[Any, Books], object]
     account: Callable[[Any], str | None]
+    own_time: Callable[[Any], tuple[str, datetime] | None] = no_time
 
 
 def nobody(_fact: object) -> None:

@@ -106,6 +106,7 @@ class Worker:
             settings.retry_seconds_max,
             settings.defect_attempts_max,
             settings.defect_delay_seconds,
+            timedelta(days=settings.days_ahead_max),
         )
         self.commit = GroupCommit(self.store, self.relay, self.teller, keeping, clock, self.measures)
         self.waker = Waker(

@@ -16,14 +16,18 @@ from schemas.messages import MESSAGES
 from schemas.values import ID, INTEGER_MAX, is_id
 from schemas.wire import BODY_MAX, check_version, parts_of, text_of
 
+UNREADABLE = "unreadable:"
+"""What the identity of a message that can't be read begins with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """One fact as it came in: its identity and, unless `refusal` says why not, what it says as a fact of the domain's.
 
-    `body` is its own bytes, of an array its own part; `message_id` likewise ends in `:<n>`. `model` is what it was read
-    with, None for what can't be read. `key` is the business key, and `account` the account that it is about: of what is
-    refused they are told too, where they can be read. Of what fits the domain tells the account.
+    `body` is its own bytes, packed as `encoding` says, of an array its own part, not packed; `message_id` likewise ends
+    in `:<n>`. `model` is what it was read with, None for what can't be read. `key` is the business key, and `account`
+    the account that it is about: of what is refused they are told too, where they can be read. Of what fits the domain
+    tells the account. `if_new` is why it is refused unless its identity is known.
     """
 
     identity: str
@@ -37,12 +41,20 @@ class Incoming:
     model: type[Message] | None = None
     key: str | None = None
     account: str | None = None
+    encoding: str | None = None
+    if_new: Refused | None = None
+
+    def refused_as_new(self) -> Incoming:
+        """What it is when its identity is not known, and it may not come in now: like what can't be read."""
+        assert self.if_new is not None
+        names = self.key, self.account
+        return _unreadable(self.routing_key, self.body, self.message_id, self.if_new, names, self.encoding)
 
     def digest_in(self, version: int) -> str:
         """The digest of its content in the version in which another one was recorded, to be compared with that."""
         if version == self.digest_version or self.model is None:  # what can't be read has one of its bytes
             return self.digest
-        [(value, _)] = parts_of(self.body.decode())
+        [(value, _)] = parts_of(text_of(self.body, self.encoding), accepted=True)
         message: Message = self.model.__pydantic_validator__.validate_python(value)
         return message.digest(version)
 
@@ -54,30 +66,48 @@ def read(
     headers: Mapping[str, Any],
     encoding: str | None,
     messages: Mapping[str, type[Message]] = MESSAGES,
+    *,
+    accepted: bool = False,
 ) -> list[Incoming]:
     """The facts of a delivery, at least one; what can't be read is one without a fact, with the refusal that says why.
 
-    `encoding` is the AMQP `content_encoding`, `messages` what is handled. Nothing is raised for what a sender can do.
+    `encoding` is the AMQP `content_encoding`, `messages` what is handled. What was taken in before is `accepted`: what
+    is asked at the door since, or in another way, is not asked of it. Nothing is raised for what a sender can do.
     """
     model = messages.get(routing_key)
     if model is None:
         refusal = Refused("unknown-type", f"nothing handles {routing_key!r}")
-        return [_unreadable(routing_key, body, message_id, refusal, _names_in(body, None, message_id))]
-    text = None
+        names = _names_in(_plain(body, encoding), None, message_id)
+        return [_unreadable(routing_key, body, message_id, refusal, names, encoding)]
     try:
         text = text_of(body, encoding)
         check_version(headers)
-        parts = parts_of(text)
+        parts = parts_of(text, accepted=accepted)
     except Refused as refusal:
-        return [_unreadable(routing_key, body, message_id, refusal, _names_in(text or body, model, message_id))]
+        names = _names_in(_plain(body, encoding), model, message_id)
+        return [_unreadable(routing_key, body, message_id, refusal, names, encoding)]
     if len(parts) == 1 and parts[0][1] is None:
-        return [_incoming(model, routing_key, body, message_id, parts[0][0])]
+        return [_incoming(model, routing_key, body, message_id, parts[0][0], encoding, accepted=accepted)]
     return [
         _incoming(
-            model, routing_key, (part or "").encode(), f"{message_id}:{n}" if message_id is not None else None, value
+            model,
+            routing_key,
+            (part or "").encode(),
+            f"{message_id}:{n}" if message_id is not None else None,
+            value,
+            None,
+            accepted=accepted,
         )
         for n, (value, part) in enumerate(parts, 1)
     ]
+
+
+def _plain(body: bytes, encoding: str | None) -> str | bytes:
+    """The text of a body if it can be unpacked, to look for names in it."""
+    try:
+        return text_of(body, encoding)
+    except Refused:
+        return body
 
 
 def faults(routing_key: str, text: str, messages: Mapping[str, type[Message]] = MESSAGES) -> int:
@@ -105,7 +135,16 @@ def _faults_of(model: type[Message], value: Any) -> int:
     return 0
 
 
-def _incoming(model: type[Message], routing_key: str, body: bytes, message_id: str | None, value: Any) -> Incoming:
+def _incoming(
+    model: type[Message],
+    routing_key: str,
+    body: bytes,
+    message_id: str | None,
+    value: Any,
+    encoding: str | None,
+    *,
+    accepted: bool,
+) -> Incoming:
     try:
         if isinstance(value, Refused):
             raise value
@@ -118,22 +157,54 @@ def _incoming(model: type[Message], routing_key: str, body: bytes, message_id: s
     except Refused as error:
         refusal = error
     else:
-        digest = message.digest(DIGEST_VERSION)
+        if_new = None
+        if not accepted:
+            try:
+                message.check_new()
+            except Refused as error:
+                if_new = error
         return Incoming(
-            f"{routing_key}:{key}", routing_key, message_id, body, digest, fact, None, DIGEST_VERSION, model, key
+            f"{routing_key}:{key}",
+            routing_key,
+            message_id,
+            body,
+            message.digest(DIGEST_VERSION),
+            fact,
+            None,
+            DIGEST_VERSION,
+            model,
+            key,
+            None if if_new is None else _names_of(value, model, message_id)[1],
+            encoding,
+            if_new,
         )
-    names = _names_in(body, model, message_id) if isinstance(value, Refused) else _names_of(value, model, message_id)
-    return _unreadable(routing_key, body, message_id, refusal, names)
+    if isinstance(value, Refused):
+        names = _names_in(_plain(body, encoding), model, message_id)
+    else:
+        names = _names_of(value, model, message_id)
+    return _unreadable(routing_key, body, message_id, refusal, names, encoding)
 
 
 _Names = tuple[str | None, str | None]
 """The business key and the account of what can't be read as a whole."""
 
 
-def _unreadable(routing_key: str, body: bytes, message_id: str | None, refusal: Refused, names: _Names) -> Incoming:
+def _unreadable(
+    routing_key: str, body: bytes, message_id: str | None, refusal: Refused, names: _Names, encoding: str | None
+) -> Incoming:
     digest = sha256(routing_key.encode(errors="surrogatepass") + b"\0" + body).hexdigest()
     return Incoming(
-        f"unreadable:{digest}", routing_key, message_id, body, digest, None, refusal, DIGEST_VERSION, None, *names
+        UNREADABLE + digest,
+        routing_key,
+        message_id,
+        body,
+        digest,
+        None,
+        refusal,
+        DIGEST_VERSION,
+        None,
+        *names,
+        encoding,
     )
 
 

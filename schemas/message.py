@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import Decimal
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -13,7 +12,7 @@ from pydantic.alias_generators import to_camel
 from domain.errors import Refused
 from domain.frozen import dataclass
 from schemas.shapes import Shape
-from schemas.values import Id, Json, is_id
+from schemas.values import ID_ALPHABET, Id, Json, is_id, shown
 
 _DETAIL_MAX = 1_000
 _ERRORS_MAX = 20
@@ -61,6 +60,12 @@ class Message(Part):
     def fact(self, key: str) -> object:
         """What it says, in the domain's words; raises `Refused` (`invalid`) for what can't be."""
         raise NotImplementedError
+
+    def check_new(self) -> None:
+        """Raise `Refused` for what is wrong of a message that is not known yet, and was right at another time.
+
+        What was taken in once, and what is delivered again, is not asked.
+        """
 
     def digest(self, version: int) -> str:
         """The digest of the validated content, as that version of it is made; a `KeyError` if there never was one."""
@@ -132,7 +137,7 @@ def message_key(message_id: str | None, field: str | None = None) -> str:
     stem, _, place = (message_id or "").rpartition(":")  # `<message_id>:<n>` of an array may be longer
     if not is_id(message_id) and not (is_id(stem) and place.isdecimal() and place.isascii()):
         without = f"{field}: without it" if field else "message_id:"
-        raise Refused("invalid", f"{without} the message needs a message_id: 1 to 64 of A-Z a-z 0-9 . _ : -")
+        raise Refused("invalid", f"{without} the message needs a message_id: {ID_ALPHABET}")
     assert message_id is not None
     return message_id
 
@@ -143,14 +148,45 @@ def invalid(error: ValidationError) -> Refused:
     return Refused("invalid", _detail(error), tuple(sorted(fields - {""})[:_ERRORS_MAX]))
 
 
+WORDS: dict[str, str] = {
+    "missing": "is needed",
+    "string_type": "must be a text",
+    "string_unicode": "holds a lone surrogate",
+    "string_too_long": "is longer than {max_length} characters",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "tuple_type": "must be an array",
+    "list_type": "must be an array",
+    "int_type": "must be a whole number, as 5",
+    "bool_type": "must be true or false",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+}
+"""What pydantic finds wrong, by its name for it, in words that need neither pydantic nor Python."""
+_OURS = ("value_error", "no_id", "of_a_part", "not_of_this_place")
+"""What our own checks find wrong: they say it themselves."""
+
+
+def words(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a value, by one of the errors of a `ValidationError`."""
+    if problem["type"] in _OURS:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    said = WORDS.get(problem["type"])
+    return "does not fit" if said is None else said.format_map(problem.get("ctx", {}))
+
+
 def _detail(error: ValidationError) -> str:
     problems = []
-    for problem in error.errors(include_url=False, include_context=False)[:_ERRORS_MAX]:
-        path = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        given = problem["input"]
-        shown = f" (got {given!r:.60})" if path and isinstance(given, str | int | float | Decimal) else ""
-        problems.append(f"{path}: {message}{shown}" if path else message)
+    for problem in error.errors(include_url=False)[:_ERRORS_MAX]:
+        path, given = ".".join(str(part) for part in problem["loc"]), problem["input"]
+        if problem["type"] == "missing" or not path or (isinstance(given, list) and problem["type"] == "value_error"):
+            got = ""
+        elif isinstance(given, dict) and given.keys() >= {"unit", "value"}:
+            got = f" (got {shown(given['value'])} {given['unit']!s:.10})"
+        else:
+            got = f" (got {shown(given)})"
+        problems.append(f"{path}: {words(problem)}{got}" if path else words(problem))
     if error.error_count() > _ERRORS_MAX:
         problems.append(f"and {error.error_count() - _ERRORS_MAX} more")
     return "; ".join(problems)[:_DETAIL_MAX].encode(errors="replace").decode()

@@ -25,6 +25,8 @@ _CURSOR = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _CURSOR_TEXT = re.compile("[^\x00\ud800-\udfff]*")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_MILLISECOND = -62_135_596_800_000
+"""The first one of the year 1."""
 LAST_MILLISECOND = 253_402_300_799_999
 """The last one of the year 9999."""
 

@@ -7,13 +7,23 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
+from math import isfinite
 from typing import Annotated, Any
+from unicodedata import normalize
 
 import iso4217
-from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from domain.money import AMOUNT_MAX, Currency, Money
+from schemas.currencies import DIGITS, NO_MINOR_UNIT
 
 Json = dict[str, Any]
 """A JSON object as it goes out."""
@@ -29,17 +39,45 @@ DECIMAL = re.compile(r"-?[0-9]{1,11}(\.[0-9]{1,8})?", re.ASCII)
 """A quantity, a price or a rate."""
 AMOUNT = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,8})?", re.ASCII)
 """An amount: 10^13 units of a currency without decimals have 14 digits."""
-ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+ID_MAX = 128
+"""The most characters of an id: `urn:ngsi-ld:settlement-account:<uuid>` and the like."""
+ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{ID_MAX}}}", re.ASCII)
 """An id of ours, or a key of our clients'."""
 # A group that is remembered takes longer.
+FIRST_TIME, LAST_TIME = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"
+"""The times that can be kept."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ZERO, _ONE = Decimal(0), Decimal(1)
-_NO_ID = "must be an id: 1 to 64 of A-Z a-z 0-9 . _ : -"
+ID_ALPHABET = f"1 to {ID_MAX} of A-Z a-z 0-9 . _ : -"
+_NO_ID = f"must be an id: {ID_ALPHABET}"
+
+
+_NUMBER = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?", re.ASCII)
+_SHOWN_MAX = 60
+
+
+def shown(value: object) -> str:
+    """A value as a detail shows it: as JSON has it but for a text's quotes, and cut off where it is long."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, str):
+        return f"{value!r:.{_SHOWN_MAX}}"
+    if isinstance(value, float):
+        # One that has an exponent came as a float (see `schemas.wire`), and is shown with it.
+        return f"{Decimal(repr(value)).normalize()}" if isfinite(value) else f"{value}".replace("inf", "Infinity")
+    if isinstance(value, int | Decimal):
+        return f"{value:f}"[:_SHOWN_MAX] if isinstance(value, Decimal) else _digits(value)
+    return "an array" if isinstance(value, list | tuple) else "an object"
+
+
+def _digits(value: int) -> str:
+    # Of a large integer the text is slow to make.
+    return str(value) if abs(value) < 10**_SHOWN_MAX else f"a number of more than {_SHOWN_MAX} digits"
 
 
 def is_id(value: object) -> bool:
-    """Whether `value` is 1 to 64 of `A-Z a-z 0-9 . _ : -`."""
+    """Whether `value` is 1 to 128 of `A-Z a-z 0-9 . _ : -`."""
     return isinstance(value, str) and ID.fullmatch(value) is not None
 
 
@@ -49,19 +87,32 @@ def parse_decimal(value: object, pattern: re.Pattern[str] = DECIMAL) -> Decimal:
     JSON numbers come as `int`, as `Decimal` when they have a point, and as `float` when they have an exponent (see
     `schemas.wire`). Raises `ValueError` for what the contract does not take.
     """
+    if value.__class__ is str and pattern is DECIMAL:  # nearly always
+        return _read_decimal(value)
     # A pattern is hashed anew each time that it is looked up, so that most do without.
     read = _read_decimal if pattern is DECIMAL else _reader(pattern)
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return read(value)
     if isinstance(value, float):
-        raise ValueError("must be a finite number without an exponent")
+        raise ValueError("must be a finite number without an exponent, as 39.9")
     if not isinstance(value, Decimal):
-        raise ValueError("must be a number, or a string that holds one")
+        raise ValueError("must be a number, or a text that holds one, as 39.9")
     text = f"{value:f}"
     decimal = read(text)
     if len(text.replace(".", "").strip("-0")) > DIGITS_MAX:
-        raise ValueError(f"has more than {DIGITS_MAX} significant digits: send it as a string")
+        raise ValueError(f"has more than {DIGITS_MAX} significant digits: send it as a text")
     return decimal
+
+
+def _no_decimal(written: str, pattern: re.Pattern[str]) -> str:
+    """Which limit a text does not keep to that is no decimal."""
+    digits = _NUMBER.fullmatch(written)
+    if digits is None:
+        return "must be a decimal without an exponent, as 39.9"
+    before, after = (11, 8) if pattern is DECIMAL else (14, 8)
+    if len(digits[1]) > before:
+        return f"has {len(digits[1])} digits before the point, at most {before} are taken"
+    return f"has {len(digits[2] or '')} digits after the point, at most {after} are taken"
 
 
 @cache
@@ -72,7 +123,7 @@ def _reader(pattern: re.Pattern[str]) -> Callable[[str | int], Decimal]:
         # str() of a huge integer is slow, and refused above 4,300 digits.
         text = written if isinstance(written, str) else str(written) if abs(written) <= INTEGER_MAX else ""
         if not pattern.fullmatch(text):
-            raise ValueError("must be a decimal without an exponent, at most 11 digits before and 8 after the point")
+            raise ValueError(_no_decimal(_written(written), pattern))
         # Its zeros are cut off the text: normalize() makes 1E+1 of 10, and undoing that takes longer than all else.
         return Decimal(text.rstrip("0").rstrip(".") if "." in text else text) or _ZERO  # which has no sign
 
@@ -82,44 +133,82 @@ def _reader(pattern: re.Pattern[str]) -> Callable[[str | int], Decimal]:
 _read_decimal = _reader(DECIMAL)
 
 
-@cache
-def currency(code: str) -> Currency:
-    """The ISO 4217 currency of this code; `ValueError` for what is none, or has no minor unit (gold, test codes)."""
-    try:
-        found = iso4217.Currency(code)
-    except ValueError:
-        raise ValueError(f"{code[:10]!r} is not an ISO 4217 currency code") from None
-    if found.exponent is None:
-        raise ValueError(f"{code} has no minor unit to keep books in")
-    return Currency(code, found.exponent)
+_CURRENCIES = {code: Currency(code, digits) for code, digits in DIGITS.items()}
 
 
 def parse_currency(value: object) -> Currency:
-    """A currency from its code."""
-    if not isinstance(value, str):
-        raise ValueError("must be an ISO 4217 currency code")
-    return currency(value)
+    """A currency from its ISO 4217 code, also one that was withdrawn: accounts may be kept in it."""
+    found = _CURRENCIES.get(value) if isinstance(value, str) else None
+    if found is None:
+        if isinstance(value, str) and value in NO_MINOR_UNIT:
+            raise ValueError("has no minor unit to keep books in")
+        raise ValueError("must be an ISO 4217 currency code, as EUR")
+    return found
+
+
+@cache
+def is_current(code: str) -> bool:
+    """Whether a currency is one of ISO 4217 today, by the library's table: one that was withdrawn opens no account."""
+    return any(code == one.code for one in iso4217.Currency)
 
 
 def parse_money(value: object) -> Money:
-    """An amount in minor units from TMF's `{"unit", "value"}`; never rounded."""
+    """An amount in minor units from TMF's `{"unit", "value"}`; never rounded.
+
+    Raises `ValueError`; what is wrong with a part of it is a `ValidationError` that has its path.
+    """
     if not isinstance(value, dict) or "unit" not in value or "value" not in value:
         raise ValueError('must be an amount: {"unit": "EUR", "value": 39.9}')
-    unit = parse_currency(value["unit"])
-    minor = parse_decimal(value["value"], AMOUNT).scaleb(unit.digits)
-    if minor != minor.to_integral_value():
-        raise ValueError(f"has more decimals than {unit.code} ({unit.digits})")
-    if abs(minor) > AMOUNT_MAX:
-        raise ValueError(f"is more than {AMOUNT_MAX} minor units")
+    try:
+        unit = parse_currency(value["unit"])
+    except ValueError as error:
+        raise _within("unit", str(error), value["unit"]) from None
+    given = value["value"]
+    try:
+        minor = parse_decimal(given, AMOUNT).scaleb(unit.digits)
+    except ValueError as error:
+        raise _within("value", _beyond(given, unit) or str(error), given) from None
+    if minor != minor.to_integral_value() or abs(minor) > AMOUNT_MAX:
+        raise _within("value", str(_beyond(given, unit)), given)
     return Money(unit.code, int(minor))
 
 
-def money_json(amount: int, code: str) -> Json:
+def _within(field: str, problem: str, given: object) -> ValidationError:
+    """What is wrong with a field of the value that is read."""
+    said = PydanticCustomError("of_a_part", "{problem}", {"problem": problem})
+    return ValidationError.from_exception_data("amount", [{"type": said, "loc": (field,), "input": given}])
+
+
+def _written(given: object) -> str:
+    """A number as it was written, whether as one or as a text; of anything else nothing."""
+    if isinstance(given, Decimal):
+        return f"{given:f}"
+    if isinstance(given, int):
+        return "" if isinstance(given, bool) else _digits(given)
+    return given if isinstance(given, str) else ""
+
+
+def _beyond(given: object, unit: Currency) -> str | None:
+    """Which limit of its currency an amount does not keep to."""
+    digits = _NUMBER.fullmatch(_written(given))
+    if digits is None:
+        return None
+    decimals = len((digits[2] or "").rstrip("0"))
+    if decimals > unit.digits:
+        return f"has {decimals} digits after the point, {unit.code} has {unit.digits or 'none'}"
+    if len(digits[1].lstrip("0")) >= len(str(AMOUNT_MAX)) - unit.digits:
+        return f"is beyond ±{AMOUNT_MAX // 10**unit.digits}, the largest amount of {unit.code}"
+    return None
+
+
+def money_json(amount: int, code: str, digits: int | None = None) -> Json:
     """An amount as it goes out: `{"unit", "value"}`, the value a JSON number.
 
+    `digits` are those that an account is kept with; unless they are known, those of the currency's code.
     An amount within the limit has at most 15 significant digits, so the shortest form of the double is the decimal.
     """
-    digits = currency(code).digits
+    if digits is None:
+        digits = DIGITS[code]
     return {"unit": code, "value": amount / 10**digits if digits else amount}
 
 
@@ -142,6 +231,8 @@ def parse_text(value: object) -> str:
     """A text of at most 1,000 characters that a database and UTF-8 can hold."""
     if not isinstance(value, str):
         raise ValueError("must be a text")
+    if value.isascii() and len(value) <= TEXT_MAX and "\x00" not in value:  # nearly always
+        return value
     problem = text_problem(value)
     if problem:
         raise ValueError(problem)
@@ -150,8 +241,11 @@ def parse_text(value: object) -> str:
 
 def text_problem(value: str) -> str | None:
     """What is wrong with a text, or None."""
-    if len(value) > TEXT_MAX:
-        return f"is longer than {TEXT_MAX} characters"
+    return f"is longer than {TEXT_MAX} characters" if len(value) > TEXT_MAX else unkeepable(value)
+
+
+def unkeepable(value: str) -> str | None:
+    """What of a text of any length can't be kept, or None."""
     if "\x00" in value:
         return "holds a NUL character"
     if not value.isascii():  # which a text knows of itself
@@ -162,14 +256,26 @@ def text_problem(value: str) -> str | None:
     return None
 
 
+def normal(text: str) -> str:
+    """A text as it is compared where upper and lower case count: composed (NFC), as equivalent texts all are."""
+    return text if text.isascii() else normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """A text as it is compared where they don't: casefolded, and composed; equivalent texts are one (Unicode, D145)."""
+    return text.casefold() if text.isascii() else normalize("NFC", normalize("NFD", text).casefold())
+
+
 def parse_time(value: object) -> datetime:
     """An RFC 3339 time with an offset, in UTC, to the millisecond (what the database keeps)."""
     if not isinstance(value, str) or not _TIME.fullmatch(value):
         raise ValueError("must be an RFC 3339 time with an offset, as 2026-11-22T10:15:00Z")
     try:
         moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError("is not a time that exists") from None
+    except OverflowError:
+        raise ValueError(f"is not, in UTC, from {FIRST_TIME} to {LAST_TIME}: no other can be kept") from None
     # Nearly all have no more than milliseconds, and a replacement takes longer than all the rest.
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000) if moment.microsecond % 1000 else moment
 
@@ -199,7 +305,10 @@ class _AsId:
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        text = core_schema.str_schema(strict=True, pattern=f"^{ID.pattern}$", regex_engine="rust-regex")
+        # A limit within the pattern would take longer than one beside it.
+        text = core_schema.str_schema(
+            strict=True, max_length=ID_MAX, pattern="^[A-Za-z0-9._:-]+$", regex_engine="rust-regex"
+        )
         return core_schema.custom_error_schema(text, custom_error_type="no_id", custom_error_message=_NO_ID)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -208,10 +317,18 @@ class _AsId:
 
 def parse_rate(value: object) -> Decimal:
     """A rate or a share: a decimal between 0 and 1."""
+    # Few that come again and again; as a text, since true and 1 would be remembered as one.
+    return _read_rate(value) if value.__class__ is str else _rate(value)
+
+
+def _rate(value: object) -> Decimal:
     rate = parse_decimal(value)
     if not _ZERO <= rate <= _ONE:
         raise ValueError("must be between 0 and 1: 0.2 is 20 %")
     return rate
+
+
+_read_rate = lru_cache(maxsize=1024)(_rate)
 
 
 def positive(value: Money) -> Money:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.accounts.documents import account_as_json, financial_account, name_key, parties
+from adapters.storable import restored, storable
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.references import Link
 from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia
@@ -21,6 +22,7 @@ def encode_account(account: Account) -> Row:
         "_id": account.id,
         "type": account.type,
         "currency": account.currency,
+        "currencyDigits": account.currency_digits,
         "state": account.state,
         "revision": account.revision,
         "version": account.version,
@@ -55,7 +57,7 @@ def encode_account(account: Account) -> Row:
         "financialAccount": financial_account(account.references),
         "parties": parties(account.document),
         "nameKey": name_key(account.document),
-        "document": account.document,
+        "document": storable(account.document),
         "json": account_as_json(account),
     }
 
@@ -67,6 +69,7 @@ def decode_account(row: Row) -> Account:
         row["_id"],
         row["type"],
         row["currency"],
+        row["currencyDigits"],
         row["state"],
         row["revision"],
         row["paymentTermDays"],
@@ -79,7 +82,7 @@ def decode_account(row: Row) -> Account:
             )
         ),
         row["openedAt"],
-        row["document"],
+        restored(row["document"]),
         row["version"],
         row["updatedAt"],
         row["creditLimit"],
@@ -151,7 +154,7 @@ def encode_billing_cycle_specification(billing_cycle_specification: BillingCycle
         "updatedAt": billing_cycle_specification.updated_at,
         "touched": billing_cycle_specification.touched,
         "nameKey": name_key(billing_cycle_specification.document),
-        "document": billing_cycle_specification.document,
+        "document": storable(billing_cycle_specification.document),
     }
 
 
@@ -163,7 +166,7 @@ def decode_billing_cycle_specification(row: Row) -> BillingCycleSpecification:
         row["revision"],
         row["createdAt"],
         row["updatedAt"],
-        row["document"],
+        restored(row["document"]),
         row["touched"],
     )
 
@@ -178,7 +181,7 @@ def encode_bill_format(bill_format: BillFormat) -> Row:
         "updatedAt": bill_format.updated_at,
         "touched": bill_format.touched,
         "nameKey": name_key(bill_format.document),
-        "document": bill_format.document,
+        "document": storable(bill_format.document),
     }
 
 
@@ -190,7 +193,7 @@ def decode_bill_format(row: Row) -> BillFormat:
         row["revision"],
         row["createdAt"],
         row["updatedAt"],
-        row["document"],
+        restored(row["document"]),
         row["touched"],
     )
 
@@ -205,7 +208,7 @@ def encode_bill_presentation_media(bill_presentation_media: BillPresentationMedi
         "updatedAt": bill_presentation_media.updated_at,
         "touched": bill_presentation_media.touched,
         "nameKey": name_key(bill_presentation_media.document),
-        "document": bill_presentation_media.document,
+        "document": storable(bill_presentation_media.document),
     }
 
 
@@ -217,7 +220,7 @@ def decode_bill_presentation_media(row: Row) -> BillPresentationMedia:
         row["revision"],
         row["createdAt"],
         row["updatedAt"],
-        row["document"],
+        restored(row["document"]),
         row["touched"],
     )
 

@@ -10,11 +10,14 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
+from adapters.storable import restored, storable
 from domain.accounts.lifecycle import WAITS
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship
 from domain.accounts.references import Link
 from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia, Specification
+from schemas.accounts.documents import party_of
 from schemas.accounts.queries import account_document
+from schemas.values import folded, normal
 
 
 def financial_account(references: tuple[Reference, ...]) -> str | None:
@@ -25,9 +28,9 @@ def financial_account(references: tuple[Reference, ...]) -> str | None:
 def parties(document: Mapping[str, Any]) -> list[str]:
     """The ids of the parties that an account is related to, each once; of a role, the role's and the party's."""
     ids = (
-        party[field]
+        normal(party[field])
         for related in document.get("relatedParty") or ()
-        if isinstance(party := related.get("partyOrPartyRole"), Mapping)
+        if isinstance(party := party_of(related), Mapping)
         for field in ("id", "partyId")
         if isinstance(party.get(field), str)
     )
@@ -35,8 +38,8 @@ def parties(document: Mapping[str, Any]) -> list[str]:
 
 
 def name_key(document: Mapping[str, Any]) -> str:
-    """What a document's name is looked up by: the same in upper and lower case."""
-    return str(document.get("name") or "").casefold()
+    """What a document's name is looked up by: the same in upper and lower case, and however it is composed."""
+    return folded(str(document.get("name") or ""))
 
 
 def account_as_json(account: Account) -> bytes:
@@ -64,7 +67,7 @@ def _specification(kind: type[Specification], collection: str) -> Kept:
                 "updated_at",
                 "touched",
                 Key("nameKey", "document", by=name_key),
-                "document",
+                Key("document", "document", by=storable, back=restored),
             ),
         ),
         Collection(
@@ -77,8 +80,9 @@ def _specification(kind: type[Specification], collection: str) -> Kept:
                 "createdAt": "",
                 "updatedAt": "",
                 "touched": "how often an account came to refer to it",
-                "nameKey": "the name in lower case",
-                "document": "as it was sent, without `id`, each entity with its `@type`",
+                "nameKey": "the name in lower case, in NFC",
+                "document": "as it was sent, without `id`, each entity with its `@type`; as JSON where a name is one "
+                "that MongoDB has a use for",
             },
             indexes=(
                 # Lists of specifications, by name.
@@ -98,6 +102,7 @@ KEPT = (
                 "id",
                 "type",
                 "currency",
+                "currency_digits",
                 "state",
                 "revision",
                 "version",
@@ -112,7 +117,7 @@ KEPT = (
                 Key("financialAccount", "references", by=financial_account),
                 Key("parties", "document", by=parties),
                 Key("nameKey", "document", by=name_key),
-                "document",
+                Key("document", "document", by=storable, back=restored),
                 Key("json", by=account_as_json),
             ),
             parts=(
@@ -126,6 +131,7 @@ KEPT = (
             fields={
                 "type": "`BillingAccount` …",
                 "currency": "",
+                "currencyDigits": "how many digits its minor unit has: what amounts mean, whatever becomes of the code",
                 "state": "`defined`, `active`, `suspended`, `pendingClose`, `closed`, `deleted`",
                 "revision": "how many `account.*` messages have changed it",
                 "version": "how many changes there were, those that followed by themselves too",
@@ -137,10 +143,10 @@ KEPT = (
                 "relationships": "[{`type`, `account`, `from`, `until`}] (the last two a time or null)",
                 "references": "[{`kind`, `id`}]",
                 "financialAccount": "the id of the one that sums it up, or null",
-                "parties": "the ids of the parties that it is related to",
-                "nameKey": "the name in lower case",
+                "parties": "the ids of the parties that it is related to, in NFC",
+                "nameKey": "the name in lower case, in NFC",
                 "document": "the TMF666 fields and all others as they were sent, each entity with its `@type`; without "
-                "`id`, `currency`, and what is computed",
+                "`id`, `currency`, and what is computed; as JSON where a name is one that MongoDB has a use for",
                 "json": "the whole as queries give it, but for its money",
             },
             indexes=(

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from adapters.mongodb.view import Json, Row
+from schemas.values import folded
 
 PAGE_BYTES_MAX = 1024 * 1024
 """A page ends before the item that would take it beyond this; one item may be larger, and then stands alone."""
@@ -39,8 +40,8 @@ class Page:
 
 
 def prefixed(prefix: str) -> dict[str, str]:
-    """The condition on a `nameKey` that a name begins like this, in upper or lower case: a range of the index."""
-    key = prefix.casefold()
+    """The condition on a `nameKey` that a name begins so, in any case and composition: a range of the index."""
+    key = folded(prefix)
     bounds = {"$gte": key}
     end = key.rstrip(chr(0x10FFFF))
     if end:

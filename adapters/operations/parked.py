@@ -73,9 +73,10 @@ class Letter:
         # What a fact has left to do is of no type that can be read here: it is replayed as it is, or discarded.
         facts = read(self.routing_key, self.body, self.message_id, self.headers, self.encoding)
         for n, fact in enumerate(facts, 1):
-            if fact.refusal is not None:
+            refusal = fact.refusal or fact.if_new
+            if refusal is not None:
                 which = f"fact {n} of {len(facts)}: " if len(facts) > 1 else ""
-                raise Refused(fact.refusal.code, f"{id_} would be parked again: {which}{fact.refusal.detail}")
+                raise Refused(refusal.code, f"{id_} would be parked again: {which}{refusal.detail}")
         once: dict[str, Incoming] = {}
         for fact in facts:
             if once.setdefault(fact.identity, fact).digest != fact.digest:

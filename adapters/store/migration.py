@@ -198,7 +198,7 @@ def _update(database: Database[Row], step: Step, update: Update, claim: _Claim, 
             break
         place = page
         tell(Progress(step.to, what, place["documents"], max(of, place["documents"])))
-    if collection.find_one(dict(update.which), {"_id": 1}) is not None:
+    if not update.again and collection.find_one(dict(update.which), {"_id": 1}) is not None:
         claim.write_place({**place, "after": None})
         raise WrongForm(
             f"there are new rows of {update.collection} in the database {database.name} that are of the earlier form: "

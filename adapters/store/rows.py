@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from bson import Binary
 
 from adapters.records import HeldRow, InboxRow, Properties, ReplyTo, parked_id
+from adapters.storable import restored, storable
 from schemas.event import OutgoingEvent
 
 BODY_PIECE = 8 * 1024 * 1024
@@ -57,8 +59,14 @@ def inbox_row(row: InboxRow) -> dict[str, Any]:
         "sentAt": row.properties.timestamp,
         "appliedAt": row.applied_at,
         "attempts": row.attempts,
-        "result": row.result,
+        # Its own fields are named by us, those of a document within it by whoever sent that.
+        "result": {name: storable(item) if isinstance(item, Mapping) else item for name, item in row.result.items()},
     }
+
+
+def to_result(kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a sender was told, from the row of the applied fact."""
+    return {name: restored(item) if isinstance(item, bytes) else item for name, item in kept.items()}
 
 
 def verdict(row: HeldRow) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from adapters.accounts.documents import SPECIFICATION_COLLECTIONS, name_key, parties
+from schemas.currencies import DIGITS
+
 Row = dict[str, Any]
 Write = Callable[[Database[Row], ClientSession, Sequence[Row]], Sequence[UpdateOne]]
 """What a page of rows becomes: it may look at other collections, within the session, and returns the updates."""
@@ -21,7 +24,8 @@ class Update:
 
     `which` finds the rows that are still to be changed. What `write` makes of a row must not be found any more, so that
     there is none when it is done, and doing it again does nothing. `fields` are those that `write` is given of a row.
-    `name` says what is done; it is the update's own within its step.
+    `name` says what is done; it is the update's own within its step. With `again`, `which` finds what is done, too:
+    only its place says how far it is, and doing a row again must make the same of it.
     """
 
     name: str
@@ -29,6 +33,7 @@ class Update:
     which: Mapping[str, Any]
     write: Write
     fields: Mapping[str, int] = field(default_factory=lambda: {"_id": 1})
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,44 @@ _UNREADABLE = {"$eq": [{"$indexOfBytes": ["$_id", "unreadable:"]}, 0]}
 _AFTER_TYPE = {"$substrBytes": ["$_id", {"$add": [{"$indexOfBytes": ["$_id", ":"]}, 1]}, -1]}
 _KEY = {"$arrayElemAt": [{"$split": [_AFTER_TYPE, "#"]}, 0]}
 
+
+def _found_by(row: Row) -> Row:
+    """What an account's row has had since form 1, and what is made of its document in another way since."""
+    return {
+        "currencyDigits": DIGITS[row["currency"]],
+        "parties": parties(row["document"]),
+        "nameKey": name_key(row["document"]),
+    }
+
+
+def _accounts(_database: Database[Row], _session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
+    return [UpdateOne({"_id": row["_id"]}, {"$set": _found_by(row)}) for row in rows]
+
+
+def _versions(_database: Database[Row], _session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
+    found = [(row["_id"], _found_by(row["snapshot"])) for row in rows]
+    return [
+        UpdateOne({"_id": id_}, {"$set": {f"snapshot.{name}": value for name, value in fields.items()}})
+        for id_, fields in found
+    ]
+
+
+def _names(_database: Database[Row], _session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
+    return [
+        UpdateOne({"_id": row["_id"]}, {"$set": {"nameKey": key}})
+        for row in rows
+        if (key := name_key(row["document"])) != row["nameKey"]
+    ]
+
+
 STEPS: tuple[Step, ...] = (
     Step(
         to=2,
         why="a position says whether its account's credit is still being allocated; an order may have several "
         "invoices: the index `order` of invoices is no longer unique; a held message tells "
-        "its business key, and one that goes on as another is mended, not discarded",
+        "its business key, and one that goes on as another is mended, not discarded; an account keeps how many "
+        "digits its currency has, and is found by parties in TMF's older form, and by its name however that is "
+        "composed",
         updates=(
             Update(
                 "allocating",
@@ -83,6 +120,24 @@ STEPS: tuple[Step, ...] = (
                 "held",
                 {"state": "discarded", "editedInto": {"$type": "string"}},
                 each({"$set": {"state": "mended"}}),
+            ),
+            Update(
+                "digits, parties, names",
+                "accounts",
+                {"currencyDigits": {"$exists": False}},
+                _accounts,
+                {"currency": 1, "document.name": 1, "document.relatedParty": 1},
+            ),
+            Update(
+                "digits, parties, names of versions",
+                "accountVersions",
+                {"snapshot.currencyDigits": {"$exists": False}},
+                _versions,
+                {"snapshot.currency": 1, "snapshot.document.name": 1, "snapshot.document.relatedParty": 1},
+            ),
+            *(
+                Update(f"names of {name}", name, {}, _names, {"nameKey": 1, "document.name": 1}, again=True)
+                for name in SPECIFICATION_COLLECTIONS.values()
             ),
         ),
     ),

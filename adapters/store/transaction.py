@@ -18,7 +18,7 @@ from adapters.documents import COLLECTION, DECODE, ENCODE, KEPT
 from adapters.kept import QueueRead
 from adapters.mongodb.connection import Command, in_turn, is_ambiguous
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
-from adapters.store.rows import BODY_PIECE, done_with, event_row, held_row, inbox_row, piece_keys, verdict
+from adapters.store.rows import BODY_PIECE, done_with, event_row, held_row, inbox_row, piece_keys, to_result, verdict
 from domain.ledger.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from schemas.event import OutgoingEvent
@@ -144,7 +144,10 @@ class Transaction:
             for row in held
         }
         found.update(
-            {row["_id"]: Known(row["digest"], row["digestVersion"], "applied", result=row["result"]) for row in inbox}
+            {
+                row["_id"]: Known(row["digest"], row["digestVersion"], "applied", result=to_result(row["result"]))
+                for row in inbox
+            }
         )
         return found
 

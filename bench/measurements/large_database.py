@@ -88,7 +88,7 @@ def _accounts(count: int, begun: datetime) -> Iterator[Account]:
     for n in range(count):
         party = {"role": "customer", "partyOrPartyRole": {"id": f"P-{n}"}}
         document: dict[str, Any] = {"@type": "BillingAccount", "name": f"Customer {n}", "relatedParty": [party]}
-        yield Account(_id(n), "BillingAccount", "EUR", "active", 1, 30, None, begun, document, 1, begun)
+        yield Account(_id(n), "BillingAccount", "EUR", 2, "active", 1, 30, None, begun, document, 1, begun)
 
 
 def _positions(sizes: Sizes) -> Iterator[Position]:

@@ -10,6 +10,7 @@ from typing import Literal
 from domain.errors import MustWait
 from domain.frozen import dataclass
 from domain.ledger.books import Books
+from domain.money import Currency
 
 BILLING = "BillingAccount"
 SETTLEMENT = "SettlementAccount"
@@ -74,12 +75,14 @@ class Account:
 
     `revision` counts what `account.*` messages changed, `version` also what followed by itself (a closing that
     completes). `document` is what clients said, whole; the other fields are what the domain reasons about of it.
-    `credit_limit` is in minor units.
+    `credit_limit` is in minor units. `currency_digits` are those of the currency's minor unit, whatever becomes of its
+    code.
     """
 
     id: str
     type: str
     currency: str
+    currency_digits: int
     state: State
     revision: int
     payment_term_days: int
@@ -91,6 +94,11 @@ class Account:
     credit_limit: int | None = None
     relationships: tuple[Relationship, ...] = ()
     references: tuple[Reference, ...] = ()
+
+    @property
+    def kept_in(self) -> Currency:
+        """The currency that it is kept in, as it was when the account was opened."""
+        return Currency(self.currency, self.currency_digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,7 @@ class NewAccount:
 
     id: str
     type: str
-    currency: str
+    currency: Currency
     payment_term_days: int
     settlement_terms: SettlementTerms | None
     document: Mapping[str, object]
@@ -167,7 +175,7 @@ class NewAccount:
     state: State = "active"
 
 
-ReadDocument = Callable[[str, str, str, Mapping[str, object]], NewAccount]
+ReadDocument = Callable[[str, str, Currency, Mapping[str, object]], NewAccount]
 """Reads an account's id, type, currency and document as `account.create` would; raises `Refused` for what is wrong."""
 
 

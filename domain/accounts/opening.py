@@ -44,7 +44,8 @@ def open_account(new: NewAccount, books: Books) -> AccountResult:
     account = Account(
         id=new.id,
         type=new.type,
-        currency=new.currency,
+        currency=new.currency.code,
+        currency_digits=new.currency.digits,
         state=new.state,
         revision=1,
         payment_term_days=new.payment_term_days,
@@ -58,7 +59,7 @@ def open_account(new: NewAccount, books: Books) -> AccountResult:
         references=new.references,
     )
     books.put(account)
-    books.put(Position(id=new.id, currency=new.currency))
+    books.put(Position(id=new.id, currency=account.currency))
     relate(None, account, books)
     books.append(AccountVersion(account, books.booked_at, books.cause, (), None, None))
     money = standing(account, books)
@@ -80,7 +81,7 @@ def update_account(update: AccountUpdate, books: Books) -> AccountResult:
     check_revision(before, update.if_revision)
     document = merge_patch(before.document, update.changes)
     assert isinstance(document, Mapping)
-    said = update.read(before.id, before.type, before.currency, document)
+    said = update.read(before.id, before.type, before.kept_in, document)
     changed = changed_fields(before.document, said.document)
     if not changed:
         return AccountResult(before, standing(before, books))

@@ -41,6 +41,11 @@ class OrderResult:
     bill_no: str
 
 
+def order_time(order: Order) -> tuple[str, datetime]:
+    """When it was completed, by its own saying."""
+    return "completedAt", order.completed_at
+
+
 def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
     """What an order looks at, as far as that can be told from what is loaded so far."""
     billed = order.billing_account

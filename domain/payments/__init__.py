@@ -4,10 +4,10 @@ from domain.handler import Handler
 from domain.ledger.books import Queue
 from domain.payments.allocating import allocate_credit, allocation_needs
 from domain.payments.model import CreditAllocation, Payment, ReceivedPayment
-from domain.payments.receiving import payment_needs, receive_payment
+from domain.payments.receiving import payment_needs, payment_time, receive_payment
 
 FACTS = (
-    Handler(ReceivedPayment, payment_needs, receive_payment, lambda fact: fact.billing_account),
+    Handler(ReceivedPayment, payment_needs, receive_payment, lambda fact: fact.billing_account, payment_time),
     Handler(CreditAllocation, allocation_needs, allocate_credit, lambda fact: fact.billing_account),
 )
 

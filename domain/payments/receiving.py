@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from domain.accounts.lifecycle import billing_account, complete_closing
 from domain.accounts.model import Account
@@ -22,6 +23,11 @@ from domain.payments.allocating import (
 )
 from domain.payments.model import Payment, PaymentResult, ReceivedPayment
 from domain.settlement.accruals import emit_accruals
+
+
+def payment_time(received: ReceivedPayment) -> tuple[str, datetime]:
+    """When it was received, by its own saying."""
+    return "receivedAt", received.received_at
 
 
 def payment_needs(received: ReceivedPayment, books: WorkingSet) -> Iterator[Need]:

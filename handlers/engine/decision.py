@@ -19,13 +19,14 @@ from adapters.store.failures import Kind, failed_at, kind_of, refused_at
 from adapters.store.store import AWAITED
 from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
 from domain.errors import MustWait, Refused
-from domain.facts import account_of, apply, needs_of
+from domain.facts import account_of, apply, needs_of, own_time_of
 from domain.ledger.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
 from handlers.engine.work import DEATHS_MAX, Outcome, WorkItem
 from schemas.events import message_parked, outgoing
 from schemas.incoming import Incoming, read
 from schemas.messages import HELD_MESSAGES, continuation, result_json
 from schemas.operations.acts import Act
+from schemas.values import time_json
 
 log = structlog.get_logger()
 
@@ -64,6 +65,10 @@ class RetryPolicy(Protocol):
     @property
     def waiting_max(self) -> timedelta:
         """How long a message may wait."""
+
+    @property
+    def ahead_max(self) -> timedelta:
+        """How far a fact's own time may be ahead of the clock."""
 
     @property
     def worker(self) -> str:
@@ -106,7 +111,11 @@ def lookups(works: Iterable[WorkItem]) -> list[str]:
     return [
         identity
         for work in works
-        for identity in (work.incoming.identity, conflict_identity(work, work.incoming.digest_version))
+        for identity in (
+            work.incoming.identity,
+            conflict_identity(work, work.incoming.digest_version),
+            *([] if work.incoming.if_new is None else [work.incoming.refused_as_new().identity]),
+        )
     ]
 
 
@@ -243,6 +252,8 @@ class _Decider:
         seen = self.known.get(incoming.identity)
         if not work.to_apply or (seen is not None and seen.digest == incoming.digest_in(seen.digest_version)):
             return None
+        if incoming.if_new is not None:
+            return None  # what may not come in now corrects nothing either
         try:
             wrong = await replacing.waiting(message_id, incoming, work.properties.user_id)
         except Refused as refusal:
@@ -250,7 +261,7 @@ class _Decider:
         if wrong is None or (seen is not None and wrong["_id"] != incoming.identity):
             return None
         try:
-            outcome = self._applied(await self._apply(load))
+            outcome = self._too_early() or self._applied(await self._apply(load))
         except (DatabaseError, TooMuchToLoad):
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, as of any fact
@@ -277,9 +288,7 @@ class _Decider:
                 if refusal.waits_for.partition(":")[0] not in AWAITED:
                     # It would wait in vain, and its name would mean nothing to whoever looks for it.
                     return self._defect(AssertionError(f"nothing is ever awaited as {refusal.waits_for}"))
-                claimed = self.work.claimed
-                since = (claimed.waiting_since or claimed.held_at) if claimed else self.books.booked_at
-                due_at = since + self.keeping.waiting_max
+                due_at = self._waits_until()
                 if due_at <= self.books.booked_at:
                     return self._park(self.work.incoming.identity, refusal)
                 return self._wait(refusal, due_at, waits_for=refusal.waits_for)
@@ -292,6 +301,10 @@ class _Decider:
         """The outcome, where what is recorded of the identity or the message itself is enough to tell it."""
         work, incoming = self.work, self.work.incoming
         seen = self.known.get(incoming.identity)
+        if work.claimed is None and seen is None and incoming.if_new is not None:
+            self.work = work = replace(work, incoming=incoming.refused_as_new())
+            incoming = work.incoming
+            seen = self.known.get(incoming.identity)
         if work.claimed is None and seen is not None:
             return self._seen(seen)
         if work.claimed is not None and (
@@ -299,7 +312,7 @@ class _Decider:
         ):
             return Outcome("skipped")  # another worker has taken it up, or decided on it
         if work.to_apply:
-            return None
+            return self._too_early()
         if work.failure is not None:
             return self._defect(work.failure)
         if work.deaths >= DEATHS_MAX:
@@ -311,6 +324,25 @@ class _Decider:
             return self._park(incoming.identity, refusal)
         refusal = Refused("internal", "delivered again and again without an outcome: to be tried alone")
         return self._wait(refusal, self.books.booked_at, state="suspect")
+
+    def _too_early(self) -> Outcome | None:
+        """A fact that says that it happened far in the future waits until that is no longer far, or for too long."""
+        own = own_time_of(self.work.incoming.fact)
+        if own is None or own[1] - self.books.booked_at <= self.keeping.ahead_max:
+            return None
+        field, moment = own
+        ahead = f"{self.keeping.ahead_max.total_seconds() / 86_400:g} days ahead of {time_json(self.books.booked_at)}"
+        refusal = Refused("too-early", f"{field}: {time_json(moment)} is more than {ahead}, when it was looked at")
+        until = self._waits_until()
+        if until <= self.books.booked_at:
+            return self._park(self.work.incoming.identity, refusal)
+        return self._wait(refusal, min(until, moment - self.keeping.ahead_max))
+
+    def _waits_until(self) -> datetime:
+        """When a message that has to wait has waited for too long."""
+        claimed = self.work.claimed
+        since = (claimed.waiting_since or claimed.held_at) if claimed else self.books.booked_at
+        return since + self.keeping.waiting_max
 
     async def _apply(self, load: Load) -> Books:
         for _ in range(LOADS_MAX):
@@ -478,7 +510,8 @@ class _Decider:
     ) -> None:
         work, incoming = self.work, self.work.incoming
         replies = () if state == "parked" else work.reply_to
-        properties = replace(work.properties, message_id=incoming.message_id)
+        # A part of an array stands by itself: it is not packed as the whole was.
+        properties = replace(work.properties, message_id=incoming.message_id, content_encoding=incoming.encoding)
         row = replace(
             self._row(identity, incoming, properties, state, refusal.code, refusal.detail),
             due_at=due_at,

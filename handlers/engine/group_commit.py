@@ -66,7 +66,7 @@ class BatchPolicy:
     A transaction that is in the way and has been silent for `abandoned_after` is taken for a dead worker's. `worker` is
     this worker's name. Between two attempts on a batch there are at most `retry_seconds_max`; a message that meets a
     defect of ours is tried `defect_attempts_max` times, first again after `defect_delay_seconds` and then after four
-    times as long each time.
+    times as long each time. A fact whose own time is more than `ahead_max` ahead of the clock waits.
     """
 
     series: str
@@ -77,6 +77,7 @@ class BatchPolicy:
     retry_seconds_max: float
     defect_attempts_max: int
     defect_delay_seconds: float
+    ahead_max: timedelta = timedelta(days=7)
 
 
 class Told(Protocol):

@@ -14,7 +14,7 @@ from adapters.mongodb.connection import DatabaseError
 from adapters.records import HeldRow
 from adapters.store.store import Store
 from handlers.engine.work import Outcome, WorkItem
-from schemas.incoming import Incoming, read
+from schemas.incoming import UNREADABLE, Incoming, read
 from schemas.messages import HELD_MESSAGES
 
 log = structlog.get_logger()
@@ -118,6 +118,8 @@ class Waker:
                 properties.headers,
                 properties.content_encoding,
                 HELD_MESSAGES,
+                # What could not be read is read as if it came now.
+                accepted=not row.identity.startswith(UNREADABLE),
             )
         except Exception as error:  # noqa: BLE001  # it could be read when it was held: a defect, and this message's alone
             failure = error
@@ -132,6 +134,7 @@ class Waker:
                 row.digest_version,
                 key=row.business_key,
                 account=row.account,
+                encoding=properties.content_encoding,
             )
         self._submit(WorkItem(incoming, properties, row.correlation_id, tell, claimed=row, failure=failure))
         return done

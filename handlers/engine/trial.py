@@ -20,7 +20,7 @@ from domain.ledger.books import Need
 from handlers.engine.decision import decide, first_needs, further_lookups, lookups
 from handlers.engine.group_commit import BatchPolicy
 from handlers.engine.work import Outcome, WorkItem
-from schemas.incoming import Incoming, read
+from schemas.incoming import UNREADABLE, Incoming, read
 from schemas.messages import HELD_MESSAGES
 from schemas.operations.acts import Act
 
@@ -87,10 +87,18 @@ def _works_of(row: Row, body: bytes, now: datetime, edit: EditOf | None) -> list
         check_edited(row, change, now)
         letter = letter.edited(change)
         facts = letter.facts(row["parkedId"])
-    elif row["_id"].startswith("unreadable:"):
+    elif row["_id"].startswith(UNREADABLE):
         facts = letter.facts(row["parkedId"])
     else:
-        facts = read(letter.routing_key, body, letter.message_id, letter.headers, letter.encoding, HELD_MESSAGES)
+        facts = read(
+            letter.routing_key,
+            body,
+            letter.message_id,
+            letter.headers,
+            letter.encoding,
+            HELD_MESSAGES,
+            accepted=True,
+        )
     # As it would be claimed: its waiting time begins anew, and it is nobody's death.
     claimed = replace(to_held(row), body=body, waiting_since=now, deaths=0)
     return [

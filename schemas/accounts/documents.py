@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Literal
@@ -11,15 +11,30 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from domain.accounts.model import NewAccount, Reference, Relationship, SettlementTerms, State
+from domain.accounts.references import RELATIONSHIPS
 from domain.errors import Refused
+from domain.money import Currency
 from schemas.accounts import tmf666
 from schemas.message import Part, invalid
-from schemas.values import AMOUNT, INTEGER_MAX, Days, Rate, parse_decimal, parse_money, parse_time, text_problem
+from schemas.values import (
+    AMOUNT,
+    DIGITS_MAX,
+    INTEGER_MAX,
+    Days,
+    Rate,
+    folded,
+    parse_decimal,
+    parse_money,
+    parse_time,
+    shown,
+    unkeepable,
+)
 
 DOCUMENT_BYTES_MAX = 1024 * 1024
 """The most bytes of an account's document, whatever it was patched together from."""
 
 _SETTLEMENT = "SettlementAccount"
+_MEANT = {folded(kind): kind for kind in RELATIONSHIPS}
 _FIRST_STATES: dict[str, State] = {"defined": "defined", "active": "active", "suspended": "suspended"}
 
 
@@ -41,26 +56,26 @@ def plain(value: Any, path: str = "") -> Any:
     """A JSON value that a document can keep as it is, numbers as the database has them; `ValueError` names the rest."""
     if isinstance(value, dict):
         for key in value:
-            problem = "begins with $" if key.startswith("$") else text_problem(key)
+            problem = unkeepable(key)
             if problem:
-                raise ValueError(f"{path or 'the document'}: a field's name {problem}")
+                raise ValueError(f"{path or 'the document'}: a field's name {problem} (got {shown(key)})")
         return {key: plain(item, f"{path}.{key}" if path else key) for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item, f"{path}.{index}") for index, item in enumerate(value)]
     problem = None
     if isinstance(value, str):
-        problem = text_problem(value)
+        problem = unkeepable(value)  # how long it may be is said where it is known what it is
     elif isinstance(value, int):
-        problem = None if abs(value) <= INTEGER_MAX else "is an integer beyond ±2^53"
+        problem = None if abs(value) <= INTEGER_MAX else "must be an integer within ±2^53"
     elif value is not None:  # a number with a point or an exponent
         number = float(value)
         exact = str(value).replace(".", "").replace("-", "").strip("0")
-        if not isfinite(number) or len(exact) > 15:
-            problem = "is no number that JSON keeps: send it as a string"
+        if not isfinite(number) or len(exact) > DIGITS_MAX:
+            problem = f"must be a number of at most {DIGITS_MAX} significant digits: send it as a text"
         else:  # 1000 and 1000.00 are one number, and so one content
             value = int(number) if number.is_integer() and abs(number) <= INTEGER_MAX else number
     if problem:
-        raise ValueError(f"{path} {problem}")
+        raise ValueError(f"{path}: {problem} (got {shown(value)})")
     return value
 
 
@@ -102,9 +117,10 @@ def _exact(value: Any) -> Any:
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
-def check_document(resource: str, document: Mapping[str, Any]) -> None:
-    """See that a document fits its TMF666 resource.
+def check_document(resource: str, document: Mapping[str, Any], changed: Collection[str] | None = None) -> None:
+    """See that a document fits its TMF666 resource; of one that is patched, the fields that were `changed`.
 
+    What was taken in under another rule is no reason to refuse a change of something else.
     Raises `Refused` (`invalid`), its detail naming each field that does not, and its value.
     """
     if len(to_json(document)) > DOCUMENT_BYTES_MAX:
@@ -112,7 +128,8 @@ def check_document(resource: str, document: Mapping[str, Any]) -> None:
     try:
         tmf666.check(resource, _exact(document))
     except ValidationError as error:
-        raise invalid(error) from None
+        if changed is None or any(problem["loc"][0] in changed for problem in error.errors() if problem["loc"]):
+            raise invalid(error) from None
 
 
 def first_state(document: Mapping[str, Any]) -> State:
@@ -125,19 +142,27 @@ def first_state(document: Mapping[str, Any]) -> State:
         return "active"
     state = _FIRST_STATES.get(said.lower()) if isinstance(said, str) else None
     if state is None:
-        raise Refused("invalid", f"state: an account is opened {', '.join(_FIRST_STATES)} (got {said!r:.60})")
+        raise Refused("invalid", f"state: an account is opened {', '.join(_FIRST_STATES)} (got {shown(said)})")
     return state
 
 
-def read_account(id_: str, type_: str, currency: str, document: Mapping[str, Any]) -> NewAccount:
+def read_account(
+    id_: str,
+    type_: str,
+    currency: Currency,
+    document: Mapping[str, Any],
+    changed: Collection[str] | None = None,
+) -> NewAccount:
     """An account's document, read for what the domain reasons about; what is computed is left out of it.
+
+    `changed` are the fields that a patch names, None for a new account.
 
     Raises `Refused`: `invalid` naming each field that does not fit, `currency-mismatch` for a credit limit in another
     currency than the account's.
     """
     said = without_nulls(document)
     kept = {key: value for key, value in said.items() if key not in tmf666.COMPUTED}
-    check_document(type_, {**kept, "@type": type_})
+    check_document(type_, {**kept, "@type": type_}, changed)
     try:
         ours = _Ours.model_validate(_exact(said))
     except ValidationError as error:
@@ -153,8 +178,8 @@ def read_account(id_: str, type_: str, currency: str, document: Mapping[str, Any
         settlement_terms=SettlementTerms(terms.partner_share, terms.accrue_on) if terms else None,
         # As it goes out: it is told and asked for far more often than it changes.
         document=tmf666.complete(type_, kept),
-        credit_limit=_credit_limit(said.get("creditLimit"), currency),
-        relationships=_relationships(said.get("accountRelationship", [])),
+        credit_limit=_credit_limit(said.get("creditLimit"), currency.code),
+        relationships=_relationships(said.get("accountRelationship", []), changed),
         references=_references(said),
         state=first_state(said),
     )
@@ -171,11 +196,19 @@ def _credit_limit(said: Any, currency: str) -> int | None:
     return limit.amount
 
 
-def _relationships(said: list[Mapping[str, Any]]) -> tuple[Relationship, ...]:
-    """One that names no account says nothing of ours, and is only kept."""
+def _relationships(said: list[Mapping[str, Any]], changed: Collection[str] | None) -> tuple[Relationship, ...]:
+    """One that means something here must name its account; any other that names none is only kept."""
+    if changed is None or "accountRelationship" in changed:
+        for index, relationship in enumerate(said):
+            if "account" not in relationship and folded(relationship["relationshipType"]) in _MEANT:
+                raise Refused(
+                    "invalid",
+                    f'accountRelationship.{index}.account: is needed, as {{"id": "BA-2"}}; an `id` beside it is the '
+                    f"relationship's own (got {shown(relationship.get('id'))})",
+                )
     return tuple(
         Relationship(
-            relationship["relationshipType"],
+            _MEANT.get(folded(relationship["relationshipType"]), relationship["relationshipType"]),
             relationship["account"]["id"],
             _time(relationship, "startDateTime"),
             _time(relationship, "endDateTime"),
@@ -205,6 +238,11 @@ def _references(said: Mapping[str, Any]) -> tuple[Reference, ...]:
         if _is_reference(media, "BillPresentationMedia")
     ]
     return tuple(dict.fromkeys(found))
+
+
+def party_of(related: Mapping[str, Any]) -> Any:
+    """The party of a related party: what stands in it, or, in TMF's older form, itself."""
+    return related if related.get("partyOrPartyRole") is None else related["partyOrPartyRole"]
 
 
 def _is_reference(said: Mapping[str, Any], resource: str) -> bool:

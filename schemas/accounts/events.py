@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from domain.accounts.model import (
@@ -19,6 +20,7 @@ from domain.accounts.model import (
 )
 from domain.accounts.specifications import SPECIFICATIONS, Specification, SpecificationChanged
 from domain.ledger.chart import balances_of
+from domain.money import Currency
 from schemas.accounts.tmf666 import AccountType, Happened, event_type
 from schemas.event import Event, TmfTypes
 from schemas.shapes import Shape, reference_to
@@ -46,18 +48,20 @@ def account_json(account: Account, standing: Standing | None = None) -> Json:
     }
     if account.settlement_terms is not None:
         terms = account.settlement_terms
-        out["settlementTerms"] = {"partnerShare": decimal_json(terms.partner_share), "accrueOn": terms.accrue_on}
-    return out if standing is None else {**out, **account_money(account.type, account.currency, standing)}
+        said = account.document.get("settlementTerms")
+        ours = {"partnerShare": decimal_json(terms.partner_share), "accrueOn": terms.accrue_on}
+        out["settlementTerms"] = {**said, **ours} if isinstance(said, Mapping) else ours
+    return out if standing is None else {**out, **account_money(account.type, account.kept_in, standing)}
 
 
-def account_money(type_: str, currency: str, standing: Standing) -> Json:
+def account_money(type_: str, currency: Currency, standing: Standing) -> Json:
     """The fields of a TMF666 account that tell of its money: balances and payment status."""
     out: Json = {
         "accountBalance": [
             {
                 "@type": "AccountBalance",
                 "balanceType": balance,
-                "amount": money_json(standing.amount(balance), currency),
+                "amount": money_json(standing.amount(balance), currency.code, currency.digits),
             }
             for balance in BALANCES[type_]
         ]
@@ -113,11 +117,11 @@ def _account_state_changed(event: AccountStateChanged) -> Json:
 
 def _credit_limit_exceeded(event: CreditLimitExceeded) -> Json:
     assert event.account.credit_limit is not None
-    code = event.account.currency
+    kept_in = event.account.kept_in
     return {
         **_account(event),
-        "balance": money_json(event.balance, code),
-        "limit": money_json(event.account.credit_limit, code),
+        "balance": money_json(event.balance, kept_in.code, kept_in.digits),
+        "limit": money_json(event.account.credit_limit, kept_in.code, kept_in.digits),
     }
 
 

@@ -28,7 +28,7 @@ from schemas.accounts.documents import (
 from schemas.accounts.events import account_json, own_standing, specification_json, stored
 from schemas.accounts.tmf666 import READ_ONLY, AccountType, complete
 from schemas.message import Message, Result, message_key
-from schemas.values import CurrencyCode, Days, Id, Json, Revision, Text
+from schemas.values import CurrencyCode, Days, Id, Json, Revision, Text, is_current, shown
 
 _AccountType = Annotated[AccountType, Field(alias="@type")]
 
@@ -84,10 +84,15 @@ class AccountCreate(Message):
         """The account's id, or the message's when the id is left to us; `Refused` (`invalid`) when there is neither."""
         return self.id if self.id is not None else message_key(message_id, "id")
 
+    def check_new(self) -> None:
+        """Raise `Refused` (`invalid`) for a currency that was withdrawn: none is opened in it any more."""
+        if not is_current(self.currency.code):
+            raise Refused("invalid", f"currency: was withdrawn from ISO 4217 (got {shown(self.currency.code)})")
+
     def fact(self, key: str) -> NewAccount:
         """The account to open; an id left to us is made of the message's, so that a second delivery makes the same."""
         account_id = self.id or f"A-{sha256(key.encode()).hexdigest()[:20]}"
-        return read_account(account_id, self.type, self.currency.code, self.document)
+        return read_account(account_id, self.type, self.currency, self.document)
 
 
 class Patch(Message):
@@ -127,7 +132,9 @@ class AccountUpdate(Patch):
     def fact(self, key: str) -> accounts.AccountUpdate:
         """The update; `Refused` (`invalid`) when it patches what a client may not."""
         self.check()
-        return accounts.AccountUpdate(self.id, self.type, self.if_revision, self.changes, read_account)
+        return accounts.AccountUpdate(
+            self.id, self.type, self.if_revision, self.changes, partial(read_account, changed=self.changes.keys())
+        )
 
 
 class _StateCommand(Message):
@@ -259,7 +266,7 @@ def _checked(kind: type[Specification], document: Any) -> dict[str, Any]:
 
 def _check_type(kind: type[Specification], said: str | None) -> None:
     if said not in (None, kind.__name__):
-        raise Refused("invalid", f"@type: must be {kind.__name__} (got {said!r:.60})")
+        raise Refused("invalid", f"@type: must be {kind.__name__} (got {shown(said)})")
 
 
 def _specification_result(result: SpecificationResult) -> Json:

@@ -10,10 +10,11 @@ from pydantic_core import to_json
 
 from domain.accounts.model import FINANCIAL, Account, PaymentStatus, Standing
 from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia, Specification
+from domain.money import Currency
 from schemas.accounts.events import BALANCES as BY_TYPE
 from schemas.accounts.events import account_json, account_money, specification_json, stored
 from schemas.accounts.tmf666 import AccountType
-from schemas.query import LAST_MILLISECOND, LIMIT_DEFAULT, Limit, Query, When, cursor, place_of
+from schemas.query import FIRST_MILLISECOND, LAST_MILLISECOND, LIMIT_DEFAULT, Limit, Query, When, cursor, place_of
 from schemas.shapes import Shape, page
 from schemas.values import Id, Json, Text, Time, money_json
 
@@ -70,14 +71,14 @@ def account_document(account: Account, standing: Standing | None) -> Json:
     return {**account_json(account, standing), "revision": account.revision}
 
 
-def account_written(document: bytes, type_: str, currency: str, standing: Standing) -> bytes:
+def account_written(document: bytes, type_: str, currency: Currency, standing: Standing) -> bytes:
     """What `account_document` of an account and its standing is as JSON, of what it is without a standing."""
     return document[:-1] + b"," + to_json(account_money(type_, currency, standing))[1:]
 
 
-def standing_json(standing: Standing, currency: str) -> Json:
+def standing_json(standing: Standing, currency: Currency) -> Json:
     """All balances of an account by name, whatever its type, and the payment status of one that has it."""
-    out: Json = {balance: money_json(standing.amount(balance), currency) for balance in BALANCES}
+    out: Json = {balance: money_json(standing.amount(balance), currency.code, currency.digits) for balance in BALANCES}
     if standing.payment_status is not None:
         out["paymentStatus"] = standing.payment_status
     return out
@@ -157,7 +158,9 @@ _statement_place = place_of("account.statement", str, (int, NoneType), *[int] * 
 
 def _read_statement_place(value: object) -> StatementPlace:
     place = StatementPlace(*_statement_place(value))
-    if not all(0 <= moment <= LAST_MILLISECOND for moment in (place.since or 0, place.until, place.booked)):
+    if not all(
+        FIRST_MILLISECOND <= moment <= LAST_MILLISECOND for moment in (place.since or 0, place.until, place.booked)
+    ):
         raise ValueError("is no cursor of account.statement")
     return place
 

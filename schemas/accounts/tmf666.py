@@ -90,6 +90,8 @@ class OneOf:
     def kind(self, entity: Mapping[str, Any]) -> type[_Extensible] | None:
         """The kind that an entity says to be, or to extend (`@baseType`); None for a type that does not belong here."""
         said = entity.get("@type")
+        if said is None and entity.get("isRef") is False:  # so an older form says that it is the thing itself
+            return list(self.kinds.values())[-1]
         for name in (self.name if said is None else said, entity.get("@baseType")):
             if isinstance(name, str) and name in self.kinds:
                 return self.kinds[name]
@@ -129,8 +131,10 @@ def not_empty_text(value: str) -> str:
     return value
 
 
-def base64_text(value: str) -> str:
-    """A check that a text is base64."""
+def base64_text(value: object) -> str:
+    """A text that is base64: a file, which is as long as it is; the limit is the body's."""
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
     try:
         b64decode(value, validate=True)
     except ValueError:
@@ -140,7 +144,7 @@ def base64_text(value: str) -> str:
 
 ForeignId = Annotated[Text, AfterValidator(not_empty_text)]
 """An id that another system gave."""
-Base64 = Annotated[Text, AfterValidator(base64_text)]
+Base64 = Annotated[str, BeforeValidator(base64_text)]
 Integer = Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX)]
 Boolean = Annotated[bool, Field(strict=True)]
 Amount = Annotated[Money, BeforeValidator(parse_money)]
@@ -229,6 +233,11 @@ class RelatedPartyRefOrPartyRoleRef(_Extensible):
 
     role: Text
     party_or_party_role: PartyRefOrPartyRoleRef | None = None
+    # TMF's older form: the related party is the reference.
+    id: ForeignId | None = None
+    href: Text | None = None
+    name: Text | None = None
+    referred_type: Annotated[Text | None, Field(alias="@referredType")] = None
 
 
 class GeographicAddressRef(_Reference):

@@ -19,7 +19,7 @@ from schemas.accounts.tmf666 import RESOURCES, AccountType, OneOf, base64_text, 
 from schemas.message import Message, at_most, not_empty
 from schemas.operations.messages import EDITED_BYTES_MAX, parse_body
 from schemas.query import CURSOR_MAX, Query, parse_when
-from schemas.settlement.messages import parse_statement_id
+from schemas.settlement.messages import STATEMENT_ID_MAX, parse_statement_id
 from schemas.values import (
     AMOUNT,
     DECIMAL,
@@ -61,11 +61,11 @@ VALUES: dict[str, Json] = {
     "StatementId": {
         "type": "string",
         "pattern": f"^{ID.pattern}(-[0-9]+)?$",
-        "maxLength": 72,
+        "maxLength": STATEMENT_ID_MAX,
         "description": "The closing's id, and of its further statements with their number: `C-1`, `C-1-2`.",
     },
     "Text": _TEXT,
-    "Base64": {**_TEXT, "contentEncoding": "base64"},
+    "Base64": {"type": "string", "contentEncoding": "base64", "pattern": _TEXT["pattern"]},
     "Decimal": {
         **_NUMBER,
         "pattern": f"^{DECIMAL.pattern}$",

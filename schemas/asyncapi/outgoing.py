@@ -45,7 +45,7 @@ def _one_of(*allowed: Any) -> Json:
 
 
 ERRORS: dict[str, str] = {
-    "malformed": "Not JSON, wrong encoding, too large or too deep. Parked at once, the bytes kept as they came.",
+    "malformed": "Not JSON, wrong encoding, too large, too deep, a field twice. Parked at once, its bytes kept.",
     "unknown-type": "Nothing handles this type. Parked at once.",
     "invalid": "Does not fit the schema or the values; `detail` names each field. Parked at once.",
     "unknown-account": "The account is not there (yet). Waits, then parked.",
@@ -55,6 +55,7 @@ ERRORS: dict[str, str] = {
     "unknown-message": "No message is held under this parked id: it is applied, or was never held. An act is parked.",
     "account-suspended": "The account is suspended, or not active yet. Waits, then parked.",
     "account-closed": "The account is closed, is to be, or is deleted. Parked at once.",
+    "too-early": "The fact's own time is too far ahead of the worker's clock. Waits, then parked.",
     "currency-mismatch": "Another currency than the account's. Parked at once.",
     "conflicting-duplicate": "Other content for an identity that is used. Parked at once.",
     "revision-mismatch": "The account is not at the revision that `ifRevision` says. Parked at once.",

@@ -25,6 +25,7 @@ REASONS = (
     "malformed",
     "overpaid-payout",
     "revision-mismatch",
+    "too-early",
     "unknown-account",
     "unknown-message",
     "unknown-settlement",

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, model_validator
 from domain.invoicing import pricing
 from domain.ordering.completing import Order, OrderResult
 from schemas.message import Message, Part, Reference, Result, at_most, not_empty
-from schemas.values import CurrencyCode, Id, Number, Rate, Text, Time
+from schemas.values import CurrencyCode, Id, Number, Rate, Text, Time, shown
 
 ITEMS_MAX = 1_000
 """The most lines of an order."""
@@ -52,7 +52,9 @@ class OrderCompleted(Message):
     @model_validator(mode="after")
     def _line_ids_are_unique(self) -> Self:
         if len({item.id for item in self.items}) < len(self.items):
-            raise ValueError("items: two lines have the same id")
+            ids = [item.id for item in self.items]
+            again = next(n for n, id_ in enumerate(ids) if id_ in ids[:n])
+            raise ValueError(f"items.{again}.id: is an earlier line's (got {shown(ids[again])})")
         return self
 
     def key(self, message_id: str | None) -> str:

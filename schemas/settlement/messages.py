@@ -9,7 +9,10 @@ from pydantic import BeforeValidator, Field
 from domain.settlement.payouts import CompletedPayout, PayoutResult
 from domain.settlement.statements import Closing, ClosingResult
 from schemas.message import Continuation, Message, Reference, Result
-from schemas.values import Count, Date, Id, PositiveMoney, is_id, parse_id
+from schemas.values import ID_MAX, Count, Date, Id, PositiveMoney, is_id, parse_id
+
+STATEMENT_ID_MAX = ID_MAX + 8
+"""The most characters of a statement's id: its closing's, and of all but the first `-2`, `-3` …"""
 
 _CLOSED = Result(
     ClosingResult,
@@ -84,6 +87,9 @@ def parse_statement_id(value: object) -> str:
     return parse_id(stem) + dash + part if part.isdecimal() and part.isascii() and is_id(stem) else parse_id(value)
 
 
+StatementId = Annotated[str, BeforeValidator(parse_statement_id), Field(max_length=STATEMENT_ID_MAX)]
+
+
 class PayoutCompleted(Message):
     """`payout.completed`: a partner was paid, on a statement."""
 
@@ -94,7 +100,7 @@ class PayoutCompleted(Message):
 
     payout_id: Id
     settlement_account: Reference
-    settlement_id: Annotated[str, BeforeValidator(parse_statement_id), Field(max_length=72)]
+    settlement_id: StatementId
     amount: PositiveMoney
 
     def key(self, message_id: str | None) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator
 
 from schemas.query import LIMIT_DEFAULT, Limit, Query, time_place_of
+from schemas.settlement.messages import StatementId
 from schemas.shapes import Shape, page
 from schemas.values import Id
 
@@ -17,7 +18,7 @@ class SettlementGet(Query):
 
     TYPE = "settlement.get"
     ANSWER: ClassVar[Shape] = "Settlement"
-    id: Id
+    id: StatementId
 
 
 class SettlementList(Query):

@@ -7,6 +7,7 @@ import pytest
 
 from domain.accounts.model import AccountStateChanged, AccountUpdate, NewAccount, Standing
 from domain.ledger.positions import CarriedForward
+from domain.money import Currency
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     Fact,
@@ -676,7 +677,7 @@ def test_an_update_that_changes_nothing_is_no_change(changes):
 def test_what_the_reader_leaves_out_is_no_change():
     """A patch may say what no document keeps (a null in an array): what is kept decides whether something changed."""
 
-    def reader(id_: str, type_: str, currency: str, document: Mapping[str, object]) -> NewAccount:
+    def reader(id_: str, type_: str, currency: Currency, document: Mapping[str, object]) -> NewAccount:
         return read(id_, type_, currency, {name: value for name, value in document.items() if name != "left out"})
 
     book = LedgerBook()

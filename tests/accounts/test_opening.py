@@ -8,6 +8,7 @@ from domain.accounts.model import Account, AccountCreated, NewAccount, Standing,
 from domain.facts import working_set
 from domain.ledger.books import Books, DocumentNeed, NotLoaded
 from domain.ledger.positions import Position
+from domain.money import Currency
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import Fact, LedgerBook, billing, closing, line, moment, order, partner, payment, payout
 
@@ -34,7 +35,7 @@ def test_other_types_of_account_are_opened_but_bear_no_orders(kind):
     """A party or financial account is kept like any other; an order or a payment on it is `invalid`."""
     book = LedgerBook()
     book.take(
-        NewAccount("PA-1", kind, "EUR", 30, None, {}),
+        NewAccount("PA-1", kind, Currency("EUR", 2), 30, None, {}),
         order("O-1", line("1"), account="PA-1"),
         payment("P-1", 1, account="PA-1"),
     )

@@ -28,7 +28,7 @@ LETTERS = 1_600
 """How many letters are drawn by lot, beside each wrong value."""
 
 _NEVER: list[Any] = [True, [], {}]
-_IDS: list[Any] = [*_NEVER, None, 5, 1.5, "", "a b", "a\n", "ü", "x" * 65, "\0", "\ud800"]
+_IDS: list[Any] = [*_NEVER, None, 5, 1.5, "", "a b", "a\n", "ü", "x" * 129, "\0", "\ud800"]
 _TEXTS: list[Any] = [*_NEVER, 5, "x" * 1_001, "a\0b", "\ud83d", "\udc00x"]
 _DECIMALS: list[Any] = [
     *[*_NEVER, None, "", " 1", "1e5", "NaN", "1,5", "0x1", "+1", "1.", ".5", "\u0661", "0.123456789", "123456789012"],

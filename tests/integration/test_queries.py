@@ -523,6 +523,29 @@ async def test_pages_hold_each_item_once_whatever_comes_between(
 
 
 @ONE_DRIVER
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+async def test_a_statement_from_the_first_day_to_the_last(
+    settings: Settings, client: Client, database: Books, zone: str
+) -> None:
+    """The far ends of what can be asked for are as good as none, in any zone and on every page."""
+    async with business(settings, client, time_zone=zone) as (ask, _, _):
+        await say(client, customer("BA-1"), *(order(f"O-{n}", "BA-1") for n in range(3)))
+        plain = await ask("account.statement", id="BA-1")
+        assert len(plain["items"]) == 3
+        for since, until in (
+            ("0001-01-01", "9999-12-31"),
+            ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"),
+            ("1969-12-31", "9999-12-30"),
+        ):
+            found = await ask.all("account.statement", 1, id="BA-1", since=since, until=until)
+            assert found == plain["items"], (since, until)
+        assert await ask.all("account.statement", 1, id="BA-1", since="0001-01-01", until="0001-01-01") == []
+        assert (await ask("account.get", id="BA-1", at="9999-12-31T23:59:59.999Z"))["id"] == "BA-1"
+        assert (await ask.error("account.get", {"id": "BA-1", "at": "0001-01-01T00:00:00Z"}))[0] == "unknown-account"
+        assert (await ask.error("account.get", {"id": "BA-1", "at": "9999-12-31T23:59:59-05:00"}))[0] == "invalid"
+
+
+@ONE_DRIVER
 async def test_what_can_t_be_answered_is_told_why(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
@@ -539,7 +562,7 @@ async def test_what_can_t_be_answered_is_told_why(
             ("account.get", b'{"id": "BA-1", "x": "' + b"x" * 1024 * 1024 + b'"}', "malformed", "more than 1048576"),
             ("account.get", b'{"id": "BA-1", "x": ' + b"[" * 40 + b"]" * 40 + b"}", "malformed", "deeper than 32"),
             ("account.get", [], "invalid", "object"),
-            ("account.get", {}, "invalid", "id: Field required"),
+            ("account.get", {}, "invalid", "id: is needed"),
             ("account.get", {"id": "a/b"}, "invalid", "(got 'a/b')"),
             ("account.get", {"id": {"$gt": ""}}, "invalid", "id: must be an id"),
             ("account.get", {"id": "BA-1", "at": "2026-11-22"}, "invalid", "at: must be an RFC 3339 time"),
@@ -553,7 +576,6 @@ async def test_what_can_t_be_answered_is_told_why(
             ("account.list", {"after": "e30"}, "invalid", "after: "),
             ("account.list", {"after": 5}, "invalid", "after: "),
             ("account.statement", {"id": "BA-1", "from": "2026-11-23", "to": "2026-11-22"}, "invalid", "from: "),
-            ("account.statement", {"id": "BA-1", "to": "9999-12-31"}, "invalid", "to: "),
             ("account.statement", {"id": "BA-1", "to": "yesterday"}, "invalid", "(got 'yesterday')"),
             ("account.statement", {"id": "BA-2"}, "unknown-account", "BA-2"),
             ("account.history", {"id": "BA-2"}, "unknown-account", "BA-2"),

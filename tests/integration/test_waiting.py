@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from adapters.settings import Settings
 from handlers.engine.held import Waker
+from tests.integration.test_queries import Clock
 from tests.support.books import Books, applied, assert_clean, held, position
 from tests.support.client import Client
 from tests.support.messages import closing, customer, item, order, partner, payment, payout
@@ -35,6 +38,58 @@ async def test_an_order_before_its_account(settings: Settings, client: Client, d
     assert held(database) == {}
     [inbox] = database["inbox"].find({"_id": "order.completed:O-1"})
     assert inbox["attempts"] == 2
+    await assert_clean(client, database)
+
+
+async def test_a_packed_order_before_its_account(settings: Settings, client: Client, database: Books) -> None:
+    """It waits as it came, packed; the parts of a packed array wait as what they are; all are applied in the end."""
+    orders = [order(f"O-{n}", "BA-1") for n in range(3)]
+    bodies = [json.dumps(body).encode() for _, body in orders]
+    packed = gzip.compress(bodies[0])
+    async with working(settings, held_interval_seconds=NEVER):
+        await client.send(("order.completed", packed), content_encoding="gzip")
+        array = gzip.compress(b"[" + b",".join(bodies[1:]) + b"]")
+        await client.send(("order.completed", array), content_encoding="gzip")
+        await wait_for(lambda: len(held(database, "waiting")) == 3)
+        rows = [held(database, "waiting")[f"order.completed:O-{n}"] for n in range(3)]
+        assert [row["body"] for row in rows] == [packed, *bodies[1:]]
+        assert [row["properties"]["contentEncoding"] for row in rows] == ["gzip", None, None]
+        await client.send(customer("BA-1"))
+        await applied(database, 4)
+        assert (await client.ask(orders[0]))["outcome"] == "duplicate"
+        answer = await client.ask(("order.completed", gzip.compress(bodies[1])), content_encoding="gzip")
+        assert answer["outcome"] == "duplicate"
+    assert held(database) == {}
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"], indirect=True)
+async def test_what_says_that_it_happened_far_in_the_future(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """It waits until it is no longer far, whatever comes first; what is as far as may be is applied at once."""
+    clock = Clock()
+    clock.now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    async with working(settings, clock=clock, held_interval_seconds=0.05, waiting_seconds_max=2 * 86_400):
+        await client.ask(customer("BA-1"))
+        near = order("O-1", "BA-1", completedAt="2026-11-29T12:00:00Z")
+        assert (await client.ask(near))["outcome"] == "applied"
+        day = await client.send_asking(payment("P-1", "BA-1", "1.00", receivedAt="2026-11-30T12:00:00Z"))
+        far = await client.send_asking(order("O-2", "BA-1", completedAt="2062-11-22T10:15:00Z"))
+        rows = await wait_for(lambda: len(found := held(database, "waiting")) == 2 and found)
+        assert {row["reason"] for row in rows.values()} == {"too-early"}
+        assert rows["payment.received:P-1"]["dueAt"] == datetime(2026, 11, 23, 12, tzinfo=UTC)
+        assert rows["order.completed:O-2"]["dueAt"] == datetime(2026, 11, 24, 12, tzinfo=UTC)
+        clock.now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+        assert (await client.answer(day))["outcome"] == "applied"
+        assert list(held(database, "waiting")) == ["order.completed:O-2"]
+        clock.now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+        assert (await client.answer(far))["error"] == {
+            "code": "too-early",
+            "detail": "completedAt: 2062-11-22T10:15:00.000Z is more than 7 days ahead of 2026-11-24T12:00:00.000Z, "
+            "when it was looked at",
+        }
+        assert (await client.ask(order("O-2", "BA-1", completedAt="2062-11-22T10:15:00Z")))["outcome"] == "parked"
     await assert_clean(client, database)
 
 

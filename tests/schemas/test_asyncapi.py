@@ -18,6 +18,7 @@ from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
 from domain.invoicing.model import InvoicePaid
 from domain.ledger.books import Emitted
+from domain.money import Currency
 from domain.ordering.completing import OrderResult
 from domain.payments.model import PaymentResult
 from domain.settlement.payouts import PayoutResult
@@ -275,7 +276,7 @@ TAKEN: list[messages.Message] = [
     messages.payment("P-1", "BA-1", 0.01, invoices=["INV-000000001"], method=None),
     messages.payment("P-1", "BA-1", "0.01"),
     messages.closing("C-1", "SA-1"),
-    messages.payout("PO-1", "SA-1", f"{'C' * 64}-12", 1),
+    messages.payout("PO-1", "SA-1", f"{'C' * 128}-12", 1),
     ("account.create", {name: field for name, field in messages.customer("BA-1")[1].items() if name != "id"}),
     ("bill-format.create", {"id": "F-1", "@type": "BillFormat", "name": "Summary", "pages": 2}),
     ("billing-cycle-specification.create", {"name": "Monthly", "billingDateShift": 5}),
@@ -306,7 +307,7 @@ REFUSED: list[messages.Message] = [
     messages.payment("P-1", "BA-1", 10**14),
     messages.payment("P-1", "BA-1", 1, invoices=["I"] * (NAMED_INVOICES_MAX + 1)),
     messages.closing("C-1", "SA-1", "2026-11-31"),
-    messages.payout("PO-1", "SA-1", "C" * 65, 1),
+    messages.payout("PO-1", "SA-1", "C" * 129, 1),
     ("bill-format.create", {"id": "F-1", "@type": "BillPresentationMedia", "name": "Summary"}),
     ("bill-format.create", {"id": "F-1"}),
 ]
@@ -485,8 +486,8 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
             "id": "SA-1",
             "@type": "BillingAccount",
             "currency": "EUR",
-            **standing_json(sample.EXCEEDED.standing, "EUR"),
-            "tree": {"accounts": 1, "balances": [standing_json(sample.STANDING, "EUR")]},
+            **standing_json(sample.EXCEEDED.standing, Currency("EUR", 2)),
+            "tree": {"accounts": 1, "balances": [standing_json(sample.STANDING, Currency("EUR", 2))]},
         },
     ),
 ]

@@ -34,12 +34,17 @@ def recorded() -> Any:
         return match[1] + names.get(match[2], match[2])
 
     text = re.sub(r'(#/channels/|/messages/)([^/"]+)', reference, json.dumps(old))
+    text = text.replace("{1,64}", "{1,128}").replace('"maxLength": 72', '"maxLength": 136')  # ids may be longer now
     new = json.loads(text)
     new["channels"] = {
         name: {**channel, "messages": renamed(channel["messages"])}
         for name, channel in renamed(new["channels"]).items()
     }
     new["components"]["messages"] = renamed(new["components"]["messages"])
+    del new["components"]["schemas"]["Base64"]["maxLength"]  # a file is no text
+    # A statement is asked for by its own id, which may have a number at its end.
+    asked = new["components"]["messages"]["query.settlement.get"]["payload"]["properties"]
+    asked["id"] = {"allOf": [{"$ref": "#/components/schemas/StatementId"}], "maxLength": 136}
     new["operations"] = {
         f"{action}.{names[name]}": said
         for (action, name), said in ((operation.split(".", 1), said) for operation, said in new["operations"].items())

@@ -57,7 +57,7 @@ def test_an_account_without_an_id_is_known_by_its_message():
     assert first.digest == other.digest
 
 
-@pytest.mark.parametrize("message_id", [None, "", "a b", "x" * 65])
+@pytest.mark.parametrize("message_id", [None, "", "a b", "x" * 129])
 def test_an_account_with_neither_id_needs_one(message_id):
     """Without an id of its own and a usable message id it is `invalid`, and the detail says what is missing."""
     refusal = refused("account.create", change(ACCOUNT, "id", ...), message_id)
@@ -73,8 +73,8 @@ def test_accounts_of_an_array_are_known_by_their_place():
 
 
 def test_accounts_of_an_array_may_have_a_message_id_of_full_length():
-    """A message id of 64 characters is as good for an array as for one message."""
-    facts = read("account.create", body([change(ACCOUNT, "id", ...)]), "m" * 64, {}, None)
+    """A message id of 128 characters is as good for an array as for one message."""
+    facts = read("account.create", body([change(ACCOUNT, "id", ...)]), "m" * 128, {}, None)
     assert [fact.refusal for fact in facts] == [None]
 
 

@@ -45,6 +45,7 @@ ACCOUNT = Account(
     id="SA-1",
     type="SettlementAccount",
     currency="EUR",
+    currency_digits=2,
     state="active",
     revision=1,
     payment_term_days=30,

@@ -75,7 +75,7 @@ def test_an_account_is_read():
     assert fact == NewAccount(
         "SA-1",
         "SettlementAccount",
-        "EUR",
+        Currency("EUR", 2),
         30,
         SettlementTerms(Decimal("0.8"), "payment"),
         {
@@ -386,6 +386,9 @@ def test_a_text_is_taken_as_it_is(routing_key, field, text):
 @pytest.mark.parametrize(("routing_key", "field"), TEXTS)
 def test_a_text_that_cannot_be_kept(routing_key, field, text, why):
     """Too long, a NUL or half of a surrogate pair is `invalid`, and the field is named; the detail itself is UTF-8."""
+    if (field, why) == ("unheardOf", "longer than 1000"):  # which may be a file, or a document of another standard
+        accepted(routing_key, change(MESSAGES[routing_key], field, text))
+        return
     refusal = refused(routing_key, change(MESSAGES[routing_key], field, text))
     assert refusal.code == "invalid"
     assert field in refusal.detail
@@ -393,7 +396,7 @@ def test_a_text_that_cannot_be_kept(routing_key, field, text, why):
     refusal.detail.encode()
 
 
-@pytest.mark.parametrize("key", ["a\x00", "\ud800", "x" * 1001])
+@pytest.mark.parametrize("key", ["a\x00", "\ud800"])
 def test_a_name_that_cannot_be_kept(key):
     """What an account's document keeps has names that a database can hold, at every depth."""
     for extra in ({key: 1}, {"contact": [{"deep": {key: 1}}]}):
@@ -433,15 +436,15 @@ IDS = [
 
 @pytest.mark.parametrize(("routing_key", "field"), IDS)
 def test_an_id_is_of_one_alphabet(routing_key, field):
-    """An id is 1 to 64 of `A-Z a-z 0-9 . _ : -`; anything else is `invalid`, and named."""
-    for good in ("A", "z" * 64, "a.b_c:d-9", "0"):
+    """An id is 1 to 128 of `A-Z a-z 0-9 . _ : -`; anything else is `invalid`, and named."""
+    for good in ("A", "z" * 128, "a.b_c:d-9", "0"):
         accepted(routing_key, change(MESSAGES[routing_key], field, good))
-    for bad in ("", "z" * 65, "a b", "a/b", "ä", "a\n", "\n", "a\x00", "\ud800", "１", 7, True, ["A"], {"id": "A"}):
+    for bad in ("", "z" * 129, "a b", "a/b", "ä", "a\n", "\n", "a\x00", "\ud800", "１", 7, True, ["A"], {"id": "A"}):
         refusal = refused(routing_key, change(MESSAGES[routing_key], field, bad))
         assert (refusal.code, field in refusal.detail) == ("invalid", True), bad
 
 
-@pytest.mark.parametrize("name", ["", "z" * 65, "Rechnung 7/2026", "a b", "ä", "１", "INV-1\n"])
+@pytest.mark.parametrize("name", ["", "z" * 129, "Rechnung 7/2026", "a b", "ä", "１", "INV-1\n"])
 def test_a_payment_may_name_what_is_no_bill_number(name):
     """A name that is no id is an unknown invoice's, which is skipped and listed: it is kept as it is."""
     fact = accepted("payment.received", change(PAYMENT, "invoices", ["INV-000000001", name])).fact
@@ -456,9 +459,9 @@ def test_the_name_of_an_invoice_is_a_text(name):
     assert (refusal.code, "invoices.1: must be a text" in refusal.detail) == ("invalid", True)
 
 
-@pytest.mark.parametrize("stem", ["C-1", "z" * 64])
+@pytest.mark.parametrize("stem", ["C-1", "z" * 128])
 def test_the_name_of_a_part_of_a_statement_is_payable(stem):
-    """`<closingId>-2` names a statement also where the closing's id has all of its 64 characters."""
+    """`<closingId>-2` names a statement also where the closing's id has all of its 128 characters."""
     fact = accepted("payout.completed", change(PAYOUT, "settlementId", f"{stem}-2")).fact
     assert isinstance(fact, CompletedPayout)
     assert fact.settlement_id == f"{stem}-2"
@@ -833,10 +836,10 @@ def test_json_that_is_no_message_is_invalid(routing_key, text):
 
 
 def test_other_encodings_are_malformed():
-    """A body that says it is compressed is not read; UTF-8, by either name, is."""
-    [zipped] = read("order.completed", body(ORDER), "m-1", {}, "gzip")
+    """A body that says it is packed in a way that we do not know is not read; UTF-8, by either name, is."""
+    [zipped] = read("order.completed", body(ORDER), "m-1", {}, "br")
     assert zipped.refusal is not None
-    assert (zipped.refusal.code, "gzip" in zipped.refusal.detail) == ("malformed", True)
+    assert (zipped.refusal.code, "'br'" in zipped.refusal.detail) == ("malformed", True)
     for encoding in (None, "", "utf-8", "UTF-8", "utf8"):
         [plain] = read("order.completed", body(ORDER), "m-1", {}, encoding)
         assert plain.refusal is None

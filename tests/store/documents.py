@@ -31,6 +31,7 @@ def account(account_id: str, **fields: Any) -> Account:
         "id": account_id,
         "type": "BillingAccount",
         "currency": "EUR",
+        "currency_digits": 2,
         "state": "active",
         "revision": 1,
         "payment_term_days": 30,

@@ -95,11 +95,12 @@ async def test_documents_are_written_as_the_data_model_says(store: Store, databa
     )  # fmt: skip
     assert only(database, "series") == {"_id": "INV-", "last": 1}
     assert only(database, "accounts") == {
-        "_id": "SA-1", "type": "SettlementAccount", "currency": "EUR", "state": "active", "revision": 1,
+        "_id": "SA-1", "type": "SettlementAccount", "currency": "EUR", "currencyDigits": 2, "state": "active",
+        "revision": 1,
         "paymentTermDays": 30, "settlementTerms": {"partnerShare": "0.825", "accrueOn": "payment"}, "openedAt": NOW,
         "version": 1, "creditLimit": None, "updatedAt": NOW, "relationships": [], "references": [], "parties": [],
         "financialAccount": None, "nameKey": "ada",
-        "document": {"name": "Ada", "$odd.key": [1, 2.5, None, {"deep": True}]},
+        "document": b'{"name":"Ada","$odd.key":[1,2.5,null,{"deep":true}]}',
         "json": (
             b'{"name":"Ada","$odd.key":[1,2.5,null,{"deep":true}],"@type":"SettlementAccount","id":"SA-1",'
             b'"state":"active","lastUpdate":"2026-11-22T10:30:00.123Z","currency":"EUR","paymentTermDays":30,'

@@ -71,6 +71,7 @@ from domain.payments.model import CreditAllocation, Payment, PaymentAllocated, P
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.payouts import CompletedPayout, PayoutResult, SettlementPaid
 from domain.settlement.statements import Closing, ClosingResult, Settlement, SettlementClosed
+from schemas.values import parse_currency
 
 Fact = (
     NewAccount
@@ -460,7 +461,7 @@ def relation(kind: str, account: str, *, since: str | None = None, until: str | 
     return {"type": kind, "account": account, "since": since, "until": until}
 
 
-def read(id_: str, type_: str, currency: str, document: Mapping[str, Any]) -> NewAccount:
+def read(id_: str, type_: str, currency: Currency, document: Mapping[str, Any]) -> NewAccount:
     """Reads a document as these tests write it; a negative credit limit is what does not fit."""
     limit, share = document.get("creditLimit"), document.get("share")
     if limit is not None and limit < 0:
@@ -488,7 +489,7 @@ def read(id_: str, type_: str, currency: str, document: Mapping[str, Any]) -> Ne
 
 def new(type_: str, id_: str, *, currency: str = "EUR", **said: object) -> NewAccount:
     """An account to open, of whatever type: its document is a name and what is `said` of it."""
-    return read(id_, type_, currency, {"name": id_, **said})
+    return read(id_, type_, parse_currency(currency), {"name": id_, **said})
 
 
 def billing(id_: str = "BA-1", *, currency: str = "EUR", days: int = 30, **said: object) -> NewAccount:

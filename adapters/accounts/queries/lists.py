@@ -12,8 +12,10 @@ from adapters.mongodb.paging import Page, keyset, prefixed
 from adapters.mongodb.view import BY_ID, Json, Row, View, unknown
 from domain.accounts.model import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account, Standing
 from domain.errors import Refused
+from domain.money import Currency
 from schemas.accounts.queries import AccountGet, AccountList, account_document, account_written
 from schemas.query import cursor
+from schemas.values import normal
 
 TYPES = (BILLING, FINANCIAL, PARTY, SETTLEMENT)
 LIVE = ("active", "closed", "defined", "pendingClose", "suspended")
@@ -23,7 +25,7 @@ EXAMINED_MAX = 20_000
 CHUNK_MAX = 2_000
 GROWTH = 4
 """At first a page reads half as many candidates again as it has items; while that is too few, so many times more."""
-WRITTEN = dict.fromkeys(("type", "currency", "json"), 1)
+WRITTEN = dict.fromkeys(("type", "currency", "currencyDigits", "json"), 1)
 """What is read of an account to show it."""
 
 
@@ -40,7 +42,7 @@ async def get(query: AccountGet, view: View) -> Json | bytes:
 
 
 def _written(row: Row, standing: Standing) -> bytes:
-    return account_written(row["json"], row["type"], row["currency"], standing)
+    return account_written(row["json"], row["type"], Currency(row["currency"], row["currencyDigits"]), standing)
 
 
 async def account_at(view: View, account_id: str, at: datetime) -> Account:
@@ -113,7 +115,7 @@ def _way(query: AccountList, today: str) -> _Way | None:
             }[status]
         }
     if query.related_party is not None:
-        which = {"parties": query.related_party, **accounts, **named}
+        which = {"parties": normal(query.related_party), **accounts, **named}
         return _Way("party", "accounts", "party", ("_id",), which, bool(status), positions)
     if named:
         return _Way("named", "accounts", "named", ("nameKey", "_id"), {**accounts, **named}, bool(status), positions)

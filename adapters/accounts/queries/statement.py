@@ -22,6 +22,8 @@ Balances = dict[str, int]
 """An account's balances by name, in the chart's order."""
 
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
 _BATCH_MORE = 50
 """How many rows more than a page's come at once: those that share its last row's time."""
 
@@ -68,25 +70,27 @@ async def page(query: AccountStatement, view: View) -> bytes:
 
 
 def _told(account: Account, balances: Balances) -> Json:
-    return {name: money_json(amount, account.currency) for name, amount in balances.items()}
+    return {name: money_json(amount, account.currency, account.currency_digits) for name, amount in balances.items()}
 
 
 def start_of(when: When, zone: tzinfo) -> datetime:
-    """The first moment of a time or date where the seller is; raises `Refused` (`invalid`)."""
-    return when if isinstance(when, datetime) else _midnight(when, zone, "from")
+    """The first moment of a time or date where the seller is, as far as it can be kept."""
+    return when if isinstance(when, datetime) else _midnight(when, zone)
 
 
 def end_of(when: When, zone: tzinfo) -> datetime:
-    """The last moment of a time or date where the seller is; raises `Refused` (`invalid`)."""
-    return when if isinstance(when, datetime) else _midnight(when, zone, "to", days=1) - _MILLISECOND
+    """The last moment of a time or date where the seller is, as far as it can be kept."""
+    if isinstance(when, datetime):
+        return when
+    return _LAST if when == date.max else _midnight(when + timedelta(1), zone) - _MILLISECOND
 
 
-def _midnight(day: date, zone: tzinfo, field: str, days: int = 0) -> datetime:
-    """The first moment of a day where the seller is, or of so many days later."""
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    """The first moment of a day where the seller is; what is before the year 1 is cut off, nothing is booked there."""
     try:
-        return datetime.combine(day + timedelta(days), time(), zone).astimezone(UTC)
+        return datetime.combine(day, time(), zone).astimezone(UTC)
     except OverflowError:
-        raise Refused("invalid", f"{field}: {day} is too far away") from None
+        return _FIRST
 
 
 def _first_place(
@@ -236,6 +240,9 @@ def _movement(account: Account, row: Row, names: list[str]) -> _Movement:
         "occurredAt": time_json(row["occurredAt"]),
         "bookedAt": time_json(row["bookedAt"]),
         "movement": number,
-        "postings": [{"account": name, "amount": money_json(amount, account.currency)} for name, amount in sides],
+        "postings": [
+            {"account": name, "amount": money_json(amount, account.currency, account.currency_digits)}
+            for name, amount in sides
+        ],
     }
     return _Movement(milliseconds(row["bookedAt"]), number, change, shown)

@@ -41,7 +41,7 @@ async def balance(query: AccountBalance, view: View) -> Json:
         "id": account.id,
         "@type": account.type,
         "currency": account.currency,
-        **standing_json(standing, account.currency),
+        **standing_json(standing, account.kept_in),
         "tree": {"accounts": len(nodes), "balances": await _totals(view, found)},
     }
 
@@ -67,7 +67,7 @@ def _shown(node: _Node, found: dict[str, tuple[Account, Standing]]) -> Json:
         "name": account.document.get("name"),
         "state": account.state,
         "currency": account.currency,
-        **standing_json(standing, account.currency),
+        **standing_json(standing, account.kept_in),
         "children": [_shown(child, found) for child in node.children],
     }
 
@@ -113,12 +113,12 @@ async def _totals(view: View, found: Sequence[tuple[Account, Standing]]) -> list
         if len(rows) > SUMMED_MAX:
             raise Refused("invalid", f"id: financial accounts here sum up more than {SUMMED_MAX} accounts")
     others = await _standings(view, [row for row in rows if row["_id"] not in there])
-    totals: dict[str, Counter[str]] = defaultdict(Counter)
+    totals: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
     for account, standing in (*found, *others):
-        sums = totals[account.currency]
+        sums = totals[account.currency, account.currency_digits]
         if account.type in BALANCES:
             sums.update({name: standing.amount(name) for name in TOLD})
     return [
-        {name: money_json(within_limit(sums[name], f"the total {name} in {code}"), code) for name in TOLD}
-        for code, sums in sorted(totals.items())
+        {name: money_json(within_limit(sums[name], f"the total {name} in {code}"), code, digits) for name in TOLD}
+        for (code, digits), sums in sorted(totals.items())
     ]
