@@ -84,6 +84,7 @@ class HeldRow:
     place: str = ""
     exception: str | None = None
     worker: str = ""
+    business_key: str | None = None
 
     @property
     def parked_id(self) -> str:
@@ -103,7 +104,10 @@ def parked_id(identity: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is recorded of an identity: the inbox row's result, or the held row's state and reason."""
+    """What is recorded of an identity: the inbox row's result, or the held row's state and reason.
+
+    `done` says what was done with one that is discarded or mended.
+    """
 
     digest: str
     digest_version: int
@@ -113,3 +117,5 @@ class Known:
     detail: str = ""
     attempts: int = 0
     replies: int = 0
+    message_id: str | None = None
+    done: str = ""

@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     start_timeout_seconds: float = Field(300, gt=0, le=86_400)
     shutdown_timeout_seconds: float = Field(30, gt=0, le=86_400)
     days_ahead_max: int = Field(7, ge=0, le=3_660)
+    reply_prefixes: str = ""
     health_file: str | None = None
     http_port: int | None = Field(None, ge=0, le=65_535)
     http_host: str = Field("127.0.0.1", min_length=1, max_length=255)
@@ -95,10 +96,31 @@ class Settings(BaseSettings):
             raise ValueError("must be in a directory that is there")
         return value
 
+    @field_validator("reply_prefixes")
+    @classmethod
+    def _are_prefixes(cls, value: str) -> str:
+        prefixes = _split(value)
+        if value.strip() and not all(prefixes):
+            raise ValueError(
+                "has an empty prefix, which every queue's name begins with: shop-replies.,crm. is its form"
+            )
+        if ours := [prefix for prefix in prefixes if prefix.startswith("paymaster.")]:
+            raise ValueError(f"no reply goes to a queue of ours ({', '.join(ours)})")
+        return value
+
+    @property
+    def reply_queues(self) -> tuple[str, ...]:
+        """How the names begin of the queues that replies may go to, beside clients' own ones."""
+        return _split(self.reply_prefixes) if self.reply_prefixes.strip() else ()
+
     @property
     def zone(self) -> ZoneInfo:
         """The time zone in which a time's date is taken."""
         return ZoneInfo(self.time_zone)
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in value.split(","))
 
 
 def _check_readable(name: str, path: str) -> None:

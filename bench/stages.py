@@ -155,7 +155,7 @@ async def _decided(works: list[WorkItem], stored: _Stored, clock: _Clock) -> tup
         with clock.stage("load", within="domain"):
             _loaded(needs, books, stored)
 
-    async def act(_act: Act, _by: str) -> Mapping[str, object]:
+    async def act(_act: Act, _sent: Properties) -> Mapping[str, object]:
         raise AssertionError("orders are no acts of an operator")
 
     with clock.stage("domain"):

@@ -18,7 +18,7 @@ from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
 from adapters.faults import mongodb_fault, rabbitmq_fault
-from adapters.mongodb.connection import DatabaseError
+from adapters.mongodb.connection import DatabaseError, end
 from adapters.rabbitmq.connection import (
     CONNECTION_ERRORS,
     naming_losses,
@@ -93,7 +93,7 @@ class Worker:
             refused_max=timedelta(seconds=settings.refused_seconds_max),
             clock=clock,
         )
-        self.teller = ReplySender(self.publisher)
+        self.teller = ReplySender(self.publisher, settings.reply_queues)
         name = self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.measures = Measures()
         keeping = BatchPolicy(
@@ -131,7 +131,7 @@ class Worker:
         # Connections of its own, so that no query takes one from the work; Motor's way through threads takes a page of
         # accounts a third longer.
         self.readings = Store(settings.mongodb_url, settings.database, "pymongo")
-        self.enquiries = QueryServer(self.readings, self.publisher, settings.zone, clock)
+        self.enquiries = QueryServer(self.readings, self.publisher, settings.zone, clock, settings.reply_queues)
         # Of its own too: it gives up sooner than the work does.
         self.looks = Store(settings.mongodb_url, settings.database, "pymongo", WATCH_SELECTION_SECONDS)
         self.watch = Watch(
@@ -305,7 +305,7 @@ class Worker:
         if self.watch.nothing_answers:
             # A call that looks for a server ends with its client; until then a part would wait for it.
             await self.store.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         # A broker that has blocked a connection does not answer its closing either.
         with suppress(TimeoutError):
             async with asyncio.timeout(AWAY_CLOSE_SECONDS if self.watch.nothing_answers else CLOSE_SECONDS):

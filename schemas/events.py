@@ -96,6 +96,8 @@ def message_parked(
     attempt: int,
     message_type: str,
     message_id: str | None,
+    account: str | None,
+    business_key: str | None,
     reason: str,
     detail: str,
     correlation_id: str,
@@ -103,5 +105,5 @@ def message_parked(
     booked_at: datetime,
 ) -> OutgoingEvent:
     """`message.parked`: a message waits for an operator, after its `attempt`-th attempt."""
-    parked = MessageParked(parked_id, message_type, message_id, reason, detail)
+    parked = MessageParked(parked_id, message_type, message_id, account, business_key, reason, detail)
     return outgoing(Emitted(f"{parked_id}:{attempt}", None, None, identity, parked), correlation_id, booked_at)

@@ -48,6 +48,10 @@ class Message(Part):
     TYPE: ClassVar[str]
     """Its routing key."""
     RESULT: ClassVar[Result[Any]]
+    KEY_FIELD: ClassVar[str | None] = None
+    """Where its business key stands; None where that is the message's id."""
+    ACCOUNT_PATH: ClassVar[str | None] = None
+    """Where the account stands that it is about; None for nobody's. Both are read of what does not fit, too."""
 
     def key(self, message_id: str | None) -> str:
         """The business key, which with the type is the fact's identity; `message_id` is the AMQP property."""

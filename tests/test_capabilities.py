@@ -12,13 +12,15 @@ import inspect
 import json
 import pkgutil
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from pydantic import BaseModel
 
 import adapters
 import domain
@@ -39,16 +41,18 @@ from domain import facts
 from domain.accounts.specifications import SPECIFICATIONS
 from domain.facts import HANDLERS
 from domain.ledger.chart import CHART, OWNED
+from domain.ledger.entries import Entry
 from domain.ledger.positions import Position
 from schemas.events import EVENTS
 from schemas.messages import CONTINUATIONS, HELD_MESSAGES, MESSAGES
 from schemas.operations.acts import Act
 from schemas.operations.events import MessageParked
 from schemas.queries import QUERIES
+from schemas.values import Text
 from tests.chaos.business import Business
 from tests.fixtures.documents import DOCUMENTS
 from tests.integration import test_fuzz
-from tests.schemas import test_digest_versions, test_events
+from tests.schemas import test_asyncapi, test_digest_versions, test_events
 from tests.store import test_query_indexes
 from tests.support import ledger_book
 
@@ -110,6 +114,20 @@ def test_a_message_results_in_what_its_fact_results_in(routing_key):
     fact = get_type_hints(message.fact)["return"]
     if fact is not Act:
         assert get_type_hints(HANDLERS[fact].apply)["return"] is message.RESULT.kind
+
+
+def kinds(function: Callable[..., Any], pattern: str) -> set[type]:
+    """The classes that a function's source names where the pattern has its group."""
+    names = vars(importlib.import_module(function.__module__))
+    found = (names.get(name) for name in re.findall(pattern, inspect.getsource(function)))
+    return {kind for kind in found if isinstance(kind, type)}
+
+
+@pytest.mark.parametrize("handler", facts.FACTS, ids=lambda handler: handler.fact.__name__)
+def test_what_a_fact_looks_at_is_loaded_before(handler):
+    """What `apply` looks for is among its needs: otherwise each such fact costs its batch one more round trip."""
+    looked_for = kinds(handler.apply, r"books\.(?:find|queue)\((\w+)")
+    assert looked_for <= kinds(handler.needs, r"Need\((\w+)")
 
 
 def continued() -> set[str]:
@@ -211,6 +229,27 @@ def test_each_queue_is_read():
         assert table.keys() == queued
 
 
+def appended() -> set[str]:
+    """The names of the classes whose documents the domain appends, which it makes in the same function."""
+    found = set()
+    for module, call in calls(domain, "append"):
+        of, [row] = ast.unparse(call.func).partition(".")[0], call.args
+        if of == "books":
+            around = (node for function in functions_around(module, call) for node in ast.walk(function))
+            assigned = [node for node in around if isinstance(node, ast.Assign)]
+            made = [row, *(node.value for node in assigned if ast.unparse(node.targets[0]) == ast.unparse(row))]
+            names = {getattr(one.func, "id", "") for one in made if isinstance(one, ast.Call)}
+            assert names, ast.unparse(call)
+            found |= names
+    return found
+
+
+def test_what_the_domain_appends_is_append_only():
+    """And kept: the store refuses it otherwise, when the first one comes."""
+    written_once = {kept.kind.__name__ for kept in KEPT if kept.collection.append_only and not kept.collection.but_for}
+    assert appended() == written_once - {Entry.__name__}  # which the books append by themselves
+
+
 @pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.collection.name)
 def test_each_field_of_a_document_is_described(kept):
     """The data model's page names what its rows have, and nothing else; what is personal is among it."""
@@ -223,6 +262,46 @@ def test_what_is_personal_is_there(collection):
     """A field that is declared personal, or set later, is one of the collection's."""
     named = {name.partition(".")[0] for name in (*collection.personal, *collection.but_for)}
     assert named <= collection.fields.keys()
+
+
+def parts(hint: Any) -> Iterator[Any]:
+    """All that a type is made of, with what it is annotated with."""
+    yield hint
+    for part in get_args(hint):
+        yield from parts(part)
+
+
+def free_texts(model: type[BaseModel]) -> Iterator[str]:
+    """The names of a message's fields that are free text, also within its parts."""
+    for field in model.model_fields.values():
+        for part in [*field.metadata, *parts(field.annotation)]:
+            if part == get_args(Text)[1]:
+                yield str(field.alias)
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from free_texts(part)
+
+
+def leaves(row: Any, path: str = "") -> Iterator[str]:
+    """The paths of a row's values: `lines.description`."""
+    if isinstance(row, dict):
+        for key, value in row.items():
+            yield from leaves(value, f"{path}.{key}".removeprefix("."))
+    elif isinstance(row, list) and row and isinstance(row[0], dict):
+        for value in row:
+            yield from leaves(value, path)
+    else:
+        yield path
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.collection.name)
+def test_what_was_said_in_free_text_is_personal(kept):
+    """What a sender may write as it likes may tell of a person, wherever it is kept under the name that it had."""
+    # `type` is said by an operator's edit alone, of a routing key.
+    names = {name for message in MESSAGES.values() for name in free_texts(message)} - {"id", "ids", "@type", "type"}
+    rows = [ENCODE[kept.kind](document) for document in DOCUMENTS.values() if type(document) is kept.kind]
+    free = {path for row in rows for path in leaves(row) if path.rpartition(".")[2] in names}
+    covered = tuple(f"{name}." for name in kept.collection.personal)
+    assert {path for path in free if not f"{path}.".startswith(covered)} == set()
 
 
 def test_the_data_models_page_is_fresh():
@@ -310,11 +389,15 @@ def test_each_collection_is_audited():
 
 
 def test_what_documents_post_is_audited():
-    """What each capability's documents make their facts post is composed, for each fact that opens an entry."""
+    """What each capability's documents make their facts post is composed, for each fact that opens an entry.
+
+    Its inbox rows are looked at, and so are its documents.
+    """
     posted = [found for m in modules(adapters, "audit") if isinstance(found := vars(m).get("POSTED"), Posted)]
     assert set(map(id, posted)) == set(map(id, store_audit.POSTED))
-    told = json.dumps([fact for one in posted for fact in one.facts])
-    assert {key for key in HELD_MESSAGES if f'"{key}:' in told} == messages_of("open_entry")
+    for told in ([one.facts for one in posted], [one.rows for one in posted]):
+        text = json.dumps(told)
+        assert {key for key in HELD_MESSAGES if f'"{key}:' in text} == messages_of("open_entry")
 
 
 def messages_of(function: str) -> set[str]:
@@ -347,6 +430,28 @@ def test_each_message_has_a_sample_and_frozen_digests():
     assert test_digest_versions.SAMPLES.keys() == HELD_MESSAGES.keys()
     for vectors in test_digest_versions.FROZEN.values():
         assert vectors.keys() == HELD_MESSAGES.keys()
+
+
+def test_each_result_has_a_sample():
+    """Which is held to the AsyncAPI document; but for an act, whose result is no class."""
+    results = {message.RESULT.kind for message in HELD_MESSAGES.values()} - {dict}
+    assert {type(result) for _, result in test_asyncapi.RESULTS_OF} == results
+
+
+NOT_HELD_TO_THE_DOCUMENT = {
+    "account.history",
+    "account.statement",
+    "account.tree",
+    "invoice.list",
+    "settlement.get",
+    *(name for name in QUERIES if name.startswith(("parked.", "billing-cycle-specification.", "bill-presentation-"))),
+}
+"""The queries whose answers no test compares with what the AsyncAPI document says of them."""
+
+
+def test_each_answer_has_a_sample():
+    """Which is held to the AsyncAPI document."""
+    assert {name for name, _ in test_asyncapi.ANSWERED} == QUERIES.keys() - NOT_HELD_TO_THE_DOCUMENT
 
 
 def test_each_message_is_fuzzed():

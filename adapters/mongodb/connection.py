@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, cast
 
@@ -57,6 +57,8 @@ MIGRATE_APP_NAME = "paymaster migrate"
 """What it knows those of a migration by."""
 TRANSACTION_SECONDS = 60
 """How old a transaction may grow (the server's transactionLifetimeLimitSeconds unless set otherwise)."""
+CANCEL_AGAIN_SECONDS = 5.0
+"""How long a task that was cancelled has for what it does then, before it is cancelled again."""
 
 
 class WrongServer(Exception):
@@ -168,6 +170,30 @@ async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command],
         if not running.cancelled():
             running.exception()  # it is seen, and of no interest any more
         raise
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended, whatever they end with; so it does also when it is cancelled itself.
+
+    A task that goes on is cancelled again: PyMongo writes to its sockets with `asyncio.wait_for`, and that of Python
+    3.11 loses a cancellation that comes at the moment at which it is done.
+    """
+    ended = list(tasks)
+    left = {task for task in ended if not task.done()}
+    cancelled = False
+    while left:
+        for task in left:
+            task.cancel()
+        try:
+            await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
+        except asyncio.CancelledError:
+            cancelled = True
+        left = {task for task in left if not task.done()}
+    for task in ended:
+        if not task.cancelled():
+            task.exception()  # it is seen
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def disconnect(client: Client) -> None:

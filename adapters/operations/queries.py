@@ -116,6 +116,7 @@ def _listed(row: Row) -> Json:
         "place": row["place"],
         "exception": row["exception"],
         "account": row["account"],
+        "businessKey": row["businessKey"],
         "attempts": row["attempts"],
         "deaths": row["deaths"],
         "worker": row["worker"],
@@ -123,11 +124,22 @@ def _listed(row: Row) -> Json:
         "failedAt": time_json(row["failedAt"]),
         "dueAt": _time(row["dueAt"]),
         "waitsFor": row["waitsFor"],
+        "seenAgain": row.get("seenAgain", 0),
+        "seenAgainAt": _time(row.get("seenAgainAt")),
         "editedAt": _time(row.get("editedAt")),
         "editedFrom": row.get("editedFrom"),
         "editedInto": row.get("editedInto"),
-        "discarded": {**discarded, "at": time_json(discarded["at"])} if discarded else None,
+        **({"editedIntoAll": row["editedIntoAll"]} if "editedIntoAll" in row else {}),
+        "discarded": {**_who(discarded), "at": time_json(discarded["at"]), "why": discarded["why"]}
+        if discarded
+        else None,
     }
+
+
+def _who(row: Row) -> Json:
+    """Who did something; what an earlier version recorded may be only claimed, and says nothing of the door."""
+    via = {"via": row["via"]} if "via" in row else {}
+    return {"by": row["by"], "claimed": row.get("claimed"), **via}
 
 
 def _time(moment: datetime | None) -> str | None:
@@ -142,10 +154,12 @@ async def get(query: ParkedGet, view: View) -> Json:
     original = row.get("original")
     before = None
     if original is not None:
-        before = _body(bytes(original["body"]))
+        kept = ("messageType", "messageId", "contentEncoding")
+        before = _body(bytes(original["body"])) | {name: original[name] for name in kept if name in original}
+        before |= {"headers": _plain(original["headers"])} if "headers" in original else {}
     elif row.get("editedFrom") and row.get("editedAt"):
         source = await view.one("held", {"parkedId": row["editedFrom"]}, index="parkedId")
-        before = _body(await whole_body(view.database, source, view.session)) if source else None
+        before = await _source(view, source) if source else None
     # Without their bodies, which `parked.history` has, page by page.
     last: dict[str, Any] = {"sort": [("at", -1), ("_id", -1)], "limit": ACTS_SHOWN, "fields": {"body": 0}}
     acts = await view.find("operatorActs", {"parkedId": query.id}, index="message", **last)
@@ -157,6 +171,17 @@ async def get(query: ParkedGet, view: View) -> Json:
         "headers": _plain(row["headers"]),
         "traceback": row["traceback"],
         "acts": [_act(act) for act in reversed(acts)],
+    }
+
+
+async def _source(view: View, row: Row) -> Json:
+    """What was edited, where it goes on under another identity."""
+    return {
+        **_body(await whole_body(view.database, row, view.session)),
+        "messageType": row["routingKey"],
+        "messageId": row["messageId"],
+        "contentEncoding": row["properties"]["contentEncoding"],
+        "headers": _plain(row["headers"]),
     }
 
 
@@ -240,11 +265,14 @@ async def history(query: ParkedHistory, view: View) -> bytes:
 
 
 def _act(row: Row) -> Json:
-    out = {name: row[name] for name in ("parkedId", "identity", "act", "by", "why", "stateBefore", "stateAfter")}
+    out = {name: row[name] for name in ("parkedId", "identity", "act", "why", "stateBefore", "stateAfter")}
+    out |= _who(row)
     out["at"] = time_json(row["at"])
     out["editedInto"] = row["editedInto"]
     if "body" in row:
         out |= _body(bytes(row["body"]))
+    if row.get("changed"):
+        out["changed"] = _plain(row["changed"])
     return out
 
 

@@ -21,10 +21,11 @@ from uuid import uuid4
 from pymongo import UpdateOne
 
 from adapters.mongodb.connection import DatabaseError
-from adapters.operations.parked import OperatorActions, act_on_held
+from adapters.operations.parked import OPEN, Letter, OperatorActions, act_on_held
+from adapters.store.rows import whole_body
 from adapters.store.store import Store
 from domain.errors import Refused
-from schemas.operations.acts import Act
+from schemas.operations.acts import Act, Edit
 from schemas.values import time_json
 
 Row = dict[str, Any]
@@ -52,6 +53,11 @@ _SHOWN = {
     "waitsFor": 1,
     "editedInto": 1,
 }
+_WORST = ("refused", "parked", "waiting", "applied")
+
+
+EditOf = Callable[[Letter], Edit]
+"""What is to be otherwise with a message; raises `Refused` for one that can't be like that."""
 
 
 class Came(NamedTuple):
@@ -62,10 +68,12 @@ class Came(NamedTuple):
 
 
 class LetGo(NamedTuple):
-    """A message that is to be tried again: what `outcomes` finds it by, and its parked id if that is another now."""
+    """A message that is to be tried again: by what `outcomes` finds it, and its parked id if that is another now.
 
-    identity: str
-    attempts: int
+    What is edited into an array goes on as several: `follows` has the identity and the attempts of each.
+    """
+
+    follows: tuple[tuple[str, int], ...]
     into: str | None
 
 
@@ -100,7 +108,7 @@ def _came(row: Row, attempts: int) -> Came | None:
     tried = row["attempts"] > attempts
     because = f"{row['reason']}: {row['detail']}"
     match row["state"]:
-        case "discarded" if row.get("editedInto"):
+        case "mended":
             return Came("refused", f"an operator edited it meanwhile: it goes on as {row['editedInto']}")
         case "discarded":
             return Came("refused", "an operator discarded it meanwhile")
@@ -111,6 +119,20 @@ def _came(row: Row, attempts: int) -> Came | None:
         case "waiting" if tried and row["claimedUntil"] is None:
             return Came("waiting", f"for {row['waitsFor']}" if row["waitsFor"] else because)
     return None
+
+
+def together(follows: Sequence[tuple[str, int]], found: Mapping[str, Came]) -> Came | None:
+    """What came of a message that goes on as these: of several the worst, once all have come."""
+    if not all(identity in found for identity, _ in follows):
+        return None
+    came = [(found[identity], identity) for identity, _ in follows]
+    if len(came) == 1:
+        return came[0][0]
+    worst, identity = min(came, key=lambda one: _WORST.index(one[0].state))
+    counts = Counter(one.state for one, _ in came)
+    said = ", ".join(f"{count} {state}" for state, count in counts.most_common())
+    detail = f"{len(came)} facts: {said}" + (f"; {identity}: {worst.detail}" if worst.detail else "")
+    return Came(worst.state, detail)
 
 
 async def edit(actions: OperatorActions, act: Act, attempts: int) -> LetGo:
@@ -124,20 +146,21 @@ async def edit(actions: OperatorActions, act: Act, attempts: int) -> LetGo:
 
 async def _let_go(actions: OperatorActions, act: Act, row: Row) -> LetGo:
     [told] = (await actions.perform(act))["messages"]
-    into = told.get("editedInto")
-    if into is None:
-        return LetGo(row["_id"], row["attempts"], None)
-    moved = await actions.database["held"].find_one({"parkedId": into}, {"attempts": 1}, session=actions.session)
-    return LetGo(moved["_id"], moved["attempts"], into)
+    into: list[str] = told.get("editedIntoAll") or ([told["editedInto"]] if "editedInto" in told else [])
+    ids = [row["parkedId"], *into] if told["state"] == "waiting" else into
+    held = actions.database["held"].find({"parkedId": {"$in": ids}}, _SHOWN, session=actions.session)
+    # One that workers died of is a suspect.
+    follows = tuple([(one["_id"], one["attempts"]) async for one in held.sort("_id", 1)])
+    return LetGo(follows, into[0] if into else None)
 
 
 async def outcome(database: Any, message: LetGo, timeout_seconds: float) -> Came | None:
     """Wait for what comes of a message; None when it has no outcome after so many seconds."""
     deadline = time.monotonic() + timeout_seconds
     while True:
-        found = await outcomes(database, {message.identity: message.attempts})
-        if found:
-            return found[message.identity]
+        came = together(message.follows, await outcomes(database, dict(message.follows)))
+        if came is not None:
+            return came
         if time.monotonic() > deadline:
             return None
         await asyncio.sleep(LOOK_SECONDS)
@@ -178,8 +201,12 @@ async def record(
     filters: Mapping[str, Any],
     canary: int | None,
     rate: float | None,
+    edit: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write down what a replay is to touch; returns its id. `messages` are at most `ITEMS_MAX`, oldest first."""
+    """Write down what a replay is to touch; returns its id. `messages` are at most `ITEMS_MAX`, oldest first.
+
+    `edit` is what an edit of all of them changes, as whoever runs it reads it.
+    """
     assert len(messages) <= ITEMS_MAX
     id_ = f"R-{uuid4().hex[:12]}"
     items = [
@@ -209,6 +236,7 @@ async def record(
             "canary": canary,
             "canaryWell": None,
             "rate": rate,
+            "edit": None if edit is None else dict(edit),
             "total": len(items),
             "state": "stopped",
         }
@@ -233,7 +261,8 @@ class Sending:
     """How a replay is done: in whose name, how fast, and how long an outcome is waited for.
 
     `tell` is told how many items are in each state whenever that changes; `rate` is in messages a second, None for
-    the one that was recorded.
+    the one that was recorded. `edit` makes the edit of a message, where they are not to be tried as they are; it raises
+    `Refused`.
     """
 
     by: str
@@ -241,6 +270,7 @@ class Sending:
     rate: float | None
     tell: Callable[[Counter[str]], None]
     clock: Callable[[], datetime]
+    edit: EditOf | None = None
 
 
 class Replay:
@@ -293,7 +323,7 @@ class Replay:
             if item["state"] == "pending":
                 self._pending.append(item)
             elif item["state"] == "sent":
-                self._sent[item["identity"]] = (item, now)
+                self._sent[item["_id"]] = (item, now)
         self._how.tell(self.counts)
 
     async def _run(self, replay: Row) -> Ended:
@@ -343,7 +373,7 @@ class Replay:
         for item in sent:
             self._count("pending", item["state"])
             if item["state"] == "sent":
-                self._sent[item["identity"]] = (item, now)
+                self._sent[item["_id"]] = (item, now)
         how.tell(self.counts)
 
     async def _replay(self, actions: OperatorActions, items: list[Row]) -> list[Row]:
@@ -376,28 +406,34 @@ class Replay:
                 {"_id": item["identity"]}, {"_id": 1}, session=actions.session
             )
             return _refused("it is applied already" if applied else "no message is held by this id")
-        if row["state"] != "parked":
+        if row["state"] != "parked" and (self._how.edit is None or row["state"] not in OPEN):
             return _refused(f"it is {row['state']}, not parked")
         if row["attempts"] != item["attempts"]:
             return _refused(f"it was tried meanwhile, and parked again: {row['reason']}: {row['detail']}")
         try:
-            let_go = await _let_go(actions, Act("replay", (item["parkedId"],), self._why), row)
+            let_go = await _let_go(actions, await self._act(actions, item["parkedId"]), row)
         except Refused as refusal:
             return _refused(f"{refusal.code}: {refusal.detail}")
-        return {"state": "sent", **let_go._asdict()}
+        return {"state": "sent", "into": let_go.into, "follows": [list(one) for one in let_go.follows]}
+
+    async def _act(self, actions: OperatorActions, id_: str) -> Act:
+        if self._how.edit is None:
+            return Act("replay", (id_,), self._why)
+        row = await actions.database["held"].find_one({"parkedId": id_}, session=actions.session)
+        letter = Letter.of(row, await whole_body(actions.database, row, actions.session))
+        return Act("edit", (id_,), self._why, self._how.edit(letter))
 
     async def _look(self) -> int:
         """Mark the items whose outcome is known by now; returns how many."""
-        sent = {identity: item["attempts"] for identity, (item, _) in self._sent.items()}
-        found = await outcomes(self._store.database, sent) if sent else {}
+        follows = {id_: _follows(item) for id_, (item, _) in self._sent.items()}
+        sent = {identity: attempts for each in follows.values() for identity, attempts in each}
+        told = await outcomes(self._store.database, sent) if sent else {}
+        found = {id_: came for id_, each in follows.items() if (came := together(each, told)) is not None}
         if found:
-            marks = [
-                UpdateOne({"_id": self._sent[identity][0]["_id"]}, {"$set": came._asdict()})
-                for identity, came in found.items()
-            ]
+            marks = [UpdateOne({"_id": id_}, {"$set": came._asdict()}) for id_, came in found.items()]
             await self._store.database["replayItems"].bulk_write(marks, ordered=False)
-            for identity, came in found.items():
-                del self._sent[identity]
+            for id_, came in found.items():
+                del self._sent[id_]
                 self._count("sent", came.state)
             self._how.tell(self.counts)
         return len(found)
@@ -408,6 +444,12 @@ class Replay:
 
     async def _set(self, **fields: Any) -> None:
         await self._store.database["replays"].update_one({"_id": self._id}, {"$set": fields})
+
+
+def _follows(item: Row) -> list[tuple[str, int]]:
+    # An earlier version's items go on as one.
+    told = item.get("follows") or [[item["identity"], item["attempts"]]]
+    return [(identity, attempts) for identity, attempts in told]
 
 
 def _refused(detail: str) -> Row:

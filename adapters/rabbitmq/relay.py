@@ -18,6 +18,7 @@ from typing import Protocol
 import structlog
 from pymongo.errors import PyMongoError
 
+from adapters.mongodb.connection import end
 from adapters.rabbitmq.connection import CONNECTION_ERRORS
 from adapters.rabbitmq.publisher import CLOSED, Sent
 from schemas.event import OutgoingEvent
@@ -160,10 +161,15 @@ class Relay:
 
     async def run(self) -> None:
         """Send until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send())
-            tasks.create_task(self._mark())
-            tasks.create_task(self._sweep())
+        # No task group: that cancels its tasks once, and one that goes on nevertheless would be waited for without end.
+        parts = [asyncio.create_task(part) for part in (self._send(), self._mark(), self._sweep())]
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(parts)
+        for part in parts:
+            if not part.cancelled():
+                part.result()
 
     async def _send(self) -> None:
         while True:

@@ -14,6 +14,17 @@ DEAD = "paymaster.dead"
 QUERIES = "paymaster.queries"
 RESERVED = "paymaster."
 """No reply goes to a queue whose name begins like this: it would come back as a message."""
+OWN_QUEUES = ("amq.gen-", "amq_", "amq.rabbitmq.reply-to")
+"""How the names begin of the queues that a client has for itself: those that the broker names, those that aio-pika's
+robust connections name, and direct reply-to."""
+
+
+def may_reply(queue: str, prefixes: tuple[str, ...]) -> bool:
+    """Whether a reply may go to a queue: to a client's own, and to those whose names begin with one of `prefixes`.
+
+    A reply is published by the worker, so to any other queue it would lend a sender the worker's rights.
+    """
+    return queue.startswith((*OWN_QUEUES, *prefixes)) and not queue.startswith(RESERVED)
 
 
 def work_arguments(*, single_active_consumer: bool) -> dict[str, Any]:

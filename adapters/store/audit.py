@@ -20,7 +20,7 @@ from adapters.ledger.audit import OWNED, SHARED, ledger_class
 POSTED = (invoicing.POSTED, payments.POSTED, settlement.POSTED)
 LEDGER = (*OWNED, *SHARED)
 AT_WORK = ("dueAt", "waitsFor", "claimedUntil")
-IN_HELD = ("waiting", "suspect", "parked", "discarded")
+IN_HELD = ("waiting", "suspect", "parked", "discarded", "mended")
 
 # What each document makes its fact post by the posting table of the design, debit positive, beside what was posted.
 # Payable follows the accruals, and those follow the invoice's lines (`lines-match-accruals`).
@@ -185,12 +185,12 @@ CHECKS = (
         view=held_rows,
         holds={
             "$cond": [
-                {"$in": ["$state", ["parked", "discarded"]]},
+                {"$in": ["$state", ["parked", "discarded", "mended"]]},
                 both(*(equal({"$ifNull": [f"${name}", None]}, None) for name in AT_WORK)),
                 {"$gt": ["$dueAt", None]},
             ]
         },
-        expected="nothing to come when it is parked or discarded, and a time when it is due otherwise",
+        expected="nothing to come when it is parked or done with, and a time when it is due otherwise",
         found={"state": "$state", **{name: {"$toString": f"${name}"} for name in AT_WORK}},
     ),
     Check(

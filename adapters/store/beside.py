@@ -49,7 +49,7 @@ COLLECTIONS = (
         "`settlement.continue`, reason `continued`); gone when it is applied",
         fields={
             "parkedId": "the short name that operators use",
-            "state": "`waiting`, `suspect`, `parked`, `discarded`",
+            "state": "`waiting`, `suspect`, `parked`, `discarded`, `mended`",
             "routingKey": "",
             "messageId": "",
             "correlationId": "",
@@ -72,16 +72,22 @@ COLLECTIONS = (
             "claimedUntil": "by when the worker that has taken it up has to be done",
             "claim": "which claim that is",
             "replies": "[{`replyTo`, `correlationId`}] of those who want to be told its outcome",
-            "account": "as the message names it, there or not",
+            "account": "as the message names it, there or not, where it can be read",
+            "businessKey": "likewise; of what has none of its own the message's id",
             "group": "what it is grouped by: a digest of `reason`, `routingKey` and `place`",
             "place": "the fields that do not fit, or the function that failed",
             "exception": "its name, of a defect",
             "worker": "who met it",
-            "original": "{`body`, `digest`} before it was edited",
+            "original": "before it was edited: {`body`, `digest`, `messageType`, `messageId`, `contentEncoding`, "
+            "`headers`}; an earlier version kept the first two",
             "editedAt": "",
             "editedFrom": "the parked id that it had before an edit gave it another identity",
-            "editedInto": "the parked id that it has since",
-            "discarded": "{`by`, `at`, `why`}",
+            "editedInto": "the parked id that it has since; of several the first one's",
+            "editedIntoAll": "those of all, if it goes on as several",
+            "seenAgain": "how often the same came again when it was parked, or done with",
+            "seenAgainAt": "when it did so last",
+            "replacedBy": "the identity of the message that its sender replaced it with",
+            "discarded": "{`by`, `claimed`, `via`, `at`, `why`}, as operators' acts have them",
         },
         indexes=(
             # What waits for a thing that has just appeared.
@@ -108,6 +114,8 @@ COLLECTIONS = (
             ),
             # An operator's look at one parked message.
             IndexModel([("parkedId", ASCENDING)], name="parkedId", unique=True),
+            # The message that its sender replaces, by the id that the sender knows.
+            IndexModel([("messageId", ASCENDING)], name="messageId"),
             # Lists of what is held, oldest first, and the groups that it makes, without reading its bodies.
             IndexModel(
                 [
@@ -143,13 +151,16 @@ COLLECTIONS = (
             "parkedId": "",
             "identity": "",
             "act": "`replay`, `edit`, `discard`, `undo`, `note`",
-            "by": "",
+            "by": "the user for whom the broker vouches, `unknown` without one; at the command line the name given",
+            "claimed": "what the sender only says that it is (`app_id`), or null",
+            "via": "`message`, `command line`; not told in rows of earlier versions, where `by` may be only claimed",
             "at": "",
             "why": "",
             "stateBefore": "",
             "stateAfter": "",
-            "editedInto": "parked id, or null",
-            "body": "of an edit",
+            "editedInto": "parked id, or null; of several the first one's",
+            "body": "of an edit that gives another one",
+            "changed": "of an edit, what else it gives: `type`, `messageId`, `encoding`, `headers`",
         },
         indexes=(
             # What was done with one message, and with all, in the order of time.
@@ -171,6 +182,7 @@ COLLECTIONS = (
             "canary": "how many were tried first, or null",
             "canaryWell": "whether all of them were applied; null until that is known",
             "rate": "messages a second, or null",
+            "edit": "of an edit of many, what it changes in each; null where they are tried as they are",
             "total": "how many items it has",
             "state": "`running`, `stopped`, `done`; one that died is still `running`, and can be gone on with",
         },
@@ -192,6 +204,7 @@ COLLECTIONS = (
             "identity": "where it goes on under another one, that; null of an id that was not held",
             "attempts": "as it had them when it was listed: only so it is replayed",
             "into": "the parked id of the other identity, or null",
+            "follows": "once it is sent: [[identity, attempts]] of what it goes on as",
             "state": "`pending`, `sent`, then what came of it: `applied`, `parked`, `waiting`, `refused`",
             "detail": "",
         },

@@ -103,6 +103,7 @@ def held_row(row: HeldRow) -> dict[str, Any]:
         "attempts": row.attempts,
         "heldAt": row.held_at,
         "account": row.account,
+        "businessKey": row.business_key,
         "deaths": row.deaths,
         "waitingSince": row.waiting_since,
         "replies": [{"replyTo": to.queue, "correlationId": to.correlation_id} for to in row.replies],
@@ -151,6 +152,7 @@ def to_held(row: dict[str, Any]) -> HeldRow:
         place=row["place"],
         exception=row["exception"],
         worker=row["worker"],
+        business_key=row["businessKey"],
     )
 
 
@@ -192,3 +194,12 @@ async def whole_body(database: Any, row: dict[str, Any], session: Any = None) ->
     keys = [piece_key(row["_id"], n) for n in range(row["pieces"])]
     pieces = database["heldBodies"].find({"_id": {"$in": keys}}, session=session).sort("_id", 1)
     return b"".join([bytes(piece["data"]) async for piece in pieces])
+
+
+def done_with(row: dict[str, Any]) -> str:
+    """What was done with a held row, in words; nothing of one that is still open."""
+    if row["state"] == "discarded" and (gone := row.get("discarded")):
+        return f"discarded by {gone['by']} on {gone['at']:%Y-%m-%d}: {gone['why']}"
+    if row["state"] == "mended":
+        return f"mended by an operator: it goes on as {row['editedInto']}"
+    return ""

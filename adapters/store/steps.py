@@ -58,6 +58,11 @@ def each(change: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Write:
     return write
 
 
+_UNREADABLE = {"$eq": [{"$indexOfBytes": ["$_id", "unreadable:"]}, 0]}
+_AFTER_TYPE = {"$substrBytes": ["$_id", {"$add": [{"$indexOfBytes": ["$_id", ":"]}, 1]}, -1]}
+_KEY = {"$arrayElemAt": [{"$split": [_AFTER_TYPE, "#"]}, 0]}
+
+
 def _found_by(row: Row) -> Row:
     """What an account's row has had since form 1, and what is made of its document in another way since."""
     return {
@@ -91,8 +96,10 @@ STEPS: tuple[Step, ...] = (
     Step(
         to=2,
         why="a position says whether its account's credit is still being allocated; an order may have several "
-        "invoices: the index `order` of invoices is no longer unique; an account keeps how many digits its currency "
-        "has, and is found by parties in TMF's older form, and by its name however that is composed",
+        "invoices: the index `order` of invoices is no longer unique; a held message tells "
+        "its business key, and one that goes on as another is mended, not discarded; an account keeps how many "
+        "digits its currency has, and is found by parties in TMF's older form, and by its name however that is "
+        "composed",
         updates=(
             Update(
                 "allocating",
@@ -100,6 +107,19 @@ STEPS: tuple[Step, ...] = (
                 {"allocating": {"$exists": False}},
                 # Before, credit beside open invoices said so.
                 each([{"$set": {"allocating": {"$and": [{"$gt": ["$unapplied", 0]}, {"$gt": ["$receivable", 0]}]}}}]),
+            ),
+            Update(
+                "businessKey",
+                "held",
+                {"businessKey": {"$exists": False}},
+                # After the type, and before the digest of a conflicting duplicate; what can't be read has none there.
+                each([{"$set": {"businessKey": {"$cond": [_UNREADABLE, None, _KEY]}}}]),
+            ),
+            Update(
+                "mended",
+                "held",
+                {"state": "discarded", "editedInto": {"$type": "string"}},
+                each({"$set": {"state": "mended"}}),
             ),
             Update(
                 "digits, parties, names",

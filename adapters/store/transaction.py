@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import inf
 from typing import Any
 
@@ -17,7 +18,7 @@ from adapters.documents import COLLECTION, DECODE, ENCODE, KEPT
 from adapters.kept import QueueRead
 from adapters.mongodb.connection import Command, in_turn, is_ambiguous
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
-from adapters.store.rows import BODY_PIECE, event_row, held_row, inbox_row, piece_keys, to_result, verdict
+from adapters.store.rows import BODY_PIECE, done_with, event_row, held_row, inbox_row, piece_keys, to_result, verdict
 from domain.ledger.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from schemas.event import OutgoingEvent
@@ -31,7 +32,21 @@ LOADED_BYTES_MAX = 16 * 1024 * 1024
 fact may load more."""
 ALONE = 2
 """How many identities a lone fact has. It looks them up in one command, since round trips are its latency."""
-HELD_KNOWN = {"digest": 1, "digestVersion": 1, "state": 1, "reason": 1, "detail": 1, "attempts": 1, "replies": 1}
+HELD_KNOWN = dict.fromkeys(
+    (
+        "digest",
+        "digestVersion",
+        "state",
+        "reason",
+        "detail",
+        "attempts",
+        "replies",
+        "messageId",
+        "discarded",
+        "editedInto",
+    ),
+    1,
+)
 INBOX_KNOWN = {"digest": 1, "digestVersion": 1, "result": 1}
 """The fields that say what is recorded of an identity."""
 
@@ -71,6 +86,7 @@ class Batch:
     held: list[HeldRow] = field(default_factory=list)
     held_changes: list[HeldChange] = field(default_factory=list)
     replies: list[tuple[str, ReplyTo]] = field(default_factory=list)
+    seen_again: list[tuple[str, datetime]] = field(default_factory=list)
     outbox: list[OutgoingEvent] = field(default_factory=list)
 
 
@@ -122,6 +138,8 @@ class Transaction:
                 detail=row["detail"],
                 attempts=row["attempts"],
                 replies=len(row["replies"]),
+                message_id=row["messageId"],
+                done=done_with(row),
             )
             for row in held
         }
@@ -363,6 +381,10 @@ def _held_writes(batch: Batch) -> list[tuple[str, list[Any]]]:
     operations += [
         UpdateOne({"_id": identity}, {"$push": {"replies": {"replyTo": to.queue, "correlationId": to.correlation_id}}})
         for identity, to in batch.replies
+    ]
+    operations += [
+        UpdateOne({"_id": identity}, {"$inc": {"seenAgain": 1}, "$set": {"seenAgainAt": at}})
+        for identity, at in batch.seen_again
     ]
     # Holding an identity has to conflict with applying it, which another worker may be doing at this moment: the one
     # writes `held`, the other `inbox`, so under snapshot isolation neither would see the other. A row that is put into

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from handlers.console import acts, reads, replaying
+from handlers.console import acts, editing, reads, replaying
 
 parked = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -21,7 +21,7 @@ parked.command()(reads.accounts)
 parked.command()(reads.export)
 parked.command()(replaying.replay)
 parked.command()(replaying.replays)
-parked.command()(acts.edit)
+parked.command()(editing.edit)
 parked.command()(acts.discard)
 parked.command()(acts.undo)
 parked.command()(acts.note)

@@ -54,13 +54,13 @@ def pretty(text: str) -> str | None:
         return None
 
 
-def with_value(value: Any, path: str, text: str) -> Any:
+def with_value(value: Any, path: str, text: str, *, as_text: bool = False) -> Any:
     """A value changed at a dotted path (`items.0.quantity`) to what `text` says, in JSON or as it stands.
 
     Raises `ValueError` that says what is wrong with the path.
     """
     try:
-        new = parsed(text)
+        new = text if as_text else parsed(text)
     except ValueError:
         new = text
     *way, last = path.split(".")

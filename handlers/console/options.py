@@ -11,6 +11,7 @@ import typer
 
 from handlers.console.terminal import Access, Json, quietly, safe, stop
 from schemas.operations.acts import HeldState
+from schemas.operations.queries import REASONS
 from schemas.query import LIMIT_DEFAULT, LIMIT_MAX
 
 PROPOSE_SECONDS = 2
@@ -18,6 +19,7 @@ PROPOSE_SECONDS = 2
 SELECTED_MAX = 100_000
 """The most messages that one command is about."""
 
+_GROUP = re.compile(r"G-[0-9a-f]{10}", re.ASCII)
 _HARMLESS = re.compile(r"[\w.:-]+", re.ASCII)
 
 
@@ -70,6 +72,12 @@ PAGE = LIMIT_DEFAULT
 TIMEOUT_SECONDS = 60.0
 
 
+def check_group(group: str) -> None:
+    """See that this can be a group; ends the command where it can't."""
+    if not _GROUP.fullmatch(group):
+        raise stop(f"--group {group}: a group is like G-0123456789 (see `paymaster parked groups`)")
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Which held messages; None for whichever."""
@@ -87,8 +95,16 @@ class Filters:
         names = {"since": "from", "until": "to"}
         return {names.get(name, name): value for name, value in asdict(self).items() if value is not None}
 
+    def check_values(self) -> None:
+        """See that what is asked for can be there at all; ends the command where it can't."""
+        if self.reason is not None and self.reason not in REASONS:
+            raise stop(f"--reason {self.reason}: there is no such reason; there are {', '.join(REASONS)}")
+        if self.group is not None:
+            check_group(self.group)
+
     def check(self, ids: list[str] | None, *, everything: bool) -> None:
         """See that it is said once which messages are meant: by ids, by filters, or all of them."""
+        self.check_values()
         narrowed = self.given().keys() - {"state"}
         if ids and (narrowed or everything):
             raise stop("ids and filters: say one or the other")

@@ -57,6 +57,7 @@ def list_(
     paymaster parked list --state waiting --account BA-1 --from 2026-11-01 --json
     """
     filters = Filters(group, reason, type_, account, since, until, state)
+    filters.check_values()
     found = _asked("parked.list", **filters.given(), limit=limit, after=after)
     if as_json:
         print_json(found)

@@ -5,15 +5,30 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from adapters.operations.replays import ITEMS_MAX, Ended, Replay, Row, Sending, by_ids, items_of, last_replays, record
+from adapters.operations.replays import (
+    ITEMS_MAX,
+    Came,
+    EditOf,
+    Ended,
+    Replay,
+    Row,
+    Sending,
+    by_ids,
+    items_of,
+    last_replays,
+    record,
+)
+from domain.errors import Refused
 from handlers.console import options, tables
+from handlers.console.edits import Wanted
 from handlers.console.options import Filters
 from handlers.console.terminal import (
     Access,
@@ -27,6 +42,7 @@ from handlers.console.terminal import (
     utc_now,
     with_access,
 )
+from handlers.engine.trial import try_out as trial
 
 SHOWN_MAX = 50
 """The most outcomes that a table tells; `replays` tells all."""
@@ -58,7 +74,9 @@ def replay(
     by: options.By = None,
     *,
     everything: options.All = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be replayed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would become of each, as the books are now.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Try parked messages again, oldest first, and tell what came of each: applied, parked again, or waiting.
@@ -81,38 +99,91 @@ def replay(
     if why is None and resume is None and not dry_run:
         raise stop("why? say --why TEXT: it is kept with what is done")
 
-    async def select(access: Access) -> list[Json]:
-        found = await by_ids(access.store.database, ids) if ids else await filters.select(access)
-        if len(found) > ITEMS_MAX:
-            raise stop(f"more than {ITEMS_MAX} messages: replay some of them")
-        return found
-
-    messages = with_access(select) if resume is None else []
-    if dry_run or (resume is None and not messages):
-        _tell_selected(messages, as_json=as_json)
+    if dry_run:
+        try_out(ids, filters, None, "replayed", as_json=as_json)
         return
-    by = operator(by)
-    reasons = "" if why is None else checked(why, "--why")
+    how = How("" if why is None else checked(why, "--why"), operator(by), canary, rate, timeout)
+    if resume is not None:
+        _follow(resume, how, as_json=as_json)
+        return
 
-    async def do(access: Access) -> tuple[str, Ended, list[Row]]:
-        id_ = resume or await record(
+    async def select(access: Access) -> list[Json]:
+        return await _selected(access, ids, filters)
+
+    messages = with_access(select)
+    if not messages:
+        _tell_tried([], {}, "replayed", as_json=as_json)
+        return
+    run(messages, how, {"ids": ids} if ids else filters.given(), None, as_json=as_json)
+
+
+async def _selected(access: Access, ids: list[str] | None, filters: Filters) -> list[Json]:
+    found = await by_ids(access.store.database, ids) if ids else await filters.select(access)
+    if len(found) > ITEMS_MAX:
+        raise stop(f"more than {ITEMS_MAX} messages: take some of them")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How messages are tried again: why, in whose name, how many first, how many a second, how long for an outcome."""
+
+    why: str
+    by: str
+    canary: int | None
+    rate: float | None
+    timeout: float
+
+
+def run(messages: list[Json], how: How, selected: Mapping[str, Any], what: Wanted | None, *, as_json: bool) -> None:
+    """Write down which messages are to be tried again, as they are or edited, and do it; ends the command."""
+
+    async def write(access: Access) -> str:
+        return await record(
             access.store.database,
             messages,
-            by=by,
+            by=how.by,
             at=utc_now(),
-            why=reasons,
-            filters={"ids": ids} if ids else filters.given(),
-            canary=canary,
-            rate=rate,
+            why=how.why,
+            filters=selected,
+            canary=how.canary,
+            rate=how.rate,
+            edit=None if what is None else what.written_down(),
         )
+
+    _follow(with_access(write), how, as_json=as_json)
+
+
+def _follow(id_: str, how: How, *, as_json: bool) -> None:
+    async def do(access: Access) -> tuple[Ended, list[Row]]:
+        kept = await access.store.database["replays"].find_one({"_id": id_}) or {}
+        edit = Wanted.read(kept["edit"]).edit if kept.get("edit") else None
         try:
-            ended = await _run(access, id_, lambda tell: Sending(by, timeout, rate, tell, utc_now))
+            ended = await _run(access, id_, lambda tell: Sending(how.by, how.timeout, how.rate, tell, utc_now, edit))
+        except Refused:
+            raise  # there is no such replay
         except BaseException:
             say(f"{id_} was stopped: paymaster parked replay --resume {id_}")
             raise
-        return id_, ended, await items_of(access.store.database, id_)
+        return ended, await items_of(access.store.database, id_)
 
-    _end(*with_access(do), as_json=as_json)
+    _end(id_, *with_access(do), as_json=as_json)
+
+
+def try_out(ids: list[str] | None, filters: Filters, edit: EditOf | None, done: str, *, as_json: bool) -> None:
+    """Tell what would come of messages that were tried now, as they are or edited; nothing is done."""
+
+    async def do(access: Access) -> tuple[list[Json], dict[str, Came]]:
+        messages = await _selected(access, ids, filters)
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+        with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+            bar = progress.add_task("trying out", total=len(messages))
+            named = [one["parkedId"] for one in messages]
+            return messages, await trial(
+                access.store, access.settings, named, utc_now(), edit, lambda n: progress.advance(bar, n)
+            )
+
+    _tell_tried(*with_access(do), done, as_json=as_json)
 
 
 async def _run(access: Access, id_: str, sending: Callable[[Tell], Sending]) -> Ended:
@@ -144,14 +215,26 @@ async def _run(access: Access, id_: str, sending: Callable[[Tell], Sending]) -> 
             loop.remove_signal_handler(signal.SIGINT)
 
 
-def _tell_selected(messages: list[Json], *, as_json: bool) -> None:
+def _tell_tried(messages: list[Json], came: Mapping[str, Came], done: str, *, as_json: bool) -> None:
+    counts = Counter(one.state for one in came.values())
     if as_json:
         fields = ("parkedId", "identity", "messageType", "reason", "attempts")
-        print_json({"total": len(messages), "items": [{name: one[name] for name in fields} for one in messages]})
+        items = [
+            {name: one[name] for name in fields}
+            | {"would": came[one["parkedId"]].state, "detail": came[one["parkedId"]].detail}
+            for one in messages
+        ]
+        print_json({"total": len(messages), "counts": counts, "items": items})
         return
-    rows = [(one["parkedId"], one["messageType"], one["reason"], one["identity"]) for one in messages[:SHOWN_MAX]]
-    tables.print_table(("id", "type", "reason", "identity"), rows, "no message fits")
-    say(f"{len(messages)} messages would be replayed; nothing was done")
+    remarkable = [one for one in messages if came[one["parkedId"]].state != "applied"]
+    shown = messages if len(messages) <= SHOWN_MAX else remarkable[:SHOWN_MAX]
+    rows = [
+        (one["parkedId"], one["messageType"], one["reason"], came[one["parkedId"]].state, came[one["parkedId"]].detail)
+        for one in shown
+    ]
+    tables.print_table(("id", "type", "reason", "would be", "detail"), rows, "no message fits" if not messages else "")
+    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    say(f"{len(messages)} messages would be {done}{f', and then be: {told}' if told else ''}; nothing was done")
 
 
 def _end(id_: str, ended: Ended, items: list[Row], *, as_json: bool) -> None:

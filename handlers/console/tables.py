@@ -60,6 +60,12 @@ def when(moment: str | None) -> str:
     return "" if moment is None else moment[:19].replace("T", " ")
 
 
+def who(told: Json) -> str:
+    """Who did something: what is only claimed is told as that."""
+    claimed = told.get("claimed")
+    return f"{told['by']} (claims to be {claimed})" if claimed else str(told["by"])
+
+
 def print_groups(items: list[Json]) -> None:
     """Groups, the largest first."""
     print_table(
@@ -129,7 +135,7 @@ def print_acts(items: list[Json]) -> None:
                 when(one["at"]),
                 one["parkedId"],
                 one["act"],
-                one["by"],
+                who(one),
                 one["stateAfter"] + (f", goes on as {one['editedInto']}" if one["editedInto"] else ""),
                 one["why"],
             )
@@ -151,7 +157,7 @@ def print_message(shown: Json) -> None:
             table.add_row(name, Text(safe(value), style=_STYLES.get(str(value), "")))
     if shown["discarded"]:
         gone = shown["discarded"]
-        table.add_row("discarded", Text(safe(f"by {gone['by']}, {when(gone['at'])}: {gone['why']}")))
+        table.add_row("discarded", Text(safe(f"by {who(gone)}, {when(gone['at'])}: {gone['why']}")))
     for name in ("properties", "headers"):
         for key, value in shown[name].items():
             written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

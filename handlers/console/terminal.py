@@ -101,7 +101,12 @@ class Access:
     """The database that the settings name."""
 
     store: Store
-    zone: tzinfo
+    settings: Settings
+
+    @property
+    def zone(self) -> tzinfo:
+        """Where dates are taken."""
+        return self.settings.zone
 
     async def ask(self, query: str, **arguments: Any) -> Any:
         """The answer to a query, as its message would be answered; arguments that are None are left out."""
@@ -132,7 +137,7 @@ async def _with_store(settings: Settings, do: Callable[[Access], Awaitable[T]]) 
     try:
         await store.check_server()
         await check(store.database)
-        return await do(Access(store, settings.zone))
+        return await do(Access(store, settings))
     finally:
         await store.close()
 

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from adapters.mongodb.connection import DatabaseError
-from adapters.records import HeldRow, InboxRow, Known, Properties, parked_id
+from adapters.records import HeldRow, InboxRow, Known, Properties, ReplyTo, parked_id
 from adapters.store.failures import Kind, failed_at, kind_of, refused_at
 from adapters.store.store import AWAITED
 from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
@@ -46,7 +46,17 @@ TRACEBACK_MAX = 16_000
 """The most characters of a traceback that are kept: its end."""
 
 Load = Callable[[Iterable[Need]], Awaitable[None]]
-Perform = Callable[[Act, str], Awaitable[Mapping[str, object]]]
+Perform = Callable[[Act, Properties], Awaitable[Mapping[str, object]]]
+
+
+class Replacing(Protocol):
+    """Finds what waits by its message id, and discards it in its sender's name."""
+
+    async def waiting(self, message_id: str, incoming: Incoming, user_id: str | None) -> dict[str, Any] | None:
+        """The message that waits, None without one; raises `Refused`."""
+
+    async def discard(self, row: dict[str, Any], incoming: Incoming, sent: Properties) -> tuple[ReplyTo, ...]:
+        """Discard it; returns who wants to be told."""
 
 
 class RetryPolicy(Protocol):
@@ -75,11 +85,17 @@ class RetryPolicy(Protocol):
 
 @dataclass(slots=True)
 class Decisions:
-    """The outcomes of a batch, in the order of its work, and what the waker has to look for after the commit."""
+    """The outcomes of a batch, in the order of its work, and what the waker has to look for after the commit.
+
+    `told` are others who are to be told something: what outcome, of which identity. `quiet`: nothing is logged of it,
+    since it is only tried out.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     batch: Batch = field(default_factory=Batch)
+    told: list[tuple[ReplyTo, Outcome, str]] = field(default_factory=list)
     look_for: set[str] = field(default_factory=set)
+    quiet: bool = False
 
 
 def conflict_identity(work: WorkItem, version: int) -> str:
@@ -134,22 +150,31 @@ def _for_many(need: Need, facts: int) -> Need:
 
 
 async def decide(
-    works: list[WorkItem], known: Mapping[str, Known], books: WorkingSet, load: Load, act: Perform, keeping: RetryPolicy
+    works: list[WorkItem],
+    known: Mapping[str, Known],
+    books: WorkingSet,
+    load: Load,
+    act: Perform,
+    keeping: RetryPolicy,
+    replacing: Replacing | None = None,
+    *,
+    quiet: bool = False,
 ) -> Decisions:
     """Decide on each piece of work in turn; what one changes, the next ones see.
 
     There may be fewer outcomes than works: when what they write has become much, or has taken long, the rest is left
     for another batch.
-    `known` is what is recorded of their identities, `load` brings more of the books, `act` does what an operator says.
+    `known` is what is recorded of their identities, `load` brings more of the books, `act` does what an operator says,
+    `replacing` what a sender says of its own messages.
     A fact that fails leaves no trace in the books.
     """
-    decisions = Decisions()
+    decisions = Decisions(quiet=quiet)
     recorded = dict(known)
     await _load_all(works, recorded, books, load)
     begun = since = time.monotonic()
     written = 0
     for work in works:
-        decider = _Decider(work, recorded, books, decisions, act, keeping)
+        decider = _Decider(work, recorded, books, decisions, act, keeping, replacing)
         batch = decisions.batch
         told, held = len(batch.outbox), len(batch.held)
         decisions.outcomes.append(await decider.outcome(load))
@@ -177,6 +202,23 @@ async def _load_all(works: list[WorkItem], known: Mapping[str, Known], books: Wo
         await load(wanted)
 
 
+def _standing(seen: Known, work: WorkItem) -> str:
+    """What became of what came first, and what can be done by whoever sends other content."""
+    id_ = parked_id(work.incoming.identity)
+    match seen.state:
+        case "waiting" | "suspect":
+            sender = f"its sender can replace it by the header replaces: {seen.message_id}; " if seen.message_id else ""
+            return f"{seen.state}: {sender}an operator can edit or discard it as {id_}"
+        case "parked":
+            return f"parked: an operator can edit or discard it as {id_}"
+        case "discarded":
+            return f"{seen.done}; an operator can undo that, and edit {id_}"
+        case "mended":
+            return seen.done
+        case _:
+            return seen.state
+
+
 @dataclass(slots=True)
 class _Decider:
     work: WorkItem
@@ -185,8 +227,13 @@ class _Decider:
     decisions: Decisions
     act: Perform
     keeping: RetryPolicy
+    replacing: Replacing | None
 
     async def outcome(self, load: Load) -> Outcome:
+        if self.replacing is not None and self.work.replaces is not None:
+            decided = await self._replaced(self.replacing, self.work.replaces, load)
+            if decided is not None:
+                return decided
         decided = self._without_the_books()
         if decided is not None:
             return decided
@@ -198,6 +245,42 @@ class _Decider:
             if isinstance(self.work.incoming.fact, Act) and not isinstance(error, Refused):
                 raise  # what an act has written so far is undone with the transaction
             return self._failed(error)
+
+    async def _replaced(self, replacing: Replacing, message_id: str, load: Load) -> Outcome | None:
+        """The outcome of a sender's correction of what waits; None where there is nothing to correct."""
+        work, incoming = self.work, self.work.incoming
+        seen = self.known.get(incoming.identity)
+        if not work.to_apply or (seen is not None and seen.digest == incoming.digest_in(seen.digest_version)):
+            return None
+        if incoming.if_new is not None:
+            return None  # what may not come in now corrects nothing either
+        try:
+            wrong = await replacing.waiting(message_id, incoming, work.properties.user_id)
+        except Refused as refusal:
+            return self._refused(seen, refusal)
+        if wrong is None or (seen is not None and wrong["_id"] != incoming.identity):
+            return None
+        try:
+            outcome = self._too_early() or self._applied(await self._apply(load))
+        except (DatabaseError, TooMuchToLoad):
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, as of any fact
+            if isinstance(error, Refused) and kind_of(error) is Kind.PERMANENT:
+                return self._refused(seen, error)  # and the wrong one waits on
+            outcome = self._failed(error)
+        detail = f"replaced by its sender with {incoming.message_id or incoming.identity}"
+        told = Outcome("parked", code=wrong["reason"], detail=detail)
+        for to in await replacing.discard(wrong, incoming, work.properties):
+            self.decisions.told.append((to, told, wrong["_id"]))
+        return outcome
+
+    def _refused(self, seen: Known | None, refusal: Refused) -> Outcome:
+        """Park it, beside what has its identity already."""
+        if seen is None:
+            return self._park(self.work.incoming.identity, refusal)
+        identity = conflict_identity(self.work, seen.digest_version)
+        again = self.known.get(identity)
+        return self._park(identity, refusal) if again is None else self._again(identity, again)
 
     def _failed(self, error: Exception) -> Outcome:
         match kind_of(error), error:
@@ -266,8 +349,7 @@ class _Decider:
             books = Books(self.books, self.work.incoming.identity)
             fact = self.work.incoming.fact
             if isinstance(fact, Act):
-                properties = self.work.properties
-                books.result = await self.act(fact, properties.user_id or properties.app_id or "unknown")
+                books.result = await self.act(fact, self.work.properties)
                 return books
             try:
                 books.result = apply(fact, books)
@@ -322,12 +404,8 @@ class _Decider:
         """The outcome of an identity that is recorded: no second effect, and a row of its own for other content."""
         work = self.work
         if seen.digest != work.incoming.digest_in(seen.digest_version):
-            identity = conflict_identity(work, seen.digest_version)
-            again = self.known.get(identity)
-            if again is not None:
-                return Outcome("parked", code=again.reason, detail=again.detail)
-            detail = f"{work.incoming.identity} was seen with other content, and is {seen.state}"
-            return self._park(identity, Refused("conflicting-duplicate", detail))
+            detail = f"{work.incoming.identity} was seen with other content, and is {_standing(seen, work)}"
+            return self._refused(seen, Refused("conflicting-duplicate", detail))
         if seen.state == "applied":
             return Outcome("duplicate", seen.result)
         if seen.state in ("waiting", "suspect"):
@@ -335,7 +413,13 @@ class _Decider:
                 self.decisions.batch.replies.append((work.incoming.identity, to))
             self.known[work.incoming.identity] = replace(seen, replies=seen.replies + len(work.reply_to))
             return Outcome("waiting", code=seen.reason, detail=seen.detail)
-        return Outcome("parked", code=seen.reason, detail=seen.detail)
+        return self._again(work.incoming.identity, seen)
+
+    def _again(self, identity: str, seen: Known) -> Outcome:
+        """The recorded outcome of what is parked or done with, which came again: that leaves its trace."""
+        self.decisions.batch.seen_again.append((identity, self.books.booked_at))
+        detail = f"{seen.done} (it was held for: {seen.detail})" if seen.done else seen.detail
+        return Outcome("parked", code=seen.reason, detail=detail)
 
     def _park(self, identity: str, refusal: Refused, error: Exception | None = None) -> Outcome:
         work, booked_at = self.work, self.books.booked_at
@@ -346,6 +430,8 @@ class _Decider:
                 attempt=work.attempts,
                 message_type=work.incoming.routing_key,
                 message_id=work.incoming.message_id,
+                account=account_of(work.incoming.fact) or work.incoming.account,
+                business_key=work.incoming.key,
                 reason=refusal.code,
                 detail=refusal.detail,
                 correlation_id=work.correlation_id,
@@ -353,15 +439,16 @@ class _Decider:
                 booked_at=booked_at,
             )
         )
-        log.warning(
-            "parked",
-            parked_id=parked_id(identity),
-            message_id=work.incoming.message_id,
-            correlation_id=work.correlation_id,
-            account=account_of(work.incoming.fact),
-            type=work.incoming.routing_key,
-            reason=refusal.code,
-        )
+        if not self.decisions.quiet:
+            log.warning(
+                "parked",
+                parked_id=parked_id(identity),
+                message_id=work.incoming.message_id,
+                correlation_id=work.correlation_id,
+                account=account_of(work.incoming.fact) or work.incoming.account,
+                type=work.incoming.routing_key,
+                reason=refusal.code,
+            )
         return Outcome("parked", code=refusal.code, detail=refusal.detail)
 
     def _wait(
@@ -379,9 +466,10 @@ class _Decider:
         return Outcome("waiting", code=refusal.code, detail=refusal.detail)
 
     def _defect(self, error: Exception) -> Outcome:
-        log.error(
-            "defect", identity=self.work.incoming.identity, attempt=self.work.attempts, error=type(error).__name__
-        )
+        if not self.decisions.quiet:
+            log.error(
+                "defect", identity=self.work.incoming.identity, attempt=self.work.attempts, error=type(error).__name__
+            )
         refusal = Refused("internal", f"{type(error).__name__}, a defect of ours")
         if self.work.attempts >= self.keeping.defect_attempts_max:
             return self._park(self.work.incoming.identity, refusal, error)
@@ -406,8 +494,9 @@ class _Decider:
             attempts=self.work.attempts,
             held_at=self.books.booked_at,
             failed_at=self.books.booked_at,
-            account=account_of(incoming.fact),
+            account=account_of(incoming.fact) or incoming.account,
             worker=self.keeping.worker,
+            business_key=incoming.key,
         )
 
     def _hold(

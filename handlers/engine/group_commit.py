@@ -18,8 +18,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 
 from adapters.mongodb.connection import DatabaseError, is_conflict, is_taken_key
 from adapters.operations.parked import OperatorActions
+from adapters.operations.replacing import Replacements
 from adapters.rabbitmq.relay import Relay
-from adapters.records import ReplyTo
+from adapters.records import Properties, ReplyTo
 from adapters.store.failures import Kind, kind_of
 from adapters.store.store import Store
 from adapters.store.transaction import TooMuchToLoad
@@ -42,6 +43,8 @@ BYTES_MAX = 8 * 1024 * 1024
 """The most bytes of bodies of one transaction, unless one fact alone has more."""
 GATHERED_BYTES_MAX = 2 * BYTES_MAX
 """The most bytes of their bodies; likewise."""
+NOBODY_KNOWN = "unknown"
+"""Who did what a message says that has no user for whom the broker vouches."""
 ABANDONED_ATTEMPTS = 4
 """From this attempt on, a conflict may be with a transaction that a dead worker left open."""
 TAKEOVER_SECONDS = 5.0
@@ -238,6 +241,8 @@ class GroupCommit:
             if outcome.kind not in ("waiting", "skipped"):
                 for to in work.reply_to:
                     self._told.reply(to, outcome, work.incoming.identity)
+        for to, outcome, identity in decisions.told:
+            self._told.reply(to, outcome, identity)
         self._told.look_for(decisions.look_for)
 
     async def _until_available(self, works: list[WorkItem]) -> Decisions:
@@ -313,8 +318,16 @@ class GroupCommit:
             async def load(needs: Iterable[Need]) -> None:
                 await transaction.load(needs, books)
 
-            async def act(act: Act, by: str) -> Mapping[str, object]:
-                actions = OperatorActions(transaction.database, transaction.session, by, books.booked_at)
+            async def act(act: Act, sent: Properties) -> Mapping[str, object]:
+                # The broker vouches for the user; what the sender says of itself is only that.
+                actions = OperatorActions(
+                    transaction.database,
+                    transaction.session,
+                    sent.user_id or NOBODY_KNOWN,
+                    books.booked_at,
+                    sent.app_id,
+                    "message",
+                )
                 return await actions.perform(act)
 
             # What arrives meanwhile is better read while the database writes.
@@ -325,7 +338,12 @@ class GroupCommit:
                     if further := further_lookups(works, known):
                         known |= await transaction.look_up(further, (), books)
                 with self._measures.stage("decide"):
-                    decisions = await decide(works, known, books, load, act, self._keeping)
+                    replacing = (
+                        Replacements(transaction.database, transaction.session, books.booked_at)
+                        if works[0].replaces is not None  # which is then alone
+                        else None
+                    )
+                    decisions = await decide(works, known, books, load, act, self._keeping, replacing)
             finally:
                 self.deciding = False
             decisions.look_for.update(books.announced)

@@ -132,6 +132,8 @@ class Waker:
                 None,
                 None,
                 row.digest_version,
+                key=row.business_key,
+                account=row.account,
                 encoding=properties.content_encoding,
             )
         self._submit(WorkItem(incoming, properties, row.correlation_id, tell, claimed=row, failure=failure))

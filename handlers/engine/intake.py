@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from adapters.rabbitmq.topology import DEAD, WORK
 from adapters.rabbitmq.work_queue import Delivery
 from adapters.records import Properties
 from domain.errors import Refused
@@ -48,9 +49,18 @@ def works_of(
             done,
             give_up=give_up,
             suspect=suspect,
+            replaces=_replaced(properties, n if len(facts) > 1 else None) if fact.fact is not None else None,
         )
-        for fact in facts
+        for n, fact in enumerate(facts, 1)
     ]
+
+
+def _replaced(properties: Properties, n: int | None) -> str | None:
+    """The id of the message that this one corrects: of an array each fact the one in its place."""
+    named = properties.headers.get("replaces")
+    if not isinstance(named, str) or not named:
+        return None
+    return named if n is None else f"{named}:{n}"
 
 
 def take(delivery: Delivery, submit: Callable[[WorkItem], None]) -> None:
@@ -61,8 +71,17 @@ def take(delivery: Delivery, submit: Callable[[WorkItem], None]) -> None:
 
 
 def dead_letter_refusal(properties: Properties) -> Refused:
-    """Why the broker gave up on a message, from the header that it adds when it dead-letters."""
-    headers = properties.headers
-    reason = str(headers.get("x-first-death-reason") or "unknown")
-    queue = str(headers.get("x-first-death-queue") or "unknown")
+    """Why the broker gave up on a message: its last death, by the header `x-death`, which the broker writes.
+
+    Its entries are the deaths, the most recent first; what a message had in that header when it was published stands
+    behind what the broker adds. So the first one that tells of our queue is the broker's. Of the first death, which
+    `x-first-death-…` tell, a message may bring what it likes.
+    """
+    told = properties.headers.get("x-death")
+    deaths = [death for death in told if isinstance(death, Mapping)] if isinstance(told, list) else []
+    ours = (death for death in deaths if death.get("queue") == WORK)
+    last = next(ours, None) or (deaths[0] if deaths else None)
+    if last is None:
+        return Refused("dead-letter", f"it came to {DEAD} without having died: published there, it seems")
+    reason, queue = str(last.get("reason") or "unknown"), str(last.get("queue") or "unknown")
     return Refused("dead-letter", f"the broker gave up on it: {reason:.100} in queue {queue:.100}")

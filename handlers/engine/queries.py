@@ -14,10 +14,11 @@ from adapters.mongodb.connection import DatabaseError
 from adapters.queries import is_unavailable, read
 from adapters.rabbitmq.connection import CONNECTION_ERRORS, naming_losses
 from adapters.rabbitmq.publisher import Publisher
-from adapters.rabbitmq.topology import RESERVED
+from adapters.rabbitmq.topology import may_reply
 from adapters.records import Properties
 from adapters.store.store import Store
 from domain.errors import Refused
+from handlers.engine.replies import NOT_REPLIED
 from schemas.queries import read_query
 
 log = structlog.get_logger()
@@ -31,11 +32,19 @@ SECONDS_MAX = 8
 class QueryServer:
     """Answers each query with one message to its `reply_to`. No failure of a query ends the worker."""
 
-    def __init__(self, store: Store, publisher: Publisher, zone: tzinfo, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        publisher: Publisher,
+        zone: tzinfo,
+        clock: Callable[[], datetime],
+        prefixes: tuple[str, ...] = (),
+    ) -> None:
         self._store = store
         self._publisher = publisher
         self._zone = zone
         self._clock = clock
+        self._prefixes = prefixes
         self._slots = asyncio.Semaphore(UNDER_WAY_MAX)
 
     async def take(self, properties: Properties, body: bytes, acknowledge: Callable[[], Awaitable[Any]]) -> None:
@@ -54,8 +63,8 @@ class QueryServer:
         name = properties.type
         if properties.reply_to is None:
             log.debug("query dropped: it says not where to answer", type=name)
-        elif properties.reply_to.startswith(RESERVED):
-            log.warning("query dropped: the queue to answer to is one of ours", type=name)
+        elif not may_reply(properties.reply_to, self._prefixes):
+            log.warning(NOT_REPLIED, type=name, reply_to=properties.reply_to)
         else:
             answer = await self.answer(properties, body)
             try:

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from adapters.rabbitmq.connection import CONNECTION_ERRORS
 from adapters.rabbitmq.publisher import Publisher
-from adapters.rabbitmq.topology import RESERVED
+from adapters.rabbitmq.topology import may_reply
 from adapters.records import ReplyTo
 from handlers.engine.work import Outcome
 
@@ -20,18 +20,22 @@ UNDER_WAY_MAX = 1_000
 """How many replies may be under way. More are dropped: replies are best effort, and must not fill the memory."""
 
 
+NOT_REPLIED = "no reply: the queue is no client's own, and PAYMASTER_REPLY_PREFIXES does not name it"
+
+
 class ReplySender:
     """Sends replies in the background, and passes on what the waker has to look for."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, prefixes: tuple[str, ...] = ()) -> None:
         self._publisher = publisher
+        self._prefixes = prefixes
         self._under_way: set[asyncio.Task[None]] = set()
         self.look_for: Callable[[Iterable[str]], None] = lambda _names: None
 
     def reply(self, to: ReplyTo, outcome: Outcome, causation_id: str) -> None:
-        """Send a reply soon; a queue of our own is refused, since the reply would come back as a message."""
-        if to.queue.startswith(RESERVED):
-            log.warning("reply refused: the queue is one of ours", identity=causation_id)
+        """Send a reply soon, if it may go to that queue: a client's own, or one that the settings name."""
+        if not may_reply(to.queue, self._prefixes):
+            log.warning(NOT_REPLIED, identity=causation_id, reply_to=to.queue)
         elif len(self._under_way) >= UNDER_WAY_MAX:
             log.warning("reply not sent: too many under way", identity=causation_id)
         else:

@@ -40,7 +40,7 @@ class WorkItem:
     `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied;
     `failure` is what its transaction failed with when it stood alone; `suspect` says that it was delivered so often
     without an outcome that it may be what kills the workers; `arrived` is when it came to this worker, by the monotonic
-    clock.
+    clock. `replaces` is the id of its sender's own message that it corrects.
     """
 
     incoming: Incoming
@@ -51,6 +51,7 @@ class WorkItem:
     give_up: Refused | None = None
     failure: Exception | None = None
     suspect: bool = False
+    replaces: str | None = None
     arrived: float = field(default_factory=time.monotonic)
 
     @property
@@ -76,8 +77,12 @@ class WorkItem:
 
     @property
     def alone(self) -> bool:
-        """Whether it has to be a batch of its own: a suspect may kill the worker, an act changes what is held."""
-        return (self.claimed is not None and self.claimed.state == "suspect") or isinstance(self.incoming.fact, Act)
+        """Whether it has to be a batch of its own: it may kill the worker, or changes what others are decided by."""
+        return (
+            (self.claimed is not None and self.claimed.state == "suspect")
+            or isinstance(self.incoming.fact, Act)
+            or self.replaces is not None
+        )
 
     @property
     def reply_to(self) -> tuple[ReplyTo, ...]:

@@ -59,6 +59,8 @@ class AccountCreate(Message):
 
     TYPE: ClassVar[str] = "account.create"
     RESULT = _RESULT
+    KEY_FIELD = "id"
+    ACCOUNT_PATH = "id"
 
     id: Id | None = None
     type: _AccountType
@@ -123,6 +125,7 @@ class AccountUpdate(Patch):
 
     TYPE: ClassVar[str] = "account.update"
     RESULT = _RESULT
+    ACCOUNT_PATH = "id"
 
     type: _AccountType
 
@@ -136,6 +139,7 @@ class AccountUpdate(Patch):
 
 class _StateCommand(Message):
     RESULT = _RESULT
+    ACCOUNT_PATH = "id"
     COMMAND: ClassVar[Literal["suspend", "resume", "close", "reopen", "delete"]]
 
     id: Id
@@ -198,6 +202,8 @@ class _SpecificationMessage(Message):
 
 class SpecificationCreate(_SpecificationMessage):
     """`<resource>.create`: a TMF666 document, with an id or without."""
+
+    KEY_FIELD = "id"
 
     id: Id | None = None
     type: Annotated[Text | None, Field(alias="@type")] = None

@@ -93,7 +93,10 @@ _JSON = _said("The body's.", const="application/json")
 _REQUEST: Json = {
     "message_id": _said("The key of a message that has no other."),
     "correlation_id": _said("Copied to all that the message causes; `message_id` unless said."),
-    "reply_to": _said("The queue to answer to; none whose name begins with `paymaster.`."),
+    "reply_to": _said(
+        "The queue to answer to: a client's own (`amq.gen-…`, `amq_…`, direct reply-to), or one whose name begins as "
+        "`PAYMASTER_REPLY_PREFIXES` says. To any other no answer goes."
+    ),
     "content_type": _JSON,
     "schema-version": {"enum": [1, "1"], "default": 1},
 }
@@ -101,6 +104,10 @@ _RECORDED: Json = {
     "user_id": _said("Recorded with the effect."),
     "app_id": _said("Recorded with the effect."),
     "timestamp": _said("Recorded with the effect.", format="date-time"),
+    "replaces": _said(
+        "The `message_id` of an earlier message of the same user's that is wrong and still waits: it is discarded, and "
+        "this one takes its place. Of an array the n-th fact replaces `<message_id>:<n>`."
+    ),
 }
 _SENT: Json = {
     "correlation_id": _said("That of the message that caused it."),

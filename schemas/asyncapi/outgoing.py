@@ -59,6 +59,7 @@ ERRORS: dict[str, str] = {
     "currency-mismatch": "Another currency than the account's. Parked at once.",
     "conflicting-duplicate": "Other content for an identity that is used. Parked at once.",
     "revision-mismatch": "The account is not at the revision that `ifRevision` says. Parked at once.",
+    "forbidden": "Not for this sender: it `replaces` what another one has sent. Parked at once.",
     "overpaid-payout": "More than is left of the statement. Parked at once.",
     "continued": "No error: what an applied message has left to do, held until that is done.",
     "dead-letter": "The broker gave up on the message. Parked.",

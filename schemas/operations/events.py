@@ -14,6 +14,8 @@ class MessageParked:
     parked_id: str
     message_type: str
     message_id: str | None
+    account: str | None
+    business_key: str | None
     reason: str
     detail: str
 
@@ -23,6 +25,8 @@ def _message_parked(parked: MessageParked) -> Json:
         "parkedId": parked.parked_id,
         "messageType": parked.message_type,
         "messageId": parked.message_id,
+        "account": parked.account,
+        "businessKey": parked.business_key,
         "reason": parked.reason,
         "detail": parked.detail,
     }
@@ -33,7 +37,15 @@ EVENTS = (
         "message.parked",
         MessageParked,
         "A message was put aside for an operator.",
-        {"parkedId": str, "messageType": str, "messageId": (str, None), "reason": "ErrorCode", "detail": str},
+        {
+            "parkedId": str,
+            "messageType": str,
+            "messageId": (str, None),
+            "account": (str, None),
+            "businessKey": (str, None),
+            "reason": "ErrorCode",
+            "detail": str,
+        },
         _message_parked,
         of_account=False,
     ),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from schemas.message import Message, Result, at_most, message_key, not_empty
-from schemas.operations.acts import Act, ActName, HeldState
-from schemas.values import Json, Text, parse_text
+from schemas.operations.acts import Act, ActName, Edit, HeldState
+from schemas.values import INTEGER_MAX, Id, Json, Text, parse_text
 
 IDS_MAX = 500
 """The most held messages that one message is about."""
 EDITED_BYTES_MAX = 768 * 1024
 """The most bytes of an edited body: as a text within a message, with what has to be escaped, it stays below 1 MiB."""
+
+SHORT_BYTES_MAX = 255
+HEADERS_MAX = 100
+"""The most headers that one edit changes."""
 
 
 def _once(ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -39,6 +43,27 @@ def parse_body(value: object) -> str:
     return value
 
 
+def parse_header(value: object) -> str | int | bool | None:
+    """A header's value: a text, an integer, true or false; null takes the header away."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) <= INTEGER_MAX:
+        return value
+    try:
+        return parse_text(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, an integer, true, false or null") from None
+
+
+def _short(value: str) -> str:
+    # What AMQP calls a short string: more can't have come in.
+    if not 1 <= len(value.encode()) <= SHORT_BYTES_MAX:
+        raise ValueError(f"must have 1 to {SHORT_BYTES_MAX} bytes")
+    return value
+
+
+ShortText = Annotated[Text, AfterValidator(_short)]
+Headers = Annotated[dict[ShortText, Annotated[Any, BeforeValidator(parse_header)]], Field(max_length=HEADERS_MAX)]
 ParkedId = Annotated[str, BeforeValidator(parse_text)]
 Why = Annotated[Text, AfterValidator(_said)]
 
@@ -46,7 +71,17 @@ Why = Annotated[Text, AfterValidator(_said)]
 # What comes of each message is told as it is done: there is nothing left to render.
 _RESULT: Result[Json] = Result(
     dict,
-    {"messages": [{"id": str, "state?": get_args(HeldState), "editedInto?": str, "refused?": "Error"}]},
+    {
+        "messages": [
+            {
+                "id": str,
+                "state?": get_args(HeldState),
+                "editedInto?": str,
+                "editedIntoAll?": [str],
+                "refused?": "Error",
+            }
+        ]
+    },
     lambda result: result,
 )
 
@@ -98,18 +133,35 @@ class ParkedNote(_ActOnMany):
 
 
 class ParkedEdit(_ActMessage):
-    """`parked.edit`: a parked message is to be tried with another body, a text; what came in is kept."""
+    """`parked.edit`: a held message is to be tried as another one; what came in is kept.
+
+    What is said is changed: the `body`, a text; the `type`, which is the routing key; the `messageId`; those of the
+    `headers` that are named, null taking one away; the `encoding` of the body, which is UTF-8 where a new one is given.
+    A body that is an array goes on as its facts, each by itself.
+    """
 
     TYPE: ClassVar[str] = "parked.edit"
     NAME = "edit"
 
     id: ParkedId
-    body: Annotated[str, BeforeValidator(parse_body)]
+    body: Annotated[str, BeforeValidator(parse_body)] | None = None
+    type: ShortText | None = None
+    message_id: Id | None = None
+    headers: Headers | None = None
+    encoding: ShortText | None = None
     why: Why
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.headers and all(said is None for said in (self.body, self.type, self.message_id, self.encoding)):
+            raise ValueError("says nothing to change: body, type, messageId, headers or encoding")
+        return self
 
     def fact(self, key: str) -> Act:
         """The act."""
-        return Act(self.NAME, (self.id,), self.why, self.body.encode())
+        body = None if self.body is None else self.body.encode()
+        edit = Edit(body, self.type, self.message_id, self.headers or {}, self.encoding)
+        return Act(self.NAME, (self.id,), self.why, edit)
 
 
 MESSAGES: tuple[type[Message], ...] = (ParkedReplay, ParkedDiscard, ParkedUndo, ParkedNote, ParkedEdit)

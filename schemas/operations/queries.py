@@ -5,12 +5,41 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from schemas.operations.acts import ActName, HeldState
+from schemas.operations.acts import ActName, HeldState, Via
 from schemas.query import LIMIT_DEFAULT, Limit, Query, When, place_of, time_place_of
 from schemas.shapes import Shape, page
 from schemas.values import Id, Text
+
+REASONS = (
+    "account-closed",
+    "account-suspended",
+    "conflicting-duplicate",
+    "continued",
+    "currency-mismatch",
+    "dead-letter",
+    "forbidden",
+    "internal",
+    "invalid",
+    "malformed",
+    "overpaid-payout",
+    "revision-mismatch",
+    "too-early",
+    "unknown-account",
+    "unknown-message",
+    "unknown-settlement",
+    "unknown-specification",
+    "unknown-type",
+)
+"""Why a message may be held."""
+
+
+def _is_a_reason(value: str) -> str:
+    if value not in REASONS:
+        raise ValueError(f"is no reason: there are {', '.join(REASONS)}")
+    return value
+
 
 # A body that is no text is told in base64.
 _BODY: Shape = {"body?": str, "bodyBase64?": str, "bodyBytes": int}
@@ -27,6 +56,7 @@ _HELD: Shape = {
     "place": str,
     "exception": (str, None),
     "account": (str, None),
+    "businessKey": (str, None),
     "attempts": int,
     "deaths": int,
     "worker": str,
@@ -34,28 +64,46 @@ _HELD: Shape = {
     "failedAt": "Time",
     "dueAt": "Time?",
     "waitsFor": (str, None),
+    "seenAgain": int,
+    "seenAgainAt": "Time?",
     "editedAt": "Time?",
     "editedFrom": (str, None),
     "editedInto": (str, None),
+    "editedIntoAll?": [str],
     "discarded": "Discarding?",
 }
 
+# Who it was: the broker's word for it, or the command line's; and what a sender only claims to be.
+_WHO: Shape = {"by": str, "claimed": (str, None), "via?": get_args(Via)}
+
 SHAPES: dict[str, Shape] = {
     "HeldMessage": _HELD,
-    "MessageBody": _BODY,
+    "MessageBody": {
+        **_BODY,
+        "messageType?": str,
+        "messageId?": (str, None),
+        "contentEncoding?": (str, None),
+        "headers?": dict,
+    },
     "OperatorAct": {
         "parkedId": str,
         "identity": "Identity",
         "act": get_args(ActName),
-        "by": str,
+        **_WHO,
         "at": "Time",
         "why": "Text",
         "stateBefore": get_args(HeldState),
         "stateAfter": get_args(HeldState),
         "editedInto": (str, None),
         **{f"{name}?": field for name, field in _BODY.items()},
+        "changed?": {
+            "type?": str,
+            "messageId?": str,
+            "encoding?": str,
+            "headers?": dict,
+        },
     },
-    "Discarding": {"by": str, "at": "Time", "why": "Text"},
+    "Discarding": {**_WHO, "at": "Time", "why": "Text"},
 }
 """Parts of the answers, by name."""
 
@@ -89,7 +137,7 @@ class ParkedList(Query):
     ANSWER: ClassVar[Shape] = page("HeldMessage")
     state: HeldState = "parked"
     group: Text | None = None
-    reason: Text | None = None
+    reason: Annotated[Text, AfterValidator(_is_a_reason)] | None = None
     type: Text | None = None
     account: Id | None = None
     since: When | None = Field(None, alias="from")

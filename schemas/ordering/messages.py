@@ -40,6 +40,8 @@ class OrderCompleted(Message):
 
     TYPE: ClassVar[str] = "order.completed"
     RESULT = _RESULT
+    KEY_FIELD = "orderId"
+    ACCOUNT_PATH = "billingAccount.id"
 
     order_id: Id
     completed_at: Time

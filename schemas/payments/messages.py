@@ -21,6 +21,8 @@ class PaymentReceived(Message):
 
     TYPE: ClassVar[str] = "payment.received"
     RESULT = _RESULT
+    KEY_FIELD = "paymentId"
+    ACCOUNT_PATH = "billingAccount.id"
 
     payment_id: Id
     received_at: Time

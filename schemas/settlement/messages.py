@@ -31,6 +31,8 @@ class SettlementClose(Message):
 
     TYPE: ClassVar[str] = "settlement.close"
     RESULT = _CLOSED
+    KEY_FIELD = "closingId"
+    ACCOUNT_PATH = "settlementAccount.id"
 
     closing_id: Id
     settlement_account: Reference
@@ -93,6 +95,8 @@ class PayoutCompleted(Message):
 
     TYPE: ClassVar[str] = "payout.completed"
     RESULT = _PAID
+    KEY_FIELD = "payoutId"
+    ACCOUNT_PATH = "settlementAccount.id"
 
     payout_id: Id
     settlement_account: Reference

@@ -632,7 +632,7 @@ class Worker:
                 channel, message = self.channel, queue.popleft()
                 tag = channel.deliver(message)
                 headers = {"x-delivery-count": message.deliveries} if message.deliveries else {}
-                properties = Properties(message_id=message.message_id, reply_to="asking", headers=headers)
+                properties = Properties(message_id=message.message_id, reply_to="amq.gen-asking", headers=headers)
                 take(
                     Delivery(
                         message.routing_key,

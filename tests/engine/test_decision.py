@@ -45,7 +45,7 @@ async def decided() -> Decisions:
             else:
                 books.load_queue(need, [])
 
-    async def act(_act: Act, _by: str) -> Mapping[str, object]:
+    async def act(_act: Act, _sent: Properties) -> Mapping[str, object]:
         raise AssertionError
 
     return await decide(works, {}, books, load, act, keeping)

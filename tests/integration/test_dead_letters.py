@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 
+import aio_pika
+import pytest
+
+from adapters.records import Properties
 from adapters.settings import Settings
+from handlers.engine.intake import dead_letter_refusal
 from tests.support.books import Books, assert_clean, held
 from tests.support.client import Client
 from tests.support.messages import customer, order
@@ -86,3 +91,61 @@ async def test_a_sender_can_t_choose_the_type_of_a_dead_letter(
         await wait_for(lambda: not database["outbox"].count_documents({"unsent": True}))
     assert held(database).keys() == {"order.completed:O-1"}
     await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_the_last_death_is_told(settings: Settings, client: Client, database: Books) -> None:
+    """Of one that died before in its sender's own delay queue, and of one whose sender wrote deaths of its own."""
+    await client.declare()
+    delay = await client.channel.declare_queue(
+        "shop.delay",
+        durable=True,
+        arguments={"x-dead-letter-exchange": "paymaster.in", "x-dead-letter-routing-key": "order.completed"},
+    )
+    body = json.dumps(order("O-1", "BA-1")[1]).encode()
+    forged = {
+        "x-death": [{"queue": "bank", "reason": "rejected", "count": 7, "exchange": "", "routing-keys": ["x"]}],
+        "x-first-death-reason": "rejected",
+        "x-first-death-queue": "bank",
+        "x-last-death-reason": "rejected",
+        "x-last-death-queue": "bank",
+    }
+    await client.channel.default_exchange.publish(aio_pika.Message(body, expiration=0.001), delay.name)
+    await client.send(order("O-2", "BA-1"), headers=forged)
+    await client.send(order("O-3", "BA-1"), headers={"x-death": "nonsense", "x-first-death-reason": 7})
+    work = await client.channel.get_queue("paymaster.work")
+
+    async def refuse(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        await message.reject(requeue=False)
+
+    consumer = await work.consume(refuse)
+
+    async def dead() -> bool:
+        return await client.left_in("paymaster.dead") == 3
+
+    await wait_for(dead)
+    await work.cancel(consumer)
+    async with working(settings):
+        await wait_for(lambda: len(held(database, "parked")) == 3)
+        await wait_for(lambda: not database["outbox"].count_documents({"unsent": True}))
+    assert {row["detail"] for row in held(database).values()} == {
+        "the broker gave up on it: rejected in queue paymaster.work"
+    }
+    await assert_clean(client, database)
+
+
+def test_the_broker_s_own_entry_is_read() -> None:
+    """The first that tells of our queue; else the first; without any, that it did not die at all."""
+    ours = {"queue": "paymaster.work", "reason": "delivery_limit"}
+    earlier = {"queue": "shop.delay", "reason": "expired"}
+    for deaths, told in (
+        ([ours, earlier], "delivery_limit in queue paymaster.work"),
+        ([earlier, ours, {**ours, "reason": "expired"}], "delivery_limit in queue paymaster.work"),
+        ([earlier], "expired in queue shop.delay"),
+        ([{}, "x"], "unknown in queue unknown"),
+        (["x"], "without having died"),
+        ("x", "without having died"),
+        (None, "without having died"),
+    ):
+        refusal = dead_letter_refusal(Properties(headers={"x-death": deaths, "x-first-death-reason": "forged"}))
+        assert (refusal.code, told in refusal.detail) == ("dead-letter", True), (deaths, refusal.detail)

@@ -228,7 +228,7 @@ async def test_an_outage_parks_nothing(
     rabbitmq_url: str, client: Client, store: Store, database: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a lost connection nor a missing exchange is an event's fault, however short its time."""
-    monkeypatch.setattr("adapters.relay._PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("adapters.rabbitmq.relay._PAUSE_SECONDS", 0.05)
     tries = 0
     publish = Publisher.publish
 

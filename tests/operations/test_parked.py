@@ -116,9 +116,10 @@ async def test_a_message_is_looked_at_edited_and_applied(settings: Settings, cli
         assert position(database, "BA-1") == {"receivable": 1200}
         assert await ask.error("parked.get", {"id": id_}) == ("unknown-message", f"id: no message {id_}")
         history = (await ask("parked.history", id=id_))["items"]
-        assert [(one["act"], one["by"], one["why"]) for one in history] == [
-            ("replay", "console", "as agreed"),
-            ("edit", "console", "a typing error"),
+        # No user that the broker vouches for: what the sender says of itself is told as that.
+        assert [(one["act"], one["by"], one["claimed"], one["via"], one["why"]) for one in history] == [
+            ("replay", "unknown", "console", "message", "as agreed"),
+            ("edit", "unknown", "console", "message", "a typing error"),
         ]
         assert json.loads(history[1]["body"]) == right
         # The act that was refused is itself a message that is parked.
@@ -130,7 +131,7 @@ async def test_a_message_is_looked_at_edited_and_applied(settings: Settings, cli
 async def test_what_can_t_be_read_goes_on_under_its_own_identity(
     settings: Settings, client: Client, database: Books
 ) -> None:
-    """What came in stays, discarded, and the two are linked; it is never applied twice."""
+    """What came in stays, mended, and the two are linked; it is never applied twice."""
     async with business(settings, client) as (ask, _, _):
         await say(client, customer("BA-1"), order("O-2", "BA-1"))
         body = json.dumps(order("O-1", "BA-1")[1])
@@ -150,7 +151,9 @@ async def test_what_can_t_be_read_goes_on_under_its_own_identity(
         await wait_for(lambda: settled(database, "order.completed:O-1"))
         assert position(database, "BA-1") == {"receivable": 2400}
         row = held(database)[item["identity"]]
-        assert (row["state"], row["editedInto"]) == ("discarded", to)
+        assert (row["state"], row["editedInto"]) == ("mended", to)
+        assert (await ask("parked.list", state="mended"))["items"][0]["parkedId"] == id_
+        assert (await ask("parked.list", state="discarded"))["items"] == []
         assert (await act(client, "undo", [id_]))["error"]["code"] == "invalid"
         # The same again has no effect: neither as it came in nor as it was meant.
         assert (await client.ask(("order.completed", body[:-1].encode())))["outcome"] == "parked"
@@ -188,11 +191,14 @@ async def test_discarding_is_undone(settings: Settings, client: Client, database
         assert (await client.ask(order("O-1", "BA-9")))["outcome"] == "parked"
         assert position(database, "BA-9") == {}
         shown = await ask("parked.get", id=id_)
-        assert (shown["state"], shown["discarded"]["by"], shown["discarded"]["why"]) == (
-            "discarded",
-            "console",
-            "as agreed",
-        )
+        assert shown["state"] == "discarded"
+        assert shown["discarded"] == {
+            "by": "unknown",
+            "claimed": "console",
+            "via": "message",
+            "at": shown["discarded"]["at"],
+            "why": "as agreed",
+        }
         await act(client, "note", [id_], "the customer called")
         await act(client, "undo", [id_])
         assert (await ask("parked.get", id=id_))["state"] == "parked"
@@ -260,8 +266,8 @@ async def test_groups_and_lists(settings: Settings, client: Client, database: Bo
             ({"group": groups[1]["group"]}, 3),
             ({"reason": "invalid"}, 8),
             ({"type": "payment.received"}, 2),
-            ({"account": "BA-1"}, 2),
-            ({"account": "BA-1", "type": "order.completed"}, 0),
+            ({"account": "BA-1"}, 10),
+            ({"account": "BA-1", "type": "order.completed"}, 8),
             ({"state": "waiting"}, 0),
             ({"since": "2026-11-23"}, 0),
             ({"until": "2026-11-22"}, 11),
@@ -370,4 +376,36 @@ async def test_many_edits_make_no_large_answer(settings: Settings, client: Clien
         while pages[-1]["after"]:
             pages.append(await ask("parked.history", after=pages[-1]["after"]))
         assert [len(page["items"]) for page in pages] == [2, 2, 1]
+    await assert_clean(client, database)
+
+
+@ONE_DRIVER
+async def test_what_does_not_fit_belongs_to_its_account(settings: Settings, client: Client, database: Books) -> None:
+    """An order with a word for a rate, and what is no JSON: in the lists of the account, in the event, with its key."""
+    async with business(settings, client) as (ask, _, _):
+        await say(client, customer("BA-1"))
+        good = order("O-1", "BA-1")[1]
+        twenty = {**good, "items": [{**good["items"][0], "tax": {"category": "S", "rate": "twenty"}}]}
+        await parked(
+            client,
+            ask,
+            ("order.completed", twenty),
+            ("order.completed", json.dumps(order("O-2", "BA-1")[1]).encode()[:-1]),
+            ("order.complete", order("O-3", "BA-1")[1]),
+            order("O-4", "BA-1", currency="USD"),
+        )
+        items = await ask.all("parked.list", 2, account="BA-1")
+        items.sort(key=lambda one: str(one["businessKey"]))
+        assert [(one["businessKey"], one["reason"]) for one in items] == [
+            ("O-1", "invalid"),
+            ("O-2", "malformed"),
+            ("O-3", "unknown-type"),
+            ("O-4", "currency-mismatch"),
+        ]
+        [account] = (await ask("parked.accounts"))["items"]
+        assert (account["account"], sum(one["count"] for one in account["held"])) == ("BA-1", 4)
+        assert (await ask("parked.get", id=items[0]["parkedId"]))["businessKey"] == "O-1"
+        await wait_for(lambda: len(client.seen("message.parked")) == 4)
+        told = [(one.event["businessKey"], one.event["account"]) for one in client.seen("message.parked")]
+        assert sorted(told) == [(f"O-{n}", "BA-1") for n in range(1, 5)]
     await assert_clean(client, database)

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from adapters.mongodb import connection as mongodb
 from adapters.rabbitmq import relay as module
 from adapters.rabbitmq.publisher import Sent
 from adapters.rabbitmq.relay import BYTES_MAX, CLOSES_MAX, Relay
@@ -269,3 +271,42 @@ async def test_what_a_sweep_has_sent_the_next_one_leaves_alone() -> None:
         outbox.marking.set()
         await wait_for(lambda: not outbox.rows)
     assert beside.tries == [[1, 2]]
+
+
+async def test_a_relay_ends_though_a_cancellation_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyMongo loses one now and then: then the sweep goes on, and the worker would wait for it without end."""
+    monkeypatch.setattr(mongodb, "CANCEL_AGAIN_SECONDS", 0.02)
+    looking, lost = asyncio.Event(), False
+
+    class Losing(Outbox):
+        async def unsent(self, *_given: Any) -> list[OutgoingEvent]:
+            nonlocal lost
+            if not lost:
+                looking.set()
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    lost = True
+            return []
+
+    relay = Relay(Exchange(), Exchange(), Losing(), interval=INTERVAL, refused_max=INTERVAL, clock=utc_now)
+    running = asyncio.create_task(relay.run())
+    await looking.wait()
+    running.cancel()
+    await asyncio.wait([running], timeout=SECONDS_MAX)
+    assert running.cancelled()
+    assert lost
+
+
+async def test_a_part_that_fails_ends_the_relay() -> None:
+    """With what it failed with; nothing of it goes on."""
+
+    class Broken(Outbox):
+        async def unsent(self, *_given: Any) -> list[OutgoingEvent]:
+            raise ZeroDivisionError
+
+    relay = Relay(Exchange(), Exchange(), Broken(), interval=INTERVAL, refused_max=INTERVAL, clock=utc_now)
+    before = asyncio.all_tasks()
+    with pytest.raises(ZeroDivisionError):
+        await relay.run()
+    assert asyncio.all_tasks() == before

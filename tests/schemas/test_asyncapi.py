@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from pamqp import frame
+from pamqp import commands, frame
 
 from adapters.rabbitmq import publisher, topology
 from adapters.rabbitmq.frames import publish_frames
@@ -205,6 +205,8 @@ class Topology:
         topology = self
 
         class Queue:
+            declaration_result = commands.Queue.DeclareOk(consumer_count=0)
+
             async def bind(self, exchange, routing_key=""):
                 topology.bindings.add((name, exchange, routing_key))
 
@@ -424,6 +426,8 @@ def test_a_parked_message_is_as_it_is_told(message_id):
         attempt=1,
         message_type="order.completed",
         message_id=message_id,
+        account="BA-1",
+        business_key=None,
         reason="invalid",
         detail="items: is missing",
         correlation_id="corr-1",

@@ -52,6 +52,14 @@ def recorded() -> Any:
     return new
 
 
+LOOSER = (
+    # An edit may leave the body as it is, and what was edited is told with its envelope.
+    "/components/schemas/ParkedEdit/properties/body/$ref",
+    "/components/schemas/ParkedEdit/required/1",
+)
+"""What takes more, or tells more, than it did: nobody who relied on it is in the wrong."""
+
+
 def lost(old: Any, new: Any, at: str = "") -> Iterator[str]:
     """Where the new value does not say what the old one said; prose may be another, and there may be more."""
     if isinstance(old, dict) and isinstance(new, dict):
@@ -70,7 +78,7 @@ def lost(old: Any, new: Any, at: str = "") -> Iterator[str]:
 
 def test_nothing_is_lost():
     """Messages, replies, channels, operations, schemas, headers and limits."""
-    assert list(lost(recorded(), asyncapi())) == []
+    assert tuple(lost(recorded(), asyncapi())) == LOOSER
 
 
 @pytest.mark.parametrize(
@@ -92,4 +100,4 @@ def test_what_is_lost_is_found(path):
     for step in way:
         part = part[int(step)] if isinstance(part, list) else part[step]
     del part[int(last) if isinstance(part, list) else last]
-    assert list(lost(recorded(), document)) == [f"/{path}"]
+    assert set(lost(recorded(), document)) - set(LOOSER) == {f"/{path}"}

@@ -90,6 +90,7 @@ async def test_a_held_message_is_kept_as_the_data_model_says(store: Store, datab
         "claimedUntil": None,
         "replies": [{"replyTo": "replies", "correlationId": "c-0"}],
         "account": "BA-1",
+        "businessKey": None,
         "waitingSince": None,
         "place": "",
         "group": row.group,

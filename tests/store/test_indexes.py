@@ -122,7 +122,7 @@ async def test_every_index_serves_its_query(store: Store, database: Books) -> No
     assert names["payments"] == {"_id_", "credit"}
     assert names["accruals"] == {"_id_", "unstated"}
     assert names["entries"] == {"_id_", "movements"}
-    assert names["held"] == {"_id_", "waiting", "due", "claimed", "suspect", "parkedId", "listed"}
+    assert names["held"] == {"_id_", "waiting", "due", "claimed", "suspect", "parkedId", "messageId", "listed"}
     assert names["outbox"] == {"_id_", "unsent", "sent", "parked"}
     for collection, query, index in (
         ("invoices", {"billingAccount": "BA-1", "remainingAmount": {"$gt": 0}}, "open"),
@@ -133,6 +133,7 @@ async def test_every_index_serves_its_query(store: Store, database: Books) -> No
         ("held", {"state": "waiting", "claimedUntil": {"$lt": NOW, "$gt": EPOCH}}, "claimed"),
         ("held", {"state": "suspect", "dueAt": {"$lte": NOW}}, "suspect"),
         ("held", {"parkedId": "P-1"}, "parkedId"),
+        ("held", {"messageId": "m-1"}, "messageId"),
         ("outbox", {"unsent": True, "bookedAt": {"$lt": NOW}}, "unsent"),
         ("outbox", {"sentAt": {"$gt": EPOCH}, "bookedAt": {"$gte": NOW}}, "sent"),
         ("outbox", {"parkedAt": {"$gt": EPOCH}}, "parked"),

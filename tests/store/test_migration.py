@@ -115,18 +115,27 @@ def test_accounts_of_form_1_keep_their_digits_and_are_found(books: Books, connec
 
 def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Books) -> None:
     """The index of orders lets two invoices be of one order, all others are there; a second time does nothing."""
+    mended = books["held"].count_documents({"editedInto": {"$type": "string"}})
+    assert mended == books["held"].count_documents({"state": "discarded", "editedInto": {"$type": "string"}}) > 0
     done = migrate(connection, untold)
     assert (done.found, done.form) == (1, FORM)
+    assert books["held"].count_documents({"state": "mended"}) == mended
     assert [step.to for step in done.steps] == list(range(2, FORM + 1))
     positions = books["positions"]
-    assert done.steps[0].updates[:3] == (
+    assert done.steps[0].updates[:5] == (
         Updated("allocating", "positions", positions.count_documents({})),
+        Updated("businessKey", "held", books["held"].count_documents({})),
+        Updated("mended", "held", mended),
         Updated("digits, parties, names", "accounts", books["accounts"].count_documents({})),
         Updated("digits, parties, names of versions", "accountVersions", books["accountVersions"].count_documents({})),
     )
+    for row in books["held"].find():
+        kind, _, key = row["_id"].partition(":")
+        assert row["businessKey"] == (None if kind == "unreadable" else key.partition("#")[0])
     allocating = {row["_id"] for row in positions.find({"allocating": True})}
     assert allocating == {row["account"] for row in books["held"].find({"routingKey": "credit.allocate"})}
-    assert done.dropped == done.made == ["invoices.order"]
+    assert done.dropped == ["invoices.order"]
+    assert sorted(done.made) == ["held.messageId", "invoices.order"]
     assert the_form(books) == {"_id": "form", "number": FORM}
     assert_declared(books)
     invoice = books["invoices"].find_one({})
