@@ -95,7 +95,7 @@ async def test_what_says_that_it_happened_far_in_the_future(
 
 @pytest.mark.parametrize("driver", ["motor"], indirect=True)
 async def test_what_waits_is_not_asked_at_the_door_again(settings: Settings, client: Client, database: Books) -> None:
-    """An order that was taken in when a field might stand there twice is applied; what could not be read still can't."""
+    """An order taken in when a field might stand there twice is applied; what could not be read still can't."""
     twice = json.dumps(order("O-1", "BA-1")[1]).encode().replace(b"{", b'{"currency": "EUR", ', 1)
     async with working(settings, held_interval_seconds=NEVER):
         await client.send(order("O-1", "BA-1"))
