@@ -434,6 +434,8 @@ async def test_a_parked_message_is_told_without_an_account(settings: Settings, c
         "parkedId": row["parkedId"],
         "messageType": "foo.bar",
         "messageId": "m-1",
+        "account": None,
+        "businessKey": None,
         "reason": "unknown-type",
         "detail": "nothing handles 'foo.bar'",
     }

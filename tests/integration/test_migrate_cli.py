@@ -59,7 +59,7 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
     result = call("migrate")
     assert result.exit_code == 0, result.output
     *lines, last = [json.loads(line) for line in result.stdout.splitlines()]
-    assert lines[-1] == {"form": None, "what": "indexes", "documents": 1, "of": 1}
+    assert lines[-1] == {"form": None, "what": "indexes", "documents": 2, "of": 2}
     assert last == {
         "from": 1,
         "to": FORM,
