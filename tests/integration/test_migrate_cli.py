@@ -74,7 +74,7 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
             }
             for step, told in zip(STEPS, last["steps"], strict=True)
         ],
-        "indexes": {"dropped": ["invoices.order"], "made": ["invoices.order"]},
+        "indexes": {"dropped": ["invoices.order"], "made": ["invoices.order", "held.messageId"]},
         "collections": ["workers"],
     }
     [nothing] = [json.loads(line) for line in call("migrate", "--json").stdout.splitlines()]
