@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError
 from pamqp import commands
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
@@ -76,19 +77,32 @@ async def connect_as(url: str, name: str, connection_class: type[C], give_up_aft
         **options,
     ):
         with attempt, naming_losses():  # a StopAsyncIteration would end tenacity's loop
-            return await aio_pika.connect(
-                url,
-                client_properties={"connection_name": name},
-                timeout=ANSWER_SECONDS,
-                connection_class=connection_class,
-            )
+            return await open_connection(url, name, connection_class, ANSWER_SECONDS)
     raise AssertionError("unreachable")
+
+
+async def open_connection(url: str, name: str, connection_class: type[C], seconds: float | None) -> C:
+    """A connection, tried for once, for so many seconds at most; raises what aio-pika does, or `naming_losses` makes it.
+
+    One that can't be opened is closed at once. aio-pika closes it when it is collected, on whatever loop runs then.
+    """
+    connection = connection_class(make_url(url), client_properties={"connection_name": name})
+    try:
+        await connection.connect(timeout=seconds)
+    except BaseException:
+        await connection.close()  # it has no transport yet, so nothing is waited for
+        raise
+    return connection
 
 
 async def close_connection(connection: AbstractConnection) -> None:
     """Close a connection, whatever the other side does."""
     with suppress(*CONNECTION_ERRORS), naming_losses():
-        async with asyncio.timeout(ANSWER_SECONDS):
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await connection.close()
+        finally:
+            # It has let go of its transport: this waits for nothing, and nothing is left to do when it is collected.
             await connection.close()
 
 

@@ -11,7 +11,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from adapters.rabbitmq.connection import CONNECTION_ERRORS, close_connection, naming_losses
+from adapters.rabbitmq.connection import CONNECTION_ERRORS, close_connection, naming_losses, open_connection
 from adapters.rabbitmq.topology import DEAD, QUERIES, RESERVED, WORK, declare_topology
 
 LOOKED_AT = (WORK, DEAD, QUERIES)
@@ -65,9 +65,7 @@ class BrokerLook:
     async def channel(self) -> AbstractChannel:
         """A channel, connecting once if need be: it is not tried again."""
         if self._connection is None:
-            self._connection = await aio_pika.connect(
-                self._url, client_properties={"connection_name": self._name}, timeout=None
-            )
+            self._connection = await open_connection(self._url, self._name, aio_pika.Connection, None)
             self.version = _version(self._connection)
         if self._channel is None or self._channel.is_closed:
             self._channel = await self._connection.channel(publisher_confirms=False)
