@@ -82,7 +82,7 @@ async def connect_as(url: str, name: str, connection_class: type[C], give_up_aft
 
 
 async def open_connection(url: str, name: str, connection_class: type[C], seconds: float | None) -> C:
-    """A connection, tried for once, for so many seconds at most; raises what aio-pika does, or `naming_losses` makes it.
+    """A connection, tried for once, for so many seconds at most; raises one of `CONNECTION_ERRORS` in `naming_losses`.
 
     One that can't be opened is closed at once. aio-pika closes it when it is collected, on whatever loop runs then.
     """

@@ -1,4 +1,4 @@
-"""Connections to the broker that could not be opened, or not be closed, leave nothing to do to whoever collects them."""
+"""Connections to the broker that could not be opened, or closed, leave nothing to do to whoever collects them."""
 
 import asyncio
 import socket
