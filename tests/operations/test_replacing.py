@@ -73,6 +73,25 @@ async def test_the_right_one_takes_the_place_of_the_wrong_one(
 
 
 @ONE_DRIVER
+async def test_a_correction_far_in_the_future_waits_in_the_place_of_the_wrong_one(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """It is asked what any message is: with its account there it is not applied either."""
+    async with business(settings, client):
+        await say(client, customer("BA-1"))
+        await waits(client, database, payment("P-1", "BA-9", "5.00"), "m-1")
+        routing_key, body = payment("P-2", "BA-1", "5.00")
+        early = {**body, "receivedAt": "2126-11-22T10:00:00Z"}
+        await client.send((routing_key, early), message_id="m-2", headers={"replaces": "m-1"})
+        await wait_for(lambda: "payment.received:P-2" in held(database))
+        row = held(database)["payment.received:P-2"]
+        assert (row["state"], row["reason"]) == ("waiting", "too-early")
+        assert held(database)["payment.received:P-1"]["state"] == "discarded"
+        assert position(database, "BA-1") == {}
+    await assert_clean(client, database)
+
+
+@ONE_DRIVER
 async def test_what_is_wrong_itself_replaces_nothing(settings: Settings, client: Client, database: Books) -> None:
     """It is parked with its own reason, beside the one that waits on; so is what does not fit."""
     async with business(settings, client) as (_, _, _):
