@@ -133,6 +133,8 @@ def _reader(pattern: re.Pattern[str]) -> Callable[[str | int], Decimal]:
 _read_decimal = _reader(DECIMAL)
 
 
+_SCALE = {code: 10**digits for code, digits in DIGITS.items()}
+"""How many minor units a unit has."""
 _CURRENCIES = {code: Currency(code, digits) for code, digits in DIGITS.items()}
 
 
@@ -207,11 +209,12 @@ def money_json(amount: int, code: str, digits: int | None = None) -> Json:
     `digits` are those that an account is kept with; unless they are known, those of the currency's code.
     An amount within the limit has at most 15 significant digits, so the shortest form of the double is the decimal.
     """
-    if digits is None:
-        digits = DIGITS[code]
-    return {"unit": code, "value": amount / 10**digits if digits else amount}
+    scale = _SCALE[code] if digits is None else 10**digits
+    return {"unit": code, "value": amount / scale if scale != 1 else amount}
 
 
+# All that a batch books has one time.
+@lru_cache(maxsize=1024)
 def time_json(moment: datetime) -> str:
     """A time in UTC as it goes out, to the millisecond."""
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
