@@ -306,15 +306,17 @@ def _claimed(database: Database[Row], plan: Plan, tell: Tell) -> Iterator[_Claim
 
     renewing = threading.Thread(target=renew, name="renewal", daemon=True)
     renewing.start()
+    freed = True
     try:
         yield claim
-    except BaseException:
-        with suppress(PyMongoError):
-            claim.extend(0)
-        raise
+        freed = False
     finally:
+        # A renewal that is under way would hold again what is freed here.
         ended.set()
         renewing.join()
+        if freed:
+            with suppress(PyMongoError):
+                claim.extend(0)
 
 
 def _claim(database: Database[Row], plan: Plan, token: str, tell: Tell) -> Row:

@@ -311,6 +311,31 @@ def test_a_step_that_fails_halfway_leaves_the_mark(
     assert the_form(books) == {"_id": "form", "number": FORM + 1}
 
 
+def test_a_renewal_that_is_under_way_as_a_step_fails_holds_nothing(
+    books: Books, connection: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark of a run that failed is free, also where it was just then renewed: the next run goes on at once."""
+    freed = threading.Event()
+    extend = migration._Claim.extend
+
+    def late(claim: migration._Claim, seconds: float) -> None:
+        if seconds:
+            freed.wait(1)  # the mark is freed meanwhile, unless that waits for this renewal
+        extend(claim, seconds)
+        if not seconds:
+            freed.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(migration, "LEASE_SECONDS", 5)
+        patched.setattr(migration, "RENEWAL_SECONDS", 0)
+        patched.setattr(migration._Claim, "extend", late)
+        with pytest.raises(ZeroDivisionError):
+            migrate(connection, untold, failing_step([True]))
+    told: list[Progress] = []
+    migrate(connection, told.append, failing_step([]))
+    assert not [progress for progress in told if progress.what.startswith("waiting")]
+
+
 def test_a_database_that_stumbles_is_tried_again(books: Books, connection: Books, mongo: MongoClient[Row]) -> None:
     """A conflict, or a step-down, within a page: the page is done again, and each row once."""
     with failing(
