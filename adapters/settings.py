@@ -13,6 +13,9 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 from yarl import URL
 
+from domain.invoicing.reference import REFERENCE_MAX
+from domain.ledger.numbering import DIGITS
+
 PREFIX = "PAYMASTER_"
 
 
@@ -78,6 +81,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 "can't be read: mongodb://user:password@host:port/ is its form, escaped as in URLs"
             ) from None
+        return value
+
+    @field_validator("series")
+    @classmethod
+    def _fits_a_payment_reference(cls, value: str) -> str:
+        most = REFERENCE_MAX - DIGITS
+        if sum(map(str.isalnum, value)) > most:
+            raise ValueError(f"has more than {most} letters and digits: a payment reference (ISO 11649) has no room")
         return value
 
     @field_validator("time_zone")

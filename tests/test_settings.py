@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.settings import PREFIX, Settings, told
+from adapters.settings import PREFIX, Settings, SettingsError, load_settings, told
 from adapters.version import VERSION
 
 ROOT = Path(__file__).parents[1]
@@ -66,3 +66,14 @@ def test_what_a_start_says_has_no_password():
 def test_the_version_is_the_projects():
     """It stands in the code, since an image has the code and no package."""
     assert f'version = "{VERSION}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_a_series_leaves_room_for_a_payment_reference(monkeypatch: pytest.MonkeyPatch):
+    """Twelve letters and digits are taken, a thirteenth stops the start with a line that names the variable."""
+    monkeypatch.setenv("PAYMASTER_RABBITMQ_URL", "amqp://broker")
+    monkeypatch.setenv("PAYMASTER_MONGODB_URL", "mongodb://database")
+    monkeypatch.setenv("PAYMASTER_SERIES", "SHOP-2026-ABCD-")
+    assert load_settings().series == "SHOP-2026-ABCD-"
+    monkeypatch.setenv("PAYMASTER_SERIES", "SHOP-2026-ABCDE-")
+    with pytest.raises(SettingsError, match=r"^PAYMASTER_SERIES: has more than 12 letters and digits[^\n]*$"):
+        load_settings()

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Literal
 
 from domain.frozen import dataclass
+from domain.invoicing.reference import payment_reference
 
 InvoiceState = Literal["new", "onHold", "validated", "sent", "partiallyPaid", "settled"]
 """TMF678's states of a customer bill that occur here."""
@@ -79,6 +80,11 @@ class Invoice:
     tax_item: tuple[TaxItem, ...]
     lines: tuple[InvoiceLine, ...]
     applied_payment: tuple[AppliedPayment, ...] = ()
+
+    @property
+    def payment_reference(self) -> str | None:
+        """The creditor reference (ISO 11649) that its number makes; None where the number is too long for one."""
+        return payment_reference(self.id)
 
     @property
     def owner(self) -> str:

@@ -18,10 +18,12 @@ def invoice_json(invoice: Invoice) -> Json:
     # A line is charged to the account that the order was for, the bill to the one that pays (TMF678).
     ordered_for = account_ref(invoice.ordered_for, "BillingAccount")
     bill = {"@type": "CustomerBillRef", "id": invoice.id}
+    reference = invoice.payment_reference
     return {
         "@type": "CustomerBill",
         "id": invoice.id,
         "billNo": invoice.id,
+        **({"paymentReference": reference} if reference is not None else {}),
         "orderId": invoice.order_id,
         "billDate": invoice.bill_date.isoformat(),
         "paymentDueDate": invoice.payment_due_date.isoformat(),
@@ -91,6 +93,7 @@ SHAPES: dict[str, Shape] = {
         "@type": ("CustomerBill",),
         "id": "Id",
         "billNo": "Id",
+        "paymentReference?": "Id",
         "orderId": "Id",
         "billDate": "Date",
         "paymentDueDate": "Date",
