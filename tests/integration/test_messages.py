@@ -34,6 +34,7 @@ INVOICE = {
     "@type": "CustomerBill",
     "id": "INV-000000001",
     "billNo": "INV-000000001",
+    "paymentReference": "RF21INV000000001",
     "orderId": "O-1001",
     "billDate": "2026-11-22",
     "paymentDueDate": "2026-12-22",

@@ -256,6 +256,7 @@ async def test_a_replay_tells_what_came_of_each_message(
         assert (row["_id"], row["by"], row["why"], row["state"]) == (told.json["replay"], "ada", "mended", "done")
         # What waited then is applied now; only that is looked at again.
         await say(client, customer("BA-2"))
+        await wait_for(lambda: database["inbox"].find_one({"_id": "order.completed:O-2"}) is not None)
         again = await operator("replay", "--resume", row["_id"], "--json", code=1)
         assert again.json["counts"] == {"applied": 2, "parked": 1, "refused": 1}
         assert set(replayed(database).values()) == {1}
