@@ -252,7 +252,7 @@ class _Decider:
         seen = self.known.get(incoming.identity)
         if not work.to_apply or (seen is not None and seen.digest == incoming.digest_in(seen.digest_version)):
             return None
-        if incoming.if_new is not None:
+        if seen is None and incoming.if_new is not None:
             return None  # what may not come in now corrects nothing either
         try:
             wrong = await replacing.waiting(message_id, incoming, work.properties.user_id)
@@ -260,6 +260,8 @@ class _Decider:
             return self._refused(seen, refusal)
         if wrong is None or (seen is not None and wrong["_id"] != incoming.identity):
             return None
+        if incoming.if_new is not None:
+            return self._refused(seen, incoming.if_new)
         try:
             outcome = self._too_early() or self._applied(await self._apply(load))
         except (DatabaseError, TooMuchToLoad):

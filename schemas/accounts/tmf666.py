@@ -10,6 +10,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import unquote
 
 from pydantic import (
     AfterValidator,
@@ -27,7 +28,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from domain.money import Money
-from schemas.values import INTEGER_MAX, Id, Number, Text, Time, parse_money
+from schemas.values import INTEGER_MAX, TEXT_MAX, Id, Number, Text, Time, parse_money, parse_text
 
 COMPUTED = frozenset({"state", "lastUpdate", "accountBalance", "paymentStatus", "revision"})
 """The fields that we say: what a client says of them is not kept."""
@@ -142,9 +143,24 @@ def base64_text(value: object) -> str:
     return value
 
 
+def url_text(value: object) -> str:
+    """A URL; one that holds a file itself (`data:`, RFC 2397) is as long as that is, and the limit is the body's."""
+    if not isinstance(value, str) or len(value) <= TEXT_MAX or value[:5].lower() != "data:":
+        return parse_text(value)
+    kind, comma, data = value.partition(",")
+    if not comma:
+        raise ValueError("must have a comma before the data of a data: URL")
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise ValueError("must have what is no printable ASCII written as % and two digits in a data: URL")
+    if kind.lower().endswith(";base64"):
+        base64_text(unquote(data))
+    return value
+
+
 ForeignId = Annotated[Text, AfterValidator(not_empty_text)]
 """An id that another system gave."""
 Base64 = Annotated[str, BeforeValidator(base64_text)]
+Url = Annotated[str, BeforeValidator(url_text)]
 Integer = Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX)]
 Boolean = Annotated[bool, Field(strict=True)]
 Amount = Annotated[Money, BeforeValidator(parse_money)]
@@ -344,7 +360,7 @@ class Attachment(_Entity):
     attachment_type: Text
     mime_type: Text
     content: Base64 | None = None
-    url: Text | None = None
+    url: Url | None = None
     size: Quantity | None = None
     valid_for: TimePeriod | None = None
 
@@ -353,7 +369,7 @@ class AttachmentRef(_Reference):
     """A file, which another system keeps."""
 
     description: Text | None = None
-    url: Text | None = None
+    url: Url | None = None
 
 
 AttachmentRefOrValue = Annotated[_Entity, OneOf("AttachmentRefOrValue", AttachmentRef, Attachment)]

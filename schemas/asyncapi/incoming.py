@@ -15,7 +15,7 @@ from pydantic_core import core_schema
 
 from domain.money import AMOUNT_MAX
 from schemas.accounts.messages import AccountCreate, SpecificationCreate
-from schemas.accounts.tmf666 import RESOURCES, AccountType, OneOf, base64_text, not_empty_text
+from schemas.accounts.tmf666 import RESOURCES, AccountType, OneOf, base64_text, not_empty_text, url_text
 from schemas.message import Message, at_most, not_empty
 from schemas.operations.messages import EDITED_BYTES_MAX, parse_body
 from schemas.query import CURSOR_MAX, Query, parse_when
@@ -66,6 +66,12 @@ VALUES: dict[str, Json] = {
     },
     "Text": _TEXT,
     "Base64": {"type": "string", "contentEncoding": "base64", "pattern": _TEXT["pattern"]},
+    "Url": {
+        "type": "string",
+        "anyOf": [{"maxLength": TEXT_MAX}, {"pattern": "^[Dd][Aa][Tt][Aa]:[^,]*,[!-~]*$"}],
+        "pattern": _TEXT["pattern"],
+        "description": f"At most {TEXT_MAX:,} characters; a `data:` URL is as long as the file that it holds.",
+    },
     "Decimal": {
         **_NUMBER,
         "pattern": f"^{DECIMAL.pattern}$",
@@ -133,6 +139,7 @@ _READERS: dict[Any, str] = {
     positive: "PositiveMoneyIn",
     not_empty_text: "ForeignId",
     base64_text: "Base64",
+    url_text: "Url",
     parse_statement_id: "StatementId",
     parse_when: "When",
     parse_body: "EditedBody",

@@ -234,6 +234,30 @@ A_CYCLE = "billStructure.cycleSpecification"
         ),
         (
             "FinancialAccount",
+            "taxExemption.0.attachment.url",
+            "https://example.com/" + "x" * 1_000,
+            "taxExemption.0.attachment.url: is longer than 1000 characters",
+        ),
+        (
+            "FinancialAccount",
+            "taxExemption.0.attachment.url",
+            "data:application/pdf;base64," + "RXhl!bXB0Lg==" * 100,
+            "taxExemption.0.attachment.url: must be base64",
+        ),
+        (
+            "FinancialAccount",
+            "taxExemption.0.attachment.url",
+            "data:" + "text/plain;" * 100,
+            "taxExemption.0.attachment.url: must have a comma before the data of a data: URL",
+        ),
+        (
+            "FinancialAccount",
+            "taxExemption.0.attachment.url",
+            "data:text/plain," + "tax exempt" * 100,
+            "taxExemption.0.attachment.url: must have what is no printable ASCII written as % and two digits",
+        ),
+        (
+            "FinancialAccount",
             "taxExemption.0.attachment.size.amount",
             "a few",
             "taxExemption.0.attachment.size.amount: must be a decimal",

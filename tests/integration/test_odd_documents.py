@@ -100,6 +100,9 @@ async def test_a_file_is_as_long_as_it_is(settings: Settings, client: Client, da
         assert told["outcome"] == "applied", told
         assert told["result"]["account"]["taxExemption"][0]["attachment"]["content"] == file
         assert told["result"]["account"]["signature"] == "x" * 50_000
+        pointed = {**attachment, "content": None, "url": f"data:application/pdf;base64,{file}"}
+        told = await client.ask(customer("BA-3", taxExemption=[{"attachment": pointed}]))
+        assert told["result"]["account"]["taxExemption"][0]["attachment"]["url"] == pointed["url"]
         wrong = {**attachment, "content": "no base64!", "description": "x" * 1001}
         detail = (await client.ask(customer("BA-2", taxExemption=[{"attachment": wrong}])))["error"]["detail"]
         assert "content: must be base64" in detail

@@ -71,3 +71,24 @@ async def test_a_currency_that_is_withdrawn(
         assert (await ask("invoice.get", billNo="INV-000000001"))["amountDue"] == {"unit": "BGN", "value": 12}
         assert (await ask("settlement.get", id="C-1"))["total"] == {"unit": "BGN", "value": 8}
     await assert_clean(client, database)
+
+
+async def test_a_correction_in_a_withdrawn_currency_corrects_nothing(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """It is refused for what it is, under the id of the one that waits or under another; and that one waits on."""
+    early = customer("BA-1", billStructure={"format": {"id": "F-1"}})
+    async with working(settings, held_interval_seconds=3_600):
+        await client.send(early, message_id="m-1")
+        await wait_for(lambda: held(database, "waiting"))
+        for account_id in ("BA-1", "BA-2"):
+            for _ in range(2):
+                answer = await client.ask(bgn(customer(account_id)), message_id="m-2", headers={"replaces": "m-1"})
+                assert (answer["outcome"], answer["error"]["code"]) == ("parked", "invalid"), answer
+                assert answer["error"]["detail"] == "currency: was withdrawn from ISO 4217 (got 'BGN')"
+        assert list(held(database, "waiting")) == ["account.create:BA-1"]
+        assert len(held(database, "parked")) == 2
+        assert (await client.ask(customer("BA-2")))["outcome"] == "applied"  # its id stayed free
+        answer = await client.ask(customer("BA-1"), message_id="m-3", headers={"replaces": "m-1"})
+        assert answer["outcome"] == "applied"
+    await assert_clean(client, database)

@@ -53,6 +53,9 @@ def recorded() -> Any:
 
 
 LOOSER = (
+    # A URL may hold a file itself.
+    "/components/schemas/Attachment/properties/url/$ref",
+    "/components/schemas/AttachmentRef/properties/url/$ref",
     # An edit may leave the body as it is, and what was edited is told with its envelope.
     "/components/schemas/ParkedEdit/properties/body/$ref",
     "/components/schemas/ParkedEdit/required/1",
