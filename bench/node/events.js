@@ -37,6 +37,12 @@ function dateOf(moment) {
   return moment.toISOString().slice(0, 10);
 }
 
+function paymentReference(number) {
+  const letters = number.replace("-", "");
+  const digits = [...`${letters}RF00`].map((character) => parseInt(character, 36)).join("");
+  return `RF${String(98n - (BigInt(digits) % 97n)).padStart(2, "0")}${letters}`;
+}
+
 function bill(invoice) {
   const total = money(invoice.taxIncludedAmount, invoice);
   const account = reference(invoice.billingAccount, "BillingAccount");
@@ -44,6 +50,7 @@ function bill(invoice) {
     "@type": "CustomerBill",
     id: invoice._id,
     billNo: invoice._id,
+    paymentReference: paymentReference(invoice._id),
     orderId: invoice.orderId,
     billDate: dateOf(invoice.bookedAt),
     paymentDueDate: dateOf(new Date(invoice.bookedAt.getTime() + invoice.paymentTermDays * DAY)),

@@ -51,6 +51,12 @@ def _reference(account: str, type_: str) -> Row:
     return {"@type": f"{type_}Ref", "@referredType": type_, "id": account}
 
 
+def _payment_reference(number: str) -> str:
+    reference = number.replace("-", "")
+    digits = "".join(str(int(character, 36)) for character in f"{reference}RF00")
+    return f"RF{98 - int(digits) % 97:02d}{reference}"
+
+
 def _bill(invoice: Row) -> Row:
     total = _money(invoice["taxIncludedAmount"], invoice)
     account = _reference(invoice["billingAccount"], "BillingAccount")
@@ -59,6 +65,7 @@ def _bill(invoice: Row) -> Row:
         "@type": "CustomerBill",
         "id": invoice["_id"],
         "billNo": invoice["_id"],
+        "paymentReference": _payment_reference(invoice["_id"]),
         "orderId": invoice["orderId"],
         "billDate": date,
         "paymentDueDate": date + timedelta(days=invoice["paymentTermDays"]),
