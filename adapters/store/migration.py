@@ -306,15 +306,15 @@ def _claimed(database: Database[Row], plan: Plan, tell: Tell) -> Iterator[_Claim
 
     renewing = threading.Thread(target=renew, name="renewal", daemon=True)
     renewing.start()
-    freed = True
+    failed = True
     try:
         yield claim
-        freed = False
+        failed = False
     finally:
         # A renewal that is under way would hold again what is freed here.
         ended.set()
         renewing.join()
-        if freed:
+        if failed:
             with suppress(PyMongoError):
                 claim.extend(0)
 
