@@ -246,8 +246,9 @@ async def test_an_outage_parks_nothing(
     events = [event(n) for n in range(1, 51)]
     await commit(store, events)
     no_time = timedelta(microseconds=1)
+    # Before the relay begins, which looks at once for what is unsent.
+    await client.channel.exchange_delete(OUT)
     async with Proxy.between(rabbitmq_url) as proxy, relaying(proxy.url, store, no_time) as relay:
-        await client.channel.exchange_delete(OUT)
         relay.hand_over(events)
         # More often than an event is tried that the broker refuses.
         await tried(REFUSALS_MIN + 1)
