@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.support.books import Books
 from tests.support.failpoints import failing
 from tests.support.migrating import DOUBLED, PAGE, PAGES_DONE, PLAN, ROWS
 from tests.support.older import form_1
+from tests.support.waiting import SECONDS_MAX
 
 LISTED = Update("listed", "positions", {"listed": None}, each({"$set": {"listed": False}}))
 
@@ -363,28 +365,38 @@ def test_whoever_may_not_write_changes_nothing(books: Books, connection: Books, 
     assert migrate(connection, untold).form == FORM
 
 
-def test_of_two_at_once_the_second_waits(books: Books, connection: Books, mongodb_url: str) -> None:
-    """For longer than a claim lasts, since it is renewed; then there is nothing left to do."""
-    inside, go_on = threading.Event(), threading.Event()
-
-    def first_tell(progress: Progress) -> None:
-        if progress.documents == PAGE:
-            inside.set()
-            assert go_on.wait(30)
-
+def test_of_two_at_once_the_second_waits(
+    books: Books, connection: Books, mongodb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the first renews its claim; then there is nothing left to do."""
+    # Longer than this machine may stand still: the test waits for renewals, and not for the time.
+    monkeypatch.setattr(migration, "LEASE_SECONDS", SECONDS_MAX)
+    inside, waits = threading.Event(), threading.Event()
+    results: list[Migrated] = []
     waited: list[Progress] = []
 
+    def until() -> datetime:
+        held: datetime = (the_form(books) or {})["migrating"]["until"]
+        return held
+
+    def first_tell(progress: Progress) -> None:
+        if progress.documents == PAGE and not inside.is_set():
+            inside.set()
+            assert waits.wait(SECONDS_MAX)
+            begun, deadline = until(), time.monotonic() + SECONDS_MAX
+            while until() == begun:
+                assert time.monotonic() < deadline, "the claim is not renewed"
+                time.sleep(migration.WAIT_SECONDS)
+
     def second() -> None:
-        assert inside.wait(30)
+        assert inside.wait(SECONDS_MAX)
         with database(mongodb_url, books.name, MIGRATE_APP_NAME) as other:
             results.append(migrate(other, tell, PLAN))
 
     def tell(progress: Progress) -> None:
         waited.append(progress)
-        if progress.what.startswith("waiting for "):
-            threading.Timer(2 * migration.LEASE_SECONDS, go_on.set).start()
+        waits.set()
 
-    results: list[Migrated] = []
     thread = threading.Thread(target=second)
     thread.start()
     first = migrate(connection, first_tell, PLAN)
