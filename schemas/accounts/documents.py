@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from decimal import Decimal
-from math import isfinite
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -15,20 +13,9 @@ from domain.accounts.references import RELATIONSHIPS
 from domain.errors import Refused
 from domain.money import Currency
 from schemas.accounts import tmf666
+from schemas.documents import exact, plain, without_nulls
 from schemas.message import Part, invalid
-from schemas.values import (
-    AMOUNT,
-    DIGITS_MAX,
-    INTEGER_MAX,
-    Days,
-    Rate,
-    folded,
-    parse_decimal,
-    parse_money,
-    parse_time,
-    shown,
-    unkeepable,
-)
+from schemas.values import AMOUNT, Days, Rate, folded, parse_decimal, parse_money, parse_time, shown
 
 DOCUMENT_BYTES_MAX = 1024 * 1024
 """The most bytes of an account's document, whatever it was patched together from."""
@@ -52,33 +39,6 @@ class _Ours(Part):
     settlement_terms: Terms | None = None
 
 
-def plain(value: Any, path: str = "") -> Any:
-    """A JSON value that a document can keep as it is, numbers as the database has them; `ValueError` names the rest."""
-    if isinstance(value, dict):
-        for key in value:
-            problem = unkeepable(key)
-            if problem:
-                raise ValueError(f"{path or 'the document'}: a field's name {problem} (got {shown(key)})")
-        return {key: plain(item, f"{path}.{key}" if path else key) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item, f"{path}.{index}") for index, item in enumerate(value)]
-    problem = None
-    if isinstance(value, str):
-        problem = unkeepable(value)  # how long it may be is said where it is known what it is
-    elif isinstance(value, int):
-        problem = None if abs(value) <= INTEGER_MAX else "must be an integer within ±2^53"
-    elif value is not None:  # a number with a point or an exponent
-        number = float(value)
-        exact = str(value).replace(".", "").replace("-", "").strip("0")
-        if not isfinite(number) or len(exact) > DIGITS_MAX:
-            problem = f"must be a number of at most {DIGITS_MAX} significant digits: send it as a text"
-        else:  # 1000 and 1000.00 are one number, and so one content
-            value = int(number) if number.is_integer() and abs(number) <= INTEGER_MAX else number
-    if problem:
-        raise ValueError(f"{path}: {problem} (got {shown(value)})")
-    return value
-
-
 def plain_document(value: dict[str, Any], path: str = "") -> dict[str, Any]:
     """A document, or a patch of one, as it can be kept; its amounts are numbers, however they were sent."""
     document: dict[str, Any] = plain(value, path)
@@ -94,29 +54,6 @@ def plain_document(value: dict[str, Any], path: str = "") -> dict[str, Any]:
     return document
 
 
-def in_order(value: Any) -> Any:
-    """The same JSON value with its fields in one order: the order in which they are written is not content."""
-    if isinstance(value, dict):
-        return {key: in_order(value[key]) for key in sorted(value)}
-    return [in_order(item) for item in value] if isinstance(value, list) else value
-
-
-def without_nulls(value: Any) -> Any:
-    """The same JSON value without the fields that are null: TMF's schemas know no null, it means not said."""
-    if isinstance(value, Mapping):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    return [without_nulls(item) for item in value] if isinstance(value, list) else value
-
-
-def _exact(value: Any) -> Any:
-    """A document's JSON value as it came in: what the database keeps as doubles are decimals (see `schemas.wire`)."""
-    if isinstance(value, Mapping):
-        return {key: _exact(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_exact(item) for item in value]
-    return Decimal(repr(value)) if isinstance(value, float) else value
-
-
 def check_document(resource: str, document: Mapping[str, Any], changed: Collection[str] | None = None) -> None:
     """See that a document fits its TMF666 resource; of one that is patched, the fields that were `changed`.
 
@@ -126,7 +63,7 @@ def check_document(resource: str, document: Mapping[str, Any], changed: Collecti
     if len(to_json(document)) > DOCUMENT_BYTES_MAX:
         raise Refused("invalid", f"the document would have more than {DOCUMENT_BYTES_MAX} bytes")
     try:
-        tmf666.check(resource, _exact(document))
+        tmf666.check(resource, exact(document))
     except ValidationError as error:
         if changed is None or any(problem["loc"][0] in changed for problem in error.errors() if problem["loc"]):
             raise invalid(error) from None
@@ -164,7 +101,7 @@ def read_account(
     kept = {key: value for key, value in said.items() if key not in tmf666.COMPUTED}
     check_document(type_, {**kept, "@type": type_}, changed)
     try:
-        ours = _Ours.model_validate(_exact(said))
+        ours = _Ours.model_validate(exact(said))
     except ValidationError as error:
         raise invalid(error) from None
     terms = ours.settlement_terms
@@ -188,7 +125,7 @@ def read_account(
 def _credit_limit(said: Any, currency: str) -> int | None:
     if said is None:
         return None
-    limit = parse_money(_exact(said))
+    limit = parse_money(exact(said))
     if limit.currency != currency:
         raise Refused("currency-mismatch", f"creditLimit.unit: {limit.currency}, but the account is kept in {currency}")
     if limit.amount < 0:

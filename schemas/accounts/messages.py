@@ -16,17 +16,10 @@ from domain.accounts import specifications
 from domain.accounts.model import AccountResult, NewAccount
 from domain.accounts.specifications import SPECIFICATIONS, Specification, SpecificationResult
 from domain.errors import Refused
-from schemas.accounts.documents import (
-    Terms,
-    check_document,
-    in_order,
-    plain,
-    plain_document,
-    read_account,
-    without_nulls,
-)
+from schemas.accounts.documents import Terms, check_document, plain_document, read_account
 from schemas.accounts.events import account_json, own_standing, specification_json, stored
 from schemas.accounts.tmf666 import READ_ONLY, AccountType, complete
+from schemas.documents import in_order, plain, without_nulls
 from schemas.message import Message, Result, message_key
 from schemas.values import CurrencyCode, Days, Id, Json, Revision, Text, is_current, shown
 
