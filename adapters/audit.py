@@ -12,8 +12,10 @@ The nine invariants of the design, and the module in which their checks stand; e
 5. payable is accruals less payouts, an accrual is stated once, statements add up: `settlement`, and `invoicing` for
    what an invoice's lines accrue;
 6. a fact has one state, and inbox, entry and documents agree on it: `store`; an account, or a specification, is what
-   its history says, which is what facts made of it, and an account's state fits its money: `accounts`;
-7. event sequences have no gap, events are sent or young: `operations`, and `accounts` for those of specifications;
+   its history says, which is what facts made of it, and an account's state fits its money: `accounts`; likewise the
+   seller: `parties`;
+7. event sequences have no gap, events are sent or young: `operations`; `accounts` for those of specifications, and
+   `parties` for the seller's;
 8. invoice numbers have no gap and no twin: `invoicing`;
 9. nothing points to what is not there: beside the documents that point, in every module; and accounts to accounts in
    a way that makes sense, without cycles and one payer at a time: `accounts`.
@@ -33,6 +35,7 @@ import adapters.accounts.audit as accounts
 import adapters.invoicing.audit as invoicing
 import adapters.ledger.audit as ledger
 import adapters.operations.audit as operations
+import adapters.parties.audit as parties
 import adapters.payments.audit as payments
 import adapters.settlement.audit as settlement
 import adapters.store.audit as store
@@ -47,6 +50,7 @@ CHECKS: tuple[Check, ...] = tuple(
             *settlement.CHECKS,
             *store.CHECKS,
             *accounts.CHECKS,
+            *parties.CHECKS,
             *operations.CHECKS,
         ),
         key=lambda check: check.invariant,

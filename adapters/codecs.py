@@ -11,6 +11,7 @@ from adapters.accounts import documents as accounts
 from adapters.codec import Module, write
 from adapters.invoicing import documents as invoicing
 from adapters.ledger import documents as ledger
+from adapters.parties import documents as parties
 from adapters.payments import documents as payments
 from adapters.settlement import documents as settlement
 
@@ -23,7 +24,7 @@ def _codecs_of(documents: ModuleType) -> Module:
     )
 
 
-CODECS = tuple(map(_codecs_of, (ledger, accounts, invoicing, payments, settlement)))
+CODECS = tuple(map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement)))
 """The modules that are written."""
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import adapters.invoicing.codecs as invoicing_codecs
 import adapters.invoicing.documents as invoicing
 import adapters.ledger.codecs as ledger_codecs
 import adapters.ledger.documents as ledger
+import adapters.parties.codecs as parties_codecs
+import adapters.parties.documents as parties
 import adapters.payments.codecs as payments_codecs
 import adapters.payments.documents as payments
 import adapters.settlement.codecs as settlement_codecs
@@ -19,12 +21,20 @@ from adapters.kept import Kept
 
 Row = dict[str, Any]
 
-KEPT: tuple[Kept, ...] = (*ledger.KEPT, *accounts.KEPT, *invoicing.KEPT, *payments.KEPT, *settlement.KEPT)
+KEPT: tuple[Kept, ...] = (
+    *ledger.KEPT,
+    *accounts.KEPT,
+    *parties.KEPT,
+    *invoicing.KEPT,
+    *payments.KEPT,
+    *settlement.KEPT,
+)
 """The kinds of document. Series and positions are written first, so that a conflict shows early."""
 
 ENCODE: dict[type, Callable[[Any], Row]] = {
     **ledger_codecs.ENCODE,
     **accounts_codecs.ENCODE,
+    **parties_codecs.ENCODE,
     **invoicing_codecs.ENCODE,
     **payments_codecs.ENCODE,
     **settlement_codecs.ENCODE,
@@ -34,6 +44,7 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
 DECODE: dict[type, Callable[[Row], Any]] = {
     **ledger_codecs.DECODE,
     **accounts_codecs.DECODE,
+    **parties_codecs.DECODE,
     **invoicing_codecs.DECODE,
     **payments_codecs.DECODE,
     **settlement_codecs.DECODE,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
-from domain import accounts, invoicing, ordering, payments, settlement
+from domain import accounts, invoicing, ordering, parties, payments, settlement
 from domain.handler import Handler
 from domain.ledger.books import Books, Need, Queue, WorkingSet
 
-FACTS: tuple[Handler, ...] = (*accounts.FACTS, *ordering.FACTS, *payments.FACTS, *settlement.FACTS)
+FACTS: tuple[Handler, ...] = (*accounts.FACTS, *parties.FACTS, *ordering.FACTS, *payments.FACTS, *settlement.FACTS)
 """How each kind of fact is handled."""
 
 QUEUES: tuple[Queue, ...] = (*accounts.QUEUES, *invoicing.QUEUES, *payments.QUEUES, *settlement.QUEUES)

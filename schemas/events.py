@@ -16,6 +16,7 @@ from schemas.event import Event, OutgoingEvent
 from schemas.invoicing import events as invoicing
 from schemas.operations import events as operations
 from schemas.operations.events import MessageParked
+from schemas.parties import events as parties
 from schemas.payments import events as payments
 from schemas.settlement import events as settlement
 from schemas.shapes import Shape
@@ -26,6 +27,7 @@ EVENTS: dict[str, Event[Any]] = table(
     (event.routing_key, event)
     for event in (
         *accounts.EVENTS,
+        *parties.EVENTS,
         *invoicing.EVENTS,
         *payments.EVENTS,
         *settlement.EVENTS,

@@ -127,7 +127,9 @@ def _faults_of(model: type[Message], value: Any) -> int:
         return 1
     try:
         # Whatever its id will be: that is no fault of the text.
-        model.__pydantic_validator__.validate_python(value).fact("m")
+        message = model.__pydantic_validator__.validate_python(value)
+        message.fact("m")
+        message.check_new()
     except ValidationError as error:
         return error.error_count()
     except Refused as refusal:

@@ -9,6 +9,7 @@ from schemas.accounts import messages as accounts
 from schemas.message import Continuation, Message
 from schemas.operations import messages as operations
 from schemas.ordering import messages as ordering
+from schemas.parties import messages as parties
 from schemas.payments import messages as payments
 from schemas.settlement import messages as settlement
 from schemas.tables import merged, table
@@ -18,6 +19,7 @@ MESSAGES: dict[str, type[Message]] = table(
     (message.TYPE, message)
     for message in (
         *accounts.MESSAGES,
+        *parties.MESSAGES,
         *ordering.MESSAGES,
         *payments.MESSAGES,
         *settlement.MESSAGES,

@@ -12,6 +12,7 @@ from schemas.accounts import queries as accounts
 from schemas.invoicing import queries as invoicing
 from schemas.message import invalid
 from schemas.operations import queries as operations
+from schemas.parties import queries as parties
 from schemas.query import Query
 from schemas.settlement import queries as settlement
 from schemas.shapes import Shape
@@ -19,11 +20,12 @@ from schemas.tables import merged, table
 from schemas.wire import check_version, text_of, value_of
 
 QUERIES: dict[str, type[Query]] = table(
-    (query.TYPE, query) for query in (*accounts.QUERIES, *invoicing.QUERIES, *settlement.QUERIES, *operations.QUERIES)
+    (query.TYPE, query)
+    for query in (*accounts.QUERIES, *parties.QUERIES, *invoicing.QUERIES, *settlement.QUERIES, *operations.QUERIES)
 )
 """The queries by the AMQP `type` that names them."""
 
-SHAPES: dict[str, Shape] = merged(accounts.SHAPES, operations.SHAPES)
+SHAPES: dict[str, Shape] = merged(accounts.SHAPES, parties.SHAPES, operations.SHAPES)
 """The parts that answers are made of beside those of events, by name."""
 
 

@@ -44,7 +44,7 @@ def _encode_invoice_line(invoice_line: InvoiceLine) -> Row:
 
 def encode_invoice(invoice: Invoice) -> Row:
     """Invoice as a row."""
-    return {
+    row: Row = {
         "_id": invoice.id,
         "billingAccount": invoice.billing_account,
         "orderedFor": invoice.ordered_for,
@@ -76,6 +76,11 @@ def encode_invoice(invoice: Invoice) -> Row:
             for applied_payment in invoice.applied_payment
         ],
     }
+    if invoice.buyer_version is not None:
+        row["buyerVersion"] = invoice.buyer_version
+    if invoice.seller_version is not None:
+        row["sellerVersion"] = invoice.seller_version
+    return row
 
 
 def _decode_invoice_line(row: Row) -> InvoiceLine:
@@ -136,6 +141,8 @@ def decode_invoice(row: Row) -> Invoice:
             )
             for applied_payment in row["appliedPayment"]
         ),
+        row.get("buyerVersion"),
+        row.get("sellerVersion"),
     )
 
 

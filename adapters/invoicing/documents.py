@@ -12,7 +12,7 @@ OPEN = {"remainingAmount": {"$gt": 0}}
 
 KEPT = (
     Kept(
-        Layout(Invoice, repeats=True),
+        Layout(Invoice, absent=(("buyer_version",), ("seller_version",)), repeats=True),
         Collection(
             "invoices",
             id="`billNo`",
@@ -34,6 +34,9 @@ KEPT = (
                 "lines": "[{`id`, `description`, `quantity`, `unitPrice`, `category`, `rate`, `taxExcludedAmount`, "
                 "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`}}]",
                 "appliedPayment": "[{`paymentId`, `amount`}]",
+                "buyerVersion": "the version of the account that owes it, as it was issued; not there where an earlier "
+                "version of the program issued it",
+                "sellerVersion": "that of the seller, likewise; not there while nothing was said of the seller",
             },
             indexes=(
                 # A payment's next invoices: an account's open ones, by due date, then by number.

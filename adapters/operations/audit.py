@@ -2,6 +2,7 @@
 
 from adapters.accounts.audit.specifications import EVENT_OF_SPECIFICATION
 from adapters.checks import Check, Expression, View, both, either, equal, has, union
+from adapters.parties.audit import EVENT_OF_SELLER
 
 # An event's `_id` is `<account>:<sequence>`; where it says so, the numbers of an account are unique by that.
 named_rightly: Expression = equal("$_id", {"$concat": ["$account", ":", {"$toString": "$sequence"}]})
@@ -97,10 +98,10 @@ CHECKS = (
             has("$account"),
             either(
                 equal("$routingKey", "message.parked"),
-                {"$regexMatch": {"input": "$_id", "regex": EVENT_OF_SPECIFICATION}},
+                {"$regexMatch": {"input": "$_id", "regex": f"{EVENT_OF_SPECIFICATION}|{EVENT_OF_SELLER}"}},
             ),
         ),
-        expected="the account's, a specification's, or message.parked",
+        expected="the account's, a specification's, the seller's, or message.parked",
         found="$routingKey",
     ),
     Check(

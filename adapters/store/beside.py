@@ -36,7 +36,7 @@ COLLECTIONS = (
             "sentAt": "the message's own time stamp",
             "appliedAt": "",
             "attempts": "how often it was taken up",
-            "result": "what its sender is told; of an account or a specification the whole document",
+            "result": "what its sender is told; of an account, a specification or the seller the whole document",
         },
         personal=("result",),
         append_only=True,

@@ -57,6 +57,8 @@ function bill(invoice) {
     taxPointDate: dateOf(invoice.completedAt),
     state: invoice.state,
     billingAccount: account,
+    sellerVersion: invoice.sellerVersion,
+    buyerVersion: invoice.buyerVersion,
     taxExcludedAmount: money(invoice.taxExcludedAmount, invoice),
     taxIncludedAmount: total,
     taxItem: invoice.taxItem.map((item) => ({

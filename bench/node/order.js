@@ -101,6 +101,8 @@ export function invoiceOf(order, number, accounts, now) {
     bookedAt: now,
     completedAt: order.completedAt,
     paymentTermDays: accounts.get(order.billingAccount).paymentTermDays,
+    buyerVersion: accounts.get(order.billingAccount).version,
+    sellerVersion: null, // the workload tells nothing of the seller
     taxExcludedAmount: net,
     taxIncludedAmount: net + sum(taxes),
     taxItem,

@@ -44,6 +44,7 @@ class Plain:
                 "_id": account["id"],
                 "type": account["@type"],
                 "currency": account["currency"],
+                "version": 1,
                 "receivable": 0,
                 "paymentTermDays": account.get("paymentTermDays"),
                 "partnerShare": account.get("settlementTerms", {}).get("partnerShare"),

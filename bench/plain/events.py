@@ -72,6 +72,8 @@ def _bill(invoice: Row) -> Row:
         "taxPointDate": invoice["completedAt"].date(),
         "state": invoice["state"],
         "billingAccount": account,
+        "sellerVersion": invoice["sellerVersion"],
+        "buyerVersion": invoice["buyerVersion"],
         "taxExcludedAmount": _money(invoice["taxExcludedAmount"], invoice),
         "taxIncludedAmount": total,
         "taxItem": [

@@ -98,6 +98,8 @@ def invoice_of(order: Order, number: str, accounts: dict[str, Row], now: datetim
         "bookedAt": now,
         "completedAt": order.completed_at,
         "paymentTermDays": accounts[order.billing_account.id]["paymentTermDays"],
+        "buyerVersion": accounts[order.billing_account.id]["version"],
+        "sellerVersion": None,  # the workload tells nothing of the seller
         "taxExcludedAmount": sum(nets),
         "taxIncludedAmount": sum(nets) + sum(taxes),
         "taxItem": tax_items,

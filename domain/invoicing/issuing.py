@@ -25,11 +25,13 @@ def issue(
     order_id: str,
     currency: Currency,
     tax_point: datetime,
+    seller_version: int | None,
     books: Books,
 ) -> Invoice:
     """The invoice of priced lines on an account, with the next number of a series; `shares` are the lines' partners'.
 
-    It is due the account's term after the date on which it is booked.
+    It is due the account's term after the date on which it is booked. `seller_version` is the seller's, None while
+    nothing was said of it.
     """
     bill_date = books.date_of(books.booked_at)
     return Invoice(
@@ -61,6 +63,8 @@ def issue(
             )
             for item, net, tax, share in zip(items, pricing.nets, pricing.taxes, shares, strict=True)
         ),
+        buyer_version=account.version,
+        seller_version=seller_version,
     )
 
 

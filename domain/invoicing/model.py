@@ -62,6 +62,9 @@ class Invoice:
     """A TMF678 customer bill; `id` is its `billNo`, amounts are minor units of `currency`.
 
     `billing_account` owes it; `ordered_for` is the account that the order named, another one where that has a payer.
+    `buyer_version` is the version of the account that owes it, `seller_version` that of the seller, both as it was
+    issued: so it can be shown alike for ever. The seller's is None while nothing was said of the seller; both are of an
+    invoice that an earlier version of the program has issued.
     """
 
     id: str
@@ -80,6 +83,8 @@ class Invoice:
     tax_item: tuple[TaxItem, ...]
     lines: tuple[InvoiceLine, ...]
     applied_payment: tuple[AppliedPayment, ...] = ()
+    buyer_version: int | None = None
+    seller_version: int | None = None
 
     @property
     def payment_reference(self) -> str | None:

@@ -17,6 +17,7 @@ from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.money import Currency
+from domain.parties.model import SELLER, Seller
 from domain.payments.allocating import consume_credit
 from domain.payments.model import Payment
 from domain.settlement.accruals import accrue_at_invoice, emit_accruals, post_share, release_withheld, share_of_line
@@ -56,6 +57,7 @@ def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
         yield DocumentNeed(Account, account_id)
         yield DocumentNeed(Position, account_id)
     yield DocumentNeed(Series, books.series)
+    yield DocumentNeed(Seller, SELLER)
     yield QueueNeed(Payment, billed)
 
 
@@ -79,6 +81,7 @@ def complete_order(order: Order, books: Books) -> OrderResult:
         if item.on_behalf_of is not None
     }
     before = books.position(account.id)
+    seller = books.find(Seller, SELLER)
     books.count(account.id, "used")
     invoice = issue(
         account,
@@ -93,6 +96,7 @@ def complete_order(order: Order, books: Books) -> OrderResult:
         order_id=order.id,
         currency=order.currency,
         tax_point=order.completed_at,
+        seller_version=None if seller is None else seller.version,
         books=books,
     )
     books.open_entry(order.completed_at, invoice.currency)

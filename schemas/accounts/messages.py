@@ -21,6 +21,7 @@ from schemas.accounts.events import account_json, own_standing, specification_js
 from schemas.accounts.tmf666 import READ_ONLY, AccountType, complete
 from schemas.documents import in_order, plain, without_nulls
 from schemas.message import Message, Result, message_key
+from schemas.parties.legal_entity import LEGAL_ENTITY, check_changed_entity, check_entity, content_of
 from schemas.values import CurrencyCode, Days, Id, Json, Revision, Text, is_current, shown
 
 _AccountType = Annotated[AccountType, Field(alias="@type")]
@@ -71,6 +72,8 @@ class AccountCreate(Message):
             return data
         document = plain_document({key: value for key, value in data.items() if key not in ("id", "currency")})
         known = in_order({key: document[key] for key in TMF_FIELDS & document.keys() if document[key] is not None})
+        if LEGAL_ENTITY in document and (entity := content_of(document[LEGAL_ENTITY])):
+            known[LEGAL_ENTITY] = entity
         return {**data, "document": document, "known": known}
 
     def key(self, message_id: str | None) -> str:
@@ -78,9 +81,14 @@ class AccountCreate(Message):
         return self.id if self.id is not None else message_key(message_id, "id")
 
     def check_new(self) -> None:
-        """Raise `Refused` (`invalid`) for a currency that was withdrawn: none is opened in it any more."""
+        """Raise `Refused` (`invalid`) for what an account is not opened with any more.
+
+        That is a currency that was withdrawn, and a `legalEntity` that is none: once it was an unknown field.
+        """
         if not is_current(self.currency.code):
             raise Refused("invalid", f"currency: was withdrawn from ISO 4217 (got {shown(self.currency.code)})")
+        if LEGAL_ENTITY in self.document:
+            check_entity(self.document[LEGAL_ENTITY])
 
     def fact(self, key: str) -> NewAccount:
         """The account to open; an id left to us is made of the message's, so that a second delivery makes the same."""
@@ -121,6 +129,11 @@ class AccountUpdate(Patch):
     ACCOUNT_PATH = "id"
 
     type: _AccountType
+
+    def check_new(self) -> None:
+        """Raise `Refused` (`invalid`) for changes of the `legalEntity` that leave none; what is stored is not asked."""
+        if LEGAL_ENTITY in self.changes:
+            check_changed_entity(self.changes[LEGAL_ENTITY])
 
     def fact(self, key: str) -> accounts.AccountUpdate:
         """The update; `Refused` (`invalid`) when it patches what a client may not."""

@@ -14,10 +14,20 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from domain.money import AMOUNT_MAX
-from schemas.accounts.messages import AccountCreate, SpecificationCreate
+from schemas.accounts.messages import AccountCreate, AccountUpdate, SpecificationCreate
 from schemas.accounts.tmf666 import RESOURCES, AccountType, OneOf, base64_text, not_empty_text, url_text
 from schemas.message import Message, at_most, not_empty
 from schemas.operations.messages import EDITED_BYTES_MAX, parse_body
+from schemas.parties.legal_entity import (
+    LEGAL_ENTITY,
+    LegalEntity,
+    parse_bic,
+    parse_country,
+    parse_email,
+    parse_iban,
+    parse_vat_id,
+)
+from schemas.parties.messages import SellerUpdate
 from schemas.query import CURSOR_MAX, Query, parse_when
 from schemas.settlement.messages import STATEMENT_ID_MAX, parse_statement_id
 from schemas.values import (
@@ -113,6 +123,15 @@ VALUES: dict[str, Json] = {
         "properties": {"value": {"exclusiveMinimum": 0, "pattern": "^[0-9.]*[1-9][0-9.]*$"}},
         "description": "More than zero.",
     },
+    "Country": {"type": "string", "pattern": "^[A-Z]{2}$", "description": "ISO 3166-1 alpha-2."},
+    "VatId": {
+        **_TEXT,
+        "description": "With its country's two letters; of a member state of the EU its check digits fit. Spaces, "
+        "dots, hyphens and lower case do not matter.",
+    },
+    "Iban": {**_TEXT, "description": "ISO 13616, its check digits fit. Spaces and lower case do not matter."},
+    "Bic": {**_TEXT, "description": "ISO 9362: 8 or 11 letters and digits."},
+    "Email": {**_TEXT, "description": "Something, one @, something."},
     "EditedBody": {
         "type": "string",
         "maxLength": EDITED_BYTES_MAX,
@@ -143,6 +162,11 @@ _READERS: dict[Any, str] = {
     parse_statement_id: "StatementId",
     parse_when: "When",
     parse_body: "EditedBody",
+    parse_country: "Country",
+    parse_vat_id: "VatId",
+    parse_iban: "Iban",
+    parse_bic: "Bic",
+    parse_email: "Email",
 }
 """The functions that read values out of JSON, each with the value that it takes."""
 
@@ -230,7 +254,7 @@ def documents() -> dict[str, Json]:
 def commands(messages: Mapping[str, type[Message]]) -> tuple[dict[str, Json], dict[str, Json]]:
     """The payload of each of these messages by its routing key, and the schemas that they refer to."""
     payloads: dict[str, Json] = {}
-    schemas = documents()
+    schemas = {**documents(), **_generated(LegalEntity, _Schemas)}
     for routing_key, message in messages.items():
         creates_document = issubclass(message, AccountCreate | SpecificationCreate)
         generated = _generated(message, _DocumentSchemas if creates_document else _Schemas)
@@ -239,6 +263,11 @@ def commands(messages: Mapping[str, type[Message]]) -> tuple[dict[str, Json], di
             fact = _account_create(fact)
         elif issubclass(message, SpecificationCreate):
             fact = _specification_create(fact, message, schemas)
+        elif issubclass(message, AccountUpdate):
+            entity = or_null(ref(LegalEntity.__name__))
+            fact["properties"]["changes"] = {**fact["properties"]["changes"], "properties": {LEGAL_ENTITY: entity}}
+        elif issubclass(message, SellerUpdate):
+            fact["properties"]["changes"] = ref(LegalEntity.__name__)
         assert all(schemas.get(name, part) == part for name, part in generated.items()), "two parts of one name"
         schemas |= {**generated, message.__name__: fact}
         payloads[routing_key] = {
@@ -258,6 +287,7 @@ def _undescribed(schema: Json) -> Json:
 def _account_create(fact: Json) -> Json:
     """What we read of a new account, and by its type the document that it must be."""
     ours = {name: fact["properties"][name] for name in ("@type", "id", "name", "currency", "paymentTermDays")}
+    ours[LEGAL_ENTITY] = or_null(ref(LegalEntity.__name__))
     ours["state"] = {"description": "`defined`, `active` (unless said) or `suspended`, in any case."}
     kinds = [
         {

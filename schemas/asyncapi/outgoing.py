@@ -12,6 +12,7 @@ from schemas.accounts.tmf666 import AccountType
 from schemas.asyncapi.incoming import or_null, ref
 from schemas.event import Event
 from schemas.message import Message
+from schemas.parties.legal_entity import LEGAL_ENTITY
 from schemas.query import Query
 from schemas.shapes import Shape
 from schemas.tables import merged
@@ -50,6 +51,7 @@ ERRORS: dict[str, str] = {
     "invalid": "Does not fit the schema or the values; `detail` names each field. Parked at once.",
     "unknown-account": "The account is not there (yet). Waits, then parked.",
     "unknown-specification": "The cycle, format or medium is not there (yet). Waits, then parked.",
+    "unknown-seller": "Nothing is said of the seller, or there is no such version. A query is told.",
     "unknown-settlement": "The statement is not there (yet). Waits, then parked.",
     "unknown-invoice": "The invoice that a query asks for is not there.",
     "unknown-message": "No message is held under this parked id: it is applied, or was never held. An act is parked.",
@@ -58,7 +60,7 @@ ERRORS: dict[str, str] = {
     "too-early": "The fact's own time is too far ahead of the worker's clock. Waits, then parked.",
     "currency-mismatch": "Another currency than the account's. Parked at once.",
     "conflicting-duplicate": "Other content for an identity that is used. Parked at once.",
-    "revision-mismatch": "The account is not at the revision that `ifRevision` says. Parked at once.",
+    "revision-mismatch": "The account, or the seller, is not at the revision that `ifRevision` says. Parked at once.",
     "forbidden": "Not for this sender: it `replaces` what another one has sent. Parked at once.",
     "overpaid-payout": "More than is left of the statement. Parked at once.",
     "continued": "No error: what an applied message has left to do, held until that is done.",
@@ -77,8 +79,10 @@ def parts(documents: dict[str, Json]) -> dict[str, Json]:
             "description": "A fact: its type and business key, as `order.completed:O-1001`.",
         },
         "Revision": {"type": "integer", "minimum": 1, "maximum": INTEGER_MAX},
+        "Version": {"type": "integer", "minimum": 1, "maximum": INTEGER_MAX},
         "ErrorCode": {"oneOf": [{"const": code, "description": said} for code, said in ERRORS.items()]},
         "Account": _account(documents["BillingAccount"]),
+        "Seller": _seller(),
     }
     specifications = {stored(kind): _specification(kind) for kind in SPECIFICATIONS.values()}
     shapes = {name: schema(shape) for name, shape in merged(events.SHAPES, queries.SHAPES).items()}
@@ -102,11 +106,23 @@ def _account(billing: Json) -> Json:
             "revision?": "Revision",
         }
     )
+    taken_before = {"description": "What an earlier version took, as an unknown field, may be anything."}
+    entity = {"anyOf": [ref("LegalEntity"), taken_before]}
     return {
         **told,
-        "properties": {**billing["properties"], **told["properties"]},
+        "properties": {**billing["properties"], **told["properties"], LEGAL_ENTITY: entity},
         "additionalProperties": True,
         "description": "A TMF666 account: the document that its client sent, extensions too, and what we say of it.",
+    }
+
+
+def _seller() -> Json:
+    told = schema({"version": "Version", "lastUpdate": "Time"})
+    return {
+        "allOf": [ref("LegalEntity")],
+        **told,
+        "additionalProperties": True,
+        "description": "The seller: what was sent, further fields too, and what we say of it.",
     }
 
 

@@ -30,6 +30,8 @@ def invoice_json(invoice: Invoice) -> Json:
         "taxPointDate": invoice.tax_point_date.isoformat(),
         "state": invoice.state,
         "billingAccount": account,
+        "sellerVersion": invoice.seller_version,
+        "buyerVersion": invoice.buyer_version,
         "taxExcludedAmount": money_json(invoice.tax_excluded_amount, code),
         "taxIncludedAmount": money_json(invoice.tax_included_amount, code),
         "taxItem": [
@@ -100,6 +102,8 @@ SHAPES: dict[str, Shape] = {
         "taxPointDate": "Date",
         "state": get_args(InvoiceState),
         "billingAccount": "BillingAccountReference",
+        "sellerVersion": "Version?",
+        "buyerVersion": "Version?",
         "taxExcludedAmount": "Money",
         "taxIncludedAmount": "Money",
         "taxItem": [

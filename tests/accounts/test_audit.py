@@ -293,14 +293,18 @@ ACCOUNT_MUTATIONS: list[Mutation] = [
     Mutation(
         "last-version-lost",
         losing("accountVersions", "BA-1/2"),
-        {"versions-run-without-gap", "last-versions-match-accounts"},
+        {"versions-run-without-gap", "last-versions-match-accounts", "invoices-name-buyer-versions"},
     ),
     Mutation(
         "version-twice",
         copying("accountVersions", "BA-1/2", id_="BA-1/2b"),
         {"versions-run-without-gap", "revisions-count-commands", "versions-match-commands"},
     ),
-    Mutation("version-misnamed", renaming("accountVersions", "BA-1/2", "BA-1/3"), {"versions-run-without-gap"}),
+    Mutation(
+        "version-misnamed",
+        renaming("accountVersions", "BA-1/2", "BA-1/3"),
+        {"versions-run-without-gap", "invoices-name-buyer-versions"},
+    ),
     Mutation(
         "version-of-no-account",
         copying("accountVersions", "BA-3/1", id_="BA-9/1", account="BA-9"),

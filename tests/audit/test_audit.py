@@ -75,8 +75,9 @@ def invoice(
     tax_items: list[Document],
     lines: list[Document],
     applied: dict[str, int],
+    **versions: int,
 ) -> Document:
-    """The invoice of order `O-<number>`."""
+    """The invoice of order `O-<number>`; `versions` are those of its parties, as far as it names them."""
     return {
         "_id": f"INV-{number:09d}",
         "billingAccount": account,
@@ -94,6 +95,7 @@ def invoice(
         "taxItem": tax_items,
         "lines": lines,
         "appliedPayment": [{"paymentId": paid, "amount": amount} for paid, amount in applied.items()],
+        **versions,
     }
 
 
@@ -216,6 +218,34 @@ def open_account(database: Books, account_id: str, type_: str) -> None:
     database["inbox"].insert_one({"_id": identity, "digest": "d", "appliedAt": BOOKED})
 
 
+def tell_of_the_seller(database: Books) -> None:
+    """Write the seller, its two versions, their facts and events, and a fact that changed nothing."""
+    versions: list[Document] = [
+        {
+            "_id": f"seller/{version}",
+            "version": version,
+            "bookedAt": BOOKED,
+            "cause": f"seller.update:m-{version}",
+            "changed": ["name"],
+            "document": {"name": f"Seller {version}"},
+        }
+        for version in (1, 2)
+    ]
+    database["sellerVersions"].insert_many(versions)
+    last = {"version": 2, "updatedAt": BOOKED, "document": versions[-1]["document"]}
+    database["seller"].insert_one({"_id": "seller", **last})
+    for message, version in ((1, 1), (2, 2), (3, 2)):
+        database["inbox"].insert_one(
+            {"_id": f"seller.update:m-{message}", "digest": "d", "appliedAt": BOOKED, "result": {"version": version}}
+        )
+    database["outbox"].insert_many(
+        [
+            {"_id": f"seller/{version}", "routingKey": "seller.changed", "bookedAt": BOOKED, "sentAt": BOOKED}
+            for version in (1, 2)
+        ]
+    )
+
+
 def write_books(database: Books) -> None:
     """Write books by hand in which everything happens once: see the comments. Amounts are cents."""
     bill_1, bill_2 = "INV-000000001", "INV-000000002"
@@ -252,6 +282,8 @@ def write_books(database: Books) -> None:
                     line("2", 2000, 0, "Z", "0", partner("SA-2", "payment", 1400, 579)),
                 ],
                 applied={"P-2": 1054},
+                buyerVersion=1,
+                sellerVersion=1,
             ),
             # O-3: a negative line on behalf of SA-1; open.
             invoice(
@@ -264,6 +296,8 @@ def write_books(database: Books) -> None:
                 tax_items=[tax_item("S", "0.2", 100, 20)],
                 lines=[line("1", 1000, 200), line("2", -900, -180, partner=partner("SA-1", "invoice", -720, -720))],
                 applied={},
+                buyerVersion=1,
+                sellerVersion=2,
             ),
             # O-4: over nothing, settled at once; its entry has no postings.
             invoice(
@@ -276,6 +310,8 @@ def write_books(database: Books) -> None:
                 tax_items=[tax_item("S", "0.2", 0, 0)],
                 lines=[line("1", 0, 0)],
                 applied={},
+                buyerVersion=1,
+                sellerVersion=2,
             ),
         ]
     )
@@ -411,6 +447,7 @@ def write_books(database: Books) -> None:
         ]
     )
     database["series"].insert_one({"_id": "INV-", "last": 4})
+    tell_of_the_seller(database)
 
 
 def audited(books: Books, **options: Any) -> Document:
@@ -483,9 +520,13 @@ def test_correct_books_are_ok(books: Books) -> None:
         "specification-states-legal": 0,
         "specifications-match-inbox": 0,
         "specification-events-run-without-gap": 0,
+        "seller-versions-run-without-gap": 1,
+        "last-version-is-the-seller": 1,
+        "seller-versions-match-inbox": 2,
+        "seller-events-match-versions": 2,
         "event-sequences-run-without-gap": 4,
-        "outbox-rows-sent-young-or-parked": 10,
-        "events-say-whose-they-are": 10,
+        "outbox-rows-sent-young-or-parked": 12,
+        "events-say-whose-they-are": 12,
         "invoice-numbers-run-without-gap": 1,
         "postings-have-positions": 6,
         "accounts-have-positions": 4,
@@ -507,6 +548,9 @@ def test_correct_books_are_ok(books: Books) -> None:
         "one-payer-and-one-parent-at-a-time": 0,
         "no-account-is-above-itself": 0,
         "invoices-point-to-billing-accounts": 2,
+        "invoices-name-seller-versions": 2,
+        "seller-versions-rise-with-numbers": 3,
+        "invoices-name-buyer-versions": 2,
         "events-have-positions": 4,
     }
 
@@ -607,6 +651,7 @@ ALLOCATION_CHECKS = {
     "cash-matches-payments",
 }
 ACCRUAL_CHECKS = {"payable-matches-accruals", "lines-match-accruals", "payable-entries-match-accruals"}
+SELLER_CHECKS = {"seller-versions-run-without-gap", "last-version-is-the-seller"}
 PAYOUT_CHECKS = {
     "statements-match-payouts",
     "payable-matches-accruals",
@@ -885,6 +930,74 @@ MUTATIONS: list[Mutation] = [
         adding("payouts", "PO-1", amount=500),
         PAYOUT_CHECKS | {"payouts-within-statements"},
     ),
+    # -- 6, 7, 9: the seller, and what invoices name of it and of their buyers
+    Mutation(
+        "version-of-the-seller-miscounted",
+        changing("sellerVersions", "seller/1", version=0),
+        {"seller-versions-run-without-gap"},
+    ),
+    Mutation("seller-of-another-version", changing("seller", "seller", version=3), SELLER_CHECKS),
+    Mutation("second-seller", copying("seller", "seller", id_="other", version=0), {"seller-versions-run-without-gap"}),
+    Mutation("seller-lost", losing("seller", "seller"), {"seller-versions-run-without-gap"}),
+    Mutation(
+        "version-of-the-seller-lost",
+        losing("sellerVersions", "seller/1"),
+        {
+            "seller-versions-run-without-gap",
+            "seller-versions-match-inbox",
+            "seller-events-match-versions",
+            "invoices-name-seller-versions",
+        },
+    ),
+    Mutation("seller-renamed", changing("seller", "seller", document__name="Another"), {"last-version-is-the-seller"}),
+    Mutation(
+        "last-version-of-the-seller-later",
+        changing("sellerVersions", "seller/2", bookedAt=NOW),
+        {"last-version-is-the-seller"},
+    ),
+    Mutation(
+        "version-of-the-seller-by-nobody",
+        changing("sellerVersions", "seller/1", cause="seller.update:m-9"),
+        {"seller-versions-match-inbox"},
+    ),
+    Mutation(
+        "version-of-the-seller-by-another-fact",
+        changing("sellerVersions", "seller/1", cause="seller.update:m-2"),
+        {"seller-versions-match-inbox"},
+    ),
+    Mutation(
+        "update-of-the-seller-without-a-version",
+        changing("inbox", "seller.update:m-3", result__version=3),
+        {"seller-versions-match-inbox"},
+    ),
+    Mutation("update-of-the-seller-lost", losing("inbox", "seller.update:m-1"), {"seller-versions-match-inbox"}),
+    Mutation("event-of-the-seller-lost", losing("outbox", "seller/1"), {"seller-events-match-versions"}),
+    Mutation(
+        "event-of-the-seller-renamed", renaming("outbox", "seller/1", "seller/01"), {"seller-events-match-versions"}
+    ),
+    Mutation(
+        "invoice-of-no-version-of-the-seller",
+        changing("invoices", INV4, sellerVersion=9),
+        {"invoices-name-seller-versions"},
+    ),
+    *(
+        Mutation(
+            f"invoice-of-{called}-version-of-the-seller",
+            changing("invoices", INV4, sellerVersion=version),
+            {"seller-versions-rise-with-numbers"},
+        )
+        for called, version in (("an-earlier", 1), ("no", None))
+    ),
+    Mutation(
+        "invoice-of-a-later-version-of-the-seller",
+        changing("invoices", INV1, sellerVersion=2),
+        {"seller-versions-rise-with-numbers"},
+    ),
+    Mutation(
+        "invoice-of-no-version-of-its-buyer",
+        changing("invoices", INV3, buyerVersion=2),
+        {"invoices-name-buyer-versions"},
+    ),
     # -- 6: facts
     Mutation("fact-not-in-inbox", losing("inbox", O1), {"entries-match-inbox", "documents-match-inbox"}),
     Mutation("entry-lost", losing("entries", "order.completed:O-4"), {"entries-match-inbox"}),
@@ -1008,7 +1121,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "invoice-on-no-account",
         changing("invoices", INV4, billingAccount="BA-9"),
-        {"billing-documents-have-positions", "invoices-point-to-billing-accounts"},
+        {"billing-documents-have-positions", "invoices-point-to-billing-accounts", "invoices-name-buyer-versions"},
     ),
     Mutation(
         "invoice-of-another-currency",

@@ -49,6 +49,7 @@ def accounts():
     shares = iter(SHARES)
     return {
         account["id"]: {
+            "version": 1,
             "paymentTermDays": TERMS,
             "partnerShare": next(shares) if account["@type"] == "SettlementAccount" else None,
         }

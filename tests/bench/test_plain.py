@@ -44,7 +44,7 @@ def pairs():
     for account in account_messages():
         book(books, "account.create", json.dumps(account).encode())
         share = account.get("settlementTerms", {}).get("partnerShare")
-        accounts[account["id"]] = {"paymentTermDays": 30, "partnerShare": share}
+        accounts[account["id"]] = {"version": 1, "paymentTermDays": 30, "partnerShare": share}
     result = []
     for number, body in enumerate(order_bodies(ORDERS), 1):
         ours = book(books, ORDER, body)

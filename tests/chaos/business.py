@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from tests.support.messages import Message, closing, customer, item, order, partner, payment, payout, update
+from tests.support.messages import Message, closing, customer, item, order, partner, payment, payout, seller, update
 
 ACCOUNTS = 20
 PARTNERS = 4
@@ -54,8 +54,17 @@ class Business:
         self._bursts += 1
         letters = [letter for due, letter in self._later if due <= self._bursts]
         self._later = [(due, letter) for due, letter in self._later if due > self._bursts]
-        kinds = (self._order, self._payment, self._update, self._closing, self._array, self._poison, self._conflict)
-        for kind in self.lots.choices(kinds, (45, 35, 5, 2, 3, 2, 2), k=self.lots.choice(BURSTS)):
+        kinds = (
+            self._order,
+            self._payment,
+            self._update,
+            self._seller,
+            self._closing,
+            self._array,
+            self._poison,
+            self._conflict,
+        )
+        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 3, 2, 2), k=self.lots.choice(BURSTS)):
             made = kind()
             letters += made
             if self.lots.random() < 0.08:
@@ -142,6 +151,11 @@ class Business:
         account = self._account(self._accounts, "BA", 0.01)
         letter = self._letter(update(account, {"name": f"Renamed {self._next('name')}"}))
         self.facts.add(f"account.update:{letter.message_id}")
+        return [letter]
+
+    def _seller(self) -> list[Letter]:
+        letter = self._letter(seller(name=f"Renamed {self._next('name')}"))
+        self.facts.add(f"seller.update:{letter.message_id}")
         return [letter]
 
     def _closing(self) -> list[Letter]:

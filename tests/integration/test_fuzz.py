@@ -88,6 +88,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "settlementTerms": [True, 5, "x"],
         "settlementTerms.partnerShare": _RATES,
         "settlementTerms.accrueOn": [*_NEVER, None, 5, "", "never"],
+        "legalEntity": [True, [], 5, "x"],
         "unheardOf": ["a\0b", "\ud800", 2**64, {"a\0b": 1}, Raw("1" * 500)],
     },
 }
@@ -100,6 +101,22 @@ _COMMAND = {"id": _IDS, "ifRevision": _REVISIONS}
 _ACT = {"ids": _HELD, "why": _WHY}
 
 WRONG |= {
+    "seller.update": {
+        "ifRevision": _REVISIONS,
+        "changes": _DOCUMENTS,
+        "changes.name": _TEXTS,
+        "changes.address": [True, [], 5, "x"],
+        "changes.address.street": _TEXTS,
+        "changes.address.country": [*_NEVER, 49, "", "de", "DEU", "XX", "Germany"],
+        "changes.vatId": [*_TEXTS, "", "DE", "136695976", "DE136695977", "XX12345", "CH", "CHE\u0661", "US-", "\u212a"],
+        "changes.legalId": _TEXTS,
+        "changes.iban": [*_TEXTS, "", "DE89370400440532013001", "DE", "XX00", "\u0661" * 22],
+        "changes.bic": [*_TEXTS, "", "COBADEFF1", "COBA1EFFXXX"],
+        "changes.contact": [True, [], 5, "x"],
+        "changes.contact.email": [*_TEXTS, "", "ada", "@", "a@b@c", "a b@c"],
+        "changes.version": [1, None],
+        "changes.slogan": ["a\0b", "\ud800", 2**64, {"a\0b": 1}],
+    },
     "account.update": {**_COMMAND, "@type": [*_NEVER, None, "Account"], "changes": _DOCUMENTS},
     **{
         f"account.{command}": {**_COMMAND, "reason": _TEXTS}

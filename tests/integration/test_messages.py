@@ -41,6 +41,8 @@ INVOICE = {
     "taxPointDate": "2026-11-22",
     "state": "new",
     "billingAccount": BILLING,
+    "sellerVersion": None,
+    "buyerVersion": 1,
     "taxExcludedAmount": eur(47.88),
     "taxIncludedAmount": eur(57.46),
     "taxItem": [

@@ -57,6 +57,21 @@ ACCOUNT: Json = {
     "settlementTerms": {"partnerShare": 0.8, "accrueOn": "payment"},
 }
 
+SELLER: Json = {
+    "ifRevision": 4,
+    "changes": {
+        "name": "Hill Bakery GmbH",
+        "address": {"street": "Hügelweg 1", "postCode": "80331", "city": "München", "country": "DE"},
+        "vatId": "DE 136695976",
+        "legalId": "HRB 12345",
+        "iban": "DE89 3704 0044 0532 0130 00",
+        "bic": "COBADEFFXXX",
+        "contact": {"name": "Ada", "phone": "+49 89 1234", "email": "ada@example.org"},
+        "terms": None,
+        "slogan": {"de": "Frisch", "since": 1907},
+    },
+}
+
 MESSAGES: dict[str, Json] = {
     "account.create": ACCOUNT,
     "order.completed": ORDER,

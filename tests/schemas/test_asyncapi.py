@@ -20,6 +20,7 @@ from domain.invoicing.model import InvoicePaid
 from domain.ledger.books import Emitted
 from domain.money import Currency
 from domain.ordering.completing import OrderResult
+from domain.parties.model import SellerResult
 from domain.payments.model import PaymentResult
 from domain.settlement.payouts import PayoutResult
 from domain.settlement.statements import ClosingResult
@@ -34,11 +35,13 @@ from schemas.incoming import read
 from schemas.invoicing.events import invoice_json
 from schemas.messages import MESSAGES, result_json
 from schemas.ordering.messages import ITEMS_MAX
+from schemas.parties.events import seller_json
 from schemas.payments.messages import NAMED_INVOICES_MAX
 from schemas.queries import QUERIES, read_query
 from schemas.settlement.events import settlement_json
 from schemas.wire import FACTS_MAX
 from tests.schemas import test_events as sample
+from tests.schemas.letters import SELLER
 from tests.support import messages
 from tests.support.json_schema import Schemas
 
@@ -284,6 +287,12 @@ TAKEN: list[messages.Message] = [
     ("billing-cycle-specification.create", {"name": "Monthly", "billingDateShift": 5}),
     ("bill-presentation-media.update", {"id": "M-1", "changes": {"description": None}}),
     ("bill-format.delete", {"id": "F-1", "ifRevision": 1}),
+    ("seller.update", SELLER),
+    messages.seller(name=None, address={"country": None}, contact=None),
+    messages.customer("BA-1", legalEntity=SELLER["changes"]),
+    messages.customer("BA-1", legalEntity=None),
+    messages.update("BA-1", {"legalEntity": {"vatId": None, "address": {"city": "Rome"}}}),
+    messages.update("BA-1", {"legalEntity": None}),
 ]
 REFUSED: list[messages.Message] = [
     messages.customer("B A"),
@@ -312,13 +321,21 @@ REFUSED: list[messages.Message] = [
     messages.payout("PO-1", "SA-1", "C" * 129, 1),
     ("bill-format.create", {"id": "F-1", "@type": "BillPresentationMedia", "name": "Summary"}),
     ("bill-format.create", {"id": "F-1"}),
+    ("seller.update", {"ifRevision": 0, "changes": {}}),
+    ("seller.update", {"changes": []}),
+    ("seller.update", {}),
+    messages.seller(address="Rome"),
+    messages.seller(address={"country": "de"}),
+    messages.seller(name=5),
+    messages.customer("BA-1", legalEntity="Ada"),
+    messages.update("BA-1", {"legalEntity": {"name": ["Ada"]}}),
 ]
 
 
 def taken(message: messages.Message) -> bool:
     """Whether the worker takes a message, as far as it can tell by itself."""
     [incoming] = read(message[0], json.dumps(message[1]).encode(), "m-1", {}, None)
-    return incoming.refusal is None
+    return incoming.refusal is incoming.if_new is None
 
 
 @pytest.mark.parametrize("message", TAKEN, ids=[message[0] for message in TAKEN])
@@ -344,6 +361,8 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     ("account.statement", {"id": "BA-1", "from": "2026-11-01", "to": "2026-11-22T10:15:00Z"}),
     ("invoice.list", {"billingAccount": "BA-1", "state": "partiallyPaid"}),
     ("bill-format.list", {"namePrefix": "Sum"}),
+    ("seller.get", {"version": 1}),
+    ("seller.get", {"at": "2026-11-22T10:15:00+01:00"}),
 ]
 NOT_ASKED: list[tuple[str, dict[str, Any]]] = [
     ("account.get", {}),
@@ -351,6 +370,7 @@ NOT_ASKED: list[tuple[str, dict[str, Any]]] = [
     ("account.list", {"limit": 501}),
     ("account.statement", {"id": "BA-1", "from": "yesterday"}),
     ("invoice.list", {"billingAccount": "BA-1", "after": 7}),
+    ("seller.get", {"version": 0}),
 ]
 
 
@@ -463,6 +483,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("payment.received", PaymentResult(("INV-000000001",))),
     ("settlement.close", ClosingResult(("C-1", "C-1-2"))),
     ("payout.completed", PayoutResult("C-1", "paid")),
+    ("seller.update", SellerResult(sample.SELLER)),
 ]
 
 
@@ -481,6 +502,26 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("bill-format.get", specification_document(sample.FORMAT)),
     ("bill-format.list", {"items": [specification_document(sample.FORMAT)], "after": "WyJh"}),
     ("invoice.get", invoice_json(sample.INVOICE)),
+    ("seller.get", seller_json(sample.SELLER)),
+    (
+        "seller.history",
+        {
+            "items": [
+                {
+                    "version": 2,
+                    "bookedAt": "2026-11-22T12:00:00.007Z",
+                    "changed": ["fax"],
+                    "cause": "seller.update:m-1",
+                    "messageId": "m-1",
+                    "userId": None,
+                    "appId": "crm",
+                    "correlationId": "corr-1",
+                    "seller": seller_json(sample.SELLER),
+                }
+            ],
+            "after": None,
+        },
+    ),
     ("settlement.list", {"items": [settlement_json(sample.SETTLEMENT)], "after": None}),
     (
         "account.balance",

@@ -12,7 +12,7 @@ from schemas import message as messages
 from schemas.incoming import Incoming, read
 from schemas.message import DIGEST_VERSION, DIGESTS, Message
 from schemas.messages import HELD_MESSAGES, MESSAGES
-from tests.schemas.letters import ACCOUNT, CLOSING, ORDER, PAYMENT, PAYOUT, Json, body
+from tests.schemas.letters import ACCOUNT, CLOSING, ORDER, PAYMENT, PAYOUT, SELLER, Json, body
 
 COMMAND: Json = {"id": "BA-1", "reason": "as agreed, é", "ifRevision": 2}
 FORMAT: Json = {"id": "F-1", "@type": "BillFormat", "name": "Übersicht", "description": "One page", "extra": [1, 2.5]}
@@ -38,6 +38,7 @@ SAMPLES: dict[str, Json] = {
     "bill-presentation-media.create": MEDIUM,
     "bill-presentation-media.update": PATCH,
     "bill-presentation-media.delete": {"id": "F-1", "ifRevision": 4},
+    "seller.update": SELLER,
     "order.completed": ORDER,
     "payment.received": PAYMENT,
     "settlement.close": CLOSING,
@@ -69,6 +70,7 @@ FROZEN: dict[int, dict[str, str]] = {
         "bill-presentation-media.create": "65b9c834e4b332213f4015a2f996b5ff49f0b7a9de8b4b1c993f05915593a88c",
         "bill-presentation-media.update": "451bf7e6c780d7a71f2921bf7ed0dcb5b9d0ad6247ed866bb10aef01e0124a0b",
         "bill-presentation-media.delete": "a3b947e6b464fb5812c943aab753de693f3096ba526906b2ca47159d5f49cf13",
+        "seller.update": "6917fbedc60d10f974ea81ed972cc1ab1ffa10e97f6a3290892a36f3f251275c",
         "order.completed": "3f780a96f4d2df2c383c693d38b9686173d61925c08e94d0e6692c92d99027e8",
         "payment.received": "725de75a5ddcf799d473666f470994b19dd4f5f144708001e44b0b20733a802d",
         "settlement.close": "acaee2019da3c0f495a84bb63755bcac10c5676af2f498173c443e0d7afef09a",

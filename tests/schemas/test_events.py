@@ -31,6 +31,7 @@ from domain.invoicing.model import (
     TaxItem,
 )
 from domain.ledger.books import Emitted
+from domain.parties.model import Seller, SellerChanged
 from domain.payments.model import Allocation, Payment, PaymentAllocated
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.payouts import SettlementPaid
@@ -96,6 +97,8 @@ INVOICE = Invoice(
         ),
     ),
     applied_payment=(AppliedPayment("P-1", 2000),),
+    buyer_version=3,
+    seller_version=2,
 )
 PAYMENT = Payment(
     "P-1",
@@ -164,6 +167,8 @@ INVOICE_JSON = """{
     "taxPointDate": "2026-11-21",
     "state": "partiallyPaid",
     "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "sellerVersion": 2,
+    "buyerVersion": 3,
     "taxExcludedAmount": {"unit": "EUR", "value": 47.88},
     "taxIncludedAmount": {"unit": "EUR", "value": 57.46},
     "taxItem": [
@@ -275,6 +280,20 @@ SETTLEMENT_JSON = """{
   }
 }"""
 
+SELLER = Seller(
+    "seller", 2, BOOKED_AT, {"name": "Hill Bakery", "address": {"country": "DE"}, "vatId": "DE136695976", "fax": 1}
+)
+SELLER_JSON = """{
+  "seller": {
+    "name": "Hill Bakery",
+    "address": {"country": "DE"},
+    "vatId": "DE136695976",
+    "fax": 1,
+    "version": 2,
+    "lastUpdate": "2026-11-22T12:00:00.007Z"
+  },
+  "changed": ["fax", "vatId"]
+}"""
 STANDING = Standing({"receivable": 0, "unapplied": 0, "payable": 123, "withheld": 4}, 0, None)
 FORMAT = BillFormat("F-1", "active", 3, BOOKED_AT, BOOKED_AT, {"name": "Summary invoice", "x-pages": 2})
 
@@ -361,6 +380,7 @@ EVENTS: list[tuple[str, object, str]] = [
     ("settlement.accrued", SettlementAccrued("SA-1", "EUR", (ACCRUAL,)), ACCRUED_JSON),
     ("settlement.closed", SettlementClosed(SETTLEMENT), SETTLEMENT_JSON),
     ("settlement.paid", SettlementPaid(SETTLEMENT), SETTLEMENT_JSON),
+    ("seller.changed", SellerChanged(SELLER, ("fax", "vatId")), SELLER_JSON),
 ]
 
 
@@ -374,9 +394,15 @@ TMF_TYPES = {
 """What TMF666 calls the events that it knows."""
 
 
+def place(fact: object) -> tuple[str, str | None, int | None]:
+    """The id of an event, its account and its number there: the seventh, or nobody's."""
+    return ("seller/2", None, None) if isinstance(fact, SellerChanged) else ("SA-1:7", "SA-1", 7)
+
+
 def sent(fact: object) -> OutgoingEvent:
-    """The event of a fact: the seventh of its account, caused by a payment."""
-    return outgoing(Emitted("SA-1:7", "SA-1", 7, "payment.received:P-1", fact), "corr-1", BOOKED_AT)
+    """The event of a fact, caused by a payment."""
+    event_id, account, sequence = place(fact)
+    return outgoing(Emitted(event_id, account, sequence, "payment.received:P-1", fact), "corr-1", BOOKED_AT)
 
 
 def said(fact: object) -> Any:
@@ -391,14 +417,15 @@ def test_an_event_to_the_letter(routing_key, fact, literal):
     body = json.loads(event.body, parse_float=Decimal)
     assert body.pop("@type", None) == TMF_TYPES.get(routing_key)
     assert body == {
-        "eventId": "SA-1:7",
+        "eventId": place(fact)[0],
         "eventType": routing_key,
         "eventTime": "2026-11-22T12:00:00.007Z",
         "correlationId": "corr-1",
         "event": json.loads(literal, parse_float=Decimal),
     }
+    event_id, account, sequence = place(fact)
     assert event == OutgoingEvent(
-        "SA-1:7", routing_key, event.body, "corr-1", "payment.received:P-1", "SA-1", 7, BOOKED_AT
+        event_id, routing_key, event.body, "corr-1", "payment.received:P-1", account, sequence, BOOKED_AT
     )
 
 

@@ -43,6 +43,8 @@ def test_the_queries_are_the_contract_s() -> None:
         "invoice.list",
         "settlement.get",
         "settlement.list",
+        "seller.get",
+        "seller.history",
         *(
             f"{kind}.{verb}"
             for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media")

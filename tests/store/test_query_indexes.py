@@ -17,6 +17,7 @@ from adapters.store.store import Store
 from domain.accounts.model import AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.specifications import BillFormat
 from domain.ledger.entries import Entry, Posting
+from domain.parties.model import SellerVersion
 from domain.payments.model import Allocation
 from domain.settlement.statements import Settlement
 from schemas.queries import QUERIES, read_query
@@ -104,6 +105,7 @@ def family() -> list[Any]:
     for version in range(1, 301):
         account = make.account("BA-1", version=version, references=named)
         booked = NOW + timedelta(minutes=version - 300)
+        found.append(SellerVersion(version, booked, f"seller.update:{version}", ("name",), {"name": f"Ada {version}"}))
         found.append(AccountVersion(account, booked, f"account.update:{version}", ("name",), "active", None))
     for n in range(300):
         found.append(
@@ -180,6 +182,10 @@ ASKED: list[tuple[str, str, int]] = [
     ("bill-format.get", '{"id": "BF-1"}', 1),
     ("bill-format.list", '{"limit": 10}', 11),
     ("bill-format.list", '{"namePrefix": "ADA"}', 3),
+    ("seller.get", "{}", 1),
+    ("seller.get", '{"version": 7}', 1),
+    ("seller.get", f'{{"at": "{BEFORE}"}}', 1),
+    ("seller.history", '{"limit": 10}', 22),
     ("parked.groups", "{}", 20),
     ("parked.list", '{"limit": 10}', 22),
     ("parked.list", f'{{"limit": 10, "from": "{BEFORE}", "reason": "internal"}}', 22),

@@ -8,12 +8,13 @@ from fractions import Fraction
 from itertools import combinations, pairwise
 from typing import Any
 
-from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged
+from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged, AccountVersion
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
 from domain.invoicing.model import Invoice
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
+from domain.parties.model import SELLER, Seller
 from domain.payments.model import Allocation, Payment
 from domain.settlement.accruals import Accrual
 from domain.settlement.payouts import Payout
@@ -40,6 +41,7 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _what_is_closed_has_nothing_open(book)
     _what_is_deleted_was_never_used(book)
     _versions_tell_the_whole_story(book)
+    _invoices_name_their_parties(book)
     _links_are_what_documents_say(book)
     _hierarchies_are_trees(book)
 
@@ -365,6 +367,19 @@ def _versions_tell_the_whole_story(book: LedgerBook) -> None:
             assert row.cause in book.applied, row
             assert row.booked_at == row.account.updated_at, row
         assert (account.version, account.revision) == (changed[account.id], said[account.id]), account.id
+
+
+def _invoices_name_their_parties(book: LedgerBook) -> None:
+    seller = book.documents[Seller].get(SELLER)
+    versions = book.seller_versions()
+    assert [row.version for row in versions] == list(range(1, 1 + (seller.version if seller else 0)))
+    if seller is not None:
+        assert (versions[-1].document, versions[-1].booked_at) == (seller.document, seller.updated_at)
+    last = 0
+    for _, invoice in sorted(book.documents[Invoice].items()):
+        assert f"{invoice.billing_account}/{invoice.buyer_version}" in book.rows[AccountVersion], invoice.id
+        assert last <= (invoice.seller_version or 0) <= len(versions), invoice.id
+        last = invoice.seller_version or 0
 
 
 RESOURCES: dict[str, type] = {

@@ -67,6 +67,7 @@ from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.money import Currency, Money
 from domain.ordering.completing import Order, OrderResult
+from domain.parties.model import SELLER, Seller, SellerChanged, SellerResult, SellerUpdate, SellerVersion
 from domain.payments.model import CreditAllocation, Payment, PaymentAllocated, PaymentResult, ReceivedPayment
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.payouts import CompletedPayout, PayoutResult, SettlementPaid
@@ -85,6 +86,7 @@ Fact = (
     | NewSpecification
     | SpecificationUpdate
     | SpecificationDeletion
+    | SellerUpdate
 )
 D = TypeVar("D", bound=Document)
 
@@ -107,6 +109,7 @@ EVENT: dict[type, str] = {
     SettlementAccrued: "settlement.accrued",
     SettlementClosed: "settlement.closed",
     SettlementPaid: "settlement.paid",
+    SellerChanged: "seller.changed",
 }
 
 # What the database's queues are sorted by, said here a second time on purpose.
@@ -134,6 +137,8 @@ def identity_of(fact: Fact) -> str:
     """The identity of a fact: its type and business key; of a command, which has none, that of a new message."""
     if isinstance(fact, AccountUpdate):
         return f"account.update:m-{next(_MESSAGES)}"
+    if isinstance(fact, SellerUpdate):
+        return f"seller.update:m-{next(_MESSAGES)}"
     if isinstance(fact, StateCommand):
         return f"account.{fact.command}:m-{next(_MESSAGES)}"
     if isinstance(fact, NewSpecification):
@@ -164,6 +169,8 @@ def told(result: object) -> dict[str, Any]:
             return {"id": account.id, "revision": account.revision, "account": (account, standing)}
         case SpecificationResult(made):
             return {"id": made.id, "revision": made.revision, "specification": made}
+        case SellerResult(seller):
+            return {"version": seller.version, "seller": seller}
         case OrderResult(bill_no):
             return {"billNo": bill_no}
         case PaymentResult(bill_nos):
@@ -380,6 +387,14 @@ class LedgerBook:
         rows = [row for row in self.rows[AccountVersion].values() if row.account.id == account_id]
         return sorted(rows, key=lambda row: row.account.version)
 
+    def seller(self) -> Seller:
+        """The seller."""
+        return self.get(Seller, SELLER)
+
+    def seller_versions(self) -> list[SellerVersion]:
+        """The seller's versions, as they came about."""
+        return list(self.rows[SellerVersion].values())
+
     def links(self) -> set[tuple[str, str, str]]:
         """Who refers to whom: kind, referrer and referred of the links that are open."""
         return {(link.kind, link.referrer, link.referred) for link in self.documents[Link].values() if link.open}
@@ -434,7 +449,18 @@ class LedgerBook:
 
     def holdings(self) -> dict[type, dict[str, Any]]:
         """Every document and row; equal for two books that hold the same."""
-        kinds = (Account, Position, Series, Invoice, Payment, Accrual, Settlement, Link, *SPECIFICATIONS.values())
+        kinds = (
+            Account,
+            Position,
+            Series,
+            Invoice,
+            Payment,
+            Accrual,
+            Settlement,
+            Link,
+            Seller,
+            *SPECIFICATIONS.values(),
+        )
         return {kind: dict(self.documents[kind]) for kind in kinds} | {kind: dict(r) for kind, r in self.rows.items()}
 
 
@@ -558,6 +584,16 @@ def unspecify(
 ) -> SpecificationDeletion:
     """The deletion of a specification."""
     return SpecificationDeletion(kind, id_, at)
+
+
+def sell_as(*, at: int | None = None, **changes: object) -> SellerUpdate:
+    """A merge patch of the seller's document, made for version `at` if that is given; `name` may be no number."""
+
+    def check(document: Mapping[str, object]) -> None:
+        if not isinstance(document.get("name", ""), str):
+            raise Refused("invalid", f"name: must be a text (got {document['name']!r})")
+
+    return SellerUpdate(at, changes, check)
 
 
 def line(price: str, rate: str = "0", behalf: str | None = None, *, quantity: str = "1", tax: str = "S") -> Item:

@@ -111,6 +111,11 @@ def update(account_id: str, changes: Json, type_: str = "BillingAccount", **fiel
     return "account.update", {"id": account_id, "@type": type_, "changes": changes, **fields}
 
 
+def seller(**changes: Any) -> Message:
+    """`seller.update`: a merge patch."""
+    return "seller.update", {"changes": changes}
+
+
 def command(name: str, account_id: str, **fields: Any) -> Message:
     """`account.suspend`, `.resume`, `.close` and so on."""
     reason = {"reason": "as agreed"} if name == "close" else {}
