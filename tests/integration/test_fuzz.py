@@ -88,7 +88,6 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "settlementTerms": [True, 5, "x"],
         "settlementTerms.partnerShare": _RATES,
         "settlementTerms.accrueOn": [*_NEVER, None, 5, "", "never"],
-        "legalEntity": [True, [], 5, "x"],
         "unheardOf": ["a\0b", "\ud800", 2**64, {"a\0b": 1}, Raw("1" * 500)],
     },
 }
@@ -117,7 +116,12 @@ WRONG |= {
         "changes.version": [1, None],
         "changes.slogan": ["a\0b", "\ud800", 2**64, {"a\0b": 1}],
     },
-    "account.update": {**_COMMAND, "@type": [*_NEVER, None, "Account"], "changes": _DOCUMENTS},
+    "account.update": {
+        **_COMMAND,
+        "@type": [*_NEVER, None, "Account"],
+        "changes": _DOCUMENTS,
+        "changes.legalEntity": [True, [], 5, "x", {"vatId": "DE1"}, {"address": {"country": "XX"}}, {"name": ["x"]}],
+    },
     **{
         f"account.{command}": {**_COMMAND, "reason": _TEXTS}
         for command in ("suspend", "resume", "close", "reopen", "delete")
