@@ -61,6 +61,7 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("accounts opened, once each", applied["account.create"], counts["account.created"])
     yield Check("invoices issued, one for each order", applied["order.completed"], counts["invoice.issued"])
     yield Check("invoices that come to what was ordered", len(orders), len(as_ordered))
+    yield Check("invoices that name the seller as it is", len(orders), sum(i["sellerVersion"] == 1 for i in invoices))
     yield Check("payments booked, once each", applied["payment.received"], books["payments"].count_documents({}))
     yield Check("accounts that owe what was billed less paid", *_balances(must, books))
     yield Check("invoices settled that a payment named", len(must.paid_in_full), len(must.paid_in_full & settled))

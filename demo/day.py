@@ -28,6 +28,7 @@ from demo.wares import (
     OWN_WARES,
     PARTNERS,
     PARTNERS_WARES,
+    SELLER,
     TAXES,
     Customer,
     Partner,
@@ -42,6 +43,7 @@ CUSTOMERS = 120
 def make_day(seed: int = SEED) -> list[Message]:
     """The messages of the day in the order in which they are published; the same for the same seed."""
     day = _Day(seed)
+    day.seller()
     day.accounts()
     day.trade()
     day.trade_of_the_day_before()
@@ -65,6 +67,10 @@ class _Day:
 
     def send(self, second: float, type_: str, content: object, fact: Fact) -> None:
         self.out.append((second, message(type_, content, f"day-{next(self._numbers):05d}", fact)))
+
+    def seller(self) -> None:
+        """Tell who sells, before all else: every invoice names it."""
+        self.send(0.0, "seller.update", {"changes": SELLER}, Fact("seller.update"))
 
     def accounts(self) -> None:
         """Open the accounts in the first hour, but for some that are late: what is sold on them has to wait."""

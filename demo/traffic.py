@@ -69,6 +69,8 @@ class Events:
         if type_ == "message.parked":
             self.parked.append(event)
             return
+        if "account-id" not in message.headers:  # what is told of the seller
+            return
         sequence = message.headers["account-sequence"]
         assert isinstance(sequence, int)
         self.sequences[str(message.headers["account-id"])].add(sequence)

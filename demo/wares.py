@@ -14,6 +14,16 @@ TAXES = {
     "KWD": {"standard": ("O", "0"), "lower": ("O", "0"), "none": ("O", "0")},
 }
 """Category (EN 16931, BT-151) and rate of each kind of ware, by currency."""
+SELLER = {
+    "name": "Paper Lantern Media GmbH",
+    "address": {"street": "Lampionweg 7", "postCode": "1070", "city": "Vienna", "country": "AT"},
+    "vatId": "ATU 12345675",
+    "legalId": "FN 123456 a",
+    "iban": "AT61 1904 3002 3457 3201",
+    "bic": "OPSKATWWXXX",
+    "contact": {"name": "Accounts receivable", "email": "billing@example.org"},
+}
+"""Who sells: the business that runs this."""
 FOR_ONE_EURO = {"EUR": Decimal(1), "JPY": Decimal(160), "KWD": Decimal("0.333")}
 """How the wares' prices are made in other currencies."""
 
