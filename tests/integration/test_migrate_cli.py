@@ -59,7 +59,7 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
     result = call("migrate")
     assert result.exit_code == 0, result.output
     *lines, last = [json.loads(line) for line in result.stdout.splitlines()]
-    assert lines[-1] == {"form": None, "what": "indexes", "documents": 2, "of": 2}
+    assert lines[-1] == {"form": None, "what": "indexes", "documents": 3, "of": 3}
     assert last == {
         "from": 1,
         "to": FORM,
@@ -74,8 +74,11 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
             }
             for step, told in zip(STEPS, last["steps"], strict=True)
         ],
-        "indexes": {"dropped": ["invoices.order"], "made": ["invoices.order", "held.messageId"]},
-        "collections": ["workers"],
+        "indexes": {
+            "dropped": ["invoices.order"],
+            "made": ["sellerVersions.history", "invoices.order", "held.messageId"],
+        },
+        "collections": ["seller", "sellerVersions", "workers"],
     }
     [nothing] = [json.loads(line) for line in call("migrate", "--json").stdout.splitlines()]
     assert nothing == {
@@ -110,7 +113,7 @@ def test_on_a_terminal_it_is_told_in_words(settings: Settings, books: Books, tmp
     """From which form to which, what was done, and that there is nothing to do."""
     said = on_a_terminal(settings, tmp_path, "migrate")
     assert "form 2: a position says whether" in said
-    assert "indexes made: invoices.order" in said
+    assert "indexes made: sellerVersions.history, invoices.order" in said
     assert f"was of form 1 and is of form {FORM}" in said.replace("\r\n", " ")
     again = on_a_terminal(settings, tmp_path, "migrate")
     assert "nothing to do" in again

@@ -137,7 +137,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
     allocating = {row["_id"] for row in positions.find({"allocating": True})}
     assert allocating == {row["account"] for row in books["held"].find({"routingKey": "credit.allocate"})}
     assert done.dropped == ["invoices.order"]
-    assert sorted(done.made) == ["held.messageId", "invoices.order"]
+    assert sorted(done.made) == ["held.messageId", "invoices.order", "sellerVersions.history"]
     assert the_form(books) == {"_id": "form", "number": FORM}
     assert_declared(books)
     invoice = books["invoices"].find_one({})
