@@ -5,12 +5,12 @@ The nine invariants of the design, and the module in which their checks stand; e
 1. each entry's postings sum to zero, and so does the whole journal: `ledger`;
 2. each position's balances are the sums of its postings: `ledger`, and its oldest due date is that of the open
    invoices: `accounts`;
-3. an invoice's total is its lines plus tax and what was posted, and what remains is what was not allocated:
-   `invoicing`, and `store` for what was posted;
+3. an invoice's total is its lines plus tax and what was posted, and what remains is what was neither credited nor
+   allocated: `invoicing`, `corrections` for what was credited, and `store` for what was posted;
 4. allocations stay within the invoice (`invoicing`) and the payment, credit is what is left, never beside an open
    invoice: `payments`;
-5. payable is accruals less payouts, an accrual is stated once, statements add up: `settlement`, and `invoicing` for
-   what an invoice's lines accrue;
+5. payable is accruals less payouts, an accrual is stated once, statements add up: `settlement`, and `invoicing` and
+   `corrections` for what an invoice's lines accrue;
 6. a fact has one state, and inbox, entry and documents agree on it: `store`; an account, or a specification, is what
    its history says, which is what facts made of it, and an account's state fits its money: `accounts`; likewise the
    seller: `parties`;
@@ -32,6 +32,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 import adapters.accounts.audit as accounts
+import adapters.corrections.audit as corrections
 import adapters.invoicing.audit as invoicing
 import adapters.ledger.audit as ledger
 import adapters.operations.audit as operations
@@ -48,6 +49,7 @@ CHECKS: tuple[Check, ...] = tuple(
             *invoicing.CHECKS,
             *payments.CHECKS,
             *settlement.CHECKS,
+            *corrections.CHECKS,
             *store.CHECKS,
             *accounts.CHECKS,
             *parties.CHECKS,

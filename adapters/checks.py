@@ -94,6 +94,23 @@ def minus(amount: Expression) -> Expression:
     return {"$multiply": [amount, -1]}
 
 
+def half_away(amount: Expression) -> Expression:
+    """The nearest whole number of a decimal, halves away from zero; `$round` takes them to the even one."""
+    half = {"$toDecimal": "0.5"}
+    return {
+        "$let": {
+            "vars": {"amount": {"$toDecimal": amount}},
+            "in": {
+                "$cond": [
+                    {"$lt": ["$$amount", 0]},
+                    {"$ceil": {"$subtract": ["$$amount", half]}},
+                    {"$floor": {"$add": ["$$amount", half]}},
+                ]
+            },
+        }
+    }
+
+
 def has(field: str) -> Expression:
     """Whether a field is there and not null. A plain comparison with null is false for a field that is missing."""
     return {"$gt": [field, None]}

@@ -250,7 +250,9 @@ class _Source:
                 self._import(member.back.__module__, member.back.__qualname__)
                 lines += f"{member.back.__name__}({value}),\n"
                 continue
-            if taken is not None and self._is_taken(member.hint):
+            inner = _optional(member.hint)
+            is_part = isinstance(inner, type) and dataclasses.is_dataclass(inner)
+            if taken is not None and (self._is_taken(member.hint) or (is_part and field.name in absent)):
                 value = _take(value, field.name, row, taken)
             lines += f"{self._decoded(value, member.hint)},\n"
         return f"{self._kind(layout.kind)}(\n{indent(lines, '    ')})"

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from adapters.accounts import documents as accounts
 from adapters.codec import Module, write
+from adapters.corrections import documents as corrections
 from adapters.invoicing import documents as invoicing
 from adapters.ledger import documents as ledger
 from adapters.parties import documents as parties
@@ -24,7 +25,7 @@ def _codecs_of(documents: ModuleType) -> Module:
     )
 
 
-CODECS = tuple(map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement)))
+CODECS = tuple(map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement, corrections)))
 """The modules that are written."""
 
 if __name__ == "__main__":

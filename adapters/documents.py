@@ -7,6 +7,8 @@ from typing import Any
 
 import adapters.accounts.codecs as accounts_codecs
 import adapters.accounts.documents as accounts
+import adapters.corrections.codecs as corrections_codecs
+import adapters.corrections.documents as corrections
 import adapters.invoicing.codecs as invoicing_codecs
 import adapters.invoicing.documents as invoicing
 import adapters.ledger.codecs as ledger_codecs
@@ -28,6 +30,7 @@ KEPT: tuple[Kept, ...] = (
     *invoicing.KEPT,
     *payments.KEPT,
     *settlement.KEPT,
+    *corrections.KEPT,
 )
 """The kinds of document. Series and positions are written first, so that a conflict shows early."""
 
@@ -38,6 +41,7 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
     **invoicing_codecs.ENCODE,
     **payments_codecs.ENCODE,
     **settlement_codecs.ENCODE,
+    **corrections_codecs.ENCODE,
 }
 """What makes a row of a document, by its kind."""
 
@@ -48,6 +52,7 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     **invoicing_codecs.DECODE,
     **payments_codecs.DECODE,
     **settlement_codecs.DECODE,
+    **corrections_codecs.DECODE,
 }
 """What makes a document of a row, by its kind; kinds that are only written have none."""
 

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from tenacity import AsyncRetrying, retry_if_exception, wait_fixed
 
 import adapters.accounts.queries as accounts
+import adapters.corrections.queries as corrections
 import adapters.invoicing.queries as invoicing
 import adapters.operations.queries as operations
 import adapters.parties.queries as parties
@@ -22,7 +23,14 @@ __all__ = ["READS", "is_unavailable", "read"]
 Read = Callable[[Any, View], Awaitable[Json | bytes]]
 
 READS: dict[type[Query], Read] = dict(
-    (*accounts.READS, *parties.READS, *invoicing.READS, *settlement.READS, *operations.READS)
+    (
+        *accounts.READS,
+        *parties.READS,
+        *invoicing.READS,
+        *settlement.READS,
+        *corrections.READS,
+        *operations.READS,
+    )
 )
 """What answers each query."""
 
@@ -31,7 +39,7 @@ async def read(query: Query, database: Any, now: datetime, zone: tzinfo) -> byte
     """The answer to a query as JSON, of what is committed at this moment; `zone` is the one that dates are taken in.
 
     Raises `Refused` (`unknown-account`, `unknown-invoice`, `unknown-settlement`, `unknown-specification`,
-    `unknown-seller`, `invalid`) and the driver's errors.
+    `unknown-seller`, `unknown-credit-note`, `invalid`) and the driver's errors.
     """
     # Where a collection or an index was made a moment ago the server has no snapshot yet that shows it.
     async for attempt in AsyncRetrying(retry=retry_if_exception(moved), wait=wait_fixed(0.1), reraise=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     single_active_consumer: bool = True
     time_zone: str = "UTC"
     series: str = Field("INV-", min_length=1, max_length=20, pattern=r"^[A-Za-z0-9._:-]+$")
+    credit_note_series: str = Field("CN-", min_length=1, max_length=20, pattern=r"^[A-Za-z0-9._:-]+$")
     prefetch: int = Field(1000, ge=1, le=1000)
     waiting_seconds_max: float = Field(86_400, gt=0, le=10 * 366 * 86_400)
     retry_seconds_max: float = Field(5, gt=0, le=300)
@@ -89,6 +90,13 @@ class Settings(BaseSettings):
         most = REFERENCE_MAX - DIGITS
         if sum(map(str.isalnum, value)) > most:
             raise ValueError(f"has more than {most} letters and digits: a payment reference (ISO 11649) has no room")
+        return value
+
+    @field_validator("credit_note_series")
+    @classmethod
+    def _is_another_series(cls, value: str, info: ValidationInfo) -> str:
+        if value == info.data.get("series"):
+            raise ValueError("is the series of the invoices: credit notes have one of their own")
         return value
 
     @field_validator("time_zone")

@@ -47,6 +47,7 @@ from schemas.operations.acts import Act
 BOOKED_AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEEPING = BatchPolicy(
     series="INV-",
+    credit_notes="CN-",
     zone=UTC,
     waiting_max=timedelta(days=1),
     abandoned_after=timedelta(seconds=10),
@@ -149,7 +150,7 @@ def _settled() -> None:
 
 
 async def _decided(works: list[WorkItem], stored: _Stored, clock: _Clock) -> tuple[WorkingSet, Decisions]:
-    books = working_set(booked_at=BOOKED_AT, zone=UTC, series=KEEPING.series)
+    books = working_set(booked_at=BOOKED_AT, zone=UTC, series=KEEPING.series, credit_notes=KEEPING.credit_notes)
 
     async def load(needs: Iterable[Need]) -> None:
         with clock.stage("load", within="domain"):

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
-from domain import accounts, invoicing, ordering, parties, payments, settlement
+from domain import accounts, corrections, invoicing, ordering, parties, payments, settlement
 from domain.handler import Handler
 from domain.ledger.books import Books, Need, Queue, WorkingSet
 
-FACTS: tuple[Handler, ...] = (*accounts.FACTS, *parties.FACTS, *ordering.FACTS, *payments.FACTS, *settlement.FACTS)
+FACTS: tuple[Handler, ...] = (
+    *accounts.FACTS,
+    *parties.FACTS,
+    *ordering.FACTS,
+    *payments.FACTS,
+    *settlement.FACTS,
+    *corrections.FACTS,
+)
 """How each kind of fact is handled."""
 
 QUEUES: tuple[Queue, ...] = (*accounts.QUEUES, *invoicing.QUEUES, *payments.QUEUES, *settlement.QUEUES)
@@ -19,9 +26,9 @@ HANDLERS: dict[type, Handler] = {handler.fact: handler for handler in FACTS}
 """The same by the kind of fact."""
 
 
-def working_set(*, booked_at: datetime, zone: tzinfo, series: str) -> WorkingSet:
-    """An empty working set for a batch, booked at that time; `zone` and `series` as `WorkingSet` has them."""
-    return WorkingSet(booked_at=booked_at, zone=zone, series=series, queues=QUEUES)
+def working_set(*, booked_at: datetime, zone: tzinfo, series: str, credit_notes: str) -> WorkingSet:
+    """An empty working set for a batch, booked at that time; all else as `WorkingSet` has it."""
+    return WorkingSet(booked_at=booked_at, zone=zone, series=series, credit_notes=credit_notes, queues=QUEUES)
 
 
 def account_of(fact: object) -> str | None:

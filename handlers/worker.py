@@ -98,6 +98,7 @@ class Worker:
         self.measures = Measures()
         keeping = BatchPolicy(
             settings.series,
+            settings.credit_note_series,
             settings.zone,
             timedelta(seconds=settings.waiting_seconds_max),
             # Where one worker applies at a time, whatever is in its way is of a dead one; several may be slow.
@@ -116,6 +117,7 @@ class Worker:
             clock=clock,
         )
         self.teller.look_for = self.waker.look_for
+        self.teller.made = self.waker.made
         self.queue = WorkQueue(
             settings.rabbitmq_url,
             prefetch=settings.prefetch,

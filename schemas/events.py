@@ -12,6 +12,7 @@ from domain.ledger.books import Emitted
 from schemas import event as shared
 from schemas import shapes
 from schemas.accounts import events as accounts
+from schemas.corrections import events as corrections
 from schemas.event import Event, OutgoingEvent
 from schemas.invoicing import events as invoicing
 from schemas.operations import events as operations
@@ -31,13 +32,20 @@ EVENTS: dict[str, Event[Any]] = table(
         *invoicing.EVENTS,
         *payments.EVENTS,
         *settlement.EVENTS,
+        *corrections.EVENTS,
         *operations.EVENTS,
     )
 )
 """The events by routing key."""
 
 SHAPES: dict[str, Shape] = merged(
-    shapes.SHAPES, shared.SHAPES, accounts.SHAPES, invoicing.SHAPES, payments.SHAPES, settlement.SHAPES
+    shapes.SHAPES,
+    shared.SHAPES,
+    accounts.SHAPES,
+    invoicing.SHAPES,
+    payments.SHAPES,
+    settlement.SHAPES,
+    corrections.SHAPES,
 )
 """The parts that events are made of, by name."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from schemas.accounts import messages as accounts
+from schemas.corrections import messages as corrections
 from schemas.message import Continuation, Message
 from schemas.operations import messages as operations
 from schemas.ordering import messages as ordering
@@ -23,6 +24,7 @@ MESSAGES: dict[str, type[Message]] = table(
         *ordering.MESSAGES,
         *payments.MESSAGES,
         *settlement.MESSAGES,
+        *corrections.MESSAGES,
         *operations.MESSAGES,
     )
 )

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from domain.errors import Refused
 from schemas.accounts import queries as accounts
+from schemas.corrections import queries as corrections
 from schemas.invoicing import queries as invoicing
 from schemas.message import invalid
 from schemas.operations import queries as operations
@@ -21,7 +22,14 @@ from schemas.wire import check_version, text_of, value_of
 
 QUERIES: dict[str, type[Query]] = table(
     (query.TYPE, query)
-    for query in (*accounts.QUERIES, *parties.QUERIES, *invoicing.QUERIES, *settlement.QUERIES, *operations.QUERIES)
+    for query in (
+        *accounts.QUERIES,
+        *parties.QUERIES,
+        *invoicing.QUERIES,
+        *settlement.QUERIES,
+        *corrections.QUERIES,
+        *operations.QUERIES,
+    )
 )
 """The queries by the AMQP `type` that names them."""
 

@@ -467,7 +467,8 @@ NOT_IN_THE_TRAFFIC = {
     "account.delete": "likewise",
     **{f"{name}.{command}": "moves nothing" for name in SPECIFICATIONS for command in ("create", "update", "delete")},
     **{name: "an operator's" for name in MESSAGES if name.startswith("parked.")},
-    "payout.completed": "what may be paid out depends on the order in which the rest arrives",
+    "payout.completed": "sent as statements come: what may be paid out depends on the order of the rest",
+    "credit-note.issue": "sent as invoices come, whose numbers depend on it too",
 }
 
 

@@ -32,7 +32,7 @@ from tests.support.steady import STEADY
 
 RECORDED: dict[str, bytes] = bson.decode(Path(__file__).with_name("fixtures").joinpath("documents.bson").read_bytes())
 """By the names of `DOCUMENTS`. A kind that is new is recorded too: encode a mapping of each name to its row's bytes."""
-ADDED: dict[type, dict[str, Any]] = {Position: {"allocating": False}}
+ADDED: dict[type, dict[str, Any]] = {Position: {"allocating": False, "refundable": 0, "recoverable": 0}}
 """What rows have had since, and a migration has given to the old ones."""
 AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 

@@ -4,14 +4,17 @@ from adapters.checks import (
     Check,
     Expression,
     Posted,
+    Stage,
     View,
     agreed,
     agrees,
     begins,
     both,
     due,
+    each,
     either,
     equal,
+    half_away,
     has,
     minus,
     only,
@@ -51,14 +54,16 @@ adds_up: Expression = both(
     whole("$taxIncludedAmount"),
 )
 
-paid_to_date: Expression = {"$subtract": ["$taxIncludedAmount", "$remainingAmount"]}
+written_off: Expression = {"$sum": {"$ifNull": ["$corrections.writeOffs.amount", []]}}
+billed: Expression = {"$subtract": ["$taxIncludedAmount", {"$ifNull": ["$corrections.credited", 0]}]}
+paid_to_date: Expression = {"$subtract": [billed, {"$add": [written_off, "$remainingAmount"]}]}
 
-# accrued = share x paid / total rounded half away from zero, said without a division: twice the distance from the
+# accrued = share x paid / billed rounded half away from zero, said without a division: twice the distance from the
 # exact value is at most one unit of it. Decimals hold share x paid exactly, which 64 bits do not. An invoice over
 # nothing is settled at once, so its whole share is due.
 accrued_as_paid: Expression = {
     "$cond": [
-        equal("$taxIncludedAmount", 0),
+        equal(billed, 0),
         equal("$$this.onBehalfOf.accrued", "$$this.onBehalfOf.share"),
         {
             "$lte": [
@@ -68,14 +73,14 @@ accrued_as_paid: Expression = {
                             {"$toDecimal": 2},
                             {
                                 "$subtract": [
-                                    {"$multiply": [{"$toDecimal": "$$this.onBehalfOf.accrued"}, "$taxIncludedAmount"]},
+                                    {"$multiply": [{"$toDecimal": "$$this.onBehalfOf.accrued"}, billed]},
                                     {"$multiply": [{"$toDecimal": "$$this.onBehalfOf.share"}, paid_to_date]},
                                 ]
                             },
                         ]
                     }
                 },
-                "$taxIncludedAmount",
+                billed,
             ]
         },
     ]
@@ -98,7 +103,8 @@ allocated_invoices = View(
                 "invoice": {"$literal": 1},
                 "account": "$billingAccount",
                 "state": 1,
-                "total": "$taxIncludedAmount",
+                # Less what was taken back of it: what is paid, or remains.
+                "total": {"$subtract": [billed, written_off]},
                 "remaining": "$remainingAmount",
             }
         },
@@ -128,7 +134,7 @@ state_of_invoice: Expression = {
     "$switch": {
         "branches": [
             {"case": equal("$remaining", 0), "then": "settled"},
-            {"case": equal("$remaining", "$total"), "then": "new"},
+            {"case": equal("$allocated", 0), "then": "new"},
         ],
         "default": "partiallyPaid",
     }
@@ -168,19 +174,26 @@ billing_accounts = View(
     ),
 )
 
-# Numbers are unique by being the `_id`, so a count, a first and a last say that there is no gap either.
-length_of_prefix: Expression = {"$max": [0, {"$subtract": [{"$strLenBytes": "$_id"}, 9]}]}
-number: Expression = {"$substrBytes": ["$_id", length_of_prefix, 9]}
+
+def prefix_and_number(of: Expression) -> Stage:
+    """The stage that takes a bill's number apart."""
+    length = {"$max": [0, {"$subtract": [{"$strLenBytes": of}, 9]}]}
+    number = {"$substrBytes": [of, length, 9]}
+    return {
+        "$project": {
+            "prefix": {"$substrBytes": [of, 0, length]},
+            "number": {"$convert": {"input": number, "to": "int", "onError": None}},
+        }
+    }
+
+
+# Numbers are unique, by being the `_id` or by an index, so a count, a first and a last say that there is no gap either.
 series_and_numbers = View(
     "series and their numbers",
     "invoices",
     (
-        {
-            "$project": {
-                "prefix": {"$substrBytes": ["$_id", 0, length_of_prefix]},
-                "number": {"$convert": {"input": number, "to": "int", "onError": None}},
-            }
-        },
+        prefix_and_number("$_id"),
+        union("creditNotes", prefix_and_number("$billNo")),
         {
             "$group": {
                 "_id": "$prefix",
@@ -200,10 +213,20 @@ ORDER = "order.completed:"
 
 net_sold: Expression = {"$sum": "$lines.taxExcludedAmount"}
 net_of_partners: Expression = {"$sum": {"$map": {"input": "$partners", "in": "$$this.taxExcludedAmount"}}}
-shares: Expression = {"$sum": "$partners.onBehalfOf.share"}
-shares_withheld: Expression = sum_where(
-    "$partners", equal("$$this.onBehalfOf.accrueOn", "payment"), "$$this.onBehalfOf.share"
-)
+# A note lowers the share that is left, so of a corrected invoice it is worked out as it was when it was issued.
+share_as_issued: Expression = {
+    "$cond": [
+        has("$corrections"),
+        {
+            "$toLong": half_away(
+                {"$multiply": ["$$this.taxExcludedAmount", {"$toDecimal": "$$this.onBehalfOf.partnerShare"}]}
+            )
+        },
+        "$$this.onBehalfOf.share",
+    ]
+}
+shares: Expression = {"$sum": each("$partners", share_as_issued)}
+shares_withheld: Expression = sum_where("$partners", equal("$$this.onBehalfOf.accrueOn", "payment"), share_as_issued)
 
 # By the posting table. Payable follows the accruals, and those follow the invoice's lines (`lines-match-accruals`).
 POSTED = Posted(
@@ -211,7 +234,15 @@ POSTED = Posted(
     (
         union(
             "invoices",
-            {"$project": {"orderId": 1, "taxIncludedAmount": 1, "lines": 1, "partners": partner_lines}},
+            {
+                "$project": {
+                    "orderId": 1,
+                    "taxIncludedAmount": 1,
+                    "lines": 1,
+                    "corrections": 1,
+                    "partners": partner_lines,
+                }
+            },
             {
                 "$project": {
                     "_id": {"$concat": [ORDER, "$orderId"]},

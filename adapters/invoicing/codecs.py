@@ -8,7 +8,17 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from domain.invoicing.model import AppliedPayment, Invoice, InvoiceLine, PartnerShare, TaxItem
+from domain.invoicing.model import (
+    AppliedPayment,
+    CorrectedLine,
+    CorrectedTax,
+    Corrections,
+    Invoice,
+    InvoiceLine,
+    PartnerShare,
+    TaxItem,
+    WrittenOff,
+)
 
 Row = dict[str, Any]
 
@@ -39,6 +49,37 @@ def _encode_invoice_line(invoice_line: InvoiceLine) -> Row:
                 "accrued": on_behalf_of.accrued,
             }
         ),
+    }
+
+
+def _encode_corrections(corrections: Corrections) -> Row:
+    return {
+        "credited": corrections.credited,
+        "writeOffs": [
+            {
+                "writeOffId": written_off.write_off_id,
+                "amount": written_off.amount,
+                "taxRelief": written_off.tax_relief,
+            }
+            for written_off in corrections.write_offs
+        ],
+        "lines": [
+            {
+                "lineId": corrected_line.line_id,
+                "credited": corrected_line.credited,
+                "givenUp": corrected_line.given_up,
+            }
+            for corrected_line in corrections.lines
+        ],
+        "tax": [
+            {
+                "category": corrected_tax.category,
+                "rate": f"{corrected_tax.rate:f}",
+                "credited": corrected_tax.credited,
+                "relieved": corrected_tax.relieved,
+            }
+            for corrected_tax in corrections.tax
+        ],
     }
 
 
@@ -80,6 +121,8 @@ def encode_invoice(invoice: Invoice) -> Row:
         row["buyerVersion"] = invoice.buyer_version
     if invoice.seller_version is not None:
         row["sellerVersion"] = invoice.seller_version
+    if invoice.corrections is not None:
+        row["corrections"] = None if invoice.corrections is None else _encode_corrections(invoice.corrections)
     return row
 
 
@@ -108,8 +151,40 @@ def _decode_invoice_line(row: Row) -> InvoiceLine:
     )
 
 
+def _decode_corrections(row: Row) -> Corrections:
+    return Corrections(
+        row["credited"],
+        tuple(
+            WrittenOff(
+                written_off["writeOffId"],
+                written_off["amount"],
+                written_off["taxRelief"],
+            )
+            for written_off in row["writeOffs"]
+        ),
+        tuple(
+            CorrectedLine(
+                corrected_line["lineId"],
+                corrected_line["credited"],
+                corrected_line["givenUp"],
+            )
+            for corrected_line in row["lines"]
+        ),
+        tuple(
+            CorrectedTax(
+                corrected_tax["category"],
+                _to_decimal(corrected_tax["rate"]),
+                corrected_tax["credited"],
+                corrected_tax["relieved"],
+            )
+            for corrected_tax in row["tax"]
+        ),
+    )
+
+
 def decode_invoice(row: Row) -> Invoice:
     """Invoice of a row."""
+    corrections = row.get("corrections")
     return Invoice(
         row["_id"],
         row["billingAccount"],
@@ -143,6 +218,7 @@ def decode_invoice(row: Row) -> Invoice:
         ),
         row.get("buyerVersion"),
         row.get("sellerVersion"),
+        None if corrections is None else _decode_corrections(corrections),
     )
 
 

@@ -12,11 +12,11 @@ OPEN = {"remainingAmount": {"$gt": 0}}
 
 KEPT = (
     Kept(
-        Layout(Invoice, absent=(("buyer_version",), ("seller_version",)), repeats=True),
+        Layout(Invoice, absent=(("buyer_version",), ("seller_version",), ("corrections",)), repeats=True),
         Collection(
             "invoices",
             id="`billNo`",
-            written="issued by an order, replaced by an allocation",
+            written="issued by an order, replaced by an allocation or a correction",
             fields={
                 "billingAccount": "who owes it",
                 "orderedFor": "the account that the order named: another one where that has a payer",
@@ -33,10 +33,13 @@ KEPT = (
                 "taxItem": "[{`category`, `rate`, `taxExcludedAmount`, `taxAmount`}], one for each category and rate",
                 "lines": "[{`id`, `description`, `quantity`, `unitPrice`, `category`, `rate`, `taxExcludedAmount`, "
                 "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`}}]",
-                "appliedPayment": "[{`paymentId`, `amount`}]",
+                "appliedPayment": "[{`paymentId`, `amount`}], oldest first",
                 "buyerVersion": "the version of the account that owes it, as it was issued; not there where an earlier "
                 "version of the program issued it",
                 "sellerVersion": "that of the seller, likewise; not there while nothing was said of the seller",
+                "corrections": "what was taken back of it: {`credited`, `writeOffs`: [{`writeOffId`, `amount`, "
+                "`taxRelief`}], `lines`: [{`lineId`, `credited`, `givenUp`}], `tax`: [{`category`, `rate`, `credited`, "
+                "`relieved`}]}; left out while that is nothing",
             },
             indexes=(
                 # A payment's next invoices: an account's open ones, by due date, then by number.
@@ -53,5 +56,6 @@ KEPT = (
             personal=("lines.description",),
         ),
         queue=QueueRead("billingAccount", "paymentDueDate", OPEN),
+        awaited={"invoice": {}},
     ),
 )

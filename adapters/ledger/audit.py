@@ -24,9 +24,11 @@ from adapters.checks import (
     whole,
 )
 
-OWNED = ("receivable", "unapplied", "payable", "withheld")
+OWNED = ("receivable", "unapplied", "refundable", "recoverable", "payable", "withheld")
 """The ledger accounts whose balances a position holds, `receivable:<account>` and so on."""
-SHARED = ("cash", "revenue", "commission", "tax")
+SHARED = ("cash", "revenue", "commission", "tax", "badDebt")
+DEBIT = ("receivable", "recoverable")
+"""Those of the first whose balance is a debit one."""
 """The ledger accounts without a stored balance: with one, every message would write the same document."""
 
 by_currency: Stage = {
@@ -99,9 +101,13 @@ balances_of_positions: tuple[Stage, ...] = (
     },
 )
 
-# A position keeps positive balances: receivable is a debit balance, the other three are credit balances.
+# A position keeps positive balances, whatever their side.
 on_normal_side: Expression = {
-    "$cond": [equal({"$indexOfBytes": ["$_id.account", "receivable:"]}, 0), "$sum", minus("$sum")]
+    "$cond": [
+        {"$in": [{"$arrayElemAt": [{"$split": ["$_id.account", ":"]}, 0]}, DEBIT]},
+        "$sum",
+        minus("$sum"),
+    ]
 }
 
 owned_accounts = View(

@@ -54,6 +54,8 @@ def encode_position(position: Position) -> Row:
         "used": position.used,
         "withholding": position.withholding,
         "allocating": position.allocating,
+        "refundable": position.refundable,
+        "recoverable": position.recoverable,
     }
 
 
@@ -82,6 +84,8 @@ def decode_position(row: Row) -> Position:
         row["used"],
         row["withholding"],
         row["allocating"],
+        row["refundable"],
+        row["recoverable"],
     )
 
 

@@ -41,6 +41,8 @@ KEPT = (
                 "used": "how many facts the books tell of it by",
                 "withholding": "how many lines have a share of it, or a part of one, withheld",
                 "allocating": "whether its credit is still being allocated, by what is held as `credit.allocate`",
+                "refundable": "a credit balance; what the customer has paid and is to get back",
+                "recoverable": "a debit balance; what the customer got back without credit for it",
             },
             indexes=(
                 # Who owes, and since when: lists by payment status, whose due date comes first.

@@ -73,21 +73,24 @@ versions_facts_and_events = View(
     ),
 )
 
-# Few rows, however many invoices there are. A number is given by a write of its series, which every invoice makes, so
-# an invoice has seen at least what the one before it has seen, whichever worker it was: versions rise with numbers.
-length_of_prefix: Expression = {"$max": [0, {"$subtract": [{"$strLenBytes": "$_id"}, 9]}]}
+# Of invoices and credit notes alike. Few rows, however many there are. A number is given by a write of its series,
+# which each of them makes, so one has seen at least what the one before it has seen, whichever worker it was: versions
+# rise with numbers.
+length_of_prefix: Expression = {"$max": [0, {"$subtract": [{"$strLenBytes": "$number"}, 9]}]}
 versions_that_invoices_name = View(
     "versions of the seller that invoices name",
     "invoices",
     (
+        {"$project": {"number": "$_id", "sellerVersion": 1}},
+        union("creditNotes", {"$project": {"number": "$billNo", "sellerVersion": 1}}),
         {
             "$group": {
                 "_id": {
-                    "series": {"$substrBytes": ["$_id", 0, length_of_prefix]},
+                    "series": {"$substrBytes": ["$number", 0, length_of_prefix]},
                     "version": {"$ifNull": ["$sellerVersion", 0]},
                 },
-                "first": {"$min": "$_id"},
-                "last": {"$max": "$_id"},
+                "first": {"$min": "$number"},
+                "last": {"$max": "$number"},
             }
         },
         {
@@ -115,6 +118,8 @@ versions_of_buyers = View(
     "invoices",
     (
         {"$match": {"buyerVersion": {"$gt": 0}}},
+        {"$project": {"billingAccount": 1, "buyerVersion": 1}},
+        union("creditNotes", {"$project": {"billingAccount": 1, "buyerVersion": 1}}),
         {
             "$group": {
                 "_id": {"$concat": ["$billingAccount", "/", {"$toString": "$buyerVersion"}]},

@@ -16,7 +16,7 @@ KEPT = (
         Collection(
             "payments",
             id="`paymentId`",
-            written="by a payment; `unapplied` falls as invoices consume it",
+            written="by a payment; `unapplied` falls as invoices consume it, and rises as a correction undoes that",
             fields={
                 "billingAccount": "who paid",
                 "currency": "",
@@ -40,20 +40,16 @@ KEPT = (
         queue=QueueRead("billingAccount", "receivedAt", CREDIT),
     ),
     Kept(
-        Layout(
-            Allocation,
-            keys=("id", "bill_no", "payment_id", "billing_account", "amount", "cause", "booked_at"),
-            read=False,
-        ),
+        Layout(Allocation, read=False),
         Collection(
             "allocations",
-            id="`<billNo>/<paymentId>`",
+            id="`<billNo>/<paymentId>`, with `/<type>/<key>` of a cause that is neither the payment nor the order",
             written="once, with the fact",
             fields={
                 "billNo": "",
                 "paymentId": "",
                 "billingAccount": "",
-                "amount": "",
+                "amount": "below zero where it undoes what was allocated",
                 "cause": "the identity of the fact that allocated it",
                 "bookedAt": "",
             },

@@ -245,8 +245,9 @@ carried_statements = View(
 PAYOUT = "payout.completed:"
 """How the identities of payouts begin."""
 
-# `<billNo>/<lineId>` accrued with the invoice; a longer id is that of an accrual which a payment released.
-released: Expression = {"$ne": ["$_id", {"$concat": ["$billNo", "/", "$lineId"]}]}
+# `<billNo>/<lineId>` accrued with the invoice, and with `/<type>/<key>` by a correction, which says itself what it
+# changes of what is withheld. Where a payment stands behind the line, it released the accrual.
+released: Expression = {"$in": [{"$size": {"$split": ["$_id", "/"]}}, [3, 5]]}
 
 # By the posting table.
 POSTED = Posted(

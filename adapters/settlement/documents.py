@@ -18,7 +18,7 @@ KEPT = (
         Collection(
             "accruals",
             id="`<billNo>/<lineId>`, or `<billNo>/<lineId>/<paymentId>` when a payment released it "
-            "(`<billNo>/<lineId>/<orderId>` of an invoice of zero)",
+            "(`<billNo>/<lineId>/<orderId>` of an invoice of zero); with `/<type>/<key>` of any other cause",
             written="once, with the fact; a statement sets `settlementId`, once",
             fields={
                 "settlementAccount": "the partner's",
@@ -26,7 +26,7 @@ KEPT = (
                 "billNo": "",
                 "lineId": "",
                 "amount": "",
-                "date": "that of the order, or of the payment that released it",
+                "date": "that of the order, of the payment that released it, or of the correction",
                 "cause": "the identity of the fact that accrued it",
                 "bookedAt": "",
                 "settlementId": "null until a statement holds it",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import adapters.corrections.audit as corrections
 import adapters.invoicing.audit as invoicing
 import adapters.payments.audit as payments
 import adapters.settlement.audit as settlement
@@ -17,7 +18,7 @@ from adapters.checks import (
 )
 from adapters.ledger.audit import OWNED, SHARED, ledger_class
 
-POSTED = (invoicing.POSTED, payments.POSTED, settlement.POSTED)
+POSTED = (invoicing.POSTED, payments.POSTED, settlement.POSTED, corrections.POSTED)
 LEDGER = (*OWNED, *SHARED)
 AT_WORK = ("dueAt", "waitsFor", "claimedUntil")
 IN_HELD = ("waiting", "suspect", "parked", "discarded", "mended")
@@ -135,8 +136,8 @@ def posts_as_due(name: str, invariant: int, ledger: Iterable[str]) -> Check:
 
 CHECKS = (
     posts_as_due("receivable-matches-invoices", 3, ("receivable",)),
-    posts_as_due("income-matches-invoices", 3, ("revenue", "commission", "tax")),
-    posts_as_due("cash-matches-payments", 4, ("cash", "unapplied")),
+    posts_as_due("income-matches-invoices", 3, ("revenue", "commission", "tax", "badDebt")),
+    posts_as_due("cash-matches-payments", 4, ("cash", "unapplied", "refundable", "recoverable")),
     posts_as_due("payable-entries-match-accruals", 5, ("payable", "withheld")),
     Check(
         name="entries-match-inbox",

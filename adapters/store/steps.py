@@ -141,6 +141,18 @@ STEPS: tuple[Step, ...] = (
             ),
         ),
     ),
+    Step(
+        to=3,
+        why="a position has what is to be given back to a customer, and what it owes us of that",
+        updates=(
+            Update(
+                "refundable, recoverable",
+                "positions",
+                {"refundable": {"$exists": False}},
+                each({"$set": {"refundable": 0, "recoverable": 0}}),
+            ),
+        ),
+    ),
 )
 """All steps that there ever were, in order. One that was released is never changed: a later one is added."""
 

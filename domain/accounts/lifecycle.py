@@ -20,6 +20,7 @@ from domain.accounts.standing import standing
 from domain.errors import MustWait, Refused
 from domain.frozen import replace
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
+from domain.ledger.chart import BALANCES
 from domain.ledger.positions import Position
 
 TRANSITIONS: dict[str, dict[State, State]] = {
@@ -41,15 +42,15 @@ command: it happens by itself, in the fact that settles the last cent, or at onc
 
 ALLOWED: dict[State, frozenset[str]] = {
     "defined": frozenset({"update", "payment"}),
-    "active": frozenset({"update", "order", "accrual", "payment", "closing", "payout"}),
-    "suspended": frozenset({"update", "accrual", "payment", "payout"}),
-    "pendingClose": frozenset({"update", "payment", "closing", "payout"}),
+    "active": frozenset({"update", "order", "accrual", "payment", "closing", "payout", "correction"}),
+    "suspended": frozenset({"update", "accrual", "payment", "payout", "correction"}),
+    "pendingClose": frozenset({"update", "payment", "closing", "payout", "correction"}),
     "closed": frozenset(),
     "deleted": frozenset(),
 }
 """What may happen to an account in each state: an update of what clients say of it; an order billed to it, or made for
-it; a line accrued to it; a payment; a settlement's closing; a payout. What does not fit waits while the account may
-become active (`WAITS`), and is refused when it is on its way out."""
+it; a line accrued to it; a payment; a settlement's closing; a payout; a correction of what was booked. What does not
+fit waits while the account may become active (`WAITS`), and is refused when it is on its way out."""
 
 WAITS: frozenset[State] = frozenset({"defined", "suspended"})
 """The states in which what is not allowed waits until the account is active."""
@@ -151,7 +152,7 @@ def complete_closing(account: Account, books: Books) -> None:
 def _nothing_open(account: Account, books: Books) -> bool:
     """Zero balances, no open invoice, no accrual that no statement holds, nothing carried forward."""
     position = books.position(account.id)
-    if position.receivable or position.unapplied or position.payable or position.withholding:
+    if any(getattr(position, balance) for balance in BALANCES) or position.withholding:
         return False
     if position.carried_forward is not None and position.carried_forward.amount:
         return False

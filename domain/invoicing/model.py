@@ -58,13 +58,72 @@ class AppliedPayment:
 
 
 @dataclass(frozen=True, slots=True)
+class CorrectedLine:
+    """What of a line was taken back so far (minor units): `credited` of its net, with the line's sign.
+
+    `given_up` is how much of a partner's share, withheld until the payment, was written off with the invoice.
+    """
+
+    line_id: str
+    credited: int = 0
+    given_up: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedTax:
+    """What of a (category, rate) group's tax was taken back so far (minor units): by notes, and as relief."""
+
+    category: str
+    rate: Decimal
+    credited: int = 0
+    relieved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenOff:
+    """What of a write-off still stands (minor units); with `tax_relief` we need not pay the tax in it."""
+
+    write_off_id: str
+    amount: int
+    tax_relief: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """What was taken back of an invoice so far (minor units, tax included), in all, by line and by tax group.
+
+    `credited` is what its credit notes come to; `write_offs` are those of which something is not recovered, oldest
+    first. Only lines and groups of which something was taken back are in it.
+    """
+
+    credited: int = 0
+    write_offs: tuple[WrittenOff, ...] = ()
+    lines: tuple[CorrectedLine, ...] = ()
+    tax: tuple[CorrectedTax, ...] = ()
+
+    @property
+    def written_off(self) -> int:
+        """What was given up as lost and is not recovered."""
+        return sum(one.amount for one in self.write_offs)
+
+    @property
+    def with_relief(self) -> int:
+        """As much of that as relieves us of its tax."""
+        return sum(one.amount for one in self.write_offs if one.tax_relief)
+
+
+NO_CORRECTIONS = Corrections()
+
+
+@dataclass(frozen=True, slots=True)
 class Invoice:
     """A TMF678 customer bill; `id` is its `billNo`, amounts are minor units of `currency`.
 
     `billing_account` owes it; `ordered_for` is the account that the order named, another one where that has a payer.
     `buyer_version` is the version of the account that owes it, `seller_version` that of the seller, both as it was
     issued: so it can be shown alike for ever. The seller's is None while nothing was said of the seller; both are of an
-    invoice that an earlier version of the program has issued.
+    invoice that an earlier version of the program has issued. An issued invoice is never edited: what was taken back of
+    it since stands in `corrections`, None while that is nothing.
     """
 
     id: str
@@ -85,6 +144,22 @@ class Invoice:
     applied_payment: tuple[AppliedPayment, ...] = ()
     buyer_version: int | None = None
     seller_version: int | None = None
+    corrections: Corrections | None = None
+
+    @property
+    def corrected(self) -> Corrections:
+        """What was taken back of it so far."""
+        return self.corrections or NO_CORRECTIONS
+
+    @property
+    def billed(self) -> int:
+        """What it comes to less its credit notes."""
+        return self.tax_included_amount - self.corrected.credited
+
+    @property
+    def allocated(self) -> int:
+        """What payments cover of it."""
+        return self.billed - self.corrected.written_off - self.remaining_amount
 
     @property
     def payment_reference(self) -> str | None:
@@ -105,6 +180,13 @@ class Invoice:
     def is_open(self) -> bool:
         """Whether something remains to be paid."""
         return self.remaining_amount > 0
+
+
+def state_of(invoice: Invoice) -> InvoiceState:
+    """The state that its money says: `settled` when nothing remains, `partiallyPaid` when something is allocated."""
+    if not invoice.remaining_amount:
+        return "settled"
+    return "partiallyPaid" if invoice.allocated else "new"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, tzinfo
+from heapq import merge
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from domain.frozen import dataclass, replace
@@ -117,15 +119,19 @@ class Emitted:
 class WorkingSet:
     """The documents that a batch's facts look at, as they stand after the facts that were accepted so far.
 
-    `series` is the prefix of the invoice numbers, `zone` the time zone in which a time's date is taken, `booked_at`
-    the batch's own time, `queues` all kinds of queue that there are (`domain.facts.working_set` gives them). After the
-    last fact `changed`, `rows` and `emitted` are what there is to write.
+    `series` is the prefix of the invoice numbers, `credit_notes` that of the credit notes' numbers, `zone` the time
+    zone in which a time's date is taken, `booked_at` the batch's own time, `queues` all kinds of queue that there are
+    (`domain.facts.working_set` gives them). After the last fact `changed`, `rows` and `emitted` are what there is to
+    write.
     """
 
-    def __init__(self, *, booked_at: datetime, zone: tzinfo, series: str, queues: tuple[Queue, ...]) -> None:
+    def __init__(
+        self, *, booked_at: datetime, zone: tzinfo, series: str, credit_notes: str, queues: tuple[Queue, ...]
+    ) -> None:
         self.booked_at = booked_at
         self.zone = zone
         self.series = series
+        self.credit_notes = credit_notes
         self.queues = queues
         self._is_empty = {queue.kind: queue.is_empty for queue in queues}
         self.stored: set[tuple[type, str]] = set()
@@ -248,6 +254,7 @@ class Books:
         self.cause = cause
         self.booked_at = working_set.booked_at
         self.series = working_set.series
+        self.credit_notes = working_set.credit_notes
         self.changed: dict[type, dict[str, Document]] = defaultdict(dict)
         self.rows: dict[type, list[Any]] = defaultdict(list)
         self.emitted: list[Emitted] = []
@@ -257,6 +264,8 @@ class Books:
         self._credits: dict[LedgerKey, int] = {}
         self._currency = ""
         self._occurred_at: datetime | None = None
+        self._reverses: str | None = None
+        self._reason: str | None = None
         self._sequences: dict[str, int] = {}
         self._counted: dict[str, dict[str, int]] = {}
         self.result: object = None
@@ -291,13 +300,28 @@ class Books:
         """The open documents of an account, in order, as they stood before this fact; raises `NotLoaded`."""
         return self._set.queue(kind, owner)
 
+    def open_now(self, kind: type[Q], owner: str) -> Iterator[Q]:
+        """The open documents of an account, in order, as this fact has left them so far; raises `NotLoaded`.
+
+        Those too that were not open before it.
+        """
+        mine = (cast("Q", document) for document in self.changed[kind].values())
+        reopened = sorted((d for d in mine if d.owner == owner and d.is_open), key=attrgetter("order_key"))
+        queue = self.queue(kind, owner)
+        seen: set[str] = set()
+        for document in merge(queue, reopened, key=attrgetter("order_key")) if reopened else queue:
+            current = self.current(document)
+            if current.is_open and current.id not in seen:
+                seen.add(current.id)
+                yield current
+
     def overdue(self, account_id: str, day: date) -> int:
         """What of an account's open documents was due before a day, in minor units, as this fact has left them."""
         total = 0
         for queue in self._set.queues:
             if queue.overdue is not None:
-                for document in self.queue(queue.kind, account_id):
-                    amount = queue.overdue(self.current(document), day)
+                for document in self.open_now(queue.kind, account_id):
+                    amount = queue.overdue(document, day)
                     if amount is None:
                         break
                     total += amount
@@ -306,10 +330,10 @@ class Books:
     def is_kept_open(self, account_id: str, account_type: str) -> bool:
         """Whether an open document keeps an account of this type from being closed."""
         return any(
-            self.current(document).is_open
+            True
             for queue in self._set.queues
             if queue.keeps_open == account_type
-            for document in self.queue(queue.kind, account_id)
+            for _ in self.open_now(queue.kind, account_id)
         )
 
     def date_of(self, moment: datetime) -> date:
@@ -329,10 +353,24 @@ class Books:
         """Add a row that is never changed."""
         self.rows[type(row)].append(row)
 
-    def open_entry(self, occurred_at: datetime, currency: str) -> None:
-        """Say that this fact has a journal entry, all in one currency."""
+    def open_entry(
+        self, occurred_at: datetime, currency: str, *, reverses: str | None = None, reason: str | None = None
+    ) -> None:
+        """Say that this fact has a journal entry, all in one currency.
+
+        One that undoes what another entry booked names that, and says why.
+        """
         self._occurred_at = occurred_at
         self._currency = currency
+        self._reverses = reverses
+        self._reason = reason
+
+    def move(self, key: LedgerKey, amount: int) -> None:
+        """Debit a ledger account by `amount` minor units, or credit it by what is below zero."""
+        if amount > 0:
+            self.debit(key, amount)
+        elif amount:
+            self.credit(key, -amount)
 
     def debit(self, key: LedgerKey, amount: int) -> None:
         """Debit a ledger account by `amount` minor units; debits and credits of one account are not netted."""
@@ -428,5 +466,7 @@ class Books:
                 owned[key.balance] = owned.get(key.balance, 0) + SIGN[key.balance] * amount
             postings.append(Posting(key.account, self._currency, amount, key.category, key.rate, movement))
         assert_balanced(postings, self.cause)
-        self.append(Entry(self.cause, self.cause, occurred_at, self.booked_at, tuple(postings)))
+        self.append(
+            Entry(self.cause, self.cause, occurred_at, self.booked_at, tuple(postings), self._reverses, self._reason)
+        )
         return balances

@@ -12,13 +12,19 @@ RECEIVABLE = LedgerAccount("receivable", "debit", "BillingAccount")
 """What a customer owes us."""
 UNAPPLIED = LedgerAccount("unapplied", "credit", "BillingAccount")
 """What a customer has paid and no invoice has consumed."""
+REFUNDABLE = LedgerAccount("refundable", "credit", "BillingAccount")
+"""What a customer has paid and is to get back: reserved by credit notes, and consumed by no invoice."""
+RECOVERABLE = LedgerAccount("recoverable", "debit", "BillingAccount")
+"""What a customer got back, or took back, without credit for it: it owes us that again."""
 CASH = LedgerAccount("cash", "debit")
 REVENUE = LedgerAccount("revenue", "credit")
 COMMISSION = LedgerAccount("commission", "credit")
 TAX = LedgerAccount("tax", "credit")
 """The tax we owe; its postings carry category and rate."""
+BAD_DEBT = LedgerAccount("badDebt", "debit")
+"""What was written off as lost."""
 
-CHART = (RECEIVABLE, UNAPPLIED, PAYABLE, WITHHELD, CASH, REVENUE, COMMISSION, TAX)
+CHART = (RECEIVABLE, UNAPPLIED, REFUNDABLE, RECOVERABLE, PAYABLE, WITHHELD, CASH, REVENUE, COMMISSION, TAX, BAD_DEBT)
 """The chart of accounts, in the order in which balances are told."""
 
 OWNED = tuple(account for account in CHART if account.owner is not None)
@@ -31,6 +37,7 @@ SIGN = {account.name: 1 if account.side == "debit" else -1 for account in OWNED}
 OF_CASH = CASH.key
 OF_REVENUE = REVENUE.key
 OF_COMMISSION = COMMISSION.key
+OF_BAD_DEBT = BAD_DEBT.key
 
 
 def balances_of(account_type: str) -> tuple[str, ...]:

@@ -40,6 +40,11 @@ class Entry:
     reason: str | None = None
 
 
+def key_of(cause: str) -> str:
+    """A fact's part in the keys of what it books: its type and business key. No other id has a stroke in it."""
+    return cause.replace(":", "/", 1)
+
+
 def assert_balanced(postings: Iterable[Posting], cause: str) -> None:
     """The sum of an entry's postings is zero, or the rule that made them is broken: a defect, never a refusal."""
     postings = list(postings)

@@ -44,6 +44,8 @@ class Position:
     used: int = 0
     withholding: int = 0
     allocating: bool = False
+    refundable: int = 0
+    recoverable: int = 0
 
 
 assert set(BALANCES) <= set(Position.__dataclass_fields__), "each balance of the chart is a field of the position"

@@ -102,6 +102,7 @@ def complete_order(order: Order, books: Books) -> OrderResult:
     books.open_entry(order.completed_at, invoice.currency)
     post(invoice, post_share, books)
     books.emit(account.id, InvoiceIssued(invoice))
+    books.announce(f"invoice:{invoice.id}")
     date = books.date_of(order.completed_at)
     invoice, accruals = accrue_at_invoice(invoice, date, books)
     if invoice.is_open:

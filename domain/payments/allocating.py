@@ -11,9 +11,11 @@ from domain.frozen import dataclass, replace
 from domain.invoicing.model import AppliedPayment, Invoice, InvoicePaid, InvoicePartiallyPaid
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.entries import key_of
 from domain.ledger.positions import Position
 from domain.payments.model import Allocation, CreditAllocation, Payment, PaymentAllocated, PaymentResult
 from domain.settlement.accruals import Accrual, emit_accruals, release_withheld
+from domain.settlement.correcting import rebook
 
 WORK_MAX = 20_000
 """How much one transaction allocates, counted in lines: a covered invoice is written and told again with all its lines.
@@ -83,10 +85,26 @@ def allocate_credit(rest: CreditAllocation, books: Books) -> PaymentResult:
     budget = WorkBudget(WORK_MAX)
     bill_nos: list[str] = []
     accruals: list[Accrual] = []
+    if cover_with_credit(account, budget, bill_nos, accruals, books):
+        books.put(replace(books.position(account.id), allocating=False))
+    bring_oldest_due_up_to_date(account.id, books)
+    emit_accruals(accruals, account.currency, books)
+    complete_closing(account, books)
+    return PaymentResult(tuple(bill_nos))
+
+
+def cover_with_credit(
+    account: Account, budget: WorkBudget, bill_nos: list[str], accruals: list[Accrual], books: Books
+) -> bool:
+    """Let an account's credit cover what is open, oldest payment first, each as it would have covered it at first.
+
+    Adds to `bill_nos` and `accruals` what is covered, and what that releases. Returns whether that is all; what is left
+    to allocate goes on in another transaction.
+    """
     taken = 0
-    for credit in islice(books.queue(Payment, account.id), CREDITS_MAX):
+    for credit in islice(books.open_now(Payment, account.id), CREDITS_MAX):
         named, _ = named_invoices(credit, books)
-        covered = cover(credit, by_precedence(named, account.id, books), budget, books)
+        covered = cover(credit, by_precedence(named, account.id, books), budget, books, again=True)
         if not covered.allocations:
             break
         taken += 1
@@ -94,14 +112,10 @@ def allocate_credit(rest: CreditAllocation, books: Books) -> PaymentResult:
         accruals += covered.accruals
         bill_nos += [allocation.bill_no for allocation in covered.allocations]
         emit_covered(covered, (), books)
-    bring_oldest_due_up_to_date(account.id, books)
-    emit_accruals(accruals, account.currency, books)
     if budget.is_short or taken == CREDITS_MAX:
         continue_allocating(account.id, books)
-    else:
-        books.put(replace(books.position(account.id), allocating=False))
-    complete_closing(account, books)
-    return PaymentResult(tuple(bill_nos))
+        return False
+    return True
 
 
 def continue_allocating(account_id: str, books: Books) -> None:
@@ -141,13 +155,18 @@ class WorkBudget:
         return not self.is_short
 
 
-def cover(payment: Payment, invoices: Iterator[Invoice], budget: WorkBudget, books: Books) -> Covered:
-    """Cover invoices in turn, while the payment and the budget last."""
+def cover(
+    payment: Payment, invoices: Iterator[Invoice], budget: WorkBudget, books: Books, *, again: bool = False
+) -> Covered:
+    """Cover invoices in turn, while the payment and the budget last.
+
+    `again`: neither the payment nor the invoices are new, so it may have covered them before.
+    """
     covered = Covered(payment, [], [], [])
     for open_invoice in invoices:
         if not payment.unapplied or not open_invoice.is_open or not budget.take(open_invoice):
             break
-        payment, invoice, allocation, released = _allocate(payment, open_invoice, books)
+        payment, invoice, allocation, released = _allocate(payment, open_invoice, books, again=again)
         covered.invoices.append(invoice)
         covered.allocations.append(allocation)
         covered.accruals.extend(released)
@@ -189,24 +208,79 @@ def by_precedence(named: list[Invoice], account_id: str, books: Books) -> Iterat
     """The invoices that are open, as they are now: those that are named, then by due date, then by number."""
     yield from named
     first = {invoice.id for invoice in named}
-    for invoice in map(books.current, books.queue(Invoice, account_id)):
-        if invoice.id not in first and invoice.is_open:
+    for invoice in books.open_now(Invoice, account_id):
+        if invoice.id not in first:
             yield invoice
 
 
-def _allocate(payment: Payment, invoice: Invoice, books: Books) -> tuple[Payment, Invoice, Allocation, list[Accrual]]:
+def _allocate(
+    payment: Payment, invoice: Invoice, books: Books, *, again: bool
+) -> tuple[Payment, Invoice, Allocation, list[Accrual]]:
     amount = min(payment.unapplied, invoice.remaining_amount)
-    remaining = invoice.remaining_amount - amount
-    allocation = Allocation(invoice.id, payment.id, invoice.billing_account, amount, books.cause, books.booked_at)
-    books.append(allocation)
-    books.debit(chart.UNAPPLIED.of(invoice.billing_account), amount)
-    books.credit(chart.RECEIVABLE.of(invoice.billing_account), amount)
+    allocation = _book(invoice, payment.id, amount, books, again=again)
+    before = invoice
     invoice = replace(
         invoice,
-        remaining_amount=remaining,
-        state="partiallyPaid" if remaining else "settled",
+        remaining_amount=invoice.remaining_amount - amount,
         applied_payment=(*invoice.applied_payment, AppliedPayment(payment.id, amount)),
     )
-    invoice, released = release_withheld(invoice, books.date_of(payment.received_at), payment.id, books)
-    books.put(invoice)
+    on = books.date_of(payment.received_at)
+    if invoice.corrections is None and not again:
+        invoice = replace(invoice, state="partiallyPaid" if invoice.remaining_amount else "settled")
+        invoice, released = release_withheld(invoice, on, payment.id, books)
+        books.put(invoice)
+    else:
+        invoice, released = rebook(before, invoice, on, books, payment=payment.id)
     return replace(payment, unapplied=payment.unapplied - amount), invoice, allocation, released
+
+
+def _book(invoice: Invoice, payment_id: str, amount: int, books: Books, *, again: bool) -> Allocation:
+    pair = f"{invoice.id}/{payment_id}"
+    allocation = Allocation(
+        f"{pair}/{key_of(books.cause)}" if again else pair,
+        invoice.id,
+        payment_id,
+        invoice.billing_account,
+        amount,
+        books.cause,
+        books.booked_at,
+    )
+    books.append(allocation)
+    books.move(chart.UNAPPLIED.of(invoice.billing_account), amount)
+    books.move(chart.RECEIVABLE.of(invoice.billing_account), -amount)
+    return allocation
+
+
+@dataclass(frozen=True, slots=True)
+class Deallocation:
+    """How much of a payment covers an invoice no more: it is the payment's credit again."""
+
+    bill_no: str
+    payment_id: str
+    amount: int
+
+
+def deallocate(invoice: Invoice, amount: int, books: Books) -> tuple[Invoice, list[Deallocation]]:
+    """Undo what payments cover of an invoice (minor units), latest first: it is their credit again.
+
+    Returns the invoice without that, its remaining amount raised by it and all else as it was; and what was undone, by
+    payment. The payments are put into the books; raises `NotLoaded` for those that are not loaded.
+    """
+    books.require(DocumentNeed(Payment, applied.payment_id) for applied in invoice.applied_payment)
+    applied = list(invoice.applied_payment)
+    undone: dict[str, int] = {}
+    left = amount
+    while left:
+        last = applied.pop()
+        part = min(last.amount, left)
+        left -= part
+        undone[last.payment_id] = undone.get(last.payment_id, 0) + part
+        if part < last.amount:
+            applied.append(AppliedPayment(last.payment_id, last.amount - part))
+    for payment_id, part in undone.items():
+        payment = books.find(Payment, payment_id)
+        assert payment is not None, f"{invoice.id} is covered by payment {payment_id}, which is not there"
+        books.put(replace(payment, unapplied=payment.unapplied + part))
+        _book(invoice, payment_id, -part, books, again=True)
+    invoice = replace(invoice, remaining_amount=invoice.remaining_amount + amount, applied_payment=tuple(applied))
+    return invoice, [Deallocation(invoice.id, *one) for one in undone.items()]

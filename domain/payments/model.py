@@ -52,19 +52,19 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """A part of a payment that covers a part of an invoice: append-only."""
+    """A part of a payment that covers a part of an invoice, or below zero, that does so no more: append-only.
 
+    There is one for each cause: `id` is invoice and payment, and the cause, unless that made one of the two and so is
+    the only one.
+    """
+
+    id: str
     bill_no: str
     payment_id: str
     billing_account: str
     amount: int
     cause: str
     booked_at: datetime
-
-    @property
-    def id(self) -> str:
-        """A payment covers an invoice once: if it left something open, nothing of the payment was left."""
-        return f"{self.bill_no}/{self.payment_id}"
 
 
 @dataclass(frozen=True, slots=True)

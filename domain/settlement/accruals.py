@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from domain.accounts.model import Account
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import Invoice, InvoiceLine, PartnerShare
+from domain.invoicing.model import CorrectedLine, Invoice, InvoiceLine, PartnerShare
 from domain.ledger import chart
 from domain.ledger.books import Books
 from domain.money import rounded_ratio, share_of
@@ -84,16 +84,14 @@ def accrue_at_invoice(invoice: Invoice, on: dt.date, books: Books) -> tuple[Invo
 
 
 def release_withheld(invoice: Invoice, on: dt.date, released_by: str, books: Books) -> tuple[Invoice, list[Accrual]]:
-    """Release what is now due of the shares withheld until payment: round(share × paid to date ÷ total) − released.
+    """Release what is now due of the shares withheld until payment: round(share × allocated ÷ billed) − released.
 
     `invoice` is as the payment leaves it; paid in full releases each share to the cent. `released_by` names the
     payment in the accrual's key, or the order when its invoice is of zero, which nothing pays.
     """
-    paid = invoice.tax_included_amount - invoice.remaining_amount
+    allocated, billed = invoice.allocated, invoice.billed
     due = {
-        index: rounded_ratio(line.on_behalf_of.share * paid, invoice.tax_included_amount)
-        if invoice.remaining_amount
-        else line.on_behalf_of.share
+        index: rounded_ratio(line.on_behalf_of.share * allocated, billed) if billed else line.on_behalf_of.share
         for index, line in enumerate(invoice.lines)
         if line.on_behalf_of is not None and line.on_behalf_of.accrue_on == "payment"
     }
@@ -103,6 +101,51 @@ def release_withheld(invoice: Invoice, on: dt.date, released_by: str, books: Boo
     for accrual in accruals:
         position.release(accrual.settlement_account, accrual.amount, books)
     return invoice, accruals
+
+
+def correct_shares(
+    before: Invoice, after: Invoice, on: dt.date, key: str, books: Books
+) -> tuple[Invoice, list[Accrual], dict[str, int]]:
+    """Bring the partners' parts in an invoice to what its corrections, and what is allocated to it now, leave of them.
+
+    The share left is the frozen share of the line's net, less that of what was credited of it. Accrued at the invoice,
+    all of it is accrued. Accrued at payment, round(share left × allocated ÷ billed) is, as much more as
+    round(share left × (allocated + written off) ÷ billed) says is given up, and the rest is withheld; where nothing is
+    billed any more, all that is left is accrued. What differs from what is booked may be negative, and is dated `on`.
+
+    In: the invoice as it is booked, and as the fact leaves it, its lines not yet brought up to date; `key` is the
+    fact's part in the accruals' keys. Out: the latter with its lines as they are then, what accrues, and what is given
+    up of each line in all (minor units, by the line's id).
+    """
+    lines_before, lines_after = ({line.line_id: line for line in i.corrected.lines} for i in (before, after))
+    allocated, billed = after.allocated, after.billed
+    not_owed = allocated + after.corrected.written_off
+    lines = list(after.lines)
+    accruals: list[Accrual] = []
+    given_up: dict[str, int] = {}
+    for index, line in enumerate(lines):
+        part = line.on_behalf_of
+        if part is None:
+            continue
+        was, now = (found.get(line.id, CorrectedLine(line.id, 0)) for found in (lines_before, lines_after))
+        share = share_of(line.tax_excluded_amount, part.partner_share) - share_of(now.credited, part.partner_share)
+        accrued, withheld = share, (0, 0)
+        if part.accrue_on == "payment":
+            if billed:
+                accrued = rounded_ratio(share * allocated, billed)
+            lost = rounded_ratio(share * not_owed, billed) - accrued if billed else 0
+            if lost:
+                given_up[line.id] = lost
+            withheld = (part.share - part.accrued - was.given_up, share - accrued - lost)
+        if (share, accrued, withheld[1], now.credited) == (part.share, part.accrued, withheld[0], was.credited):
+            continue
+        position.correct(part.id, accrued - part.accrued, withheld, books)
+        # Ours is the net less the share: a note takes back of both.
+        books.move(chart.OF_COMMISSION, now.credited - was.credited + share - part.share)
+        lines[index] = replace(line, on_behalf_of=replace(part, share=share, accrued=accrued))
+        if accrued != part.accrued:
+            accruals.append(_accrual(after, line, part.id, accrued - part.accrued, on, key, books))
+    return replace(after, lines=tuple(lines)), accruals, given_up
 
 
 def emit_accruals(accruals: Iterable[Accrual], currency: str, books: Books) -> None:
@@ -129,17 +172,23 @@ def _accrue(
         if released_by is not None and amount_due == line.on_behalf_of.share:
             position.end_withholding(line.on_behalf_of.id, books)
         lines[index] = replace(line, on_behalf_of=replace(line.on_behalf_of, accrued=amount_due))
-        accrual = Accrual(
-            id=f"{invoice.id}/{line.id}" + (f"/{released_by}" if released_by is not None else ""),
-            settlement_account=line.on_behalf_of.id,
-            order_id=invoice.order_id,
-            bill_no=invoice.id,
-            line_id=line.id,
-            amount=amount,
-            date=on,
-            cause=books.cause,
-            booked_at=books.booked_at,
-        )
-        books.put(accrual)
-        accruals.append(accrual)
+        accruals.append(_accrual(invoice, line, line.on_behalf_of.id, amount, on, released_by, books))
     return (replace(invoice, lines=tuple(lines)) if accruals else invoice), accruals
+
+
+def _accrual(
+    invoice: Invoice, line: InvoiceLine, partner: str, amount: int, on: dt.date, key: str | None, books: Books
+) -> Accrual:
+    accrual = Accrual(
+        id=f"{invoice.id}/{line.id}" + (f"/{key}" if key is not None else ""),
+        settlement_account=partner,
+        order_id=invoice.order_id,
+        bill_no=invoice.id,
+        line_id=line.id,
+        amount=amount,
+        date=on,
+        cause=books.cause,
+        booked_at=books.booked_at,
+    )
+    books.put(accrual)
+    return accrual

@@ -44,6 +44,19 @@ def end_withholding(partner: str, books: Books) -> None:
     books.count(partner, "withholding", -1)
 
 
+def correct(partner: str, payable: int, withheld: tuple[int, int], books: Books) -> None:
+    """Change what a partner has of a line (minor units): owe it `payable` more, or less where that is below zero.
+
+    `withheld` is what was withheld of the line before, and what is now.
+    """
+    before, after = withheld
+    books.count(partner, "used")
+    books.move(PAYABLE.of(partner), -payable)
+    books.move(WITHHELD.of(partner), before - after)
+    if (before != 0) != (after != 0):
+        books.count(partner, "withholding", 1 if after else -1)
+
+
 def carried_forward(partner: str, books: Books) -> CarriedForward | None:
     """The statement that the next one opens with."""
     return books.position(partner).carried_forward

@@ -87,14 +87,15 @@ class RetryPolicy(Protocol):
 class Decisions:
     """The outcomes of a batch, in the order of its work, and what the waker has to look for after the commit.
 
-    `told` are others who are to be told something: what outcome, of which identity. `quiet`: nothing is logged of it,
-    since it is only tried out.
+    `look_for` is what messages wait for, `made` what others may wait for and is there now. `told` are others who are to
+    be told something: what outcome, of which identity. `quiet`: nothing is logged of it, since it is only tried out.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
     batch: Batch = field(default_factory=Batch)
     told: list[tuple[ReplyTo, Outcome, str]] = field(default_factory=list)
     look_for: set[str] = field(default_factory=set)
+    made: list[str] = field(default_factory=list)
     quiet: bool = False
 
 

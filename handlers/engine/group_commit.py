@@ -61,15 +61,18 @@ TRANSIENT_MAX = 30
 
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
-    """The settings of the group commit: the invoices' series, the time zone of dates, how long a message may wait.
+    """The settings of the group commit.
 
-    A transaction that is in the way and has been silent for `abandoned_after` is taken for a dead worker's. `worker` is
-    this worker's name. Between two attempts on a batch there are at most `retry_seconds_max`; a message that meets a
+    `series` and `credit_notes` are what the numbers of invoices and credit notes begin with, `zone` is the time zone of
+    dates, `waiting_max` how long a message may wait. A transaction that is in the way and has been silent for
+    `abandoned_after` is taken for a dead worker's. `worker` is this worker's name. Between two attempts on a batch
+    there are at most `retry_seconds_max`; a message that meets a
     defect of ours is tried `defect_attempts_max` times, first again after `defect_delay_seconds` and then after four
     times as long each time. A fact whose own time is more than `ahead_max` ahead of the clock waits.
     """
 
     series: str
+    credit_notes: str
     zone: tzinfo
     waiting_max: timedelta
     abandoned_after: timedelta
@@ -84,7 +87,10 @@ class Told(Protocol):
     """Who is told of what was committed."""
 
     def look_for(self, names: Iterable[str]) -> None:
-        """These may be there now, and waited for."""
+        """These are waited for, and may be there now."""
+
+    def made(self, names: Iterable[str]) -> None:
+        """These are there now, and may be waited for."""
 
     def reply(self, to: ReplyTo, outcome: Outcome, causation_id: str) -> None:
         """A sender wants to know what came of its message."""
@@ -244,6 +250,7 @@ class GroupCommit:
         for to, outcome, identity in decisions.told:
             self._told.reply(to, outcome, identity)
         self._told.look_for(decisions.look_for)
+        self._told.made(decisions.made)
 
     async def _until_available(self, works: list[WorkItem]) -> Decisions:
         """Run a batch's transaction, again and again while the database is away or another worker is in the way."""
@@ -310,7 +317,10 @@ class GroupCommit:
     async def _attempt(self, works: list[WorkItem]) -> Decisions:
         if self._left_open:
             await self._end_what_is_left_open()
-        books = working_set(booked_at=self._now(), zone=self._keeping.zone, series=self._keeping.series)
+        keeping = self._keeping
+        books = working_set(
+            booked_at=self._now(), zone=keeping.zone, series=keeping.series, credit_notes=keeping.credit_notes
+        )
         async with self._store.transaction() as transaction:
             if len(works) > 1:
                 transaction.limit_loading()
@@ -346,7 +356,7 @@ class GroupCommit:
                     decisions = await decide(works, known, books, load, act, self._keeping, replacing)
             finally:
                 self.deciding = False
-            decisions.look_for.update(books.announced)
+            decisions.made = books.announced
             with self._measures.stage("write"):
                 await transaction.write(books, decisions.batch)
             with self._measures.stage("commit"):

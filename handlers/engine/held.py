@@ -25,6 +25,8 @@ RENEWALS = 3
 """How often a claim is renewed while it lasts, by a worker that is still at it."""
 NAMES_MAX = 10_000
 """How many of the things that are waited for one sweep looks at."""
+BY_THE_THOUSAND = ("invoice:",)
+"""How the names of those things begin of which each fact may make one."""
 
 
 class Waker:
@@ -38,18 +40,30 @@ class Waker:
         self._interval = interval
         self._clock = clock
         self._names: set[str] = set()
+        self._awaited: set[str] = set()
         self._arrived = asyncio.Event()
         self._stopping = False
 
     def look_for(self, names: Iterable[str]) -> None:
         """See soon whether something waits for one of `names` that is there.
 
-        Called with what a batch has made and with what its messages wait for, once that is committed: of two workers,
-        one that makes a thing and one that holds a message for it, the later to commit sees both.
+        Called with what a batch's messages wait for, once that is committed, as `made` is with what it has made: of two
+        workers, one that makes a thing and one that holds a message for it, the later to commit sees both.
         """
         self._names.update(names)
+        self._awaited.update(self._names)
         if self._names:
             self._arrived.set()
+
+    def made(self, names: Iterable[str]) -> None:
+        """See soon whether something waits for one of `names`, which are there now.
+
+        Of what comes by the thousand, only for what is known here to be waited for: to ask the database for all of it
+        would cost each batch a read. What another worker holds for one of these it is told by its next sweep.
+        """
+        names = [name for name in names if name in self._awaited or not name.startswith(BY_THE_THOUSAND)]
+        if names:
+            self.look_for(names)
 
     def stop(self) -> None:
         """Claim nothing more; `run` ends when what is claimed has its outcome."""
@@ -78,7 +92,9 @@ class Waker:
         """What nobody has told us of: what is due, and what appeared when a worker died or another was looking."""
         while not self._stopping and (rows := await self._store.claim_due(self._clock(), LEASE)):
             await self._take_up(rows)
-        await self._wake(await self._store.awaited_names(NAMES_MAX))
+        awaited = await self._store.awaited_names(NAMES_MAX)
+        self._awaited = {*awaited, *self._names}  # what came meanwhile is looked for next
+        await self._wake(awaited)
         while not self._stopping and (suspect := await self._store.claim_suspect(self._clock(), LEASE)):
             await self._take_up([suspect])
 

@@ -31,6 +31,7 @@ class ReplySender:
         self._prefixes = prefixes
         self._under_way: set[asyncio.Task[None]] = set()
         self.look_for: Callable[[Iterable[str]], None] = lambda _names: None
+        self.made: Callable[[Iterable[str]], None] = lambda _names: None
 
     def reply(self, to: ReplyTo, outcome: Outcome, causation_id: str) -> None:
         """Send a reply soon, if it may go to that queue: a client's own, or one that the settings name."""

@@ -116,9 +116,12 @@ def _works_of(row: Row, body: bytes, now: datetime, edit: EditOf | None) -> list
 async def _decided(
     transaction: Transaction, settings: Settings, now: datetime, works: list[WorkItem]
 ) -> dict[str, Outcome]:
-    books = working_set(booked_at=now, zone=settings.zone, series=settings.series)
+    books = working_set(
+        booked_at=now, zone=settings.zone, series=settings.series, credit_notes=settings.credit_note_series
+    )
     policy = BatchPolicy(
         settings.series,
+        settings.credit_note_series,
         settings.zone,
         timedelta(seconds=settings.waiting_seconds_max),
         timedelta(0),

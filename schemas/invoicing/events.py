@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import get_args
 
-from domain.invoicing.model import Invoice, InvoiceIssued, InvoiceLine, InvoicePaid, InvoicePartiallyPaid, InvoiceState
+from domain.invoicing.model import (
+    Corrections,
+    Invoice,
+    InvoiceIssued,
+    InvoiceLine,
+    InvoicePaid,
+    InvoicePartiallyPaid,
+    InvoiceState,
+    TaxItem,
+)
 from schemas.accounts.events import account_ref
 from schemas.event import Event
 from schemas.shapes import Shape
@@ -34,16 +43,7 @@ def invoice_json(invoice: Invoice) -> Json:
         "buyerVersion": invoice.buyer_version,
         "taxExcludedAmount": money_json(invoice.tax_excluded_amount, code),
         "taxIncludedAmount": money_json(invoice.tax_included_amount, code),
-        "taxItem": [
-            {
-                "@type": "TaxItem",
-                "taxCategory": item.category,
-                "taxRate": float(item.rate),
-                "taxExcludedAmount": money_json(item.tax_excluded_amount, code),
-                "taxAmount": money_json(item.tax_amount, code),
-            }
-            for item in invoice.tax_item
-        ],
+        "taxItem": [tax_item_json(item, code) for item in invoice.tax_item],
         "amountDue": money_json(invoice.tax_included_amount, code),
         "remainingAmount": money_json(invoice.remaining_amount, code),
         "appliedPayment": [
@@ -55,6 +55,29 @@ def invoice_json(invoice: Invoice) -> Json:
             for applied in invoice.applied_payment
         ],
         "lines": [_line_json(line, code, ordered_for, bill) for line in invoice.lines],
+        **({} if invoice.corrections is None else {"corrections": _corrections_json(invoice.corrections, code)}),
+    }
+
+
+def tax_item_json(item: TaxItem, code: str) -> Json:
+    """A TMF678 TaxItem with its category: the tax of one (category, rate) group."""
+    return {
+        "@type": "TaxItem",
+        "taxCategory": item.category,
+        "taxRate": float(item.rate),
+        "taxExcludedAmount": money_json(item.tax_excluded_amount, code),
+        "taxAmount": money_json(item.tax_amount, code),
+    }
+
+
+def _corrections_json(corrections: Corrections, code: str) -> Json:
+    return {
+        "credited": money_json(corrections.credited, code),
+        "lines": [
+            {"lineId": line.line_id, "credited": money_json(line.credited, code)}
+            for line in corrections.lines
+            if line.credited
+        ],
     }
 
 
@@ -90,6 +113,15 @@ def _invoice(event: InvoiceIssued | InvoicePaid | InvoicePartiallyPaid) -> Json:
     return {"invoice": invoice_json(event.invoice), "orderId": event.invoice.order_id}
 
 
+TAX_ITEM: Shape = {
+    "@type": ("TaxItem",),
+    "taxCategory": "Id",
+    "taxRate": float,
+    "taxExcludedAmount": "Money",
+    "taxAmount": "Money",
+}
+"""The tax of one (category, rate) group."""
+
 SHAPES: dict[str, Shape] = {
     "Invoice": {
         "@type": ("CustomerBill",),
@@ -106,15 +138,7 @@ SHAPES: dict[str, Shape] = {
         "buyerVersion": "Version?",
         "taxExcludedAmount": "Money",
         "taxIncludedAmount": "Money",
-        "taxItem": [
-            {
-                "@type": ("TaxItem",),
-                "taxCategory": "Id",
-                "taxRate": float,
-                "taxExcludedAmount": "Money",
-                "taxAmount": "Money",
-            }
-        ],
+        "taxItem": [TAX_ITEM],
         "amountDue": "Money",
         "remainingAmount": "Money",
         "appliedPayment": [
@@ -125,6 +149,7 @@ SHAPES: dict[str, Shape] = {
             }
         ],
         "lines": ["InvoiceLine"],
+        "corrections?": {"credited": "Money", "lines": [{"lineId": "Id", "credited": "Money"}]},
     },
     "InvoiceLine": {
         "@type": ("AppliedCustomerBillingRate",),

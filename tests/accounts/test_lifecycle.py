@@ -12,6 +12,7 @@ from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     Fact,
     LedgerBook,
+    balances,
     billing,
     closing,
     command,
@@ -331,7 +332,7 @@ def test_the_payment_that_settles_the_last_invoice_closes_the_account():
     ]
     last = book.facts_of("BA-1")[-1]
     assert (last.account, last.old_state, last.reason) == (account, "pendingClose", None)
-    assert last.standing == Standing({"receivable": 0, "unapplied": 0, "payable": 0, "withheld": 0}, 0, "paid")
+    assert last.standing == Standing(balances(), 0, "paid")
     version = book.versions("BA-1")[-1]
     assert (version.cause, version.changed, version.reason) == ("payment.received:P-2", ("state",), None)
     assert_books_hold(book)
@@ -656,7 +657,7 @@ def test_an_update_changes_what_it_names():
     assert account.opened_at == moment("2026-11-22T12:00:00")
     [fact] = book.facts_of("BA-1")[1:]
     assert (fact.account, fact.changed) == (account, ("creditLimit", "name", "paymentTermDays"))
-    nothing = Standing({"receivable": 0, "unapplied": 0, "payable": 0, "withheld": 0}, 0, "paid")
+    nothing = Standing(balances(), 0, "paid")
     assert book.results[list(book.results)[-1]] == {"id": "BA-1", "revision": 2, "account": (account, nothing)}
     book.take(order("O-1", line("1.00")))
     assert str(book.invoice(1).payment_due_date) == "2026-12-03"
@@ -716,11 +717,11 @@ def test_what_is_owed_stands_with_every_version():
     """The reply to a command and its event tell the balances as they are."""
     book = LedgerBook()
     book.take(billing(days=0), order("O-1", line("5.00")), command("suspend"))
-    assert book.facts_of("BA-1")[-1].standing == Standing(
-        {"receivable": 500, "unapplied": 0, "payable": 0, "withheld": 0}, 0, "due"
-    )
+    assert book.facts_of("BA-1")[-1].standing == Standing(balances(receivable=500), 0, "due")
     book.booked_at = moment("2026-11-23T00:00:00")
     book.take(command("resume"))
     assert book.facts_of("BA-1")[-1].standing == Standing(
-        {"receivable": 500, "unapplied": 0, "payable": 0, "withheld": 0}, 500, "inArrears"
+        balances(receivable=500),
+        500,
+        "inArrears",
     )

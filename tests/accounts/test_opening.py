@@ -10,7 +10,19 @@ from domain.ledger.books import Books, DocumentNeed, NotLoaded
 from domain.ledger.positions import Position
 from domain.money import Currency
 from tests.support.invariants import assert_books_hold
-from tests.support.ledger_book import Fact, LedgerBook, billing, closing, line, moment, order, partner, payment, payout
+from tests.support.ledger_book import (
+    Fact,
+    LedgerBook,
+    balances,
+    billing,
+    closing,
+    line,
+    moment,
+    order,
+    partner,
+    payment,
+    payout,
+)
 
 
 def test_an_account_is_opened_with_an_empty_position():
@@ -24,7 +36,8 @@ def test_an_account_is_opened_with_an_empty_position():
     [event] = book.events
     assert (event.account, event.sequence, event.cause) == ("SA-1", 1, "account.create:SA-1")
     assert event.event == AccountCreated(
-        account, Standing({"receivable": 0, "unapplied": 0, "payable": 0, "withheld": 0}, 0, None)
+        account,
+        Standing(balances(), 0, None),
     )
     assert (book.results["account.create:SA-1"]["id"], book.results["account.create:SA-1"]["revision"]) == ("SA-1", 1)
     assert_books_hold(book)
@@ -125,7 +138,7 @@ def test_duplicates_have_one_effect():
 
 def test_books_ask_for_what_is_not_loaded():
     """A fact that looks at a document which was never loaded says which, instead of taking it for absent."""
-    books = Books(working_set(booked_at=moment("2026-11-22"), zone=UTC, series="INV-"), "x:1")
+    books = Books(working_set(booked_at=moment("2026-11-22"), zone=UTC, series="INV-", credit_notes="CN-"), "x:1")
     with pytest.raises(NotLoaded) as missing:
         find_account("BA-1", books)
     assert missing.value.needs == (DocumentNeed(Account, "BA-1"),)
@@ -133,7 +146,7 @@ def test_books_ask_for_what_is_not_loaded():
 
 def test_an_event_of_no_account_has_an_id_of_its_own():
     """One with a stroke, which no account's event has."""
-    books = Books(working_set(booked_at=moment("2026-11-22"), zone=UTC, series="INV-"), "x:1")
+    books = Books(working_set(booked_at=moment("2026-11-22"), zone=UTC, series="INV-", credit_notes="CN-"), "x:1")
     books.tell("day/2026-11-22", "event")
     books.tell("day/2026-11-23", "event")
     assert [(event.id, event.account, event.sequence) for event in books.emitted] == [

@@ -15,6 +15,7 @@ from tests.support.ledger_book import (
     USD,
     Fact,
     LedgerBook,
+    balances,
     billing,
     closing,
     command,
@@ -574,7 +575,7 @@ def test_a_crossing_is_told_once(batch):
     assert crossings(book) == [(301, 300)]
     assert book.events_of("BA-1")[-3:] == ["invoice.issued", "account.credit-limit-exceeded", "invoice.issued"]
     fact = next(f for f in book.facts_of("BA-1") if isinstance(f, CreditLimitExceeded))
-    assert fact.standing == Standing({"receivable": 301, "unapplied": 0, "payable": 0, "withheld": 0}, 0, "due")
+    assert fact.standing == Standing(balances(receivable=301), 0, "due")
     assert_books_hold(book)
 
 
@@ -684,13 +685,13 @@ def test_what_is_overdue_by_the_day():
     assert str(book.position("BA-1").oldest_due) == "2026-12-02"
     book.take(payment("P-1", 130), update(name="partly"))
     assert book.facts_of("BA-1")[-1].standing == Standing(
-        {"receivable": 170, "unapplied": 0, "payable": 0, "withheld": 0}, 170, "inArrears"
+        balances(receivable=170),
+        170,
+        "inArrears",
     )
     assert str(book.position("BA-1").oldest_due) == "2026-12-05"
     book.take(payment("P-2", 200), update(name="paid"))
-    assert book.facts_of("BA-1")[-1].standing == Standing(
-        {"receivable": 0, "unapplied": 30, "payable": 0, "withheld": 0}, 0, "paid"
-    )
+    assert book.facts_of("BA-1")[-1].standing == Standing(balances(unapplied=30), 0, "paid")
     assert book.position("BA-1").oldest_due is None
     assert_books_hold(book)
 
@@ -729,7 +730,9 @@ def test_overdue_invoices_beyond_what_is_loaded_count(first_limit):
     book.booked_at = moment("2026-11-23")
     book.take(payment("P-1", 4950), update(name="x"))
     assert book.facts_of("BA-1")[-1].standing == Standing(
-        {"receivable": 10050, "unapplied": 0, "payable": 0, "withheld": 0}, 10050, "inArrears"
+        balances(receivable=10050),
+        10050,
+        "inArrears",
     )
     assert_books_hold(book)
 
@@ -740,12 +743,8 @@ def test_a_partner_is_neither_paid_nor_in_arrears():
     book.take(billing(), partner(share="1"), partner("SA-2", "1", "payment"))
     book.take(order("O-1", line("1.00", "0", "SA-1"), line("2.00", "0", "SA-2")), closing("C-1"))
     book.take(command("suspend", "SA-1"), command("suspend", "SA-2"))
-    assert book.facts_of("SA-1")[-1].standing == Standing(
-        {"receivable": 0, "unapplied": 0, "payable": 100, "withheld": 0}, 0, None
-    )
-    assert book.facts_of("SA-2")[-1].standing == Standing(
-        {"receivable": 0, "unapplied": 0, "payable": 0, "withheld": 200}, 0, None
-    )
+    assert book.facts_of("SA-1")[-1].standing == Standing(balances(payable=100), 0, None)
+    assert book.facts_of("SA-2")[-1].standing == Standing(balances(withheld=200), 0, None)
 
 
 # -- many

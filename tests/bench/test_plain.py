@@ -39,7 +39,7 @@ def book(books, routing_key, body):
 @pytest.fixture(scope="module")
 def pairs():
     """For each order what Paymaster's events say, and the plain worker's order, invoice and events."""
-    books = working_set(booked_at=NOW, zone=UTC, series="INV-")
+    books = working_set(booked_at=NOW, zone=UTC, series="INV-", credit_notes="CN-")
     accounts = {}
     for account in account_messages():
         book(books, "account.create", json.dumps(account).encode())

@@ -9,12 +9,27 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from tests.support.messages import Message, closing, customer, item, order, partner, payment, payout, seller, update
+from tests.support.messages import (
+    Message,
+    closing,
+    credit_note,
+    credited,
+    customer,
+    item,
+    order,
+    partner,
+    payment,
+    payout,
+    seller,
+    update,
+)
 
 ACCOUNTS = 20
 PARTNERS = 4
 BURSTS = (1, 1, 2, 5, 20, 60, 200)
 """How many messages come at once."""
+CREDITED = 0.1
+"""How many of the invoices have a credit note."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,22 @@ class Business:
         number = self._next("PO")
         account = statement["settlementAccount"]["id"]
         return [self._fact(payout(number, account, statement["id"], str(value)), number)]
+
+    def note_of(self, invoice: dict[str, Any]) -> list[Letter]:
+        """What comes back of an invoice as it is issued: now and then a line of it, by a note that may come twice."""
+        if self.lots.random() >= CREDITED:
+            return []
+        number, line = self._next("N"), self.lots.choice(invoice["lines"])
+        net = Decimal(str(line["taxExcludedAmount"]["value"]))
+        # The lines are in whole euros, so that each note's tax is a whole cent whatever was credited before.
+        self.owed[invoice["billingAccount"]["id"]] -= int(net * 120)
+        note = credit_note(
+            number, invoice["billNo"], credited(line["id"], str(net)), excess=self.lots.choice(("credit", "refund"))
+        )
+        letter = self._fact(note, number)
+        if self.lots.random() < 0.2:
+            self._repeat([letter])
+        return [letter]
 
     def _next(self, prefix: str) -> str:
         self._numbers[prefix] += 1

@@ -28,10 +28,18 @@ LOST = (AMQPError, OSError, RuntimeError, asyncio.TimeoutError)
 class Outside:
     """Both ways through a broker that may be away: nothing that is given to `send` is forgotten, no event missed."""
 
-    def __init__(self, url: str, on_statement: Callable[[dict[str, Any]], Iterable[Letter]]) -> None:
+    def __init__(
+        self,
+        url: str,
+        on_statement: Callable[[dict[str, Any]], Iterable[Letter]],
+        on_invoice: Callable[[dict[str, Any]], Iterable[Letter]],
+    ) -> None:
         self._url = url
-        self._on_statement = on_statement
-        self._stated: set[str] = set()
+        self._answered: dict[str, Callable[[dict[str, Any]], Iterable[Letter]]] = {
+            "settlement.closed": lambda event: on_statement(event["settlement"]),
+            "invoice.issued": lambda event: on_invoice(event["invoice"]),
+        }
+        self._seen: set[str] = set()
         self._letters: deque[Letter] = deque()
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -137,7 +145,7 @@ class Outside:
         self.events[key].add((event_type, sha256(message.body).hexdigest()))
         if "account-id" in message.headers:
             self.sequences[str(message.headers["account-id"])].add(int(str(message.headers["account-sequence"])))
-        if event_type in ("message.parked", "settlement.closed"):
+        if event_type == "message.parked" or event_type in self._answered:
             self._read(key, event_type, json.loads(message.body)["event"])
         with suppress(*LOST):
             await message.ack()
@@ -147,6 +155,6 @@ class Outside:
             said = (key, str(event["reason"]))
             if said not in self.parked[str(event["messageId"])]:
                 self.parked[str(event["messageId"])].append(said)
-        elif key not in self._stated:
-            self._stated.add(key)
-            self.send(self._on_statement(event["settlement"]))
+        elif key not in self._seen:
+            self._seen.add(key)
+            self.send(self._answered[event_type](event))

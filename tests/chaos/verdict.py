@@ -63,12 +63,16 @@ def _judge_parked(business: Business, outside: Outside, offences: Offences) -> N
 def _judge_effects(business: Business, database: Books, offences: Offences) -> None:
     """Each order has its invoice and each payment its document, and each account owes what it was to owe."""
     kinds = Counter(identity.partition(":")[0] for identity in business.facts)
-    for kind, collection in (("order.completed", "invoices"), ("payment.received", "payments")):
+    for kind, collection in (
+        ("order.completed", "invoices"),
+        ("payment.received", "payments"),
+        ("credit-note.issue", "creditNotes"),
+    ):
         count = database[collection].count_documents({})
         if count != kinds[kind]:
             offences["lost" if count < kinds[kind] else "duplicated"].append(f"{count} {collection} of {kinds[kind]}")
     for row in database["positions"].find({"_id": {"$regex": "^BA-"}}):
-        owed = row["receivable"] - row["unapplied"]
+        owed = row["receivable"] - row["unapplied"] - row["refundable"]
         if owed != business.owed[row["_id"]]:
             offences["unexpected"].append(f"{row['_id']} owes {owed}, and should {business.owed[row['_id']]}")
 

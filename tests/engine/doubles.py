@@ -544,6 +544,7 @@ class Worker:
         teller = ReplySender(exchange)
         keeping = BatchPolicy(
             series="INV-",
+            credit_notes="CN-",
             zone=UTC,
             waiting_max=WAITING_MAX,
             abandoned_after=timedelta(seconds=10),
@@ -555,6 +556,7 @@ class Worker:
         self.commit = GroupCommit(store, self.relay, teller, keeping, world.clock)
         self.waker = Waker(store, self.commit.submit, interval=INTERVAL, clock=world.clock)
         teller.look_for = self.waker.look_for
+        teller.made = self.waker.made
         self.commit.on_away, self.commit.on_back = self.lose_channel, self.consume
         self._wanted = asyncio.Event()
         self._tasks = [

@@ -35,8 +35,8 @@ async def decided() -> Decisions:
             "order.completed", json.dumps(order(f"O-{n}", "BA-1")[1]).encode(), Properties(f"M-{n}"), lambda: None
         )
     ]
-    books = working_set(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-")
-    keeping = BatchPolicy("INV-", UTC, timedelta(days=1), timedelta(seconds=1), "test", 5, 4, 1)
+    books = working_set(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-", credit_notes="CN-")
+    keeping = BatchPolicy("INV-", "CN-", UTC, timedelta(days=1), timedelta(seconds=1), "test", 5, 4, 1)
 
     async def load(needs: Iterable[Need]) -> None:
         for need in needs:
@@ -84,7 +84,7 @@ def payments(account: str, number: int) -> list[WorkItem]:
 @pytest.mark.parametrize(("number", "limit"), [(1, 4), (2, 4), (3, 8), (6, 8), (7, 16), (500, 512)])
 def test_of_a_queue_as_much_is_read_as_all_facts_are_likely_to_take(number: int, limit: int) -> None:
     """Each payment an invoice, and two more, in powers of two; of another account's queue what that one needs."""
-    books = working_set(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-")
+    books = working_set(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-", credit_notes="CN-")
     for account in ("BA-1", "BA-2"):
         books.load(Position, account, Position(id=account, currency="EUR", receivable=100))
     needs = first_needs(payments("BA-1", number) + payments("BA-2", 1), books)

@@ -17,11 +17,14 @@ from handlers.engine.group_commit import TRANSIENT_MAX, BatchPolicy, GroupCommit
 from handlers.engine.intake import works_of
 from handlers.engine.work import Outcome, WorkItem
 
-KEEPING = BatchPolicy("INV-", UTC, timedelta(days=1), timedelta(days=1), "test", 0.001, 4, 1)
+KEEPING = BatchPolicy("INV-", "CN-", UTC, timedelta(days=1), timedelta(days=1), "test", 0.001, 4, 1)
 
 
 class Nobody:
     """Is told, hands over and waits for nothing."""
+
+    def made(self, names: Iterable[str]) -> None:
+        """Nobody waits."""
 
     def look_for(self, names: Iterable[str]) -> None:
         """Nobody waits."""

@@ -79,6 +79,17 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     },
     "settlement.close": {"closingId": _IDS, "settlementAccount": _PARTS, "periodEnd": _DATES},
     "payout.completed": {"payoutId": _IDS, "settlementAccount": _PARTS, "settlementId": _IDS, "amount": _AMOUNTS},
+    "credit-note.issue": {
+        "creditNoteId": _IDS,
+        "billNo": _IDS,
+        "issuedAt": _TIMES,
+        "reason": [*_TEXTS, None],
+        "lines": [True, [], {}, 5, "x", [5], [None], [{}]],
+        "lines.0": _PARTS,
+        "lines.0.lineId": _IDS,
+        "lines.0.taxExcludedAmount": [value for value in _AMOUNTS if value != eur(-1)],
+        "excess": [*_NEVER, 5, "", "both"],
+    },
     "account.create": {
         "id": [value for value in _IDS if value is not None],
         "@type": [*_NEVER, None, 5, "", "Account", "billingaccount"],
@@ -139,7 +150,7 @@ WRONG |= {
 GOOD = SAMPLES | MESSAGES
 """A good message of each type."""
 
-OPTIONAL = ("description", "onBehalfOf", "method", "invoices")
+OPTIONAL = ("description", "onBehalfOf", "method", "invoices", "lines", "excess")
 
 HEADERS: dict[str, Any] = {
     "nothing": None,

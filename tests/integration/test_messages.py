@@ -150,7 +150,7 @@ async def test_a_new_account_is_told_as_it_was_sent(settings: Settings, client: 
             "paymentTermDays": 30,
             "accountBalance": [
                 {"@type": "AccountBalance", "balanceType": balance, "amount": eur(0.0)}
-                for balance in ("receivable", "unapplied", "overdue")
+                for balance in ("receivable", "unapplied", "refundable", "recoverable", "overdue")
             ],
             "paymentStatus": "paid",
         }

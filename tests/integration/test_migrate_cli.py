@@ -59,7 +59,7 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
     result = call("migrate")
     assert result.exit_code == 0, result.output
     *lines, last = [json.loads(line) for line in result.stdout.splitlines()]
-    assert lines[-1] == {"form": None, "what": "indexes", "documents": 3, "of": 3}
+    assert lines[-1] == {"form": None, "what": "indexes", "documents": 7, "of": 7}
     assert last == {
         "from": 1,
         "to": FORM,
@@ -76,9 +76,14 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
         ],
         "indexes": {
             "dropped": ["invoices.order"],
-            "made": ["sellerVersions.history", "invoices.order", "held.messageId"],
+            "made": [
+                "sellerVersions.history",
+                "invoices.order",
+                *(f"creditNotes.{name}" for name in ("number", "invoice", "booked", "listed")),
+                "held.messageId",
+            ],
         },
-        "collections": ["seller", "sellerVersions", "workers"],
+        "collections": ["creditNotes", "seller", "sellerVersions", "workers"],
     }
     [nothing] = [json.loads(line) for line in call("migrate", "--json").stdout.splitlines()]
     assert nothing == {

@@ -139,10 +139,13 @@ def balances(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def zeros(*names: str, **others: Any) -> dict[str, Any]:
+    """Zero of those, and of what no day here has: something to give back; and the others."""
+    if {"receivable", "unapplied"} <= {*names, *others}:
+        names = (*names, "refundable", "recoverable")
     return {**{name: eur(0.0) for name in names}, **{name: eur(value) for name, value in others.items()}}
 
 
-FIVE = ("receivable", "unapplied", "overdue", "payable", "withheld")
+ALL = ("receivable", "unapplied", "overdue", "payable", "withheld")
 BILLING = {"financialAccount": {"id": "FA-1"}}
 
 
@@ -173,7 +176,13 @@ async def test_each_query_answers(settings: Settings, client: Client, database: 
             "lastUpdate": rfc(START),
             "accountBalance": [
                 {"@type": "AccountBalance", "balanceType": name, "amount": eur(value)}
-                for name, value in (("receivable", 50.0), ("unapplied", 0.0), ("overdue", 50.0))
+                for name, value in (
+                    ("receivable", 50.0),
+                    ("unapplied", 0.0),
+                    ("refundable", 0.0),
+                    ("recoverable", 0.0),
+                    ("overdue", 50.0),
+                )
             ],
             "paymentStatus": "inArrears",
         }
@@ -182,7 +191,7 @@ async def test_each_query_answers(settings: Settings, client: Client, database: 
         assert (suspended["state"], suspended["revision"], suspended["lastUpdate"]) == ("suspended", 2, rfc(clock.now))
         assert (suspended["paymentStatus"], balances(suspended)) == (
             "paid",
-            {"receivable": 0.0, "unapplied": 8.0, "overdue": 0.0},
+            {"receivable": 0.0, "unapplied": 8.0, "refundable": 0.0, "recoverable": 0.0, "overdue": 0.0},
         )
         earning = await ask("account.get", id="SA-1")
         assert balances(earning) == {"payable": 5.38, "withheld": 0.0}
@@ -192,6 +201,8 @@ async def test_each_query_answers(settings: Settings, client: Client, database: 
         assert balances(summed) == {
             "receivable": 50.0,
             "unapplied": 8.0,
+            "refundable": 0.0,
+            "recoverable": 0.0,
             "overdue": 50.0,
             "payable": 0.0,
             "withheld": 0.0,
@@ -226,7 +237,7 @@ async def test_each_query_answers(settings: Settings, client: Client, database: 
         contains = {"accountRelationship": [relationship("contains", "BA-1")]}
         await say(client, update("FA-1", contains, "FinancialAccount"))
         assert (await ask("account.balance", id="FA-1"))["tree"] == {"accounts": 3, "balances": total}
-        assert (await ask("account.balance", id="PA-1"))["tree"] == {"accounts": 1, "balances": [zeros(*FIVE)]}
+        assert (await ask("account.balance", id="PA-1"))["tree"] == {"accounts": 1, "balances": [zeros(*ALL)]}
         assert await ask("account.tree", id="BA-1") == {
             "account": {
                 **below,

@@ -46,6 +46,11 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
     )
     assert parked.startswith("parked {'code': 'conflicting-duplicate'")
     assert status == "paid"
+    assert await output_of("return_goods", settings) == [
+        "applied {'billNo': 'CN-000000001'}",
+        "3.19 credited, 0.53 of it tax",
+        "3.19 is credit",
+    ]
     assert await output_of("partners_order", settings) == [
         "account.create applied",
         "order.completed applied",
@@ -54,7 +59,7 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
         "payout.completed applied {'settlementId': 'C-1', 'state': 'paid'}",
     ]
     answer = json.loads("\n".join(await output_of("ask", settings, "invoice.list", "billingAccount=BA-1")))
-    assert [invoice["state"] for invoice in answer["result"]["items"]] == ["settled", "new"]
+    assert [invoice["state"] for invoice in answer["result"]["items"]] == ["settled", "partiallyPaid"]
     # A second time nothing new comes of it, and it says so.
     [again] = await output_of("bill_an_order", settings)
     assert again.startswith("no event within")

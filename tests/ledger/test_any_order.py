@@ -1,18 +1,32 @@
 """Whatever comes in, in whatever order and batches: the invariants stand, and the money ends where it must."""
 
+from dataclasses import replace
 from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.accounts.model import NewAccount
+from domain.corrections.model import NoteToIssue
 from domain.errors import Refused
 from domain.invoicing.pricing import Item, price
 from domain.ledger.positions import Position
 from domain.ordering.completing import Order
 from domain.settlement.payouts import CompletedPayout
 from tests.support.invariants import assert_books_hold
-from tests.support.ledger_book import EUR, Fact, LedgerBook, billing, closing, line, order, partner, payment, payout
+from tests.support.ledger_book import (
+    EUR,
+    Fact,
+    LedgerBook,
+    billing,
+    closing,
+    credit_note,
+    line,
+    order,
+    partner,
+    payment,
+    payout,
+)
 from tests.support.steady import STEADY
 
 CUSTOMERS = ["BA-1", "BA-2"]
@@ -93,6 +107,15 @@ payouts = st.builds(
 )
 
 
+notes = st.builds(
+    lambda bill_no, nets, excess, day: credit_note("?", bill_no, nets, excess=excess, at=day),
+    bill_numbers,
+    st.none() | st.dictionaries(st.sampled_from("1234"), st.integers(-40, 40) | st.integers(1, 999), min_size=1),
+    st.sampled_from(["credit", "refund"]),
+    days,
+)
+
+
 @st.composite
 def business(draw) -> list[Fact]:
     """Everything that can happen, in any order: accounts that come late, closings, payouts, and duplicates of all."""
@@ -102,6 +125,8 @@ def business(draw) -> list[Fact]:
         facts.append(closing(id_, drawn.settlement_account, until=str(drawn.period_end)))
     for number, paid in enumerate(draw(st.lists(payouts, max_size=4))):
         facts.append(payout(f"PO-{number}", paid.money.amount, paid.settlement_id, account=paid.settlement_account))
+    for number, note in enumerate(draw(st.lists(notes, max_size=6))):
+        facts.append(replace(note, id=f"N-{number}"))
     facts += draw(st.lists(st.sampled_from(facts), max_size=6))
     mixed: list[Fact] = draw(st.permutations(facts))
     return mixed
@@ -139,16 +164,20 @@ def test_the_invariants_stand_whatever_comes_in(
         book.take(*facts, batch=batch)
     assert_books_hold(book, lines_max=lines_max)
     assert book.applied.keys() >= {f"account.create:{account.id}" for account in ACCOUNTS}
-    assert {why.code for _, why in book.waiting.values()} <= {"unknown-settlement"}
-    assert {why.code for why in book.refused.values()} <= {"invalid", "overpaid-payout", "conflicting-duplicate"}
+    assert {why.code for _, why in book.waiting.values()} <= {"unknown-settlement", "unknown-invoice"}
+    refusals = {"invalid", "overpaid-payout", "conflicting-duplicate", "over-credited"}
+    assert {why.code for why in book.refused.values()} <= refusals
 
 
 @STEADY
 @given(business(), batches, st.integers(1, 3), st.booleans())
 def test_a_batch_decides_as_one_by_one_would(facts, batch, first_limit, prefetch):
     """The same facts in the same order end in the same documents, rows and events, in batches or one by one."""
-    # What waits is woken after the batch, so nothing here may wait: accounts come first, and no payout comes.
-    facts = [*ACCOUNTS, *(fact for fact in facts if not isinstance(fact, CompletedPayout))]
+    # What waits is woken after the batch, so nothing here may wait: accounts come first, then orders, and no payout.
+    facts = [*ACCOUNTS, *sorted(facts, key=lambda fact: not isinstance(fact, Order))]
+    facts = [fact for fact in facts if not isinstance(fact, CompletedPayout)]
+    billed = len({fact.id for fact in facts if isinstance(fact, Order)})
+    facts = [f for f in facts if not isinstance(f, NoteToIssue) or int(f.bill_no[-9:]) <= billed]
     together = LedgerBook(first_limit=first_limit, prefetch=prefetch)
     together.take(*facts, batch=batch)
     alone = LedgerBook()
@@ -201,6 +230,76 @@ def test_the_order_of_facts_does_not_move_the_money(both, one_batch, other_batch
     for book in (one, other):
         assert all(p.receivable == p.withheld == 0 for p in book.documents[Position].values())
     assert [one.position(who).payable for who in PARTNERS] == [other.position(who).payable for who in PARTNERS]
+
+
+@st.composite
+def corrected(draw) -> tuple[list[Fact], list[Fact], list[Fact]]:
+    """Orders; and payments and notes of explicit amounts, which all fit, in two orders."""
+    orders_: list[Fact] = [fact for fact in draw(orders_and_payments(most=6)) if isinstance(fact, Order)]
+    rest: list[Fact] = [fact for fact in draw(orders_and_payments(most=6)) if not isinstance(fact, Order)]
+    for number, one in enumerate(orders_, 1):
+        assert isinstance(one, Order)
+        # Parts of each line, so that in any order each note fits: in the end half of the lines are credited.
+        for part in range(2):
+            nets = {
+                item.id: net // 4
+                for item, net in zip(one.items, one.pricing.nets, strict=True)
+                if net >= 4 and min(one.pricing.nets) >= 0
+            }
+            if nets and draw(st.booleans()):
+                rest.append(credit_note(f"N-{number}-{part}", f"INV-{number:09d}", nets))
+    return orders_, rest, draw(st.permutations(rest))
+
+
+@STEADY
+@given(corrected(), batches, batches, works, st.booleans())
+def test_the_order_of_corrections_does_not_move_the_money(facts, one_batch, other_batch, work, rest_last):
+    """Payments and notes of explicit amounts, in another order: the same balances, income, tax and cash in the end."""
+    orders_, rest, other_way = facts
+    one, other = LedgerBook(), LedgerBook(rest_last=rest_last)
+    for book in (one, other):
+        book.take(*ACCOUNTS, *orders_)
+    one.take(*rest, batch=one_batch)
+    with patch("domain.payments.allocating.WORK_MAX", work):
+        other.take(*other_way, batch=other_batch)
+    assert one.refused == other.refused == {}
+    assert not one.waiting
+    assert promised(one) == promised(other)
+    pay_everything(one)
+    pay_everything(other)
+    assert_books_hold(one)
+    assert_books_hold(other)
+    assert [one.position(who).payable for who in PARTNERS] == [other.position(who).payable for who in PARTNERS]
+
+
+@STEADY
+@given(st.lists(lines, min_size=1, max_size=4).map(made_up_for), st.data(), payments, works)
+def test_the_notes_of_an_invoice_add_up_to_it(items, data, paid, work):
+    """However its lines are divided into notes, and whatever is paid between: all is taken back, to the cent."""
+    book = LedgerBook()
+    first = order("O-1", *items)
+    book.take(*ACCOUNTS, first)
+    left = dict(zip((item.id for item in first.items), first.pricing.nets, strict=True))
+    with patch("domain.payments.allocating.WORK_MAX", work):
+        for number in range(data.draw(st.integers(0, 4))):
+            if number == 1:
+                book.take(payment("P-1", paid.money.amount))
+            part = {id_: data.draw(st.integers(min(0, net), max(0, net))) for id_, net in left.items() if net}
+            part = {id_: net for id_, net in part.items() if net}
+            if part:
+                book.take(credit_note(f"N-{number}", "INV-000000001", part))
+                if f"credit-note.issue:N-{number}" in book.applied:
+                    left = {id_: net - part.get(id_, 0) for id_, net in left.items()}
+        if any(left.values()):
+            book.take(credit_note("N-rest", "INV-000000001"))
+    # A part may have had a total below zero, or beyond what is left of the invoice; the rest never has.
+    assert "credit-note.issue:N-rest" not in book.refused
+    invoice = book.invoice(1)
+    if any(first.pricing.nets):
+        assert invoice.billed == invoice.remaining_amount == invoice.allocated == 0
+    assert_books_hold(book)
+    ledger = book.ledger()
+    assert {name for name in ledger if not name.startswith(("EUR cash", "EUR unapplied"))} == set()
 
 
 def test_who_is_paid_first_follows_the_order_of_facts():

@@ -48,6 +48,14 @@ PAYOUT: Json = {
     "settlementId": "C-1",
     "amount": {"unit": "EUR", "value": "6.38"},
 }
+CREDIT_NOTE: Json = {
+    "creditNoteId": "N-1",
+    "billNo": "INV-000000001",
+    "issuedAt": "2026-11-23T09:00:00Z",
+    "reason": "returned",
+    "lines": [{"lineId": "2", "taxExcludedAmount": {"unit": "EUR", "value": "3.99"}}],
+    "excess": "refund",
+}
 ACCOUNT: Json = {
     "id": "SA-1",
     "@type": "SettlementAccount",
@@ -78,6 +86,7 @@ MESSAGES: dict[str, Json] = {
     "payment.received": PAYMENT,
     "settlement.close": CLOSING,
     "payout.completed": PAYOUT,
+    "credit-note.issue": CREDIT_NOTE,
 }
 
 

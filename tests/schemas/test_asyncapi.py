@@ -16,6 +16,7 @@ from adapters.rabbitmq import publisher, topology
 from adapters.rabbitmq.frames import publish_frames
 from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
+from domain.corrections.model import NoteResult
 from domain.invoicing.model import InvoicePaid
 from domain.ledger.books import Emitted
 from domain.money import Currency
@@ -29,6 +30,7 @@ from schemas.accounts.tmf666 import Happened
 from schemas.asyncapi import asyncapi
 from schemas.asyncapi.document import QUEUES
 from schemas.asyncapi.outgoing import ERRORS
+from schemas.corrections.events import credit_note_json
 from schemas.event import OutgoingEvent
 from schemas.events import EVENTS, message_parked, outgoing
 from schemas.incoming import read
@@ -484,6 +486,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("settlement.close", ClosingResult(("C-1", "C-1-2"))),
     ("payout.completed", PayoutResult("C-1", "paid")),
     ("seller.update", SellerResult(sample.SELLER)),
+    ("credit-note.issue", NoteResult("CN-000000001")),
 ]
 
 
@@ -523,6 +526,8 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("settlement.list", {"items": [settlement_json(sample.SETTLEMENT)], "after": None}),
+    ("credit-note.get", credit_note_json(sample.CREDIT_NOTE)),
+    ("credit-note.list", {"items": [credit_note_json(sample.CREDIT_NOTE)], "after": None}),
     (
         "account.balance",
         {

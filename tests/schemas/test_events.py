@@ -20,8 +20,12 @@ from domain.accounts.model import (
     State,
 )
 from domain.accounts.specifications import BillFormat, SpecificationChanged
+from domain.corrections.model import CreditNote, CreditNoteIssued, CreditNoteLine, InvoiceCredited, PaymentPart
 from domain.invoicing.model import (
     AppliedPayment,
+    CorrectedLine,
+    CorrectedTax,
+    Corrections,
     Invoice,
     InvoiceIssued,
     InvoiceLine,
@@ -38,7 +42,7 @@ from domain.settlement.payouts import SettlementPaid
 from domain.settlement.statements import Settlement, SettlementClosed, SettlementLine
 from schemas.event import OutgoingEvent
 from schemas.events import message_parked, outgoing
-from tests.support.ledger_book import EVENT
+from tests.support.ledger_book import EVENT, balances
 
 BOOKED_AT = datetime(2026, 11, 22, 12, 0, 0, 7000, tzinfo=UTC)
 
@@ -100,6 +104,39 @@ INVOICE = Invoice(
     buyer_version=3,
     seller_version=2,
 )
+CREDITED = replace(
+    INVOICE,
+    state="settled",
+    remaining_amount=0,
+    applied_payment=(AppliedPayment("P-1", 958),),
+    corrections=Corrections(4788, (), (CorrectedLine("1", 3990, 0),), (CorrectedTax("S", Decimal("0.2"), 798, 0),)),
+)
+CREDIT_NOTE = CreditNote(
+    id="N-1",
+    bill_no="CN-000000001",
+    corrected_bill_no="INV-000000001",
+    billing_account="BA-1",
+    currency="EUR",
+    bill_date=date(2026, 11, 23),
+    issued_at=datetime(2026, 11, 23, 9, 0, tzinfo=UTC),
+    booked_at=BOOKED_AT,
+    cause="credit-note.issue:N-1",
+    reason="returned",
+    tax_excluded_amount=3990,
+    tax_included_amount=4788,
+    tax_item=(TaxItem("S", Decimal("0.2"), 3990, 798),),
+    lines=(
+        CreditNoteLine("1", "S", Decimal("0.2"), 3990, 798, None, 0, 0),
+        CreditNoteLine("2", "S", Decimal("0.2"), 0, 0, "SA-1", 0, 55),
+    ),
+    covered=3746,
+    recovered=0,
+    excess="refund",
+    deallocated=(PaymentPart("P-1", 1042),),
+    reserved=(PaymentPart("P-1", 1042),),
+    buyer_version=4,
+    seller_version=2,
+)
 PAYMENT = Payment(
     "P-1",
     "BA-1",
@@ -111,7 +148,7 @@ PAYMENT = Payment(
     ("INV-000000001", "X"),
     BOOKED_AT,
 )
-ALLOCATION = Allocation("INV-000000001", "P-1", "BA-1", 2000, "payment.received:P-1", BOOKED_AT)
+ALLOCATION = Allocation("INV-000000001/P-1", "INV-000000001", "P-1", "BA-1", 2000, "payment.received:P-1", BOOKED_AT)
 ACCRUAL = Accrual(
     "INV-000000001/2/P-1", "SA-1", "O-1001", "INV-000000001", "2", 222, date(2026, 11, 20), "x", BOOKED_AT
 )
@@ -154,6 +191,57 @@ ACCOUNT_JSON = """{
     "loyalty": {"points": 7}
   },
   "revision": 1
+}"""
+CREDIT_NOTE_JSON = """{
+  "creditNote": {
+    "@type": "CustomerBill",
+    "id": "CN-000000001",
+    "billNo": "CN-000000001",
+    "category": "creditNote",
+    "creditNoteId": "N-1",
+    "correctedBillNo": "INV-000000001",
+    "billDate": "2026-11-23",
+    "issuedAt": "2026-11-23T09:00:00.000Z",
+    "reason": "returned",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "taxExcludedAmount": {"unit": "EUR", "value": 39.9},
+    "taxIncludedAmount": {"unit": "EUR", "value": 47.88},
+    "taxItem": [
+      {
+        "@type": "TaxItem",
+        "taxCategory": "S",
+        "taxRate": 0.2,
+        "taxExcludedAmount": {"unit": "EUR", "value": 39.9},
+        "taxAmount": {"unit": "EUR", "value": 7.98}
+      }
+    ],
+    "lines": [
+      {
+        "@type": "AppliedCustomerBillingRate",
+        "id": "1",
+        "isBilled": true,
+        "bill": {"@type": "CustomerBillRef", "id": "CN-000000001"},
+        "taxExcludedAmount": {"unit": "EUR", "value": 39.9},
+        "taxIncludedAmount": {"unit": "EUR", "value": 47.88},
+        "appliedTax": [
+          {
+            "@type": "AppliedBillingTaxRate",
+            "taxCategory": "S",
+            "taxRate": 0.2,
+            "taxAmount": {"unit": "EUR", "value": 7.98}
+          }
+        ]
+      }
+    ],
+    "covered": {
+      "remaining": {"unit": "EUR", "value": 37.46},
+      "writtenOff": {"unit": "EUR", "value": 0},
+      "deallocations": [{"paymentId": "P-1", "amount": {"unit": "EUR", "value": 10.42}}]
+    },
+    "refundable": {"unit": "EUR", "value": 10.42},
+    "sellerVersion": 2,
+    "buyerVersion": 4
+  }
 }"""
 INVOICE_JSON = """{
   "invoice": {
@@ -234,6 +322,92 @@ INVOICE_JSON = """{
   },
   "orderId": "O-1001"
 }"""
+CREDITED_JSON = """{
+  "invoice": {
+    "@type": "CustomerBill",
+    "id": "INV-000000001",
+    "billNo": "INV-000000001",
+    "paymentReference": "RF21INV000000001",
+    "orderId": "O-1001",
+    "billDate": "2026-11-22",
+    "paymentDueDate": "2026-12-22",
+    "taxPointDate": "2026-11-21",
+    "state": "settled",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "taxExcludedAmount": {"unit": "EUR", "value": 47.88},
+    "taxIncludedAmount": {"unit": "EUR", "value": 57.46},
+    "taxItem": [
+      {
+        "@type": "TaxItem",
+        "taxCategory": "S",
+        "taxRate": 0.2,
+        "taxExcludedAmount": {"unit": "EUR", "value": 47.88},
+        "taxAmount": {"unit": "EUR", "value": 9.58}
+      }
+    ],
+    "amountDue": {"unit": "EUR", "value": 57.46},
+    "remainingAmount": {"unit": "EUR", "value": 0},
+    "appliedPayment": [
+      {
+        "@type": "AppliedPayment",
+        "appliedAmount": {"unit": "EUR", "value": 9.58},
+        "payment": {"@type": "PaymentRef", "id": "P-1"}
+      }
+    ],
+    "lines": [
+      {
+        "@type": "AppliedCustomerBillingRate",
+        "id": "1",
+        "description": "Fibre 500, November",
+        "isBilled": true,
+        "bill": {"@type": "CustomerBillRef", "id": "INV-000000001"},
+        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-2"},
+        "quantity": 1,
+        "unitPrice": 39.9,
+        "taxExcludedAmount": {"unit": "EUR", "value": 39.9},
+        "taxIncludedAmount": {"unit": "EUR", "value": 47.88},
+        "appliedTax": [
+          {
+            "@type": "AppliedBillingTaxRate",
+            "taxCategory": "S",
+            "taxRate": 0.2,
+            "taxAmount": {"unit": "EUR", "value": 7.98}
+          }
+        ]
+      },
+      {
+        "@type": "AppliedCustomerBillingRate",
+        "id": "2",
+        "isBilled": true,
+        "bill": {"@type": "CustomerBillRef", "id": "INV-000000001"},
+        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-2"},
+        "quantity": 2,
+        "unitPrice": 3.99,
+        "taxExcludedAmount": {"unit": "EUR", "value": 7.98},
+        "taxIncludedAmount": {"unit": "EUR", "value": 9.58},
+        "appliedTax": [
+          {
+            "@type": "AppliedBillingTaxRate",
+            "taxCategory": "S",
+            "taxRate": 0.2,
+            "taxAmount": {"unit": "EUR", "value": 1.6}
+          }
+        ],
+        "onBehalfOf": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"}
+      }
+    ],
+    "sellerVersion": 2,
+    "buyerVersion": 3,
+    "corrections": {
+      "credited": {"unit": "EUR", "value": 47.88},
+      "lines": [{"lineId": "1", "credited": {"unit": "EUR", "value": 39.9}}]
+    }
+  },
+  "orderId": "O-1001",
+  "creditNote": "CN-000000001",
+  "creditNoteId": "N-1",
+  "deallocations": [{"paymentId": "P-1", "amount": {"unit": "EUR", "value": 10.42}}]
+}"""
 ALLOCATED_JSON = """{
   "payment": {
     "@type": "Payment",
@@ -294,7 +468,7 @@ SELLER_JSON = """{
   },
   "changed": ["fax", "vatId"]
 }"""
-STANDING = Standing({"receivable": 0, "unapplied": 0, "payable": 123, "withheld": 4}, 0, None)
+STANDING = Standing(balances(payable=123, withheld=4), 0, None)
 FORMAT = BillFormat("F-1", "active", 3, BOOKED_AT, BOOKED_AT, {"name": "Summary invoice", "x-pages": 2})
 
 
@@ -321,6 +495,8 @@ BILLING_JSON = """{
     "accountBalance": [
       {"@type": "AccountBalance", "balanceType": "receivable", "amount": {"unit": "EUR", "value": 60.01}},
       {"@type": "AccountBalance", "balanceType": "unapplied", "amount": {"unit": "EUR", "value": 10}},
+      {"@type": "AccountBalance", "balanceType": "refundable", "amount": {"unit": "EUR", "value": 0}},
+      {"@type": "AccountBalance", "balanceType": "recoverable", "amount": {"unit": "EUR", "value": 0}},
       {"@type": "AccountBalance", "balanceType": "overdue", "amount": {"unit": "EUR", "value": 20}}
     ],
     "paymentStatus": "inArrears"
@@ -337,7 +513,13 @@ BILLING = replace(
     document={"name": "Hill Bakery", "creditLimit": {"unit": "EUR", "value": 50}},
 )
 EXCEEDED = CreditLimitExceeded(
-    BILLING, Standing({"receivable": 6001, "unapplied": 1000, "payable": 0, "withheld": 0}, 2000, "inArrears"), 5001
+    BILLING,
+    Standing(
+        balances(receivable=6001, unapplied=1000),
+        2000,
+        "inArrears",
+    ),
+    5001,
 )
 FORMAT_JSON = """{
   "billFormat": {
@@ -376,6 +558,8 @@ EVENTS: list[tuple[str, object, str]] = [
     ("invoice.issued", InvoiceIssued(INVOICE), INVOICE_JSON),
     ("invoice.partially-paid", InvoicePartiallyPaid(INVOICE), INVOICE_JSON),
     ("invoice.paid", InvoicePaid(INVOICE), INVOICE_JSON),
+    ("credit-note.issued", CreditNoteIssued(CREDIT_NOTE), CREDIT_NOTE_JSON),
+    ("invoice.credited", InvoiceCredited(CREDIT_NOTE, CREDITED), CREDITED_JSON),
     ("payment.allocated", PaymentAllocated(PAYMENT, (ALLOCATION,), ("X",)), ALLOCATED_JSON),
     ("settlement.accrued", SettlementAccrued("SA-1", "EUR", (ACCRUAL,)), ACCRUED_JSON),
     ("settlement.closed", SettlementClosed(SETTLEMENT), SETTLEMENT_JSON),

@@ -45,6 +45,8 @@ def test_the_queries_are_the_contract_s() -> None:
         "settlement.list",
         "seller.get",
         "seller.history",
+        "credit-note.get",
+        "credit-note.list",
         *(
             f"{kind}.{verb}"
             for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media")

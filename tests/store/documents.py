@@ -8,6 +8,7 @@ from typing import Any
 
 from adapters.records import HeldRow, InboxRow, Properties
 from domain.accounts.model import Account
+from domain.corrections.model import CreditNote, CreditNoteLine
 from domain.facts import working_set
 from domain.invoicing.model import Invoice, InvoiceLine, TaxItem
 from domain.ledger.books import WorkingSet
@@ -22,7 +23,7 @@ LEASE = timedelta(seconds=60)
 
 def books() -> WorkingSet:
     """An empty working set."""
-    return working_set(booked_at=NOW, zone=UTC, series="INV-")
+    return working_set(booked_at=NOW, zone=UTC, series="INV-", credit_notes="CN-")
 
 
 def account(account_id: str, **fields: Any) -> Account:
@@ -67,6 +68,33 @@ def invoice(number: int, account_id: str, *, due: date = date(2026, 12, 22), rem
         remaining_amount=remaining,
         tax_item=(TaxItem("S", Decimal("0.2"), 1000, 200),),
         lines=(InvoiceLine("1", None, Decimal("2.5"), Decimal("4"), "S", Decimal("0.2"), 1000, 200, None),),
+    )
+
+
+def credit_note(number: int, account_id: str, bill_no: str) -> CreditNote:
+    """A credit note of 1.20."""
+    return CreditNote(
+        id=f"N-{number}",
+        bill_no=f"CN-{number:09d}",
+        corrected_bill_no=bill_no,
+        billing_account=account_id,
+        currency="EUR",
+        bill_date=date(2026, 11, 22),
+        issued_at=NOW,
+        booked_at=NOW,
+        cause=f"credit-note.issue:N-{number}",
+        reason="returned",
+        tax_excluded_amount=100,
+        tax_included_amount=120,
+        tax_item=(TaxItem("S", Decimal("0.2"), 100, 20),),
+        lines=(CreditNoteLine("1", "S", Decimal("0.2"), 100, 20, None, 0, 0),),
+        covered=120,
+        recovered=0,
+        excess="credit",
+        deallocated=(),
+        reserved=(),
+        buyer_version=1,
+        seller_version=None,
     )
 
 

@@ -84,7 +84,7 @@ async def test_documents_are_written_as_the_data_model_says(store: Store, databa
         store,
         Series("INV-", 1), partner, position, bill, make.payment("P-1", "BA-1"), make.accrual(1, "SA-1"), statement,
         append=(
-            Allocation("INV-000000001", "P-1", "BA-1", 1000, "payment.received:P-1", NOW),
+            Allocation("INV-000000001/P-1", "INV-000000001", "P-1", "BA-1", 1000, "payment.received:P-1", NOW),
             Payout("PO-1", "SA-1", "C-1", "EUR", 10, NOW),
             Entry("order.completed:O-1", "order.completed:O-1", NOW, NOW, (
                 Posting("receivable:BA-1", "EUR", 1200, movement=1),
@@ -110,7 +110,7 @@ async def test_documents_are_written_as_the_data_model_says(store: Store, databa
     assert only(database, "positions") == {
         "_id": "SA-1", "currency": "EUR", "sequence": 7, "movements": 3, "receivable": 0, "unapplied": 0, "payable": 0,
         "withheld": 0, "carriedForward": {"settlementId": "C-0", "amount": -5}, "oldestDue": None, "touched": 0,
-        "used": 0, "withholding": 0, "allocating": False,
+        "used": 0, "withholding": 0, "allocating": False, "refundable": 0, "recoverable": 0,
     }  # fmt: skip
     assert only(database, "invoices") == {
         "_id": "INV-000000001", "billingAccount": "BA-1", "orderedFor": "BA-1", "orderId": "O-1",

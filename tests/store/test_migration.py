@@ -124,6 +124,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
     assert books["held"].count_documents({"state": "mended"}) == mended
     assert [step.to for step in done.steps] == list(range(2, FORM + 1))
     positions = books["positions"]
+    assert done.steps[1].updates == (Updated("refundable, recoverable", "positions", positions.count_documents({})),)
     assert done.steps[0].updates[:5] == (
         Updated("allocating", "positions", positions.count_documents({})),
         Updated("businessKey", "held", books["held"].count_documents({})),
@@ -137,7 +138,8 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
     allocating = {row["_id"] for row in positions.find({"allocating": True})}
     assert allocating == {row["account"] for row in books["held"].find({"routingKey": "credit.allocate"})}
     assert done.dropped == ["invoices.order"]
-    assert sorted(done.made) == ["held.messageId", "invoices.order", "sellerVersions.history"]
+    of_notes = [f"creditNotes.{name}" for name in ("booked", "invoice", "listed", "number")]
+    assert sorted(done.made) == [*of_notes, "held.messageId", "invoices.order", "sellerVersions.history"]
     assert the_form(books) == {"_id": "form", "number": FORM}
     assert_declared(books)
     invoice = books["invoices"].find_one({})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -101,7 +102,10 @@ def family() -> list[Any]:
             )
         )
         found.append(make.invoice(n, "BA-1", due=date(2026, 11, 1), remaining=1200 * (n < 3)))
-        found.append(Allocation(f"INV-{n:09d}", f"P-{n}", "BA-1", 1200, f"payment.received:P-{n}", booked))
+        found.append(replace(make.credit_note(n, "BA-1", f"INV-{n % 10:09d}"), booked_at=booked))
+        found.append(
+            Allocation(f"INV-{n:09d}/P-{n}", f"INV-{n:09d}", f"P-{n}", "BA-1", 1200, f"payment.received:P-{n}", booked)
+        )
     for version in range(1, 301):
         account = make.account("BA-1", version=version, references=named)
         booked = NOW + timedelta(minutes=version - 300)
@@ -152,7 +156,7 @@ ASKED: list[tuple[str, str, int]] = [
     ("account.get", '{"id": "BA-1"}', 5),
     ("account.get", '{"id": "SA-1"}', 2),
     ("account.get", '{"id": "FA-1"}', 10),
-    ("account.get", f'{{"id": "BA-1", "at": "{BEFORE}"}}', 86),
+    ("account.get", f'{{"id": "BA-1", "at": "{BEFORE}"}}', 123),
     ("account.list", "{}", 102),
     ("account.list", '{"@type": "SettlementAccount"}', 102),
     ("account.list", '{"state": "suspended"}', 102),
@@ -178,6 +182,10 @@ ASKED: list[tuple[str, str, int]] = [
     ("invoice.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("invoice.list", '{"billingAccount": "BA-1", "state": "settled", "limit": 10}', 12),
     ("settlement.get", '{"id": "C-1"}', 1),
+    ("credit-note.get", '{"billNo": "CN-000000001"}', 1),
+    ("credit-note.get", '{"creditNoteId": "N-1"}', 1),
+    ("credit-note.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
+    ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
     ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
     ("bill-format.get", '{"id": "BF-1"}', 1),
     ("bill-format.list", '{"limit": 10}', 11),

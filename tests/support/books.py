@@ -11,6 +11,7 @@ from typing import Any
 from pymongo.database import Database
 
 from adapters.audit import audit
+from domain.ledger.chart import BALANCES
 from tests.support.client import Client
 from tests.support.proxy import Proxy
 from tests.support.waiting import SECONDS_MAX, wait_for
@@ -117,7 +118,7 @@ def position(database: Books, account_id: str) -> dict[str, int]:
     """The balances of an account that are not zero, in minor units."""
     found = database["positions"].find_one({"_id": account_id})
     assert found is not None, f"{account_id} has no position"
-    return {name: found[name] for name in ("receivable", "unapplied", "payable", "withheld") if found[name]}
+    return {name: found[name] for name in BALANCES if found[name]}
 
 
 def ledger(database: Books) -> dict[str, int]:

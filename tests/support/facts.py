@@ -19,7 +19,7 @@ from tests.support.messages import Message
 
 async def take(store: Store, booked_at: datetime, messages: Iterable[Message], ids: str = "m") -> None:
     """Apply messages in one transaction; their message ids are `<ids>-1`, `-2` … A refusal is raised."""
-    books = working_set(booked_at=booked_at, zone=UTC, series="INV-")
+    books = working_set(booked_at=booked_at, zone=UTC, series="INV-", credit_notes="CN-")
     batch = Batch()
     async with store.transaction() as transaction:
         for number, (routing_key, body) in enumerate(messages, 1):

@@ -10,6 +10,7 @@ from typing import Any
 
 from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged, AccountVersion
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
+from domain.corrections.model import CreditNote
 from domain.invoicing.model import Invoice
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
@@ -21,7 +22,7 @@ from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement
 from tests.support.ledger_book import LedgerBook, event_type, moment
 
-BALANCES = {"receivable": 1, "unapplied": -1, "payable": -1, "withheld": -1}
+BALANCES = {"receivable": 1, "unapplied": -1, "refundable": -1, "recoverable": 1, "payable": -1, "withheld": -1}
 """The ledger accounts that an account has, and the sign of a debit in its position."""
 
 
@@ -98,7 +99,11 @@ def _invoices_add_up(book: LedgerBook) -> None:
         entry = book.rows[Entry][f"order.completed:{invoice.order_id}"]
         debited = sum(p.amount for p in entry.postings if p.account.startswith("receivable:") and p.amount > 0)
         assert debited == invoice.tax_included_amount, (invoice.id, "receivable", debited)
-        remaining = invoice.tax_included_amount - allocated[invoice.id]
+        notes = [note for note in book.documents[CreditNote].values() if note.corrected_bill_no == invoice.id]
+        credited = sum(note.tax_included_amount for note in notes)
+        assert credited == invoice.corrected.credited, (invoice.id, "credited", credited)
+        _notes_follow_their_invoice(invoice, notes)
+        remaining = invoice.tax_included_amount - credited - allocated[invoice.id]
         assert invoice.remaining_amount == remaining, (invoice.id, "remaining", remaining)
         assert 0 <= remaining <= invoice.tax_included_amount, invoice.id
         state = "settled" if remaining == 0 else "partiallyPaid" if allocated[invoice.id] else "new"
@@ -118,28 +123,70 @@ def _tax_groups_add_up(invoice: Invoice) -> None:
             assert abs(line.tax_amount - line.tax_excluded_amount * rate) < 1, (invoice.id, line.id)
 
 
+def _notes_follow_their_invoice(invoice: Invoice, notes: list[CreditNote]) -> None:
+    lines = {line.id: line for line in invoice.lines}
+    net: Counter[str] = Counter()
+    tax: Counter[tuple[str, Fraction]] = Counter()
+    for note in notes:
+        assert note.tax_included_amount >= 0, note
+        assert note.tax_excluded_amount == sum(line.tax_excluded_amount for line in note.lines), note
+        assert sum(line.tax_amount for line in note.lines) == sum(item.tax_amount for item in note.tax_item), note
+        assert note.tax_included_amount == note.tax_excluded_amount + sum(i.tax_amount for i in note.tax_item), note
+        undone = sum(part.amount for part in note.deallocated)
+        assert note.tax_included_amount == note.covered + note.recovered + undone, note
+        for line in note.lines:
+            net[line.line_id] += line.tax_excluded_amount
+        for item in note.tax_item:
+            tax[item.category, Fraction(item.rate)] += item.tax_amount
+    assert {line.line_id: line.credited for line in invoice.corrected.lines if line.credited} == +net | {
+        line_id: amount for line_id, amount in net.items() if amount < 0
+    }, invoice.id
+    of_group: Counter[tuple[str, Fraction]] = Counter()
+    for line_id, credited in net.items():
+        billed = lines[line_id]
+        assert abs(credited) <= abs(billed.tax_excluded_amount), (invoice.id, line_id, credited)
+        assert not credited or (credited < 0) == (billed.tax_excluded_amount < 0), (invoice.id, line_id, credited)
+        of_group[billed.category, Fraction(billed.rate)] += credited
+    for group, credited in of_group.items():
+        assert tax[group] == half_away(credited * group[1]), (invoice.id, group, "tax credited")
+    if all(net[line.id] == line.tax_excluded_amount for line in invoice.lines):
+        assert sum(note.tax_included_amount for note in notes) == invoice.tax_included_amount, invoice.id
+
+
 def _payments_and_invoices_agree_on_allocations(book: LedgerBook) -> None:
     of_payment: dict[str, int] = defaultdict(int)
-    of_pair: dict[tuple[str, str], int] = {}
+    of_pair: Counter[tuple[str, str]] = Counter()
     for allocation in book.rows[Allocation].values():
-        assert allocation.amount > 0, allocation
-        assert (allocation.bill_no, allocation.payment_id) not in of_pair, (allocation, "stands twice")
+        assert allocation.amount != 0, allocation
+        assert allocation.cause in book.applied, allocation
         invoice = book.get(Invoice, allocation.bill_no)
         paid = book.get(Payment, allocation.payment_id)
         assert allocation.billing_account == invoice.billing_account == paid.billing_account
         of_payment[allocation.payment_id] += allocation.amount
-        of_pair[allocation.bill_no, allocation.payment_id] = allocation.amount
-    applied = {(i.id, a.payment_id): a.amount for i in book.documents[Invoice].values() for a in i.applied_payment}
-    assert applied == of_pair
+        of_pair[allocation.bill_no, allocation.payment_id] += allocation.amount
+    applied: Counter[tuple[str, str]] = Counter()
+    for bill in book.documents[Invoice].values():
+        for part in bill.applied_payment:
+            assert part.amount > 0, (bill.id, part)
+            applied[bill.id, part.payment_id] += part.amount
+    assert applied == +of_pair
+    assert min(of_pair.values(), default=0) >= 0, "more is undone than was allocated"
+    reserved: Counter[str] = Counter()
+    refundable: Counter[str] = Counter()
+    for note in book.documents[CreditNote].values():
+        refundable[note.billing_account] += note.refundable
+        for part_ in note.reserved:
+            reserved[part_.payment_id] += part_.amount
     credit: Counter[str] = Counter()
     for paid in book.documents[Payment].values():
-        assert 0 <= paid.unapplied == paid.amount - of_payment[paid.id], paid
+        assert 0 <= paid.unapplied == paid.amount - of_payment[paid.id] - reserved[paid.id], paid
         credit[paid.billing_account] += paid.unapplied
     open_: Counter[str] = Counter()
     for invoice in book.documents[Invoice].values():
         open_[invoice.billing_account] += invoice.remaining_amount
     for position in book.documents[Position].values():
         assert (position.receivable, position.unapplied) == (open_[position.id], credit[position.id]), position.id
+        assert position.refundable == refundable[position.id], position.id
         assert not (open_[position.id] and credit[position.id]), (position.id, "has credit beside an open invoice")
 
 
@@ -151,25 +198,31 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
         accrued[accrual.bill_no, accrual.line_id] += accrual.amount
         earned[accrual.settlement_account] += accrual.amount
     withheld: Counter[str] = Counter()
+    withholding: Counter[str] = Counter()
     for invoice in book.documents[Invoice].values():
-        paid = invoice.tax_included_amount - invoice.remaining_amount
+        billed = invoice.tax_included_amount - invoice.corrected.credited
+        paid = billed - invoice.remaining_amount
+        credited = {line.line_id: line.credited for line in invoice.corrected.lines}
         for line in invoice.lines:
             part = line.on_behalf_of
             if part is None:
                 continue
             share = half_away(line.tax_excluded_amount * Fraction(part.partner_share))
+            share -= half_away(credited.get(line.id, 0) * Fraction(part.partner_share))
             due = share
-            if part.accrue_on == "payment" and invoice.remaining_amount:
-                due = half_away(Fraction(share * paid, invoice.tax_included_amount))
+            if part.accrue_on == "payment" and billed:
+                due = half_away(Fraction(share * paid, billed))
             assert (part.share, part.accrued) == (share, due), (invoice.id, line.id, share, due)
             assert accrued[invoice.id, line.id] == due, (invoice.id, line.id, due)
             withheld[part.id] += share - due
+            withholding[part.id] += share != due
     paid_out: Counter[str] = Counter()
     for row in book.rows[Payout].values():
         paid_out[row.settlement_account] += row.amount
     for position in book.documents[Position].values():
         payable = earned[position.id] - paid_out[position.id]
         assert (position.payable, position.withheld) == (payable, withheld[position.id]), position.id
+        assert position.withholding == withholding[position.id], (position.id, "lines withheld")
 
 
 def _statements_add_up(book: LedgerBook, lines_max: int) -> None:
@@ -219,7 +272,7 @@ def _what_is_carried_is_known(book: LedgerBook, carried_on: set[str]) -> None:
 
 
 def _entries_match_applied_facts(book: LedgerBook) -> None:
-    money = ("order.completed:", "payment.received:", "payout.completed:")
+    money = ("order.completed:", "payment.received:", "payout.completed:", "credit-note.issue:")
     # What goes on may find that there is nothing left to do.
     gone_on = {i for i, r in book.results.items() if i.startswith("credit.allocate:") and r["billNos"]}
     assert set(book.rows[Entry]) == {i for i in book.applied if i.startswith(money)} | gone_on
@@ -233,6 +286,7 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     assert {invoice.order_id for invoice in book.documents[Invoice].values()} == keys("order.completed:")
     assert len(book.documents[Invoice]) == len(keys("order.completed:")), "an order has two invoices"
     assert set(book.documents[Payment]) == keys("payment.received:")
+    assert set(book.documents[CreditNote]) == keys("credit-note.issue:")
     assert set(book.rows[Payout]) == keys("payout.completed:")
     assert {statement.closing_id for statement in book.documents[Settlement].values()} == keys("settlement.close:")
 
@@ -259,9 +313,14 @@ def _events_run_without_a_gap(book: LedgerBook) -> None:
 
 
 def _invoice_numbers_have_no_gap_and_no_twin(book: LedgerBook) -> None:
-    numbers = sorted(book.documents[Invoice])
-    assert numbers == [f"INV-{n:09d}" for n in range(1, len(numbers) + 1)]
-    assert [series.last for series in book.documents[Series].values()] == ([len(numbers)] if numbers else [])
+    given = {series.id: series.last for series in book.documents[Series].values()}
+    for prefix, numbers in (
+        ("INV-", sorted(book.documents[Invoice])),
+        ("CN-", sorted(note.bill_no for note in book.documents[CreditNote].values())),
+    ):
+        assert numbers == [f"{prefix}{n:09d}" for n in range(1, len(numbers) + 1)]
+        assert given.pop(prefix, 0) == len(numbers)
+    assert not given, given
 
 
 def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
@@ -271,6 +330,8 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (Payment, lambda p: [p.billing_account], Account),
         (Allocation, lambda a: [a.bill_no], Invoice),
         (Allocation, lambda a: [a.payment_id], Payment),
+        (CreditNote, lambda n: [n.corrected_bill_no], Invoice),
+        (CreditNote, lambda n: [part.payment_id for part in (*n.deallocated, *n.reserved)], Payment),
         (Accrual, lambda a: [a.settlement_account], Account),
         (Accrual, lambda a: [a.bill_no], Invoice),
         (Accrual, lambda a: [a.settlement_id], Settlement),

@@ -47,6 +47,15 @@ from domain.accounts.specifications import (
     SpecificationResult,
     SpecificationUpdate,
 )
+from domain.corrections.model import (
+    CreditedLine,
+    CreditNote,
+    CreditNoteIssued,
+    Excess,
+    InvoiceCredited,
+    NoteResult,
+    NoteToIssue,
+)
 from domain.errors import MustWait, Refused
 from domain.invoicing.model import Invoice, InvoiceIssued, InvoicePaid, InvoicePartiallyPaid
 from domain.invoicing.pricing import Item, price
@@ -62,6 +71,7 @@ from domain.ledger.books import (
     QueueNeed,
     WorkingSet,
 )
+from domain.ledger.chart import BALANCES
 from domain.ledger.entries import Entry, Posting
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -83,6 +93,7 @@ Fact = (
     | CreditAllocation
     | Closing
     | CompletedPayout
+    | NoteToIssue
     | NewSpecification
     | SpecificationUpdate
     | SpecificationDeletion
@@ -96,6 +107,7 @@ ROUTING_KEY: dict[type, str] = {
     ReceivedPayment: "payment.received",
     Closing: "settlement.close",
     CompletedPayout: "payout.completed",
+    NoteToIssue: "credit-note.issue",
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
@@ -110,6 +122,8 @@ EVENT: dict[type, str] = {
     SettlementClosed: "settlement.closed",
     SettlementPaid: "settlement.paid",
     SellerChanged: "seller.changed",
+    CreditNoteIssued: "credit-note.issued",
+    InvoiceCredited: "invoice.credited",
 }
 
 # What the database's queues are sorted by, said here a second time on purpose.
@@ -171,7 +185,7 @@ def told(result: object) -> dict[str, Any]:
             return {"id": made.id, "revision": made.revision, "specification": made}
         case SellerResult(seller):
             return {"version": seller.version, "seller": seller}
-        case OrderResult(bill_no):
+        case OrderResult(bill_no) | NoteResult(bill_no):
             return {"billNo": bill_no}
         case PaymentResult(bill_nos):
             return {"billNos": list(bill_nos)}
@@ -242,7 +256,7 @@ class LedgerBook:
         self._take_batch([(identity, fact)])
 
     def _take_batch(self, facts: list[tuple[str, Fact]]) -> set[str]:
-        working_set = all_facts.working_set(booked_at=self.booked_at, zone=self.zone, series="INV-")
+        working_set = all_facts.working_set(booked_at=self.booked_at, zone=self.zone, series="INV-", credit_notes="CN-")
         self._asked = set()
         if self.prefetch:
             self._load_needs([fact for identity, fact in facts if identity not in self.applied], working_set)
@@ -449,18 +463,8 @@ class LedgerBook:
 
     def holdings(self) -> dict[type, dict[str, Any]]:
         """Every document and row; equal for two books that hold the same."""
-        kinds = (
-            Account,
-            Position,
-            Series,
-            Invoice,
-            Payment,
-            Accrual,
-            Settlement,
-            Link,
-            Seller,
-            *SPECIFICATIONS.values(),
-        )
+        kinds: tuple[type, ...] = (Account, Position, Series, Invoice, Payment, Accrual, Settlement, CreditNote, Link)
+        kinds += (Seller, *SPECIFICATIONS.values())
         return {kind: dict(self.documents[kind]) for kind in kinds} | {kind: dict(r) for kind, r in self.rows.items()}
 
 
@@ -475,6 +479,11 @@ EUR = Currency("EUR", 2)
 JPY = Currency("JPY", 0)
 KWD = Currency("KWD", 3)
 USD = Currency("USD", 2)
+
+
+def balances(**those: int) -> dict[str, int]:
+    """An account's balances by name, in minor units: those, and zero of all others."""
+    return dict.fromkeys(BALANCES, 0) | those
 
 
 def moment(text: str) -> datetime:
@@ -631,3 +640,19 @@ def closing(id_: str, account: str = "SA-1", *, until: str = "2026-11-30") -> Cl
 def payout(id_: str, amount: int, statement: str, *, account: str = "SA-1", currency: str = "EUR") -> CompletedPayout:
     """A payout on a statement."""
     return CompletedPayout(id_, account, statement, Money(currency, amount))
+
+
+def credit_note(
+    id_: str,
+    bill_no: str,
+    lines: Mapping[str, int] | None = None,
+    *,
+    currency: str = "EUR",
+    excess: Excess = "credit",
+    at: str = "2026-11-23T09:00:00",
+) -> NoteToIssue:
+    """A credit note of these nets of an invoice's lines, or of all that is left of it."""
+    asked = (
+        None if lines is None else tuple(CreditedLine(line_id, Money(currency, net)) for line_id, net in lines.items())
+    )
+    return NoteToIssue(id_, bill_no, moment(at), "returned", asked, excess)

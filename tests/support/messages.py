@@ -94,6 +94,23 @@ def payout(payout_id: str, account_id: str, settlement_id: str, value: Any) -> M
     }
 
 
+def credit_note(note_id: str, bill_no: str, *lines: Json, **fields: Any) -> Message:
+    """`credit-note.issue`: unless told otherwise, of all that is left of an invoice."""
+    return "credit-note.issue", {
+        "creditNoteId": note_id,
+        "billNo": bill_no,
+        "issuedAt": "2026-11-24T09:00:00Z",
+        "reason": "returned",
+        **({"lines": list(lines)} if lines else {}),
+        **fields,
+    }
+
+
+def credited(line: int | str, value: Any) -> Json:
+    """How much of a line's net a credit note takes back."""
+    return {"lineId": str(line), "taxExcludedAmount": eur(value)}
+
+
 def account(type_: str, account_id: str, **fields: Any) -> Message:
     """`account.create` of a party or financial account."""
     return "account.create", {

@@ -32,6 +32,7 @@ CLOSES_BY_ITSELF = (
     "payout.completed",
     "settlement.close",
     "settlement.continue",
+    "credit-note.issue",
 )
 """What may settle the last of an account that is to be closed."""
 SPECIFICATIONS = {

@@ -163,18 +163,26 @@ def ledger_accounts(types: dict[str, str]) -> list[str]:
 
 
 async def _overdue_at(view: View, ids: Collection[str], at: datetime) -> int:
-    """What was overdue at a time: what remains now of the invoices of then, and what was paid of them since."""
+    """What was overdue at a time: what remains now of the invoices of then, and what was paid or credited since."""
     day = view.date_of(at).isoformat()
     left = sum((await _overdue(view, ids, day, booked=at)).values())
+    paid = await _sum_since(view, "allocations", "$billNo", "$amount", ids, at, day)
+    credited = await _sum_since(view, "creditNotes", "$correctedBillNo", "$taxIncludedAmount", ids, at, day)
+    return left + paid + credited
+
+
+async def _sum_since(
+    view: View, collection: str, bill_no: str, amount: str, ids: Collection[str], at: datetime, day: str
+) -> int:
+    """The sum of what was booked after a time for invoices that were there then and due before a day."""
     pipeline: list[Row] = [
         {"$match": {"billingAccount": {"$in": sorted(ids)}, "bookedAt": {"$gt": at}}},
-        {"$group": {"_id": "$billNo", "sum": {"$sum": "$amount"}}},
+        {"$group": {"_id": bill_no, "sum": {"$sum": amount}}},
         {"$lookup": {"from": "invoices", "localField": "_id", "foreignField": "_id", "as": "invoice"}},
         {"$match": {"invoice.paymentDueDate": {"$lt": day}, "invoice.bookedAt": {"$lte": at}}},
         {"$group": {"_id": None, "sum": {"$sum": "$sum"}}},
     ]
-    paid = await view.aggregate("allocations", pipeline, index="booked")
-    return left + sum(int(row["sum"]) for row in paid)
+    return sum(int(row["sum"]) for row in await view.aggregate(collection, pipeline, index="booked"))
 
 
 async def _members_at(view: View, financial_account: str, at: datetime) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Corrections as they are kept, asked for and audited."""

@@ -1,0 +1,381 @@
+"""Corrections (invariants 3, 4, 5 and 9): notes beside their invoices, line by line and group by group."""
+
+from adapters.checks import (
+    Check,
+    Expression,
+    Posted,
+    View,
+    agreed,
+    agrees,
+    begins,
+    both,
+    due,
+    each,
+    equal,
+    half_away,
+    minus,
+    only,
+    span,
+    sum_where,
+    true_of_each,
+    union,
+)
+
+NOTE = "credit-note.issue:"
+"""How the identities of credit notes begin."""
+
+own: Expression = equal({"$ifNull": ["$$this.onBehalfOf", None]}, None)
+net_of_own: Expression = sum_where("$lines", own, "$$this.taxExcludedAmount")
+# Ours of a partner's line is its net less its share, so a note takes back as much of both.
+commission_back: Expression = sum_where(
+    "$lines", {"$not": own}, {"$subtract": ["$$this.taxExcludedAmount", "$$this.share"]}
+)
+sum_deallocated: Expression = {"$sum": "$deallocated.amount"}
+sum_reserved: Expression = {"$sum": "$reserved.amount"}
+reserved_at_first: Expression = {"$cond": [equal("$excess", "refund"), sum_deallocated, 0]}
+
+# By the posting table. What is de-allocated has rows of its own, and so has what no longer accrues to partners.
+POSTED = Posted(
+    (begins(NOTE),),
+    (
+        union(
+            "creditNotes",
+            {"$match": {"cause": begins(NOTE)["$match"]["_id"]}},
+            {
+                "$project": {
+                    "_id": "$cause",
+                    "document": {"$literal": 1},
+                    **due(
+                        {
+                            "receivable": minus("$taxIncludedAmount"),
+                            "unapplied": reserved_at_first,
+                            "refundable": minus(reserved_at_first),
+                            "withheld": {"$sum": "$lines.withheld"},
+                            "revenue": net_of_own,
+                            "commission": commission_back,
+                            "tax": {"$sum": "$lines.taxAmount"},
+                        }
+                    ),
+                }
+            },
+        ),
+    ),
+)
+
+notes = View("credit notes", "creditNotes", ())
+of_tax_item: Expression = both(equal("$$line.category", "$$this.category"), equal("$$line.rate", "$$this.rate"))
+
+
+def sum_of_tax_item(field: str) -> Expression:
+    """The sum of a field over the note's lines that have the category and the rate of the tax item `$$this`."""
+    return {"$sum": {"$map": {"input": "$lines", "as": "line", "in": {"$cond": [of_tax_item, f"$$line.{field}", 0]}}}}
+
+
+adds_up: Expression = both(
+    equal("$taxExcludedAmount", {"$sum": "$lines.taxExcludedAmount"}),
+    equal("$taxIncludedAmount", {"$add": ["$taxExcludedAmount", {"$sum": "$taxItem.taxAmount"}]}),
+    true_of_each(
+        "$taxItem",
+        both(
+            equal("$$this.taxExcludedAmount", sum_of_tax_item("taxExcludedAmount")),
+            equal("$$this.taxAmount", sum_of_tax_item("taxAmount")),
+        ),
+    ),
+    {"$gte": ["$taxIncludedAmount", 0]},
+    equal("$taxIncludedAmount", {"$add": ["$covered", "$recovered", sum_deallocated]}),
+)
+
+notes_and_deallocations = View(
+    "credit notes and what they de-allocate",
+    "creditNotes",
+    (
+        {"$project": {"_id": "$cause", "note": {"$literal": 1}, "said": sum_deallocated, "billNo": "$correctedBillNo"}},
+        union(
+            "allocations",
+            {"$match": {"cause": begins(NOTE)["$match"]["_id"], "amount": {"$lt": 0}}},
+            {"$project": {"_id": "$cause", "done": minus("$amount"), "billNo": 1}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("note", "said", "done")},
+                **agreed("billNo"),
+            }
+        },
+    ),
+)
+
+corrected_lines = View(
+    "what is credited of invoices' lines, and their notes",
+    "invoices",
+    (
+        {"$match": {"corrections.credited": {"$gte": 0}}},
+        {"$project": {"corrections": 1}},
+        {"$unwind": "$corrections.lines"},
+        {
+            "$project": {
+                "_id": {"billNo": "$_id", "lineId": "$corrections.lines.lineId"},
+                "credited": "$corrections.lines.credited",
+            }
+        },
+        union(
+            "creditNotes",
+            {"$unwind": "$lines"},
+            {
+                "$project": {
+                    "_id": {"billNo": "$correctedBillNo", "lineId": "$lines.lineId"},
+                    "noted": "$lines.taxExcludedAmount",
+                }
+            },
+        ),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("credited", "noted")}}},
+    ),
+)
+
+corrected_groups = View(
+    "what is credited of invoices' tax groups, and their notes",
+    "invoices",
+    (
+        {"$match": {"corrections.credited": {"$gte": 0}}},
+        {"$project": {"corrections": 1}},
+        {"$unwind": "$corrections.tax"},
+        {
+            "$project": {
+                "_id": {
+                    "billNo": "$_id",
+                    "category": "$corrections.tax.category",
+                    "rate": "$corrections.tax.rate",
+                },
+                "credited": "$corrections.tax.credited",
+            }
+        },
+        union(
+            "creditNotes",
+            {"$unwind": "$taxItem"},
+            {
+                "$project": {
+                    "_id": {"billNo": "$correctedBillNo", "category": "$taxItem.category", "rate": "$taxItem.rate"},
+                    "noted": "$taxItem.taxAmount",
+                }
+            },
+        ),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("credited", "noted")}}},
+    ),
+)
+
+corrected_invoices = View("corrected invoices", "invoices", ({"$match": {"corrections.credited": {"$gte": 0}}},))
+
+
+def credited_of(line_id: Expression) -> Expression:
+    """What is credited of the net of a line of a corrected invoice."""
+    return {
+        "$sum": {
+            "$map": {
+                "input": "$corrections.lines",
+                "as": "one",
+                "in": {"$cond": [equal("$$one.lineId", line_id), "$$one.credited", 0]},
+            }
+        }
+    }
+
+
+within_line: Expression = {
+    "$cond": [
+        {"$lt": ["$$this.taxExcludedAmount", 0]},
+        both({"$lte": [credited_of("$$this.id"), 0]}, {"$gte": [credited_of("$$this.id"), "$$this.taxExcludedAmount"]}),
+        both({"$gte": [credited_of("$$this.id"), 0]}, {"$lte": [credited_of("$$this.id"), "$$this.taxExcludedAmount"]}),
+    ]
+}
+credited_of_group: Expression = {
+    "$sum": {
+        "$map": {
+            "input": "$lines",
+            "as": "line",
+            "in": {"$cond": [of_tax_item, credited_of("$$line.id"), 0]},
+        }
+    }
+}
+tax_of_credited: Expression = half_away({"$multiply": [credited_of_group, {"$toDecimal": "$$this.rate"}]})
+
+
+def of_share(net: Expression) -> Expression:
+    """A partner's frozen share of a net."""
+    return half_away({"$multiply": [net, {"$toDecimal": "$$this.onBehalfOf.partnerShare"}]})
+
+
+share_left: Expression = {"$subtract": [of_share("$$this.taxExcludedAmount"), of_share(credited_of("$$this.id"))]}
+partner_lines: Expression = only("$lines", {"$gt": ["$$this.onBehalfOf", None]})
+
+refundable_accounts = View(
+    "billing accounts and what is to be given back to them",
+    "positions",
+    (
+        {"$project": {"position": {"$literal": 1}, "refundable": 1}},
+        union(
+            "creditNotes",
+            {"$group": {"_id": "$billingAccount", "notes": {"$sum": 1}, "left": {"$sum": sum_reserved}}},
+        ),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("position", "refundable", "notes", "left")}}},
+    ),
+)
+
+notes_and_invoices = View(
+    "credit notes and their invoices",
+    "invoices",
+    (
+        {
+            "$project": {
+                "invoice": {"$literal": 1},
+                "account": "$billingAccount",
+                "currency": 1,
+                "credited": {"$ifNull": ["$corrections.credited", 0]},
+            }
+        },
+        union(
+            "creditNotes",
+            {
+                "$project": {
+                    "_id": "$correctedBillNo",
+                    "notes": {"$literal": 1},
+                    "account": "$billingAccount",
+                    "currency": 1,
+                    "noted": "$taxIncludedAmount",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("invoice", "notes", "credited", "noted")},
+                **agreed("account"),
+                **agreed("currency"),
+            }
+        },
+    ),
+)
+
+CHECKS = (
+    Check(
+        name="notes-add-up",
+        invariant=3,
+        view=notes,
+        holds=adds_up,
+        expected={
+            "taxExcludedAmount": {"$sum": "$lines.taxExcludedAmount"},
+            "taxIncludedAmount": {"$sum": [{"$sum": "$lines.taxExcludedAmount"}, {"$sum": "$lines.taxAmount"}]},
+        },
+        found={
+            "taxExcludedAmount": "$taxExcludedAmount",
+            "taxIncludedAmount": "$taxIncludedAmount",
+            "covered": {"$add": ["$covered", "$recovered", sum_deallocated]},
+        },
+    ),
+    Check(
+        name="credited-matches-notes",
+        invariant=3,
+        view=notes_and_invoices,
+        among={"$gt": [{"$add": ["$notes", "$credited"]}, 0]},
+        holds=equal("$credited", "$noted"),
+        expected="$noted",
+        found="$credited",
+    ),
+    Check(
+        name="credited-lines-match-notes",
+        invariant=3,
+        view=corrected_lines,
+        holds=equal("$credited", "$noted"),
+        expected="$noted",
+        found="$credited",
+    ),
+    Check(
+        name="credited-tax-matches-notes",
+        invariant=3,
+        view=corrected_groups,
+        holds=equal("$credited", "$noted"),
+        expected="$noted",
+        found="$credited",
+    ),
+    Check(
+        name="credited-within-lines",
+        invariant=3,
+        view=corrected_invoices,
+        holds=true_of_each("$lines", within_line),
+        expected={"atMost": each("$lines", {"lineId": "$$this.id", "net": "$$this.taxExcludedAmount"})},
+        found="$corrections.lines",
+    ),
+    Check(
+        name="credited-tax-is-that-of-credited-nets",
+        invariant=3,
+        view=corrected_invoices,
+        holds=true_of_each(
+            "$taxItem",
+            equal(
+                {
+                    "$sum": {
+                        "$map": {
+                            "input": "$corrections.tax",
+                            "as": "line",
+                            "in": {"$cond": [of_tax_item, "$$line.credited", 0]},
+                        }
+                    }
+                },
+                tax_of_credited,
+            ),
+        ),
+        expected=each(
+            "$taxItem",
+            {"category": "$$this.category", "rate": "$$this.rate", "credited": {"$toString": tax_of_credited}},
+        ),
+        found="$corrections.tax",
+    ),
+    Check(
+        name="notes-match-deallocations",
+        invariant=4,
+        view=notes_and_deallocations,
+        holds=both(equal("$note", 1), equal("$said", "$done"), agrees("billNo")),
+        expected={"note": 1, "deallocated": "$done", "billNo": "the same in both"},
+        found={"note": "$note", "deallocated": "$said", "billNo": span("billNo")},
+    ),
+    Check(
+        name="refundable-matches-notes",
+        invariant=4,
+        view=refundable_accounts,
+        holds=equal("$refundable", "$left"),
+        expected="$left",
+        found="$refundable",
+    ),
+    Check(
+        name="reserved-is-what-was-deallocated",
+        invariant=4,
+        view=notes,
+        holds=equal(sum_reserved, reserved_at_first),
+        expected=reserved_at_first,
+        found=sum_reserved,
+    ),
+    Check(
+        name="shares-left-follow-what-is-credited",
+        invariant=5,
+        view=corrected_invoices,
+        holds=true_of_each(partner_lines, equal("$$this.onBehalfOf.share", share_left)),
+        expected=each(partner_lines, {"lineId": "$$this.id", "share": {"$toString": share_left}}),
+        found=each(partner_lines, {"lineId": "$$this.id", "share": "$$this.onBehalfOf.share"}),
+    ),
+    Check(
+        name="notes-point-to-invoices",
+        invariant=9,
+        view=notes_and_invoices,
+        among={"$gt": ["$notes", 0]},
+        holds=both(equal("$invoice", 1), agrees("account"), agrees("currency")),
+        expected={"invoice": 1, "billingAccount": "the same in both", "currency": "the same in both"},
+        found={"invoice": "$invoice", "billingAccount": span("account"), "currency": span("currency")},
+    ),
+    Check(
+        name="notes-have-positions",
+        invariant=9,
+        view=refundable_accounts,
+        among={"$gt": ["$notes", 0]},
+        holds=equal("$position", 1),
+        expected={"position": 1},
+        found={"position": "$position"},
+    ),
+)

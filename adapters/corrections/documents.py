@@ -1,0 +1,54 @@
+"""How credit notes are kept."""
+
+from __future__ import annotations
+
+from pymongo import ASCENDING, IndexModel
+
+from adapters.codec import Layout
+from adapters.kept import Collection, Kept
+from domain.corrections.model import CreditNote
+
+KEPT = (
+    Kept(
+        Layout(CreditNote),
+        Collection(
+            "creditNotes",
+            id="`creditNoteId`",
+            written="once; `reserved` falls as money goes back",
+            fields={
+                "billNo": "its own number",
+                "correctedBillNo": "the invoice that it takes back of",
+                "billingAccount": "that of the invoice",
+                "currency": "",
+                "billDate": "",
+                "issuedAt": "as the message says it",
+                "bookedAt": "",
+                "cause": "the identity of the fact that issued it",
+                "reason": "",
+                "taxExcludedAmount": "the sum of the lines' nets",
+                "taxIncludedAmount": "the same with tax",
+                "taxItem": "[{`category`, `rate`, `taxExcludedAmount`, `taxAmount`}], one for each category and rate",
+                "lines": "[{`lineId`, `category`, `rate`, `taxExcludedAmount`, `taxAmount`, `onBehalfOf`: the "
+                "partner's account or null, `share` and `withheld`: how much less is its, and is withheld of it}]",
+                "covered": "how much of it covers what was open of the invoice",
+                "recovered": "how much of it covers what was written off",
+                "excess": "`credit` or `refund`: what becomes of what it de-allocates",
+                "deallocated": "[{`paymentId`, `amount`}]: what no longer covers the invoice",
+                "reserved": "[{`paymentId`, `amount`}]: what of that is still to be given back",
+                "buyerVersion": "the version of its account as it was issued",
+                "sellerVersion": "that of the seller, null while nothing was said of it",
+            },
+            indexes=(
+                # A note by its number.
+                IndexModel([("billNo", ASCENDING)], name="number", unique=True),
+                # The notes of an invoice.
+                IndexModel([("correctedBillNo", ASCENDING), ("billNo", ASCENDING)], name="invoice"),
+                # What was credited to an account since a time, to tell what was overdue then.
+                IndexModel([("billingAccount", ASCENDING), ("bookedAt", ASCENDING)], name="booked"),
+                # Lists of an account's notes, by number.
+                IndexModel([("billingAccount", ASCENDING), ("billNo", ASCENDING)], name="listed"),
+            ),
+            personal=("reason",),
+        ),
+    ),
+)

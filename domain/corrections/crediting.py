@@ -1,0 +1,356 @@
+"""Crediting: a credit note takes back of an invoice, and what it covers becomes credit, or money to give back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from domain.accounts.lifecycle import check_state, complete_closing
+from domain.accounts.model import Account, find_account
+from domain.corrections.model import (
+    CreditNote,
+    CreditNoteIssued,
+    CreditNoteLine,
+    Excess,
+    InvoiceCredited,
+    NoteResult,
+    NoteToIssue,
+    PaymentPart,
+)
+from domain.errors import MustWait, Refused
+from domain.frozen import dataclass, replace
+from domain.invoicing.model import (
+    CorrectedLine,
+    CorrectedTax,
+    Corrections,
+    Invoice,
+    InvoiceLine,
+    TaxItem,
+    WrittenOff,
+)
+from domain.ledger import chart
+from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.numbering import Series, next_number
+from domain.ledger.positions import Position
+from domain.money import allocate, rounded_ratio
+from domain.parties.model import SELLER, Seller
+from domain.payments.allocating import (
+    CREDITS_MAX,
+    WorkBudget,
+    bring_oldest_due_up_to_date,
+    cover_with_credit,
+    deallocate,
+)
+from domain.payments.model import Payment
+from domain.settlement.accruals import Accrual, emit_accruals
+from domain.settlement.correcting import rebook
+
+
+def note_time(note: NoteToIssue) -> tuple[str, datetime]:
+    """When it was issued, by its own saying."""
+    return "issuedAt", note.issued_at
+
+
+def note_needs(note: NoteToIssue, books: WorkingSet) -> Iterator[Need]:
+    """What a note looks at, as far as that can be told from what is loaded so far."""
+    yield DocumentNeed(Invoice, note.bill_no)
+    yield DocumentNeed(CreditNote, note.id)
+    yield DocumentNeed(Series, books.credit_notes)
+    yield DocumentNeed(Seller, SELLER)
+    yield from correction_needs(books.peek(Invoice, note.bill_no))
+
+
+def correction_needs(invoice: Invoice | None) -> Iterator[Need]:
+    """What a correction of an invoice looks at: its account, its payments, its partners, and the account's queues."""
+    if invoice is None:
+        return
+    yield DocumentNeed(Account, invoice.billing_account)
+    yield DocumentNeed(Position, invoice.billing_account)
+    for applied in invoice.applied_payment:
+        yield DocumentNeed(Payment, applied.payment_id)
+    for line in invoice.lines:
+        if line.on_behalf_of is not None:
+            yield DocumentNeed(Account, line.on_behalf_of.id)
+            yield DocumentNeed(Position, line.on_behalf_of.id)
+    yield QueueNeed(Payment, invoice.billing_account, CREDITS_MAX)
+    yield QueueNeed(Invoice, invoice.billing_account)
+
+
+def find_invoice(bill_no: str, books: Books, field: str = "billNo") -> Invoice:
+    """The invoice of a number; raises `MustWait` (`unknown-invoice`)."""
+    invoice = books.find(Invoice, bill_no)
+    if invoice is None:
+        raise MustWait("unknown-invoice", f"{field}: no invoice {bill_no}", f"invoice:{bill_no}")
+    return invoice
+
+
+def correctable_account(invoice: Invoice, books: Books) -> Account:
+    """The account of an invoice that is to be corrected.
+
+    Raises `Refused` (`account-closed`) when it, or that of a partner of the invoice, is closed.
+    """
+    account = find_account(invoice.billing_account, books)
+    check_state(account, "correction", f"billNo (of invoice {invoice.id})")
+    for partner in dict.fromkeys(line.on_behalf_of.id for line in invoice.lines if line.on_behalf_of is not None):
+        check_state(find_account(partner, books), "correction", f"billNo (a partner of invoice {invoice.id})")
+    return account
+
+
+def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
+    """Issue a credit note; returns its number.
+
+    Raises `MustWait` (`unknown-invoice`) and `Refused`: `over-credited` for more than is left of a line or of the
+    invoice, `currency-mismatch`, `invalid` for a line that the invoice does not have or an amount that has not its
+    line's sign, `account-closed`, `conflicting-duplicate` when there is another note of that id.
+    """
+    invoice = find_invoice(note.bill_no, books)
+    account = correctable_account(invoice, books)
+    if books.find(CreditNote, note.id) is not None:
+        raise Refused("conflicting-duplicate", f"creditNoteId: credit note {note.id} exists already")
+    nets = _nets(note, invoice)
+    books.open_entry(
+        note.issued_at, invoice.currency, reverses=f"order.completed:{invoice.order_id}", reason=note.reason
+    )
+    issued, accruals = credit(invoice, nets, note.id, note.issued_at, note.reason, note.excess, books)
+    settle_up(account, accruals, books)
+    complete_closing(account, books)
+    complete_closings_of_partners(invoice, books)
+    return NoteResult(issued.bill_no)
+
+
+def _nets(note: NoteToIssue, invoice: Invoice) -> dict[str, int]:
+    """What a note is to credit of each line's net, by the line's id."""
+    if note.lines is None:
+        return {
+            line.id: left
+            for line in invoice.lines
+            if (left := line.tax_excluded_amount - _credited(invoice).get(line.id, 0))
+        }
+    by_id = {line.id: line for line in invoice.lines}
+    nets: dict[str, int] = {}
+    for index, asked in enumerate(note.lines):
+        at = f"lines.{index}"
+        line = by_id.get(asked.line_id)
+        if line is None:
+            raise Refused("invalid", f"{at}.lineId: invoice {invoice.id} has no line {asked.line_id}")
+        if asked.net.currency != invoice.currency:
+            raise Refused(
+                "currency-mismatch",
+                f"{at}.taxExcludedAmount: invoice {invoice.id} is in {invoice.currency}, not in {asked.net.currency}",
+            )
+        _check_left(line, asked.net.amount, _credited(invoice).get(line.id, 0), f"{at}.taxExcludedAmount")
+        nets[line.id] = asked.net.amount
+    return nets
+
+
+def _credited(invoice: Invoice) -> dict[str, int]:
+    return {line.line_id: line.credited for line in invoice.corrected.lines}
+
+
+def _check_left(line: InvoiceLine, net: int, credited: int, field: str) -> None:
+    """Check that so much of a line's net is left to credit: a negative line's is taken back towards zero."""
+    left = line.tax_excluded_amount - credited
+    if (net < 0) != (line.tax_excluded_amount < 0):
+        sign = "negative" if line.tax_excluded_amount < 0 else "positive"
+        raise Refused("invalid", f"{field}: {net} minor units, but line {line.id} is {sign}: credit it with its sign")
+    if abs(net) > abs(left):
+        raise Refused(
+            "over-credited",
+            f"{field}: {net} minor units, but of line {line.id} ({line.tax_excluded_amount}) {left} are left to credit",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotePricing:
+    """What a note comes to, in minor units: by line and by tax group."""
+
+    taxes: dict[str, int]
+    tax_item: tuple[TaxItem, ...]
+    net: int
+    total: int
+
+
+def price_note(invoice: Invoice, nets: dict[str, int]) -> NotePricing:
+    """Work out what a note comes to that credits these nets (minor units, by line).
+
+    The tax of a group is that of all net credited to date, less the tax credited before (EN 16931, BR-CO-17, over all
+    notes of the invoice), so the notes of an invoice that is credited in full add up to its tax. Raises `Refused`
+    (`over-credited`) for a total below zero, for one beyond what is left of the invoice, and when nothing is left.
+    """
+    credited = _credited(invoice)
+    before = {(group.category, group.rate): group.credited for group in invoice.corrected.tax}
+    taxes: dict[str, int] = {}
+    tax_item = []
+    for item in invoice.tax_item:
+        members = [line for line in invoice.lines if (line.category, line.rate) == (item.category, item.rate)]
+        touched = [line.id for line in members if line.id in nets]
+        if not touched:
+            continue
+        numerator, denominator = item.rate.as_integer_ratio()
+        to_date = sum(credited.get(line.id, 0) + nets.get(line.id, 0) for line in members)
+        tax = rounded_ratio(to_date * numerator, denominator) - before.get((item.category, item.rate), 0)
+        # What the group's rounding leaves to this note is spread over its own lines.
+        parts = allocate(tax, [nets[line_id] * numerator for line_id in touched], denominator)
+        taxes |= dict(zip(touched, parts, strict=True))
+        tax_item.append(TaxItem(item.category, item.rate, sum(nets[line_id] for line_id in touched), tax))
+    net = sum(nets.values())
+    total = net + sum(taxes.values())
+    if not nets:
+        raise Refused("over-credited", f"billNo: of invoice {invoice.id} nothing is left to credit")
+    if total < 0:
+        raise Refused("over-credited", f"lines: the note's total is {total} minor units, and may not be negative")
+    if total > invoice.billed:
+        raise Refused(
+            "over-credited",
+            f"lines: the note's total is {total} minor units, but {invoice.billed} are left of invoice {invoice.id}",
+        )
+    return NotePricing(taxes, tuple(tax_item), net, total)
+
+
+def credit(
+    invoice: Invoice,
+    nets: dict[str, int],
+    note_id: str,
+    at: datetime,
+    reason: str,
+    excess: Excess,
+    books: Books,
+) -> tuple[CreditNote, list[Accrual]]:
+    """Credit these nets (minor units, by line) of an invoice by a note with the next number.
+
+    A note covers what is open, then what is written off, latest first, then what is allocated, latest first: that is
+    the payments' credit again, or reserved to be given back. Returns the note and what accrues, which is below zero.
+    """
+    pricing = price_note(invoice, nets)
+    seller = books.find(Seller, SELLER)
+    before = invoice
+    account_id = invoice.billing_account
+    books.count(account_id, "used")
+    covered = min(invoice.remaining_amount, pricing.total)
+    recovered = min(invoice.corrected.written_off, pricing.total - covered)
+    undone = pricing.total - covered - recovered
+    invoice, deallocations = deallocate(invoice, undone, books)
+    invoice = replace(
+        invoice,
+        remaining_amount=invoice.remaining_amount - covered - undone,
+        corrections=_with_note(invoice, nets, pricing, recovered),
+    )
+    on = books.date_of(at)
+    invoice, accruals = rebook(before, invoice, on, books)
+    parts = tuple(PaymentPart(one.payment_id, one.amount) for one in deallocations)
+    if excess == "refund":
+        _reserve(parts, account_id, books)
+    note = CreditNote(
+        id=note_id,
+        bill_no=next_number(books.credit_notes, books),
+        corrected_bill_no=invoice.id,
+        billing_account=account_id,
+        currency=invoice.currency,
+        bill_date=books.date_of(books.booked_at),
+        issued_at=at,
+        booked_at=books.booked_at,
+        cause=books.cause,
+        reason=reason,
+        tax_excluded_amount=pricing.net,
+        tax_included_amount=pricing.total,
+        tax_item=pricing.tax_item,
+        lines=_lines(before, invoice, nets, pricing),
+        covered=covered,
+        recovered=recovered,
+        excess=excess,
+        deallocated=parts,
+        reserved=parts if excess == "refund" else (),
+        buyer_version=find_account(account_id, books).version,
+        seller_version=None if seller is None else seller.version,
+    )
+    books.put(note)
+    books.emit(account_id, CreditNoteIssued(note))
+    books.emit(account_id, InvoiceCredited(note, invoice))
+    return note, accruals
+
+
+def _with_note(invoice: Invoice, nets: dict[str, int], pricing: NotePricing, recovered: int) -> Corrections:
+    """What was taken back of an invoice, with what a note takes, and without what that recovers of its write-offs."""
+    so_far = invoice.corrected
+    credited, given_up = _credited(invoice), {line.line_id: line.given_up for line in so_far.lines}
+    tax = {(group.category, group.rate): group for group in so_far.tax}
+    for item in pricing.tax_item:
+        group = tax.get((item.category, item.rate), CorrectedTax(item.category, item.rate))
+        tax[item.category, item.rate] = replace(group, credited=group.credited + item.tax_amount)
+    return Corrections(
+        credited=so_far.credited + pricing.total,
+        write_offs=without(so_far.write_offs, recovered),
+        lines=tuple(
+            CorrectedLine(line.id, credited.get(line.id, 0) + nets.get(line.id, 0), given_up.get(line.id, 0))
+            for line in invoice.lines
+        ),
+        tax=tuple(tax.values()),
+    )
+
+
+def without(write_offs: tuple[WrittenOff, ...], recovered: int) -> tuple[WrittenOff, ...]:
+    """What stands of write-offs when so much of them (minor units) is recovered, latest first."""
+    left = list(write_offs)
+    while recovered:
+        last = left.pop()
+        part = min(last.amount, recovered)
+        recovered -= part
+        if part < last.amount:
+            left.append(replace(last, amount=last.amount - part))
+    return tuple(left)
+
+
+def _reserve(parts: tuple[PaymentPart, ...], account_id: str, books: Books) -> None:
+    """Reserve parts of payments to be given back: no invoice consumes them."""
+    for part in parts:
+        payment = books.find(Payment, part.payment_id)
+        assert payment is not None, f"payment {part.payment_id} was just de-allocated"
+        books.put(replace(payment, unapplied=payment.unapplied - part.amount))
+        books.debit(chart.UNAPPLIED.of(account_id), part.amount)
+        books.credit(chart.REFUNDABLE.of(account_id), part.amount)
+
+
+def _lines(before: Invoice, after: Invoice, nets: dict[str, int], pricing: NotePricing) -> tuple[CreditNoteLine, ...]:
+    """What a note credits of each line, and what that changes for the line's partner."""
+    withheld = [withheld_of(invoice) for invoice in (before, after)]
+    lines = []
+    for was, now in zip(before.lines, after.lines, strict=True):
+        part, left = was.on_behalf_of, now.on_behalf_of
+        kept = withheld[0].get(was.id, 0) - withheld[1].get(was.id, 0)
+        if was.id in nets or kept:
+            lines.append(
+                CreditNoteLine(
+                    line_id=was.id,
+                    category=was.category,
+                    rate=was.rate,
+                    tax_excluded_amount=nets.get(was.id, 0),
+                    tax_amount=pricing.taxes.get(was.id, 0),
+                    on_behalf_of=None if part is None else part.id,
+                    share=0 if part is None or left is None else part.share - left.share,
+                    withheld=kept,
+                )
+            )
+    return tuple(lines)
+
+
+def withheld_of(invoice: Invoice) -> dict[str, int]:
+    """What is withheld of each line until the customer pays (minor units), by the line's id."""
+    given_up = {line.line_id: line.given_up for line in invoice.corrected.lines}
+    return {
+        line.id: part.share - part.accrued - given_up.get(line.id, 0)
+        for line in invoice.lines
+        if (part := line.on_behalf_of) is not None and part.accrue_on == "payment"
+    }
+
+
+def settle_up(account: Account, accruals: list[Accrual], books: Books) -> None:
+    """End a correction: the account's credit covers what is open, and partners are told what all of it changes."""
+    cover_with_credit(account, WorkBudget.of(books.position(account.id)), [], accruals, books)
+    bring_oldest_due_up_to_date(account.id, books)
+    emit_accruals(accruals, account.currency, books)
+
+
+def complete_closings_of_partners(invoice: Invoice, books: Books) -> None:
+    """Close those of an invoice's partners that are to be closed, and of which nothing is open any more."""
+    for partner in dict.fromkeys(line.on_behalf_of.id for line in invoice.lines if line.on_behalf_of is not None):
+        complete_closing(find_account(partner, books), books)

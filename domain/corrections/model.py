@@ -1,0 +1,119 @@
+"""Corrections: the documents, what comes in about them, and what happens to them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+from domain.frozen import dataclass
+from domain.invoicing.model import Invoice, TaxItem
+from domain.money import Money
+
+Excess = Literal["credit", "refund"]
+"""What becomes of what a note credits beyond what is open: the payments' credit again, or money to give back."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreditedLine:
+    """How much of a line's net a note is to credit, with the line's sign."""
+
+    line_id: str
+    net: Money
+
+
+@dataclass(frozen=True, slots=True)
+class NoteToIssue:
+    """`credit-note.issue`; without `lines`, all that is left of the invoice is credited."""
+
+    id: str
+    bill_no: str
+    issued_at: datetime
+    reason: str
+    lines: tuple[CreditedLine, ...] | None
+    excess: Excess
+
+
+@dataclass(frozen=True, slots=True)
+class CreditNoteLine:
+    """What a note credits of a line: of its net, and its part of the group's tax (minor units, the line's sign).
+
+    Of a line on behalf of a partner also by how much that changes what is its share, and what is withheld of it.
+    """
+
+    line_id: str
+    category: str
+    rate: Decimal
+    tax_excluded_amount: int
+    tax_amount: int
+    on_behalf_of: str | None
+    share: int
+    withheld: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPart:
+    """A part of a payment (minor units)."""
+
+    payment_id: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreditNote:
+    """A credit note (UNTDID 1001, 381): what it takes back of an invoice, by line and by tax group, in minor units.
+
+    `id` is its sender's, `bill_no` its own number. It covers what was open of the invoice (`covered`), what was written
+    off of it (`recovered`), and what was allocated to it (`deallocated`). With the `excess` to be refunded, `reserved`
+    is what of that is still to be given back. `buyer_version` and `seller_version` are those of its account and of the
+    seller as it was issued, as an invoice has them.
+    """
+
+    id: str
+    bill_no: str
+    corrected_bill_no: str
+    billing_account: str
+    currency: str
+    bill_date: date
+    issued_at: datetime
+    booked_at: datetime
+    cause: str
+    reason: str
+    tax_excluded_amount: int
+    tax_included_amount: int
+    tax_item: tuple[TaxItem, ...]
+    lines: tuple[CreditNoteLine, ...]
+    covered: int
+    recovered: int
+    excess: Excess
+    deallocated: tuple[PaymentPart, ...]
+    reserved: tuple[PaymentPart, ...]
+    buyer_version: int
+    seller_version: int | None
+
+    @property
+    def refundable(self) -> int:
+        """What is still to be given back."""
+        return sum(part.amount for part in self.reserved)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteResult:
+    """What a credit note is answered with: its number."""
+
+    bill_no: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreditNoteIssued:
+    """A credit note was issued."""
+
+    note: CreditNote
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceCredited:
+    """An invoice as a credit note leaves it."""
+
+    note: CreditNote
+    invoice: Invoice

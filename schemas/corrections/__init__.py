@@ -1,0 +1,1 @@
+"""Corrections on the wire: credit notes, what tells of them, and what they are asked for by."""

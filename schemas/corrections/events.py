@@ -1,0 +1,139 @@
+"""Credit notes as they go out, and the events that tell of corrections."""
+
+from __future__ import annotations
+
+from domain.corrections.model import CreditNote, CreditNoteIssued, CreditNoteLine, InvoiceCredited, PaymentPart
+from schemas.accounts.events import account_ref
+from schemas.event import Event
+from schemas.invoicing.events import TAX_ITEM, invoice_json, tax_item_json
+from schemas.shapes import Shape
+from schemas.values import Json, money_json, time_json
+
+
+def credit_note_json(note: CreditNote) -> Json:
+    """A TMF678 CustomerBill of the category `creditNote`, with what it takes back by line, and what it covers."""
+    code = note.currency
+    bill = {"@type": "CustomerBillRef", "id": note.bill_no}
+    return {
+        "@type": "CustomerBill",
+        "id": note.bill_no,
+        "billNo": note.bill_no,
+        "category": "creditNote",
+        "creditNoteId": note.id,
+        "correctedBillNo": note.corrected_bill_no,
+        "billDate": note.bill_date.isoformat(),
+        "issuedAt": time_json(note.issued_at),
+        "reason": note.reason,
+        "billingAccount": account_ref(note.billing_account, "BillingAccount"),
+        "taxExcludedAmount": money_json(note.tax_excluded_amount, code),
+        "taxIncludedAmount": money_json(note.tax_included_amount, code),
+        "taxItem": [tax_item_json(item, code) for item in note.tax_item],
+        "lines": [_line_json(line, code, bill) for line in note.lines if line.tax_excluded_amount],
+        "covered": {
+            "remaining": money_json(note.covered, code),
+            "writtenOff": money_json(note.recovered, code),
+            "deallocations": deallocations_json(note.deallocated, code),
+        },
+        "refundable": money_json(note.refundable, code),
+        "sellerVersion": note.seller_version,
+        "buyerVersion": note.buyer_version,
+    }
+
+
+def deallocations_json(parts: tuple[PaymentPart, ...], code: str) -> list[Json]:
+    """What of payments covers an invoice no more."""
+    return [{"paymentId": part.payment_id, "amount": money_json(part.amount, code)} for part in parts]
+
+
+def _line_json(line: CreditNoteLine, code: str, bill: Json) -> Json:
+    out: Json = {
+        "@type": "AppliedCustomerBillingRate",
+        "id": line.line_id,
+        "isBilled": True,
+        "bill": bill,
+        "taxExcludedAmount": money_json(line.tax_excluded_amount, code),
+        "taxIncludedAmount": money_json(line.tax_excluded_amount + line.tax_amount, code),
+        "appliedTax": [
+            {
+                "@type": "AppliedBillingTaxRate",
+                "taxCategory": line.category,
+                "taxRate": float(line.rate),
+                "taxAmount": money_json(line.tax_amount, code),
+            }
+        ],
+    }
+    if line.on_behalf_of is not None:
+        out["onBehalfOf"] = account_ref(line.on_behalf_of, "SettlementAccount")
+    return out
+
+
+def _invoice_credited(event: InvoiceCredited) -> Json:
+    return {
+        "invoice": invoice_json(event.invoice),
+        "orderId": event.invoice.order_id,
+        "creditNote": event.note.bill_no,
+        "creditNoteId": event.note.id,
+        "deallocations": deallocations_json(event.note.deallocated, event.note.currency),
+    }
+
+
+_DEALLOCATIONS: Shape = [{"paymentId": "Id", "amount": "Money"}]
+
+SHAPES: dict[str, Shape] = {
+    "CreditNote": {
+        "@type": ("CustomerBill",),
+        "id": "Id",
+        "billNo": "Id",
+        "category": ("creditNote",),
+        "creditNoteId": "Id",
+        "correctedBillNo": "Id",
+        "billDate": "Date",
+        "issuedAt": "Time",
+        "reason": "Text",
+        "billingAccount": "BillingAccountReference",
+        "taxExcludedAmount": "Money",
+        "taxIncludedAmount": "Money",
+        "taxItem": [TAX_ITEM],
+        "lines": ["CreditNoteLine"],
+        "covered": {"remaining": "Money", "writtenOff": "Money", "deallocations": _DEALLOCATIONS},
+        "refundable": "Money",
+        "sellerVersion": "Version?",
+        "buyerVersion": "Version",
+    },
+    "CreditNoteLine": {
+        "@type": ("AppliedCustomerBillingRate",),
+        "id": "Id",
+        "isBilled": (True,),
+        "bill": {"@type": ("CustomerBillRef",), "id": "Id"},
+        "taxExcludedAmount": "Money",
+        "taxIncludedAmount": "Money",
+        "appliedTax": [
+            {"@type": ("AppliedBillingTaxRate",), "taxCategory": "Id", "taxRate": float, "taxAmount": "Money"}
+        ],
+        "onBehalfOf?": "SettlementAccountReference",
+    },
+}
+"""Parts of what goes out, by name."""
+
+EVENTS = (
+    Event(
+        "credit-note.issued",
+        CreditNoteIssued,
+        "A credit note was issued.",
+        {"creditNote": "CreditNote"},
+        lambda event: {"creditNote": credit_note_json(event.note)},
+    ),
+    Event(
+        "invoice.credited",
+        InvoiceCredited,
+        "An invoice as a credit note leaves it.",
+        {
+            "invoice": "Invoice",
+            "orderId": "Id",
+            "creditNote": "Id",
+            "creditNoteId": "Id",
+            "deallocations": _DEALLOCATIONS,
+        },
+        _invoice_credited,
+    ),
+)

@@ -1,0 +1,40 @@
+"""The queries about credit notes: what each is asked with, and its answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import BeforeValidator, model_validator
+
+from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of
+from schemas.shapes import Shape, page
+from schemas.values import Id
+
+
+class CreditNoteGet(Query):
+    """One credit note, by its number or by the id that its sender gave it."""
+
+    TYPE = "credit-note.get"
+    ANSWER: ClassVar[Shape] = "CreditNote"
+    bill_no: Id | None = None
+    credit_note_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _by_one_of_both(self) -> Self:
+        if (self.bill_no is None) == (self.credit_note_id is None):
+            raise ValueError("needs billNo or creditNoteId, one of both")
+        return self
+
+
+class CreditNoteList(Query):
+    """The credit notes of a billing account, or of one invoice of it, by number."""
+
+    TYPE = "credit-note.list"
+    ANSWER: ClassVar[Shape] = page("CreditNote")
+    billing_account: Id
+    corrected_bill_no: Id | None = None
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[str], BeforeValidator(place_of("credit-note.list", str))] | None = None
+
+
+QUERIES: tuple[type[Query], ...] = (CreditNoteGet, CreditNoteList)

@@ -1,0 +1,125 @@
+"""Credit notes through the worker: what is answered, told, asked for and audited."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from adapters.settings import Settings
+from tests.integration.test_queries import Asker
+from tests.support.books import Books, applied, assert_clean, held, ledger, position
+from tests.support.client import Client
+from tests.support.messages import credit_note, credited, customer, eur, item, order, partner, payment
+from tests.support.waiting import wait_for
+from tests.support.workers import working
+
+INV1 = "INV-000000001"
+
+
+async def test_a_note_comes_back_to_customer_and_partner(settings: Settings, client: Client, database: Books) -> None:
+    """The worked figures of docs/corrections.md: 200.00 of 240.00 paid, then 75.00 and their tax credited."""
+    lines, ask = (item(1, "100"), item(2, "100", sold_for="SA-1")), Asker(client)
+    async with working(settings):
+        await client.send_all(
+            [
+                customer("BA-1"),
+                partner("SA-1", accrue_on="payment"),
+                order("O-1", "BA-1", *lines),
+                payment("P-1", "BA-1", 200),
+            ]
+        )
+        await applied(database, 4)
+        answer = await client.ask(credit_note("N-1", INV1, credited(1, 50), credited(2, 25), excess="refund"))
+        assert answer == {"outcome": "applied", "result": {"billNo": "CN-000000001"}}
+        again = await client.ask(credit_note("N-1", INV1, credited(1, 50), credited(2, 25), excess="refund"))
+        assert again == {"outcome": "duplicate", "result": {"billNo": "CN-000000001"}}
+        await applied(database, 5)
+        note = await ask("credit-note.get", billNo="CN-000000001")
+        listed = await ask("credit-note.list", billingAccount="BA-1")
+        of_invoice = await ask("credit-note.list", billingAccount="BA-1", correctedBillNo=INV1)
+        invoice = await ask("invoice.get", billNo=INV1)
+        balance = await ask("account.balance", id="BA-1")
+    assert note == the_one(listed) == the_one(of_invoice)
+    assert (note["taxExcludedAmount"], note["taxIncludedAmount"], note["refundable"]) == (eur(75), eur(90), eur(50))
+    assert note["covered"] == {
+        "remaining": eur(40),
+        "writtenOff": eur(0),
+        "deallocations": [{"paymentId": "P-1", "amount": eur(50)}],
+    }
+    assert (invoice["state"], invoice["remainingAmount"], invoice["amountDue"]) == ("settled", eur(0), eur(240))
+    assert invoice["corrections"] == {
+        "credited": eur(90),
+        "lines": [{"lineId": "1", "credited": eur(50)}, {"lineId": "2", "credited": eur(25)}],
+    }
+    assert balance["refundable"] == eur(50)
+    assert position(database, "BA-1") == {"refundable": 5000}
+    assert position(database, "SA-1") == {"payable": 6000}
+    assert ledger(database) == {
+        "cash": 20000,
+        "revenue": -5000,
+        "commission": -1500,
+        "tax": -2500,
+        "payable:SA-1": -6000,
+        "refundable:BA-1": -5000,
+    }
+    [entry] = database["entries"].find({"_id": "credit-note.issue:N-1"})
+    assert (entry["reverses"], entry["reason"]) == ("order.completed:O-1", "returned")
+    told = [
+        event.type for event in client.events if event.message.headers.get("causation-id") == "credit-note.issue:N-1"
+    ]
+    assert sorted(told) == ["credit-note.issued", "invoice.credited", "settlement.accrued"]
+    await assert_clean(client, database)
+
+
+def the_one(page: Any) -> Any:
+    """The one item of a page."""
+    [item_] = page["items"]
+    assert page["after"] is None
+    return item_
+
+
+async def test_a_note_ahead_of_its_invoice_is_right_at_once(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """It waits for the invoice by its number, and is taken up when that is issued: no sweep has to come by."""
+    settings = settings.model_copy(update={"held_interval_seconds": 3_600})
+    async with working(settings):
+        await client.send_all([customer("BA-1"), credit_note("N-1", INV1)])
+        await wait_for(lambda: [row["waitsFor"] for row in held(database, "waiting").values()] == [f"invoice:{INV1}"])
+        await client.send(order("O-1", "BA-1"))
+        await applied(database, 3)
+    assert database["invoices"].find_one({"_id": INV1}, {"state": 1}) == {"_id": INV1, "state": "settled"}
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_notes_of_few_invoices_by_several_workers(settings: Settings, client: Client, database: Books) -> None:
+    """Three hundred notes of ten invoices, three workers at once: each is credited in full, to the cent."""
+    settings = settings.model_copy(update={"single_active_consumer": False})
+    await client.declare(single_active_consumer=False)
+    async with working(settings), working(settings), working(settings):
+        lines = (item(1, "33.33"), item(2, "66.67", sold_for="SA-1"), item(3, "0.30", rate="0.07"))
+        await client.send_all([customer("BA-1"), partner("SA-1", "0.333", "payment")])
+        await applied(database, 2)
+        await client.send_all([order(f"O-{n}", "BA-1", *lines) for n in range(10)])
+        await client.send_all([payment(f"P-{n}", "BA-1", "200.00") for n in range(3)])
+        await applied(database, 15)
+        numbers = [row["_id"] for row in database["invoices"].find({}, {"_id": 1})]
+        notes = [
+            credit_note(f"N-{number}-{n}", number, credited(1, "1.11"), credited(2, "2.22"), credited(3, "0.01"))
+            for number in numbers
+            for n in range(30)
+        ]
+        await asyncio.gather(*(client.send(note) for note in notes))
+        await applied(database, 15 + 300, 120)
+        await client.send_all([credit_note(f"N-{number}-rest", number) for number in numbers])
+        await applied(database, 15 + 310, 120)
+    assert database["creditNotes"].count_documents({}) == 310
+    for invoice in database["invoices"].find():
+        assert invoice["corrections"]["credited"] == invoice["taxIncludedAmount"], invoice["_id"]
+    assert position(database, "BA-1") == {"unapplied": 60000}
+    assert position(database, "SA-1") == {}
+    assert ledger(database) == {"cash": 60000, "unapplied:BA-1": -60000}
+    await assert_clean(client, database)
