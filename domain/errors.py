@@ -18,8 +18,12 @@ class Refused(Exception):
 
 
 class MustWait(Refused):
-    """What the fact refers to is not there yet: it waits for `waits_for` (`account:<id>`, `resumed:<id>`)."""
+    """What the fact refers to is not there yet: it waits for `waits_for` (`account:<id>`, `resumed:<id>`).
 
-    def __init__(self, code: str, detail: str, waits_for: str) -> None:
+    `again`: that may be there and not be enough, so the fact is also tried again now and then.
+    """
+
+    def __init__(self, code: str, detail: str, waits_for: str, *, again: bool = False) -> None:
         super().__init__(code, detail)
         self.waits_for = waits_for
+        self.again = again

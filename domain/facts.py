@@ -43,6 +43,12 @@ def own_time_of(fact: object) -> tuple[str, datetime] | None:
     return handler.own_time(fact) if handler else None
 
 
+def late(fact: object) -> object | None:
+    """What is applied of a fact that has waited for too long; None where it is parked."""
+    handler = HANDLERS.get(type(fact))
+    return handler.late(fact) if handler is not None and handler.late is not None else None
+
+
 def needs_of(fact: object, books: WorkingSet) -> Iterable[Need]:
     """What a fact needs, as far as that can be told from what is loaded so far; an operator's act needs nothing."""
     handler = HANDLERS.get(type(fact))

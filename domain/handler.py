@@ -20,7 +20,9 @@ class Handler:
 
     `needs` yields what it looks at, as far as that can be told from what is loaded so far; `apply` changes its books
     and returns what came of it, which its sender is told; `account` tells whose account it is about, None if nobody's;
-    `own_time` the time at which it says that it happened, and the field that has it, None for what says none.
+    `own_time` the time at which it says that it happened, and the field that has it, None for what says none. `late`
+    makes of a fact that has waited for too long one that is applied all the same, since it has happened; None for what
+    is parked then.
     """
 
     fact: type
@@ -28,6 +30,7 @@ class Handler:
     apply: Callable[[Any, Books], object]
     account: Callable[[Any], str | None]
     own_time: Callable[[Any], tuple[str, datetime] | None] = no_time
+    late: Callable[[Any], object] | None = None
 
 
 def nobody(_fact: object) -> None:

@@ -21,8 +21,8 @@ from adapters.checks import (
     union,
 )
 
-NOTE = "credit-note.issue:"
-"""How the identities of credit notes begin."""
+NOTE, REFUND = "credit-note.issue:", "refund.completed:"
+"""How the identities of credit notes and of refunds begin."""
 
 own: Expression = equal({"$ifNull": ["$$this.onBehalfOf", None]}, None)
 net_of_own: Expression = sum_where("$lines", own, "$$this.taxExcludedAmount")
@@ -35,9 +35,29 @@ sum_reserved: Expression = {"$sum": "$reserved.amount"}
 reserved_at_first: Expression = {"$cond": [equal("$excess", "refund"), sum_deallocated, 0]}
 
 # By the posting table. What is de-allocated has rows of its own, and so has what no longer accrues to partners.
+taken: Expression = {"$sum": "$taken.amount"}
+of_a_note: Expression = {"$gt": ["$creditNoteId", None]}
+
 POSTED = Posted(
-    (begins(NOTE),),
+    (begins(NOTE), begins(REFUND)),
     (
+        union(
+            "refunds",
+            {
+                "$project": {
+                    "_id": {"$concat": [REFUND, "$_id"]},
+                    "document": {"$literal": 1},
+                    **due(
+                        {
+                            "cash": minus("$amount"),
+                            "recoverable": "$recoverable",
+                            "refundable": {"$cond": [of_a_note, taken, 0]},
+                            "unapplied": {"$cond": [of_a_note, 0, taken]},
+                        }
+                    ),
+                }
+            },
+        ),
         union(
             "creditNotes",
             {"$match": {"cause": begins(NOTE)["$match"]["_id"]}},
@@ -219,6 +239,59 @@ refundable_accounts = View(
     ),
 )
 
+notes_and_refunds = View(
+    "credit notes and what was given back of them",
+    "creditNotes",
+    (
+        {
+            "$project": {
+                "note": {"$literal": 1},
+                "account": "$billingAccount",
+                "reserved": sum_reserved,
+                "first": reserved_at_first,
+            }
+        },
+        union(
+            "refunds",
+            {"$match": {"creditNoteId": {"$gt": ""}}},
+            {"$project": {"_id": "$creditNoteId", "account": "$billingAccount", "refunded": taken}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("note", "reserved", "first", "refunded")},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+refunds = View("refunds", "refunds", ())
+refunds_and_deallocations = View(
+    "refunds and what they de-allocate",
+    "refunds",
+    (
+        {"$project": {"_id": {"$concat": [REFUND, "$_id"]}, "refund": {"$literal": 1}, "said": sum_deallocated}},
+        union(
+            "allocations",
+            {"$match": {"cause": begins(REFUND)["$match"]["_id"], "amount": {"$lt": 0}}},
+            {"$project": {"_id": "$cause", "done": minus("$amount")}},
+        ),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("refund", "said", "done")}}},
+    ),
+)
+
+recoverable_accounts = View(
+    "billing accounts and what they owe us of what they got",
+    "positions",
+    (
+        {"$project": {"recoverable": 1}},
+        union("refunds", {"$group": {"_id": "$billingAccount", "owed": {"$sum": "$recoverable"}}}),
+        union("recoveries", {"$group": {"_id": "$billingAccount", "recovered": {"$sum": "$amount"}}}),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("recoverable", "owed", "recovered")}}},
+    ),
+)
+
 notes_and_invoices = View(
     "credit notes and their invoices",
     "invoices",
@@ -345,12 +418,36 @@ CHECKS = (
         found="$refundable",
     ),
     Check(
-        name="reserved-is-what-was-deallocated",
+        name="reserved-is-what-was-not-given-back",
         invariant=4,
-        view=notes,
-        holds=equal(sum_reserved, reserved_at_first),
-        expected=reserved_at_first,
-        found=sum_reserved,
+        view=notes_and_refunds,
+        holds=both(equal("$note", 1), equal("$reserved", {"$subtract": ["$first", "$refunded"]}), agrees("account")),
+        expected={"note": 1, "reserved": {"$subtract": ["$first", "$refunded"]}, "billingAccount": "the same in both"},
+        found={"note": "$note", "reserved": "$reserved", "billingAccount": span("account")},
+    ),
+    Check(
+        name="refunds-add-up",
+        invariant=4,
+        view=refunds,
+        holds=both(equal("$amount", {"$add": [taken, "$recoverable"]}), {"$gte": ["$recoverable", 0]}),
+        expected="$amount",
+        found={"$add": [taken, "$recoverable"]},
+    ),
+    Check(
+        name="refunds-match-deallocations",
+        invariant=4,
+        view=refunds_and_deallocations,
+        holds=both(equal("$refund", 1), equal("$said", "$done")),
+        expected={"refund": 1, "deallocated": "$done"},
+        found={"refund": "$refund", "deallocated": "$said"},
+    ),
+    Check(
+        name="recoverable-matches-refunds",
+        invariant=4,
+        view=recoverable_accounts,
+        holds=equal("$recoverable", {"$subtract": ["$owed", "$recovered"]}),
+        expected={"$subtract": ["$owed", "$recovered"]},
+        found="$recoverable",
     ),
     Check(
         name="shares-left-follow-what-is-credited",

@@ -7,8 +7,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from domain.corrections.model import CreditNote, CreditNoteLine, PaymentPart
+from domain.corrections.model import CreditNote, CreditNoteLine, PaymentPart, Refund
 from domain.invoicing.model import TaxItem
+from domain.payments.allocating import Deallocation
 
 Row = dict[str, Any]
 
@@ -131,10 +132,74 @@ def decode_credit_note(row: Row) -> CreditNote:
     )
 
 
+def encode_refund(refund: Refund) -> Row:
+    """Refund as a row."""
+    return {
+        "_id": refund.id,
+        "billingAccount": refund.billing_account,
+        "currency": refund.currency,
+        "amount": refund.amount,
+        "refundedAt": refund.refunded_at,
+        "bookedAt": refund.booked_at,
+        "creditNoteId": refund.credit_note_id,
+        "paymentId": refund.payment_id,
+        "method": refund.method,
+        "taken": [
+            {
+                "paymentId": payment_part.payment_id,
+                "amount": payment_part.amount,
+            }
+            for payment_part in refund.taken
+        ],
+        "deallocated": [
+            {
+                "billNo": deallocation.bill_no,
+                "paymentId": deallocation.payment_id,
+                "amount": deallocation.amount,
+            }
+            for deallocation in refund.deallocated
+        ],
+        "recoverable": refund.recoverable,
+    }
+
+
+def decode_refund(row: Row) -> Refund:
+    """Refund of a row."""
+    return Refund(
+        row["_id"],
+        row["billingAccount"],
+        row["currency"],
+        row["amount"],
+        row["refundedAt"],
+        row["bookedAt"],
+        row["creditNoteId"],
+        row["paymentId"],
+        row["method"],
+        tuple(
+            PaymentPart(
+                payment_part["paymentId"],
+                payment_part["amount"],
+            )
+            for payment_part in row["taken"]
+        ),
+        tuple(
+            Deallocation(
+                deallocation["billNo"],
+                deallocation["paymentId"],
+                deallocation["amount"],
+            )
+            for deallocation in row["deallocated"]
+        ),
+        row["recoverable"],
+    )
+
+
 ENCODE: dict[type, Callable[[Any], Row]] = {
     CreditNote: encode_credit_note,
+    Refund: encode_refund,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     CreditNote: decode_credit_note,
+    Refund: decode_refund,
 }

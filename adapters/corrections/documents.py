@@ -6,7 +6,7 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept
-from domain.corrections.model import CreditNote
+from domain.corrections.model import CreditNote, Refund
 
 KEPT = (
     Kept(
@@ -49,6 +49,34 @@ KEPT = (
                 IndexModel([("billingAccount", ASCENDING), ("billNo", ASCENDING)], name="listed"),
             ),
             personal=("reason",),
+        ),
+        awaited={"credit-note": {}},
+    ),
+    Kept(
+        Layout(Refund),
+        Collection(
+            "refunds",
+            id="`refundId`",
+            written="once, with the fact",
+            fields={
+                "billingAccount": "",
+                "currency": "",
+                "amount": "",
+                "refundedAt": "as the message says it",
+                "bookedAt": "",
+                "creditNoteId": "the note that had reserved it, or null",
+                "paymentId": "the payment of which it is, or null",
+                "method": "as the message says it, or null",
+                "taken": "[{`paymentId`, `amount`}]: what of which payment went back",
+                "deallocated": "[{`billNo`, `paymentId`, `amount`}]: what it undid of allocations for that",
+                "recoverable": "what there was no credit for",
+            },
+            indexes=(
+                # Lists of an account's refunds, oldest first.
+                IndexModel([("billingAccount", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="listed"),
+            ),
+            personal=("method",),
+            append_only=True,
         ),
     ),
 )

@@ -1,14 +1,16 @@
-"""Credit notes, one by one and in lists."""
+"""Credit notes, one by one and in lists, and refunds."""
 
 from __future__ import annotations
 
-from adapters.corrections.codecs import decode_credit_note
-from adapters.mongodb.paging import FEW_ROWS, Page, reading
+from functools import partial
+
+from adapters.corrections.codecs import decode_credit_note, decode_refund
+from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
 from domain.accounts.model import BILLING
-from schemas.corrections.events import credit_note_json
-from schemas.corrections.queries import CreditNoteGet, CreditNoteList
-from schemas.query import cursor
+from schemas.corrections.events import credit_note_json, refund_json
+from schemas.corrections.queries import CreditNoteGet, CreditNoteList, RefundList
+from schemas.query import cursor, milliseconds
 
 
 async def credit_note(query: CreditNoteGet, view: View) -> Json:
@@ -44,4 +46,20 @@ async def credit_notes(query: CreditNoteList, view: View) -> bytes:
     return page.answer(None)
 
 
-READS: Reads = ((CreditNoteGet, credit_note), (CreditNoteList, credit_notes))
+async def refunds(query: RefundList, view: View) -> bytes:
+    """`refund.list`, oldest first."""
+    await view.check_account(query.billing_account, BILLING, "billingAccount")
+    page = Page(query.limit)
+    after = query.after
+    read = partial(view.find, "refunds", index="listed")
+    for row in await keyset(
+        read, {"billingAccount": query.billing_account}, ("bookedAt", "_id"), after, query.limit + 1
+    ):
+        if not page.take(refund_json(decode_refund(row))):
+            assert after is not None
+            return page.answer(cursor(RefundList.TYPE, milliseconds(after[0]), after[1]))
+        after = (row["bookedAt"], row["_id"])
+    return page.answer(None)
+
+
+READS: Reads = ((CreditNoteGet, credit_note), (CreditNoteList, credit_notes), (RefundList, refunds))

@@ -31,6 +31,7 @@ KEPT_FROM_HAPPENING = {
     "settlement.close": "not stated: what was earned is not on a statement",
     "payout.completed": "not booked: the statement is still to be paid",
     "credit-note.issue": "not credited: the invoice stands as it was",
+    "refund.completed": "not booked: the money that went back is still in the books",
     "account.create": "not opened: whatever names the account waits",
 }
 """What a held message of a type keeps from happening."""

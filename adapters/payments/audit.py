@@ -92,12 +92,18 @@ allocated_payments = View(
             {"$unwind": "$reserved"},
             {"$project": {"_id": "$reserved.paymentId", "reserved": "$reserved.amount"}},
         ),
+        union(
+            "refunds",
+            {"$unwind": "$taken"},
+            {"$project": {"_id": "$taken.paymentId", "gone": "$taken.amount"}},
+        ),
+        union("recoveries", {"$project": {"_id": "$paymentId", "gone": "$amount"}}),
         {
             "$group": {
                 "_id": "$_id",
                 **{
                     n: {"$sum": f"${n}"}
-                    for n in ("payment", "allocations", "amount", "unapplied", "allocated", "reserved")
+                    for n in ("payment", "allocations", "amount", "unapplied", "allocated", "reserved", "gone")
                 },
                 **agreed("account"),
             }
@@ -125,6 +131,10 @@ POSTED = Posted(
         union(
             "allocations",
             {"$project": {"_id": "$cause", **due({"unapplied": "$amount", "receivable": minus("$amount")})}},
+        ),
+        union(
+            "recoveries",
+            {"$project": {"_id": "$cause", **due({"unapplied": "$amount", "recoverable": minus("$amount")})}},
         ),
         union(
             "allocations",
@@ -170,8 +180,8 @@ CHECKS = (
         invariant=4,
         view=allocated_payments,
         among=equal("$payment", 1),
-        holds=equal("$unapplied", {"$subtract": ["$amount", {"$add": ["$allocated", "$reserved"]}]}),
-        expected={"$subtract": ["$amount", {"$add": ["$allocated", "$reserved"]}]},
+        holds=equal("$unapplied", {"$subtract": ["$amount", {"$add": ["$allocated", "$reserved", "$gone"]}]}),
+        expected={"$subtract": ["$amount", {"$add": ["$allocated", "$reserved", "$gone"]}]},
         found="$unapplied",
     ),
     Check(

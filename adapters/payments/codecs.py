@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from domain.payments.model import Allocation, Payment
+from domain.payments.model import Allocation, Payment, Recovery
 
 Row = dict[str, Any]
 
@@ -53,11 +53,38 @@ def encode_allocation(allocation: Allocation) -> Row:
     }
 
 
+def decode_allocation(row: Row) -> Allocation:
+    """Allocation of a row."""
+    return Allocation(
+        row["_id"],
+        row["billNo"],
+        row["paymentId"],
+        row["billingAccount"],
+        row["amount"],
+        row["cause"],
+        row["bookedAt"],
+    )
+
+
+def encode_recovery(recovery: Recovery) -> Row:
+    """Recovery as a row."""
+    return {
+        "_id": recovery.id,
+        "paymentId": recovery.payment_id,
+        "billingAccount": recovery.billing_account,
+        "amount": recovery.amount,
+        "cause": recovery.cause,
+        "bookedAt": recovery.booked_at,
+    }
+
+
 ENCODE: dict[type, Callable[[Any], Row]] = {
     Payment: encode_payment,
     Allocation: encode_allocation,
+    Recovery: encode_recovery,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     Payment: decode_payment,
+    Allocation: decode_allocation,
 }

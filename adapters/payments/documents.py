@@ -6,7 +6,7 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.payments.model import Allocation, Payment
+from domain.payments.model import Allocation, Payment, Recovery
 
 CREDIT = {"unapplied": {"$gt": 0}}
 
@@ -38,9 +38,14 @@ KEPT = (
             personal=("method", "invoices"),
         ),
         queue=QueueRead("billingAccount", "receivedAt", CREDIT),
+        awaited={
+            "payment": {},
+            # There may be some and not enough: it is there when there is more, which no state of it says.
+            "credit": {"_id": {"$exists": False}},
+        },
     ),
     Kept(
-        Layout(Allocation, read=False),
+        Layout(Allocation),
         Collection(
             "allocations",
             id="`<billNo>/<paymentId>`, with `/<type>/<key>` of a cause that is neither the payment nor the order",
@@ -56,7 +61,26 @@ KEPT = (
             indexes=(
                 # What an account has paid since a time, to tell what was overdue then.
                 IndexModel([("billingAccount", ASCENDING), ("bookedAt", ASCENDING)], name="booked"),
+                # What a payment covers, to undo it.
+                IndexModel([("paymentId", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="payment"),
             ),
+            append_only=True,
+        ),
+        queue=QueueRead("paymentId", "bookedAt", {}, of_accounts=False),
+    ),
+    Kept(
+        Layout(Recovery, read=False),
+        Collection(
+            "recoveries",
+            id="`<paymentId>/<type>/<key>`",
+            written="once, with the fact",
+            fields={
+                "paymentId": "",
+                "billingAccount": "",
+                "amount": "how much of the payment covers what the customer got without credit for it",
+                "cause": "the identity of the fact that did it",
+                "bookedAt": "",
+            },
             append_only=True,
         ),
     ),

@@ -245,8 +245,9 @@ carried_statements = View(
 PAYOUT = "payout.completed:"
 """How the identities of payouts begin."""
 
-# `<billNo>/<lineId>` accrued with the invoice, and with `/<type>/<key>` by a correction, which says itself what it
-# changes of what is withheld. Where a payment stands behind the line, it released the accrual.
+# `<billNo>/<lineId>` accrued with the invoice, and with `/<type>/<key>` by a credit note, which says itself what it
+# changes of what is withheld. Where a payment stands behind the line, what accrues was withheld: it is released by
+# what the payment covers, and withheld again where that is less than nothing.
 released: Expression = {"$in": [{"$size": {"$split": ["$_id", "/"]}}, [3, 5]]}
 
 # By the posting table.

@@ -264,6 +264,9 @@ def credit(
         seller_version=None if seller is None else seller.version,
     )
     books.put(note)
+    books.announce(f"credit-note:{note.id}")
+    if parts and excess == "credit":
+        books.announce(f"credit:{account_id}")
     books.emit(account_id, CreditNoteIssued(note))
     books.emit(account_id, InvoiceCredited(note, invoice))
     return note, accruals

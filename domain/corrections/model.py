@@ -9,6 +9,7 @@ from typing import Literal
 from domain.frozen import dataclass
 from domain.invoicing.model import Invoice, TaxItem
 from domain.money import Money
+from domain.payments.allocating import Deallocation
 
 Excess = Literal["credit", "refund"]
 """What becomes of what a note credits beyond what is open: the payments' credit again, or money to give back."""
@@ -95,6 +96,67 @@ class CreditNote:
     def refundable(self) -> int:
         """What is still to be given back."""
         return sum(part.amount for part in self.reserved)
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedRefund:
+    """`refund.completed`: money went back to a customer, of a credit note, of a payment, or of its credit.
+
+    `late`: it has waited for what it is to be taken of, and is booked all the same.
+    """
+
+    id: str
+    billing_account: str
+    money: Money
+    refunded_at: datetime
+    credit_note_id: str | None
+    payment_id: str | None
+    method: str | None
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A refund as booked: append-only. `amount` (minor units) is what of payments went back, and what is `recoverable`.
+
+    `taken` is what it took of each payment: what a note had reserved of it, what was credit, and what the refund itself
+    has `deallocated` of invoices.
+    """
+
+    id: str
+    billing_account: str
+    currency: str
+    amount: int
+    refunded_at: datetime
+    booked_at: datetime
+    credit_note_id: str | None
+    payment_id: str | None
+    method: str | None
+    taken: tuple[PaymentPart, ...]
+    deallocated: tuple[Deallocation, ...]
+    recoverable: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundResult:
+    """What a refund is answered with: what of it the customer owes us again, since there was no credit for it."""
+
+    recoverable: Money
+
+
+@dataclass(frozen=True, slots=True)
+class RefundBooked:
+    """A refund was booked."""
+
+    refund: Refund
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceReopened:
+    """An invoice of which something remains again, and how much of payments covers it no more."""
+
+    invoice: Invoice
+    deallocated: tuple[Deallocation, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,10 @@ class WorkingSet:
                         self._complete_queues(position, new=True)
         for kind, rows in books.rows.items():
             self.rows[kind].extend(rows)
+            if kind in self._is_empty:
+                for row in rows:
+                    self._documents[kind][row.id] = row
+                    _insert(self._queues[kind, row.owner], row)
         self.emitted.extend(books.emitted)
         self.announced.extend(books.announced)
 

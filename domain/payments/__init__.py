@@ -3,7 +3,7 @@
 from domain.handler import Handler
 from domain.ledger.books import Queue
 from domain.payments.allocating import allocate_credit, allocation_needs
-from domain.payments.model import CreditAllocation, Payment, ReceivedPayment
+from domain.payments.model import Allocation, CreditAllocation, Payment, ReceivedPayment
 from domain.payments.receiving import payment_needs, payment_time, receive_payment
 
 FACTS = (
@@ -11,4 +11,8 @@ FACTS = (
     Handler(CreditAllocation, allocation_needs, allocate_credit, lambda fact: fact.billing_account),
 )
 
-QUEUES = (Queue(Payment, is_empty=lambda position: position.unapplied == 0),)
+QUEUES = (
+    Queue(Payment, is_empty=lambda position: position.unapplied == 0),
+    # Of a payment, which has no position.
+    Queue(Allocation, is_empty=lambda _position: False),
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date, datetime
 from itertools import islice
 
 from domain.accounts.lifecycle import complete_closing
@@ -13,7 +14,7 @@ from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.positions import Position
-from domain.payments.model import Allocation, CreditAllocation, Payment, PaymentAllocated, PaymentResult
+from domain.payments.model import Allocation, CreditAllocation, Payment, PaymentAllocated, PaymentResult, Recovery
 from domain.settlement.accruals import Accrual, emit_accruals, release_withheld
 from domain.settlement.correcting import rebook
 
@@ -104,8 +105,11 @@ def cover_with_credit(
     taken = 0
     for credit in islice(books.open_now(Payment, account.id), CREDITS_MAX):
         named, _ = named_invoices(credit, books)
-        covered = cover(credit, by_precedence(named, account.id, books), budget, books, again=True)
-        if not covered.allocations:
+        left = recover(credit, books)
+        covered = cover(left, by_precedence(named, account.id, books), budget, books, again=True)
+        if left is not credit:
+            covered = replace(covered, recovered=credit.unapplied - left.unapplied)
+        elif not covered.allocations:
             break
         taken += 1
         books.put(covered.payment)
@@ -134,6 +138,7 @@ class Covered:
     invoices: list[Invoice]
     allocations: list[Allocation]
     accruals: list[Accrual]
+    recovered: int = 0
 
 
 class WorkBudget:
@@ -173,10 +178,32 @@ def cover(
     return replace(covered, payment=payment)
 
 
+def recover(payment: Payment, books: Books) -> Payment:
+    """Let a payment cover, before any invoice, what its account owes us for money that it got without credit."""
+    account_id = payment.billing_account
+    owed = books.position(account_id).recoverable
+    if owed:
+        owed -= sum(row.amount for row in books.rows[Recovery] if row.billing_account == account_id)
+    amount = min(owed, payment.unapplied)
+    if not amount:
+        return payment
+    recovery = Recovery(
+        f"{payment.id}/{key_of(books.cause)}", payment.id, account_id, amount, books.cause, books.booked_at
+    )
+    books.append(recovery)
+    books.debit(chart.UNAPPLIED.of(account_id), amount)
+    books.credit(chart.RECOVERABLE.of(account_id), amount)
+    payment = replace(payment, unapplied=payment.unapplied - amount)
+    books.put(payment)
+    return payment
+
+
 def emit_covered(covered: Covered, not_allocated: tuple[str, ...], books: Books) -> None:
     """`payment.allocated`, and the state that it leaves each invoice in."""
     account_id = covered.payment.billing_account
-    books.emit(account_id, PaymentAllocated(covered.payment, tuple(covered.allocations), not_allocated))
+    books.emit(
+        account_id, PaymentAllocated(covered.payment, tuple(covered.allocations), not_allocated, covered.recovered)
+    )
     for invoice in covered.invoices:
         books.emit(account_id, InvoicePartiallyPaid(invoice) if invoice.is_open else InvoicePaid(invoice))
 
@@ -260,27 +287,57 @@ class Deallocation:
     amount: int
 
 
-def deallocate(invoice: Invoice, amount: int, books: Books) -> tuple[Invoice, list[Deallocation]]:
-    """Undo what payments cover of an invoice (minor units), latest first: it is their credit again.
+def deallocate(
+    invoice: Invoice, amount: int, books: Books, *, of: str | None = None
+) -> tuple[Invoice, list[Deallocation]]:
+    """Undo what payments, or the payment `of`, cover of an invoice (minor units), latest first: it is credit again.
 
     Returns the invoice without that, its remaining amount raised by it and all else as it was; and what was undone, by
     payment. The payments are put into the books; raises `NotLoaded` for those that are not loaded.
     """
-    books.require(DocumentNeed(Payment, applied.payment_id) for applied in invoice.applied_payment)
-    applied = list(invoice.applied_payment)
+    books.require(
+        DocumentNeed(Payment, one.payment_id) for one in invoice.applied_payment if of in (None, one.payment_id)
+    )
+    kept: list[AppliedPayment] = []
     undone: dict[str, int] = {}
     left = amount
-    while left:
-        last = applied.pop()
-        part = min(last.amount, left)
+    for one in reversed(invoice.applied_payment):
+        part = min(one.amount, left) if of in (None, one.payment_id) else 0
         left -= part
-        undone[last.payment_id] = undone.get(last.payment_id, 0) + part
-        if part < last.amount:
-            applied.append(AppliedPayment(last.payment_id, last.amount - part))
+        if part:
+            undone[one.payment_id] = undone.get(one.payment_id, 0) + part
+        if part < one.amount:
+            kept.insert(0, AppliedPayment(one.payment_id, one.amount - part))
+    assert not left, f"{amount} of invoice {invoice.id} is to be de-allocated, and {left} of it is not allocated"
     for payment_id, part in undone.items():
         payment = books.find(Payment, payment_id)
         assert payment is not None, f"{invoice.id} is covered by payment {payment_id}, which is not there"
         books.put(replace(payment, unapplied=payment.unapplied + part))
         _book(invoice, payment_id, -part, books, again=True)
-    invoice = replace(invoice, remaining_amount=invoice.remaining_amount + amount, applied_payment=tuple(applied))
+    invoice = replace(invoice, remaining_amount=invoice.remaining_amount + amount, applied_payment=tuple(kept))
     return invoice, [Deallocation(invoice.id, *one) for one in undone.items()]
+
+
+def covered_by(payment: Payment, books: Books) -> list[tuple[str, int]]:
+    """The bill numbers of what a payment covers now, and how much of each (minor units), the latest first.
+
+    Of what it covered in one fact, the last is what came last: those that it named, in that order, then by due date,
+    then by number. Raises `NotLoaded`.
+    """
+    rows = list(books.queue(Allocation, payment.id))
+    sums: dict[str, int] = {}
+    last: dict[str, datetime] = {}
+    for row in rows:
+        sums[row.bill_no] = sums.get(row.bill_no, 0) + row.amount
+        if row.amount > 0:
+            last[row.bill_no] = row.booked_at
+    covered = [bill_no for bill_no, amount in sums.items() if amount]
+    books.require(DocumentNeed(Invoice, bill_no) for bill_no in covered)
+    names = payment.invoices or ()
+
+    def place(bill_no: str) -> tuple[datetime, int, tuple[date, str]]:
+        invoice = books.find(Invoice, bill_no)
+        assert invoice is not None, f"payment {payment.id} covers {bill_no}, which is not there"
+        return last[bill_no], names.index(bill_no) if bill_no in names else len(names), invoice.order_key
+
+    return [(bill_no, sums[bill_no]) for bill_no in sorted(covered, key=place, reverse=True)]

@@ -66,6 +66,33 @@ class Allocation:
     cause: str
     booked_at: datetime
 
+    @property
+    def owner(self) -> str:
+        """Its payment."""
+        return self.payment_id
+
+    @property
+    def order_key(self) -> tuple[datetime, str]:
+        """The order in which they were booked."""
+        return (self.booked_at, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Always: what was allocated, and what was undone of it, counts for ever."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A part of a payment that covers what an account owed us for money that it got without credit: append-only."""
+
+    id: str
+    payment_id: str
+    billing_account: str
+    amount: int
+    cause: str
+    booked_at: datetime
+
 
 @dataclass(frozen=True, slots=True)
 class CreditAllocation:
@@ -84,8 +111,12 @@ class PaymentResult:
 
 @dataclass(frozen=True, slots=True)
 class PaymentAllocated:
-    """Which invoices a payment covers now, which of those it named it could not, and what is left as credit."""
+    """Which invoices a payment covers now, which of those it named it could not, and what is left as credit.
+
+    `recovered` is how much of it covers what the account owed us for money that it got without credit (minor units).
+    """
 
     payment: Payment
     allocations: tuple[Allocation, ...]
     not_allocated: tuple[str, ...]
+    recovered: int = 0

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from domain.accounts.lifecycle import billing_account, complete_closing
 from domain.accounts.model import Account
+from domain.frozen import replace
 from domain.invoicing.model import Invoice
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
@@ -20,6 +21,7 @@ from domain.payments.allocating import (
     emit_covered,
     named_invoices,
     partner_needs,
+    recover,
 )
 from domain.payments.model import Payment, PaymentResult, ReceivedPayment
 from domain.settlement.accruals import emit_accruals
@@ -69,10 +71,16 @@ def receive_payment(received: ReceivedPayment, books: Books) -> PaymentResult:
         invoices=received.invoices,
         booked_at=books.booked_at,
     )
+    books.announce(f"payment:{payment.id}")
     named, not_allocated = named_invoices(payment, books)
     budget = WorkBudget.of(books.position(account.id))
-    covered = cover(payment, by_precedence(named, account.id, books), budget, books)
+    left = recover(payment, books)
+    covered = cover(left, by_precedence(named, account.id, books), budget, books)
+    if left is not payment:
+        covered = replace(covered, recovered=payment.unapplied - left.unapplied)
     books.put(covered.payment)
+    if covered.payment.is_open:
+        books.announce(f"credit:{account.id}")
     if any(not invoice.is_open for invoice in covered.invoices):
         bring_oldest_due_up_to_date(account.id, books)
     emit_covered(covered, not_allocated, books)

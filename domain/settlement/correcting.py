@@ -22,9 +22,9 @@ def rebook(
 
     In: the invoice as it is booked; as the fact leaves it, with what is now credited and written off of it, of its
     lines and of its tax groups, with what is allocated to it and what remains; `on` dates what accrues, `payment` is
-    the one that covers it, if that is what changed. Out: the invoice with all that follows from that: its partners'
-    shares, what is given up of them, the tax that we are relieved of, its state; and what accrues. It is put into the
-    books.
+    the one that covers more of it, or less, if that is all that changed. Out: the invoice with all that follows from
+    that: its partners' shares, what is given up of them, the tax that we are relieved of, its state; and what accrues.
+    It is put into the books.
 
     Revenue, commission and tax are those of the net that is not credited; a write-off is a loss, less the tax that it
     relieves us of (round((tax − credited) × written off with relief ÷ billed) of each group) and the shares that it

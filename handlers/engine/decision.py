@@ -19,7 +19,7 @@ from adapters.store.failures import Kind, failed_at, kind_of, refused_at
 from adapters.store.store import AWAITED
 from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
 from domain.errors import MustWait, Refused
-from domain.facts import account_of, apply, needs_of, own_time_of
+from domain.facts import account_of, apply, late, needs_of, own_time_of
 from domain.ledger.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
 from handlers.engine.work import DEATHS_MAX, Outcome, WorkItem
 from schemas.events import message_parked, outgoing
@@ -81,6 +81,10 @@ class RetryPolicy(Protocol):
     @property
     def defect_delay_seconds(self) -> float:
         """The wait after the first such attempt; four times as long after each further one."""
+
+
+TRIED_AGAIN = timedelta(seconds=60)
+"""After so long a fact is tried again for which there was too little of what it waits for."""
 
 
 @dataclass(slots=True)
@@ -242,6 +246,13 @@ class _Decider:
             return self._applied(await self._apply(load))
         except (DatabaseError, TooMuchToLoad):
             raise  # the transaction is over, and with it the batch
+        except MustWait as refusal:
+            if refusal.again and self._waits_until() <= self.books.booked_at:
+                fact = late(self.work.incoming.fact)
+                if fact is not None and fact != self.work.incoming.fact:
+                    self.work = replace(self.work, incoming=replace(self.work.incoming, fact=fact))
+                    return await self.outcome(load)
+            return self._failed(refusal)
         except Exception as error:  # whatever it is, one bad fact may not undo the others
             if isinstance(self.work.incoming.fact, Act) and not isinstance(error, Refused):
                 raise  # what an act has written so far is undone with the transaction
@@ -294,6 +305,8 @@ class _Decider:
                 due_at = self._waits_until()
                 if due_at <= self.books.booked_at:
                     return self._park(self.work.incoming.identity, refusal)
+                if refusal.again:
+                    due_at = min(due_at, self.books.booked_at + TRIED_AGAIN)
                 return self._wait(refusal, due_at, waits_for=refusal.waits_for)
             case Kind.PERMANENT, Refused() as refusal:
                 return self._park(self.work.incoming.identity, refusal)

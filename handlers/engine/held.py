@@ -25,8 +25,10 @@ RENEWALS = 3
 """How often a claim is renewed while it lasts, by a worker that is still at it."""
 NAMES_MAX = 10_000
 """How many of the things that are waited for one sweep looks at."""
-BY_THE_THOUSAND = ("invoice:",)
+BY_THE_THOUSAND = ("invoice:", "payment:", "credit:")
 """How the names of those things begin of which each fact may make one."""
+OF_MORE = "credit:"
+"""How the names of those things begin of which there may be some, and not enough: they are there when there is more."""
 
 
 class Waker:
@@ -41,6 +43,7 @@ class Waker:
         self._clock = clock
         self._names: set[str] = set()
         self._awaited: set[str] = set()
+        self._more: set[str] = set()
         self._arrived = asyncio.Event()
         self._stopping = False
 
@@ -62,8 +65,11 @@ class Waker:
         would cost each batch a read. What another worker holds for one of these it is told by its next sweep.
         """
         names = [name for name in names if name in self._awaited or not name.startswith(BY_THE_THOUSAND)]
+        more = [name for name in names if name.startswith(OF_MORE)]
+        self._more.update(more)
         if names:
-            self.look_for(names)
+            self.look_for(set(names).difference(more))
+            self._arrived.set()
 
     def stop(self) -> None:
         """Claim nothing more; `run` ends when what is claimed has its outcome."""
@@ -81,6 +87,10 @@ class Waker:
                 self._arrived.clear()
                 names, self._names = self._names, set()
                 await self._wake(names)
+                more, self._more = self._more, set()
+                if more and (rows := await self._store.claim_waiting(sorted(more), self._clock(), LEASE)):
+                    # Once: what is still not enough waits for more.
+                    await self._take_up(rows)
                 if time.monotonic() >= next_sweep:
                     await self._sweep()
                     next_sweep = time.monotonic() + self._interval.total_seconds()

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from domain.corrections.model import CreditNote, CreditNoteIssued, CreditNoteLine, InvoiceCredited, PaymentPart
+from domain.corrections.model import (
+    CreditNote,
+    CreditNoteIssued,
+    CreditNoteLine,
+    InvoiceCredited,
+    InvoiceReopened,
+    PaymentPart,
+    Refund,
+    RefundBooked,
+)
 from schemas.accounts.events import account_ref
 from schemas.event import Event
 from schemas.invoicing.events import TAX_ITEM, invoice_json, tax_item_json
@@ -77,6 +86,44 @@ def _invoice_credited(event: InvoiceCredited) -> Json:
     }
 
 
+def refund_json(refund: Refund) -> Json:
+    """A refund as it was booked."""
+    code = refund.currency
+    out: Json = {
+        "@type": "Refund",
+        "refundId": refund.id,
+        "billingAccount": account_ref(refund.billing_account, "BillingAccount"),
+        "amount": money_json(refund.amount, code),
+        "refundedAt": time_json(refund.refunded_at),
+        "taken": deallocations_json(refund.taken, code),
+        "recoverable": money_json(refund.recoverable, code),
+    }
+    said = {"creditNoteId": refund.credit_note_id, "paymentId": refund.payment_id, "method": refund.method}
+    return {**out, **{name: value for name, value in said.items() if value is not None}}
+
+
+def _refund_booked(event: RefundBooked) -> Json:
+    refund = event.refund
+    return {
+        "refund": refund_json(refund),
+        "deallocations": [
+            {"billNo": one.bill_no, "amount": money_json(one.amount, refund.currency)} for one in refund.deallocated
+        ],
+        "recoverable": money_json(refund.recoverable, refund.currency),
+    }
+
+
+def _invoice_reopened(event: InvoiceReopened) -> Json:
+    return {
+        "invoice": invoice_json(event.invoice),
+        "orderId": event.invoice.order_id,
+        "deallocations": [
+            {"paymentId": one.payment_id, "amount": money_json(one.amount, event.invoice.currency)}
+            for one in event.deallocated
+        ],
+    }
+
+
 _DEALLOCATIONS: Shape = [{"paymentId": "Id", "amount": "Money"}]
 
 SHAPES: dict[str, Shape] = {
@@ -99,6 +146,18 @@ SHAPES: dict[str, Shape] = {
         "refundable": "Money",
         "sellerVersion": "Version?",
         "buyerVersion": "Version",
+    },
+    "Refund": {
+        "@type": ("Refund",),
+        "refundId": "Id",
+        "billingAccount": "BillingAccountReference",
+        "amount": "Money",
+        "refundedAt": "Time",
+        "creditNoteId?": "Id",
+        "paymentId?": "Id",
+        "method?": "Text",
+        "taken": _DEALLOCATIONS,
+        "recoverable": "Money",
     },
     "CreditNoteLine": {
         "@type": ("AppliedCustomerBillingRate",),
@@ -135,5 +194,19 @@ EVENTS = (
             "deallocations": _DEALLOCATIONS,
         },
         _invoice_credited,
+    ),
+    Event(
+        "refund.booked",
+        RefundBooked,
+        "Money went back to a customer, of what was reserved for it, of a payment, or of its credit.",
+        {"refund": "Refund", "deallocations": [{"billNo": "Id", "amount": "Money"}], "recoverable": "Money"},
+        _refund_booked,
+    ),
+    Event(
+        "invoice.reopened",
+        InvoiceReopened,
+        "Of an invoice something remains again: what covered it does so no more.",
+        {"invoice": "Invoice", "orderId": "Id", "deallocations": _DEALLOCATIONS},
+        _invoice_reopened,
     ),
 )

@@ -1,4 +1,4 @@
-"""`credit-note.issue`: something of an invoice is taken back."""
+"""`credit-note.issue`: something of an invoice is taken back; `refund.completed`: money went back to a customer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from domain.corrections.model import CreditedLine, NoteResult, NoteToIssue
+from domain.corrections.model import CompletedRefund, CreditedLine, NoteResult, NoteToIssue, RefundResult
 from domain.money import Money
-from schemas.message import Message, Part, Result, at_most, not_empty
+from schemas.message import Message, Part, Reference, Result, at_most, not_empty
 from schemas.ordering.messages import ITEMS_MAX
-from schemas.values import Id, Text, Time, parse_money, shown
+from schemas.values import Id, PositiveMoney, Text, Time, money_json, parse_money, shown
 
 
 def not_zero(value: Money) -> Money:
@@ -67,4 +67,41 @@ class CreditNoteIssue(Message):
         return NoteToIssue(self.credit_note_id, self.bill_no, self.issued_at, self.reason, lines, self.excess)
 
 
-MESSAGES: tuple[type[Message], ...] = (CreditNoteIssue,)
+class RefundCompleted(Message):
+    """`refund.completed`: money went back to a customer, of a credit note, of a payment, or of its credit."""
+
+    TYPE: ClassVar[str] = "refund.completed"
+    RESULT = Result(
+        RefundResult,
+        {"recoverable": "Money"},
+        lambda result: {"recoverable": money_json(result.recoverable.amount, result.recoverable.currency)},
+    )
+    KEY_FIELD = "refundId"
+    ACCOUNT_PATH = "billingAccount.id"
+
+    refund_id: Id
+    billing_account: Reference
+    amount: PositiveMoney
+    refunded_at: Time
+    credit_note_id: Id | None = None
+    payment_id: Id | None = None
+    method: Text | None = None
+
+    def key(self, message_id: str | None) -> str:
+        """The refund's id."""
+        return self.refund_id
+
+    def fact(self, key: str) -> CompletedRefund:
+        """The completed refund."""
+        return CompletedRefund(
+            self.refund_id,
+            self.billing_account.id,
+            self.amount,
+            self.refunded_at,
+            self.credit_note_id,
+            self.payment_id,
+            self.method,
+        )
+
+
+MESSAGES: tuple[type[Message], ...] = (CreditNoteIssue, RefundCompleted)

@@ -1,12 +1,13 @@
-"""The queries about credit notes: what each is asked with, and its answer."""
+"""The queries about credit notes and refunds: what each is asked with, and its answer."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, model_validator
 
-from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of
+from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of, time_place_of
 from schemas.shapes import Shape, page
 from schemas.values import Id
 
@@ -37,4 +38,14 @@ class CreditNoteList(Query):
     after: Annotated[tuple[str], BeforeValidator(place_of("credit-note.list", str))] | None = None
 
 
-QUERIES: tuple[type[Query], ...] = (CreditNoteGet, CreditNoteList)
+class RefundList(Query):
+    """A billing account's refunds, oldest first."""
+
+    TYPE = "refund.list"
+    ANSWER: ClassVar[Shape] = page("Refund")
+    billing_account: Id
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[datetime, str], BeforeValidator(time_place_of("refund.list"))] | None = None
+
+
+QUERIES: tuple[type[Query], ...] = (CreditNoteGet, CreditNoteList, RefundList)

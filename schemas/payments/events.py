@@ -30,6 +30,7 @@ def _payment_allocated(event: PaymentAllocated) -> Json:
         ],
         "notAllocated": list(event.not_allocated),
         "unapplied": money_json(payment.unapplied, payment.currency),
+        **({"recovered": money_json(event.recovered, payment.currency)} if event.recovered else {}),
     }
 
 
@@ -56,6 +57,7 @@ EVENTS = (
             "allocations": [{"billNo": "Id", "amount": "Money"}],
             "notAllocated": ["Text"],
             "unapplied": "Money",
+            "recovered?": "Money",
         },
         _payment_allocated,
     ),

@@ -20,6 +20,7 @@ from tests.support.messages import (
     partner,
     payment,
     payout,
+    refund,
     seller,
     update,
 )
@@ -112,10 +113,23 @@ class Business:
         note = credit_note(
             number, invoice["billNo"], credited(line["id"], str(net)), excess=self.lots.choice(("credit", "refund"))
         )
-        letter = self._fact(note, number)
+        letters = [self._fact(note, number)]
         if self.lots.random() < 0.2:
-            self._repeat([letter])
-        return [letter]
+            self._repeat(letters)
+        return letters
+
+    def refund_of(self, note: dict[str, Any]) -> list[Letter]:
+        """What goes back of what a note has reserved, as it comes: in two parts, or all of it."""
+        cents = int(Decimal(str(note["refundable"]["value"])) * 100)
+        parts = [cents // 3, cents - cents // 3] if self.lots.random() < 0.5 else [cents]
+        letters = []
+        for part in parts:
+            if part:
+                number, account = self._next("R"), note["billingAccount"]["id"]
+                self.owed[account] += part
+                sent = refund(number, account, str(Decimal(part) / 100), creditNoteId=note["creditNoteId"])
+                letters.append(self._fact(sent, number))
+        return letters
 
     def _next(self, prefix: str) -> str:
         self._numbers[prefix] += 1

@@ -67,12 +67,13 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         ("order.completed", "invoices"),
         ("payment.received", "payments"),
         ("credit-note.issue", "creditNotes"),
+        ("refund.completed", "refunds"),
     ):
         count = database[collection].count_documents({})
         if count != kinds[kind]:
             offences["lost" if count < kinds[kind] else "duplicated"].append(f"{count} {collection} of {kinds[kind]}")
     for row in database["positions"].find({"_id": {"$regex": "^BA-"}}):
-        owed = row["receivable"] - row["unapplied"] - row["refundable"]
+        owed = row["receivable"] - row["unapplied"] - row["refundable"] + row["recoverable"]
         if owed != business.owed[row["_id"]]:
             offences["unexpected"].append(f"{row['_id']} owes {owed}, and should {business.owed[row['_id']]}")
 

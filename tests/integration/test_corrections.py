@@ -11,7 +11,7 @@ from adapters.settings import Settings
 from tests.integration.test_queries import Asker
 from tests.support.books import Books, applied, assert_clean, held, ledger, position
 from tests.support.client import Client
-from tests.support.messages import credit_note, credited, customer, eur, item, order, partner, payment
+from tests.support.messages import credit_note, credited, customer, eur, item, order, partner, payment, refund
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -122,4 +122,67 @@ async def test_notes_of_few_invoices_by_several_workers(settings: Settings, clie
     assert position(database, "BA-1") == {"unapplied": 60000}
     assert position(database, "SA-1") == {}
     assert ledger(database) == {"cash": 60000, "unapplied:BA-1": -60000}
+    await assert_clean(client, database)
+
+
+async def test_a_refund_waits_for_credit_and_is_booked_when_that_is_enough(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """Too little at first; the next payment lets it go on at once: no sweep has to come by."""
+    settings = settings.model_copy(update={"held_interval_seconds": 3_600})
+    async with working(settings):
+        await client.send_all([customer("BA-1"), payment("P-1", "BA-1", 5), refund("R-1", "BA-1", 8)])
+        await wait_for(lambda: [row["reason"] for row in held(database, "waiting").values()] == ["insufficient-credit"])
+        await client.send(payment("P-2", "BA-1", 1))
+        await applied(database, 3)
+        await client.send(payment("P-3", "BA-1", 4))
+        await applied(database, 5)
+    assert position(database, "BA-1") == {"unapplied": 200}
+    await assert_clean(client, database)
+
+
+async def test_a_refund_that_has_waited_for_too_long_is_booked_all_the_same(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """The money has moved: the rest is owed by the customer, and its next payment covers that first."""
+    quick = settings.model_copy(update={"waiting_seconds_max": 0.5, "held_interval_seconds": 0.1})
+    async with working(quick):
+        await client.send_all([customer("BA-1"), payment("P-1", "BA-1", 5)])
+        answer = await client.ask(refund("R-1", "BA-1", 8, method="transfer"))
+        assert answer == {"outcome": "applied", "result": {"recoverable": eur(3)}}
+        await applied(database, 3)
+        assert position(database, "BA-1") == {"recoverable": 300}
+        await client.send_all([order("O-1", "BA-1"), payment("P-2", "BA-1", 10)])
+        await applied(database, 5)
+        [listed] = (await Asker(client)("refund.list", billingAccount="BA-1"))["items"]
+        [allocated] = [
+            event for event in client.seen("payment.allocated") if event.event["payment"]["paymentId"] == "P-2"
+        ]
+    assert (listed["refundId"], listed["recoverable"], listed["method"]) == ("R-1", eur(3), "transfer")
+    assert (allocated.event["recovered"], allocated.event["unapplied"]) == (eur(3), eur(0))
+    assert position(database, "BA-1") == {"receivable": 500}
+    await assert_clean(client, database)
+
+
+async def test_a_refund_of_a_payment_opens_what_it_covered(settings: Settings, client: Client, database: Books) -> None:
+    """Payment, refund and the next payment in one go, whatever the batches: the books are the same."""
+    async with working(settings):
+        await client.send_all(
+            [
+                customer("BA-1"),
+                partner("SA-1", accrue_on="payment"),
+                order("O-1", "BA-1", item(1, "10", sold_for="SA-1")),
+                payment("P-1", "BA-1", 12),
+                refund("R-1", "BA-1", 3, paymentId="P-1"),
+            ]
+        )
+        await applied(database, 5)
+    assert position(database, "BA-1") == {"receivable": 300}
+    # Of the share of 8.00 three quarters are still released: what was taken back is withheld again.
+    assert position(database, "SA-1") == {"payable": 600, "withheld": 200}
+    [reopened] = client.seen("invoice.reopened")
+    assert (reopened.event["invoice"]["state"], reopened.event["deallocations"]) == (
+        "partiallyPaid",
+        [{"paymentId": "P-1", "amount": eur(3)}],
+    )
     await assert_clean(client, database)

@@ -79,6 +79,16 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     },
     "settlement.close": {"closingId": _IDS, "settlementAccount": _PARTS, "periodEnd": _DATES},
     "payout.completed": {"payoutId": _IDS, "settlementAccount": _PARTS, "settlementId": _IDS, "amount": _AMOUNTS},
+    "refund.completed": {
+        "refundId": _IDS,
+        "billingAccount": _PARTS,
+        "billingAccount.id": _IDS,
+        "amount": _AMOUNTS,
+        "refundedAt": _TIMES,
+        "creditNoteId": [value for value in _IDS if value is not None],
+        "paymentId": [value for value in _IDS if value is not None],
+        "method": _TEXTS,
+    },
     "credit-note.issue": {
         "creditNoteId": _IDS,
         "billNo": _IDS,
@@ -150,7 +160,7 @@ WRONG |= {
 GOOD = SAMPLES | MESSAGES
 """A good message of each type."""
 
-OPTIONAL = ("description", "onBehalfOf", "method", "invoices", "lines", "excess")
+OPTIONAL = ("description", "onBehalfOf", "method", "invoices", "lines", "excess", "creditNoteId", "paymentId")
 
 HEADERS: dict[str, Any] = {
     "nothing": None,

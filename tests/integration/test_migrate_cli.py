@@ -59,7 +59,7 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
     result = call("migrate")
     assert result.exit_code == 0, result.output
     *lines, last = [json.loads(line) for line in result.stdout.splitlines()]
-    assert lines[-1] == {"form": None, "what": "indexes", "documents": 7, "of": 7}
+    assert lines[-1] == {"form": None, "what": "indexes", "documents": 9, "of": 9}
     assert last == {
         "from": 1,
         "to": FORM,
@@ -79,11 +79,13 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
             "made": [
                 "sellerVersions.history",
                 "invoices.order",
+                "allocations.payment",
                 *(f"creditNotes.{name}" for name in ("number", "invoice", "booked", "listed")),
+                "refunds.listed",
                 "held.messageId",
             ],
         },
-        "collections": ["creditNotes", "seller", "sellerVersions", "workers"],
+        "collections": ["creditNotes", "recoveries", "refunds", "seller", "sellerVersions", "workers"],
     }
     [nothing] = [json.loads(line) for line in call("migrate", "--json").stdout.splitlines()]
     assert nothing == {

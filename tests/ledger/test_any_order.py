@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.accounts.model import NewAccount
-from domain.corrections.model import NoteToIssue
+from domain.corrections.model import CompletedRefund, NoteToIssue
 from domain.errors import Refused
 from domain.invoicing.pricing import Item, price
 from domain.ledger.positions import Position
@@ -26,6 +26,7 @@ from tests.support.ledger_book import (
     partner,
     payment,
     payout,
+    refund,
 )
 from tests.support.steady import STEADY
 
@@ -116,6 +117,16 @@ notes = st.builds(
 )
 
 
+refunds = st.builds(
+    lambda amount, who, note, of, day: refund("?", amount, account=who, note=note, of=of, at=day),
+    money,
+    customers,
+    st.none() | st.integers(0, 5).map(lambda number: f"N-{number}"),
+    st.none() | st.integers(0, 11).map(lambda number: f"P-{number}"),
+    days,
+)
+
+
 @st.composite
 def business(draw) -> list[Fact]:
     """Everything that can happen, in any order: accounts that come late, closings, payouts, and duplicates of all."""
@@ -127,6 +138,8 @@ def business(draw) -> list[Fact]:
         facts.append(payout(f"PO-{number}", paid.money.amount, paid.settlement_id, account=paid.settlement_account))
     for number, note in enumerate(draw(st.lists(notes, max_size=6))):
         facts.append(replace(note, id=f"N-{number}"))
+    for number, one in enumerate(draw(st.lists(refunds, max_size=4))):
+        facts.append(replace(one, id=f"R-{number}", late=draw(st.booleans())))
     facts += draw(st.lists(st.sampled_from(facts), max_size=6))
     mixed: list[Fact] = draw(st.permutations(facts))
     return mixed
@@ -164,7 +177,13 @@ def test_the_invariants_stand_whatever_comes_in(
         book.take(*facts, batch=batch)
     assert_books_hold(book, lines_max=lines_max)
     assert book.applied.keys() >= {f"account.create:{account.id}" for account in ACCOUNTS}
-    assert {why.code for _, why in book.waiting.values()} <= {"unknown-settlement", "unknown-invoice"}
+    assert {why.code for _, why in book.waiting.values()} <= {
+        "unknown-settlement",
+        "unknown-invoice",
+        "unknown-credit-note",
+        "unknown-payment",
+        "insufficient-credit",
+    }
     refusals = {"invalid", "overpaid-payout", "conflicting-duplicate", "over-credited"}
     assert {why.code for why in book.refused.values()} <= refusals
 
@@ -178,6 +197,11 @@ def test_a_batch_decides_as_one_by_one_would(facts, batch, first_limit, prefetch
     facts = [fact for fact in facts if not isinstance(fact, CompletedPayout)]
     billed = len({fact.id for fact in facts if isinstance(fact, Order)})
     facts = [f for f in facts if not isinstance(f, NoteToIssue) or int(f.bill_no[-9:]) <= billed]
+    facts = [
+        f
+        for f in facts
+        if not isinstance(f, CompletedRefund) or (f.late and f.credit_note_id is None and f.payment_id is None)
+    ]
     together = LedgerBook(first_limit=first_limit, prefetch=prefetch)
     together.take(*facts, batch=batch)
     alone = LedgerBook()

@@ -56,6 +56,15 @@ CREDIT_NOTE: Json = {
     "lines": [{"lineId": "2", "taxExcludedAmount": {"unit": "EUR", "value": "3.99"}}],
     "excess": "refund",
 }
+REFUND: Json = {
+    "refundId": "R-1",
+    "billingAccount": {"id": "BA-1"},
+    "amount": {"unit": "EUR", "value": "4.79"},
+    "refundedAt": "2026-11-24T09:00:00Z",
+    "creditNoteId": "N-1",
+    "paymentId": "P-1",
+    "method": "transfer",
+}
 ACCOUNT: Json = {
     "id": "SA-1",
     "@type": "SettlementAccount",
@@ -87,6 +96,7 @@ MESSAGES: dict[str, Json] = {
     "settlement.close": CLOSING,
     "payout.completed": PAYOUT,
     "credit-note.issue": CREDIT_NOTE,
+    "refund.completed": REFUND,
 }
 
 

@@ -16,10 +16,10 @@ from adapters.rabbitmq import publisher, topology
 from adapters.rabbitmq.frames import publish_frames
 from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
-from domain.corrections.model import NoteResult
+from domain.corrections.model import NoteResult, RefundResult
 from domain.invoicing.model import InvoicePaid
 from domain.ledger.books import Emitted
-from domain.money import Currency
+from domain.money import Currency, Money
 from domain.ordering.completing import OrderResult
 from domain.parties.model import SellerResult
 from domain.payments.model import PaymentResult
@@ -30,7 +30,7 @@ from schemas.accounts.tmf666 import Happened
 from schemas.asyncapi import asyncapi
 from schemas.asyncapi.document import QUEUES
 from schemas.asyncapi.outgoing import ERRORS
-from schemas.corrections.events import credit_note_json
+from schemas.corrections.events import credit_note_json, refund_json
 from schemas.event import OutgoingEvent
 from schemas.events import EVENTS, message_parked, outgoing
 from schemas.incoming import read
@@ -487,6 +487,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("payout.completed", PayoutResult("C-1", "paid")),
     ("seller.update", SellerResult(sample.SELLER)),
     ("credit-note.issue", NoteResult("CN-000000001")),
+    ("refund.completed", RefundResult(Money("EUR", 300))),
 ]
 
 
@@ -527,6 +528,7 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ),
     ("settlement.list", {"items": [settlement_json(sample.SETTLEMENT)], "after": None}),
     ("credit-note.get", credit_note_json(sample.CREDIT_NOTE)),
+    ("refund.list", {"items": [refund_json(sample.REFUND)], "after": None}),
     ("credit-note.list", {"items": [credit_note_json(sample.CREDIT_NOTE)], "after": None}),
     (
         "account.balance",

@@ -20,7 +20,16 @@ from domain.accounts.model import (
     State,
 )
 from domain.accounts.specifications import BillFormat, SpecificationChanged
-from domain.corrections.model import CreditNote, CreditNoteIssued, CreditNoteLine, InvoiceCredited, PaymentPart
+from domain.corrections.model import (
+    CreditNote,
+    CreditNoteIssued,
+    CreditNoteLine,
+    InvoiceCredited,
+    InvoiceReopened,
+    PaymentPart,
+    Refund,
+    RefundBooked,
+)
 from domain.invoicing.model import (
     AppliedPayment,
     CorrectedLine,
@@ -36,6 +45,7 @@ from domain.invoicing.model import (
 )
 from domain.ledger.books import Emitted
 from domain.parties.model import Seller, SellerChanged
+from domain.payments.allocating import Deallocation
 from domain.payments.model import Allocation, Payment, PaymentAllocated
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.payouts import SettlementPaid
@@ -136,6 +146,20 @@ CREDIT_NOTE = CreditNote(
     reserved=(PaymentPart("P-1", 1042),),
     buyer_version=4,
     seller_version=2,
+)
+REFUND = Refund(
+    id="R-1",
+    billing_account="BA-1",
+    currency="EUR",
+    amount=2500,
+    refunded_at=datetime(2026, 11, 24, 9, 0, tzinfo=UTC),
+    booked_at=BOOKED_AT,
+    credit_note_id=None,
+    payment_id="P-1",
+    method="transfer",
+    taken=(PaymentPart("P-1", 2200),),
+    deallocated=(Deallocation("INV-000000001", "P-1", 1700),),
+    recoverable=300,
 )
 PAYMENT = Payment(
     "P-1",
@@ -408,6 +432,25 @@ CREDITED_JSON = """{
   "creditNoteId": "N-1",
   "deallocations": [{"paymentId": "P-1", "amount": {"unit": "EUR", "value": 10.42}}]
 }"""
+REFUND_JSON = """{
+  "refund": {
+    "@type": "Refund",
+    "refundId": "R-1",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "amount": {"unit": "EUR", "value": 25},
+    "refundedAt": "2026-11-24T09:00:00.000Z",
+    "taken": [{"paymentId": "P-1", "amount": {"unit": "EUR", "value": 22}}],
+    "recoverable": {"unit": "EUR", "value": 3},
+    "paymentId": "P-1",
+    "method": "transfer"
+  },
+  "deallocations": [{"billNo": "INV-000000001", "amount": {"unit": "EUR", "value": 17}}],
+  "recoverable": {"unit": "EUR", "value": 3}
+}"""
+REOPENED_JSON = (
+    INVOICE_JSON.rstrip().removesuffix("}")
+    + ', "deallocations": [{"paymentId": "P-1", "amount": {"unit": "EUR", "value": 17}}]}'
+)
 ALLOCATED_JSON = """{
   "payment": {
     "@type": "Payment",
@@ -560,6 +603,8 @@ EVENTS: list[tuple[str, object, str]] = [
     ("invoice.paid", InvoicePaid(INVOICE), INVOICE_JSON),
     ("credit-note.issued", CreditNoteIssued(CREDIT_NOTE), CREDIT_NOTE_JSON),
     ("invoice.credited", InvoiceCredited(CREDIT_NOTE, CREDITED), CREDITED_JSON),
+    ("refund.booked", RefundBooked(REFUND), REFUND_JSON),
+    ("invoice.reopened", InvoiceReopened(INVOICE, REFUND.deallocated), REOPENED_JSON),
     ("payment.allocated", PaymentAllocated(PAYMENT, (ALLOCATION,), ("X",)), ALLOCATED_JSON),
     ("settlement.accrued", SettlementAccrued("SA-1", "EUR", (ACCRUAL,)), ACCRUED_JSON),
     ("settlement.closed", SettlementClosed(SETTLEMENT), SETTLEMENT_JSON),

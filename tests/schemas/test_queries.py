@@ -47,6 +47,7 @@ def test_the_queries_are_the_contract_s() -> None:
         "seller.history",
         "credit-note.get",
         "credit-note.list",
+        "refund.list",
         *(
             f"{kind}.{verb}"
             for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media")

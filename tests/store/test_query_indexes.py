@@ -17,6 +17,7 @@ from adapters.store.rows import held_row
 from adapters.store.store import Store
 from domain.accounts.model import AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.specifications import BillFormat
+from domain.corrections.model import Refund
 from domain.ledger.entries import Entry, Posting
 from domain.parties.model import SellerVersion
 from domain.payments.model import Allocation
@@ -102,6 +103,7 @@ def family() -> list[Any]:
             )
         )
         found.append(make.invoice(n, "BA-1", due=date(2026, 11, 1), remaining=1200 * (n < 3)))
+        found.append(Refund(f"R-{n}", "BA-1", "EUR", 5, NOW, booked, None, None, None, (), (), 5))
         found.append(replace(make.credit_note(n, "BA-1", f"INV-{n % 10:09d}"), booked_at=booked))
         found.append(
             Allocation(f"INV-{n:09d}/P-{n}", f"INV-{n:09d}", f"P-{n}", "BA-1", 1200, f"payment.received:P-{n}", booked)
@@ -185,6 +187,7 @@ ASKED: list[tuple[str, str, int]] = [
     ("credit-note.get", '{"billNo": "CN-000000001"}', 1),
     ("credit-note.get", '{"creditNoteId": "N-1"}', 1),
     ("credit-note.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
+    ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
     ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
     ("bill-format.get", '{"id": "BF-1"}', 1),

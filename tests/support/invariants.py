@@ -10,13 +10,13 @@ from typing import Any
 
 from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged, AccountVersion
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
-from domain.corrections.model import CreditNote
+from domain.corrections.model import CreditNote, Refund
 from domain.invoicing.model import Invoice
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.parties.model import SELLER, Seller
-from domain.payments.model import Allocation, Payment
+from domain.payments.model import Allocation, Payment, Recovery
 from domain.settlement.accruals import Accrual
 from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement
@@ -177,9 +177,20 @@ def _payments_and_invoices_agree_on_allocations(book: LedgerBook) -> None:
         refundable[note.billing_account] += note.refundable
         for part_ in note.reserved:
             reserved[part_.payment_id] += part_.amount
+    gone: Counter[str] = Counter()
+    owed_back: Counter[str] = Counter()
+    for refund in book.rows[Refund].values():
+        assert refund.amount == sum(one.amount for one in refund.taken) + refund.recoverable, refund
+        assert refund.recoverable >= 0, refund
+        owed_back[refund.billing_account] += refund.recoverable
+        for taken in refund.taken:
+            gone[taken.payment_id] += taken.amount
+    for recovery in book.rows[Recovery].values():
+        owed_back[recovery.billing_account] -= recovery.amount
+        gone[recovery.payment_id] += recovery.amount
     credit: Counter[str] = Counter()
     for paid in book.documents[Payment].values():
-        assert 0 <= paid.unapplied == paid.amount - of_payment[paid.id] - reserved[paid.id], paid
+        assert 0 <= paid.unapplied == paid.amount - of_payment[paid.id] - reserved[paid.id] - gone[paid.id], paid
         credit[paid.billing_account] += paid.unapplied
     open_: Counter[str] = Counter()
     for invoice in book.documents[Invoice].values():
@@ -187,6 +198,8 @@ def _payments_and_invoices_agree_on_allocations(book: LedgerBook) -> None:
     for position in book.documents[Position].values():
         assert (position.receivable, position.unapplied) == (open_[position.id], credit[position.id]), position.id
         assert position.refundable == refundable[position.id], position.id
+        assert position.recoverable == owed_back[position.id], position.id
+        assert not (position.recoverable and position.unapplied), (position.id, "has credit, and owes what it got")
         assert not (open_[position.id] and credit[position.id]), (position.id, "has credit beside an open invoice")
 
 
@@ -272,7 +285,7 @@ def _what_is_carried_is_known(book: LedgerBook, carried_on: set[str]) -> None:
 
 
 def _entries_match_applied_facts(book: LedgerBook) -> None:
-    money = ("order.completed:", "payment.received:", "payout.completed:", "credit-note.issue:")
+    money = ("order.completed:", "payment.received:", "payout.completed:", "credit-note.issue:", "refund.completed:")
     # What goes on may find that there is nothing left to do.
     gone_on = {i for i, r in book.results.items() if i.startswith("credit.allocate:") and r["billNos"]}
     assert set(book.rows[Entry]) == {i for i in book.applied if i.startswith(money)} | gone_on
@@ -287,6 +300,7 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     assert len(book.documents[Invoice]) == len(keys("order.completed:")), "an order has two invoices"
     assert set(book.documents[Payment]) == keys("payment.received:")
     assert set(book.documents[CreditNote]) == keys("credit-note.issue:")
+    assert set(book.rows[Refund]) == keys("refund.completed:")
     assert set(book.rows[Payout]) == keys("payout.completed:")
     assert {statement.closing_id for statement in book.documents[Settlement].values()} == keys("settlement.close:")
 
@@ -331,6 +345,9 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (Allocation, lambda a: [a.bill_no], Invoice),
         (Allocation, lambda a: [a.payment_id], Payment),
         (CreditNote, lambda n: [n.corrected_bill_no], Invoice),
+        (Refund, lambda r: [r.credit_note_id], CreditNote),
+        (Refund, lambda r: [r.payment_id, *(part.payment_id for part in r.taken)], Payment),
+        (Recovery, lambda r: [r.payment_id], Payment),
         (CreditNote, lambda n: [part.payment_id for part in (*n.deallocated, *n.reserved)], Payment),
         (Accrual, lambda a: [a.settlement_account], Account),
         (Accrual, lambda a: [a.bill_no], Invoice),

@@ -48,13 +48,17 @@ from domain.accounts.specifications import (
     SpecificationUpdate,
 )
 from domain.corrections.model import (
+    CompletedRefund,
     CreditedLine,
     CreditNote,
     CreditNoteIssued,
     Excess,
     InvoiceCredited,
+    InvoiceReopened,
     NoteResult,
     NoteToIssue,
+    RefundBooked,
+    RefundResult,
 )
 from domain.errors import MustWait, Refused
 from domain.invoicing.model import Invoice, InvoiceIssued, InvoicePaid, InvoicePartiallyPaid
@@ -78,7 +82,14 @@ from domain.ledger.positions import Position
 from domain.money import Currency, Money
 from domain.ordering.completing import Order, OrderResult
 from domain.parties.model import SELLER, Seller, SellerChanged, SellerResult, SellerUpdate, SellerVersion
-from domain.payments.model import CreditAllocation, Payment, PaymentAllocated, PaymentResult, ReceivedPayment
+from domain.payments.model import (
+    Allocation,
+    CreditAllocation,
+    Payment,
+    PaymentAllocated,
+    PaymentResult,
+    ReceivedPayment,
+)
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.payouts import CompletedPayout, PayoutResult, SettlementPaid
 from domain.settlement.statements import Closing, ClosingResult, Settlement, SettlementClosed
@@ -94,6 +105,7 @@ Fact = (
     | Closing
     | CompletedPayout
     | NoteToIssue
+    | CompletedRefund
     | NewSpecification
     | SpecificationUpdate
     | SpecificationDeletion
@@ -108,6 +120,7 @@ ROUTING_KEY: dict[type, str] = {
     Closing: "settlement.close",
     CompletedPayout: "payout.completed",
     NoteToIssue: "credit-note.issue",
+    CompletedRefund: "refund.completed",
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
@@ -124,6 +137,8 @@ EVENT: dict[type, str] = {
     SellerChanged: "seller.changed",
     CreditNoteIssued: "credit-note.issued",
     InvoiceCredited: "invoice.credited",
+    RefundBooked: "refund.booked",
+    InvoiceReopened: "invoice.reopened",
 }
 
 # What the database's queues are sorted by, said here a second time on purpose.
@@ -132,18 +147,21 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Payment: lambda payment: (payment.received_at, payment.id),
     Accrual: lambda accrual: (accrual.date, accrual.id),
     Link: lambda link: (link.referrer, link.id),
+    Allocation: lambda allocation: (allocation.booked_at, allocation.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
     Payment: lambda payment: payment.unapplied > 0,
     Accrual: lambda accrual: accrual.settlement_id is None,
     Link: lambda link: bool(link.open),
+    Allocation: lambda _allocation: True,
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
     Payment: lambda payment: str(payment.billing_account),
     Accrual: lambda accrual: str(accrual.settlement_account),
     Link: lambda link: f"{link.kind}/{link.referred}",
+    Allocation: lambda allocation: str(allocation.payment_id),
 }
 
 
@@ -191,6 +209,8 @@ def told(result: object) -> dict[str, Any]:
             return {"billNos": list(bill_nos)}
         case ClosingResult(settlement_ids):
             return {"settlementIds": list(settlement_ids)}
+        case RefundResult(recoverable):
+            return {"recoverable": recoverable.amount}
         case PayoutResult(settlement_id, state):
             return {"settlementId": settlement_id, "state": state}
     raise AssertionError(result)
@@ -360,7 +380,11 @@ class LedgerBook:
         self._asked.add((need.type, need.owner))
         limit = self.first_limit if first and need.limit is not None else need.limit
         documents: list[Queued] = sorted(
-            (d for d in self.documents[kind].values() if QUEUE_OWNER[kind](d) == need.owner and QUEUE_OPEN[kind](d)),
+            (
+                d
+                for d in (*self.documents[kind].values(), *self.rows.get(kind, {}).values())
+                if QUEUE_OWNER[kind](d) == need.owner and QUEUE_OPEN[kind](d)
+            ),
             key=QUEUE_ORDER[kind],
         )
         working_set.load_queue(QueueNeed(kind, need.owner, limit), documents[:limit])
@@ -656,3 +680,18 @@ def credit_note(
         None if lines is None else tuple(CreditedLine(line_id, Money(currency, net)) for line_id, net in lines.items())
     )
     return NoteToIssue(id_, bill_no, moment(at), "returned", asked, excess)
+
+
+def refund(
+    id_: str,
+    amount: int,
+    *,
+    account: str = "BA-1",
+    note: str | None = None,
+    of: str | None = None,
+    currency: str = "EUR",
+    at: str = "2026-11-24T09:00:00",
+    late: bool = False,
+) -> CompletedRefund:
+    """Money that went back, of a note, of a payment, or of the account's credit; `late`: it has waited for too long."""
+    return CompletedRefund(id_, account, Money(currency, amount), moment(at), note, of, None, late)

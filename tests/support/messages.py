@@ -106,6 +106,17 @@ def credit_note(note_id: str, bill_no: str, *lines: Json, **fields: Any) -> Mess
     }
 
 
+def refund(refund_id: str, account_id: str, value: Any, **fields: Any) -> Message:
+    """`refund.completed`: unless told otherwise, of the account's credit."""
+    return "refund.completed", {
+        "refundId": refund_id,
+        "billingAccount": {"id": account_id},
+        "amount": eur(value),
+        "refundedAt": "2026-11-25T09:00:00Z",
+        **fields,
+    }
+
+
 def credited(line: int | str, value: Any) -> Json:
     """How much of a line's net a credit note takes back."""
     return {"lineId": str(line), "taxExcludedAmount": eur(value)}

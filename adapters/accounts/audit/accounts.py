@@ -33,6 +33,7 @@ CLOSES_BY_ITSELF = (
     "settlement.close",
     "settlement.continue",
     "credit-note.issue",
+    "refund.completed",
 )
 """What may settle the last of an account that is to be closed."""
 SPECIFICATIONS = {

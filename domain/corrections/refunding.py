@@ -1,0 +1,201 @@
+"""Refunding: money that went back to a customer is taken from what was reserved for it, a payment, or credit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+
+from domain.accounts.lifecycle import billing_account, complete_closing
+from domain.accounts.model import Account
+from domain.corrections.crediting import complete_closings_of_partners, correction_needs, settle_up
+from domain.corrections.model import (
+    CompletedRefund,
+    CreditNote,
+    InvoiceReopened,
+    PaymentPart,
+    Refund,
+    RefundBooked,
+    RefundResult,
+)
+from domain.errors import MustWait, Refused
+from domain.frozen import replace
+from domain.invoicing.model import Invoice
+from domain.ledger import chart
+from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.positions import Position
+from domain.money import Money
+from domain.payments.allocating import Deallocation, covered_by, deallocate
+from domain.payments.model import Allocation, Payment
+from domain.settlement.accruals import Accrual
+from domain.settlement.correcting import rebook
+
+
+def refund_time(refund: CompletedRefund) -> tuple[str, datetime]:
+    """When it went back, by its own saying."""
+    return "refundedAt", refund.refunded_at
+
+
+def refund_needs(refund: CompletedRefund, books: WorkingSet) -> Iterator[Need]:
+    """What a refund looks at, as far as that can be told from what is loaded so far."""
+    account_id = refund.billing_account
+    yield DocumentNeed(Account, account_id)
+    yield DocumentNeed(Position, account_id)
+    yield QueueNeed(Payment, account_id)
+    yield QueueNeed(Invoice, account_id)
+    if refund.credit_note_id is not None:
+        yield DocumentNeed(CreditNote, refund.credit_note_id)
+    elif refund.payment_id is not None:
+        yield DocumentNeed(Payment, refund.payment_id)
+        yield QueueNeed(Allocation, refund.payment_id, None)
+        for bill_no in sorted({row.bill_no for row in books.known(Allocation, refund.payment_id)}):
+            yield DocumentNeed(Invoice, bill_no)
+            yield from correction_needs(books.peek(Invoice, bill_no))
+
+
+def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
+    """Book money that went back; returns what of it the customer owes us again.
+
+    It is taken of what a credit note reserved; else of a payment: of its credit, then of what it covers, latest first;
+    else of the account's credit, oldest payment first. What it finds too little of it waits for; too `late`, the rest
+    is recoverable from the customer, since the money has moved.
+
+    Raises `MustWait` (`unknown-account`, `unknown-credit-note`, `unknown-payment`, `insufficient-credit`) and
+    `Refused`: `currency-mismatch`, `account-closed`, `invalid` for a note or a payment of another account.
+    """
+    account = billing_account(refund.billing_account, refund.money.currency, books, "correction")
+    books.open_entry(refund.refunded_at, account.currency)
+    books.count(account.id, "used")
+    amount = refund.money.amount
+    deallocated: list[Deallocation] = []
+    accruals: list[Accrual] = []
+    reopened: list[Invoice] = []
+    if refund.credit_note_id is not None:
+        taken = _of_note(refund.credit_note_id, account, amount, books)
+    elif refund.payment_id is not None:
+        payment = _payment(refund.payment_id, account, books)
+        found = payment.unapplied + sum(part for _, part in covered_by(payment, books))
+        if found < amount and not refund.late:
+            raise _too_little(f"paymentId: of payment {payment.id}", found, amount, account)
+        reopened, deallocated, accruals = uncover(
+            payment, max(0, min(amount, found) - payment.unapplied), books.date_of(refund.refunded_at), books
+        )
+        taken = take(payment.id, min(amount, found), books)
+    else:
+        taken = _of_credit(account, amount, books)
+    gone = sum(part.amount for part in taken)
+    if gone < amount and not refund.late:
+        raise _too_little("amount: of the credit", gone, amount, account)
+    source = chart.REFUNDABLE if refund.credit_note_id is not None else chart.UNAPPLIED
+    books.move(source.of(account.id), gone)
+    books.move(chart.RECOVERABLE.of(account.id), amount - gone)
+    books.credit(chart.OF_CASH, amount)
+    booked = Refund(
+        id=refund.id,
+        billing_account=account.id,
+        currency=account.currency,
+        amount=amount,
+        refunded_at=refund.refunded_at,
+        booked_at=books.booked_at,
+        credit_note_id=refund.credit_note_id,
+        payment_id=refund.payment_id,
+        method=refund.method,
+        taken=tuple(taken),
+        deallocated=tuple(deallocated),
+        recoverable=amount - gone,
+    )
+    books.append(booked)
+    books.emit(account.id, RefundBooked(booked))
+    for invoice in reopened:
+        parts = tuple(one for one in deallocated if one.bill_no == invoice.id)
+        books.emit(account.id, InvoiceReopened(invoice, parts))
+    settle_up(account, accruals, books)
+    complete_closing(account, books)
+    for invoice in reopened:
+        complete_closings_of_partners(invoice, books)
+    return RefundResult(Money(account.currency, booked.recoverable))
+
+
+def _too_little(of: str, found: int, amount: int, account: Account) -> MustWait:
+    return MustWait(
+        "insufficient-credit",
+        f"{of} {found} minor units can be taken, and {amount} are needed",
+        f"credit:{account.id}",
+        again=True,
+    )
+
+
+def _of_note(note_id: str, account: Account, amount: int, books: Books) -> list[PaymentPart]:
+    """Take of what a note has reserved, as it was reserved, as far as that goes."""
+    note = books.find(CreditNote, note_id)
+    if note is None:
+        raise MustWait("unknown-credit-note", f"creditNoteId: no credit note {note_id}", f"credit-note:{note_id}")
+    if note.billing_account != account.id:
+        raise Refused("invalid", f"creditNoteId: {note_id} is a credit note of another account than {account.id}")
+    taken: list[PaymentPart] = []
+    left: list[PaymentPart] = []
+    for reserved in note.reserved:
+        part = min(reserved.amount, amount)
+        amount -= part
+        if part:
+            taken.append(PaymentPart(reserved.payment_id, part))
+        if part < reserved.amount:
+            left.append(PaymentPart(reserved.payment_id, reserved.amount - part))
+    if taken:
+        books.put(replace(note, reserved=tuple(left)))
+    return taken
+
+
+def _payment(payment_id: str, account: Account, books: Books) -> Payment:
+    payment = books.find(Payment, payment_id)
+    if payment is None:
+        raise MustWait("unknown-payment", f"paymentId: no payment {payment_id}", f"payment:{payment_id}")
+    if payment.billing_account != account.id:
+        raise Refused("invalid", f"paymentId: {payment_id} is a payment of another account than {account.id}")
+    return payment
+
+
+def uncover(
+    payment: Payment, amount: int, on: date, books: Books
+) -> tuple[list[Invoice], list[Deallocation], list[Accrual]]:
+    """Undo so much (minor units) of what a payment covers, latest first: those invoices are open again.
+
+    Returns the invoices as they are then, what was undone, and what accrues to partners, dated `on`.
+    """
+    reopened: list[Invoice] = []
+    undone: list[Deallocation] = []
+    accruals: list[Accrual] = []
+    for bill_no, covered in covered_by(payment, books) if amount else ():
+        part = min(covered, amount)
+        amount -= part
+        before = books.find(Invoice, bill_no)
+        assert before is not None, f"payment {payment.id} covers {bill_no}, which is not there"
+        after, deallocations = deallocate(before, part, books, of=payment.id)
+        after, accrued = rebook(before, after, on, books, payment=payment.id)
+        reopened.append(after)
+        undone += deallocations
+        accruals += accrued
+        if not amount:
+            break
+    return reopened, undone, accruals
+
+
+def take(payment_id: str, amount: int, books: Books) -> list[PaymentPart]:
+    """Take so much (minor units) of a payment's credit."""
+    payment = books.find(Payment, payment_id)
+    assert payment is not None, f"payment {payment_id} is not there"
+    if not amount:
+        return []
+    books.put(replace(payment, unapplied=payment.unapplied - amount))
+    return [PaymentPart(payment_id, amount)]
+
+
+def _of_credit(account: Account, amount: int, books: Books) -> list[PaymentPart]:
+    """Take of an account's credit, oldest payment first, as far as that goes."""
+    taken: list[PaymentPart] = []
+    for payment in books.open_now(Payment, account.id):
+        if not amount:
+            break
+        part = min(payment.unapplied, amount)
+        amount -= part
+        taken += take(payment.id, part, books)
+    return taken
