@@ -3,6 +3,7 @@
 import pytest
 
 from domain.corrections.model import CompletedRefund, CreditNote
+from domain.payments.model import Recovery
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import LedgerBook, billing, command, credit_note, line, order, partner, payment, refund
 
@@ -183,3 +184,15 @@ def test_of_another_account_it_is_refused(fact: CompletedRefund):
     book.take(billing("BA-2"), credit_note("N-1", INV1, {"1": 1000}, excess="refund"))
     code, detail = book.refusal(fact)
     assert (code, "of another account than BA-2" in detail) == ("invalid", True)
+
+
+def test_what_is_recoverable_is_covered_once():
+    """A note frees two payments: the older one covers some of it, the other one the rest, and no more."""
+    book = LedgerBook()
+    book.take(billing(), order("O-1", line("100")))
+    book.take(payment("P-1", 5000, at="2026-11-22"), payment("P-2", 5000, at="2026-11-23"))
+    book.take(refund("R-1", 5500, late=True), credit_note("N-1", INV1, {"1": 6000}))
+    position = book.position("BA-1")
+    assert (position.recoverable, position.unapplied) == (0, 500)
+    assert [row.amount for row in book.rows[Recovery].values()] == [1000, 4500]
+    assert_books_hold(book)
