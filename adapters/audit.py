@@ -20,11 +20,12 @@ The nine invariants of the design, and the module in which their checks stand; e
 9. nothing points to what is not there: beside the documents that point, in every module; and accounts to accounts in
    a way that makes sense, without cycles and one payer at a time: `accounts`.
 
-`adapters.checks` says what a check is; all run on one snapshot of the database, in which each view is read once.
+`adapters.checks` says what a check is; all run on one snapshot of the database, in which each view is read once. Most
+run in the server; what it can't work out is read and looked at here.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,9 +41,9 @@ import adapters.parties.audit as parties
 import adapters.payments.audit as payments
 import adapters.settlement.audit as settlement
 import adapters.store.audit as store
-from adapters.checks import Check, Stage
+from adapters.checks import Check, Offender, Reading, Stage
 
-CHECKS: tuple[Check, ...] = tuple(
+CHECKS: tuple[Check | Reading, ...] = tuple(
     sorted(
         (
             *ledger.CHECKS,
@@ -117,8 +118,10 @@ def audit(
 def read_views(database: Database[Document], variables: Document) -> dict[str, Document]:
     """What each check found, by the check's name; every view is read once, and all of them at one point in time."""
     views: dict[str, list[Check]] = {}
+    readings = [check for check in CHECKS if isinstance(check, Reading)]
     for check in CHECKS:
-        views.setdefault(check.view.name, []).append(check)
+        if isinstance(check, Check):
+            views.setdefault(check.view.name, []).append(check)
     found: dict[str, Document] = {}
     with database.client.start_session(snapshot=True) as session:
         for checks in views.values():
@@ -132,7 +135,21 @@ def read_views(database: Database[Document], variables: Document) -> dict[str, D
                     "broken": verdict.get(f"broken{n}", []),
                     "brokenTotal": verdict.get(f"total{n}", 0),
                 }
+        for reading in readings:
+            found[reading.name] = looked_at(reading.look(database, session))
     return found
+
+
+def looked_at(verdicts: Iterable[Offender | None]) -> Document:
+    """What was found by a check that is made here."""
+    checked = total = 0
+    broken: list[Offender] = []
+    for verdict in verdicts:
+        checked += 1
+        if verdict is not None:
+            total += 1
+            broken += [verdict][: OFFENDERS_MAX - len(broken)]
+    return {"checked": checked, "broken": broken, "brokenTotal": total}
 
 
 def report(found: dict[str, Document]) -> Document:

@@ -1,11 +1,22 @@
 """What a check of the books is made of, and the few aggregation expressions that all of them use."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
 
 Stage = dict[str, Any]
 Expression = Any
 """An aggregation expression of MongoDB: a string such as `"$amount"`, a number, or a document of operators."""
+
+
+Offender = dict[str, Any]
+"""What the report shows of what is wrong: `id`, `expected`, `found`."""
+
+REFERRING = {"values.value": {"$gt": ""}}
+"""The filter for rows that refer to values, by the index `values`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,20 @@ class Check:
     expected: Expression
     found: Expression
     among: Expression = True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One thing that must be true and is looked at here, since the server knows no SHA-256 and reads no JSON.
+
+    `look` reads `collections` within a session: for each thing that it looks at, in the order of their ids, it yields
+    what is wrong with it, or None.
+    """
+
+    name: str
+    invariant: int
+    collections: tuple[str, ...]
+    look: Callable[[Database[dict[str, Any]], ClientSession], Iterator[Offender | None]]
 
 
 def union(collection: str, *steps: Stage) -> Stage:

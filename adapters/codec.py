@@ -39,14 +39,13 @@ class Key:
 
     `of` is what of the document is kept there: a field, a property, a path of them (`account.state`); empty, it is the
     whole document. `by` is a function of a module, and is given that; what it returns is kept as it is, and `back` is
-    the function that makes the field of it again. `as_row` says that a document is kept as it is in its own collection.
-    What is not simply a field, and has no `back`, is written and never read.
+    the function that makes the field of it again. What is not simply a field, and has no `back`, is written and never
+    read.
     """
 
     name: str
     of: str = ""
     by: Callable[[Any], Any] | None = None
-    as_row: bool = False
     back: Callable[[Any], Any] | None = None
 
 
@@ -105,7 +104,6 @@ class _Member:
     path: str
     hint: Any
     by: Callable[[Any], Any] | None
-    as_row: bool
     field: str | None
     back: Callable[[Any], Any] | None
 
@@ -207,10 +205,6 @@ class _Source:
         if member.by is not None:
             self._import(member.by.__module__, member.by.__qualname__)
             return f"{member.by.__name__}({value})"
-        if member.as_row:
-            if not any(layout.kind is member.hint for layout in self._module.layouts):
-                raise LayoutError(f"{member.key}: {member.hint} has no layout in {self._module.name}")
-            return f"encode_{_snake(member.hint.__name__)}({value})"
         if taken is not None and self._is_taken(member.hint):
             value = _take(value, member.path.split(".")[-1], it, taken)
         return self._encoded(value, member.hint)
@@ -242,9 +236,9 @@ class _Source:
         lines = ""
         for field in dataclasses.fields(layout.kind):
             member = members[field.name]
-            if member.as_row or not field.init or field.kw_only:
+            if not field.init or field.kw_only:
                 name = f"{layout.kind.__name__}.{field.name}"
-                raise LayoutError(f"{name} can't be read: it is a row of its own, or not given by its place")
+                raise LayoutError(f"{name} can't be read: it is not given by its place")
             value = f'{row}.get("{member.key}")' if field.name in absent else f'{row}["{member.key}"]'
             if member.back is not None:
                 self._import(member.back.__module__, member.back.__qualname__)
@@ -326,10 +320,10 @@ def _members(layout: Layout, *, is_row: bool) -> list[_Member]:
         if isinstance(key, str):
             key = Key("_id" if is_row and key == "id" else _camel(key), key)
         hint = _hint(layout.kind, key.of)
-        if key.by is None and not key.as_row:
+        if key.by is None:
             _check(hint, f"{layout.kind.__name__}.{key.of}", ())
         field = key.of if (key.by is None or key.back is not None) and key.of in fields else None
-        members.append(_Member(key.name, key.of, hint, key.by, key.as_row, field, key.back))
+        members.append(_Member(key.name, key.of, hint, key.by, field, key.back))
     name = layout.kind.__name__
     _check_once(f"{name}: a key", [m.key for m in members])
     _check_once(f"{name}: a field", [m.field for m in members if m.field is not None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +11,8 @@ from pymongo import IndexModel
 from adapters.codec import Layout
 
 Filter = dict[str, Any]
+Apart = Callable[[Any, dict[str, Any], dict[str, bytes]], None]
+"""Takes large values out of a document's row: given the document, its row, and the values by id, which it adds to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Kept:
 
     `awaited` are the names that messages wait for, before the colon, each with the filter that says that the document
     of that id is there. `not_loaded` are the keys that only queries need. `at_once`: most facts need it, so for a lone
-    fact it is read in the command that looks up its identities. `large`: a document may have megabytes.
+    fact it is read in the command that looks up its identities. `large`: a document may have megabytes. `apart`: what
+    of a row is kept in `values`.
     """
 
     layout: Layout
@@ -64,6 +67,7 @@ class Kept:
     not_loaded: tuple[str, ...] = ()
     at_once: bool = False
     large: bool = False
+    apart: Apart | None = None
 
     @property
     def kind(self) -> type:

@@ -190,9 +190,9 @@ def _written(books: WorkingSet, batch: Batch) -> _Stored:
         for row in books.rows.get(kind, ()):
             bson.encode(ENCODE[kind](row))
     for applied in batch.inbox:
-        bson.encode(inbox_row(applied))
+        bson.encode(inbox_row(applied, {}))
     for event in batch.outbox:
-        bson.encode(event_row(event))
+        bson.encode(event_row(event, {}))
     return documents
 
 

@@ -39,7 +39,8 @@ class Event(Generic[T]):
     What the domain emits as a `kind` goes out under `routing_key`, as `render` makes it; `shape` is what that is like.
     Where one kind goes out under several keys, `fits` says which of its events this one is. `tmf` is what TMF666 calls
     it, None if it knows no such event. Events are numbered by account, unless they are not `of_account`. With
-    `tells_cause`, the identity of the fact that caused it is added as `cause`.
+    `tells_cause`, the identity of the fact that caused it is added as `cause`. `document` is the field that holds a
+    client's document whole, if one does: it may be large.
     """
 
     routing_key: str
@@ -51,6 +52,7 @@ class Event(Generic[T]):
     tmf: TmfTypes[T] | None = None
     of_account: bool = True
     tells_cause: bool = False
+    document: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

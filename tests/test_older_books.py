@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,11 +16,12 @@ from adapters.store.migration import migrate
 from adapters.store.steps import FORM
 from schemas.incoming import Incoming, read
 from schemas.messages import HELD_MESSAGES
+from tests.accounts.test_large_documents import text
 from tests.integration.test_queries import Asker
-from tests.support.books import Books, Document, assert_audit_ok, held, position, unsent
+from tests.support.books import Books, Document, applied, assert_audit_ok, held, position, unsent
 from tests.support.client import Client
-from tests.support.messages import closing, command, customer, payment, payout
-from tests.support.older import OlderBooks, form_1
+from tests.support.messages import closing, command, customer, payment, payout, update
+from tests.support.older import OlderBooks, form_1, form_2, replies_of
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -224,3 +226,45 @@ async def all_is_paid(client: Client, database: Books) -> None:
     for row in database["positions"].find():
         carried = row["carriedForward"]["amount"] if row["carriedForward"] else 0
         assert (row["receivable"], row["withheld"], row["payable"]) == (0, 0, carried), row
+
+
+@pytest.mark.parametrize("driver", ["motor"], indirect=True)
+async def test_documents_that_were_kept_whole_are_told_as_they_were(
+    settings: Settings, new_database: Books, client: Client
+) -> None:
+    """To the byte, in the answers, replies and events of this version, which keeps what is large of them apart."""
+    older, told = form_2(), replies_of(form_2())
+    older.restore(new_database)
+    assert broken(new_database, older) == []
+    with database(settings.mongodb_url, settings.database, MIGRATE_APP_NAME) as opened:
+        done = migrate(opened, lambda _progress: None)
+    assert (done.found, done.form) == (2, FORM)
+    assert broken(new_database, older) == []
+    bodies = {row["_id"]: row["body"] for row in new_database["outbox"].find({"unsent": True})}
+    assert len(bodies) == 3
+    await client.declare()
+    begun = datetime.now(UTC)
+    async with working(settings, clock=lambda: older.written_at + timedelta(hours=1) + (datetime.now(UTC) - begun)):
+        ask = Asker(client)
+        versions = [told[message_id]["account"] for message_id in ("m-1", "m-3", "m-8")]
+        history = await ask.all("account.history", 1, id="BA-1")
+        assert [text(one["account"]) for one in history] == [text(one) for one in versions]
+        assert text(await ask("account.get", id="BA-1", at=versions[1]["lastUpdate"])) == text(versions[1])
+        for message in older.messages:
+            content = (message.routing_key, message.body)
+            again = await client.ask(content, message_id=message.message_id)
+            assert (again["outcome"], json.dumps(again["result"])) == (
+                "duplicate",
+                json.dumps(told[message.message_id]),
+            )
+        # The first change after the migration keeps what is large apart, the next one is small.
+        names = ("Hill Bakery 2", "Hill Bakery 3")
+        for name in names:
+            assert (await client.ask(update("BA-1", {"name": name})))["outcome"] == "applied"
+        await applied(new_database, len(older.messages) + len(names))
+        assert [one["account"]["name"] for one in await ask.all("account.history", 2, id="BA-1")][3:] == list(names)
+    assert new_database["values"].count_documents({}) == 2
+    for row in new_database["accountVersions"].find({"_id": {"$in": ["BA-1/4", "BA-1/5"]}}):
+        assert [place["field"] for place in row["values"]] == ["taxExemption", "characteristic"]
+    assert {event.message_id: event.message.body for event in client.events if event.message_id in bodies} == bodies
+    assert_audit_ok(new_database)

@@ -105,6 +105,51 @@ def decode_account(row: Row) -> Account:
     )
 
 
+def _encode_account(account: Account) -> Row:
+    settlement_terms = account.settlement_terms
+    return {
+        "_id": account.id,
+        "type": account.type,
+        "currency": account.currency,
+        "currencyDigits": account.currency_digits,
+        "state": account.state,
+        "revision": account.revision,
+        "version": account.version,
+        "paymentTermDays": account.payment_term_days,
+        "settlementTerms": (
+            None
+            if settlement_terms is None
+            else {
+                "partnerShare": f"{settlement_terms.partner_share:f}",
+                "accrueOn": settlement_terms.accrue_on,
+            }
+        ),
+        "creditLimit": account.credit_limit,
+        "openedAt": account.opened_at,
+        "updatedAt": account.updated_at,
+        "relationships": [
+            {
+                "type": relationship.type,
+                "account": relationship.account,
+                "from": relationship.valid_from,
+                "until": relationship.valid_until,
+            }
+            for relationship in account.relationships
+        ],
+        "references": [
+            {
+                "kind": reference.kind,
+                "id": reference.id,
+            }
+            for reference in account.references
+        ],
+        "financialAccount": financial_account(account.references),
+        "parties": parties(account.document),
+        "nameKey": name_key(account.document),
+        "document": storable(account.document),
+    }
+
+
 def encode_account_version(account_version: AccountVersion) -> Row:
     """Account version as a row."""
     return {
@@ -118,7 +163,7 @@ def encode_account_version(account_version: AccountVersion) -> Row:
         "oldState": account_version.old_state,
         "newState": account_version.account.state,
         "reason": account_version.reason,
-        "snapshot": encode_account(account_version.account),
+        "snapshot": _encode_account(account_version.account),
     }
 
 

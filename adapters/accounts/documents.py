@@ -11,6 +11,7 @@ from pymongo import ASCENDING, IndexModel
 from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
 from adapters.storable import restored, storable
+from adapters.values import put_back, take_out
 from domain.accounts.lifecycle import WAITS
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship
 from domain.accounts.references import Link
@@ -42,6 +43,33 @@ def name_key(document: Mapping[str, Any]) -> str:
     return folded(str(document.get("name") or ""))
 
 
+def owner_of(entity: Mapping[str, Any]) -> str:
+    """Whose the large values of an account or a specification are, as these go out.
+
+    An account's are under its id, a specification's under `<resource>/<id>`, which is no account's: ids have no slash.
+    """
+    resource = _RESOURCES.get(str(entity.get("@type")))
+    return f"{resource}/{entity['id']}" if resource else str(entity.get("id"))
+
+
+def kept_apart(version: AccountVersion, row: dict[str, Any], values: dict[str, bytes]) -> None:
+    """Take the large fields of its document out of a version's row."""
+    document, places = take_out(version.account.document, version.account.id, values)
+    if places:
+        row["snapshot"]["document"] = storable(document)
+        row["values"] = places
+
+
+def whole_snapshot(version: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a version's row keeps of the account, as `decode_account` reads it, with what is in its values.
+
+    Raises `ValueLost`.
+    """
+    snapshot: dict[str, Any] = version["snapshot"]
+    places = version.get("values", ())
+    return {**snapshot, "document": put_back(restored(snapshot["document"]), places, values)} if places else snapshot
+
+
 def account_as_json(account: Account) -> bytes:
     """As queries give it, but for its money, as JSON: to encode it anew would be most of the time that a page takes."""
     return to_json(account_document(account, None))
@@ -53,6 +81,30 @@ SPECIFICATION_COLLECTIONS: dict[type[Specification], str] = {
     BillPresentationMedia: "billPresentationMedia",
 }
 """Where each kind of specification is kept."""
+_RESOURCES = {kind.__name__: kind.RESOURCE for kind in SPECIFICATION_COLLECTIONS}
+
+_RELATIONSHIP = Layout(Relationship, keys=("type", "account", Key("from", "valid_from"), Key("until", "valid_until")))
+_KEYS = (
+    "type",
+    "currency",
+    "currency_digits",
+    "state",
+    "revision",
+    "version",
+    "payment_term_days",
+    "settlement_terms",
+    "credit_limit",
+    "opened_at",
+    "updated_at",
+    "relationships",
+    "references",
+    # What accounts are found by.
+    Key("financialAccount", "references", by=financial_account),
+    Key("parties", "document", by=parties),
+    Key("nameKey", "document", by=name_key),
+    Key("document", "document", by=storable, back=restored),
+)
+"""What is kept of an account beside its id, in its row and as its versions have it."""
 
 
 def _specification(kind: type[Specification], collection: str) -> Kept:
@@ -98,31 +150,8 @@ KEPT = (
     Kept(
         Layout(
             Account,
-            keys=(
-                "id",
-                "type",
-                "currency",
-                "currency_digits",
-                "state",
-                "revision",
-                "version",
-                "payment_term_days",
-                "settlement_terms",
-                "credit_limit",
-                "opened_at",
-                "updated_at",
-                "relationships",
-                "references",
-                # What accounts are found by.
-                Key("financialAccount", "references", by=financial_account),
-                Key("parties", "document", by=parties),
-                Key("nameKey", "document", by=name_key),
-                Key("document", "document", by=storable, back=restored),
-                Key("json", by=account_as_json),
-            ),
-            parts=(
-                Layout(Relationship, keys=("type", "account", Key("from", "valid_from"), Key("until", "valid_until"))),
-            ),
+            keys=("id", *_KEYS, Key("json", by=account_as_json)),
+            parts=(_RELATIONSHIP,),
         ),
         Collection(
             "accounts",
@@ -200,8 +229,9 @@ KEPT = (
                 "old_state",
                 Key("newState", "account.state"),
                 "reason",
-                Key("snapshot", "account", as_row=True),
+                Key("snapshot", "account"),
             ),
+            parts=(Layout(Account, keys=(Key("_id", "id"), *_KEYS)), _RELATIONSHIP),
             read=False,
         ),
         Collection(
@@ -218,7 +248,10 @@ KEPT = (
                 "oldState": "null at its creation",
                 "newState": "",
                 "reason": "or null",
-                "snapshot": "the row of `accounts` as that fact left it",
+                "snapshot": "the row of `accounts` as that fact left it, without `json`, and `document` without the "
+                "fields in `values`; up to form 2 whole, with `json`",
+                "values": "[{`field`, `place`, `value`}], if there are large fields: name, place among all fields, and "
+                "`_id` in `values`",
             },
             indexes=(
                 # An account's history, and what it was at a time.
@@ -229,10 +262,17 @@ KEPT = (
                     name="financialAccount",
                     partialFilterExpression={"snapshot.financialAccount": {"$gt": ""}},
                 ),
+                # The audit's look at who refers to values.
+                IndexModel(
+                    [("values.value", ASCENDING)],
+                    name="values",
+                    partialFilterExpression={"values.value": {"$gt": ""}},
+                ),
             ),
             personal=("reason", "snapshot.document", "snapshot.nameKey", "snapshot.json"),
             append_only=True,
         ),
+        apart=kept_apart,
     ),
     Kept(
         Layout(Link, keys=("id", "owner", "kind", "referrer", "referred", "open")),

@@ -11,6 +11,7 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from adapters.mongodb.connection import is_transient
+from adapters.values import VALUES, read_of, referred_to
 from domain.errors import Refused
 from schemas.query import Query
 
@@ -102,6 +103,14 @@ class View:
         )
         found: list[Row] = await cursor.to_list(None)
         return found
+
+    async def values(self, rows: Sequence[Row], known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The large values that rows refer to, by id; those among the `known` ones are not read again."""
+        known = known or {}
+        ids = referred_to(rows)
+        missing = [id_ for id_ in ids if id_ not in known]
+        found = await self.find(VALUES, {"_id": {"$in": missing}}, index=BY_ID) if missing else []
+        return {id_: known[id_] for id_ in ids if id_ in known} | read_of(found)
 
     async def account(self, account_id: str) -> Row:
         """The row of an account that is not deleted; raises `Refused` (`unknown-account`)."""

@@ -14,7 +14,8 @@ from adapters.rabbitmq.connection import CONNECTION_ERRORS
 from adapters.rabbitmq.publisher import CLOSED, Publisher, Sent
 from adapters.rabbitmq.relay import BYTES_MAX, IN_FLIGHT_MAX
 from adapters.store.beside import EPOCH
-from adapters.store.rows import to_event
+from adapters.store.rows import EVENT_SIZE, event_size, to_event
+from adapters.values import ValueLost, values_of
 from schemas.event import OutgoingEvent
 
 T = TypeVar("T")
@@ -81,8 +82,8 @@ async def listed(database: Any, state: Literal["unsent", "parked"], after: Place
             {"$match": which},
             {"$sort": {order: 1, "_id": 1}},
             {"$limit": limit},
-            {"$set": {"bytes": {"$binarySize": "$body"}}},
-            {"$unset": "body"},
+            {"$set": {"bytes": EVENT_SIZE}},
+            {"$unset": ["body", "size", "values"]},
         ],
     )
 
@@ -167,7 +168,7 @@ class Selection:
         while True:
             rows, last = await self._first(database, query)
             if rows:
-                yield [to_event(row) for row in sorted(rows, key=_in_order)]
+                yield await _events(database, rows)
             if last is None:
                 return
             # What was booked at one time comes in no order, and may go on beyond the page.
@@ -183,7 +184,7 @@ class Selection:
         try:
             async for row in cursor:
                 rows.append(row)
-                size += len(row["body"])
+                size += event_size(row)
                 if len(rows) == IN_FLIGHT_MAX or size > BYTES_MAX:
                     last = row["bookedAt"]
                     return [row for row in rows if row["bookedAt"] < last], last
@@ -196,11 +197,20 @@ class Selection:
 
     async def _sorted(self, database: Any, query: Row) -> AsyncIterator[list[OutgoingEvent]]:
         """Events in order where no index has it: all their ids are read first, then page by page the events."""
-        fields = {"bookedAt": 1, "account": 1, "sequence": 1, "bytes": {"$binarySize": "$body"}}
+        fields = {"bookedAt": 1, "account": 1, "sequence": 1, "bytes": EVENT_SIZE}
         rows = sorted(await _aggregated(database, [{"$match": query}, {"$project": fields}]), key=_in_order)
         for page in _chunks(rows, lambda row: row["bytes"], IN_FLIGHT_MAX):
             cursor = database["outbox"].find({"_id": {"$in": [row["_id"] for row in page]}})
-            yield [to_event(row) for row in sorted([row async for row in cursor], key=_in_order)]
+            yield await _events(database, [row async for row in cursor])
+
+
+async def _events(database: Any, rows: list[Row]) -> list[OutgoingEvent]:
+    """The events of rows, in order; raises `NotSent` when a value of one is not there."""
+    values = await values_of(rows, database)
+    try:
+        return [to_event(row, values) for row in sorted(rows, key=_in_order)]
+    except ValueLost as lost:
+        raise NotSent(f"a value of an event is not there ({lost}): see `paymaster audit`") from lost
 
 
 def _in_order(row: Row) -> tuple[datetime, str, int, str]:

@@ -1,13 +1,20 @@
 """Facts (invariant 6): each has one state, and its inbox row, its entry and its documents say the same."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
 
 import adapters.corrections.audit as corrections
 import adapters.invoicing.audit as invoicing
 import adapters.payments.audit as payments
 import adapters.settlement.audit as settlement
 from adapters.checks import (
+    REFERRING,
     Check,
+    Offender,
+    Reading,
     View,
     begins,
     both,
@@ -17,6 +24,7 @@ from adapters.checks import (
     union,
 )
 from adapters.ledger.audit import OWNED, SHARED, ledger_class
+from adapters.values import VALUES, value_id
 
 POSTED = (invoicing.POSTED, payments.POSTED, settlement.POSTED, corrections.POSTED)
 LEDGER = (*OWNED, *SHARED)
@@ -121,6 +129,33 @@ held_bodies = View(
 )
 
 
+values_and_references = View(
+    "values and who refers to them",
+    VALUES,
+    (
+        {"$project": {"there": {"$literal": 1}}},
+        *(
+            union(
+                collection,
+                {"$match": REFERRING},
+                {"$unwind": "$values"},
+                {"$group": {"_id": "$values.value", "references": {"$sum": 1}}},
+            )
+            for collection in ("accountVersions", "inbox", "outbox")
+        ),
+        {"$group": {"_id": "$_id", "there": {"$sum": "$there"}, "references": {"$sum": "$references"}}},
+    ),
+)
+
+
+def bytes_of_values(database: Database[dict[str, Any]], session: ClientSession) -> Iterator[Offender | None]:
+    """Whether each value is what its id says."""
+    for row in database[VALUES].find({}, session=session).sort("_id", 1):
+        json, said = row.get("json"), str(row["_id"])
+        found = value_id(said.rpartition("/")[0], json) if isinstance(json, bytes) else None
+        yield None if found == said else {"id": said, "expected": said, "found": found}
+
+
 def posts_as_due(name: str, invariant: int, ledger: Iterable[str]) -> Check:
     """The check that each fact posted to these ledger accounts what its documents say."""
     ledger = tuple(ledger)
@@ -209,5 +244,15 @@ CHECKS = (
         holds=both(equal("$pieces", "$said"), equal("$last", {"$subtract": ["$said", 1]})),
         expected={"pieces": "$said", "last": {"$subtract": ["$said", 1]}},
         found={"pieces": "$pieces", "last": "$last"},
+    ),
+    Reading("values-are-what-their-ids-say", 6, (VALUES,), bytes_of_values),
+    Check(
+        name="values-referred-to-are-there",
+        invariant=9,
+        view=values_and_references,
+        among={"$gt": ["$references", 0]},
+        holds=equal("$there", 1),
+        expected={"there": 1},
+        found={"there": "$there", "references": "$references"},
     ),
 )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pymongo import ASCENDING, IndexModel
 
 from adapters.kept import Collection
+from adapters.values import VALUES
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -36,8 +37,19 @@ COLLECTIONS = (
             "sentAt": "the message's own time stamp",
             "appliedAt": "",
             "attempts": "how often it was taken up",
-            "result": "what its sender is told; of an account, a specification or the seller the whole document",
+            "result": "what its sender is told; of an account, a specification or the seller the whole document, without "
+            "the fields in `values`",
+            "values": "[{`in`, `field`, `place`, `value`}], if there are large fields: in which field of the result, "
+            "name, place among all fields of the document, and `_id` in `values`",
         },
+        indexes=(
+            # The audit's look at who refers to values.
+            IndexModel(
+                [("values.value", ASCENDING)],
+                name="values",
+                partialFilterExpression={"values.value": {"$gt": ""}},
+            ),
+        ),
         personal=("result",),
         append_only=True,
     ),
@@ -235,7 +247,10 @@ COLLECTIONS = (
         written="one row an event",
         fields={
             "routingKey": "",
-            "body": "",
+            "body": "without what is in `values`",
+            "values": "[{`at`, `value`}], if it holds large fields of a document: at which byte of what is left each "
+            "has its place, and `_id` in `values`",
+            "size": "how many bytes the whole body has, if some are in `values`",
             "correlationId": "",
             "causationId": "the identity of the fact that caused it",
             "account": "of an account's event",
@@ -268,8 +283,22 @@ COLLECTIONS = (
                 name="parked",
                 partialFilterExpression={"parkedAt": {"$gt": EPOCH}},
             ),
+            # The audit's look at who refers to values.
+            IndexModel(
+                [("values.value", ASCENDING)],
+                name="values",
+                partialFilterExpression={"values.value": {"$gt": ""}},
+            ),
         ),
         personal=("body",),
         keep="until purged",
+    ),
+    Collection(
+        VALUES,
+        id="`<owner>/<SHA-256 of json>`, the owner being an account, or a specification as `<resource>/<id>`",
+        written="with the first row that refers to it, of `accountVersions`, `inbox` or `outbox`",
+        fields={"json": "of a field of a document, as it goes out; more than 16 KiB"},
+        personal=("json",),
+        append_only=True,
     ),
 )

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from bson import Binary
+from pydantic_core import from_json
 
+from adapters.accounts.documents import owner_of
 from adapters.records import HeldRow, InboxRow, Properties, ReplyTo, parked_id
 from adapters.storable import restored, storable
+from adapters.values import LARGE, cut_out, put_back, put_together, take_out
 from schemas.event import OutgoingEvent
+from schemas.events import EVENTS
 
 BODY_PIECE = 8 * 1024 * 1024
 """A held body above this many bytes is kept in pieces beside its row: a document holds 16 MiB."""
@@ -46,9 +50,19 @@ def _properties(p: Properties) -> dict[str, Any]:
     }
 
 
-def inbox_row(row: InboxRow) -> dict[str, Any]:
-    """The row of an applied fact."""
-    return {
+def inbox_row(row: InboxRow, values: dict[str, bytes]) -> dict[str, Any]:
+    """The row of an applied fact; what is large of a document in its result is put into `values`, by id."""
+    result: dict[str, Any] = {}
+    places: list[dict[str, Any]] = []
+    for name, item in row.result.items():
+        if isinstance(item, Mapping):
+            # The result's own fields are named by us, those of a document within it by whoever sent that.
+            kept, taken = take_out(item, owner_of(item), values)
+            result[name] = storable(kept)
+            places += [{"in": name, **place} for place in taken]
+        else:
+            result[name] = item
+    made = {
         "_id": row.identity,
         "digest": row.digest,
         "digestVersion": row.digest_version,
@@ -59,14 +73,20 @@ def inbox_row(row: InboxRow) -> dict[str, Any]:
         "sentAt": row.properties.timestamp,
         "appliedAt": row.applied_at,
         "attempts": row.attempts,
-        # Its own fields are named by us, those of a document within it by whoever sent that.
-        "result": {name: storable(item) if isinstance(item, Mapping) else item for name, item in row.result.items()},
+        "result": result,
     }
+    if places:
+        made["values"] = places
+    return made
 
 
-def to_result(kept: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a sender was told, from the row of the applied fact."""
-    return {name: restored(item) if isinstance(item, bytes) else item for name, item in kept.items()}
+def to_result(row: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a sender was told, from the row of the applied fact and what is in its values; raises `ValueLost`."""
+    result = {name: restored(item) if isinstance(item, bytes) else item for name, item in row["result"].items()}
+    places = row.get("values", ())
+    for name in dict.fromkeys(place["in"] for place in places):
+        result[name] = put_back(result[name], [place for place in places if place["in"] == name], values)
+    return result
 
 
 def verdict(row: HeldRow) -> dict[str, Any]:
@@ -156,12 +176,13 @@ def to_held(row: dict[str, Any]) -> HeldRow:
     )
 
 
-def event_row(event: OutgoingEvent) -> dict[str, Any]:
-    """The row of an event that is still to be sent."""
+def event_row(event: OutgoingEvent, values: dict[str, bytes]) -> dict[str, Any]:
+    """The row of an event that is still to be sent; what is large of a document in it is put into `values`, by id."""
+    left, places = _cut_out(event, values) if len(event.body) > LARGE else (event.body, [])
     row = {
         "_id": event.message_id,
         "routingKey": event.routing_key,
-        "body": Binary(event.body),
+        "body": Binary(left),
         "correlationId": event.correlation_id,
         "causationId": event.causation_id,
         "bookedAt": event.booked_at,
@@ -170,15 +191,36 @@ def event_row(event: OutgoingEvent) -> dict[str, Any]:
     if event.account is not None:
         row["account"] = event.account
         row["sequence"] = event.sequence
+    if places:
+        row["size"] = len(event.body)
+        row["values"] = places
     return row
 
 
-def to_event(row: dict[str, Any]) -> OutgoingEvent:
-    """An event, from its row."""
+def _cut_out(event: OutgoingEvent, values: dict[str, bytes]) -> tuple[bytes, list[dict[str, Any]]]:
+    field = EVENTS[event.routing_key].document
+    if field is None:
+        return event.body, []
+    document = from_json(event.body)["event"][field]
+    return cut_out(event.body, document, owner_of(document), values)
+
+
+EVENT_SIZE = {"$ifNull": ["$size", {"$binarySize": "$body"}]}
+"""How many bytes an event's body has, as an expression on its row."""
+
+
+def event_size(row: Mapping[str, Any]) -> int:
+    """The same, of a row that was read."""
+    size: int = row.get("size", len(row["body"]))
+    return size
+
+
+def to_event(row: dict[str, Any], values: Mapping[str, bytes]) -> OutgoingEvent:
+    """An event, from its row and the JSON of its values; raises `ValueLost`."""
     return OutgoingEvent(
         row["_id"],
         row["routingKey"],
-        bytes(row["body"]),
+        put_together(bytes(row["body"]), row.get("values", ()), values),
         row["correlationId"],
         row["causationId"],
         cast("str | None", row.get("account")),

@@ -35,8 +35,9 @@ from adapters.mongodb.connection import (
 from adapters.records import HeldRow
 from adapters.store.beside import EPOCH
 from adapters.store.forms import prepare
-from adapters.store.rows import BODY_PIECE, to_event, to_held, whole_body
+from adapters.store.rows import BODY_PIECE, event_size, to_event, to_held, whole_body
 from adapters.store.transaction import Transaction
+from adapters.values import ValueLost, values_of
 from schemas.event import OutgoingEvent
 
 T = TypeVar("T")
@@ -260,17 +261,27 @@ class Store:
         query: dict[str, Any] = {"unsent": True, "bookedAt": {"$lt": before}, "dueAt": {"$not": {"$gte": before}}}
         if after is not None:
             query["$or"] = [{"bookedAt": {"$gt": after[0]}}, {"bookedAt": after[0], "_id": {"$gt": after[1]}}]
-        events: list[OutgoingEvent] = []
+        rows: list[dict[str, Any]] = []
         size = 0
         cursor = self.database["outbox"].find(query).sort([("bookedAt", 1), ("_id", 1)]).limit(limit)
         try:
             async for row in cursor:
-                size += len(row["body"])
-                if events and size > bytes_max:
+                size += event_size(row)
+                if rows and size > bytes_max:
                     break
-                events.append(to_event(row))
+                rows.append(row)
         finally:
             await cursor.close()
+        values = await values_of(rows, self.database)
+        events = []
+        for row in rows:
+            try:
+                events.append(to_event(row, values))
+            except ValueLost as lost:
+                # It must not hold up the others.
+                log.error("event not sent, a value is not there", event_id=row["_id"], value=str(lost))  # noqa: TRY400
+        if rows and not events:
+            return await self.unsent(before, (rows[-1]["bookedAt"], rows[-1]["_id"]), limit, bytes_max)
         return events
 
     async def mark_sent(self, message_ids: Sequence[str], now: datetime) -> None:

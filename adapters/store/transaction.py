@@ -19,6 +19,7 @@ from adapters.kept import QueueRead
 from adapters.mongodb.connection import Command, in_turn, is_ambiguous
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
 from adapters.store.rows import BODY_PIECE, done_with, event_row, held_row, inbox_row, piece_keys, to_result, verdict
+from adapters.values import VALUES, read_of, referred_to
 from domain.ledger.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from schemas.event import OutgoingEvent
@@ -47,7 +48,7 @@ HELD_KNOWN = dict.fromkeys(
     ),
     1,
 )
-INBOX_KNOWN = {"digest": 1, "digestVersion": 1, "result": 1}
+INBOX_KNOWN = {"digest": 1, "digestVersion": 1, "result": 1, "values": 1}
 """The fields that say what is recorded of an identity."""
 
 _NOT_LOADED: dict[type, dict[str, int]] = {kept.kind: dict.fromkeys(kept.not_loaded, 0) for kept in KEPT}
@@ -68,6 +69,8 @@ _QUEUES: dict[type, QueueRead] = {kept.kind: kept.queue for kept in KEPT if kept
 """How each queue is read."""
 _APPEND_ONLY = {kept.kind for kept in KEPT if kept.collection.append_only and not kept.collection.but_for}
 """What is written once."""
+_APART = {kept.kind: kept.apart for kept in KEPT if kept.apart is not None}
+"""What takes large values out of a row."""
 
 
 @dataclass(slots=True)
@@ -143,13 +146,22 @@ class Transaction:
             )
             for row in held
         }
+        values = await self._values_of(inbox)
         found.update(
             {
-                row["_id"]: Known(row["digest"], row["digestVersion"], "applied", result=to_result(row["result"]))
+                row["_id"]: Known(row["digest"], row["digestVersion"], "applied", result=to_result(row, values))
                 for row in inbox
             }
         )
         return found
+
+    async def _values_of(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """The values that rows refer to, by id: where they refer to none, nothing is read."""
+        ids = referred_to(rows)
+        if not ids:
+            return {}
+        [found] = await self._in_turn([_find(VALUES, {"_id": {"$in": ids}}, {})])
+        return read_of(found)
 
     async def load(self, needs: Iterable[Need], books: WorkingSet) -> None:
         """Load what is needed into the working set: one read for each collection of documents and kind of queue.
@@ -189,6 +201,7 @@ class Transaction:
         """
         check_kinds(books)
         writes: list[tuple[str, list[Any]]] = []
+        values: dict[str, bytes] = {}
         for kind, name in COLLECTION.items():
             encode = ENCODE[kind]
             operations: list[Any] = [
@@ -197,10 +210,25 @@ class Transaction:
                 else InsertOne(encode(document))
                 for id_, document in books.changed.get(kind, {}).items()
             ]
-            operations += [InsertOne(encode(row)) for row in books.rows.get(kind, ())]
+            apart = _APART.get(kind)
+            for document in books.rows.get(kind, ()):
+                row = encode(document)
+                if apart is not None:
+                    apart(document, row, values)
+                operations.append(InsertOne(row))
             writes.append((name, operations))
-        writes.append(("inbox", [InsertOne(inbox_row(row)) for row in batch.inbox]))
-        writes.append(("outbox", [InsertOne(event_row(event)) for event in batch.outbox]))
+        writes.append(("inbox", [InsertOne(inbox_row(row, values)) for row in batch.inbox]))
+        writes.append(("outbox", [InsertOne(event_row(event, values)) for event in batch.outbox]))
+        # What is there already is left as it is.
+        writes.append(
+            (
+                VALUES,
+                [
+                    UpdateOne({"_id": id_}, {"$setOnInsert": {"json": json}}, upsert=True)
+                    for id_, json in values.items()
+                ],
+            )
+        )
         writes += _held_writes(batch)
         guarded = _guarded(batch.held_changes)
         if guarded:

@@ -168,6 +168,7 @@ def _specification_event(kind: type[Specification], happened: _SpecificationHapp
         fits=lambda event: isinstance(event.specification, kind) and event.happened == happened,
         tmf=TmfTypes(lambda _event: kind.__name__, {kind.__name__: event_type(kind.__name__, happened)}),
         of_account=False,
+        document=_FIELDS[kind],
     )
 
 
@@ -179,6 +180,7 @@ EVENTS = (
         _ACCOUNT,
         _account,
         tmf=_tmf_of_account("created"),
+        document="account",
     ),
     Event(
         "account.changed",
@@ -187,6 +189,7 @@ EVENTS = (
         {**_ACCOUNT, "changed": [str]},
         _account_changed,
         tmf=_tmf_of_account("changed"),
+        document="account",
     ),
     Event(
         "account.state-changed",
@@ -196,6 +199,7 @@ EVENTS = (
         _account_state_changed,
         fits=lambda event: event.account.state not in ("closed", "deleted"),
         tmf=_tmf_of_account("state-changed"),
+        document="account",
     ),
     Event(
         "account.closed",
@@ -205,6 +209,7 @@ EVENTS = (
         _account_state_changed,
         fits=lambda event: event.account.state == "closed",
         tmf=_tmf_of_account("closed"),
+        document="account",
     ),
     Event(
         "account.deleted",
@@ -214,6 +219,7 @@ EVENTS = (
         _account_state_changed,
         fits=lambda event: event.account.state == "deleted",
         tmf=_tmf_of_account("deleted"),
+        document="account",
     ),
     Event(
         "account.credit-limit-exceeded",
@@ -221,6 +227,7 @@ EVENTS = (
         "What an account owes, less its credit, went over its limit. Told once a crossing.",
         {**_ACCOUNT, "balance": "Money", "limit": "Money"},
         _credit_limit_exceeded,
+        document="account",
     ),
     *(_specification_event(kind, happened) for kind in SPECIFICATIONS.values() for happened in _SPECIFICATION_HAPPENED),
 )

@@ -11,11 +11,15 @@ from random import Random
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from pydantic_core import to_json
+from pymongo import MongoClient, ReturnDocument
 
-from adapters.accounts.audit import accounts, specifications
+from adapters.accounts.audit import accounts, kept, specifications
+from adapters.accounts.codecs import decode_account
+from adapters.accounts.documents import account_as_json
 from adapters.audit import CHECKS
 from adapters.store.store import Store
+from adapters.values import value_id
 from domain.accounts.model import Relationship
 from services import Services
 from tests.audit.test_audit import (
@@ -68,6 +72,7 @@ def specification(resource: str, verb: str, id_: str, **fields: Any) -> Message:
     return f"{resource}.{verb}", {"id": id_, **fields}
 
 
+NOTES = ["x" * 20_000, "y" * 20_000]
 YEAR_END = "2027-01-01T00:00:00Z"
 FACTS: list[list[Message]] = [
     [
@@ -117,6 +122,7 @@ FACTS: list[list[Message]] = [
         customer(
             "GONE", accountRelationship=[relationship("payer", "BA-1")], billStructure=bill_structure(format="F-1")
         ),
+        customer("LARGE", note=NOTES[0]),
         customer("CLOSED", state="Defined"),
         customer("SUSPENDED"),
         customer("CLOSING", paymentTermDays=10),
@@ -128,6 +134,8 @@ FACTS: list[list[Message]] = [
     [
         # BA-2's is billed to BA-1.
         order("O-1", "BA-2", item(1, "10.00"), item(2, "20.00", sold_for="SA-1")),
+        update("LARGE", {"name": "Larger"}),
+        specification("bill-format", "create", "F-9", name="Long", note=NOTES[0]),
         order("O-2", "CLOSING"),
         order("O-3", "CLOSING", item(1, "10.00", sold_for="SA-2")),
         order("O-4", "SETTLED"),
@@ -150,6 +158,7 @@ FACTS: list[list[Message]] = [
         ),
     ],
     [
+        update("LARGE", {"note": NOTES[1]}),
         payment("P-1", "CLOSING", "15.00"),
         payment("P-2", "SETTLED", "12.00"),
         payment("P-3", "BA-1", "1.00"),
@@ -200,7 +209,8 @@ def test_books_made_by_real_facts_are_ok(books: Books) -> None:
     assert states["CLOSING"] == states["SA-2"] == ("pendingClose", 2, 2)
     assert states["SETTLED"] == states["SA-1"] == ("closed", 2, 3)
     assert (states["GONE"][0], states["SUSPENDED"][0], states["CLOSED"][0]) == ("deleted", "suspended", "closed")
-    ours = {check.name for check in (*accounts.CHECKS, *specifications.CHECKS)}
+    ours = {check.name for check in (*accounts.CHECKS, *kept.CHECKS, *specifications.CHECKS)}
+    ours |= {"values-are-what-their-ids-say", "values-referred-to-are-there"}
     assert {check["name"] for check in report["checks"] if not check["checked"]} & ours == set()
 
 
@@ -208,12 +218,15 @@ def test_books_made_by_real_facts_are_ok(books: Books) -> None:
 
 
 def setting(account_id: str, **fields: Any) -> Callable[[Books], object]:
-    """Sets fields of an account and of what its last version keeps of it."""
+    """Sets fields of an account, its JSON too, and of what its last version keeps of it."""
     change = {name.replace("__", "."): value for name, value in fields.items()}
 
     def breaks(books: Books) -> None:
-        found = books["accounts"].find_one_and_update({"_id": account_id}, {"$set": change})
+        found = books["accounts"].find_one_and_update(
+            {"_id": account_id}, {"$set": change}, return_document=ReturnDocument.AFTER
+        )
         assert found is not None
+        books["accounts"].update_one({"_id": account_id}, {"$set": {"json": account_as_json(decode_account(found))}})
         version = {f"snapshot.{name}": value for name, value in change.items()}
         if "state" in change:
             version["newState"] = change["state"]
@@ -245,7 +258,34 @@ def relating(kind: str, referrer: str, referred: str) -> Callable[[Books], objec
     return breaks
 
 
+def setting_large(account_id: str, note: str) -> Callable[[Books], object]:
+    """Sets a large field of an account, and its JSON."""
+
+    def breaks(books: Books) -> None:
+        row = books["accounts"].find_one({"_id": account_id})
+        assert row is not None
+        row["document"]["note"] = note
+        row["json"] = account_as_json(decode_account(row))
+        books["accounts"].replace_one({"_id": account_id}, row)
+
+    return breaks
+
+
+def dropping(collection: str, key: str, field: str) -> Callable[[Books], object]:
+    """Takes a field from one document."""
+
+    def breaks(books: Books) -> None:
+        assert books[collection].update_one({"_id": key}, {"$unset": {field: ""}}).modified_count == 1
+
+    return breaks
+
+
 INV1 = "INV-000000001"
+VALUES = [
+    *(value_id("LARGE", to_json(note)) for note in NOTES),
+    value_id("bill-format/F-9", to_json(NOTES[0])),
+]
+"""The first is in no account's last version."""
 FORMAT_LOST = {
     "references-point-to-what-is-there",
     "specifications-match-inbox",
@@ -318,11 +358,54 @@ ACCOUNT_MUTATIONS: list[Mutation] = [
     Mutation(
         "account-changed-without-version",
         changing("accounts", "BA-1", document__name="Bob"),
+        {"last-versions-match-accounts", "accounts-json-is-what-they-say"},
+    ),
+    Mutation("json-of-an-account-off", changing("accounts", "BA-1", json=b"{}"), {"accounts-json-is-what-they-say"}),
+    Mutation("json-of-an-account-lost", dropping("accounts", "BA-1", "json"), {"accounts-json-is-what-they-say"}),
+    Mutation(
+        "large-field-of-an-account-off",
+        setting_large("LARGE", NOTES[0]),
+        {"large-documents-match-last-versions"},
+    ),
+    Mutation(
+        "last-version-of-another-value",
+        changing("accountVersions", "LARGE/3", values__0__value=VALUES[0]),
+        {"large-documents-match-last-versions"},
+    ),
+    Mutation(
+        "last-version-without-its-value",
+        dropping("accountVersions", "LARGE/3", "values"),
         {"last-versions-match-accounts"},
     ),
     Mutation(
+        "small-field-of-a-large-document-off",
+        changing("accountVersions", "LARGE/3", snapshot__document__name="Bob"),
+        {"large-documents-match-last-versions"},
+    ),
+    Mutation(
+        "field-beside-a-large-document-off",
+        changing("accountVersions", "LARGE/3", snapshot__paymentTermDays=7),
+        {"last-versions-match-accounts"},
+    ),
+    Mutation("value-off", changing("values", VALUES[0], json=b'"y"'), {"values-are-what-their-ids-say"}),
+    Mutation("value-lost", losing("values", VALUES[0]), {"values-referred-to-are-there"}),
+    Mutation("value-of-a-specification-lost", losing("values", VALUES[2]), {"values-referred-to-are-there"}),
+    *(
+        Mutation(
+            f"no-value-of-{collection}",
+            changing(collection, key, values__0__value="LARGE/none"),
+            {"values-referred-to-are-there"},
+        )
+        for collection, key in (
+            ("accountVersions", "LARGE/1"),
+            ("inbox", "account.create:LARGE"),
+            ("outbox", "LARGE:2"),
+            ("outbox", "bill-format/F-9:1"),
+        )
+    ),
+    Mutation(
         "snapshot-lacks-a-field",
-        lambda books: books["accountVersions"].update_one({"_id": "BA-1/2"}, {"$unset": {"snapshot.parties": ""}}),
+        dropping("accountVersions", "BA-1/2", "snapshot.parties"),
         {"last-versions-match-accounts"},
     ),
     Mutation(
@@ -501,7 +584,7 @@ ACCOUNT_MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "ordered-for-nobody",
-        lambda books: books["invoices"].update_one({"_id": INV1}, {"$unset": {"orderedFor": ""}}),
+        dropping("invoices", INV1, "orderedFor"),
         {"invoices-point-to-billing-accounts"},
     ),
 ]

@@ -15,6 +15,8 @@ from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
 from adapters import audit as run
+from adapters.accounts.codecs import decode_account
+from adapters.accounts.documents import account_as_json
 from adapters.audit import AuditIncomplete, audit
 from tests.support.books import Books, Document, Made
 
@@ -229,20 +231,26 @@ def position(account: str, sequence: int, movements: int, **balances: Any) -> Do
 
 
 def open_account(database: Books, account_id: str, type_: str) -> None:
-    """Write an account, its one version, and the fact that created it."""
+    """Write an account, its one version as up to form 2, and the fact that created it."""
     account: Document = {
         "_id": account_id,
         "type": type_,
         "currency": "EUR",
+        "currencyDigits": 2,
         "state": "active",
         "revision": 1,
         "version": 1,
+        "paymentTermDays": 30,
+        "settlementTerms": None,
+        "creditLimit": None,
+        "openedAt": BOOKED,
         "updatedAt": BOOKED,
         "relationships": [],
         "references": [],
         "financialAccount": None,
         "document": {"name": account_id, "$odd.key": 1},
     }
+    account["json"] = account_as_json(decode_account(account))
     identity = f"account.create:{account_id}"
     database["accounts"].insert_one(account)
     database["accountVersions"].insert_one(
@@ -719,6 +727,10 @@ def test_correct_books_are_ok(books: Books) -> None:
         "closings-by-themselves-follow-facts": 0,
         "account-states-legal": 6,
         "closed-accounts-have-nothing-open": 0,
+        "accounts-json-is-what-they-say": 4,
+        "large-documents-match-last-versions": 0,
+        "values-are-what-their-ids-say": 0,
+        "values-referred-to-are-there": 0,
         "accounts-to-close-have-something-open": 0,
         "deleted-accounts-were-never-posted-to": 0,
         "specification-states-legal": 0,
@@ -1478,7 +1490,17 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "account-of-another-currency",
         changing("accounts", "BA-2", currency="USD"),
-        {"accounts-have-positions", "last-versions-match-accounts", "invoices-point-to-billing-accounts"},
+        {
+            "accounts-have-positions",
+            "last-versions-match-accounts",
+            "accounts-json-is-what-they-say",
+            "invoices-point-to-billing-accounts",
+        },
+    ),
+    Mutation(
+        "json-of-an-older-snapshot-off",
+        changing("accountVersions", "BA-2/1", snapshot__json=b"{}"),
+        {"last-versions-match-accounts"},
     ),
     Mutation(
         "reversal-of-no-entry", changing("entries", O2, reverses="order.completed:O-9"), {"reversals-point-to-entries"}
@@ -1600,6 +1622,14 @@ def test_the_report_shows_twenty_offenders_and_counts_all(books: Books) -> None:
     check = next(check for check in audited(books)["checks"] if check["name"] == "held-states-legal")
     assert (check["checked"], check["brokenTotal"]) == (52, 50)
     assert [offender["id"] for offender in check["broken"]] == [f"x-{n:02d}" for n in range(20)]
+
+
+def test_the_report_of_what_is_looked_at_here_is_as_short(books: Books) -> None:
+    """A check that is not made in the server shows twenty offenders, the first by id, and counts all."""
+    books["values"].insert_many([{"_id": f"BA-1/{n:02d}", "json": b"1"} for n in reversed(range(50))])
+    check = next(check for check in audited(books)["checks"] if check["name"] == "values-are-what-their-ids-say")
+    assert (check["ok"], check["checked"], check["brokenTotal"]) == (False, 50, 50)
+    assert [offender["id"] for offender in check["broken"]] == [f"BA-1/{n:02d}" for n in range(20)]
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ async def test_accounts_as_large_as_a_message_may_be(
     await client.send(array(updates))
     async with working(settings):
         await applied(database, len(accounts) + len(updates))
-    assert largest(database)["accountVersions"] > 6 * BODY_MAX
+    assert largest(database)["accounts"] > 6 * BODY_MAX
     await assert_far_from_limits(client, database, watch)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from adapters.checks import REFERRING
 from adapters.records import ReplyTo
 from adapters.store.beside import EPOCH
 from adapters.store.collections import COLLECTIONS
@@ -123,7 +124,7 @@ async def test_every_index_serves_its_query(store: Store, database: Books) -> No
     assert names["accruals"] == {"_id_", "unstated"}
     assert names["entries"] == {"_id_", "movements"}
     assert names["held"] == {"_id_", "waiting", "due", "claimed", "suspect", "parkedId", "messageId", "listed"}
-    assert names["outbox"] == {"_id_", "unsent", "sent", "parked"}
+    assert names["outbox"] == {"_id_", "unsent", "sent", "parked", "values"}
     for collection, query, index in (
         ("invoices", {"billingAccount": "BA-1", "remainingAmount": {"$gt": 0}}, "open"),
         ("payments", {"billingAccount": "BA-1", "unapplied": {"$gt": 0}}, "credit"),
@@ -137,6 +138,7 @@ async def test_every_index_serves_its_query(store: Store, database: Books) -> No
         ("outbox", {"unsent": True, "bookedAt": {"$lt": NOW}}, "unsent"),
         ("outbox", {"sentAt": {"$gt": EPOCH}, "bookedAt": {"$gte": NOW}}, "sent"),
         ("outbox", {"parkedAt": {"$gt": EPOCH}}, "parked"),
+        *((name, REFERRING, "values") for name in ("accountVersions", "inbox", "outbox")),
         ("entries", {"postings.account": "receivable:BA-1"}, "movements"),
     ):
         plan = str(database[collection].find(query).explain()["queryPlanner"]["winningPlan"])

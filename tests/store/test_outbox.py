@@ -9,11 +9,13 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from pydantic_core import to_json
 
 from adapters.operations import outbox
 from adapters.rabbitmq.publisher import Publisher, Sent
 from adapters.store.store import Store
 from adapters.store.transaction import Batch
+from adapters.values import LARGE
 from schemas.event import OutgoingEvent
 from tests.store import documents as make
 from tests.store.test_indexes import profiled
@@ -181,6 +183,44 @@ async def test_what_operators_read_is_served_by_indexes(store: Store, database: 
             assert "COLLSCAN" not in entry.get("planSummary", ""), entry
             # An account's events are found by its ids.
             assert entry.get("docsExamined", 0) <= max(entry.get("nreturned", 0), 327), entry
+
+
+def large(sequence: int, *notes: str) -> OutgoingEvent:
+    """An event of an account with large fields."""
+    account = {"@type": "BillingAccount", "id": "BA-1", **{f"note{n}": note for n, note in enumerate(notes)}}
+    body = to_json({"eventId": f"BA-1:{sequence}", "event": {"account": account, "revision": sequence}})
+    return replace(make.event("BA-1", sequence), routing_key="account.changed", body=body)
+
+
+NOTES = ("a" * LARGE, "b" * LARGE)
+
+
+async def test_what_is_large_of_an_events_document_is_kept_once(store: Store, database: Books) -> None:
+    """However many events tell it, in one batch or in several, and the events are what they were."""
+    events = [large(1, NOTES[0]), large(2, *NOTES), large(3, *NOTES), large(4, "short")]
+    await write(store, *events[:2])
+    await write(store, *events[2:])
+    assert database["values"].count_documents({}) == 2
+    assert max(len(row["body"]) for row in database["outbox"].find()) < 200
+    assert await store.unsent(NOW + SECOND, None, 10) == events
+    sizes = [row["bytes"] for row in await outbox.listed(store.database, "unsent", None, 10)]
+    assert sizes == [len(event.body) for event in events]
+    assert await store.unsent(NOW + SECOND, None, 10, bytes_max=3 * LARGE) == events[:1]
+    await store.mark_sent([event.message_id for event in events], NOW)
+    for selection in (outbox.Selection(NOW), outbox.Selection(NOW, account="BA-1")):
+        assert [page async for page in selection.pages(store.database)] == [events]
+
+
+async def test_an_event_whose_value_is_lost_holds_up_no_other(store: Store, database: Books) -> None:
+    """It stays unsent, which the audit tells; the others are sent. To send it again is refused, and says why."""
+    lost, other, last = large(1, NOTES[0]), large(2, NOTES[1]), make.event("BA-1", 3)
+    await write(store, lost, other, last)
+    database["values"].delete_one({"json": to_json(NOTES[0])})
+    assert await store.unsent(NOW + SECOND, None, 10) == [other, last]
+    assert await store.unsent(NOW + SECOND, None, 1) == [other]
+    await store.mark_sent([lost.message_id], NOW)
+    with pytest.raises(outbox.NotSent, match="a value of an event is not there"):
+        assert [page async for page in outbox.Selection(NOW).pages(store.database)]
 
 
 async def test_no_more_bytes_are_read_at_once_for_a_resend(

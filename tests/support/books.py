@@ -11,7 +11,9 @@ from typing import Any
 from pymongo.database import Database
 
 from adapters.audit import audit
+from adapters.store.rows import to_event
 from domain.ledger.chart import BALANCES
+from schemas.event import OutgoingEvent
 from tests.support.client import Client
 from tests.support.proxy import Proxy
 from tests.support.waiting import SECONDS_MAX, wait_for
@@ -51,9 +53,15 @@ def assert_audit_ok(database: Books) -> None:
     assert report["ok"], [check for check in report["checks"] if not check["ok"]]
 
 
+def committed_events(database: Books) -> dict[str, OutgoingEvent]:
+    """All events of the outbox, put together of what they are kept as."""
+    values = {row["_id"]: row["json"] for row in database["values"].find()}
+    return {row["_id"]: to_event(row, values) for row in database["outbox"].find()}
+
+
 async def assert_all_published(client: Client, database: Books) -> None:
     """What the client saw is exactly what was committed: each event at least once, always the same, and no other."""
-    committed = {row["_id"]: row for row in database["outbox"].find()}
+    committed = committed_events(database)
 
     def come() -> bool:
         return len({event.message_id for event in client.events}) >= len(committed)
@@ -63,9 +71,9 @@ async def assert_all_published(client: Client, database: Books) -> None:
 
     await wait_for(come, otherwise=missing)
     for event in client.events:
-        row = committed.get(event.message_id)
-        assert row is not None, f"{event.message_id} was published and never committed"
-        assert (event.type, event.message.body) == (row["routingKey"], row["body"])
+        kept = committed.get(event.message_id)
+        assert kept is not None, f"{event.message_id} was published and never committed"
+        assert (event.type, event.message.body) == (kept.routing_key, kept.body)
     assert missing() == set()
 
 

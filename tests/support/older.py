@@ -72,6 +72,18 @@ def _read(form: int, written_at: datetime) -> OlderBooks:
     return OlderBooks(form, written_at, rows, indexes, messages)
 
 
+def replies_of(older: OlderBooks) -> dict[str, Document]:
+    """What the worker of form 2 answered: the result of each message, by its id."""
+    path = FOLDER / f"form-{older.form}" / "replies.json.gz"
+    found: dict[str, Document] = json.loads(gzip.decompress(path.read_bytes()))
+    return found
+
+
 def form_1() -> OlderBooks:
     """The books of form 1."""
     return _read(1, datetime(2026, 11, 27, 8, 4, 56, 456000, tzinfo=UTC))
+
+
+def form_2() -> OlderBooks:
+    """The books of form 2: a few, with large documents."""
+    return _read(2, datetime(2026, 11, 26, 9, 0, 1, 199000, tzinfo=UTC))

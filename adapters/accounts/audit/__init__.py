@@ -1,5 +1,5 @@
 """The audit of accounts and of the resources that they refer to."""
 
-from adapters.accounts.audit import accounts, specifications
+from adapters.accounts.audit import accounts, kept, specifications
 
-CHECKS = (*accounts.CHECKS, *specifications.CHECKS)
+CHECKS = (*accounts.CHECKS, *kept.CHECKS, *specifications.CHECKS)

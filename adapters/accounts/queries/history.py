@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.accounts.codecs import decode_account
+from adapters.accounts.documents import whole_snapshot
 from adapters.mongodb.paging import FEW_ROWS, Page, reading
 from adapters.mongodb.view import Json, Row, View
 from schemas.accounts.queries import AccountHistory, account_document
@@ -28,9 +29,12 @@ async def page(query: AccountHistory, view: View) -> bytes:
     }
     # Documents may be large, so they come few at a time.
     found = view.cursor("accountVersions", which, batch=FEW_ROWS, **how)
+    values: Json = {}
     async with reading(found) as rows:
         async for row in rows:
-            if not page.take(_item(row, said.get(row["cause"], {}))):
+            # Most versions leave the large values of the one before as they were.
+            values = await view.values([row], values)
+            if not page.take(_item(row, values, said.get(row["cause"], {}))):
                 return page.answer(cursor(AccountHistory.TYPE, last))
             last = row["version"]
     if not last and query.after is None:
@@ -38,7 +42,7 @@ async def page(query: AccountHistory, view: View) -> bytes:
     return page.answer(None)
 
 
-def _item(row: Row, said: Row) -> Json:
+def _item(row: Row, values: Json, said: Row) -> Json:
     return {
         "version": row["version"],
         "revision": row["revision"],
@@ -49,5 +53,5 @@ def _item(row: Row, said: Row) -> Json:
         "reason": row["reason"],
         "cause": row["cause"],
         **{name: said.get(name) for name in _SAID},
-        "account": account_document(decode_account(row["snapshot"]), None),
+        "account": account_document(decode_account(whole_snapshot(row, values)), None),
     }

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from adapters.accounts.codecs import decode_account
+from adapters.accounts.documents import whole_snapshot
 from adapters.accounts.queries.standings import standing_at, standings
 from adapters.mongodb.paging import Page, keyset, prefixed
 from adapters.mongodb.view import BY_ID, Json, Row, View, unknown
@@ -55,7 +56,7 @@ async def account_at(view: View, account_id: str, at: datetime) -> Account:
     )
     if row is None or row["newState"] == "deleted":
         raise unknown("account", account_id)
-    account: Account = decode_account(row["snapshot"])
+    account: Account = decode_account(whole_snapshot(row, await view.values([row])))
     return account
 
 
