@@ -172,6 +172,9 @@ class Relay:
                 part.result()
 
     async def _send(self) -> None:
+        # Before there is anything to send, so that who takes over need not; if it fails, the first event connects.
+        with suppress(*CONNECTION_ERRORS):
+            await self._publisher.open()
         while True:
             await self._arrived.wait()
             self._arrived.clear()

@@ -53,9 +53,15 @@ class Exchange:
         self.tries: list[list[int]] = []
         self.times: list[datetime] = []
         self.bytes: list[int] = []
+        self.opened = 0
+        self.open_fails = False
 
     async def open(self) -> None:
-        """Connect."""
+        """Connect, unless that is to fail."""
+        self.opened += 1
+        if self.open_fails:
+            self.open_fails = False
+            raise ConnectionError
 
     async def publish(self, events: Sequence[OutgoingEvent]) -> list[Sent]:
         """Publish; what nothing is said of is confirmed."""
@@ -146,6 +152,19 @@ async def relaying(exchange: Exchange, beside: Exchange, outbox: Outbox) -> Asyn
 def never(*sequences: int) -> Callable[[list[int]], dict[int, Sent]]:
     """No confirm of these ever comes."""
     return lambda _: dict.fromkeys(sequences, UNCERTAIN)
+
+
+@pytest.mark.parametrize("at_first", ["connects", "fails"])
+async def test_it_connects_before_there_is_anything_to_send(at_first: str) -> None:
+    """So that who takes over does not connect first; when that fails, the first event connects."""
+    exchange = Exchange()
+    exchange.open_fails = at_first == "fails"
+    async with relaying(exchange, Exchange(), Outbox()) as relay:
+        await wait_for(lambda: exchange.opened)
+        assert exchange.tries == []
+        relay.hand_over(events(1))
+        await asyncio.wait_for(relay.drained(), SECONDS_MAX)
+    assert (exchange.tries, exchange.opened) == ([[1]], 2)
 
 
 async def test_an_event_that_is_never_confirmed_holds_up_no_other() -> None:
