@@ -37,8 +37,8 @@ COLLECTIONS = (
             "sentAt": "the message's own time stamp",
             "appliedAt": "",
             "attempts": "how often it was taken up",
-            "result": "what its sender is told; of an account, a specification or the seller the whole document, without "
-            "the fields in `values`",
+            "result": "what its sender is told; of an account, a specification or the seller the whole document, but "
+            "for the fields in `values`",
             "values": "[{`in`, `field`, `place`, `value`}], if there are large fields: in which field of the result, "
             "name, place among all fields of the document, and `_id` in `values`",
         },

@@ -143,9 +143,9 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         to=3,
-        why="a position has what is to be given back to a customer, and what it owes us of that; a field of a document "
-        "that is larger than 16 KiB is kept once in `values`: new rows of `accountVersions`, `inbox` and `outbox` refer to "
-        "it, and new versions of accounts are kept without `json`; older rows stay whole",
+        why="a position has what is to be given back to a customer, and what it owes us of that; a field of a "
+        "document that is larger than 16 KiB is kept once in `values`: new rows of `accountVersions`, `inbox` and "
+        "`outbox` refer to it, and new versions of accounts are kept without `json`; older rows stay whole",
         updates=(
             Update(
                 "refundable, recoverable",
