@@ -19,7 +19,13 @@ FACTS: tuple[Handler, ...] = (
 )
 """How each kind of fact is handled."""
 
-QUEUES: tuple[Queue, ...] = (*accounts.QUEUES, *invoicing.QUEUES, *payments.QUEUES, *settlement.QUEUES)
+QUEUES: tuple[Queue, ...] = (
+    *accounts.QUEUES,
+    *invoicing.QUEUES,
+    *payments.QUEUES,
+    *settlement.QUEUES,
+    *corrections.QUEUES,
+)
 """Each kind of queue."""
 
 HANDLERS: dict[type, Handler] = {handler.fact: handler for handler in FACTS}

@@ -474,6 +474,7 @@ NOT_IN_THE_TRAFFIC = {
     **{name: "an operator's" for name in MESSAGES if name.startswith("parked.")},
     "payout.completed": "sent as statements come: what may be paid out depends on the order of the rest",
     "credit-note.issue": "sent as invoices come, whose numbers depend on it too",
+    "payment.reversed": "sent as payments are allocated",
     "refund.completed": "sent as credit notes come, of what they have reserved",
 }
 

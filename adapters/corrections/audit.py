@@ -21,8 +21,8 @@ from adapters.checks import (
     union,
 )
 
-NOTE, REFUND = "credit-note.issue:", "refund.completed:"
-"""How the identities of credit notes and of refunds begin."""
+NOTE, REFUND, REVERSAL = "credit-note.issue:", "refund.completed:", "payment.reversed:"
+"""How the identities of credit notes, refunds and reversals begin."""
 
 own: Expression = equal({"$ifNull": ["$$this.onBehalfOf", None]}, None)
 net_of_own: Expression = sum_where("$lines", own, "$$this.taxExcludedAmount")
@@ -39,8 +39,26 @@ taken: Expression = {"$sum": "$taken.amount"}
 of_a_note: Expression = {"$gt": ["$creditNoteId", None]}
 
 POSTED = Posted(
-    (begins(NOTE), begins(REFUND)),
+    (begins(NOTE), begins(REFUND), begins(REVERSAL)),
     (
+        union(
+            "reversals",
+            {
+                "$project": {
+                    "_id": {"$concat": [REVERSAL, "$_id"]},
+                    "document": {"$literal": 1},
+                    **due(
+                        {
+                            "cash": minus({"$add": ["$amount", "$fee"]}),
+                            "bankCharges": "$fee",
+                            "recoverable": "$recoverable",
+                            "refundable": sum_reserved,
+                            "unapplied": "$credit",
+                        }
+                    ),
+                }
+            },
+        ),
         union(
             "refunds",
             {
@@ -256,6 +274,17 @@ notes_and_refunds = View(
             {"$match": {"creditNoteId": {"$gt": ""}}},
             {"$project": {"_id": "$creditNoteId", "account": "$billingAccount", "refunded": taken}},
         ),
+        union(
+            "reversals",
+            {"$unwind": "$reserved"},
+            {
+                "$project": {
+                    "_id": "$reserved.creditNoteId",
+                    "account": "$billingAccount",
+                    "refunded": "$reserved.amount",
+                }
+            },
+        ),
         {
             "$group": {
                 "_id": "$_id",
@@ -267,15 +296,45 @@ notes_and_refunds = View(
 )
 
 refunds = View("refunds", "refunds", ())
+reversals = View(
+    "reversals and their payments",
+    "reversals",
+    (
+        {
+            "$project": {
+                "_id": "$paymentId",
+                "account": "$billingAccount",
+                "odd": {"$cond": [equal("$amount", {"$add": ["$credit", sum_reserved, "$recoverable"]}), 0, 1]},
+                "reversals": {"$literal": 1},
+            }
+        },
+        union("payments", {"$project": {"payment": {"$literal": 1}, "account": "$billingAccount"}}),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("reversals", "odd", "payment")},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
 refunds_and_deallocations = View(
-    "refunds and what they de-allocate",
+    "refunds and reversals, and what they de-allocate",
     "refunds",
     (
         {"$project": {"_id": {"$concat": [REFUND, "$_id"]}, "refund": {"$literal": 1}, "said": sum_deallocated}},
         union(
-            "allocations",
-            {"$match": {"cause": begins(REFUND)["$match"]["_id"], "amount": {"$lt": 0}}},
-            {"$project": {"_id": "$cause", "done": minus("$amount")}},
+            "reversals",
+            {"$project": {"_id": {"$concat": [REVERSAL, "$_id"]}, "refund": {"$literal": 1}, "said": sum_deallocated}},
+        ),
+        *(
+            union(
+                "allocations",
+                {"$match": {"cause": begins(kind)["$match"]["_id"], "amount": {"$lt": 0}}},
+                {"$project": {"_id": "$cause", "done": minus("$amount")}},
+            )
+            for kind in (REFUND, REVERSAL)
         ),
         {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("refund", "said", "done")}}},
     ),
@@ -287,6 +346,7 @@ recoverable_accounts = View(
     (
         {"$project": {"recoverable": 1}},
         union("refunds", {"$group": {"_id": "$billingAccount", "owed": {"$sum": "$recoverable"}}}),
+        union("reversals", {"$group": {"_id": "$billingAccount", "owed": {"$sum": "$recoverable"}}}),
         union("recoveries", {"$group": {"_id": "$billingAccount", "recovered": {"$sum": "$amount"}}}),
         {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("recoverable", "owed", "recovered")}}},
     ),
@@ -432,6 +492,15 @@ CHECKS = (
         holds=both(equal("$amount", {"$add": [taken, "$recoverable"]}), {"$gte": ["$recoverable", 0]}),
         expected="$amount",
         found={"$add": [taken, "$recoverable"]},
+    ),
+    Check(
+        name="reversals-add-up",
+        invariant=4,
+        view=reversals,
+        among={"$gt": ["$reversals", 0]},
+        holds=both(equal("$odd", 0), equal("$payment", 1), agrees("account")),
+        expected={"odd": 0, "payment": 1, "billingAccount": "the same in both"},
+        found={"odd": "$odd", "payment": "$payment", "billingAccount": span("account")},
     ),
     Check(
         name="refunds-match-deallocations",

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from domain.corrections.model import CreditNote, CreditNoteLine, PaymentPart, Refund
+from domain.corrections.model import CreditNote, CreditNoteLine, NotePart, PaymentPart, Refund, Reversal
 from domain.invoicing.model import TaxItem
 from domain.payments.allocating import Deallocation
 
@@ -194,12 +194,78 @@ def decode_refund(row: Row) -> Refund:
     )
 
 
+def encode_reversal(reversal: Reversal) -> Row:
+    """Reversal as a row."""
+    return {
+        "_id": reversal.id,
+        "paymentId": reversal.payment_id,
+        "billingAccount": reversal.billing_account,
+        "currency": reversal.currency,
+        "amount": reversal.amount,
+        "fee": reversal.fee,
+        "reversedAt": reversal.reversed_at,
+        "bookedAt": reversal.booked_at,
+        "reason": reversal.reason,
+        "credit": reversal.credit,
+        "reserved": [
+            {
+                "creditNoteId": note_part.credit_note_id,
+                "amount": note_part.amount,
+            }
+            for note_part in reversal.reserved
+        ],
+        "deallocated": [
+            {
+                "billNo": deallocation.bill_no,
+                "paymentId": deallocation.payment_id,
+                "amount": deallocation.amount,
+            }
+            for deallocation in reversal.deallocated
+        ],
+        "recoverable": reversal.recoverable,
+    }
+
+
+def decode_reversal(row: Row) -> Reversal:
+    """Reversal of a row."""
+    return Reversal(
+        row["_id"],
+        row["paymentId"],
+        row["billingAccount"],
+        row["currency"],
+        row["amount"],
+        row["fee"],
+        row["reversedAt"],
+        row["bookedAt"],
+        row["reason"],
+        row["credit"],
+        tuple(
+            NotePart(
+                note_part["creditNoteId"],
+                note_part["amount"],
+            )
+            for note_part in row["reserved"]
+        ),
+        tuple(
+            Deallocation(
+                deallocation["billNo"],
+                deallocation["paymentId"],
+                deallocation["amount"],
+            )
+            for deallocation in row["deallocated"]
+        ),
+        row["recoverable"],
+    )
+
+
 ENCODE: dict[type, Callable[[Any], Row]] = {
     CreditNote: encode_credit_note,
     Refund: encode_refund,
+    Reversal: encode_reversal,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     CreditNote: decode_credit_note,
     Refund: decode_refund,
+    Reversal: decode_reversal,
 }

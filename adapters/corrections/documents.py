@@ -5,8 +5,8 @@ from __future__ import annotations
 from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
-from adapters.kept import Collection, Kept
-from domain.corrections.model import CreditNote, Refund
+from adapters.kept import Collection, Kept, QueueRead
+from domain.corrections.model import CreditNote, Refund, Reversal
 
 KEPT = (
     Kept(
@@ -78,5 +78,34 @@ KEPT = (
             personal=("method",),
             append_only=True,
         ),
+    ),
+    Kept(
+        Layout(Reversal),
+        Collection(
+            "reversals",
+            id="`reversalId`",
+            written="once, with the fact",
+            fields={
+                "paymentId": "",
+                "billingAccount": "that of the payment",
+                "currency": "",
+                "amount": "",
+                "fee": "the bank's, 0 if none",
+                "reversedAt": "as the message says it",
+                "bookedAt": "",
+                "reason": "",
+                "credit": "what it took of the payment's credit, what it de-allocated for that included",
+                "reserved": "[{`creditNoteId`, `amount`}]: what it took of what notes had reserved of the payment",
+                "deallocated": "[{`billNo`, `paymentId`, `amount`}]: what it undid of allocations",
+                "recoverable": "what there was neither of: it was given back before",
+            },
+            indexes=(
+                # What was reversed of a payment.
+                IndexModel([("paymentId", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="payment"),
+            ),
+            personal=("reason",),
+            append_only=True,
+        ),
+        queue=QueueRead("paymentId", "bookedAt", {}, of_accounts=False),
     ),
 )

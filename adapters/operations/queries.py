@@ -32,6 +32,7 @@ KEPT_FROM_HAPPENING = {
     "payout.completed": "not booked: the statement is still to be paid",
     "credit-note.issue": "not credited: the invoice stands as it was",
     "refund.completed": "not booked: the money that went back is still in the books",
+    "payment.reversed": "not booked: what came back still covers invoices, or is credit",
     "account.create": "not opened: whatever names the account waits",
 }
 """What a held message of a type keeps from happening."""

@@ -98,6 +98,10 @@ allocated_payments = View(
             {"$project": {"_id": "$taken.paymentId", "gone": "$taken.amount"}},
         ),
         union("recoveries", {"$project": {"_id": "$paymentId", "gone": "$amount"}}),
+        union(
+            "reversals",
+            {"$project": {"_id": "$paymentId", "gone": {"$add": ["$credit", {"$sum": "$reserved.amount"}]}}},
+        ),
         {
             "$group": {
                 "_id": "$_id",

@@ -10,6 +10,7 @@ from domain.frozen import dataclass
 from domain.invoicing.model import Invoice, TaxItem
 from domain.money import Money
 from domain.payments.allocating import Deallocation
+from domain.payments.model import Payment
 
 Excess = Literal["credit", "refund"]
 """What becomes of what a note credits beyond what is open: the payments' credit again, or money to give back."""
@@ -149,6 +150,84 @@ class RefundBooked:
     """A refund was booked."""
 
     refund: Refund
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentToReverse:
+    """`payment.reversed`: a returned debit or a chargeback, of the whole payment or of `amount`; `fee` is the bank's.
+
+    `late`: it has waited for what it is to be taken of, and is booked all the same.
+    """
+
+    id: str
+    payment_id: str
+    reversed_at: datetime
+    reason: str
+    amount: Money | None
+    fee: Money | None
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotePart:
+    """A part of what a credit note has reserved (minor units)."""
+
+    credit_note_id: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """A reversal as booked: append-only; amounts in minor units.
+
+    It took `credit` of the payment, that which it has itself `deallocated` of invoices included, and what notes had
+    `reserved` of it; what there was neither of is `recoverable`.
+    """
+
+    id: str
+    payment_id: str
+    billing_account: str
+    currency: str
+    amount: int
+    fee: int
+    reversed_at: datetime
+    booked_at: datetime
+    reason: str
+    credit: int
+    reserved: tuple[NotePart, ...]
+    deallocated: tuple[Deallocation, ...]
+    recoverable: int
+
+    @property
+    def owner(self) -> str:
+        """Its payment."""
+        return self.payment_id
+
+    @property
+    def order_key(self) -> tuple[datetime, str]:
+        """The order in which they were booked."""
+        return (self.booked_at, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Always: what was reversed of a payment counts for ever."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalResult:
+    """What a reversal is answered with: how much was reversed, and what of it the customer owes us again."""
+
+    amount: Money
+    recoverable: Money
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalBooked:
+    """A payment was reversed, or a part of it; the payment as that leaves it."""
+
+    payment: Payment
+    reversal: Reversal
 
 
 @dataclass(frozen=True, slots=True)

@@ -384,6 +384,13 @@ class Books:
         """Credit a ledger account by `amount` minor units."""
         self._credits[key] = self._credits.get(key, 0) - amount
 
+    def balance(self, key: LedgerKey) -> int:
+        """An account's balance as this fact has left it so far, positive on its own side (minor units)."""
+        assert key.owner is not None, key
+        assert key.balance is not None, key
+        posted: int = getattr(self.position(key.owner), key.balance)
+        return posted + SIGN[key.balance] * (self._debits.get(key, 0) + self._credits.get(key, 0))
+
     def emit(self, account_id: str, event: object) -> None:
         """Say what happened, as the account's next event."""
         sequence = self.sequence(account_id) + 1
@@ -469,6 +476,7 @@ class Books:
                 owned = balances.setdefault(key.owner, {})
                 owned[key.balance] = owned.get(key.balance, 0) + SIGN[key.balance] * amount
             postings.append(Posting(key.account, self._currency, amount, key.category, key.rate, movement))
+        self._debits, self._credits = {}, {}
         assert_balanced(postings, self.cause)
         self.append(
             Entry(self.cause, self.cause, occurred_at, self.booked_at, tuple(postings), self._reverses, self._reason)

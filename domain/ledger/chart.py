@@ -23,8 +23,23 @@ TAX = LedgerAccount("tax", "credit")
 """The tax we owe; its postings carry category and rate."""
 BAD_DEBT = LedgerAccount("badDebt", "debit")
 """What was written off as lost."""
+BANK_CHARGES = LedgerAccount("bankCharges", "debit")
+"""What banks and providers take for themselves."""
 
-CHART = (RECEIVABLE, UNAPPLIED, REFUNDABLE, RECOVERABLE, PAYABLE, WITHHELD, CASH, REVENUE, COMMISSION, TAX, BAD_DEBT)
+CHART = (
+    RECEIVABLE,
+    UNAPPLIED,
+    REFUNDABLE,
+    RECOVERABLE,
+    PAYABLE,
+    WITHHELD,
+    CASH,
+    REVENUE,
+    COMMISSION,
+    TAX,
+    BAD_DEBT,
+    BANK_CHARGES,
+)
 """The chart of accounts, in the order in which balances are told."""
 
 OWNED = tuple(account for account in CHART if account.owner is not None)
@@ -38,6 +53,7 @@ OF_CASH = CASH.key
 OF_REVENUE = REVENUE.key
 OF_COMMISSION = COMMISSION.key
 OF_BAD_DEBT = BAD_DEBT.key
+OF_BANK_CHARGES = BANK_CHARGES.key
 
 
 def balances_of(account_type: str) -> tuple[str, ...]:

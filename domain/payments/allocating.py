@@ -181,10 +181,7 @@ def cover(
 def recover(payment: Payment, books: Books) -> Payment:
     """Let a payment cover, before any invoice, what its account owes us for money that it got without credit."""
     account_id = payment.billing_account
-    owed = books.position(account_id).recoverable
-    if owed:
-        owed -= sum(row.amount for row in books.rows[Recovery] if row.billing_account == account_id)
-    amount = min(owed, payment.unapplied)
+    amount = min(books.balance(chart.RECOVERABLE.of(account_id)), payment.unapplied)
     if not amount:
         return payment
     recovery = Recovery(

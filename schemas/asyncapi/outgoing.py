@@ -66,6 +66,7 @@ ERRORS: dict[str, str] = {
     "revision-mismatch": "The account, or the seller, is not at the revision that `ifRevision` says. Parked at once.",
     "forbidden": "Not for this sender: it `replaces` what another one has sent. Parked at once.",
     "over-credited": "More than is left of the line or of the invoice, or a total below zero. Parked at once.",
+    "wrong-state": "What the state of a thing does not allow, as to reverse what is reversed. Parked at once.",
     "overpaid-payout": "More than is left of the statement. Parked at once.",
     "continued": "No error: what an applied message has left to do, held until that is done.",
     "dead-letter": "The broker gave up on the message. Parked.",

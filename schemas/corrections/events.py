@@ -11,10 +11,13 @@ from domain.corrections.model import (
     PaymentPart,
     Refund,
     RefundBooked,
+    Reversal,
+    ReversalBooked,
 )
 from schemas.accounts.events import account_ref
 from schemas.event import Event
 from schemas.invoicing.events import TAX_ITEM, invoice_json, tax_item_json
+from schemas.payments.events import payment_json
 from schemas.shapes import Shape
 from schemas.values import Json, money_json, time_json
 
@@ -113,6 +116,35 @@ def _refund_booked(event: RefundBooked) -> Json:
     }
 
 
+def reversal_json(reversal: Reversal) -> Json:
+    """A reversal as it was booked."""
+    code = reversal.currency
+    out: Json = {
+        "@type": "PaymentReversal",
+        "reversalId": reversal.id,
+        "paymentId": reversal.payment_id,
+        "billingAccount": account_ref(reversal.billing_account, "BillingAccount"),
+        "amount": money_json(reversal.amount, code),
+        "reversedAt": time_json(reversal.reversed_at),
+        "reason": reversal.reason,
+        "recoverable": money_json(reversal.recoverable, code),
+    }
+    return {**out, "fee": money_json(reversal.fee, code)} if reversal.fee else out
+
+
+def _reversal_booked(event: ReversalBooked) -> Json:
+    code = event.reversal.currency
+    return {
+        "payment": payment_json(event.payment),
+        "reversal": reversal_json(event.reversal),
+        "deallocations": [
+            {"billNo": one.bill_no, "amount": money_json(one.amount, code)} for one in event.reversal.deallocated
+        ],
+        "recoverable": money_json(event.reversal.recoverable, code),
+        "unapplied": money_json(event.payment.unapplied, code),
+    }
+
+
 def _invoice_reopened(event: InvoiceReopened) -> Json:
     return {
         "invoice": invoice_json(event.invoice),
@@ -159,6 +191,17 @@ SHAPES: dict[str, Shape] = {
         "taken": _DEALLOCATIONS,
         "recoverable": "Money",
     },
+    "PaymentReversal": {
+        "@type": ("PaymentReversal",),
+        "reversalId": "Id",
+        "paymentId": "Id",
+        "billingAccount": "BillingAccountReference",
+        "amount": "Money",
+        "reversedAt": "Time",
+        "reason": "Text",
+        "recoverable": "Money",
+        "fee?": "Money",
+    },
     "CreditNoteLine": {
         "@type": ("AppliedCustomerBillingRate",),
         "id": "Id",
@@ -201,6 +244,19 @@ EVENTS = (
         "Money went back to a customer, of what was reserved for it, of a payment, or of its credit.",
         {"refund": "Refund", "deallocations": [{"billNo": "Id", "amount": "Money"}], "recoverable": "Money"},
         _refund_booked,
+    ),
+    Event(
+        "payment.reversal-booked",
+        ReversalBooked,
+        "A payment came back, or a part of it.",
+        {
+            "payment": "AllocatedPayment",
+            "reversal": "PaymentReversal",
+            "deallocations": [{"billNo": "Id", "amount": "Money"}],
+            "recoverable": "Money",
+            "unapplied": "Money",
+        },
+        _reversal_booked,
     ),
     Event(
         "invoice.reopened",

@@ -1,4 +1,8 @@
-"""`credit-note.issue`: something of an invoice is taken back; `refund.completed`: money went back to a customer."""
+"""What is taken back of invoices and payments.
+
+`credit-note.issue`: something of an invoice; `refund.completed`: money went back to a customer; `payment.reversed`: a
+payment came back.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,15 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from domain.corrections.model import CompletedRefund, CreditedLine, NoteResult, NoteToIssue, RefundResult
+from domain.corrections.model import (
+    CompletedRefund,
+    CreditedLine,
+    NoteResult,
+    NoteToIssue,
+    PaymentToReverse,
+    RefundResult,
+    ReversalResult,
+)
 from domain.money import Money
 from schemas.message import Message, Part, Reference, Result, at_most, not_empty
 from schemas.ordering.messages import ITEMS_MAX
@@ -104,4 +116,34 @@ class RefundCompleted(Message):
         )
 
 
-MESSAGES: tuple[type[Message], ...] = (CreditNoteIssue, RefundCompleted)
+class PaymentReversed(Message):
+    """`payment.reversed`: a returned debit or a chargeback, of all that is left of a payment or of an amount."""
+
+    TYPE: ClassVar[str] = "payment.reversed"
+    RESULT = Result(
+        ReversalResult,
+        {"amount": "Money", "recoverable": "Money"},
+        lambda result: {
+            "amount": money_json(result.amount.amount, result.amount.currency),
+            "recoverable": money_json(result.recoverable.amount, result.recoverable.currency),
+        },
+    )
+    KEY_FIELD = "reversalId"
+
+    reversal_id: Id
+    payment_id: Id
+    reversed_at: Time
+    reason: Text
+    amount: PositiveMoney | None = None
+    fee: PositiveMoney | None = None
+
+    def key(self, message_id: str | None) -> str:
+        """The reversal's id."""
+        return self.reversal_id
+
+    def fact(self, key: str) -> PaymentToReverse:
+        """The payment to reverse."""
+        return PaymentToReverse(self.reversal_id, self.payment_id, self.reversed_at, self.reason, self.amount, self.fee)
+
+
+MESSAGES: tuple[type[Message], ...] = (CreditNoteIssue, RefundCompleted, PaymentReversed)

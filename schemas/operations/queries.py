@@ -36,6 +36,7 @@ REASONS = (
     "unknown-settlement",
     "unknown-specification",
     "unknown-type",
+    "wrong-state",
 )
 """Why a message may be held."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from domain.payments.model import PaymentAllocated
+from domain.payments.model import Payment, PaymentAllocated
 from schemas.accounts.events import account_ref
 from schemas.event import Event
 from schemas.shapes import Shape
 from schemas.values import Json, money_json, time_json
 
 
-def _payment_allocated(event: PaymentAllocated) -> Json:
-    payment = event.payment
+def payment_json(payment: Payment) -> Json:
+    """A payment as its message says it."""
     out: Json = {
         "@type": "Payment",
         "paymentId": payment.id,
@@ -22,8 +22,13 @@ def _payment_allocated(event: PaymentAllocated) -> Json:
         out["method"] = payment.method
     if payment.invoices is not None:
         out["invoices"] = list(payment.invoices)
+    return out
+
+
+def _payment_allocated(event: PaymentAllocated) -> Json:
+    payment = event.payment
     return {
-        "payment": out,
+        "payment": payment_json(payment),
         "allocations": [
             {"billNo": allocation.bill_no, "amount": money_json(allocation.amount, payment.currency)}
             for allocation in event.allocations

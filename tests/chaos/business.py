@@ -21,6 +21,7 @@ from tests.support.messages import (
     payment,
     payout,
     refund,
+    reversal,
     seller,
     update,
 )
@@ -31,6 +32,8 @@ BURSTS = (1, 1, 2, 5, 20, 60, 200)
 """How many messages come at once."""
 CREDITED = 0.1
 """How many of the invoices have a credit note."""
+REVERSED = 0.05
+"""How many of the payments come back, in part."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Business:
     _accounts: list[str] = field(default_factory=list)
     _partners: list[str] = field(default_factory=list)
     _later: list[tuple[int, Letter]] = field(default_factory=list)
+    _reversed: set[str] = field(default_factory=set)
     _bursts: int = 0
 
     def opening(self) -> list[Letter]:
@@ -117,6 +121,17 @@ class Business:
         if self.lots.random() < 0.2:
             self._repeat(letters)
         return letters
+
+    def reversal_of(self, allocated: dict[str, Any]) -> list[Letter]:
+        """What comes back of a payment, once: now and then half of it, as it covers something for the first time."""
+        payment_id, account = allocated["payment"]["paymentId"], allocated["payment"]["billingAccount"]["id"]
+        if payment_id in self._reversed or self.lots.random() >= REVERSED:
+            return []
+        self._reversed.add(payment_id)
+        number, cents = self._next("X"), int(Decimal(str(allocated["payment"]["amount"]["value"])) * 100)
+        part = cents - cents // 2
+        self.owed[account] += part
+        return [self._fact(reversal(number, payment_id, str(Decimal(part) / 100)), number)]
 
     def refund_of(self, note: dict[str, Any]) -> list[Letter]:
         """What goes back of what a note has reserved, as it comes: in two parts, or all of it."""

@@ -34,12 +34,14 @@ class Outside:
         on_statement: Callable[[dict[str, Any]], Iterable[Letter]],
         on_invoice: Callable[[dict[str, Any]], Iterable[Letter]],
         on_note: Callable[[dict[str, Any]], Iterable[Letter]],
+        on_allocation: Callable[[dict[str, Any]], Iterable[Letter]],
     ) -> None:
         self._url = url
         self._answered: dict[str, Callable[[dict[str, Any]], Iterable[Letter]]] = {
             "settlement.closed": lambda event: on_statement(event["settlement"]),
             "invoice.issued": lambda event: on_invoice(event["invoice"]),
             "credit-note.issued": lambda event: on_note(event["creditNote"]),
+            "payment.allocated": on_allocation,
         }
         self._seen: set[str] = set()
         self._letters: deque[Letter] = deque()

@@ -68,6 +68,7 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         ("payment.received", "payments"),
         ("credit-note.issue", "creditNotes"),
         ("refund.completed", "refunds"),
+        ("payment.reversed", "reversals"),
     ):
         count = database[collection].count_documents({})
         if count != kinds[kind]:

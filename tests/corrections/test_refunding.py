@@ -196,3 +196,12 @@ def test_what_is_recoverable_is_covered_once():
     assert (position.recoverable, position.unapplied) == (0, 500)
     assert [row.amount for row in book.rows[Recovery].values()] == [1000, 4500]
     assert_books_hold(book)
+
+
+def test_other_credit_covers_what_is_recoverable_at_once():
+    """A late refund of one payment takes more than it was; the account's other credit covers that in the same fact."""
+    book = paid("10", amount=1000)
+    book.take(payment("P-2", 300), refund("R-1", 1500, of="P-1", late=True))
+    position = book.position("BA-1")
+    assert (position.recoverable, position.unapplied, position.receivable) == (200, 0, 1000)
+    assert_books_hold(book)

@@ -11,7 +11,7 @@ from adapters.settings import Settings
 from tests.integration.test_queries import Asker
 from tests.support.books import Books, applied, assert_clean, held, ledger, position
 from tests.support.client import Client
-from tests.support.messages import credit_note, credited, customer, eur, item, order, partner, payment, refund
+from tests.support.messages import credit_note, credited, customer, eur, item, order, partner, payment, refund, reversal
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -185,4 +185,32 @@ async def test_a_refund_of_a_payment_opens_what_it_covered(settings: Settings, c
         "partiallyPaid",
         [{"paymentId": "P-1", "amount": eur(3)}],
     )
+    await assert_clean(client, database)
+
+
+async def test_a_chargeback_after_a_refund_counts_once(settings: Settings, client: Client, database: Books) -> None:
+    """Paid, credited, given back, and then charged back: the customer owes it, its next payment covers that first."""
+    async with working(settings):
+        await client.send_all(
+            [
+                customer("BA-1"),
+                reversal("X-1", "P-1", fee=eur("3.50")),
+                order("O-1", "BA-1"),
+                payment("P-1", "BA-1", 12),
+            ]
+        )
+        # Ahead of its payment the reversal waits; by now the payment is gone again.
+        await applied(database, 4)
+        assert position(database, "BA-1") == {"receivable": 1200}
+        await client.send_all([payment("P-2", "BA-1", 12), credit_note("N-1", INV1, excess="refund")])
+        await client.send_all([refund("R-1", "BA-1", 12, creditNoteId="N-1"), reversal("X-2", "P-2")])
+        await applied(database, 8)
+        assert position(database, "BA-1") == {"recoverable": 1200}
+        await client.send(payment("P-3", "BA-1", 20))
+        await applied(database, 9)
+    assert position(database, "BA-1") == {"unapplied": 800}
+    [first, second] = client.seen("payment.reversal-booked")
+    assert (first.event["recoverable"], first.event["reversal"]["fee"]) == (eur(0), eur(3.5))
+    assert second.event["recoverable"] == eur(12)
+    assert ledger(database) == {"cash": 450, "bankCharges": 350, "unapplied:BA-1": -800}
     await assert_clean(client, database)

@@ -89,6 +89,14 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "paymentId": [value for value in _IDS if value is not None],
         "method": _TEXTS,
     },
+    "payment.reversed": {
+        "reversalId": _IDS,
+        "paymentId": _IDS,
+        "reversedAt": _TIMES,
+        "reason": [*_TEXTS, None],
+        "amount": [value for value in _AMOUNTS if value is not None],
+        "fee": [value for value in _AMOUNTS if value is not None],
+    },
     "credit-note.issue": {
         "creditNoteId": _IDS,
         "billNo": _IDS,

@@ -77,7 +77,16 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
             for step, told in zip(STEPS, last["steps"], strict=True)
         ],
         "indexes": {"dropped": ["invoices.order"], "made": made},
-        "collections": ["creditNotes", "recoveries", "refunds", "seller", "sellerVersions", "values", "workers"],
+        "collections": [
+            "creditNotes",
+            "recoveries",
+            "refunds",
+            "reversals",
+            "seller",
+            "sellerVersions",
+            "values",
+            "workers",
+        ],
     }
     [nothing] = [json.loads(line) for line in call("migrate", "--json").stdout.splitlines()]
     assert nothing == {

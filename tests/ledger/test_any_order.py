@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.accounts.model import NewAccount
-from domain.corrections.model import CompletedRefund, NoteToIssue
+from domain.corrections.model import CompletedRefund, NoteToIssue, PaymentToReverse
 from domain.errors import Refused
 from domain.invoicing.pricing import Item, price
 from domain.ledger.positions import Position
@@ -27,6 +27,7 @@ from tests.support.ledger_book import (
     payment,
     payout,
     refund,
+    reversal,
 )
 from tests.support.steady import STEADY
 
@@ -127,6 +128,15 @@ refunds = st.builds(
 )
 
 
+reversals = st.builds(
+    lambda number, amount, fee, day: reversal("?", f"P-{number}", amount, fee=fee, at=day),
+    st.integers(0, 11),
+    st.none() | money,
+    st.none() | st.just(300),
+    days,
+)
+
+
 @st.composite
 def business(draw) -> list[Fact]:
     """Everything that can happen, in any order: accounts that come late, closings, payouts, and duplicates of all."""
@@ -140,6 +150,8 @@ def business(draw) -> list[Fact]:
         facts.append(replace(note, id=f"N-{number}"))
     for number, one in enumerate(draw(st.lists(refunds, max_size=4))):
         facts.append(replace(one, id=f"R-{number}", late=draw(st.booleans())))
+    for number, back in enumerate(draw(st.lists(reversals, max_size=4))):
+        facts.append(replace(back, id=f"X-{number}", late=draw(st.booleans())))
     facts += draw(st.lists(st.sampled_from(facts), max_size=6))
     mixed: list[Fact] = draw(st.permutations(facts))
     return mixed
@@ -184,7 +196,7 @@ def test_the_invariants_stand_whatever_comes_in(
         "unknown-payment",
         "insufficient-credit",
     }
-    refusals = {"invalid", "overpaid-payout", "conflicting-duplicate", "over-credited"}
+    refusals = {"invalid", "overpaid-payout", "conflicting-duplicate", "over-credited", "wrong-state"}
     assert {why.code for why in book.refused.values()} <= refusals
 
 
@@ -197,6 +209,7 @@ def test_a_batch_decides_as_one_by_one_would(facts, batch, first_limit, prefetch
     facts = [fact for fact in facts if not isinstance(fact, CompletedPayout)]
     billed = len({fact.id for fact in facts if isinstance(fact, Order)})
     facts = [f for f in facts if not isinstance(f, NoteToIssue) or int(f.bill_no[-9:]) <= billed]
+    facts = [f for f in facts if not isinstance(f, PaymentToReverse)]
     facts = [
         f
         for f in facts

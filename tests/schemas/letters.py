@@ -65,6 +65,14 @@ REFUND: Json = {
     "paymentId": "P-1",
     "method": "transfer",
 }
+REVERSAL: Json = {
+    "reversalId": "X-1",
+    "paymentId": "P-1",
+    "reversedAt": "2026-11-25T09:00:00Z",
+    "reason": "AM04",
+    "amount": {"unit": "EUR", "value": "4.79"},
+    "fee": {"unit": "EUR", "value": "3.50"},
+}
 ACCOUNT: Json = {
     "id": "SA-1",
     "@type": "SettlementAccount",
@@ -97,6 +105,7 @@ MESSAGES: dict[str, Json] = {
     "payout.completed": PAYOUT,
     "credit-note.issue": CREDIT_NOTE,
     "refund.completed": REFUND,
+    "payment.reversed": REVERSAL,
 }
 
 

@@ -16,7 +16,7 @@ from adapters.rabbitmq import publisher, topology
 from adapters.rabbitmq.frames import publish_frames
 from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
-from domain.corrections.model import NoteResult, RefundResult
+from domain.corrections.model import NoteResult, RefundResult, ReversalResult
 from domain.invoicing.model import InvoicePaid
 from domain.ledger.books import Emitted
 from domain.money import Currency, Money
@@ -488,6 +488,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("seller.update", SellerResult(sample.SELLER)),
     ("credit-note.issue", NoteResult("CN-000000001")),
     ("refund.completed", RefundResult(Money("EUR", 300))),
+    ("payment.reversed", ReversalResult(Money("EUR", 300), Money("EUR", 0))),
 ]
 
 

@@ -12,7 +12,19 @@ from schemas import message as messages
 from schemas.incoming import Incoming, read
 from schemas.message import DIGEST_VERSION, DIGESTS, Message
 from schemas.messages import HELD_MESSAGES, MESSAGES
-from tests.schemas.letters import ACCOUNT, CLOSING, CREDIT_NOTE, ORDER, PAYMENT, PAYOUT, REFUND, SELLER, Json, body
+from tests.schemas.letters import (
+    ACCOUNT,
+    CLOSING,
+    CREDIT_NOTE,
+    ORDER,
+    PAYMENT,
+    PAYOUT,
+    REFUND,
+    REVERSAL,
+    SELLER,
+    Json,
+    body,
+)
 
 COMMAND: Json = {"id": "BA-1", "reason": "as agreed, é", "ifRevision": 2}
 FORMAT: Json = {"id": "F-1", "@type": "BillFormat", "name": "Übersicht", "description": "One page", "extra": [1, 2.5]}
@@ -45,6 +57,7 @@ SAMPLES: dict[str, Json] = {
     "payout.completed": PAYOUT,
     "credit-note.issue": CREDIT_NOTE,
     "refund.completed": REFUND,
+    "payment.reversed": REVERSAL,
     "parked.replay": ACT,
     "parked.discard": ACT,
     "parked.undo": ACT,
@@ -77,6 +90,7 @@ FROZEN: dict[int, dict[str, str]] = {
         "payment.received": "725de75a5ddcf799d473666f470994b19dd4f5f144708001e44b0b20733a802d",
         "settlement.close": "acaee2019da3c0f495a84bb63755bcac10c5676af2f498173c443e0d7afef09a",
         "refund.completed": "a57af4cda9b765b1d85139fbe868adb8f344486d0cd5b50bf8f8bae2fabdf3d1",
+        "payment.reversed": "26daab37c72e7ee8755092285456a7c77e471633e9b7c8a3938d0c089aeeca6d",
         "credit-note.issue": "b639deb1e330adf1b21231f8f28606f6981863265f432b79d70c3e8fde490ea5",
         "payout.completed": "58378ba601db2a39ddfd38f7437ffec38baf32b6a45874e247ca879654e5e544",
         "parked.replay": "ff4975c31670a8a6fa7739440cf955b5913c3b1214aa8d4561921bdc33a37093",

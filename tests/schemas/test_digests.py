@@ -37,6 +37,7 @@ from tests.schemas.letters import (
         ("payout.completed", "payout.completed:PO-1"),
         ("credit-note.issue", "credit-note.issue:N-1"),
         ("refund.completed", "refund.completed:R-1"),
+        ("payment.reversed", "payment.reversed:X-1"),
     ],
 )
 def test_the_identity_is_type_and_business_key(routing_key, identity):
@@ -243,6 +244,11 @@ def test_a_null_field_of_an_account_is_no_content(field):
         ("credit-note.issue", "lines.0.taxExcludedAmount.value", "3.98"),
         ("credit-note.issue", "excess", "credit"),
         ("refund.completed", "amount.value", "4.80"),
+        ("payment.reversed", "paymentId", "P-2"),
+        ("payment.reversed", "amount", ...),
+        ("payment.reversed", "fee", ...),
+        ("payment.reversed", "reason", "MD06"),
+        ("payment.reversed", "reversedAt", "2026-11-25T09:00:01Z"),
         ("refund.completed", "creditNoteId", ...),
         ("refund.completed", "paymentId", "P-2"),
         ("refund.completed", "refundedAt", "2026-11-24T09:00:01Z"),
@@ -270,6 +276,7 @@ PINNED = {
     "payment.received": "725de75a5ddcf799d473666f470994b19dd4f5f144708001e44b0b20733a802d",
     "settlement.close": "acaee2019da3c0f495a84bb63755bcac10c5676af2f498173c443e0d7afef09a",
     "refund.completed": "a57af4cda9b765b1d85139fbe868adb8f344486d0cd5b50bf8f8bae2fabdf3d1",
+    "payment.reversed": "26daab37c72e7ee8755092285456a7c77e471633e9b7c8a3938d0c089aeeca6d",
     "credit-note.issue": "b639deb1e330adf1b21231f8f28606f6981863265f432b79d70c3e8fde490ea5",
     "payout.completed": "58378ba601db2a39ddfd38f7437ffec38baf32b6a45874e247ca879654e5e544",
 }

@@ -29,6 +29,8 @@ from domain.corrections.model import (
     PaymentPart,
     Refund,
     RefundBooked,
+    Reversal,
+    ReversalBooked,
 )
 from domain.invoicing.model import (
     AppliedPayment,
@@ -158,6 +160,21 @@ REFUND = Refund(
     payment_id="P-1",
     method="transfer",
     taken=(PaymentPart("P-1", 2200),),
+    deallocated=(Deallocation("INV-000000001", "P-1", 1700),),
+    recoverable=300,
+)
+REVERSAL = Reversal(
+    id="X-1",
+    payment_id="P-1",
+    billing_account="BA-1",
+    currency="EUR",
+    amount=2300,
+    fee=350,
+    reversed_at=datetime(2026, 11, 25, 9, 0, tzinfo=UTC),
+    booked_at=BOOKED_AT,
+    reason="AM04",
+    credit=2000,
+    reserved=(),
     deallocated=(Deallocation("INV-000000001", "P-1", 1700),),
     recoverable=300,
 )
@@ -447,6 +464,31 @@ REFUND_JSON = """{
   "deallocations": [{"billNo": "INV-000000001", "amount": {"unit": "EUR", "value": 17}}],
   "recoverable": {"unit": "EUR", "value": 3}
 }"""
+REVERSAL_JSON = """{
+  "payment": {
+    "@type": "Payment",
+    "paymentId": "P-1",
+    "receivedAt": "2026-11-20T08:00:00.000Z",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "amount": {"unit": "EUR", "value": 25},
+    "method": "transfer",
+    "invoices": ["INV-000000001", "X"]
+  },
+  "reversal": {
+    "@type": "PaymentReversal",
+    "reversalId": "X-1",
+    "paymentId": "P-1",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "amount": {"unit": "EUR", "value": 23},
+    "reversedAt": "2026-11-25T09:00:00.000Z",
+    "reason": "AM04",
+    "recoverable": {"unit": "EUR", "value": 3},
+    "fee": {"unit": "EUR", "value": 3.5}
+  },
+  "deallocations": [{"billNo": "INV-000000001", "amount": {"unit": "EUR", "value": 17}}],
+  "recoverable": {"unit": "EUR", "value": 3},
+  "unapplied": {"unit": "EUR", "value": 5}
+}"""
 REOPENED_JSON = (
     INVOICE_JSON.rstrip().removesuffix("}")
     + ', "deallocations": [{"paymentId": "P-1", "amount": {"unit": "EUR", "value": 17}}]}'
@@ -604,6 +646,7 @@ EVENTS: list[tuple[str, object, str]] = [
     ("credit-note.issued", CreditNoteIssued(CREDIT_NOTE), CREDIT_NOTE_JSON),
     ("invoice.credited", InvoiceCredited(CREDIT_NOTE, CREDITED), CREDITED_JSON),
     ("refund.booked", RefundBooked(REFUND), REFUND_JSON),
+    ("payment.reversal-booked", ReversalBooked(PAYMENT, REVERSAL), REVERSAL_JSON),
     ("invoice.reopened", InvoiceReopened(INVOICE, REFUND.deallocated), REOPENED_JSON),
     ("payment.allocated", PaymentAllocated(PAYMENT, (ALLOCATION,), ("X",)), ALLOCATED_JSON),
     ("settlement.accrued", SettlementAccrued("SA-1", "EUR", (ACCRUAL,)), ACCRUED_JSON),

@@ -10,7 +10,7 @@ from typing import Any
 
 from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged, AccountVersion
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
-from domain.corrections.model import CreditNote, Refund
+from domain.corrections.model import CreditNote, Refund, Reversal
 from domain.invoicing.model import Invoice
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
@@ -177,17 +177,7 @@ def _payments_and_invoices_agree_on_allocations(book: LedgerBook) -> None:
         refundable[note.billing_account] += note.refundable
         for part_ in note.reserved:
             reserved[part_.payment_id] += part_.amount
-    gone: Counter[str] = Counter()
-    owed_back: Counter[str] = Counter()
-    for refund in book.rows[Refund].values():
-        assert refund.amount == sum(one.amount for one in refund.taken) + refund.recoverable, refund
-        assert refund.recoverable >= 0, refund
-        owed_back[refund.billing_account] += refund.recoverable
-        for taken in refund.taken:
-            gone[taken.payment_id] += taken.amount
-    for recovery in book.rows[Recovery].values():
-        owed_back[recovery.billing_account] -= recovery.amount
-        gone[recovery.payment_id] += recovery.amount
+    gone, owed_back = _what_went_back(book)
     credit: Counter[str] = Counter()
     for paid in book.documents[Payment].values():
         assert 0 <= paid.unapplied == paid.amount - of_payment[paid.id] - reserved[paid.id] - gone[paid.id], paid
@@ -201,6 +191,28 @@ def _payments_and_invoices_agree_on_allocations(book: LedgerBook) -> None:
         assert position.recoverable == owed_back[position.id], position.id
         assert not (position.recoverable and position.unapplied), (position.id, "has credit, and owes what it got")
         assert not (open_[position.id] and credit[position.id]), (position.id, "has credit beside an open invoice")
+
+
+def _what_went_back(book: LedgerBook) -> tuple[Counter[str], Counter[str]]:
+    """What of each payment went back, or covers what did; and what each account owes of it."""
+    gone: Counter[str] = Counter()
+    owed_back: Counter[str] = Counter()
+    for refund in book.rows[Refund].values():
+        assert refund.amount == sum(one.amount for one in refund.taken) + refund.recoverable, refund
+        assert refund.recoverable >= 0, refund
+        owed_back[refund.billing_account] += refund.recoverable
+        for taken in refund.taken:
+            gone[taken.payment_id] += taken.amount
+    for reversal in book.rows[Reversal].values():
+        of_notes = sum(one.amount for one in reversal.reserved)
+        assert reversal.amount == reversal.credit + of_notes + reversal.recoverable, reversal
+        assert min(reversal.credit, of_notes, reversal.recoverable) >= 0, reversal
+        owed_back[reversal.billing_account] += reversal.recoverable
+        gone[reversal.payment_id] += reversal.credit + of_notes
+    for recovery in book.rows[Recovery].values():
+        owed_back[recovery.billing_account] -= recovery.amount
+        gone[recovery.payment_id] += recovery.amount
+    return gone, owed_back
 
 
 def _partners_get_what_is_theirs(book: LedgerBook) -> None:
@@ -285,7 +297,14 @@ def _what_is_carried_is_known(book: LedgerBook, carried_on: set[str]) -> None:
 
 
 def _entries_match_applied_facts(book: LedgerBook) -> None:
-    money = ("order.completed:", "payment.received:", "payout.completed:", "credit-note.issue:", "refund.completed:")
+    money = (
+        "order.completed:",
+        "payment.received:",
+        "payout.completed:",
+        "credit-note.issue:",
+        "refund.completed:",
+        "payment.reversed:",
+    )
     # What goes on may find that there is nothing left to do.
     gone_on = {i for i, r in book.results.items() if i.startswith("credit.allocate:") and r["billNos"]}
     assert set(book.rows[Entry]) == {i for i in book.applied if i.startswith(money)} | gone_on
@@ -301,6 +320,7 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     assert set(book.documents[Payment]) == keys("payment.received:")
     assert set(book.documents[CreditNote]) == keys("credit-note.issue:")
     assert set(book.rows[Refund]) == keys("refund.completed:")
+    assert set(book.rows[Reversal]) == keys("payment.reversed:")
     assert set(book.rows[Payout]) == keys("payout.completed:")
     assert {statement.closing_id for statement in book.documents[Settlement].values()} == keys("settlement.close:")
 
@@ -348,6 +368,8 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (Refund, lambda r: [r.credit_note_id], CreditNote),
         (Refund, lambda r: [r.payment_id, *(part.payment_id for part in r.taken)], Payment),
         (Recovery, lambda r: [r.payment_id], Payment),
+        (Reversal, lambda r: [r.payment_id], Payment),
+        (Reversal, lambda r: [one.credit_note_id for one in r.reserved], CreditNote),
         (CreditNote, lambda n: [part.payment_id for part in (*n.deallocated, *n.reserved)], Payment),
         (Accrual, lambda a: [a.settlement_account], Account),
         (Accrual, lambda a: [a.bill_no], Invoice),

@@ -57,8 +57,12 @@ from domain.corrections.model import (
     InvoiceReopened,
     NoteResult,
     NoteToIssue,
+    PaymentToReverse,
     RefundBooked,
     RefundResult,
+    Reversal,
+    ReversalBooked,
+    ReversalResult,
 )
 from domain.errors import MustWait, Refused
 from domain.invoicing.model import Invoice, InvoiceIssued, InvoicePaid, InvoicePartiallyPaid
@@ -106,6 +110,7 @@ Fact = (
     | CompletedPayout
     | NoteToIssue
     | CompletedRefund
+    | PaymentToReverse
     | NewSpecification
     | SpecificationUpdate
     | SpecificationDeletion
@@ -121,6 +126,7 @@ ROUTING_KEY: dict[type, str] = {
     CompletedPayout: "payout.completed",
     NoteToIssue: "credit-note.issue",
     CompletedRefund: "refund.completed",
+    PaymentToReverse: "payment.reversed",
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
@@ -139,6 +145,7 @@ EVENT: dict[type, str] = {
     InvoiceCredited: "invoice.credited",
     RefundBooked: "refund.booked",
     InvoiceReopened: "invoice.reopened",
+    ReversalBooked: "payment.reversal-booked",
 }
 
 # What the database's queues are sorted by, said here a second time on purpose.
@@ -148,6 +155,7 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Accrual: lambda accrual: (accrual.date, accrual.id),
     Link: lambda link: (link.referrer, link.id),
     Allocation: lambda allocation: (allocation.booked_at, allocation.id),
+    Reversal: lambda reversal: (reversal.booked_at, reversal.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
@@ -155,6 +163,7 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Accrual: lambda accrual: accrual.settlement_id is None,
     Link: lambda link: bool(link.open),
     Allocation: lambda _allocation: True,
+    Reversal: lambda _reversal: True,
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
@@ -162,6 +171,7 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Accrual: lambda accrual: str(accrual.settlement_account),
     Link: lambda link: f"{link.kind}/{link.referred}",
     Allocation: lambda allocation: str(allocation.payment_id),
+    Reversal: lambda reversal: str(reversal.payment_id),
 }
 
 
@@ -209,6 +219,8 @@ def told(result: object) -> dict[str, Any]:
             return {"billNos": list(bill_nos)}
         case ClosingResult(settlement_ids):
             return {"settlementIds": list(settlement_ids)}
+        case ReversalResult(amount, recoverable):
+            return {"amount": amount.amount, "recoverable": recoverable.amount}
         case RefundResult(recoverable):
             return {"recoverable": recoverable.amount}
         case PayoutResult(settlement_id, state):
@@ -695,3 +707,18 @@ def refund(
 ) -> CompletedRefund:
     """Money that went back, of a note, of a payment, or of the account's credit; `late`: it has waited for too long."""
     return CompletedRefund(id_, account, Money(currency, amount), moment(at), note, of, None, late)
+
+
+def reversal(
+    id_: str,
+    payment_id: str,
+    amount: int | None = None,
+    *,
+    fee: int | None = None,
+    currency: str = "EUR",
+    at: str = "2026-11-25T09:00:00",
+    late: bool = False,
+) -> PaymentToReverse:
+    """A payment that came back, or an amount of it; `late`: it has waited for too long."""
+    sums = [None if one is None else Money(currency, one) for one in (amount, fee)]
+    return PaymentToReverse(id_, payment_id, moment(at), "AM04", sums[0], sums[1], late)

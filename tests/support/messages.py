@@ -117,6 +117,18 @@ def refund(refund_id: str, account_id: str, value: Any, **fields: Any) -> Messag
     }
 
 
+def reversal(reversal_id: str, payment_id: str, value: Any = None, **fields: Any) -> Message:
+    """`payment.reversed`: unless told otherwise, of all that is left of the payment."""
+    return "payment.reversed", {
+        "reversalId": reversal_id,
+        "paymentId": payment_id,
+        "reversedAt": "2026-11-25T09:00:00Z",
+        "reason": "AM04",
+        **({} if value is None else {"amount": eur(value)}),
+        **fields,
+    }
+
+
 def credited(line: int | str, value: Any) -> Json:
     """How much of a line's net a credit note takes back."""
     return {"lineId": str(line), "taxExcludedAmount": eur(value)}

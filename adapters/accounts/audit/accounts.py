@@ -34,6 +34,7 @@ CLOSES_BY_ITSELF = (
     "settlement.continue",
     "credit-note.issue",
     "refund.completed",
+    "payment.reversed",
 )
 """What may settle the last of an account that is to be closed."""
 SPECIFICATIONS = {

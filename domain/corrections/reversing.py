@@ -1,0 +1,177 @@
+"""Reversing: a payment that came back is taken from its credit, from what is reserved of it, from what it covers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from domain.accounts.lifecycle import check_state, complete_closing
+from domain.accounts.model import Account, find_account
+from domain.corrections.crediting import complete_closings_of_partners, correction_needs, settle_up
+from domain.corrections.model import (
+    CreditNote,
+    InvoiceReopened,
+    NotePart,
+    PaymentPart,
+    PaymentToReverse,
+    Reversal,
+    ReversalBooked,
+    ReversalResult,
+)
+from domain.corrections.refunding import take, uncover
+from domain.errors import MustWait, Refused
+from domain.frozen import replace
+from domain.invoicing.model import Invoice
+from domain.ledger import chart
+from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.positions import Position
+from domain.money import Money
+from domain.payments.allocating import covered_by
+from domain.payments.model import Allocation, Payment
+
+_NOTE = "credit-note.issue:"
+"""How the causes of the allocations begin that a credit note has undone."""
+
+
+def reversal_time(reversal: PaymentToReverse) -> tuple[str, datetime]:
+    """When it came back, by its own saying."""
+    return "reversedAt", reversal.reversed_at
+
+
+def reversal_needs(reversal: PaymentToReverse, books: WorkingSet) -> Iterator[Need]:
+    """What a reversal looks at, as far as that can be told from what is loaded so far."""
+    yield DocumentNeed(Payment, reversal.payment_id)
+    yield QueueNeed(Allocation, reversal.payment_id, None)
+    yield QueueNeed(Reversal, reversal.payment_id, None)
+    payment = books.peek(Payment, reversal.payment_id)
+    if payment is not None:
+        yield DocumentNeed(Account, payment.billing_account)
+        yield DocumentNeed(Position, payment.billing_account)
+        yield QueueNeed(Payment, payment.billing_account)
+        yield QueueNeed(Invoice, payment.billing_account)
+    rows = list(books.known(Allocation, reversal.payment_id))
+    for note_id in _notes_of(rows):
+        yield DocumentNeed(CreditNote, note_id)
+    for bill_no in sorted({row.bill_no for row in rows}):
+        yield DocumentNeed(Invoice, bill_no)
+        yield from correction_needs(books.peek(Invoice, bill_no))
+
+
+def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
+    """Book that a payment came back, or a part of it; returns how much, and what the customer owes us again.
+
+    It is taken, in this order, of the payment's credit; of what notes reserved of it, the latest first; of what it
+    covers, the latest first: those invoices are open again, with the due date that they had. What was given back of it
+    is recoverable from the customer. Without an amount it is the payment, less what was reversed of it before. More
+    than that waits, and too `late` is recoverable.
+
+    Raises `MustWait` (`unknown-payment`, `insufficient-credit`) and `Refused`: `currency-mismatch`, `account-closed`,
+    `wrong-state` when all of it is reversed already.
+    """
+    payment = books.find(Payment, reversal.payment_id)
+    if payment is None:
+        raise MustWait(
+            "unknown-payment", f"paymentId: no payment {reversal.payment_id}", f"payment:{reversal.payment_id}"
+        )
+    account = find_account(payment.billing_account, books)
+    check_state(account, "correction", f"paymentId (of payment {payment.id})")
+    left = payment.amount - sum(row.amount for row in books.queue(Reversal, payment.id))
+    amount = _amount(reversal, payment, left)
+    books.open_entry(
+        reversal.reversed_at, account.currency, reverses=f"payment.received:{payment.id}", reason=reversal.reason
+    )
+    books.count(account.id, "used")
+    reserved = _of_notes(payment, max(0, amount - payment.unapplied), books)
+    of_notes = sum(part.amount for part in reserved)
+    covered = sum(part for _, part in covered_by(payment, books))
+    to_uncover = max(0, min(amount - payment.unapplied - of_notes, covered))
+    reopened, deallocated, accruals = uncover(payment, to_uncover, books.date_of(reversal.reversed_at), books)
+    credit = min(amount - of_notes, payment.unapplied + to_uncover)
+    take(payment.id, credit, books)
+    recoverable = amount - of_notes - credit
+    fee = reversal.fee.amount if reversal.fee is not None else 0
+    books.move(chart.UNAPPLIED.of(account.id), credit)
+    books.move(chart.REFUNDABLE.of(account.id), of_notes)
+    books.move(chart.RECOVERABLE.of(account.id), recoverable)
+    books.move(chart.OF_BANK_CHARGES, fee)
+    books.credit(chart.OF_CASH, amount + fee)
+    booked = Reversal(
+        id=reversal.id,
+        payment_id=payment.id,
+        billing_account=account.id,
+        currency=account.currency,
+        amount=amount,
+        fee=fee,
+        reversed_at=reversal.reversed_at,
+        booked_at=books.booked_at,
+        reason=reversal.reason,
+        credit=credit,
+        reserved=tuple(reserved),
+        deallocated=tuple(deallocated),
+        recoverable=recoverable,
+    )
+    books.append(booked)
+    now = books.find(Payment, payment.id)
+    assert now is not None, "it is there"
+    books.emit(account.id, ReversalBooked(now, booked))
+    for invoice in reopened:
+        parts = tuple(one for one in deallocated if one.bill_no == invoice.id)
+        books.emit(account.id, InvoiceReopened(invoice, parts))
+    settle_up(account, accruals, books)
+    complete_closing(account, books)
+    for invoice in reopened:
+        complete_closings_of_partners(invoice, books)
+    return ReversalResult(Money(account.currency, amount), Money(account.currency, recoverable))
+
+
+def _amount(reversal: PaymentToReverse, payment: Payment, left: int) -> int:
+    """How much of a payment is reversed (minor units)."""
+    for field, money in (("amount", reversal.amount), ("fee", reversal.fee)):
+        if money is not None and money.currency != payment.currency:
+            raise Refused(
+                "currency-mismatch",
+                f"{field}: payment {payment.id} is in {payment.currency}, not in {money.currency}",
+            )
+    amount = left if reversal.amount is None else reversal.amount.amount
+    if amount <= 0:
+        raise Refused("wrong-state", f"paymentId: all of payment {payment.id} is reversed already")
+    if amount > left and not reversal.late:
+        raise MustWait(
+            "insufficient-credit",
+            f"amount: {amount} minor units, but {left} are left of payment {payment.id}",
+            f"credit:{payment.billing_account}",
+            again=True,
+        )
+    return amount
+
+
+def _notes_of(rows: list[Allocation]) -> list[str]:
+    """The ids of the credit notes that have undone some of these allocations, the latest first."""
+    undone = [row for row in rows if row.amount < 0 and row.cause.startswith(_NOTE)]
+    undone.sort(key=lambda row: row.order_key, reverse=True)
+    return list(dict.fromkeys(row.cause.removeprefix(_NOTE) for row in undone))
+
+
+def _of_notes(payment: Payment, amount: int, books: Books) -> list[NotePart]:
+    """Take of what notes reserved of a payment (minor units), the latest first, as far as that goes."""
+    taken: list[NotePart] = []
+    for note_id in _notes_of(list(books.queue(Allocation, payment.id))) if amount else ():
+        note = books.find(CreditNote, note_id)
+        assert note is not None, f"credit note {note_id} has undone an allocation, and is not there"
+        part = min(amount, sum(one.amount for one in note.reserved if one.payment_id == payment.id))
+        if not part:
+            continue
+        amount -= part
+        taken.append(NotePart(note.id, part))
+        books.put(replace(note, reserved=_without(note.reserved, payment.id, part)))
+    return taken
+
+
+def _without(reserved: tuple[PaymentPart, ...], payment_id: str, amount: int) -> tuple[PaymentPart, ...]:
+    left = []
+    for one in reserved:
+        part = min(one.amount, amount) if one.payment_id == payment_id else 0
+        amount -= part
+        if part < one.amount:
+            left.append(replace(one, amount=one.amount - part))
+    return tuple(left)
