@@ -14,6 +14,7 @@ import adapters.corrections.queries as corrections
 import adapters.invoicing.queries as invoicing
 import adapters.operations.queries as operations
 import adapters.parties.queries as parties
+import adapters.payments.queries as payments
 import adapters.settlement.queries as settlement
 from adapters.mongodb.view import Json, View, is_unavailable, moved, view
 from schemas.query import Query
@@ -27,6 +28,7 @@ READS: dict[type[Query], Read] = dict(
         *accounts.READS,
         *parties.READS,
         *invoicing.READS,
+        *payments.READS,
         *settlement.READS,
         *corrections.READS,
         *operations.READS,
@@ -39,7 +41,7 @@ async def read(query: Query, database: Any, now: datetime, zone: tzinfo) -> byte
     """The answer to a query as JSON, of what is committed at this moment; `zone` is the one that dates are taken in.
 
     Raises `Refused` (`unknown-account`, `unknown-invoice`, `unknown-settlement`, `unknown-specification`,
-    `unknown-seller`, `unknown-credit-note`, `invalid`) and the driver's errors.
+    `unknown-seller`, `unknown-credit-note`, `unknown-payment`, `invalid`) and the driver's errors.
     """
     # Where a collection or an index was made a moment ago the server has no snapshot yet that shows it.
     async for attempt in AsyncRetrying(retry=retry_if_exception(moved), wait=wait_fixed(0.1), reraise=True):

@@ -14,6 +14,7 @@ from schemas.invoicing import queries as invoicing
 from schemas.message import invalid
 from schemas.operations import queries as operations
 from schemas.parties import queries as parties
+from schemas.payments import queries as payments
 from schemas.query import Query
 from schemas.settlement import queries as settlement
 from schemas.shapes import Shape
@@ -26,6 +27,7 @@ QUERIES: dict[str, type[Query]] = table(
         *accounts.QUERIES,
         *parties.QUERIES,
         *invoicing.QUERIES,
+        *payments.QUERIES,
         *settlement.QUERIES,
         *corrections.QUERIES,
         *operations.QUERIES,

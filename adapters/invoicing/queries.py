@@ -12,6 +12,7 @@ from domain.invoicing.model import InvoiceState
 from schemas.invoicing.events import invoice_json
 from schemas.invoicing.queries import InvoiceGet, InvoiceList
 from schemas.query import cursor
+from schemas.values import money_json
 
 
 async def invoice(query: InvoiceGet, view: View) -> Json:
@@ -19,7 +20,23 @@ async def invoice(query: InvoiceGet, view: View) -> Json:
     row = await view.one("invoices", {"_id": query.bill_no})
     if row is None:
         raise unknown("invoice", query.bill_no, "billNo")
-    return invoice_json(decode_invoice(row))
+    shown = invoice_json(decode_invoice(row))
+    if "corrections" in row:
+        fields = {"billNo": 1, "taxIncludedAmount": 1, "currency": 1}
+        which = {"correctedBillNo": query.bill_no}
+        notes = await view.find("creditNotes", which, sort=[("billNo", 1)], fields=fields, index="invoice")
+        shown["creditNotes"] = [credit_note_ref(note) for note in notes]
+    return shown
+
+
+def credit_note_ref(note: Row) -> Json:
+    """A credit note as its invoice shows it."""
+    return {
+        "@type": "CustomerBillRef",
+        "id": note["billNo"],
+        "creditNoteId": note["_id"],
+        "taxIncludedAmount": money_json(note["taxIncludedAmount"], note["currency"]),
+    }
 
 
 async def invoices(query: InvoiceList, view: View) -> bytes:

@@ -34,6 +34,8 @@ KEPT = (
                     name="credit",
                     partialFilterExpression=CREDIT,
                 ),
+                # Lists of an account's payments, by id.
+                IndexModel([("billingAccount", ASCENDING), ("_id", ASCENDING)], name="listed"),
             ),
             personal=("method", "invoices"),
         ),

@@ -149,6 +149,9 @@ SHAPES: dict[str, Shape] = {
             }
         ],
         "lines": ["InvoiceLine"],
+        "creditNotes?": [
+            {"@type": ("CustomerBillRef",), "id": "Id", "creditNoteId": "Id", "taxIncludedAmount": "Money"}
+        ],
         "corrections?": {"credited": "Money", "lines": [{"lineId": "Id", "credited": "Money"}]},
     },
     "InvoiceLine": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from domain.payments.model import Payment, PaymentAllocated
 from schemas.accounts.events import account_ref
 from schemas.event import Event
@@ -25,6 +27,17 @@ def payment_json(payment: Payment) -> Json:
     return out
 
 
+def payment_with_allocations(payment: Payment, allocated: Mapping[str, int]) -> Json:
+    """A payment with what it covers now (minor units, by bill number), and what of it is credit."""
+    return {
+        **payment_json(payment),
+        "allocations": [
+            {"billNo": bill_no, "amount": money_json(amount, payment.currency)} for bill_no, amount in allocated.items()
+        ],
+        "unapplied": money_json(payment.unapplied, payment.currency),
+    }
+
+
 def _payment_allocated(event: PaymentAllocated) -> Json:
     payment = event.payment
     return {
@@ -40,6 +53,17 @@ def _payment_allocated(event: PaymentAllocated) -> Json:
 
 
 SHAPES: dict[str, Shape] = {
+    "Payment": {
+        "@type": ("Payment",),
+        "paymentId": "Id",
+        "receivedAt": "Time",
+        "billingAccount": "BillingAccountReference",
+        "amount": "Money",
+        "method?": "Text",
+        "invoices?": ["Text"],
+        "allocations": [{"billNo": "Id", "amount": "Money"}],
+        "unapplied": "Money",
+    },
     "AllocatedPayment": {
         "@type": ("Payment",),
         "paymentId": "Id",

@@ -40,6 +40,8 @@ async def test_a_note_comes_back_to_customer_and_partner(settings: Settings, cli
         listed = await ask("credit-note.list", billingAccount="BA-1")
         of_invoice = await ask("credit-note.list", billingAccount="BA-1", correctedBillNo=INV1)
         invoice = await ask("invoice.get", billNo=INV1)
+        paid = await ask("payment.get", paymentId="P-1")
+        all_paid = await ask("payment.list", billingAccount="BA-1")
         balance = await ask("account.balance", id="BA-1")
     assert note == the_one(listed) == the_one(of_invoice)
     assert (note["taxExcludedAmount"], note["taxIncludedAmount"], note["refundable"]) == (eur(75), eur(90), eur(50))
@@ -48,6 +50,11 @@ async def test_a_note_comes_back_to_customer_and_partner(settings: Settings, cli
         "writtenOff": eur(0),
         "deallocations": [{"paymentId": "P-1", "amount": eur(50)}],
     }
+    assert paid == the_one(all_paid)
+    assert (paid["allocations"], paid["unapplied"]) == ([{"billNo": INV1, "amount": eur(150)}], eur(0))
+    assert invoice["creditNotes"] == [
+        {"@type": "CustomerBillRef", "id": "CN-000000001", "creditNoteId": "N-1", "taxIncludedAmount": eur(90)}
+    ]
     assert (invoice["state"], invoice["remainingAmount"], invoice["amountDue"]) == ("settled", eur(0), eur(240))
     assert invoice["corrections"] == {
         "credited": eur(90),
@@ -213,4 +220,30 @@ async def test_a_chargeback_after_a_refund_counts_once(settings: Settings, clien
     assert (first.event["recoverable"], first.event["reversal"]["fee"]) == (eur(0), eur(3.5))
     assert second.event["recoverable"] == eur(12)
     assert ledger(database) == {"cash": 450, "bankCharges": 350, "unapplied:BA-1": -800}
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_the_largest_note_and_the_reversal_of_a_payment_of_many_invoices(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """A note of 1,000 lines of partners whose shares were released; a payment of 1,000 invoices that comes back."""
+    lines = [item(n, "1", sold_for=f"SA-{n % 10}") for n in range(1, 1_001)]
+    async with working(settings):
+        await client.send_all([customer("BA-1"), customer("BA-2")])
+        await client.send_all([partner(f"SA-{n}", accrue_on="payment") for n in range(10)])
+        await client.send_all([order("O-1", "BA-1", *lines), payment("P-1", "BA-1", 1200)])
+        await client.send_all([order(f"O-2-{n}", "BA-2") for n in range(1_000)])
+        await client.send(payment("P-2", "BA-2", 12_000))
+        await applied(database, 1_015, 120)
+        [billed] = database["invoices"].find({"orderId": "O-1"}, {"_id": 1})
+        note = await client.ask(credit_note("N-1", billed["_id"]))
+        assert note["outcome"] == "applied", note
+        back = await client.ask(reversal("X-1", "P-2"))
+        assert back == {"outcome": "applied", "result": {"amount": eur(12_000), "recoverable": eur(0)}}
+        await applied(database, 1_017, 120)
+    assert position(database, "BA-1") == {"unapplied": 120_000}
+    assert position(database, "BA-2") == {"receivable": 1_200_000}
+    assert all(position(database, f"SA-{n}") == {} for n in range(10))
+    assert database["invoices"].count_documents({"state": "new"}) == 1_000
     await assert_clean(client, database)

@@ -38,6 +38,7 @@ from schemas.invoicing.events import invoice_json
 from schemas.messages import MESSAGES, result_json
 from schemas.ordering.messages import ITEMS_MAX
 from schemas.parties.events import seller_json
+from schemas.payments.events import payment_with_allocations
 from schemas.payments.messages import NAMED_INVOICES_MAX
 from schemas.queries import QUERIES, read_query
 from schemas.settlement.events import settlement_json
@@ -529,6 +530,8 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ),
     ("settlement.list", {"items": [settlement_json(sample.SETTLEMENT)], "after": None}),
     ("credit-note.get", credit_note_json(sample.CREDIT_NOTE)),
+    ("payment.get", payment_with_allocations(sample.PAYMENT, {"INV-000000001": 2000})),
+    ("payment.list", {"items": [payment_with_allocations(sample.PAYMENT, {})], "after": None}),
     ("refund.list", {"items": [refund_json(sample.REFUND)], "after": None}),
     ("credit-note.list", {"items": [credit_note_json(sample.CREDIT_NOTE)], "after": None}),
     (

@@ -48,6 +48,8 @@ def test_the_queries_are_the_contract_s() -> None:
         "credit-note.get",
         "credit-note.list",
         "refund.list",
+        "payment.get",
+        "payment.list",
         *(
             f"{kind}.{verb}"
             for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media")

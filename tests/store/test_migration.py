@@ -139,7 +139,14 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
     assert allocating == {row["account"] for row in books["held"].find({"routingKey": "credit.allocate"})}
     assert done.dropped == ["invoices.order"]
     of_notes = [f"creditNotes.{name}" for name in ("booked", "invoice", "listed", "number")]
-    others = ["held.messageId", "invoices.order", "refunds.listed", "reversals.payment", "sellerVersions.history"]
+    others = [
+        "held.messageId",
+        "invoices.order",
+        "payments.listed",
+        "refunds.listed",
+        "reversals.payment",
+        "sellerVersions.history",
+    ]
     referring = [f"{name}.values" for name in ("accountVersions", "inbox", "outbox")]
     assert sorted(done.made) == sorted(["allocations.payment", *of_notes, *others, *referring])
     assert "values" in done.collections

@@ -103,6 +103,7 @@ def family() -> list[Any]:
             )
         )
         found.append(make.invoice(n, "BA-1", due=date(2026, 11, 1), remaining=1200 * (n < 3)))
+        found.append(make.payment(f"P-{n}", "BA-1", unapplied=0))
         found.append(Refund(f"R-{n}", "BA-1", "EUR", 5, NOW, booked, None, None, None, (), (), 5))
         found.append(replace(make.credit_note(n, "BA-1", f"INV-{n % 10:09d}"), booked_at=booked))
         found.append(
@@ -187,6 +188,8 @@ ASKED: list[tuple[str, str, int]] = [
     ("credit-note.get", '{"billNo": "CN-000000001"}', 1),
     ("credit-note.get", '{"creditNoteId": "N-1"}', 1),
     ("credit-note.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
+    ("payment.get", '{"paymentId": "P-1"}', 2),
+    ("payment.list", '{"billingAccount": "BA-1", "limit": 10}', 23),
     ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
     ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
