@@ -20,6 +20,7 @@ from demo.day import make_day
 from demo.evening import DAY_BEFORE, bank_file, closings, payouts
 from demo.facts import DATE, Message, tally
 from demo.report import show
+from demo.returns import bounced, returns
 from demo.stage import DemoError, Worker, database, worker
 from demo.traffic import Traffic
 from demo.wares import PARTNERS
@@ -79,7 +80,10 @@ async def _live(console: Console, rabbitmq_url: str, books: Database[dict[str, A
 
         await wave("the day", make_day())
         # Bill numbers and totals are known from the events only, as they would be to a bank's customer.
-        await wave("the bank's file", bank_file(events.open_invoices()) + closings(PARTNERS[1:2], DAY_BEFORE))
+        bank = bank_file(events.open_invoices())
+        await wave("the bank's file", bank + closings(PARTNERS[1:2], DAY_BEFORE))
+        of_partners = {order for order, fact in tally(sent).orders.items() if fact.shares}
+        await wave("what came back", returns(events.paid_lines()) + bounced(bank, of_partners))
         await wave("the closings", closings(PARTNERS, DATE))
         await wave("the payouts", payouts(events.open_statements()))
 

@@ -63,7 +63,10 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("invoices that come to what was ordered", len(orders), len(as_ordered))
     yield Check("invoices that name the seller as it is", len(orders), sum(i["sellerVersion"] == 1 for i in invoices))
     yield Check("payments booked, once each", applied["payment.received"], books["payments"].count_documents({}))
-    yield Check("accounts that owe what was billed less paid", *_balances(must, books))
+    yield Check("accounts that owe what was billed less paid, all told", *_balances(must, books))
+    yield Check("credit notes issued, of what came back", applied["credit-note.issue"], counts["credit-note.issued"])
+    yield Check("refunds booked, with nothing owed for them", applied["refund.completed"], _refunds(books))
+    yield Check("payments that bounced, and are reversed", applied["payment.reversed"], _reversals(books))
     yield Check("invoices settled that a payment named", len(must.paid_in_full), len(must.paid_in_full & settled))
     yield Check("partners whose statements hold all they earned", *_statements(must, events))
     yield Check("statements paid as the payouts say", *_payouts(must, events))
@@ -74,6 +77,14 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("the worker's exit code after SIGTERM", 0, outcome.worker_exit)
     yield Check("messages it left in its queue", 0, outcome.left_in_queue)
     yield Check("paymaster audit", "ok", "ok" if outcome.audit["ok"] else "not ok")
+
+
+def _refunds(books: Database[dict[str, Any]]) -> int:
+    return books["refunds"].count_documents({"recoverable": 0})
+
+
+def _reversals(books: Database[dict[str, Any]]) -> int:
+    return books["reversals"].count_documents({"recoverable": 0})
 
 
 def words(counter: Counter[str]) -> str:
@@ -89,9 +100,11 @@ def _balances(must: Tally, books: Database[dict[str, Any]]) -> tuple[int, int]:
     for account in accounts:
         owed = must.billed[account] - must.paid[account]
         position = positions.get(account)
-        right += position is not None and (max(owed, 0), max(-owed, 0)) == (
+        right += position is not None and (max(owed, 0), max(-owed, 0), 0, 0) == (
             position["receivable"],
             position["unapplied"],
+            position["refundable"],
+            position["recoverable"],
         )
     return len(accounts), right
 

@@ -60,7 +60,8 @@ def bank_file(invoices: Iterable[OpenInvoice], seed: int = SEED) -> list[Message
             "invoices": names,
         }
         orders = tuple(invoice.order for invoice in own)
-        fact = Fact("payment.received", account=account, amount=amount, orders=orders, note=note)
+        id_ = f"BANK-{n:04d}"
+        fact = Fact("payment.received", account=account, amount=amount, orders=orders, note=note, id=id_)
         sent.append(message("payment.received", content, f"bank-{n:04d}", fact))
     return sent
 

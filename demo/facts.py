@@ -29,13 +29,15 @@ class Fact:
     outcome: str = APPLIED
     account: str = ""
     amount: int = 0
-    """In minor units: the invoice's total, what was paid, what was paid out."""
+    """In minor units: the invoice's total, what was paid, paid out, credited, or went back."""
     orders: tuple[str, ...] = ()
-    """The order that it is, or the orders that a payment is for."""
+    """The order that it is, or the orders that a payment is for, or was."""
     shares: tuple[tuple[str, int], ...] = ()
     """Of an order: the partner and its share of each line sold on its behalf."""
     statement: str = ""
     note: str = ""
+    id: str = ""
+    """Of a payment of the bank's: its id."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ def tally(messages: Iterable[Message]) -> Tally:
             result.paid[fact.account] += fact.amount
             if fact.note == PAID_IN_FULL:
                 result.paid_in_full.update(fact.orders)
+        elif fact.type == "credit-note.issue":
+            result.billed[fact.account] -= fact.amount
+        elif fact.type in ("refund.completed", "payment.reversed"):
+            result.paid[fact.account] -= fact.amount
+            result.paid_in_full.difference_update(fact.orders)
         elif fact.type == "payout.completed":
             result.paid_out[fact.statement] += fact.amount
     return result

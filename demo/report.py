@@ -110,7 +110,9 @@ def _invoices(events: Events) -> Told:
         currency, state = invoice["taxIncludedAmount"]["unit"], invoice["state"]
         total, remaining = minor(invoice["taxIncludedAmount"]), minor(invoice["remainingAmount"])
         numbers[currency][state] += 1
-        sums[currency].update({"issued": total, "paid": total - remaining, "open": remaining})
+        credited = minor(invoice["corrections"]["credited"]) if "corrections" in invoice else 0
+        paid = total - credited - remaining
+        sums[currency].update({"issued": total, "credited": credited, "paid": paid, "open": remaining})
     rows = [
         (
             currency,
@@ -123,7 +125,10 @@ def _invoices(events: Events) -> Told:
         for currency, of in sorted(numbers.items())
     ]
     columns = (">issued", ">paid", ">paid in part", ">open", ">amount issued", ">amount paid", ">amount open")
-    return _table("Invoices", "=currency", *columns, rows=rows)
+    table = _table("Invoices", "=currency", *columns, rows=rows)
+    back = [f"{currency} {figure(of['credited'], currency)}" for currency, of in sorted(sums.items()) if of["credited"]]
+    table.below = f"The rest was credited: {', '.join(back)}."
+    return table
 
 
 def _balances(events: Events, must: Tally, books: Database[dict[str, Any]]) -> Told:

@@ -18,6 +18,7 @@ from pymongo.database import Database
 
 from demo.evening import OpenInvoice, OpenStatement
 from demo.facts import Message
+from demo.returns import PaidLine
 from demo.stage import DemoError, Worker
 from demo.wares import DIGITS
 
@@ -103,6 +104,23 @@ class Events:
             )
             for bill_no, invoice in self.invoices.items()
             if invoice["state"] != "settled"
+        ]
+
+    def paid_lines(self) -> list[PaidLine]:
+        """The first lines of paid invoices that are ours alone, and of which nothing is taken back."""
+        return [
+            PaidLine(
+                bill_no,
+                line["id"],
+                invoice["billingAccount"]["id"],
+                line["taxExcludedAmount"]["unit"],
+                minor(line["taxExcludedAmount"]),
+                Decimal(line["appliedTax"][0]["taxRate"]),
+            )
+            for bill_no, invoice in self.invoices.items()
+            if invoice["state"] == "settled"
+            and all("onBehalfOf" not in line and minor(line["taxExcludedAmount"]) > 0 for line in invoice["lines"])
+            for line in invoice["lines"][:1]
         ]
 
     def open_statements(self) -> list[OpenStatement]:

@@ -1,12 +1,14 @@
 """The demo's day is real work, the same for the same seed, and as good and as bad as it says."""
 
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
 from demo.day import make_day
 from demo.evening import DAY_BEFORE, OpenInvoice, OpenStatement, bank_file, closings, payouts
 from demo.facts import APPLIED, DATE, PAID_IN_FULL, PARTIAL, REPEATED, Message, tally
+from demo.returns import PaidLine, bounced, returns
 from demo.wares import PARTNERS
 from schemas.incoming import read
 
@@ -14,6 +16,7 @@ AT_THE_DOOR = {"malformed", "invalid", "unknown-type"}
 INVOICES = [
     OpenInvoice(f"INV-{n:09d}", f"O-{n}", f"BA-{n // 3:04d}", "KWD" if n % 2 else "EUR", 1_000 + n) for n in range(300)
 ]
+PAID = [PaidLine(f"INV-{n:09d}", "1", f"BA-{n:04d}", "EUR", 1_000 + n, Decimal("0.07")) for n in range(40)]
 STATEMENTS = [OpenStatement(f"ST-{n}", f"SA-{n}", "JPY", 1_001 + n) for n in range(6)]
 
 
@@ -56,7 +59,15 @@ def test_the_day_is_as_large_and_as_various_as_promised(day: list[Message]):
 
 def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
     """What is to be applied is read; what is to be parked at the door is refused with the code that the day says."""
-    evening = bank_file(INVOICES) + closings(PARTNERS, DATE) + closings(PARTNERS, DAY_BEFORE) + payouts(STATEMENTS)
+    bank = bank_file(INVOICES)
+    evening = (
+        bank
+        + returns(PAID)
+        + bounced(bank, set())
+        + closings(PARTNERS, DATE)
+        + closings(PARTNERS, DAY_BEFORE)
+        + payouts(STATEMENTS)
+    )
     seen: dict[str, str] = {}
     for message in day + evening:
         facts = read(message.routing_key, message.body, message.message_id, {}, None)
@@ -98,6 +109,36 @@ def test_the_bank_names_invoices_of_the_payer_and_pays_them_in_full_or_in_part()
     must = tally(sent)
     assert len(must.paid_in_full) >= must.notes[PAID_IN_FULL] > 0
     assert must.notes[PARTIAL] > 0
+
+
+def test_what_comes_back_is_one_line_of_an_invoice_and_some_of_it_is_money():
+    """Each note is of a line with its tax, at most one an invoice; of half of them the same money goes back."""
+    must = [fact for message in returns(PAID) for fact in message.facts]
+    notes = [fact for fact in must if fact.type == "credit-note.issue"]
+    lines = {line.account: line for line in PAID}
+    assert len({fact.account for fact in notes}) == len(notes) == 12
+    # 10.05 at 7 % is 0.7035, so 0.70 of tax.
+    assert PAID[5].total == 1_075
+    assert all(fact.amount == lines[fact.account].total for fact in notes)
+    refunds = {fact.account: fact.amount for fact in must if fact.type == "refund.completed"}
+    assert len(refunds) == 6
+    assert refunds.items() <= {fact.account: fact.amount for fact in notes}.items()
+
+
+def test_what_bounces_was_paid_in_full_and_is_no_partner_s():
+    """The books then owe what they owed before; an order of which a partner has a share is left out."""
+    bank = bank_file(INVOICES)
+    of_partners = {invoice.order for invoice in INVOICES[::2]}
+    back = [fact for message in bounced(bank, of_partners) for fact in message.facts]
+    assert len(back) == 5
+    paid = {fact.orders: fact for message in bank for fact in message.facts}
+    for fact in back:
+        assert paid[fact.orders].note == PAID_IN_FULL
+        assert fact.amount == paid[fact.orders].amount
+        assert of_partners.isdisjoint(fact.orders)
+    assert tally([*bank, *bounced(bank, of_partners)]).paid_in_full.isdisjoint(
+        order for fact in back for order in fact.orders
+    )
 
 
 def test_no_payout_is_more_than_its_statement_but_the_one_that_must_be_parked():

@@ -174,7 +174,8 @@ async def test_an_array_goes_on_as_its_facts(settings: Settings, client: Client,
 @ONE_DRIVER
 async def test_what_waits_is_edited(settings: Settings, client: Client, database: Books) -> None:
     """In its place; who asked is told what came of the right one. While it is being tried it is left alone."""
-    async with business(settings, client) as (ask, clock, _):
+    # No sweep but the first: the next would find the claim that has run out, and take the message up itself.
+    async with business(settings, client, held_interval_seconds=600) as (ask, clock, _):
         await say(client, customer("BA-1"))
         asked = await client.send_asking(order("O-1", "BA-9"))
         await wait_for(lambda: held(database, "waiting"))
@@ -187,6 +188,7 @@ async def test_what_waits_is_edited(settings: Settings, client: Client, database
         database["held"].update_one({"state": "waiting"}, {"$set": {"claimedUntil": clock.now.replace(year=2020)}})
         before = held(database)["order.completed:O-1"]["attempts"]
         assert (await edit(client, item["parkedId"], body=right))["outcome"] == "applied"
+    async with business(settings, client) as (ask, _, _):
         assert (await client.answer(asked))["outcome"] == "applied"
         row = database["inbox"].find_one({"_id": "order.completed:O-1"})
         assert row is not None
