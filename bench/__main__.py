@@ -34,6 +34,7 @@ MEASUREMENTS = (
     "orders",
     "hot",
     "payments",
+    "corrections",
     "arrays",
     "standby",
     "latency",

@@ -39,6 +39,10 @@ class Events:
     twice: int = 0
 
 
+Letter = tuple[str, bytes]
+"""A routing key and a body."""
+
+
 class Broker:
     """A connection to a virtual host."""
 
@@ -46,17 +50,15 @@ class Broker:
         self._connection = connection
         self.channel = channel
 
-    async def fill(self, exchange: str, routing_key: str, bodies: Iterable[bytes]) -> int:
+    async def fill(self, exchange: str, letters: Iterable[Letter]) -> int:
         """Publish messages, persistent and each confirmed; returns how many."""
         count = 0
         waits: list[asyncio.Task[object]] = []
-        for count, body in enumerate(bodies, 1):
-            properties = Basic.Properties(
-                content_type="application/json", delivery_mode=2, message_id=f"{routing_key}:{count}"
-            )
+        for count, (key, body) in enumerate(letters, 1):
+            properties = Basic.Properties(content_type="application/json", delivery_mode=2, message_id=f"{key}:{count}")
             waits.append(
                 asyncio.ensure_future(
-                    self.channel.basic_publish(body, exchange=exchange, routing_key=routing_key, properties=properties)
+                    self.channel.basic_publish(body, exchange=exchange, routing_key=key, properties=properties)
                 )
             )
             if len(waits) == IN_FLIGHT:

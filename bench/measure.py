@@ -151,7 +151,8 @@ async def measure(lane: Lane, place: Place, *, number: int, compared: int = 0, l
             after = meter.read(pids)
             for worker in workers:
                 await worker.stop()
-        problems = dict(contestant.check(place, lane.before + lane.facts, thoroughly=last and lane.audited))
+        orders = lane.before + lane.workload.orders(lane.facts)
+        problems = dict(contestant.check(place, orders, thoroughly=last and lane.audited))
         problems.update(workload.check(lane.facts, place))
         events = await _look_at(broker, contestant, collected, expected, problems)
     return Round(
@@ -175,7 +176,7 @@ async def put_backlog(lane: Lane, place: Place, broker: Broker, keep: int | None
     await contestant.prepare(place, broker)
     await workload.prepare(lane.facts, contestant, place, broker)
     collected = await broker.collect(contestant.out, keep)
-    messages = await broker.fill(contestant.into, workload.routing_key, workload.bodies(lane.facts, place))
+    messages = await broker.fill(contestant.into, workload.letters(lane.facts, place))
     if (there := await broker.length(contestant.queue)) != messages:
         raise BenchError(f"{there} messages are in {contestant.queue}, not {messages}")
     return collected

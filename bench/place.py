@@ -101,7 +101,7 @@ async def work_off(
     with processes.running(contestant.command, place.environment) as worker:
         # Where the worker declares its queue there is nowhere to publish to until then.
         await broker.appears(contestant.queue, worker.check)
-        await broker.fill(contestant.into, routing_key, bodies)
+        await broker.fill(contestant.into, ((routing_key, body) for body in bodies))
         await broker.reaches(published, events, worker.check)
         await worker.stop()
     await broker.channel.queue_delete(published)

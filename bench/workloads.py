@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Protocol
 
-from bench.broker import BenchError, Broker
+from bench.broker import BenchError, Broker, Letter
 from bench.orders import CURRENCY, ORDER, order_bodies
 from bench.place import Contestant, Place, work_off
 
@@ -15,8 +15,11 @@ HOT_ACCOUNT = "BA-0000"
 FACTS_PER_ARRAY = 500
 """As many as one message may carry."""
 PAYMENT = "payment.received"
+LATER = "2026-11-24T09:30:00Z"
 EVENTS_PER_PAYMENT = 2
 """`payment.allocated` and `invoice.paid`: each pays one invoice, in full."""
+EVENTS_PER_CORRECTION = (3, 1, 2)
+"""Of a note (it, the invoice, what the partner loses), of a refund, and of a reversal (it, and the invoice)."""
 
 
 class Workload(Protocol):
@@ -26,15 +29,17 @@ class Workload(Protocol):
     def name(self) -> str:
         """Its name in the results."""
 
-    @property
-    def routing_key(self) -> str:
-        """That of its messages."""
-
     async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
         """Make what so many facts need, beside the accounts; the worker does not run afterwards."""
 
     def bodies(self, facts: int, place: Place) -> Iterator[bytes]:
         """The messages that carry so many facts; what they are about has been prepared."""
+
+    def letters(self, facts: int, place: Place) -> Iterator[Letter]:
+        """The same with their routing keys."""
+
+    def orders(self, facts: int) -> int:
+        """How many orders there are by then, those included that were prepared."""
 
     def events(self, facts: int, contestant: Contestant) -> int:
         """How many events come of so many facts."""
@@ -45,8 +50,6 @@ class Workload(Protocol):
 
 class Orders:
     """Orders of four lines, a message each, over 200 accounts or on one; their numbers begin with `first`."""
-
-    routing_key = ORDER
 
     def __init__(self, name: str = "orders", *, account: str | None = None, first: int = 0) -> None:
         self.name = name
@@ -59,6 +62,14 @@ class Orders:
     def bodies(self, facts: int, place: Place) -> Iterator[bytes]:
         """An order a message."""
         return order_bodies(facts, first=self._first, account=self._account)
+
+    def letters(self, facts: int, place: Place) -> Iterator[Letter]:
+        """All of one type."""
+        return ((ORDER, body) for body in self.bodies(facts, place))
+
+    def orders(self, facts: int) -> int:
+        """They are that."""
+        return facts
 
     def events(self, facts: int, contestant: Contestant) -> int:
         """Contestants differ in what they publish for an order."""
@@ -86,7 +97,6 @@ class Payments:
     """A payment for each invoice, of its whole amount and naming it, in the order of the invoices."""
 
     name = "payments"
-    routing_key = PAYMENT
 
     async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
         """The contestant itself makes the invoices, of as many orders."""
@@ -112,6 +122,14 @@ class Payments:
         if count != facts:
             raise BenchError(f"{count} invoices are there to be paid, not {facts}")
 
+    def letters(self, facts: int, place: Place) -> Iterator[Letter]:
+        """All of one type."""
+        return ((PAYMENT, body) for body in self.bodies(facts, place))
+
+    def orders(self, facts: int) -> int:
+        """Each pays one."""
+        return facts
+
     def events(self, facts: int, contestant: Contestant) -> int:
         """Two for each."""
         return facts * EVENTS_PER_PAYMENT
@@ -122,7 +140,62 @@ class Payments:
         return {"invoices not paid": unpaid} if unpaid else {}
 
 
+class Corrections:
+    """In turn: a note of all of a paid invoice, the refund of what it reserved, the reversal of another's payment."""
+
+    name = "corrections"
+
+    async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
+        """Two paid invoices for each three facts."""
+        invoices = self.orders(facts)
+        await PAYMENTS.prepare(invoices, contestant, place, broker)
+        paid = PAYMENTS.bodies(invoices, place)
+        await work_off(contestant, place, broker, PAYMENT, paid, invoices * EVENTS_PER_PAYMENT)
+
+    def bodies(self, facts: int, place: Place) -> Iterator[bytes]:
+        """A fact a message."""
+        return (body for _, body in self.letters(facts, place))
+
+    def letters(self, facts: int, place: Place) -> Iterator[Letter]:
+        """Of three types, in turn."""
+        return islice(_corrections(place), facts)
+
+    def orders(self, facts: int) -> int:
+        """Two for each three."""
+        return -(-facts // 3) * 2
+
+    def events(self, facts: int, contestant: Contestant) -> int:
+        """Those of so many facts, which come in turn."""
+        turns, rest = divmod(facts, len(EVENTS_PER_CORRECTION))
+        return turns * sum(EVENTS_PER_CORRECTION) + sum(EVENTS_PER_CORRECTION[:rest])
+
+    def check(self, facts: int, place: Place) -> Mapping[str, object]:
+        """Nobody owes anything for what came back."""
+        owing = place.database["positions"].count_documents({"recoverable": {"$ne": 0}})
+        return {"accounts that owe what they got": owing} if owing else {}
+
+
+def _corrections(place: Place) -> Iterator[Letter]:
+    invoices = place.database["invoices"].find({}, {"billingAccount": 1, "taxIncludedAmount": 1}).sort("_id", 1)
+    for credited, covered in zip(invoices, invoices, strict=False):
+        number, cents = credited["_id"], credited["taxIncludedAmount"]
+        note = {"creditNoteId": f"N-{number}", "billNo": number, "issuedAt": LATER, "reason": "returned"}
+        yield "credit-note.issue", json.dumps({**note, "excess": "refund"}).encode()
+        refund = {
+            "refundId": f"R-{number}",
+            "billingAccount": {"id": credited["billingAccount"]},
+            "amount": {"unit": CURRENCY, "value": f"{cents // 100}.{cents % 100:02d}"},
+            "refundedAt": LATER,
+            "creditNoteId": f"N-{number}",
+        }
+        yield "refund.completed", json.dumps(refund).encode()
+        payment = f"P-{covered['_id']}"
+        reversal = {"reversalId": f"X-{payment}", "paymentId": payment, "reversedAt": LATER, "reason": "AM04"}
+        yield "payment.reversed", json.dumps(reversal).encode()
+
+
 ORDERS: Workload = Orders()
 HOT: Workload = Orders("hot account", account=HOT_ACCOUNT)
 ARRAYS: Workload = Arrays()
 PAYMENTS: Workload = Payments()
+CORRECTIONS: Workload = Corrections()

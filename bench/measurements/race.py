@@ -11,7 +11,7 @@ from bench.paymaster import READY, Paymaster
 from bench.place import Contestant, new_place
 from bench.plain.contestant import Plain
 from bench.sizes import Sizes
-from bench.workloads import ARRAYS, HOT, ORDERS, PAYMENTS
+from bench.workloads import ARRAYS, CORRECTIONS, HOT, ORDERS, PAYMENTS
 from services import Services
 
 PAYMASTER, PLAIN = Paymaster(), Plain()
@@ -34,8 +34,10 @@ def lanes(only: Collection[str], peers: Sequence[Contestant], sizes: Sizes) -> l
     if "hot" in only:
         found.append(Lane(HOT.name, PAYMASTER, HOT, sizes.orders))
         found.append(Lane(HOT.name, PLAIN, HOT, sizes.hot_peer_orders))
-    if "payments" in only:
+    if not {"payments", "corrections"}.isdisjoint(only):
         found.append(Lane(PAYMENTS.name, PAYMASTER, PAYMENTS, sizes.orders, audited=True))
+    if "corrections" in only:
+        found.append(Lane(CORRECTIONS.name, PAYMASTER, CORRECTIONS, sizes.orders, audited=True))
     if "arrays" in only:
         found.append(Lane(ARRAYS.name, PAYMASTER, ARRAYS, sizes.orders))
     if "standby" in only:

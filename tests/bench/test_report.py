@@ -20,7 +20,7 @@ from bench.node.contestant import Node
 from bench.place import Place
 from bench.sizes import QUICK
 from bench.stages import Stage
-from bench.workloads import ARRAYS, FACTS_PER_ARRAY, HOT, ORDERS, PAYMENTS
+from bench.workloads import ARRAYS, CORRECTIONS, FACTS_PER_ARRAY, HOT, ORDERS, PAYMENTS
 
 CPU = Cpu(worker=0.4, mongodb=0.3, rabbitmq=0.2, bench=0.1, machine=1.5)
 NOWHERE = cast("Place", None)
@@ -112,6 +112,7 @@ def results():
             measured(HOT.name, ours, number, 900, factor),
             measured(HOT.name, plain, number, 10, factor),
             measured(PAYMENTS.name, ours, number, 600, factor),
+            measured(CORRECTIONS.name, ours, number, 360, factor),
             measured(ARRAYS.name, ours, number, 2500, factor),
             measured(ALONE, ours, number, 1000, 1.0),
             measured(STANDBY, ours, number, 960 if number == 1 else 900, 1.0),
@@ -143,6 +144,7 @@ def test_goals_are_worked_out_from_what_was_measured(results):
         ("hot account", "orders over 200 accounts", 0.7, 0.75, "reached"),
         ("hot account", "plain worker on its own spread", None, 0.1, "shown"),
         ("payments", "orders", 0.7, 0.5, "missed"),
+        ("corrections", "payments", 0.5, 0.6, "reached"),
         ("arrays", "plain worker, orders", 25, 25, "reached"),
         ("with a standby", "without a standby", 0.95, 0.93, "missed"),
         ("takeover after kill -9", "first event", 2, 1.5, "reached"),
