@@ -91,9 +91,17 @@ def correctable_account(invoice: Invoice, books: Books) -> Account:
     """
     account = find_account(invoice.billing_account, books)
     check_state(account, "correction", f"billNo (of invoice {invoice.id})")
-    for partner in dict.fromkeys(line.on_behalf_of.id for line in invoice.lines if line.on_behalf_of is not None):
-        check_state(find_account(partner, books), "correction", f"billNo (a partner of invoice {invoice.id})")
+    check_partners(invoice, "billNo", books)
     return account
+
+
+def check_partners(invoice: Invoice, field: str, books: Books) -> None:
+    """Check that the partners of an invoice that is to be corrected have accounts that are not closed.
+
+    Raises `Refused` (`account-closed`); `field` is the one of the message by which it comes to the invoice.
+    """
+    for partner in dict.fromkeys(line.on_behalf_of.id for line in invoice.lines if line.on_behalf_of is not None):
+        check_state(find_account(partner, books), "correction", f"{field} (a partner of invoice {invoice.id})")
 
 
 def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:

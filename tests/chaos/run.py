@@ -135,6 +135,11 @@ async def run(
                     await hand.start()
             end_abandoned_transactions(mongo, 0.5)
             outside.send(business.rest())
+            await _drained(plan, business, outside, database, say, for_credit=False)
+            # What was reserved for a refund may have been reversed: in the end it is booked all the same.
+            ahead += settings.waiting_seconds_max
+            for hand in hands:
+                hand.move_clock(ahead)
             await _drained(plan, business, outside, database, say)
             odd_ends = [
                 f"{hand.name} was told to stop and {code}" for hand in hands if (code := await hand.terminate())
@@ -194,17 +199,31 @@ async def _trade(plan: Plan, business: Business, outside: Outside, until: float)
 
 
 async def _drained(
-    plan: Plan, business: Business, outside: Outside, database: Books, say: Callable[[str], None]
+    plan: Plan,
+    business: Business,
+    outside: Outside,
+    database: Books,
+    say: Callable[[str], None],
+    *,
+    for_credit: bool = True,
 ) -> None:
-    """Wait until everything that was sent has its outcome and every event was heard, or nothing moves any more."""
+    """Wait until everything that was sent has its outcome and every event was heard, or nothing moves any more.
+
+    Not `for_credit`: as far as it does not wait for credit.
+    """
     held = database["held"]
 
     def left() -> dict[str, int]:
         wrong = len(business.poison) + len(business.conflicts)
+        waiting = held.count_documents({"state": "waiting"})
+        applied = database["inbox"].count_documents({})
+        if not for_credit:
+            short = held.count_documents({"state": "waiting", "reason": "insufficient-credit"})
+            waiting, applied = waiting - short, applied + short
         return {
             "to send": outside.asked - outside.confirmed,
-            "to apply": len(business.facts) - database["inbox"].count_documents({}),
-            "waiting": held.count_documents({"state": "waiting"}),
+            "to apply": len(business.facts) - applied,
+            "waiting": waiting,
             "suspect": held.count_documents({"state": "suspect"}),
             "to park": wrong - held.count_documents({"state": "parked"}),
             "to hear": database["outbox"].count_documents({}) - len(outside.events),

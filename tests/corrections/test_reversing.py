@@ -7,11 +7,14 @@ from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     LedgerBook,
     billing,
+    closing,
+    command,
     credit_note,
     line,
     order,
     partner,
     payment,
+    payout,
     refund,
     reversal,
 )
@@ -149,3 +152,15 @@ def test_another_currency(fact, field):
     """The field is named."""
     code, detail = paid("10", amount=1000).refusal(fact)
     assert (code, detail.startswith(f"{field}: ")) == ("currency-mismatch", True)
+
+
+@pytest.mark.parametrize("fact", [reversal("X-1", "P-1"), refund("R-1", 1000, of="P-1"), credit_note("N-1", INV1)])
+def test_a_partner_that_is_closed_is_reopened_first(fact):
+    """What it was paid for would be taken back of an account that nobody looks at: the fact is parked, and says so."""
+    book = LedgerBook()
+    book.take(billing(), partner(on="payment"), order("O-1", line("10", "0", "SA-1")), payment("P-1", 1000))
+    book.take(closing("C-1"), payout("PO-1", 800, "C-1"), command("close", "SA-1"))
+    assert book.state("SA-1") == "closed"
+    code, detail = book.refusal(fact)
+    assert (code, "SA-1" in detail) == ("account-closed", True)
+    assert_books_hold(book)
