@@ -41,7 +41,8 @@ async def read(query: Query, database: Any, now: datetime, zone: tzinfo) -> byte
     """The answer to a query as JSON, of what is committed at this moment; `zone` is the one that dates are taken in.
 
     Raises `Refused` (`unknown-account`, `unknown-invoice`, `unknown-settlement`, `unknown-specification`,
-    `unknown-seller`, `unknown-credit-note`, `unknown-payment`, `invalid`) and the driver's errors.
+    `unknown-seller`, `unknown-credit-note`, `unknown-payment`,
+    `unknown-dispute`, `invalid`) and the driver's errors.
     """
     # Where a collection or an index was made a moment ago the server has no snapshot yet that shows it.
     async for attempt in AsyncRetrying(retry=retry_if_exception(moved), wait=wait_fixed(0.1), reraise=True):

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import services
 from demo.checks import Outcome, Wave, checks
 from demo.day import make_day
+from demo.disputes import disputes_and_losses
 from demo.evening import DAY_BEFORE, bank_file, closings, payouts
 from demo.facts import DATE, Message, tally
 from demo.report import show
@@ -83,7 +84,8 @@ async def _live(console: Console, rabbitmq_url: str, books: Database[dict[str, A
         bank = bank_file(events.open_invoices())
         await wave("the bank's file", bank + closings(PARTNERS[1:2], DAY_BEFORE))
         of_partners = {order for order, fact in tally(sent).orders.items() if fact.shares}
-        await wave("what came back", returns(events.paid_lines()) + bounced(bank, of_partners))
+        await wave("what came back", returns(events.first_lines(paid=True)) + bounced(bank, of_partners))
+        await wave("what is disputed, or lost", disputes_and_losses(events.first_lines(paid=False)))
         await wave("the closings", closings(PARTNERS, DATE))
         await wave("the payouts", payouts(events.open_statements()))
 

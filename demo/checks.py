@@ -8,7 +8,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from demo.facts import Message, Tally, rounded, tally
+from demo.facts import RECOVERS, Message, Tally, rounded, tally
 from demo.traffic import Events, minor
 from demo.wares import PARTNERS, Partner
 
@@ -64,9 +64,11 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("invoices that name the seller as it is", len(orders), sum(i["sellerVersion"] == 1 for i in invoices))
     yield Check("payments booked, once each", applied["payment.received"], books["payments"].count_documents({}))
     yield Check("accounts that owe what was billed less paid, all told", *_balances(must, books))
-    yield Check("credit notes issued, of what came back", applied["credit-note.issue"], counts["credit-note.issued"])
+    yield Check("credit notes issued, of what came back", _notes(must), counts["credit-note.issued"])
     yield Check("refunds booked, with nothing owed for them", applied["refund.completed"], _refunds(books))
     yield Check("payments that bounced, and are reversed", applied["payment.reversed"], _reversals(books))
+    yield Check("disputes that are over", applied["dispute.open"], _disputes(books))
+    yield Check("what is written off, less what was paid of it", *_losses(outcome, books))
     yield Check("invoices settled that a payment named", len(must.paid_in_full), len(must.paid_in_full & settled))
     yield Check("partners whose statements hold all they earned", *_statements(must, events))
     yield Check("statements paid as the payouts say", *_payouts(must, events))
@@ -85,6 +87,26 @@ def _refunds(books: Database[dict[str, Any]]) -> int:
 
 def _reversals(books: Database[dict[str, Any]]) -> int:
     return books["reversals"].count_documents({"recoverable": 0})
+
+
+def _notes(must: Tally) -> int:
+    return must.applied["credit-note.issue"] + must.applied["dispute.settle"]
+
+
+def _disputes(books: Database[dict[str, Any]]) -> int:
+    return books["disputes"].count_documents({"state": {"$ne": "open"}})
+
+
+def _losses(outcome: Outcome, books: Database[dict[str, Any]]) -> tuple[str, str]:
+    facts = [fact for sent in outcome.sent for fact in sent.facts]
+    lost = sum(fact.amount for fact in facts if fact.type == "invoice.write-off")
+    lost -= sum(fact.amount for fact in facts if fact.note == RECOVERS)
+    found = sum(row["writtenOff"] for row in books["losses"].find({}, {"writtenOff": 1}))
+    return _euros(lost), _euros(found)
+
+
+def _euros(cents: int) -> str:
+    return f"EUR {Decimal(cents).scaleb(-2):,}"
 
 
 def words(counter: Counter[str]) -> str:

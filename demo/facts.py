@@ -17,6 +17,8 @@ APPLIED = "applied"
 REPEATED = "repeated"
 """A fact that was sent before, with the same content: it may have no effect."""
 
+RECOVERS = "payments of what was written off"
+"""The note of those."""
 PAID_IN_FULL = "payments that name their invoices, and cover them"
 PARTIAL = "partial payments"
 
@@ -92,9 +94,11 @@ def tally(messages: Iterable[Message]) -> Tally:
         elif fact.type == "payment.received":
             result.notes["payments before their invoice"] += not result.orders.keys() & fact.orders
             result.paid[fact.account] += fact.amount
+            # What was given up is owed again, as far as it is paid.
+            result.billed[fact.account] += fact.amount if fact.note == RECOVERS else 0
             if fact.note == PAID_IN_FULL:
                 result.paid_in_full.update(fact.orders)
-        elif fact.type == "credit-note.issue":
+        elif fact.type in ("credit-note.issue", "dispute.settle", "invoice.write-off"):
             result.billed[fact.account] -= fact.amount
         elif fact.type in ("refund.completed", "payment.reversed"):
             result.paid[fact.account] -= fact.amount

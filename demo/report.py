@@ -111,8 +111,9 @@ def _invoices(events: Events) -> Told:
         total, remaining = minor(invoice["taxIncludedAmount"]), minor(invoice["remainingAmount"])
         numbers[currency][state] += 1
         credited = minor(invoice["corrections"]["credited"]) if "corrections" in invoice else 0
-        paid = total - credited - remaining
-        sums[currency].update({"issued": total, "credited": credited, "paid": paid, "open": remaining})
+        lost = minor(invoice["corrections"]["writtenOff"]) if "writtenOff" in invoice.get("corrections", {}) else 0
+        paid = total - credited - lost - remaining
+        sums[currency].update({"issued": total, "credited": credited + lost, "paid": paid, "open": remaining})
     rows = [
         (
             currency,
@@ -127,7 +128,7 @@ def _invoices(events: Events) -> Told:
     columns = (">issued", ">paid", ">paid in part", ">open", ">amount issued", ">amount paid", ">amount open")
     table = _table("Invoices", "=currency", *columns, rows=rows)
     back = [f"{currency} {figure(of['credited'], currency)}" for currency, of in sorted(sums.items()) if of["credited"]]
-    table.below = f"The rest was credited: {', '.join(back)}."
+    table.below = f"The rest was credited, or written off: {', '.join(back)}."
     return table
 
 

@@ -13,15 +13,17 @@ BOUNCED = 5
 
 
 @dataclass(frozen=True)
-class PaidLine:
-    """A line of a paid invoice, as the events have told of it; the net is in minor units."""
+class BilledLine:
+    """A line of an invoice, as the events have told of it; the net and what remains of the invoice in minor units."""
 
     bill_no: str
+    order_id: str
     line_id: str
     account: str
     currency: str
     net: int
     rate: Decimal
+    remaining: int
 
     @property
     def total(self) -> int:
@@ -29,7 +31,7 @@ class PaidLine:
         return self.net + rounded(self.net * self.rate)
 
 
-def returns(lines: Iterable[PaidLine], seed: int = SEED) -> list[Message]:
+def returns(lines: Iterable[BilledLine], seed: int = SEED) -> list[Message]:
     """Credit notes of lines, one an invoice: of every other one the money goes back, else it is credit.
 
     Some of the money is told of before its note.

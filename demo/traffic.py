@@ -18,7 +18,7 @@ from pymongo.database import Database
 
 from demo.evening import OpenInvoice, OpenStatement
 from demo.facts import Message
-from demo.returns import PaidLine
+from demo.returns import BilledLine
 from demo.stage import DemoError, Worker
 from demo.wares import DIGITS
 
@@ -106,19 +106,22 @@ class Events:
             if invoice["state"] != "settled"
         ]
 
-    def paid_lines(self) -> list[PaidLine]:
-        """The first lines of paid invoices that are ours alone, and of which nothing is taken back."""
+    def first_lines(self, *, paid: bool) -> list[BilledLine]:
+        """The first lines of invoices that are ours alone, and of which nothing is taken back: those paid, or open."""
         return [
-            PaidLine(
+            BilledLine(
                 bill_no,
+                invoice["orderId"],
                 line["id"],
                 invoice["billingAccount"]["id"],
                 line["taxExcludedAmount"]["unit"],
                 minor(line["taxExcludedAmount"]),
                 Decimal(line["appliedTax"][0]["taxRate"]),
+                minor(invoice["remainingAmount"]),
             )
             for bill_no, invoice in self.invoices.items()
-            if invoice["state"] == "settled"
+            if (invoice["state"] == "settled") == paid
+            and "corrections" not in invoice
             and all("onBehalfOf" not in line and minor(line["taxExcludedAmount"]) > 0 for line in invoice["lines"])
             for line in invoice["lines"][:1]
         ]

@@ -12,6 +12,7 @@ from domain.ledger.books import Books, Need, Queue, WorkingSet
 FACTS: tuple[Handler, ...] = (
     *accounts.FACTS,
     *parties.FACTS,
+    *invoicing.FACTS,
     *ordering.FACTS,
     *payments.FACTS,
     *settlement.FACTS,

@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.accounts import messages as accounts
 from schemas.corrections import messages as corrections
+from schemas.invoicing import messages as invoicing
 from schemas.message import Continuation, Message
 from schemas.operations import messages as operations
 from schemas.ordering import messages as ordering
@@ -21,6 +22,7 @@ MESSAGES: dict[str, type[Message]] = table(
     for message in (
         *accounts.MESSAGES,
         *parties.MESSAGES,
+        *invoicing.MESSAGES,
         *ordering.MESSAGES,
         *payments.MESSAGES,
         *settlement.MESSAGES,

@@ -476,6 +476,12 @@ NOT_IN_THE_TRAFFIC = {
     "credit-note.issue": "sent as invoices come, whose numbers depend on it too",
     "payment.reversed": "sent as payments are allocated",
     "refund.completed": "sent as credit notes come, of what they have reserved",
+    "invoice.write-off": "sent as invoices come, whose numbers depend on the order of the rest",
+    "dispute.open": "likewise",
+    "dispute.settle": "sent as disputes are opened",
+    "dispute.withdraw": "likewise",
+    "invoice.validate": "sent as invoices come",
+    "invoice.send": "likewise",
 }
 
 

@@ -1,14 +1,16 @@
 """The demo's day is real work, the same for the same seed, and as good and as bad as it says."""
 
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from demo.day import make_day
+from demo.disputes import DISPUTED, LOST, disputes_and_losses
 from demo.evening import DAY_BEFORE, OpenInvoice, OpenStatement, bank_file, closings, payouts
 from demo.facts import APPLIED, DATE, PAID_IN_FULL, PARTIAL, REPEATED, Message, tally
-from demo.returns import PaidLine, bounced, returns
+from demo.returns import BilledLine, bounced, returns
 from demo.wares import PARTNERS
 from schemas.incoming import read
 
@@ -16,7 +18,10 @@ AT_THE_DOOR = {"malformed", "invalid", "unknown-type"}
 INVOICES = [
     OpenInvoice(f"INV-{n:09d}", f"O-{n}", f"BA-{n // 3:04d}", "KWD" if n % 2 else "EUR", 1_000 + n) for n in range(300)
 ]
-PAID = [PaidLine(f"INV-{n:09d}", "1", f"BA-{n:04d}", "EUR", 1_000 + n, Decimal("0.07")) for n in range(40)]
+PAID = [
+    BilledLine(f"INV-{n:09d}", f"O-{n}", "1", f"BA-{n:04d}", "EUR", 1_000 + n, Decimal("0.07"), 0) for n in range(40)
+]
+OPEN = [replace(line, remaining=2_000 + n) for n, line in enumerate(PAID)]
 STATEMENTS = [OpenStatement(f"ST-{n}", f"SA-{n}", "JPY", 1_001 + n) for n in range(6)]
 
 
@@ -64,6 +69,7 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
         bank
         + returns(PAID)
         + bounced(bank, set())
+        + disputes_and_losses(OPEN)
         + closings(PARTNERS, DATE)
         + closings(PARTNERS, DAY_BEFORE)
         + payouts(STATEMENTS)
@@ -109,6 +115,19 @@ def test_the_bank_names_invoices_of_the_payer_and_pays_them_in_full_or_in_part()
     must = tally(sent)
     assert len(must.paid_in_full) >= must.notes[PAID_IN_FULL] > 0
     assert must.notes[PARTIAL] > 0
+
+
+def test_disputes_end_and_some_of_what_is_lost_is_paid():
+    """Each is of another account; each dispute ends one way or the other, some before it is opened."""
+    sent = disputes_and_losses(OPEN)
+    kinds = Counter(message.routing_key for message in sent)
+    assert kinds["dispute.open"] == DISPUTED == kinds["dispute.settle"] + kinds["dispute.withdraw"]
+    assert min(kinds["dispute.settle"], kinds["dispute.withdraw"]) > 0
+    assert kinds["invoice.write-off"] == LOST > kinds["payment.received"] > 0
+    order = [message.message_id for message in sent]
+    assert order.index("settled-000") < order.index("disputed-000")
+    assert order.index("settled-001") > order.index("disputed-001")
+    assert len({fact.account for message in sent for fact in message.facts if fact.account}) <= DISPUTED + LOST
 
 
 def test_what_comes_back_is_one_line_of_an_invoice_and_some_of_it_is_money():

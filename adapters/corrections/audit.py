@@ -4,6 +4,7 @@ from adapters.checks import (
     Check,
     Expression,
     Posted,
+    Stage,
     View,
     agreed,
     agrees,
@@ -23,6 +24,19 @@ from adapters.checks import (
 
 NOTE, REFUND, REVERSAL = "credit-note.issue:", "refund.completed:", "payment.reversed:"
 """How the identities of credit notes, refunds and reversals begin."""
+WRITE_OFF, DISPUTE, SETTLING, WITHDRAWAL = "invoice.write-off:", "dispute.open:", "dispute.settle:", "dispute.withdraw:"
+"""Those of write-offs, and of what opens and ends disputes."""
+
+
+def caused_by(prefix: str) -> Stage:
+    """The stage that keeps the rows of facts whose identities begin so."""
+    return {"$match": {"cause": begins(prefix)["$match"]["_id"]}}
+
+
+def is_caused_by(prefix: str) -> Expression:
+    """Whether a row is of a fact whose identity begins so."""
+    return equal({"$substrBytes": ["$cause", 0, len(prefix)]}, prefix)
+
 
 own: Expression = equal({"$ifNull": ["$$this.onBehalfOf", None]}, None)
 net_of_own: Expression = sum_where("$lines", own, "$$this.taxExcludedAmount")
@@ -39,7 +53,7 @@ taken: Expression = {"$sum": "$taken.amount"}
 of_a_note: Expression = {"$gt": ["$creditNoteId", None]}
 
 POSTED = Posted(
-    (begins(NOTE), begins(REFUND), begins(REVERSAL)),
+    tuple(begins(kind) for kind in (NOTE, REFUND, REVERSAL, WRITE_OFF, SETTLING, WITHDRAWAL)),
     (
         union(
             "reversals",
@@ -78,11 +92,10 @@ POSTED = Posted(
         ),
         union(
             "creditNotes",
-            {"$match": {"cause": begins(NOTE)["$match"]["_id"]}},
             {
                 "$project": {
                     "_id": "$cause",
-                    "document": {"$literal": 1},
+                    "document": {"$cond": [is_caused_by(NOTE), 1, 0]},
                     **due(
                         {
                             "receivable": minus("$taxIncludedAmount"),
@@ -92,6 +105,36 @@ POSTED = Posted(
                             "revenue": net_of_own,
                             "commission": commission_back,
                             "tax": {"$sum": "$lines.taxAmount"},
+                        }
+                    ),
+                }
+            },
+        ),
+        union("writeOffs", {"$project": {"_id": {"$concat": [WRITE_OFF, "$_id"]}, "document": {"$literal": 1}}}),
+        union(
+            "disputes",
+            {"$match": {"state": {"$ne": "open"}}},
+            {
+                "$project": {
+                    "_id": {"$concat": [{"$cond": [equal("$state", "settled"), SETTLING, WITHDRAWAL]}, "$_id"]},
+                    "document": {"$literal": 1},
+                }
+            },
+        ),
+        union(
+            "losses",
+            {
+                "$project": {
+                    "_id": "$cause",
+                    **due(
+                        {
+                            "receivable": minus("$writtenOff"),
+                            "badDebt": {"$subtract": ["$writtenOff", {"$add": ["$relieved", "$givenUp"]}]},
+                            "tax": "$relieved",
+                            # A note says itself what it changes of what is withheld.
+                            "withheld": {
+                                "$cond": [{"$or": [is_caused_by(NOTE), is_caused_by(SETTLING)]}, 0, "$givenUp"]
+                            },
                         }
                     ),
                 }
@@ -128,10 +171,13 @@ notes_and_deallocations = View(
     "creditNotes",
     (
         {"$project": {"_id": "$cause", "note": {"$literal": 1}, "said": sum_deallocated, "billNo": "$correctedBillNo"}},
-        union(
-            "allocations",
-            {"$match": {"cause": begins(NOTE)["$match"]["_id"], "amount": {"$lt": 0}}},
-            {"$project": {"_id": "$cause", "done": minus("$amount"), "billNo": 1}},
+        *(
+            union(
+                "allocations",
+                {"$match": {**caused_by(kind)["$match"], "amount": {"$lt": 0}}},
+                {"$project": {"_id": "$cause", "done": minus("$amount"), "billNo": 1}},
+            )
+            for kind in (NOTE, SETTLING)
         ),
         {
             "$group": {
@@ -331,7 +377,7 @@ refunds_and_deallocations = View(
         *(
             union(
                 "allocations",
-                {"$match": {"cause": begins(kind)["$match"]["_id"], "amount": {"$lt": 0}}},
+                {"$match": {**caused_by(kind)["$match"], "amount": {"$lt": 0}}},
                 {"$project": {"_id": "$cause", "done": minus("$amount")}},
             )
             for kind in (REFUND, REVERSAL)
@@ -387,7 +433,269 @@ notes_and_invoices = View(
     ),
 )
 
+lost_of_invoices = View(
+    "what is lost of invoices, and what changed that",
+    "invoices",
+    (
+        {"$match": {"corrections.credited": {"$gte": 0}}},
+        {
+            "$project": {
+                "writtenOff": {"$sum": "$corrections.writeOffs.amount"},
+                "relieved": {"$sum": "$corrections.tax.relieved"},
+                "givenUp": {"$sum": "$corrections.lines.givenUp"},
+                "account": "$billingAccount",
+            }
+        },
+        union(
+            "losses",
+            {
+                "$project": {
+                    "_id": "$billNo",
+                    "account": "$billingAccount",
+                    **{name: minus(f"${name}") for name in ("writtenOff", "relieved", "givenUp")},
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{name: {"$sum": f"${name}"} for name in ("writtenOff", "relieved", "givenUp")},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+booked_write_offs = View(
+    "write-offs, what their facts lost, and what of them stands",
+    "writeOffs",
+    (
+        {
+            "$project": {
+                "booked": {"$literal": 1},
+                "amount": 1,
+                "what": {"billNo": "$billNo", "account": "$billingAccount"},
+                "relief": "$taxRelief",
+            }
+        },
+        union(
+            "losses",
+            caused_by(WRITE_OFF),
+            {
+                "$project": {
+                    "_id": {"$substrBytes": ["$cause", len(WRITE_OFF), -1]},
+                    "lost": "$writtenOff",
+                    "what": {"billNo": "$billNo", "account": "$billingAccount"},
+                }
+            },
+        ),
+        union(
+            "invoices",
+            {"$match": {"corrections.credited": {"$gte": 0}}},
+            {"$project": {"corrections": 1, "billingAccount": 1}},
+            {"$unwind": "$corrections.writeOffs"},
+            {
+                "$project": {
+                    "_id": "$corrections.writeOffs.writeOffId",
+                    "stands": "$corrections.writeOffs.amount",
+                    "relief": "$corrections.writeOffs.taxRelief",
+                    "what": {"billNo": "$_id", "account": "$billingAccount"},
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{name: {"$sum": f"${name}"} for name in ("booked", "amount", "lost", "stands")},
+                **agreed("what"),
+                **agreed("relief"),
+            }
+        },
+    ),
+)
+
+opened_disputes = View(
+    "disputes, what opened them, and what their invoices and notes say of them",
+    "disputes",
+    (
+        {
+            "$project": {
+                "dispute": {"$literal": 1},
+                "open": {"$cond": [equal("$state", "open"), 1, 0]},
+                "amount": {"$cond": [equal("$state", "open"), "$amount", 0]},
+                "approved": {"$sum": "$lines.approved"},
+                "beyond": {
+                    "$sum": each(
+                        "$lines",
+                        {
+                            "$cond": [
+                                {"$gt": [{"$abs": "$$this.approved"}, {"$abs": "$$this.taxExcludedAmount"}]},
+                                1,
+                                0,
+                            ]
+                        },
+                    )
+                },
+                "numbered": {"$cond": [{"$gt": ["$creditNote", None]}, 1, 0]},
+                "number": "$creditNote",
+                "what": {"billNo": "$billNo", "account": "$billingAccount"},
+            }
+        },
+        union(
+            "inbox",
+            begins(DISPUTE),
+            {"$project": {"_id": {"$substrBytes": ["$_id", len(DISPUTE), -1]}, "inbox": {"$literal": 1}}},
+        ),
+        union(
+            "invoices",
+            {"$match": {"handling.disputes.amount": {"$gt": 0}}},
+            {"$project": {"handling": 1, "billingAccount": 1}},
+            {"$unwind": "$handling.disputes"},
+            {
+                "$project": {
+                    "_id": "$handling.disputes.disputeId",
+                    "held": {"$literal": 1},
+                    "holds": "$handling.disputes.amount",
+                    "what": {"billNo": "$_id", "account": "$billingAccount"},
+                }
+            },
+        ),
+        union(
+            "creditNotes",
+            caused_by(SETTLING),
+            {
+                "$project": {
+                    "note": {"$literal": 1},
+                    "credited": "$taxExcludedAmount",
+                    "number": "$billNo",
+                    "what": {"billNo": "$correctedBillNo", "account": "$billingAccount"},
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{
+                    name: {"$sum": f"${name}"}
+                    for name in (
+                        "dispute",
+                        "inbox",
+                        "open",
+                        "amount",
+                        "held",
+                        "holds",
+                        "approved",
+                        "beyond",
+                        "numbered",
+                        "note",
+                        "credited",
+                    )
+                },
+                **agreed("what"),
+                **agreed("number"),
+            }
+        },
+    ),
+)
+
+with_relief: Expression = sum_where("$corrections.writeOffs", "$$this.taxRelief", "$$this.amount")
+billed: Expression = {"$subtract": ["$taxIncludedAmount", "$corrections.credited"]}
+
+
+def of_group(field: str) -> Expression:
+    """What of a corrected invoice's tax group `$$this` is credited, or relieved."""
+    return {
+        "$sum": {
+            "$map": {
+                "input": "$corrections.tax",
+                "as": "line",
+                "in": {"$cond": [of_tax_item, f"$$line.{field}", 0]},
+            }
+        }
+    }
+
+
+relief_due: Expression = {
+    "$cond": [
+        equal(billed, 0),
+        0,
+        half_away(
+            {
+                "$divide": [
+                    {
+                        "$multiply": [
+                            {"$toDecimal": {"$subtract": ["$$this.taxAmount", of_group("credited")]}},
+                            with_relief,
+                        ]
+                    },
+                    billed,
+                ]
+            }
+        ),
+    ]
+}
+
 CHECKS = (
+    Check(
+        name="losses-match-corrections",
+        invariant=3,
+        view=lost_of_invoices,
+        holds=both(*(equal(f"${name}", 0) for name in ("writtenOff", "relieved", "givenUp")), agrees("account")),
+        expected={"beyondLosses": 0, "billingAccount": "the same in all"},
+        found={
+            "beyondLosses": {name: f"${name}" for name in ("writtenOff", "relieved", "givenUp")},
+            "billingAccount": span("account"),
+        },
+    ),
+    Check(
+        name="write-offs-match-losses",
+        invariant=3,
+        view=booked_write_offs,
+        holds=both(
+            equal("$booked", 1),
+            equal("$amount", "$lost"),
+            {"$lte": ["$stands", "$amount"]},
+            agrees("what"),
+            agrees("relief"),
+        ),
+        expected={"booked": 1, "amount": "$lost", "atMost": "$amount", "what": "the same in all"},
+        found={"booked": "$booked", "amount": "$amount", "stands": "$stands", "what": span("what")},
+    ),
+    Check(
+        name="relieved-tax-is-that-of-write-offs",
+        invariant=3,
+        view=corrected_invoices,
+        holds=true_of_each("$taxItem", equal(of_group("relieved"), relief_due)),
+        expected=each("$taxItem", {"rate": "$$this.rate", "relieved": {"$toString": relief_due}}),
+        found="$corrections.tax",
+    ),
+    Check(
+        name="disputes-match-invoices",
+        invariant=3,
+        view=opened_disputes,
+        holds=both(
+            equal("$dispute", 1),
+            equal("$inbox", 1),
+            equal("$open", "$held"),
+            equal("$amount", "$holds"),
+            agrees("what"),
+        ),
+        expected={"dispute": 1, "inbox": 1, "holds": "$amount", "what": "the same in all"},
+        found={"dispute": "$dispute", "inbox": "$inbox", "holds": "$holds", "what": span("what")},
+    ),
+    Check(
+        name="approved-is-credited",
+        invariant=3,
+        view=opened_disputes,
+        holds=both(
+            equal("$numbered", "$note"),
+            equal("$approved", "$credited"),
+            equal("$beyond", 0),
+            agrees("number"),
+        ),
+        expected={"notes": "$numbered", "credited": "$approved", "linesBeyond": 0, "number": "the same in both"},
+        found={"notes": "$note", "credited": "$credited", "linesBeyond": "$beyond", "number": span("number")},
+    ),
     Check(
         name="notes-add-up",
         invariant=3,

@@ -7,7 +7,17 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from domain.corrections.model import CreditNote, CreditNoteLine, NotePart, PaymentPart, Refund, Reversal
+from domain.corrections.model import (
+    CreditNote,
+    CreditNoteLine,
+    Dispute,
+    DisputedLine,
+    NotePart,
+    PaymentPart,
+    Refund,
+    Reversal,
+    WriteOff,
+)
 from domain.invoicing.model import TaxItem
 from domain.payments.allocating import Deallocation
 
@@ -258,14 +268,100 @@ def decode_reversal(row: Row) -> Reversal:
     )
 
 
+def encode_write_off(write_off: WriteOff) -> Row:
+    """Write off as a row."""
+    return {
+        "_id": write_off.id,
+        "billNo": write_off.bill_no,
+        "billingAccount": write_off.billing_account,
+        "currency": write_off.currency,
+        "amount": write_off.amount,
+        "taxRelief": write_off.tax_relief,
+        "writtenOffAt": write_off.written_off_at,
+        "bookedAt": write_off.booked_at,
+        "reason": write_off.reason,
+    }
+
+
+def decode_write_off(row: Row) -> WriteOff:
+    """Write off of a row."""
+    return WriteOff(
+        row["_id"],
+        row["billNo"],
+        row["billingAccount"],
+        row["currency"],
+        row["amount"],
+        row["taxRelief"],
+        row["writtenOffAt"],
+        row["bookedAt"],
+        row["reason"],
+    )
+
+
+def encode_dispute(dispute: Dispute) -> Row:
+    """Dispute as a row."""
+    return {
+        "_id": dispute.id,
+        "billNo": dispute.bill_no,
+        "billingAccount": dispute.billing_account,
+        "currency": dispute.currency,
+        "state": dispute.state,
+        "lines": [
+            {
+                "lineId": disputed_line.line_id,
+                "taxExcludedAmount": disputed_line.tax_excluded_amount,
+                "approved": disputed_line.approved,
+            }
+            for disputed_line in dispute.lines
+        ],
+        "amount": dispute.amount,
+        "openedAt": dispute.opened_at,
+        "bookedAt": dispute.booked_at,
+        "reason": dispute.reason,
+        "endedAt": dispute.ended_at,
+        "endedBookedAt": dispute.ended_booked_at,
+        "creditNote": dispute.credit_note,
+    }
+
+
+def decode_dispute(row: Row) -> Dispute:
+    """Dispute of a row."""
+    return Dispute(
+        row["_id"],
+        row["billNo"],
+        row["billingAccount"],
+        row["currency"],
+        row["state"],
+        tuple(
+            DisputedLine(
+                disputed_line["lineId"],
+                disputed_line["taxExcludedAmount"],
+                disputed_line["approved"],
+            )
+            for disputed_line in row["lines"]
+        ),
+        row["amount"],
+        row["openedAt"],
+        row["bookedAt"],
+        row["reason"],
+        row["endedAt"],
+        row["endedBookedAt"],
+        row["creditNote"],
+    )
+
+
 ENCODE: dict[type, Callable[[Any], Row]] = {
     CreditNote: encode_credit_note,
     Refund: encode_refund,
     Reversal: encode_reversal,
+    WriteOff: encode_write_off,
+    Dispute: encode_dispute,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     CreditNote: decode_credit_note,
     Refund: decode_refund,
     Reversal: decode_reversal,
+    WriteOff: decode_write_off,
+    Dispute: decode_dispute,
 }

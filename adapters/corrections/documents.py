@@ -6,7 +6,9 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.corrections.model import CreditNote, Refund, Reversal
+from domain.corrections.model import CreditNote, Dispute, Refund, Reversal, WriteOff
+
+DISPUTED = {"state": "open"}
 
 KEPT = (
     Kept(
@@ -107,5 +109,76 @@ KEPT = (
             append_only=True,
         ),
         queue=QueueRead("paymentId", "bookedAt", {}, of_accounts=False),
+    ),
+    Kept(
+        Layout(WriteOff),
+        Collection(
+            "writeOffs",
+            id="`writeOffId`",
+            written="once, with the fact",
+            fields={
+                "billNo": "the invoice",
+                "billingAccount": "that of the invoice",
+                "currency": "",
+                "amount": "how much was written off; what of it stands is in the invoice's `corrections`",
+                "taxRelief": "whether the tax in it is not owed",
+                "writtenOffAt": "as the message says it",
+                "bookedAt": "",
+                "reason": "",
+            },
+            indexes=(
+                # The write-offs of an invoice.
+                IndexModel([("billNo", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="invoice"),
+            ),
+            personal=("reason",),
+            append_only=True,
+        ),
+    ),
+    Kept(
+        Layout(Dispute),
+        Collection(
+            "disputes",
+            id="`disputeId`",
+            written="opened once, ended once",
+            fields={
+                "billNo": "the invoice",
+                "billingAccount": "that of the invoice",
+                "currency": "",
+                "state": "`open`, `settled`, `withdrawn`",
+                "lines": "[{`lineId`, `taxExcludedAmount`, `approved`}]",
+                "amount": "what its lines come to, tax included",
+                "openedAt": "as the message says it",
+                "bookedAt": "",
+                "reason": "",
+                "endedAt": "as the message says it, or null",
+                "endedBookedAt": "when that was booked, or null",
+                "creditNote": "the number of the note that credits what was approved, or null",
+            },
+            indexes=(
+                # The disputes of an invoice.
+                IndexModel([("billNo", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="invoice"),
+                # Lists of an account's disputes, all or those in one state, oldest first.
+                IndexModel(
+                    [
+                        ("billingAccount", ASCENDING),
+                        ("state", ASCENDING),
+                        ("bookedAt", ASCENDING),
+                        ("_id", ASCENDING),
+                    ],
+                    name="listed",
+                ),
+                # What was disputed at a time: what is open, and what has ended since.
+                IndexModel([("billingAccount", ASCENDING), ("endedBookedAt", ASCENDING)], name="ended"),
+                # Whether one of an account is open, which keeps it from being closed.
+                IndexModel(
+                    [("billingAccount", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)],
+                    name="open",
+                    partialFilterExpression=DISPUTED,
+                ),
+            ),
+            personal=("reason",),
+        ),
+        queue=QueueRead("billingAccount", "bookedAt", DISPUTED),
+        awaited={"dispute": {}},
     ),
 )

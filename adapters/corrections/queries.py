@@ -1,15 +1,17 @@
-"""Credit notes, one by one and in lists, and refunds."""
+"""Credit notes and disputes, one by one and in lists, and refunds."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import get_args
 
-from adapters.corrections.codecs import decode_credit_note, decode_refund
+from adapters.corrections.codecs import decode_credit_note, decode_dispute, decode_refund
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
 from domain.accounts.model import BILLING
-from schemas.corrections.events import credit_note_json, refund_json
-from schemas.corrections.queries import CreditNoteGet, CreditNoteList, RefundList
+from domain.corrections.model import DisputeState
+from schemas.corrections.events import credit_note_json, dispute_json, refund_json
+from schemas.corrections.queries import CreditNoteGet, CreditNoteList, DisputeGet, DisputeList, RefundList
 from schemas.query import cursor, milliseconds
 
 
@@ -62,4 +64,37 @@ async def refunds(query: RefundList, view: View) -> bytes:
     return page.answer(None)
 
 
-READS: Reads = ((CreditNoteGet, credit_note), (CreditNoteList, credit_notes), (RefundList, refunds))
+async def dispute(query: DisputeGet, view: View) -> Json:
+    """`dispute.get`: it stands as it is now."""
+    row = await view.one("disputes", {"_id": query.dispute_id})
+    if row is None:
+        raise unknown("dispute", query.dispute_id, "disputeId")
+    return dispute_json(decode_dispute(row))
+
+
+async def disputes(query: DisputeList, view: View) -> bytes:
+    """`dispute.list`, oldest first."""
+    await view.check_account(query.billing_account, BILLING, "billingAccount")
+    states = [query.state] if query.state else list(get_args(DisputeState))
+    which: Row = {"billingAccount": query.billing_account, "state": {"$in": states}}
+    index = "listed"
+    if query.bill_no is not None:
+        which["billNo"], index = query.bill_no, "invoice"
+    page = Page(query.limit)
+    after = query.after
+    read = partial(view.find, "disputes", index=index)
+    for row in await keyset(read, which, ("bookedAt", "_id"), after, query.limit + 1):
+        if not page.take(dispute_json(decode_dispute(row))):
+            assert after is not None
+            return page.answer(cursor(DisputeList.TYPE, milliseconds(after[0]), after[1]))
+        after = (row["bookedAt"], row["_id"])
+    return page.answer(None)
+
+
+READS: Reads = (
+    (CreditNoteGet, credit_note),
+    (CreditNoteList, credit_notes),
+    (RefundList, refunds),
+    (DisputeGet, dispute),
+    (DisputeList, disputes),
+)

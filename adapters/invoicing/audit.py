@@ -58,38 +58,38 @@ written_off: Expression = {"$sum": {"$ifNull": ["$corrections.writeOffs.amount",
 billed: Expression = {"$subtract": ["$taxIncludedAmount", {"$ifNull": ["$corrections.credited", 0]}]}
 paid_to_date: Expression = {"$subtract": [billed, {"$add": [written_off, "$remainingAmount"]}]}
 
-# accrued = share x paid / billed rounded half away from zero, said without a division: twice the distance from the
-# exact value is at most one unit of it. Decimals hold share x paid exactly, which 64 bits do not. An invoice over
-# nothing is settled at once, so its whole share is due.
-accrued_as_paid: Expression = {
-    "$cond": [
-        equal(billed, 0),
-        equal("$$this.onBehalfOf.accrued", "$$this.onBehalfOf.share"),
-        {
-            "$lte": [
-                {
-                    "$abs": {
-                        "$multiply": [
-                            {"$toDecimal": 2},
-                            {
-                                "$subtract": [
-                                    {"$multiply": [{"$toDecimal": "$$this.onBehalfOf.accrued"}, billed]},
-                                    {"$multiply": [{"$toDecimal": "$$this.onBehalfOf.share"}, paid_to_date]},
-                                ]
-                            },
-                        ]
-                    }
-                },
-                billed,
-            ]
-        },
-    ]
+given_up: Expression = {
+    "$sum": {
+        "$map": {
+            "input": {"$ifNull": ["$corrections.lines", []]},
+            "as": "line",
+            "in": {"$cond": [equal("$$line.lineId", "$$this.id"), "$$line.givenUp", 0]},
+        }
+    }
 }
+
+
+def is_share_of(amount: Expression, part: Expression) -> Expression:
+    """Whether an amount is share x part / billed rounded half away from zero, said without a division.
+
+    Twice the distance from the exact value is at most one unit of it. Decimals hold share x part exactly, which 64 bits
+    do not.
+    """
+    exact = {"$multiply": [{"$toDecimal": "$$this.onBehalfOf.share"}, part]}
+    distance = {"$subtract": [{"$multiply": [{"$toDecimal": amount}, billed]}, exact]}
+    return {"$lte": [{"$abs": {"$multiply": [{"$toDecimal": 2}, distance]}}, billed]}
+
+
+all_accrued: Expression = both(equal("$$this.onBehalfOf.accrued", "$$this.onBehalfOf.share"), equal(given_up, 0))
+# An invoice over nothing is settled at once, so its whole share is due.
 accrued_by_terms: Expression = {
     "$cond": [
-        equal("$$this.onBehalfOf.accrueOn", "payment"),
-        accrued_as_paid,
-        equal("$$this.onBehalfOf.accrued", "$$this.onBehalfOf.share"),
+        both(equal("$$this.onBehalfOf.accrueOn", "payment"), {"$ne": [billed, 0]}),
+        both(
+            is_share_of("$$this.onBehalfOf.accrued", paid_to_date),
+            is_share_of({"$add": ["$$this.onBehalfOf.accrued", given_up]}, {"$add": [paid_to_date, written_off]}),
+        ),
+        all_accrued,
     ]
 }
 partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
@@ -103,6 +103,9 @@ allocated_invoices = View(
                 "invoice": {"$literal": 1},
                 "account": "$billingAccount",
                 "state": 1,
+                "disputes": {"$size": {"$ifNull": ["$handling.disputes", []]}},
+                "sent": {"$cond": [has("$handling.sentAt"), 1, 0]},
+                "validated": {"$cond": [has("$handling.validatedAt"), 1, 0]},
                 # Less what was taken back of it: what is paid, or remains.
                 "total": {"$subtract": [billed, written_off]},
                 "remaining": "$remainingAmount",
@@ -124,6 +127,7 @@ allocated_invoices = View(
                 "_id": "$_id",
                 "state": {"$max": "$state"},
                 **{n: {"$sum": f"${n}"} for n in ("invoice", "allocations", "total", "remaining", "allocated")},
+                **{n: {"$sum": f"${n}"} for n in ("disputes", "sent", "validated")},
                 **agreed("account"),
             }
         },
@@ -133,11 +137,19 @@ allocated_invoices = View(
 state_of_invoice: Expression = {
     "$switch": {
         "branches": [
+            {"case": {"$gt": ["$disputes", 0]}, "then": "onHold"},
             {"case": equal("$remaining", 0), "then": "settled"},
-            {"case": equal("$allocated", 0), "then": "new"},
+            {"case": {"$ne": ["$allocated", 0]}, "then": "partiallyPaid"},
+            {"case": {"$gt": ["$sent", 0]}, "then": "sent"},
+            {"case": {"$gt": ["$validated", 0]}, "then": "validated"},
         ],
-        "default": "partiallyPaid",
+        "default": "new",
     }
+}
+
+# What remains of an invoice and is disputed: no credit covers it by itself.
+disputed_open: Expression = {
+    "$min": ["$remainingAmount", {"$sum": {"$ifNull": ["$handling.disputes.amount", []]}}],
 }
 
 billing_accounts = View(
@@ -152,7 +164,7 @@ billing_accounts = View(
                 "unapplied": 1,
             }
         },
-        union("invoices", *owner_rows("billingAccount", {"open": "$remainingAmount"})),
+        union("invoices", *owner_rows("billingAccount", {"open": "$remainingAmount", "disputed": disputed_open})),
         union("payments", *owner_rows("billingAccount", {"credit": "$unapplied"})),
         # What is left to allocate after one transaction's worth, and soon will be.
         union(
@@ -165,7 +177,7 @@ billing_accounts = View(
                 "_id": "$_id",
                 **{
                     n: {"$sum": f"${n}"}
-                    for n in ("position", "documents", "receivable", "unapplied", "open", "credit", "rest")
+                    for n in ("position", "documents", "receivable", "unapplied", "open", "disputed", "credit", "rest")
                 },
                 "currencyLeast": {"$min": {"$ifNull": ["$currencyLeast", "$currency"]}},
                 "currencyMost": {"$max": {"$ifNull": ["$currencyMost", "$currency"]}},
@@ -320,7 +332,7 @@ CHECKS = (
         invariant=5,
         view=invoices,
         holds=true_of_each(partner_lines, accrued_by_terms),
-        expected="the share, or with accrueOn payment as much of it as was paid",
+        expected="the share, or with accrueOn payment as much of it as was paid, and given up as was written off",
         found={"total": "$taxIncludedAmount", "paid": paid_to_date, "lines": partner_lines},
     ),
     Check(

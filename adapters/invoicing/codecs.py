@@ -13,8 +13,11 @@ from domain.invoicing.model import (
     CorrectedLine,
     CorrectedTax,
     Corrections,
+    DisputedPart,
+    Handling,
     Invoice,
     InvoiceLine,
+    Loss,
     PartnerShare,
     TaxItem,
     WrittenOff,
@@ -83,6 +86,22 @@ def _encode_corrections(corrections: Corrections) -> Row:
     }
 
 
+def _encode_handling(handling: Handling) -> Row:
+    return {
+        "validatedAt": handling.validated_at,
+        "validatedBy": handling.validated_by,
+        "sentAt": handling.sent_at,
+        "medium": handling.medium,
+        "disputes": [
+            {
+                "disputeId": disputed_part.dispute_id,
+                "amount": disputed_part.amount,
+            }
+            for disputed_part in handling.disputes
+        ],
+    }
+
+
 def encode_invoice(invoice: Invoice) -> Row:
     """Invoice as a row."""
     row: Row = {
@@ -123,6 +142,8 @@ def encode_invoice(invoice: Invoice) -> Row:
         row["sellerVersion"] = invoice.seller_version
     if invoice.corrections is not None:
         row["corrections"] = None if invoice.corrections is None else _encode_corrections(invoice.corrections)
+    if invoice.handling is not None:
+        row["handling"] = None if invoice.handling is None else _encode_handling(invoice.handling)
     return row
 
 
@@ -182,9 +203,26 @@ def _decode_corrections(row: Row) -> Corrections:
     )
 
 
+def _decode_handling(row: Row) -> Handling:
+    return Handling(
+        row["validatedAt"],
+        row["validatedBy"],
+        row["sentAt"],
+        row["medium"],
+        tuple(
+            DisputedPart(
+                disputed_part["disputeId"],
+                disputed_part["amount"],
+            )
+            for disputed_part in row["disputes"]
+        ),
+    )
+
+
 def decode_invoice(row: Row) -> Invoice:
     """Invoice of a row."""
     corrections = row.get("corrections")
+    handling = row.get("handling")
     return Invoice(
         row["_id"],
         row["billingAccount"],
@@ -219,13 +257,44 @@ def decode_invoice(row: Row) -> Invoice:
         row.get("buyerVersion"),
         row.get("sellerVersion"),
         None if corrections is None else _decode_corrections(corrections),
+        None if handling is None else _decode_handling(handling),
+    )
+
+
+def encode_loss(loss: Loss) -> Row:
+    """Loss as a row."""
+    return {
+        "_id": loss.id,
+        "billNo": loss.bill_no,
+        "billingAccount": loss.billing_account,
+        "writtenOff": loss.written_off,
+        "relieved": loss.relieved,
+        "givenUp": loss.given_up,
+        "cause": loss.cause,
+        "bookedAt": loss.booked_at,
+    }
+
+
+def decode_loss(row: Row) -> Loss:
+    """Loss of a row."""
+    return Loss(
+        row["_id"],
+        row["billNo"],
+        row["billingAccount"],
+        row["writtenOff"],
+        row["relieved"],
+        row["givenUp"],
+        row["cause"],
+        row["bookedAt"],
     )
 
 
 ENCODE: dict[type, Callable[[Any], Row]] = {
     Invoice: encode_invoice,
+    Loss: encode_loss,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     Invoice: decode_invoice,
+    Loss: decode_loss,
 }

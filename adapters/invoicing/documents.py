@@ -6,13 +6,15 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.invoicing.model import Invoice
+from domain.invoicing.model import Invoice, Loss
 
 OPEN = {"remainingAmount": {"$gt": 0}}
 
 KEPT = (
     Kept(
-        Layout(Invoice, absent=(("buyer_version",), ("seller_version",), ("corrections",)), repeats=True),
+        Layout(
+            Invoice, absent=(("buyer_version",), ("seller_version",), ("corrections",), ("handling",)), repeats=True
+        ),
         Collection(
             "invoices",
             id="`billNo`",
@@ -22,7 +24,7 @@ KEPT = (
                 "orderedFor": "the account that the order named: another one where that has a payer",
                 "orderId": "",
                 "currency": "",
-                "state": "`new`, `partiallyPaid`, `settled`",
+                "state": "`new`, `onHold`, `validated`, `sent`, `partiallyPaid`, `settled`",
                 "billDate": "",
                 "paymentDueDate": "",
                 "taxPointDate": "",
@@ -40,6 +42,8 @@ KEPT = (
                 "corrections": "what was taken back of it: {`credited`, `writeOffs`: [{`writeOffId`, `amount`, "
                 "`taxRelief`}], `lines`: [{`lineId`, `credited`, `givenUp`}], `tax`: [{`category`, `rate`, `credited`, "
                 "`relieved`}]}; left out while that is nothing",
+                "handling": "what was said of it: {`validatedAt`, `validatedBy`, `sentAt`, `medium`, `disputes`: "
+                "[{`disputeId`, `amount`}], those that are open}; left out while that is nothing",
             },
             indexes=(
                 # A payment's next invoices: an account's open ones, by due date, then by number.
@@ -53,9 +57,31 @@ KEPT = (
                 # Lists of an account's invoices, all or those in one state, by number.
                 IndexModel([("billingAccount", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)], name="listed"),
             ),
-            personal=("lines.description",),
+            personal=("lines.description", "handling.validatedBy", "handling.medium"),
         ),
         queue=QueueRead("billingAccount", "paymentDueDate", OPEN),
         awaited={"invoice": {}},
+    ),
+    Kept(
+        Layout(Loss),
+        Collection(
+            "losses",
+            id="`billNo`, and the type and key of the fact, those of the payment before them where one covers it",
+            written="once, with the fact",
+            fields={
+                "billNo": "the invoice",
+                "billingAccount": "that of the invoice",
+                "writtenOff": "by how much more of it is written off; less is below zero",
+                "relieved": "by how much less tax is owed for that",
+                "givenUp": "by how much less partners get for that",
+                "cause": "the identity of the fact",
+                "bookedAt": "",
+            },
+            indexes=(
+                # What was lost of an account's invoices since a time, to tell what was overdue then.
+                IndexModel([("billingAccount", ASCENDING), ("bookedAt", ASCENDING)], name="booked"),
+            ),
+            append_only=True,
+        ),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import get_args
 
 from adapters.invoicing.codecs import decode_invoice
@@ -14,18 +15,26 @@ from schemas.invoicing.queries import InvoiceGet, InvoiceList
 from schemas.query import cursor
 from schemas.values import money_json
 
+REFERENCES_MAX = 500
+"""How many of its notes, write-offs and disputes an invoice shows at most; lists have all."""
+
 
 async def invoice(query: InvoiceGet, view: View) -> Json:
     """`invoice.get`: it stands as it is now."""
     row = await view.one("invoices", {"_id": query.bill_no})
     if row is None:
         raise unknown("invoice", query.bill_no, "billNo")
-    shown = invoice_json(decode_invoice(row))
+    shown, most = invoice_json(decode_invoice(row)), REFERENCES_MAX
     if "corrections" in row:
         fields = {"billNo": 1, "taxIncludedAmount": 1, "currency": 1}
         which = {"correctedBillNo": query.bill_no}
-        notes = await view.find("creditNotes", which, sort=[("billNo", 1)], fields=fields, index="invoice")
+        notes = await view.find("creditNotes", which, sort=[("billNo", 1)], fields=fields, limit=most, index="invoice")
         shown["creditNotes"] = [credit_note_ref(note) for note in notes]
+    if "corrections" in row or "handling" in row:
+        order = [("bookedAt", 1), ("_id", 1)]
+        of_it = partial(view.find, query={"billNo": query.bill_no}, sort=order, limit=most, index="invoice")
+        shown["writeOffs"] = [write_off_ref(one) for one in await of_it("writeOffs")]
+        shown["disputes"] = [dispute_ref(one) for one in await of_it("disputes")]
     return shown
 
 
@@ -36,6 +45,24 @@ def credit_note_ref(note: Row) -> Json:
         "id": note["billNo"],
         "creditNoteId": note["_id"],
         "taxIncludedAmount": money_json(note["taxIncludedAmount"], note["currency"]),
+    }
+
+
+def write_off_ref(write_off: Row) -> Json:
+    """A write-off as its invoice shows it."""
+    return {
+        "writeOffId": write_off["_id"],
+        "amount": money_json(write_off["amount"], write_off["currency"]),
+        "taxRelief": write_off["taxRelief"],
+    }
+
+
+def dispute_ref(dispute: Row) -> Json:
+    """A dispute as its invoice shows it."""
+    return {
+        "disputeId": dispute["_id"],
+        "state": dispute["state"],
+        "amount": money_json(dispute["amount"], dispute["currency"]),
     }
 
 

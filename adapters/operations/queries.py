@@ -33,6 +33,12 @@ KEPT_FROM_HAPPENING = {
     "credit-note.issue": "not credited: the invoice stands as it was",
     "refund.completed": "not booked: the money that went back is still in the books",
     "payment.reversed": "not booked: what came back still covers invoices, or is credit",
+    "invoice.write-off": "not written off: the invoice is still open, and dunned",
+    "dispute.open": "not noted: what is disputed is due, and dunned",
+    "dispute.settle": "not credited: what was approved is still disputed",
+    "dispute.withdraw": "not noted: what was disputed is still not due",
+    "invoice.validate": "not noted: the invoice counts as not accepted",
+    "invoice.send": "not noted: the invoice counts as not sent",
     "account.create": "not opened: whatever names the account waits",
 }
 """What a held message of a type keeps from happening."""

@@ -206,15 +206,21 @@ CHECKS = (
                 {
                     "$not": [
                         either(
-                            both({"$gt": ["$open", 0]}, {"$gt": ["$credit", 0]}),
-                            both({"$gt": ["$receivable", 0]}, {"$gt": ["$unapplied", 0]}),
+                            both({"$gt": ["$open", "$disputed"]}, {"$gt": ["$credit", 0]}),
+                            both({"$gt": ["$receivable", "$disputed"]}, {"$gt": ["$unapplied", 0]}),
                         )
                     ]
                 },
             ]
         },
-        expected="open invoices or unapplied credit, or a credit.allocate that waits",
-        found={"openInvoices": "$open", "credit": "$credit", "receivable": "$receivable", "unapplied": "$unapplied"},
+        expected="open invoices or unapplied credit, or a dispute, or a credit.allocate that waits",
+        found={
+            "openInvoices": "$open",
+            "disputed": "$disputed",
+            "credit": "$credit",
+            "receivable": "$receivable",
+            "unapplied": "$unapplied",
+        },
     ),
     Check(
         name="allocations-point-to-payments",

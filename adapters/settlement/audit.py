@@ -17,14 +17,18 @@ from adapters.checks import (
     only,
     owner_rows,
     span,
+    sum_where,
     union,
 )
 
 partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
+given_up: Expression = sum_where(
+    {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.givenUp"
+)
 withheld_of_line: Expression = {
     "$cond": [
         equal("$lines.onBehalfOf.accrueOn", "payment"),
-        {"$subtract": ["$lines.onBehalfOf.share", "$lines.onBehalfOf.accrued"]},
+        {"$subtract": ["$lines.onBehalfOf.share", {"$add": ["$lines.onBehalfOf.accrued", given_up]}]},
         0,
     ]
 }
@@ -41,7 +45,7 @@ partner_accounts = View(
         ),
         union(
             "invoices",
-            {"$project": {"currency": 1, "lines": partner_lines}},
+            {"$project": {"currency": 1, "corrections.lines": 1, "lines": partner_lines}},
             {"$unwind": "$lines"},
             {"$project": {"currency": 1, "partner": "$lines.onBehalfOf.id", "kept": withheld_of_line}},
             *owner_rows("partner", {"kept": "$kept"}),

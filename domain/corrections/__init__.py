@@ -1,9 +1,31 @@
 """Corrections: what is taken back of invoices and payments once they are booked."""
 
+from domain.accounts.model import BILLING
 from domain.corrections.crediting import issue_credit_note, note_needs, note_time
-from domain.corrections.model import CompletedRefund, NoteToIssue, PaymentToReverse, Reversal
+from domain.corrections.disputing import (
+    end_needs,
+    open_dispute,
+    opening_needs,
+    opening_time,
+    settle_dispute,
+    settling_time,
+    withdraw_dispute,
+    withdrawal_time,
+)
+from domain.corrections.model import (
+    CompletedRefund,
+    Dispute,
+    DisputeToOpen,
+    DisputeToSettle,
+    DisputeToWithdraw,
+    InvoiceToWriteOff,
+    NoteToIssue,
+    PaymentToReverse,
+    Reversal,
+)
 from domain.corrections.refunding import complete_refund, refund_needs, refund_time
 from domain.corrections.reversing import reversal_needs, reversal_time, reverse_payment
+from domain.corrections.writing_off import write_off_invoice, write_off_needs, write_off_time
 from domain.frozen import replace
 from domain.handler import Handler, nobody
 from domain.ledger.books import Queue
@@ -26,7 +48,14 @@ FACTS = (
         reversal_time,
         lambda fact: replace(fact, late=True),
     ),
+    Handler(InvoiceToWriteOff, write_off_needs, write_off_invoice, nobody, write_off_time),
+    Handler(DisputeToOpen, opening_needs, open_dispute, nobody, opening_time),
+    Handler(DisputeToSettle, end_needs, settle_dispute, nobody, settling_time),
+    Handler(DisputeToWithdraw, end_needs, withdraw_dispute, nobody, withdrawal_time),
 )
 
-# Of a payment, which has no position.
-QUEUES = (Queue(Reversal, is_empty=lambda _position: False),)
+QUEUES = (
+    # Of a payment, which has no position.
+    Queue(Reversal, is_empty=lambda _position: False),
+    Queue(Dispute, is_empty=lambda _position: False, keeps_open=BILLING),
+)

@@ -8,16 +8,18 @@ from datetime import datetime
 from domain.accounts.lifecycle import check_state, complete_closing
 from domain.accounts.model import Account, find_account
 from domain.corrections.model import (
+    CreditedLine,
     CreditNote,
     CreditNoteIssued,
     CreditNoteLine,
+    Dispute,
     Excess,
     InvoiceCredited,
     NoteResult,
     NoteToIssue,
     PaymentPart,
 )
-from domain.errors import MustWait, Refused
+from domain.errors import Refused
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import (
     CorrectedLine,
@@ -26,7 +28,7 @@ from domain.invoicing.model import (
     Invoice,
     InvoiceLine,
     TaxItem,
-    WrittenOff,
+    find_invoice,
 )
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
@@ -55,6 +57,7 @@ def note_needs(note: NoteToIssue, books: WorkingSet) -> Iterator[Need]:
     """What a note looks at, as far as that can be told from what is loaded so far."""
     yield DocumentNeed(Invoice, note.bill_no)
     yield DocumentNeed(CreditNote, note.id)
+    yield DocumentNeed(Dispute, note.id)
     yield DocumentNeed(Series, books.credit_notes)
     yield DocumentNeed(Seller, SELLER)
     yield from correction_needs(books.peek(Invoice, note.bill_no))
@@ -76,32 +79,11 @@ def correction_needs(invoice: Invoice | None) -> Iterator[Need]:
     yield QueueNeed(Invoice, invoice.billing_account)
 
 
-def find_invoice(bill_no: str, books: Books, field: str = "billNo") -> Invoice:
-    """The invoice of a number; raises `MustWait` (`unknown-invoice`)."""
-    invoice = books.find(Invoice, bill_no)
-    if invoice is None:
-        raise MustWait("unknown-invoice", f"{field}: no invoice {bill_no}", f"invoice:{bill_no}")
-    return invoice
-
-
 def correctable_account(invoice: Invoice, books: Books) -> Account:
-    """The account of an invoice that is to be corrected.
-
-    Raises `Refused` (`account-closed`) when it, or that of a partner of the invoice, is closed.
-    """
+    """The account of an invoice that is to be corrected; raises `Refused` (`account-closed`)."""
     account = find_account(invoice.billing_account, books)
     check_state(account, "correction", f"billNo (of invoice {invoice.id})")
-    check_partners(invoice, "billNo", books)
     return account
-
-
-def check_partners(invoice: Invoice, field: str, books: Books) -> None:
-    """Check that the partners of an invoice that is to be corrected have accounts that are not closed.
-
-    Raises `Refused` (`account-closed`); `field` is the one of the message by which it comes to the invoice.
-    """
-    for partner in dict.fromkeys(line.on_behalf_of.id for line in invoice.lines if line.on_behalf_of is not None):
-        check_state(find_account(partner, books), "correction", f"{field} (a partner of invoice {invoice.id})")
 
 
 def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
@@ -115,6 +97,8 @@ def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
     account = correctable_account(invoice, books)
     if books.find(CreditNote, note.id) is not None:
         raise Refused("conflicting-duplicate", f"creditNoteId: credit note {note.id} exists already")
+    if books.find(Dispute, note.id) is not None:
+        raise Refused("conflicting-duplicate", f"creditNoteId: dispute {note.id} exists, whose note has its id")
     nets = _nets(note, invoice)
     books.open_entry(
         note.issued_at, invoice.currency, reverses=f"order.completed:{invoice.order_id}", reason=note.reason
@@ -128,16 +112,25 @@ def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
 
 def _nets(note: NoteToIssue, invoice: Invoice) -> dict[str, int]:
     """What a note is to credit of each line's net, by the line's id."""
+    credited = credited_of(invoice)
     if note.lines is None:
         return {
-            line.id: left
-            for line in invoice.lines
-            if (left := line.tax_excluded_amount - _credited(invoice).get(line.id, 0))
+            line.id: left for line in invoice.lines if (left := line.tax_excluded_amount - credited.get(line.id, 0))
         }
+    return nets_within(note.lines, invoice, {line.id: credited.get(line.id, 0) for line in invoice.lines}, "lines")
+
+
+def nets_within(lines: tuple[CreditedLine, ...], invoice: Invoice, gone: dict[str, int], field: str) -> dict[str, int]:
+    """The nets (minor units) by the ids of the lines of an invoice that a message names in `field`.
+
+    `gone` is how much of each line's net is no longer there to be named. Raises `Refused`: `invalid` for a line that
+    the invoice does not have or an amount that has not its line's sign, `currency-mismatch`, `over-credited` for more
+    than is left.
+    """
     by_id = {line.id: line for line in invoice.lines}
     nets: dict[str, int] = {}
-    for index, asked in enumerate(note.lines):
-        at = f"lines.{index}"
+    for index, asked in enumerate(lines):
+        at = f"{field}.{index}"
         line = by_id.get(asked.line_id)
         if line is None:
             raise Refused("invalid", f"{at}.lineId: invoice {invoice.id} has no line {asked.line_id}")
@@ -146,12 +139,13 @@ def _nets(note: NoteToIssue, invoice: Invoice) -> dict[str, int]:
                 "currency-mismatch",
                 f"{at}.taxExcludedAmount: invoice {invoice.id} is in {invoice.currency}, not in {asked.net.currency}",
             )
-        _check_left(line, asked.net.amount, _credited(invoice).get(line.id, 0), f"{at}.taxExcludedAmount")
+        _check_left(line, asked.net.amount, gone[line.id], f"{at}.taxExcludedAmount")
         nets[line.id] = asked.net.amount
     return nets
 
 
-def _credited(invoice: Invoice) -> dict[str, int]:
+def credited_of(invoice: Invoice) -> dict[str, int]:
+    """What is credited of each line's net so far (minor units), by the line's id."""
     return {line.line_id: line.credited for line in invoice.corrected.lines}
 
 
@@ -178,14 +172,14 @@ class NotePricing:
     total: int
 
 
-def price_note(invoice: Invoice, nets: dict[str, int]) -> NotePricing:
-    """Work out what a note comes to that credits these nets (minor units, by line).
+def price_note(invoice: Invoice, nets: dict[str, int], what: str = "lines: the note's total") -> NotePricing:
+    """Work out what a note comes to that credits these nets (minor units, by line); `what` is how a refusal names it.
 
     The tax of a group is that of all net credited to date, less the tax credited before (EN 16931, BR-CO-17, over all
     notes of the invoice), so the notes of an invoice that is credited in full add up to its tax. Raises `Refused`
     (`over-credited`) for a total below zero, for one beyond what is left of the invoice, and when nothing is left.
     """
-    credited = _credited(invoice)
+    credited = credited_of(invoice)
     before = {(group.category, group.rate): group.credited for group in invoice.corrected.tax}
     taxes: dict[str, int] = {}
     tax_item = []
@@ -206,11 +200,11 @@ def price_note(invoice: Invoice, nets: dict[str, int]) -> NotePricing:
     if not nets:
         raise Refused("over-credited", f"billNo: of invoice {invoice.id} nothing is left to credit")
     if total < 0:
-        raise Refused("over-credited", f"lines: the note's total is {total} minor units, and may not be negative")
+        raise Refused("over-credited", f"{what} is {total} minor units, and may not be negative")
     if total > invoice.billed:
         raise Refused(
             "over-credited",
-            f"lines: the note's total is {total} minor units, but {invoice.billed} are left of invoice {invoice.id}",
+            f"{what} is {total} minor units, but {invoice.billed} are left of invoice {invoice.id}",
         )
     return NotePricing(taxes, tuple(tax_item), net, total)
 
@@ -283,32 +277,20 @@ def credit(
 def _with_note(invoice: Invoice, nets: dict[str, int], pricing: NotePricing, recovered: int) -> Corrections:
     """What was taken back of an invoice, with what a note takes, and without what that recovers of its write-offs."""
     so_far = invoice.corrected
-    credited, given_up = _credited(invoice), {line.line_id: line.given_up for line in so_far.lines}
+    credited, given_up = credited_of(invoice), {line.line_id: line.given_up for line in so_far.lines}
     tax = {(group.category, group.rate): group for group in so_far.tax}
     for item in pricing.tax_item:
         group = tax.get((item.category, item.rate), CorrectedTax(item.category, item.rate))
         tax[item.category, item.rate] = replace(group, credited=group.credited + item.tax_amount)
     return Corrections(
         credited=so_far.credited + pricing.total,
-        write_offs=without(so_far.write_offs, recovered),
+        write_offs=so_far.recovered(recovered)[0],
         lines=tuple(
             CorrectedLine(line.id, credited.get(line.id, 0) + nets.get(line.id, 0), given_up.get(line.id, 0))
             for line in invoice.lines
         ),
         tax=tuple(tax.values()),
     )
-
-
-def without(write_offs: tuple[WrittenOff, ...], recovered: int) -> tuple[WrittenOff, ...]:
-    """What stands of write-offs when so much of them (minor units) is recovered, latest first."""
-    left = list(write_offs)
-    while recovered:
-        last = left.pop()
-        part = min(last.amount, recovered)
-        recovered -= part
-        if part < last.amount:
-            left.append(replace(last, amount=last.amount - part))
-    return tuple(left)
 
 
 def _reserve(parts: tuple[PaymentPart, ...], account_id: str, books: Books) -> None:

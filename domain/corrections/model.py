@@ -258,3 +258,163 @@ class InvoiceCredited:
 
     note: CreditNote
     invoice: Invoice
+
+
+# -- write-offs
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceToWriteOff:
+    """`invoice.write-off`: what remains of an invoice, or `amount` of it, is given up as lost.
+
+    With `tax_relief` we need not pay the tax in it.
+    """
+
+    id: str
+    bill_no: str
+    written_off_at: datetime
+    reason: str
+    amount: Money | None
+    tax_relief: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOff:
+    """A write-off as booked: append-only; `amount` in minor units, tax included."""
+
+    id: str
+    bill_no: str
+    billing_account: str
+    currency: str
+    amount: int
+    tax_relief: bool
+    written_off_at: datetime
+    booked_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOffResult:
+    """What a write-off is answered with: how much was written off."""
+
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceWrittenOff:
+    """An invoice as a write-off leaves it."""
+
+    invoice: Invoice
+    write_off: WriteOff
+
+
+# -- disputes
+
+DisputeState = Literal["open", "settled", "withdrawn"]
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeToOpen:
+    """`dispute.open`: the customer disputes something of an invoice's lines."""
+
+    id: str
+    bill_no: str
+    opened_at: datetime
+    reason: str
+    items: tuple[CreditedLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeToSettle:
+    """`dispute.settle`: what of a dispute's lines is approved is credited; nothing may be."""
+
+    id: str
+    settled_at: datetime
+    approved: tuple[CreditedLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeToWithdraw:
+    """`dispute.withdraw`: the customer disputes it no more."""
+
+    id: str
+    withdrawn_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DisputedLine:
+    """How much of a line's net is disputed, with the line's sign, and how much of that was approved (minor units)."""
+
+    line_id: str
+    tax_excluded_amount: int
+    approved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A dispute of something of an invoice: `amount` is what its lines come to, tax included (minor units).
+
+    `ended_at` is when it was settled or withdrawn by its own saying, `ended_booked_at` when that was booked.
+    `credit_note` is the number of the note that credits what was approved.
+    """
+
+    id: str
+    bill_no: str
+    billing_account: str
+    currency: str
+    state: DisputeState
+    lines: tuple[DisputedLine, ...]
+    amount: int
+    opened_at: datetime
+    booked_at: datetime
+    reason: str
+    ended_at: datetime | None = None
+    ended_booked_at: datetime | None = None
+    credit_note: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """The billing account that owes the invoice."""
+        return self.billing_account
+
+    @property
+    def order_key(self) -> tuple[datetime, str]:
+        """The order in which they were opened."""
+        return (self.booked_at, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither settled nor withdrawn."""
+        return self.state == "open"
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeResult:
+    """What a dispute is answered with: its state, and the number of the note for what was approved, if any."""
+
+    state: DisputeState
+    credit_note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeOpened:
+    """A dispute was opened; the invoice as that leaves it."""
+
+    dispute: Dispute
+    invoice: Invoice
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeSettled:
+    """A dispute was settled; the invoice as that leaves it."""
+
+    dispute: Dispute
+    invoice: Invoice
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeWithdrawn:
+    """A dispute was withdrawn; the invoice as that leaves it."""
+
+    dispute: Dispute
+    invoice: Invoice

@@ -8,7 +8,6 @@ from datetime import date, datetime
 from domain.accounts.lifecycle import billing_account, complete_closing
 from domain.accounts.model import Account
 from domain.corrections.crediting import (
-    check_partners,
     complete_closings_of_partners,
     correction_needs,
     settle_up,
@@ -164,8 +163,8 @@ def uncover(
 ) -> tuple[list[Invoice], list[Deallocation], list[Accrual]]:
     """Undo so much (minor units) of what a payment covers, latest first: those invoices are open again.
 
-    Returns the invoices as they are then, what was undone, and what accrues to partners, dated `on`. Raises `Refused`
-    (`account-closed`) where the account of a partner of one of them is closed.
+    Returns the invoices as they are then, what was undone, and what accrues to partners, dated `on`. Raises what
+    `rebook` raises.
     """
     reopened: list[Invoice] = []
     undone: list[Deallocation] = []
@@ -175,7 +174,6 @@ def uncover(
         amount -= part
         before = books.find(Invoice, bill_no)
         assert before is not None, f"payment {payment.id} covers {bill_no}, which is not there"
-        check_partners(before, "paymentId", books)
         after, deallocations = deallocate(before, part, books, of=payment.id)
         after, accrued = rebook(before, after, on, books, payment=payment.id)
         reopened.append(after)

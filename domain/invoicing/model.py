@@ -6,11 +6,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
-from domain.frozen import dataclass
+from domain.errors import MustWait
+from domain.frozen import dataclass, replace
 from domain.invoicing.reference import payment_reference
+from domain.ledger.books import Books
 
 InvoiceState = Literal["new", "onHold", "validated", "sent", "partiallyPaid", "settled"]
-"""TMF678's states of a customer bill that occur here."""
+"""TMF678's states of a customer bill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,63 @@ class Corrections:
         """As much of that as relieves us of its tax."""
         return sum(one.amount for one in self.write_offs if one.tax_relief)
 
+    def recovered(self, amount: int) -> tuple[tuple[WrittenOff, ...], tuple[WrittenOff, ...]]:
+        """What stands of the write-offs when so much of them (minor units) is recovered, latest first; and that."""
+        left, taken = list(self.write_offs), []
+        while amount:
+            last = left.pop()
+            part = min(last.amount, amount)
+            amount -= part
+            taken.append(replace(last, amount=part))
+            if part < last.amount:
+                left.append(replace(last, amount=last.amount - part))
+        return tuple(left), tuple(taken)
+
 
 NO_CORRECTIONS = Corrections()
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """By how much a fact changed what is lost of an invoice (minor units): append-only; below zero, it is lost no more.
+
+    `written_off` is lost of what the customer owes; of that we need not pay `relieved` as tax, nor `given_up` to
+    partners, whose shares were withheld until the payment.
+    """
+
+    id: str
+    bill_no: str
+    billing_account: str
+    written_off: int
+    relieved: int
+    given_up: int
+    cause: str
+    booked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DisputedPart:
+    """How much of an invoice a dispute that is open is about (minor units, tax included)."""
+
+    dispute_id: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """What was said of an invoice since it was issued: that the customer accepted it, that it was sent, disputes.
+
+    `disputes` are those that are open, oldest first.
+    """
+
+    validated_at: datetime | None = None
+    validated_by: str | None = None
+    sent_at: datetime | None = None
+    medium: str | None = None
+    disputes: tuple[DisputedPart, ...] = ()
+
+
+NOT_HANDLED = Handling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +180,7 @@ class Invoice:
     `buyer_version` is the version of the account that owes it, `seller_version` that of the seller, both as it was
     issued: so it can be shown alike for ever. The seller's is None while nothing was said of the seller; both are of an
     invoice that an earlier version of the program has issued. An issued invoice is never edited: what was taken back of
-    it since stands in `corrections`, None while that is nothing.
+    it since stands in `corrections`, what was said of it in `handling`; each is None while that is nothing.
     """
 
     id: str
@@ -145,6 +202,7 @@ class Invoice:
     buyer_version: int | None = None
     seller_version: int | None = None
     corrections: Corrections | None = None
+    handling: Handling | None = None
 
     @property
     def corrected(self) -> Corrections:
@@ -160,6 +218,23 @@ class Invoice:
     def allocated(self) -> int:
         """What payments cover of it."""
         return self.billed - self.corrected.written_off - self.remaining_amount
+
+    @property
+    def handled(self) -> Handling:
+        """What was said of it so far."""
+        return self.handling or NOT_HANDLED
+
+    @property
+    def undisputed(self) -> int:
+        """What remains and no dispute is about: it is due, and any credit covers it."""
+        if self.handling is None:
+            return self.remaining_amount
+        return max(0, self.remaining_amount - sum(dispute.amount for dispute in self.handling.disputes))
+
+    @property
+    def coverable(self) -> int:
+        """What a payment covers that names it: what remains, disputed or not, and what is written off."""
+        return self.remaining_amount + self.corrected.written_off
 
     @property
     def payment_reference(self) -> str | None:
@@ -183,10 +258,60 @@ class Invoice:
 
 
 def state_of(invoice: Invoice) -> InvoiceState:
-    """The state that its money says: `settled` when nothing remains, `partiallyPaid` when something is allocated."""
+    """The state of an invoice (TMF678), which follows from its disputes, its money, and what was said of it.
+
+    `onHold` while a dispute is open; else `settled` when nothing remains; else `partiallyPaid` when something is
+    allocated; else `sent`, `validated`, or `new`.
+    """
+    handled = invoice.handled
+    if handled.disputes:
+        return "onHold"
     if not invoice.remaining_amount:
         return "settled"
-    return "partiallyPaid" if invoice.allocated else "new"
+    if invoice.allocated:
+        return "partiallyPaid"
+    if handled.sent_at is not None:
+        return "sent"
+    return "new" if handled.validated_at is None else "validated"
+
+
+def find_invoice(bill_no: str, books: Books, field: str = "billNo") -> Invoice:
+    """The invoice of a number; raises `MustWait` (`unknown-invoice`)."""
+    invoice = books.find(Invoice, bill_no)
+    if invoice is None:
+        raise MustWait("unknown-invoice", f"{field}: no invoice {bill_no}", f"invoice:{bill_no}")
+    return invoice
+
+
+# -- facts
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceValidation:
+    """`invoice.validate`: the customer accepted an invoice; `by` says who did."""
+
+    bill_no: str
+    at: datetime
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceSending:
+    """`invoice.send`: an invoice was sent; `medium` says how."""
+
+    bill_no: str
+    at: datetime
+    medium: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceStateResult:
+    """What is answered to what is said of an invoice: the state that it has then."""
+
+    state: InvoiceState
+
+
+# -- what happens
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,3 +333,20 @@ class InvoicePaid:
     """An invoice of which nothing remains."""
 
     invoice: Invoice
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceStateChanged:
+    """An invoice whose state another one is now, by what was said of it."""
+
+    invoice: Invoice
+    old_state: InvoiceState
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceRecovered:
+    """An invoice of which a payment covers what was written off; and how much of which write-off."""
+
+    invoice: Invoice
+    payment_id: str
+    recovered: tuple[WrittenOff, ...]

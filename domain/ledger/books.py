@@ -309,8 +309,7 @@ class Books:
 
         Those too that were not open before it.
         """
-        mine = (cast("Q", document) for document in self.changed[kind].values())
-        reopened = sorted((d for d in mine if d.owner == owner and d.is_open), key=attrgetter("order_key"))
+        reopened = self.changed_now(kind, owner)
         queue = self.queue(kind, owner)
         seen: set[str] = set()
         for document in merge(queue, reopened, key=attrgetter("order_key")) if reopened else queue:
@@ -318,6 +317,11 @@ class Books:
             if current.is_open and current.id not in seen:
                 seen.add(current.id)
                 yield current
+
+    def changed_now(self, kind: type[Q], owner: str) -> list[Q]:
+        """The open documents of an account that this fact has changed so far, in order."""
+        mine = (cast("Q", document) for document in self.changed[kind].values())
+        return sorted((d for d in mine if d.owner == owner and d.is_open), key=attrgetter("order_key"))
 
     def overdue(self, account_id: str, day: date) -> int:
         """What of an account's open documents was due before a day, in minor units, as this fact has left them."""
@@ -362,7 +366,7 @@ class Books:
     ) -> None:
         """Say that this fact has a journal entry, all in one currency.
 
-        One that undoes what another entry booked names that, and says why.
+        One that undoes what another entry booked names that, and says why; others may say why.
         """
         self._occurred_at = occurred_at
         self._currency = currency
@@ -410,6 +414,11 @@ class Books:
         """Raise a counter of an account's position, which is written in any case."""
         counters = self._counted.setdefault(account_id, {})
         counters[counter] = counters.get(counter, 0) + by
+
+    def counter(self, account_id: str, counter: str) -> int:
+        """A counter of an account's position as this fact has left it so far."""
+        counted = self._counted.get(account_id, {}).get(counter, 0)
+        return int(getattr(self.position(account_id), counter)) + counted
 
     def continue_with(self, fact: object) -> None:
         """Say what is left to do: a fact that is applied soon, in a transaction of its own."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from itertools import islice
 
 from domain.accounts.lifecycle import complete_closing
 from domain.accounts.model import Account, find_account
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import AppliedPayment, Invoice, InvoicePaid, InvoicePartiallyPaid
+from domain.invoicing.model import (
+    AppliedPayment,
+    Invoice,
+    InvoicePaid,
+    InvoicePartiallyPaid,
+    InvoiceRecovered,
+    WrittenOff,
+    state_of,
+)
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
@@ -58,7 +66,7 @@ def consume_credit(invoice: Invoice, before: Position, books: Books) -> list[Acc
     accruals: list[Accrual] = []
     budget = WorkBudget.of(before)
     for credit in books.queue(Payment, invoice.billing_account):
-        covered = cover(credit, iter([invoice]), budget, books)
+        covered = cover(credit, iter([(invoice, invoice.remaining_amount)]) if invoice.is_open else (), budget, books)
         if not covered.allocations:
             break
         books.put(covered.payment)
@@ -104,21 +112,47 @@ def cover_with_credit(
     """
     taken = 0
     for credit in islice(books.open_now(Payment, account.id), CREDITS_MAX):
-        named, _ = named_invoices(credit, books)
-        left = recover(credit, books)
-        covered = cover(left, by_precedence(named, account.id, books), budget, books, again=True)
-        if left is not credit:
-            covered = replace(covered, recovered=credit.unapplied - left.unapplied)
-        elif not covered.allocations:
+        if not _take_turn(credit, budget, bill_nos, accruals, books):
             break
         taken += 1
-        books.put(covered.payment)
-        accruals += covered.accruals
-        bill_nos += [allocation.bill_no for allocation in covered.allocations]
-        emit_covered(covered, (), books)
-    if budget.is_short or taken == CREDITS_MAX:
+    if not budget.is_short and taken < CREDITS_MAX:
+        for credit in _naming(account.id, books):
+            taken += _take_turn(credit, budget, bill_nos, accruals, books)
+            if budget.is_short or taken >= CREDITS_MAX:
+                break
+    if budget.is_short or taken >= CREDITS_MAX:
         continue_allocating(account.id, books)
         return False
+    return True
+
+
+def _naming(account_id: str, books: Books) -> list[Payment]:
+    """The credit that may cover more than any credit does: what it names, which is disputed or written off.
+
+    When no other credit covers anything any more, what is still open is disputed. Where nothing is, only what this fact
+    has made credit again may name something that is written off.
+    """
+    if not books.balance(chart.UNAPPLIED.of(account_id)):
+        return []
+    if books.balance(chart.RECEIVABLE.of(account_id)):
+        return [credit for credit in books.open_now(Payment, account_id) if credit.invoices]
+    mine = books.changed_now(Payment, account_id)
+    return [credit for credit in mine if credit.invoices]
+
+
+def _take_turn(credit: Payment, budget: WorkBudget, bill_nos: list[str], accruals: list[Accrual], books: Books) -> bool:
+    """Let one payment's credit cover what it would have covered at first; returns whether that is anything."""
+    named, _ = named_invoices(credit, books)
+    left = recover(credit, books)
+    covered = cover(left, by_precedence(named, credit.billing_account, books), budget, books, again=True)
+    if left is not credit:
+        covered = replace(covered, recovered=credit.unapplied - left.unapplied)
+    elif not covered.allocations:
+        return False
+    books.put(covered.payment)
+    accruals += covered.accruals
+    bill_nos += [allocation.bill_no for allocation in covered.allocations]
+    emit_covered(covered, (), books)
     return True
 
 
@@ -138,6 +172,7 @@ class Covered:
     invoices: list[Invoice]
     allocations: list[Allocation]
     accruals: list[Accrual]
+    written_off: list[tuple[Invoice, tuple[WrittenOff, ...]]]
     recovered: int = 0
 
 
@@ -161,20 +196,30 @@ class WorkBudget:
 
 
 def cover(
-    payment: Payment, invoices: Iterator[Invoice], budget: WorkBudget, books: Books, *, again: bool = False
+    payment: Payment,
+    invoices: Iterable[tuple[Invoice, int]],
+    budget: WorkBudget,
+    books: Books,
+    *,
+    again: bool = False,
 ) -> Covered:
-    """Cover invoices in turn, while the payment and the budget last.
+    """Cover invoices in turn, each up to so much (minor units), while the payment and the budget last.
 
-    `again`: neither the payment nor the invoices are new, so it may have covered them before.
+    What of that is more than remains of an invoice was written off, and is recovered. `again`: neither the payment nor
+    the invoices are new, so it may have covered them before.
     """
-    covered = Covered(payment, [], [], [])
-    for open_invoice in invoices:
-        if not payment.unapplied or not open_invoice.is_open or not budget.take(open_invoice):
+    covered = Covered(payment, [], [], [], [])
+    for open_invoice, most in invoices:
+        if not payment.unapplied or not budget.take(open_invoice):
             break
-        payment, invoice, allocation, released = _allocate(payment, open_invoice, books, again=again)
+        amount = min(payment.unapplied, most)
+        invoice, allocation, released, recovered = _allocate(payment, open_invoice, amount, books, again=again)
+        payment = replace(payment, unapplied=payment.unapplied - amount)
         covered.invoices.append(invoice)
         covered.allocations.append(allocation)
         covered.accruals.extend(released)
+        if recovered:
+            covered.written_off.append((invoice, recovered))
     return replace(covered, payment=payment)
 
 
@@ -203,6 +248,8 @@ def emit_covered(covered: Covered, not_allocated: tuple[str, ...], books: Books)
     )
     for invoice in covered.invoices:
         books.emit(account_id, InvoicePartiallyPaid(invoice) if invoice.is_open else InvoicePaid(invoice))
+    for invoice, recovered in covered.written_off:
+        books.emit(account_id, InvoiceRecovered(invoice, covered.payment.id, recovered))
 
 
 def named_invoices(payment: Payment, books: Books) -> tuple[list[Invoice], tuple[str, ...]]:
@@ -215,47 +262,55 @@ def named_invoices(payment: Payment, books: Books) -> tuple[list[Invoice], tuple
         invoice = books.find(Invoice, bill_no)
         if invoice is None or invoice.billing_account != payment.billing_account:
             not_allocated.append(bill_no)
-        elif invoice.is_open:
+        elif invoice.coverable:
             named.append(invoice)
     return named, tuple(not_allocated)
 
 
 def bring_oldest_due_up_to_date(account_id: str, books: Books) -> None:
-    """After payments have settled invoices: the earliest due date of those that are still open."""
-    oldest = next((invoice.payment_due_date for invoice in by_precedence([], account_id, books)), None)
+    """After payments have settled invoices: the earliest due date of those that are still open and not disputed."""
+    oldest = next((invoice.payment_due_date for invoice, _ in by_precedence([], account_id, books)), None)
     position = books.position(account_id)
     if oldest != position.oldest_due:
         books.put(replace(position, oldest_due=oldest))
 
 
-def by_precedence(named: list[Invoice], account_id: str, books: Books) -> Iterator[Invoice]:
-    """The invoices that are open, as they are now: those that are named, then by due date, then by number."""
-    yield from named
+def by_precedence(named: list[Invoice], account_id: str, books: Books) -> Iterator[tuple[Invoice, int]]:
+    """What a payment covers, as it is now, and how much of each (minor units), in the order in which it does.
+
+    Of those that it names all that remains and what is written off; then, by due date, then by number, of the others
+    that are open what no dispute is about.
+    """
+    for invoice in named:
+        yield invoice, invoice.coverable
     first = {invoice.id for invoice in named}
     for invoice in books.open_now(Invoice, account_id):
-        if invoice.id not in first:
-            yield invoice
+        if invoice.id not in first and (most := invoice.undisputed):
+            yield invoice, most
 
 
 def _allocate(
-    payment: Payment, invoice: Invoice, books: Books, *, again: bool
-) -> tuple[Payment, Invoice, Allocation, list[Accrual]]:
-    amount = min(payment.unapplied, invoice.remaining_amount)
-    allocation = _book(invoice, payment.id, amount, books, again=again)
-    before = invoice
+    payment: Payment, before: Invoice, amount: int, books: Books, *, again: bool
+) -> tuple[Invoice, Allocation, list[Accrual], tuple[WrittenOff, ...]]:
+    allocation = _book(before, payment.id, amount, books, again=again)
+    open_part = min(amount, before.remaining_amount)
     invoice = replace(
-        invoice,
-        remaining_amount=invoice.remaining_amount - amount,
-        applied_payment=(*invoice.applied_payment, AppliedPayment(payment.id, amount)),
+        before,
+        remaining_amount=before.remaining_amount - open_part,
+        applied_payment=(*before.applied_payment, AppliedPayment(payment.id, amount)),
     )
     on = books.date_of(payment.received_at)
+    recovered: tuple[WrittenOff, ...] = ()
     if invoice.corrections is None and not again:
-        invoice = replace(invoice, state="partiallyPaid" if invoice.remaining_amount else "settled")
+        invoice = replace(invoice, state=state_of(invoice))
         invoice, released = release_withheld(invoice, on, payment.id, books)
         books.put(invoice)
     else:
+        if amount > open_part:
+            left, recovered = invoice.corrected.recovered(amount - open_part)
+            invoice = replace(invoice, corrections=replace(invoice.corrected, write_offs=left))
         invoice, released = rebook(before, invoice, on, books, payment=payment.id)
-    return replace(payment, unapplied=payment.unapplied - amount), invoice, allocation, released
+    return invoice, allocation, released, recovered
 
 
 def _book(invoice: Invoice, payment_id: str, amount: int, books: Books, *, again: bool) -> Allocation:

@@ -81,7 +81,7 @@ def receive_payment(received: ReceivedPayment, books: Books) -> PaymentResult:
     books.put(covered.payment)
     if covered.payment.is_open:
         books.announce(f"credit:{account.id}")
-    if any(not invoice.is_open for invoice in covered.invoices):
+    if any(not invoice.undisputed for invoice in covered.invoices):
         bring_oldest_due_up_to_date(account.id, books)
     emit_covered(covered, not_allocated, books)
     emit_accruals(covered.accruals, account.currency, books)

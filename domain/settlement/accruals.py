@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
-from domain.accounts.model import Account
+from domain.accounts.lifecycle import check_state
+from domain.accounts.model import Account, find_account
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import CorrectedLine, Invoice, InvoiceLine, PartnerShare
 from domain.ledger import chart
-from domain.ledger.books import Books
+from domain.ledger.books import Books, DocumentNeed
 from domain.money import rounded_ratio, share_of
 from domain.settlement import position
 
@@ -123,6 +124,7 @@ def correct_shares(
     lines = list(after.lines)
     accruals: list[Accrual] = []
     given_up: dict[str, int] = {}
+    touched: dict[str, None] = {}
     for index, line in enumerate(lines):
         part = line.on_behalf_of
         if part is None:
@@ -139,12 +141,16 @@ def correct_shares(
             withheld = (part.share - part.accrued - was.given_up, share - accrued - lost)
         if (share, accrued, withheld[1], now.credited) == (part.share, part.accrued, withheld[0], was.credited):
             continue
+        touched[part.id] = None
         position.correct(part.id, accrued - part.accrued, withheld, books)
         # Ours is the net less the share: a note takes back of both.
         books.move(chart.OF_COMMISSION, now.credited - was.credited + share - part.share)
         lines[index] = replace(line, on_behalf_of=replace(part, share=share, accrued=accrued))
         if accrued != part.accrued:
             accruals.append(_accrual(after, line, part.id, accrued - part.accrued, on, key, books))
+    books.require(DocumentNeed(Account, partner) for partner in touched)
+    for partner in touched:
+        check_state(find_account(partner, books), "correction", f"invoice {after.id} (its partner)")
     return replace(after, lines=tuple(lines)), accruals, given_up
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 from domain.frozen import replace
-from domain.invoicing.model import NO_CORRECTIONS, CorrectedLine, CorrectedTax, Corrections, Invoice, state_of
+from domain.invoicing.model import NO_CORRECTIONS, CorrectedLine, CorrectedTax, Corrections, Invoice, Loss, state_of
 from domain.ledger import chart
 from domain.ledger.books import Books
 from domain.ledger.entries import key_of
@@ -29,6 +29,8 @@ def rebook(
     Revenue, commission and tax are those of the net that is not credited; a write-off is a loss, less the tax that it
     relieves us of (round((tax − credited) × written off with relief ÷ billed) of each group) and the shares that it
     gives up. The receivable falls by what is credited or written off; what is allocated moves it elsewhere.
+
+    Raises `Refused` (`account-closed`) where that would change what a closed partner has: it is to be reopened first.
     """
     was = before.corrected
     key = key_of(books.cause)
@@ -44,6 +46,19 @@ def rebook(
         relieved += relief
     written_off = now.written_off - was.written_off
     lost = sum(line.given_up for line in now.lines) - sum(line.given_up for line in was.lines)
+    if written_off or relieved or lost:
+        books.append(
+            Loss(
+                f"{after.id}/{accrual_key}",
+                after.id,
+                after.billing_account,
+                written_off,
+                relieved,
+                lost,
+                books.cause,
+                books.booked_at,
+            )
+        )
     books.move(chart.OF_BAD_DEBT, written_off - relieved - lost)
     books.move(chart.RECEIVABLE.of(after.billing_account), -(now.credited - was.credited) - written_off)
     after = replace(after, state=state_of(after))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from domain.corrections.model import (
     CreditNote,
     CreditNoteIssued,
     CreditNoteLine,
+    Dispute,
+    DisputeOpened,
+    DisputeSettled,
+    DisputeState,
+    DisputeWithdrawn,
     InvoiceCredited,
     InvoiceReopened,
+    InvoiceWrittenOff,
     PaymentPart,
     Refund,
     RefundBooked,
     Reversal,
     ReversalBooked,
+    WriteOff,
 )
 from schemas.accounts.events import account_ref
 from schemas.event import Event
@@ -156,6 +165,62 @@ def _invoice_reopened(event: InvoiceReopened) -> Json:
     }
 
 
+def write_off_json(write_off: WriteOff) -> Json:
+    """A write-off as it was booked."""
+    return {
+        "@type": "WriteOff",
+        "writeOffId": write_off.id,
+        "billNo": write_off.bill_no,
+        "billingAccount": account_ref(write_off.billing_account, "BillingAccount"),
+        "amount": money_json(write_off.amount, write_off.currency),
+        "taxRelief": write_off.tax_relief,
+        "writtenOffAt": time_json(write_off.written_off_at),
+        "reason": write_off.reason,
+    }
+
+
+def _invoice_written_off(event: InvoiceWrittenOff) -> Json:
+    return {
+        "invoice": invoice_json(event.invoice),
+        "orderId": event.invoice.order_id,
+        "writeOff": write_off_json(event.write_off),
+    }
+
+
+def dispute_json(dispute: Dispute) -> Json:
+    """A dispute as it stands now."""
+    code = dispute.currency
+    ended = {"settled": "settledAt", "withdrawn": "withdrawnAt"}.get(dispute.state)
+    return {
+        "@type": "Dispute",
+        "disputeId": dispute.id,
+        "billNo": dispute.bill_no,
+        "billingAccount": account_ref(dispute.billing_account, "BillingAccount"),
+        "state": dispute.state,
+        "amount": money_json(dispute.amount, code),
+        "items": [
+            {
+                "lineId": line.line_id,
+                "taxExcludedAmount": money_json(line.tax_excluded_amount, code),
+                **({"approved": money_json(line.approved, code)} if dispute.state == "settled" else {}),
+            }
+            for line in dispute.lines
+        ],
+        "openedAt": time_json(dispute.opened_at),
+        "reason": dispute.reason,
+        **({} if ended is None or dispute.ended_at is None else {ended: time_json(dispute.ended_at)}),
+        **({} if dispute.credit_note is None else {"creditNote": dispute.credit_note}),
+    }
+
+
+def _dispute(event: DisputeOpened | DisputeSettled | DisputeWithdrawn) -> Json:
+    return {
+        "dispute": dispute_json(event.dispute),
+        "invoice": invoice_json(event.invoice),
+        "orderId": event.invoice.order_id,
+    }
+
+
 _DEALLOCATIONS: Shape = [{"paymentId": "Id", "amount": "Money"}]
 
 SHAPES: dict[str, Shape] = {
@@ -202,6 +267,30 @@ SHAPES: dict[str, Shape] = {
         "recoverable": "Money",
         "fee?": "Money",
     },
+    "WriteOff": {
+        "@type": ("WriteOff",),
+        "writeOffId": "Id",
+        "billNo": "Id",
+        "billingAccount": "BillingAccountReference",
+        "amount": "Money",
+        "taxRelief": bool,
+        "writtenOffAt": "Time",
+        "reason": "Text",
+    },
+    "Dispute": {
+        "@type": ("Dispute",),
+        "disputeId": "Id",
+        "billNo": "Id",
+        "billingAccount": "BillingAccountReference",
+        "state": get_args(DisputeState),
+        "amount": "Money",
+        "items": [{"lineId": "Id", "taxExcludedAmount": "Money", "approved?": "Money"}],
+        "openedAt": "Time",
+        "reason": "Text",
+        "settledAt?": "Time",
+        "withdrawnAt?": "Time",
+        "creditNote?": "Id",
+    },
     "CreditNoteLine": {
         "@type": ("AppliedCustomerBillingRate",),
         "id": "Id",
@@ -216,6 +305,8 @@ SHAPES: dict[str, Shape] = {
     },
 }
 """Parts of what goes out, by name."""
+
+_DISPUTE: Shape = {"dispute": "Dispute", "invoice": "Invoice", "orderId": "Id"}
 
 EVENTS = (
     Event(
@@ -265,4 +356,14 @@ EVENTS = (
         {"invoice": "Invoice", "orderId": "Id", "deallocations": _DEALLOCATIONS},
         _invoice_reopened,
     ),
+    Event(
+        "invoice.written-off",
+        InvoiceWrittenOff,
+        "What remained of an invoice, or a part of it, was given up as lost.",
+        {"invoice": "Invoice", "orderId": "Id", "writeOff": "WriteOff"},
+        _invoice_written_off,
+    ),
+    Event("dispute.opened", DisputeOpened, "Something of an invoice is disputed.", _DISPUTE, _dispute),
+    Event("dispute.settled", DisputeSettled, "A dispute ended; what was approved is credited.", _DISPUTE, _dispute),
+    Event("dispute.withdrawn", DisputeWithdrawn, "A dispute ended: it is withdrawn.", _DISPUTE, _dispute),
 )

@@ -1,28 +1,35 @@
 """What is taken back of invoices and payments.
 
 `credit-note.issue`: something of an invoice; `refund.completed`: money went back to a customer; `payment.reversed`: a
-payment came back.
+payment came back; `invoice.write-off`: what remains is lost; `dispute.open`, `.settle`, `.withdraw`: it is disputed.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, StrictBool, model_validator
 
 from domain.corrections.model import (
     CompletedRefund,
     CreditedLine,
+    DisputeResult,
+    DisputeState,
+    DisputeToOpen,
+    DisputeToSettle,
+    DisputeToWithdraw,
+    InvoiceToWriteOff,
     NoteResult,
     NoteToIssue,
     PaymentToReverse,
     RefundResult,
     ReversalResult,
+    WriteOffResult,
 )
 from domain.money import Money
 from schemas.message import Message, Part, Reference, Result, at_most, not_empty
 from schemas.ordering.messages import ITEMS_MAX
-from schemas.values import Id, PositiveMoney, Text, Time, money_json, parse_money, shown
+from schemas.values import Id, Json, PositiveMoney, Text, Time, money_json, parse_money, shown
 
 
 def not_zero(value: Money) -> Money:
@@ -43,6 +50,22 @@ class Line(Part):
     tax_excluded_amount: Amount
 
 
+Lines = Annotated[tuple[Line, ...], AfterValidator(at_most(ITEMS_MAX))]
+
+
+def check_each_once(lines: tuple[Line, ...], field: str) -> None:
+    """Raise `ValueError` where a line is named twice."""
+    ids = [line.line_id for line in lines]
+    if len(set(ids)) < len(ids):
+        again = next(n for n, id_ in enumerate(ids) if id_ in ids[:n])
+        raise ValueError(f"{field}.{again}.lineId: is an earlier line's (got {shown(ids[again])})")
+
+
+def credited(lines: tuple[Line, ...]) -> tuple[CreditedLine, ...]:
+    """The lines as the domain has them."""
+    return tuple(CreditedLine(line.line_id, line.tax_excluded_amount) for line in lines)
+
+
 class CreditNoteIssue(Message):
     """`credit-note.issue`: a credit note (UNTDID 1001, 381) of an invoice; without `lines`, of all that is left."""
 
@@ -54,15 +77,12 @@ class CreditNoteIssue(Message):
     bill_no: Id
     issued_at: Time
     reason: Text
-    lines: Annotated[tuple[Line, ...], AfterValidator(at_most(ITEMS_MAX)), AfterValidator(not_empty)] | None = None
+    lines: Annotated[Lines, AfterValidator(not_empty)] | None = None
     excess: Literal["credit", "refund"] = "credit"
 
     @model_validator(mode="after")
     def _each_line_once(self) -> Self:
-        ids = [line.line_id for line in self.lines or ()]
-        if len(set(ids)) < len(ids):
-            again = next(n for n, id_ in enumerate(ids) if id_ in ids[:n])
-            raise ValueError(f"lines.{again}.lineId: is an earlier line's (got {shown(ids[again])})")
+        check_each_once(self.lines or (), "lines")
         return self
 
     def key(self, message_id: str | None) -> str:
@@ -71,11 +91,7 @@ class CreditNoteIssue(Message):
 
     def fact(self, key: str) -> NoteToIssue:
         """The note to issue."""
-        lines = (
-            None
-            if self.lines is None
-            else tuple(CreditedLine(line.line_id, line.tax_excluded_amount) for line in self.lines)
-        )
+        lines = None if self.lines is None else credited(self.lines)
         return NoteToIssue(self.credit_note_id, self.bill_no, self.issued_at, self.reason, lines, self.excess)
 
 
@@ -146,4 +162,119 @@ class PaymentReversed(Message):
         return PaymentToReverse(self.reversal_id, self.payment_id, self.reversed_at, self.reason, self.amount, self.fee)
 
 
-MESSAGES: tuple[type[Message], ...] = (CreditNoteIssue, RefundCompleted, PaymentReversed)
+class InvoiceWriteOff(Message):
+    """`invoice.write-off`: what remains of an invoice, or an amount of it, is given up as lost."""
+
+    TYPE: ClassVar[str] = "invoice.write-off"
+    RESULT = Result(
+        WriteOffResult,
+        {"amount": "Money"},
+        lambda result: {"amount": money_json(result.amount.amount, result.amount.currency)},
+    )
+    KEY_FIELD = "writeOffId"
+
+    write_off_id: Id
+    bill_no: Id
+    written_off_at: Time
+    reason: Text
+    amount: PositiveMoney | None = None
+    tax_relief: StrictBool = False
+
+    def key(self, message_id: str | None) -> str:
+        """The write-off's id."""
+        return self.write_off_id
+
+    def fact(self, key: str) -> InvoiceToWriteOff:
+        """The invoice to write off."""
+        return InvoiceToWriteOff(
+            self.write_off_id, self.bill_no, self.written_off_at, self.reason, self.amount, self.tax_relief
+        )
+
+
+def _dispute_json(result: DisputeResult) -> Json:
+    return {"state": result.state, **({} if result.credit_note is None else {"creditNote": result.credit_note})}
+
+
+_DISPUTE = Result(DisputeResult, {"state": get_args(DisputeState), "creditNote?": "Id"}, _dispute_json)
+
+
+class DisputeOpen(Message):
+    """`dispute.open`: a customer disputes something of an invoice's lines."""
+
+    TYPE: ClassVar[str] = "dispute.open"
+    RESULT = _DISPUTE
+    KEY_FIELD = "disputeId"
+
+    dispute_id: Id
+    bill_no: Id
+    opened_at: Time
+    reason: Text
+    items: Annotated[Lines, AfterValidator(not_empty)]
+
+    @model_validator(mode="after")
+    def _each_line_once(self) -> Self:
+        check_each_once(self.items, "items")
+        return self
+
+    def key(self, message_id: str | None) -> str:
+        """The dispute's id."""
+        return self.dispute_id
+
+    def fact(self, key: str) -> DisputeToOpen:
+        """The dispute to open."""
+        return DisputeToOpen(self.dispute_id, self.bill_no, self.opened_at, self.reason, credited(self.items))
+
+
+class DisputeSettle(Message):
+    """`dispute.settle`: what is approved of a dispute is credited; `approved` may be empty."""
+
+    TYPE: ClassVar[str] = "dispute.settle"
+    RESULT = _DISPUTE
+    KEY_FIELD = "disputeId"
+
+    dispute_id: Id
+    settled_at: Time
+    approved: Lines
+
+    @model_validator(mode="after")
+    def _each_line_once(self) -> Self:
+        check_each_once(self.approved, "approved")
+        return self
+
+    def key(self, message_id: str | None) -> str:
+        """The dispute's id."""
+        return self.dispute_id
+
+    def fact(self, key: str) -> DisputeToSettle:
+        """The dispute to settle."""
+        return DisputeToSettle(self.dispute_id, self.settled_at, credited(self.approved))
+
+
+class DisputeWithdraw(Message):
+    """`dispute.withdraw`: the customer disputes it no more."""
+
+    TYPE: ClassVar[str] = "dispute.withdraw"
+    RESULT = _DISPUTE
+    KEY_FIELD = "disputeId"
+
+    dispute_id: Id
+    withdrawn_at: Time
+
+    def key(self, message_id: str | None) -> str:
+        """The dispute's id."""
+        return self.dispute_id
+
+    def fact(self, key: str) -> DisputeToWithdraw:
+        """The dispute to withdraw."""
+        return DisputeToWithdraw(self.dispute_id, self.withdrawn_at)
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    CreditNoteIssue,
+    RefundCompleted,
+    PaymentReversed,
+    InvoiceWriteOff,
+    DisputeOpen,
+    DisputeSettle,
+    DisputeWithdraw,
+)

@@ -1,4 +1,4 @@
-"""The queries about credit notes and refunds: what each is asked with, and its answer."""
+"""The queries about credit notes, refunds and disputes: what each is asked with, and its answer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, model_validator
 
+from domain.corrections.model import DisputeState
 from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of, time_place_of
 from schemas.shapes import Shape, page
 from schemas.values import Id
@@ -48,4 +49,24 @@ class RefundList(Query):
     after: Annotated[tuple[datetime, str], BeforeValidator(time_place_of("refund.list"))] | None = None
 
 
-QUERIES: tuple[type[Query], ...] = (CreditNoteGet, CreditNoteList, RefundList)
+class DisputeGet(Query):
+    """One dispute, as it stands now."""
+
+    TYPE = "dispute.get"
+    ANSWER: ClassVar[Shape] = "Dispute"
+    dispute_id: Id
+
+
+class DisputeList(Query):
+    """The disputes of a billing account, or of one invoice of it, oldest first; all, or those in one state."""
+
+    TYPE = "dispute.list"
+    ANSWER: ClassVar[Shape] = page("Dispute")
+    billing_account: Id
+    bill_no: Id | None = None
+    state: DisputeState | None = None
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[datetime, str], BeforeValidator(time_place_of("dispute.list"))] | None = None
+
+
+QUERIES: tuple[type[Query], ...] = (CreditNoteGet, CreditNoteList, RefundList, DisputeGet, DisputeList)

@@ -11,13 +11,16 @@ from domain.invoicing.model import (
     InvoiceLine,
     InvoicePaid,
     InvoicePartiallyPaid,
+    InvoiceRecovered,
     InvoiceState,
+    InvoiceStateChanged,
     TaxItem,
+    WrittenOff,
 )
 from schemas.accounts.events import account_ref
 from schemas.event import Event
 from schemas.shapes import Shape
-from schemas.values import Json, decimal_json, money_json
+from schemas.values import Json, decimal_json, money_json, time_json
 
 
 def invoice_json(invoice: Invoice) -> Json:
@@ -56,6 +59,7 @@ def invoice_json(invoice: Invoice) -> Json:
         ],
         "lines": [_line_json(line, code, ordered_for, bill) for line in invoice.lines],
         **({} if invoice.corrections is None else {"corrections": _corrections_json(invoice.corrections, code)}),
+        **({} if invoice.handling is None else {"handling": _handling_json(invoice)}),
     }
 
 
@@ -71,12 +75,39 @@ def tax_item_json(item: TaxItem, code: str) -> Json:
 
 
 def _corrections_json(corrections: Corrections, code: str) -> Json:
-    return {
+    out: Json = {
         "credited": money_json(corrections.credited, code),
         "lines": [
             {"lineId": line.line_id, "credited": money_json(line.credited, code)}
             for line in corrections.lines
             if line.credited
+        ],
+    }
+    if corrections.write_offs:
+        out["writtenOff"] = money_json(corrections.written_off, code)
+        out["writeOffs"] = [written_off_json(one, code) for one in corrections.write_offs]
+    return out
+
+
+def written_off_json(one: WrittenOff, code: str) -> Json:
+    """What of a write-off stands, or is recovered."""
+    return {"writeOffId": one.write_off_id, "amount": money_json(one.amount, code), "taxRelief": one.tax_relief}
+
+
+def _handling_json(invoice: Invoice) -> Json:
+    handled = invoice.handled
+    said = {
+        "validatedAt": None if handled.validated_at is None else time_json(handled.validated_at),
+        "validatedBy": handled.validated_by,
+        "sentAt": None if handled.sent_at is None else time_json(handled.sent_at),
+        "medium": handled.medium,
+    }
+    return {
+        "undisputedAmount": money_json(invoice.undisputed, invoice.currency),
+        **{name: value for name, value in said.items() if value is not None},
+        "openDisputes": [
+            {"disputeId": one.dispute_id, "amount": money_json(one.amount, invoice.currency)}
+            for one in handled.disputes
         ],
     }
 
@@ -109,7 +140,9 @@ def _line_json(line: InvoiceLine, code: str, account: Json, bill: Json) -> Json:
     return out
 
 
-def _invoice(event: InvoiceIssued | InvoicePaid | InvoicePartiallyPaid) -> Json:
+def _invoice(
+    event: InvoiceIssued | InvoicePaid | InvoicePartiallyPaid | InvoiceStateChanged | InvoiceRecovered,
+) -> Json:
     return {"invoice": invoice_json(event.invoice), "orderId": event.invoice.order_id}
 
 
@@ -121,6 +154,9 @@ TAX_ITEM: Shape = {
     "taxAmount": "Money",
 }
 """The tax of one (category, rate) group."""
+
+WRITTEN_OFF: Shape = {"writeOffId": "Id", "amount": "Money", "taxRelief": bool}
+"""A write-off; or what of it stands, or is recovered."""
 
 SHAPES: dict[str, Shape] = {
     "Invoice": {
@@ -152,7 +188,22 @@ SHAPES: dict[str, Shape] = {
         "creditNotes?": [
             {"@type": ("CustomerBillRef",), "id": "Id", "creditNoteId": "Id", "taxIncludedAmount": "Money"}
         ],
-        "corrections?": {"credited": "Money", "lines": [{"lineId": "Id", "credited": "Money"}]},
+        "writeOffs?": [WRITTEN_OFF],
+        "disputes?": [{"disputeId": "Id", "state": ("open", "settled", "withdrawn"), "amount": "Money"}],
+        "corrections?": {
+            "credited": "Money",
+            "lines": [{"lineId": "Id", "credited": "Money"}],
+            "writtenOff?": "Money",
+            "writeOffs?": [WRITTEN_OFF],
+        },
+        "handling?": {
+            "undisputedAmount": "Money",
+            "validatedAt?": "Time",
+            "validatedBy?": "Text",
+            "sentAt?": "Time",
+            "medium?": "Text",
+            "openDisputes": [{"disputeId": "Id", "amount": "Money"}],
+        },
     },
     "InvoiceLine": {
         "@type": ("AppliedCustomerBillingRate",),
@@ -179,4 +230,22 @@ EVENTS = (
     Event("invoice.issued", InvoiceIssued, "An order was billed: the invoice before any credit.", _INVOICE, _invoice),
     Event("invoice.partially-paid", InvoicePartiallyPaid, "A part of an invoice was paid.", _INVOICE, _invoice),
     Event("invoice.paid", InvoicePaid, "The rest of an invoice was paid.", _INVOICE, _invoice),
+    Event(
+        "invoice.state-changed",
+        InvoiceStateChanged,
+        "By what was said of an invoice its state is another one: it was validated or sent, or is disputed.",
+        {**_INVOICE, "oldState": get_args(InvoiceState)},
+        lambda event: {**_invoice(event), "oldState": event.old_state},
+    ),
+    Event(
+        "invoice.recovered",
+        InvoiceRecovered,
+        "A payment that names an invoice covers what was written off of it.",
+        {**_INVOICE, "paymentId": "Id", "recovered": [WRITTEN_OFF]},
+        lambda event: {
+            **_invoice(event),
+            "paymentId": event.payment_id,
+            "recovered": [written_off_json(one, event.invoice.currency) for one in event.recovered],
+        },
+    ),
 )

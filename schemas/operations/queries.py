@@ -32,6 +32,7 @@ REASONS = (
     "unknown-credit-note",
     "unknown-invoice",
     "unknown-message",
+    "unknown-dispute",
     "unknown-payment",
     "unknown-settlement",
     "unknown-specification",

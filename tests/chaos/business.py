@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,9 @@ from tests.support.messages import (
     credit_note,
     credited,
     customer,
+    dispute,
+    dispute_settled,
+    dispute_withdrawn,
     item,
     order,
     partner,
@@ -23,15 +27,20 @@ from tests.support.messages import (
     refund,
     reversal,
     seller,
+    sent,
     update,
+    validated,
+    write_off,
 )
 
 ACCOUNTS = 20
 PARTNERS = 4
 BURSTS = (1, 1, 2, 5, 20, 60, 200)
 """How many messages come at once."""
-CREDITED = 0.1
-"""How many of the invoices have a credit note."""
+CREDITED, DISPUTED, SAID = 0.1, 0.05, 0.05
+"""How many of the invoices have a credit note, or a dispute, or are said to be accepted or sent."""
+LOST = "BA-lost"
+"""The account that pays nothing, unless it is for what was written off."""
 REVERSED = 0.05
 """How many of the payments come back, in part."""
 
@@ -50,7 +59,8 @@ class Business:
     """What there is to send, burst by burst, and the sums that the books have to show in the end.
 
     `facts` are the identities that have to be applied, `conflicts` those for which other content is parked beside
-    them, `poison` the reason for which each message id is parked; `owed` is in cents, credit being negative.
+    them, `poison` the reason for which each message id is parked; `owed` is in cents, credit being negative; `approved`
+    is of how many disputes something is to be credited.
     """
 
     lots: random.Random
@@ -58,6 +68,7 @@ class Business:
     conflicts: set[str] = field(default_factory=set)
     poison: dict[str, str] = field(default_factory=dict)
     owed: Counter[str] = field(default_factory=Counter)
+    approved: int = 0
     _numbers: Counter[str] = field(default_factory=Counter)
     _accounts: list[str] = field(default_factory=list)
     _partners: list[str] = field(default_factory=list)
@@ -67,7 +78,8 @@ class Business:
 
     def opening(self) -> list[Letter]:
         """The first accounts."""
-        return [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
+        lost = [self._fact(customer(LOST), LOST)]
+        return lost + [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
 
     def burst(self) -> list[Letter]:
         """The next messages: of all kinds, some twice, some before what they need, some wrong."""
@@ -106,10 +118,65 @@ class Business:
         account = statement["settlementAccount"]["id"]
         return [self._fact(payout(number, account, statement["id"], str(value)), number)]
 
-    def note_of(self, invoice: dict[str, Any]) -> list[Letter]:
-        """What comes back of an invoice as it is issued: now and then a line of it, by a note that may come twice."""
-        if self.lots.random() >= CREDITED:
+    def answers(self) -> dict[str, Callable[[dict[str, Any]], list[Letter]]]:
+        """What is sent as events come, by their types."""
+        return {
+            "settlement.closed": lambda event: self.payout_of(event["settlement"]),
+            "invoice.issued": lambda event: self.sequel_of(event["invoice"]),
+            "credit-note.issued": lambda event: self.refund_of(event["creditNote"]),
+            "payment.allocated": self.reversal_of,
+            "dispute.opened": lambda event: self.end_of(event["dispute"]),
+            "invoice.written-off": self.recovery_of,
+        }
+
+    def sequel_of(self, invoice: dict[str, Any]) -> list[Letter]:
+        """What follows an invoice as it is issued: what nobody will pay is lost; of others this or that, or nothing."""
+        if invoice["billingAccount"]["id"] == LOST:
+            number = self._next("W")
+            self.owed[LOST] -= int(Decimal(str(invoice["taxIncludedAmount"]["value"])) * 100)
+            return [self._fact(write_off(number, invoice["billNo"], taxRelief=self.lots.random() < 0.5), number)]
+        drawn = self.lots.random()
+        if drawn < CREDITED:
+            return self._note_of(invoice)
+        if drawn < CREDITED + DISPUTED:
+            return self._dispute_of(invoice)
+        if drawn < CREDITED + DISPUTED + SAID:
+            said = [validated, sent][self.lots.random() < 0.5](invoice["billNo"])
+            letter = self._letter(said)
+            self.facts.add(f"{said[0]}:{letter.message_id}")
+            return [letter]
+        return []
+
+    def _dispute_of(self, invoice: dict[str, Any]) -> list[Letter]:
+        """Something of an invoice is disputed; now and then that ends before it has begun."""
+        number, line = self._next("D"), self.lots.choice(invoice["lines"])
+        net = str(line["taxExcludedAmount"]["value"])
+        return [self._fact(dispute(number, invoice["billNo"], credited(line["id"], net)), number)]
+
+    def end_of(self, disputed: dict[str, Any]) -> list[Letter]:
+        """How a dispute ends: it is withdrawn, or all of it is approved, or nothing."""
+        number = disputed["disputeId"]
+        drawn = self.lots.random()
+        if drawn < 0.3:
+            return [self._fact(dispute_withdrawn(number), number)]
+        if drawn < 0.5:
+            return [self._fact(dispute_settled(number), number)]
+        self.approved += 1
+        self.owed[disputed["billingAccount"]["id"]] -= int(Decimal(str(disputed["amount"]["value"])) * 100)
+        [asked] = disputed["items"]
+        approved = credited(asked["lineId"], str(asked["taxExcludedAmount"]["value"]))
+        return [self._fact(dispute_settled(number, approved), number)]
+
+    def recovery_of(self, lost: dict[str, Any]) -> list[Letter]:
+        """What is paid after all of what was written off: now and then half of it, which leaves nothing open."""
+        if self.lots.random() < 0.5:
             return []
+        number, bill_no = self._next("P"), lost["invoice"]["billNo"]
+        cents = int(Decimal(str(lost["writeOff"]["amount"]["value"])) * 100) // 2
+        return [self._fact(payment(number, LOST, str(Decimal(cents) / 100), invoices=[bill_no]), number)]
+
+    def _note_of(self, invoice: dict[str, Any]) -> list[Letter]:
+        """What comes back of an invoice as it is issued: a line of it, by a note that may come twice."""
         number, line = self._next("N"), self.lots.choice(invoice["lines"])
         net = Decimal(str(line["taxExcludedAmount"]["value"]))
         # The lines are in whole euros, so that each note's tax is a whole cent whatever was credited before.
@@ -185,6 +252,8 @@ class Business:
 
     def _one_order(self) -> Message:
         number, account = self._next("O"), self._account(self._accounts, "BA", 0.01)
+        if self.lots.random() < 0.02:
+            account = LOST
         lines = [item(1, euros := self.lots.randrange(1, 40))]
         for line in range(2, self.lots.randrange(2, 6)):
             lines.append(item(line, 1, sold_for=self._account(self._partners, "SA", 0.002)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any
@@ -28,21 +28,9 @@ LOST = (AMQPError, OSError, RuntimeError, asyncio.TimeoutError)
 class Outside:
     """Both ways through a broker that may be away: nothing that is given to `send` is forgotten, no event missed."""
 
-    def __init__(
-        self,
-        url: str,
-        on_statement: Callable[[dict[str, Any]], Iterable[Letter]],
-        on_invoice: Callable[[dict[str, Any]], Iterable[Letter]],
-        on_note: Callable[[dict[str, Any]], Iterable[Letter]],
-        on_allocation: Callable[[dict[str, Any]], Iterable[Letter]],
-    ) -> None:
+    def __init__(self, url: str, answered: Mapping[str, Callable[[dict[str, Any]], Iterable[Letter]]]) -> None:
         self._url = url
-        self._answered: dict[str, Callable[[dict[str, Any]], Iterable[Letter]]] = {
-            "settlement.closed": lambda event: on_statement(event["settlement"]),
-            "invoice.issued": lambda event: on_invoice(event["invoice"]),
-            "credit-note.issued": lambda event: on_note(event["creditNote"]),
-            "payment.allocated": on_allocation,
-        }
+        self._answered = answered
         self._seen: set[str] = set()
         self._letters: deque[Letter] = deque()
         self._arrived = asyncio.Event()

@@ -107,9 +107,7 @@ async def run(
     settings = settings.model_copy(update={"single_active_consumer": plan.single_active_consumer})
     database = mongo[settings.database]
     business = Business(plan.lots("business"))
-    outside = Outside(
-        settings.rabbitmq_url, business.payout_of, business.note_of, business.refund_of, business.reversal_of
-    )
+    outside = Outside(settings.rabbitmq_url, business.answers())
     reader = Reader(settings.mongodb_url, settings.database, plan.audit_seconds)
     report = Report()
 

@@ -63,12 +63,15 @@ def _judge_parked(business: Business, outside: Outside, offences: Offences) -> N
 def _judge_effects(business: Business, database: Books, offences: Offences) -> None:
     """Each order has its invoice and each payment its document, and each account owes what it was to owe."""
     kinds = Counter(identity.partition(":")[0] for identity in business.facts)
+    kinds["credit-note.issue"] += business.approved
     for kind, collection in (
         ("order.completed", "invoices"),
         ("payment.received", "payments"),
         ("credit-note.issue", "creditNotes"),
         ("refund.completed", "refunds"),
         ("payment.reversed", "reversals"),
+        ("invoice.write-off", "writeOffs"),
+        ("dispute.open", "disputes"),
     ):
         count = database[collection].count_documents({})
         if count != kinds[kind]:

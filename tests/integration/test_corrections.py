@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,24 @@ from adapters.settings import Settings
 from tests.integration.test_queries import Asker
 from tests.support.books import Books, applied, assert_clean, held, ledger, position
 from tests.support.client import Client
-from tests.support.messages import credit_note, credited, customer, eur, item, order, partner, payment, refund, reversal
+from tests.support.messages import (
+    credit_note,
+    credited,
+    customer,
+    dispute,
+    dispute_settled,
+    dispute_withdrawn,
+    eur,
+    item,
+    order,
+    partner,
+    payment,
+    refund,
+    reversal,
+    sent,
+    validated,
+    write_off,
+)
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -247,3 +265,105 @@ async def test_the_largest_note_and_the_reversal_of_a_payment_of_many_invoices(
     assert all(position(database, f"SA-{n}") == {} for n in range(10))
     assert database["invoices"].count_documents({"state": "new"}) == 1_000
     await assert_clean(client, database)
+
+
+async def test_what_is_lost_and_recovered(settings: Settings, client: Client, database: Books) -> None:
+    """A write-off with relief ahead of its order, the money that comes after all, and what each is told and asked."""
+    ask = Asker(client)
+    async with working(settings):
+        await client.send_all([customer("BA-1"), partner("SA-1", accrue_on="payment")])
+        await client.send_all([write_off("W-1", INV1, taxRelief=True), sent(INV1, medium="e-mail")])
+        await wait_for(lambda: len(held(database, "waiting")) == 2)
+        await client.send(order("O-1", "BA-1", item(1, "100", sold_for="SA-1")))
+        await applied(database, 5)
+        lost = await ask("invoice.get", billNo=INV1)
+        answer = await client.ask(write_off("W-2", INV1))
+        assert (answer["outcome"], answer["error"]["code"]) == ("parked", "wrong-state")
+        await client.send(payment("P-1", "BA-1", 60, invoices=[INV1]))
+        await applied(database, 6)
+        recovered = await ask("invoice.get", billNo=INV1)
+        statement = await ask("account.statement", id="BA-1")
+    assert (lost["state"], lost["remainingAmount"], lost["handling"]["medium"]) == ("settled", eur(0), "e-mail")
+    assert lost["corrections"]["writtenOff"] == eur(120)
+    assert recovered["writeOffs"] == [{"writeOffId": "W-1", "amount": eur(120), "taxRelief": True}]
+    assert recovered["corrections"]["writeOffs"] == [{"writeOffId": "W-1", "amount": eur(60), "taxRelief": True}]
+    assert {"invoice.write-off:W-1", "payment.received:P-1"} <= {one["entry"] for one in statement["items"]}
+    [told] = client.seen("invoice.recovered")
+    assert told.event["recovered"] == [{"writeOffId": "W-1", "amount": eur(60), "taxRelief": True}]
+    assert (position(database, "BA-1"), position(database, "SA-1")) == ({}, {"payable": 4000})
+    assert ledger(database) == {"cash": 6000, "badDebt": 1000, "commission": -2000, "tax": -1000, "payable:SA-1": -4000}
+    await assert_clean(client, database)
+
+
+async def test_disputes_and_their_ends(settings: Settings, client: Client, database: Books) -> None:
+    """One is settled ahead of being opened, one is withdrawn; a payment stops at what is disputed."""
+    ask = Asker(client)
+    async with working(settings):
+        await client.send_all([customer("BA-1"), validated(INV1, by="the portal")])
+        await client.send_all([dispute_settled("D-1", credited(1, 20)), dispute("D-1", INV1, credited(1, 40))])
+        await wait_for(lambda: len(held(database, "waiting")) == 3)
+        await client.send(order("O-1", "BA-1", item(1, "100"), item(2, "50")))
+        await applied(database, 5)
+        assert database["invoices"].find_one({"_id": INV1}, {"state": 1, "_id": 0}) == {"state": "validated"}
+        opened = await client.ask(dispute("D-2", INV1, credited(2, 50)))
+        assert opened == {"outcome": "applied", "result": {"state": "open"}}
+        await client.send(payment("P-1", "BA-1", 120))
+        await applied(database, 7)
+        held_back = await ask("account.balance", id="BA-1")
+        invoice = await ask("invoice.get", billNo=INV1)
+        [open_] = (await ask("dispute.list", billingAccount="BA-1", state="open"))["items"]
+        ended = await client.ask(dispute_withdrawn("D-2"))
+        again = await client.ask(dispute_settled("D-2"))
+        await applied(database, 8)
+        settled = await ask("dispute.get", disputeId="D-1")
+        of_invoice = await ask("dispute.list", billingAccount="BA-1", billNo=INV1)
+    assert (held_back["unapplied"], held_back["receivable"]) == (eur(24), eur(60))
+    assert (invoice["state"], invoice["handling"]["undisputedAmount"]) == ("onHold", eur(0))
+    assert [(one["disputeId"], one["state"]) for one in invoice["disputes"]] == [("D-1", "settled"), ("D-2", "open")]
+    assert (open_["disputeId"], open_["amount"]) == ("D-2", eur(60))
+    assert ended == {"outcome": "applied", "result": {"state": "withdrawn"}}
+    assert (again["outcome"], again["error"]["code"]) == ("parked", "wrong-state")
+    assert (settled["creditNote"], settled["items"][0]["approved"]) == ("CN-000000001", eur(20))
+    assert [one["state"] for one in of_invoice["items"]] == ["settled", "withdrawn"]
+    assert position(database, "BA-1") == {"receivable": 3600}
+    await assert_clean(client, database)
+
+
+async def test_what_was_overdue_at_a_time(settings: Settings, client: Client, database: Books) -> None:
+    """What was disputed then was not, and what was written off since was: at each moment as it was."""
+    ask = Asker(client)
+    moments: list[tuple[str, Any]] = []
+
+    async def note(facts: int, overdue: float) -> None:
+        await applied(database, facts)
+        [last] = database["inbox"].find({}, {"appliedAt": 1}).sort("appliedAt", -1).limit(1)
+        moments.append((last["appliedAt"].isoformat(), eur(overdue)))
+        await wait_for(lambda: datetime.now(UTC) - last["appliedAt"] > timedelta(milliseconds=5))
+
+    async with working(settings):
+        await client.send_all([customer("BA-1", paymentTermDays=0), order("O-1", "BA-1", item(1, "100"))])
+        await applied(database, 2)
+        database["invoices"].update_one({}, {"$set": {"paymentDueDate": "2026-01-01"}})
+        database["positions"].update_one({"_id": "BA-1"}, {"$set": {"oldestDue": "2026-01-01"}})
+        await client.send(payment("P-1", "BA-1", 10))
+        await note(3, 110)
+        await client.send(dispute("D-1", INV1, credited(1, 50)))
+        await note(4, 50)
+        await client.send(write_off("W-1", INV1, 20))
+        await note(5, 30)
+        await client.send(dispute_settled("D-1", credited(1, 20)))
+        await note(6, 66)
+        await client.send(dispute("D-2", INV1, credited(1, 80)))
+        await note(7, 0)
+        await client.send(dispute_withdrawn("D-2"))
+        await note(8, 66)
+        now = await ask("account.get", id="BA-1")
+        then = [await ask("account.get", id="BA-1", at=at) for at, _ in moments]
+    assert [overdue_of(account) for account in then] == [overdue for _, overdue in moments]
+    assert overdue_of(now) == eur(66)
+
+
+def overdue_of(account: Any) -> Any:
+    """What of an account is overdue."""
+    [found] = [one["amount"] for one in account["accountBalance"] if one["balanceType"] == "overdue"]
+    return found

@@ -73,6 +73,29 @@ REVERSAL: Json = {
     "amount": {"unit": "EUR", "value": "4.79"},
     "fee": {"unit": "EUR", "value": "3.50"},
 }
+WRITE_OFF: Json = {
+    "writeOffId": "W-1",
+    "billNo": "INV-000000001",
+    "writtenOffAt": "2026-11-26T09:00:00Z",
+    "reason": "insolvent",
+    "amount": {"unit": "EUR", "value": "90.00"},
+    "taxRelief": True,
+}
+DISPUTE: Json = {
+    "disputeId": "D-1",
+    "billNo": "INV-000000001",
+    "openedAt": "2026-11-23T10:00:00Z",
+    "reason": "never came",
+    "items": [{"lineId": "2", "taxExcludedAmount": {"unit": "EUR", "value": "3.99"}}],
+}
+DISPUTE_SETTLING: Json = {
+    "disputeId": "D-1",
+    "settledAt": "2026-11-24T10:00:00Z",
+    "approved": [{"lineId": "2", "taxExcludedAmount": {"unit": "EUR", "value": "2.00"}}],
+}
+DISPUTE_WITHDRAWAL: Json = {"disputeId": "D-1", "withdrawnAt": "2026-11-24T10:00:00Z"}
+VALIDATION: Json = {"billNo": "INV-000000001", "at": "2026-11-23T08:00:00Z", "by": "the customer's portal"}
+SENDING: Json = {"billNo": "INV-000000001", "at": "2026-11-22T18:00:00Z", "medium": "e-mail"}
 ACCOUNT: Json = {
     "id": "SA-1",
     "@type": "SettlementAccount",
@@ -106,6 +129,10 @@ MESSAGES: dict[str, Json] = {
     "credit-note.issue": CREDIT_NOTE,
     "refund.completed": REFUND,
     "payment.reversed": REVERSAL,
+    "invoice.write-off": WRITE_OFF,
+    "dispute.open": DISPUTE,
+    "dispute.settle": DISPUTE_SETTLING,
+    "dispute.withdraw": DISPUTE_WITHDRAWAL,
 }
 
 

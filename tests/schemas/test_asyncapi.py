@@ -16,8 +16,8 @@ from adapters.rabbitmq import publisher, topology
 from adapters.rabbitmq.frames import publish_frames
 from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
-from domain.corrections.model import NoteResult, RefundResult, ReversalResult
-from domain.invoicing.model import InvoicePaid
+from domain.corrections.model import DisputeResult, NoteResult, RefundResult, ReversalResult, WriteOffResult
+from domain.invoicing.model import InvoicePaid, InvoiceStateResult
 from domain.ledger.books import Emitted
 from domain.money import Currency, Money
 from domain.ordering.completing import OrderResult
@@ -30,7 +30,7 @@ from schemas.accounts.tmf666 import Happened
 from schemas.asyncapi import asyncapi
 from schemas.asyncapi.document import QUEUES
 from schemas.asyncapi.outgoing import ERRORS
-from schemas.corrections.events import credit_note_json, refund_json
+from schemas.corrections.events import credit_note_json, dispute_json, refund_json
 from schemas.event import OutgoingEvent
 from schemas.events import EVENTS, message_parked, outgoing
 from schemas.incoming import read
@@ -490,6 +490,10 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("credit-note.issue", NoteResult("CN-000000001")),
     ("refund.completed", RefundResult(Money("EUR", 300))),
     ("payment.reversed", ReversalResult(Money("EUR", 300), Money("EUR", 0))),
+    ("invoice.write-off", WriteOffResult(Money("EUR", 9000))),
+    ("dispute.settle", DisputeResult("settled", "CN-000000001")),
+    ("dispute.withdraw", DisputeResult("withdrawn")),
+    ("invoice.send", InvoiceStateResult("sent")),
 ]
 
 
@@ -532,6 +536,8 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("credit-note.get", credit_note_json(sample.CREDIT_NOTE)),
     ("payment.get", payment_with_allocations(sample.PAYMENT, {"INV-000000001": 2000})),
     ("payment.list", {"items": [payment_with_allocations(sample.PAYMENT, {})], "after": None}),
+    ("dispute.get", dispute_json(sample.DISPUTE)),
+    ("dispute.list", {"items": [dispute_json(sample.DISPUTE)], "after": None}),
     ("refund.list", {"items": [refund_json(sample.REFUND)], "after": None}),
     ("credit-note.list", {"items": [credit_note_json(sample.CREDIT_NOTE)], "after": None}),
     (

@@ -24,26 +24,38 @@ from domain.corrections.model import (
     CreditNote,
     CreditNoteIssued,
     CreditNoteLine,
+    Dispute,
+    DisputedLine,
+    DisputeOpened,
+    DisputeSettled,
+    DisputeWithdrawn,
     InvoiceCredited,
     InvoiceReopened,
+    InvoiceWrittenOff,
     PaymentPart,
     Refund,
     RefundBooked,
     Reversal,
     ReversalBooked,
+    WriteOff,
 )
 from domain.invoicing.model import (
     AppliedPayment,
     CorrectedLine,
     CorrectedTax,
     Corrections,
+    DisputedPart,
+    Handling,
     Invoice,
     InvoiceIssued,
     InvoiceLine,
     InvoicePaid,
     InvoicePartiallyPaid,
+    InvoiceRecovered,
+    InvoiceStateChanged,
     PartnerShare,
     TaxItem,
+    WrittenOff,
 )
 from domain.ledger.books import Emitted
 from domain.parties.model import Seller, SellerChanged
@@ -177,6 +189,42 @@ REVERSAL = Reversal(
     reserved=(),
     deallocated=(Deallocation("INV-000000001", "P-1", 1700),),
     recoverable=300,
+)
+LOST = replace(
+    INVOICE,
+    state="onHold",
+    remaining_amount=0,
+    corrections=Corrections(0, (WrittenOff("W-1", 2000, tax_relief=True),)),
+    handling=Handling(datetime(2026, 11, 23, 8, 0, tzinfo=UTC), "the portal", None, None, (DisputedPart("D-1", 4788),)),
+)
+WRITE_OFF = WriteOff(
+    "W-1",
+    "INV-000000001",
+    "BA-1",
+    "EUR",
+    2788,
+    tax_relief=True,
+    written_off_at=datetime(2026, 11, 26, 9, 0, tzinfo=UTC),
+    booked_at=BOOKED_AT,
+    reason="insolvent",
+)
+DISPUTE = Dispute(
+    id="D-1",
+    bill_no="INV-000000001",
+    billing_account="BA-1",
+    currency="EUR",
+    state="settled",
+    lines=(DisputedLine("1", 3990, 1990),),
+    amount=4788,
+    opened_at=datetime(2026, 11, 23, 10, 0, tzinfo=UTC),
+    booked_at=BOOKED_AT,
+    reason="never came",
+    ended_at=datetime(2026, 11, 24, 10, 0, tzinfo=UTC),
+    ended_booked_at=BOOKED_AT,
+    credit_note="CN-000000001",
+)
+OPEN_DISPUTE = replace(
+    DISPUTE, state="open", lines=(DisputedLine("1", 3990),), ended_at=None, ended_booked_at=None, credit_note=None
 )
 PAYMENT = Payment(
     "P-1",
@@ -606,6 +654,58 @@ EXCEEDED = CreditLimitExceeded(
     ),
     5001,
 )
+
+
+def lost(**more: Any) -> str:
+    """How an invoice goes out of which 20.00 are written off, and 47.88 are disputed; `more` stands beside it."""
+    body = json.loads(INVOICE_JSON)
+    body["invoice"] |= {"state": "onHold", "remainingAmount": {"unit": "EUR", "value": 0}}
+    body["invoice"]["corrections"] = {
+        "credited": {"unit": "EUR", "value": 0},
+        "lines": [],
+        "writtenOff": {"unit": "EUR", "value": 20},
+        "writeOffs": [{"writeOffId": "W-1", "amount": {"unit": "EUR", "value": 20}, "taxRelief": True}],
+    }
+    body["invoice"]["handling"] = {
+        "undisputedAmount": {"unit": "EUR", "value": 0},
+        "validatedAt": "2026-11-23T08:00:00.000Z",
+        "validatedBy": "the portal",
+        "openDisputes": [{"disputeId": "D-1", "amount": {"unit": "EUR", "value": 47.88}}],
+    }
+    return json.dumps(body | more)
+
+
+WRITTEN_OFF_JSON = lost(
+    writeOff={
+        "@type": "WriteOff",
+        "writeOffId": "W-1",
+        "billNo": "INV-000000001",
+        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+        "amount": {"unit": "EUR", "value": 27.88},
+        "taxRelief": True,
+        "writtenOffAt": "2026-11-26T09:00:00.000Z",
+        "reason": "insolvent",
+    }
+)
+
+
+def disputed(state: str, item: Any, **more: Any) -> str:
+    """How an invoice and a dispute of it go out."""
+    before = {
+        "@type": "Dispute",
+        "disputeId": "D-1",
+        "billNo": "INV-000000001",
+        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+        "state": state,
+        "amount": {"unit": "EUR", "value": 47.88},
+        "items": [{"lineId": "1", "taxExcludedAmount": {"unit": "EUR", "value": 39.9}, **item}],
+        "openedAt": "2026-11-23T10:00:00.000Z",
+        "reason": "never came",
+    }
+    body = json.loads(lost())
+    return json.dumps({"dispute": before | more, "invoice": body["invoice"], "orderId": body["orderId"]})
+
+
 FORMAT_JSON = """{
   "billFormat": {
     "@type": "BillFormat",
@@ -647,6 +747,32 @@ EVENTS: list[tuple[str, object, str]] = [
     ("invoice.credited", InvoiceCredited(CREDIT_NOTE, CREDITED), CREDITED_JSON),
     ("refund.booked", RefundBooked(REFUND), REFUND_JSON),
     ("payment.reversal-booked", ReversalBooked(PAYMENT, REVERSAL), REVERSAL_JSON),
+    ("invoice.written-off", InvoiceWrittenOff(LOST, WRITE_OFF), WRITTEN_OFF_JSON),
+    (
+        "invoice.recovered",
+        InvoiceRecovered(LOST, "P-1", (WrittenOff("W-1", 788, tax_relief=True),)),
+        lost(
+            paymentId="P-1",
+            recovered=[{"writeOffId": "W-1", "amount": {"unit": "EUR", "value": 7.88}, "taxRelief": True}],
+        ),
+    ),
+    ("invoice.state-changed", InvoiceStateChanged(LOST, "validated"), lost(oldState="validated")),
+    ("dispute.opened", DisputeOpened(OPEN_DISPUTE, LOST), disputed("open", {})),
+    (
+        "dispute.settled",
+        DisputeSettled(DISPUTE, LOST),
+        disputed(
+            "settled",
+            {"approved": {"unit": "EUR", "value": 19.9}},
+            settledAt="2026-11-24T10:00:00.000Z",
+            creditNote="CN-000000001",
+        ),
+    ),
+    (
+        "dispute.withdrawn",
+        DisputeWithdrawn(replace(DISPUTE, state="withdrawn", lines=OPEN_DISPUTE.lines, credit_note=None), LOST),
+        disputed("withdrawn", {}, withdrawnAt="2026-11-24T10:00:00.000Z"),
+    ),
     ("invoice.reopened", InvoiceReopened(INVOICE, REFUND.deallocated), REOPENED_JSON),
     ("payment.allocated", PaymentAllocated(PAYMENT, (ALLOCATION,), ("X",)), ALLOCATED_JSON),
     ("settlement.accrued", SettlementAccrued("SA-1", "EUR", (ACCRUAL,)), ACCRUED_JSON),

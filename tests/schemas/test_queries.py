@@ -48,6 +48,8 @@ def test_the_queries_are_the_contract_s() -> None:
         "credit-note.get",
         "credit-note.list",
         "refund.list",
+        "dispute.get",
+        "dispute.list",
         "payment.get",
         "payment.list",
         *(

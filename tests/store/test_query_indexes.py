@@ -17,7 +17,8 @@ from adapters.store.rows import held_row
 from adapters.store.store import Store
 from domain.accounts.model import AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.specifications import BillFormat
-from domain.corrections.model import Refund
+from domain.corrections.model import Dispute, DisputedLine, DisputeState, Refund, WriteOff
+from domain.invoicing.model import Loss
 from domain.ledger.entries import Entry, Posting
 from domain.parties.model import SellerVersion
 from domain.payments.model import Allocation
@@ -104,6 +105,16 @@ def family() -> list[Any]:
         )
         found.append(make.invoice(n, "BA-1", due=date(2026, 11, 1), remaining=1200 * (n < 3)))
         found.append(make.payment(f"P-{n}", "BA-1", unapplied=0))
+        lines = (DisputedLine("1", 5),)
+        state: DisputeState = "settled" if n % 50 else "open"
+        bill_no = f"INV-{n % 10:09d}"
+        ended = booked if n % 50 else None
+        found.append(
+            Dispute(f"D-{n}", bill_no, "BA-1", "EUR", state, lines, 5, NOW, booked, "x", ended_booked_at=ended)
+        )
+        lost: dict[str, Any] = {"tax_relief": False, "written_off_at": NOW, "booked_at": booked, "reason": "x"}
+        found.append(WriteOff(f"W-{n}", bill_no, "BA-1", "EUR", 5, **lost))
+        found.append(Loss(f"{bill_no}/{n}", bill_no, "BA-1", 5, 0, 0, f"{n}", booked))
         found.append(Refund(f"R-{n}", "BA-1", "EUR", 5, NOW, booked, None, None, None, (), (), 5))
         found.append(replace(make.credit_note(n, "BA-1", f"INV-{n % 10:09d}"), booked_at=booked))
         found.append(
@@ -159,7 +170,7 @@ ASKED: list[tuple[str, str, int]] = [
     ("account.get", '{"id": "BA-1"}', 5),
     ("account.get", '{"id": "SA-1"}', 2),
     ("account.get", '{"id": "FA-1"}', 10),
-    ("account.get", f'{{"id": "BA-1", "at": "{BEFORE}"}}', 123),
+    ("account.get", f'{{"id": "BA-1", "at": "{BEFORE}"}}', 290),
     ("account.list", "{}", 102),
     ("account.list", '{"@type": "SettlementAccount"}', 102),
     ("account.list", '{"state": "suspended"}', 102),
@@ -190,6 +201,10 @@ ASKED: list[tuple[str, str, int]] = [
     ("credit-note.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("payment.get", '{"paymentId": "P-1"}', 2),
     ("payment.list", '{"billingAccount": "BA-1", "limit": 10}', 23),
+    ("dispute.get", '{"disputeId": "D-1"}', 1),
+    ("dispute.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
+    ("dispute.list", '{"billingAccount": "BA-1", "billNo": "INV-000000001", "limit": 10}', 12),
+    ("dispute.list", '{"billingAccount": "BA-1", "state": "settled", "limit": 10}', 12),
     ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
     ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),

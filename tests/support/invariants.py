@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import combinations, pairwise
 from typing import Any
 
 from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged, AccountVersion
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
-from domain.corrections.model import CreditNote, Refund, Reversal
-from domain.invoicing.model import Invoice
+from domain.corrections.model import CreditNote, Dispute, Refund, Reversal, WriteOff
+from domain.invoicing.model import Invoice, Loss
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -103,11 +103,46 @@ def _invoices_add_up(book: LedgerBook) -> None:
         credited = sum(note.tax_included_amount for note in notes)
         assert credited == invoice.corrected.credited, (invoice.id, "credited", credited)
         _notes_follow_their_invoice(invoice, notes)
-        remaining = invoice.tax_included_amount - credited - allocated[invoice.id]
+        written_off = _what_is_lost(book, invoice, notes)
+        remaining = invoice.tax_included_amount - credited - written_off - allocated[invoice.id]
         assert invoice.remaining_amount == remaining, (invoice.id, "remaining", remaining)
         assert 0 <= remaining <= invoice.tax_included_amount, invoice.id
-        state = "settled" if remaining == 0 else "partiallyPaid" if allocated[invoice.id] else "new"
-        assert invoice.state == state, (invoice.id, state)
+        handled = invoice.handled
+        said = "sent" if handled.sent_at else "validated" if handled.validated_at else "new"
+        state = "settled" if remaining == 0 else "partiallyPaid" if allocated[invoice.id] else said
+        mine = [one for one in book.documents[Dispute].values() if one.bill_no == invoice.id]
+        disputes = [one for one in mine if one.state == "open"]
+        assert [(one.id, one.amount) for one in disputes] == [(p.dispute_id, p.amount) for p in handled.disputes]
+        assert invoice.state == ("onHold" if disputes else state), (invoice.id, state)
+
+
+def _what_is_lost(book: LedgerBook, invoice: Invoice, notes: list[CreditNote]) -> int:
+    """What is written off of an invoice and not recovered, which its write-offs, losses and entries all say."""
+    rows = {row.id: row for row in book.rows[WriteOff].values() if row.bill_no == invoice.id}
+    losses = [row for row in book.rows[Loss].values() if row.bill_no == invoice.id]
+    stands = invoice.corrected.write_offs
+    written_off = sum(one.amount for one in stands)
+    for one in stands:
+        assert 0 < one.amount <= rows[one.write_off_id].amount, (invoice.id, one)
+        assert one.tax_relief == rows[one.write_off_id].tax_relief, (invoice.id, one)
+    assert written_off == sum(row.written_off for row in losses), (invoice.id, "written off")
+    relief = sum(one.amount for one in stands if one.tax_relief)
+    billed = invoice.tax_included_amount - invoice.corrected.credited
+    credited = {(group.category, group.rate): group.credited for group in invoice.corrected.tax}
+    relieved = {(group.category, group.rate): group.relieved for group in invoice.corrected.tax}
+    for item in invoice.tax_item:
+        group = (item.category, item.rate)
+        left = item.tax_amount - credited.get(group, 0)
+        due = half_away(Fraction(left * relief, billed)) if billed else 0
+        assert relieved.get(group, 0) == due, (invoice.id, group, "relieved", due)
+    assert sum(relieved.values()) == sum(row.relieved for row in losses), (invoice.id, "relieved")
+    given_up = sum(line.given_up for line in invoice.corrected.lines)
+    assert given_up == sum(row.given_up for row in losses), (invoice.id, "given up")
+    recovered = sum(row.written_off for row in losses if row.written_off < 0)
+    of_notes = sum(note.recovered for note in notes)
+    assert sum(row.amount for row in rows.values()) + recovered == written_off, (invoice.id, "recovered")
+    assert of_notes <= -recovered, (invoice.id, "recovered by notes")
+    return written_off
 
 
 def _tax_groups_add_up(invoice: Invoice) -> None:
@@ -183,14 +218,21 @@ def _payments_and_invoices_agree_on_allocations(book: LedgerBook) -> None:
         assert 0 <= paid.unapplied == paid.amount - of_payment[paid.id] - reserved[paid.id] - gone[paid.id], paid
         credit[paid.billing_account] += paid.unapplied
     open_: Counter[str] = Counter()
+    due: Counter[str] = Counter()
     for invoice in book.documents[Invoice].values():
         open_[invoice.billing_account] += invoice.remaining_amount
+        due[invoice.billing_account] += _undisputed(invoice)
     for position in book.documents[Position].values():
         assert (position.receivable, position.unapplied) == (open_[position.id], credit[position.id]), position.id
         assert position.refundable == refundable[position.id], position.id
         assert position.recoverable == owed_back[position.id], position.id
         assert not (position.recoverable and position.unapplied), (position.id, "has credit, and owes what it got")
-        assert not (open_[position.id] and credit[position.id]), (position.id, "has credit beside an open invoice")
+        assert not (due[position.id] and credit[position.id]), (position.id, "has credit beside an open invoice")
+
+
+def _undisputed(invoice: Invoice) -> int:
+    disputed = sum(one.amount for one in invoice.handled.disputes)
+    return max(0, invoice.remaining_amount - disputed)
 
 
 def _what_went_back(book: LedgerBook) -> tuple[Counter[str], Counter[str]]:
@@ -226,7 +268,9 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
     withholding: Counter[str] = Counter()
     for invoice in book.documents[Invoice].values():
         billed = invoice.tax_included_amount - invoice.corrected.credited
-        paid = billed - invoice.remaining_amount
+        lost = invoice.corrected.written_off
+        paid = billed - lost - invoice.remaining_amount
+        given_up = {line.line_id: line.given_up for line in invoice.corrected.lines}
         credited = {line.line_id: line.credited for line in invoice.corrected.lines}
         for line in invoice.lines:
             part = line.on_behalf_of
@@ -239,8 +283,12 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
                 due = half_away(Fraction(share * paid, billed))
             assert (part.share, part.accrued) == (share, due), (invoice.id, line.id, share, due)
             assert accrued[invoice.id, line.id] == due, (invoice.id, line.id, due)
-            withheld[part.id] += share - due
-            withholding[part.id] += share != due
+            gone = 0
+            if part.accrue_on == "payment" and billed:
+                gone = half_away(Fraction(share * (paid + lost), billed)) - due
+            assert given_up.get(line.id, 0) == gone, (invoice.id, line.id, "given up", gone)
+            withheld[part.id] += share - due - gone
+            withholding[part.id] += share != due + gone
     paid_out: Counter[str] = Counter()
     for row in book.rows[Payout].values():
         paid_out[row.settlement_account] += row.amount
@@ -304,6 +352,9 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
         "credit-note.issue:",
         "refund.completed:",
         "payment.reversed:",
+        "invoice.write-off:",
+        "dispute.settle:",
+        "dispute.withdraw:",
     )
     # What goes on may find that there is nothing left to do.
     gone_on = {i for i, r in book.results.items() if i.startswith("credit.allocate:") and r["billNos"]}
@@ -318,7 +369,15 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     assert {invoice.order_id for invoice in book.documents[Invoice].values()} == keys("order.completed:")
     assert len(book.documents[Invoice]) == len(keys("order.completed:")), "an order has two invoices"
     assert set(book.documents[Payment]) == keys("payment.received:")
-    assert set(book.documents[CreditNote]) == keys("credit-note.issue:")
+    settled = {one.id for one in book.documents[Dispute].values() if one.credit_note is not None}
+    assert set(book.documents[CreditNote]) == keys("credit-note.issue:") | settled
+    assert not keys("credit-note.issue:") & set(book.documents[Dispute]), "a note has a dispute's id"
+    assert set(book.rows[WriteOff]) == keys("invoice.write-off:")
+    assert set(book.documents[Dispute]) == keys("dispute.open:")
+    states = {"open": set(), "settled": keys("dispute.settle:"), "withdrawn": keys("dispute.withdraw:")}
+    for one in book.documents[Dispute].values():
+        assert one.state == "open" or one.id in states[one.state], one
+        assert sum(line.approved for line in one.lines) == 0 or one.credit_note is not None, one
     assert set(book.rows[Refund]) == keys("refund.completed:")
     assert set(book.rows[Reversal]) == keys("payment.reversed:")
     assert set(book.rows[Payout]) == keys("payout.completed:")
@@ -368,6 +427,9 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (Refund, lambda r: [r.credit_note_id], CreditNote),
         (Refund, lambda r: [r.payment_id, *(part.payment_id for part in r.taken)], Payment),
         (Recovery, lambda r: [r.payment_id], Payment),
+        (WriteOff, lambda w: [w.bill_no], Invoice),
+        (Loss, lambda row: [row.bill_no], Invoice),
+        (Dispute, lambda d: [d.bill_no], Invoice),
         (Reversal, lambda r: [r.payment_id], Payment),
         (Reversal, lambda r: [one.credit_note_id for one in r.reserved], CreditNote),
         (CreditNote, lambda n: [part.payment_id for part in (*n.deallocated, *n.reserved)], Payment),
@@ -386,7 +448,7 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
 def _the_oldest_due_date_is_known(book: LedgerBook) -> None:
     due: dict[str, list[Any]] = defaultdict(list)
     for invoice in book.documents[Invoice].values():
-        if invoice.remaining_amount:
+        if _undisputed(invoice):
             due[invoice.billing_account].append(invoice.payment_due_date)
     for position in book.documents[Position].values():
         assert position.oldest_due == min(due[position.id], default=None), (position.id, "oldest due")
@@ -399,12 +461,10 @@ def _open_things(book: LedgerBook) -> dict[str, list[str]]:
         found[position.id] += [balance for balance in BALANCES if getattr(position, balance)]
         if position.carried_forward is not None and position.carried_forward.amount:
             found[position.id].append("carried forward")
-    for invoice in book.documents[Invoice].values():
-        if invoice.remaining_amount:
-            found[invoice.billing_account].append(invoice.id)
-        for line in invoice.lines:
-            if line.on_behalf_of is not None and line.on_behalf_of.share != line.on_behalf_of.accrued:
-                found[line.on_behalf_of.id].append(f"withheld {invoice.id}/{line.id}")
+    for account, what in _open_of_invoices(book):
+        found[account].append(what)
+    for dispute in (one for one in book.documents[Dispute].values() if one.state == "open"):
+        found[dispute.billing_account].append(f"dispute {dispute.id}")
     for accrual in book.documents[Accrual].values():
         if accrual.settlement_id is None:
             found[accrual.settlement_account].append(f"accrual {accrual.id}")
@@ -412,6 +472,16 @@ def _open_things(book: LedgerBook) -> dict[str, list[str]]:
         if statement.state in ("open", "partiallyPaid"):
             found[statement.settlement_account].append(f"statement {statement.id}")
     return found
+
+
+def _open_of_invoices(book: LedgerBook) -> Iterator[tuple[str, str]]:
+    for invoice in book.documents[Invoice].values():
+        if invoice.remaining_amount:
+            yield invoice.billing_account, invoice.id
+        for line in invoice.lines:
+            given_up = sum(one.given_up for one in invoice.corrected.lines if one.line_id == line.id)
+            if line.on_behalf_of is not None and line.on_behalf_of.share != line.on_behalf_of.accrued + given_up:
+                yield line.on_behalf_of.id, f"withheld {invoice.id}/{line.id}"
 
 
 def _what_is_closed_has_nothing_open(book: LedgerBook) -> None:

@@ -52,9 +52,19 @@ from domain.corrections.model import (
     CreditedLine,
     CreditNote,
     CreditNoteIssued,
+    Dispute,
+    DisputeOpened,
+    DisputeResult,
+    DisputeSettled,
+    DisputeToOpen,
+    DisputeToSettle,
+    DisputeToWithdraw,
+    DisputeWithdrawn,
     Excess,
     InvoiceCredited,
     InvoiceReopened,
+    InvoiceToWriteOff,
+    InvoiceWrittenOff,
     NoteResult,
     NoteToIssue,
     PaymentToReverse,
@@ -63,9 +73,20 @@ from domain.corrections.model import (
     Reversal,
     ReversalBooked,
     ReversalResult,
+    WriteOffResult,
 )
 from domain.errors import MustWait, Refused
-from domain.invoicing.model import Invoice, InvoiceIssued, InvoicePaid, InvoicePartiallyPaid
+from domain.invoicing.model import (
+    Invoice,
+    InvoiceIssued,
+    InvoicePaid,
+    InvoicePartiallyPaid,
+    InvoiceRecovered,
+    InvoiceSending,
+    InvoiceStateChanged,
+    InvoiceStateResult,
+    InvoiceValidation,
+)
 from domain.invoicing.pricing import Item, price
 from domain.ledger.books import (
     QUEUE_FIRST,
@@ -111,6 +132,12 @@ Fact = (
     | NoteToIssue
     | CompletedRefund
     | PaymentToReverse
+    | InvoiceToWriteOff
+    | DisputeToOpen
+    | DisputeToSettle
+    | DisputeToWithdraw
+    | InvoiceValidation
+    | InvoiceSending
     | NewSpecification
     | SpecificationUpdate
     | SpecificationDeletion
@@ -127,6 +154,10 @@ ROUTING_KEY: dict[type, str] = {
     NoteToIssue: "credit-note.issue",
     CompletedRefund: "refund.completed",
     PaymentToReverse: "payment.reversed",
+    InvoiceToWriteOff: "invoice.write-off",
+    DisputeToOpen: "dispute.open",
+    DisputeToSettle: "dispute.settle",
+    DisputeToWithdraw: "dispute.withdraw",
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
@@ -146,6 +177,12 @@ EVENT: dict[type, str] = {
     RefundBooked: "refund.booked",
     InvoiceReopened: "invoice.reopened",
     ReversalBooked: "payment.reversal-booked",
+    InvoiceWrittenOff: "invoice.written-off",
+    InvoiceRecovered: "invoice.recovered",
+    InvoiceStateChanged: "invoice.state-changed",
+    DisputeOpened: "dispute.opened",
+    DisputeSettled: "dispute.settled",
+    DisputeWithdrawn: "dispute.withdrawn",
 }
 
 # What the database's queues are sorted by, said here a second time on purpose.
@@ -156,6 +193,7 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Link: lambda link: (link.referrer, link.id),
     Allocation: lambda allocation: (allocation.booked_at, allocation.id),
     Reversal: lambda reversal: (reversal.booked_at, reversal.id),
+    Dispute: lambda dispute: (dispute.booked_at, dispute.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
@@ -164,6 +202,7 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Link: lambda link: bool(link.open),
     Allocation: lambda _allocation: True,
     Reversal: lambda _reversal: True,
+    Dispute: lambda dispute: bool(dispute.state == "open"),
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
@@ -172,6 +211,7 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Link: lambda link: f"{link.kind}/{link.referred}",
     Allocation: lambda allocation: str(allocation.payment_id),
     Reversal: lambda reversal: str(reversal.payment_id),
+    Dispute: lambda dispute: str(dispute.billing_account),
 }
 
 
@@ -181,6 +221,9 @@ def identity_of(fact: Fact) -> str:
         return f"account.update:m-{next(_MESSAGES)}"
     if isinstance(fact, SellerUpdate):
         return f"seller.update:m-{next(_MESSAGES)}"
+    if isinstance(fact, InvoiceValidation | InvoiceSending):
+        command = "validate" if isinstance(fact, InvoiceValidation) else "send"
+        return f"invoice.{command}:m-{next(_MESSAGES)}"
     if isinstance(fact, StateCommand):
         return f"account.{fact.command}:m-{next(_MESSAGES)}"
     if isinstance(fact, NewSpecification):
@@ -219,12 +262,23 @@ def told(result: object) -> dict[str, Any]:
             return {"billNos": list(bill_nos)}
         case ClosingResult(settlement_ids):
             return {"settlementIds": list(settlement_ids)}
-        case ReversalResult(amount, recoverable):
-            return {"amount": amount.amount, "recoverable": recoverable.amount}
-        case RefundResult(recoverable):
-            return {"recoverable": recoverable.amount}
         case PayoutResult(settlement_id, state):
             return {"settlementId": settlement_id, "state": state}
+    return _told_of_correction(result)
+
+
+def _told_of_correction(result: object) -> dict[str, Any]:
+    match result:
+        case ReversalResult(amount, recoverable):
+            return {"amount": amount.amount, "recoverable": recoverable.amount}
+        case WriteOffResult(amount):
+            return {"amount": amount.amount}
+        case DisputeResult(state, note):
+            return {"state": state, **({} if note is None else {"creditNote": note})}
+        case InvoiceStateResult(state):
+            return {"state": state}
+        case RefundResult(recoverable):
+            return {"recoverable": recoverable.amount}
     raise AssertionError(result)
 
 
@@ -722,3 +776,48 @@ def reversal(
     """A payment that came back, or an amount of it; `late`: it has waited for too long."""
     sums = [None if one is None else Money(currency, one) for one in (amount, fee)]
     return PaymentToReverse(id_, payment_id, moment(at), "AM04", sums[0], sums[1], late)
+
+
+def write_off(
+    id_: str,
+    bill_no: str,
+    amount: int | None = None,
+    *,
+    relief: bool = False,
+    currency: str = "EUR",
+    at: str = "2026-11-26T09:00:00",
+) -> InvoiceToWriteOff:
+    """A write-off of what remains of an invoice, or of an amount of it."""
+    sum_ = None if amount is None else Money(currency, amount)
+    return InvoiceToWriteOff(id_, bill_no, moment(at), "insolvent", sum_, relief)
+
+
+def dispute(
+    id_: str, bill_no: str, lines: Mapping[str, int], *, currency: str = "EUR", at: str = "2026-11-23T10:00:00"
+) -> DisputeToOpen:
+    """A dispute of these nets of an invoice's lines."""
+    asked = tuple(CreditedLine(line_id, Money(currency, net)) for line_id, net in lines.items())
+    return DisputeToOpen(id_, bill_no, moment(at), "never came", asked)
+
+
+def settlement_of(
+    id_: str, lines: Mapping[str, int] | None = None, *, currency: str = "EUR", at: str = "2026-11-24T10:00:00"
+) -> DisputeToSettle:
+    """The end of a dispute of which these nets are approved; None: nothing is."""
+    asked = tuple(CreditedLine(line_id, Money(currency, net)) for line_id, net in (lines or {}).items())
+    return DisputeToSettle(id_, moment(at), asked)
+
+
+def withdrawal(id_: str, *, at: str = "2026-11-24T10:00:00") -> DisputeToWithdraw:
+    """The end of a dispute that the customer withdraws."""
+    return DisputeToWithdraw(id_, moment(at))
+
+
+def validation(bill_no: str, by: str | None = None, *, at: str = "2026-11-23T08:00:00") -> InvoiceValidation:
+    """That the customer accepted an invoice."""
+    return InvoiceValidation(bill_no, moment(at), by)
+
+
+def sending(bill_no: str, medium: str | None = None, *, at: str = "2026-11-22T18:00:00") -> InvoiceSending:
+    """That an invoice was sent."""
+    return InvoiceSending(bill_no, moment(at), medium)

@@ -129,6 +129,53 @@ def reversal(reversal_id: str, payment_id: str, value: Any = None, **fields: Any
     }
 
 
+def write_off(write_off_id: str, bill_no: str, value: Any = None, **fields: Any) -> Message:
+    """`invoice.write-off`: unless told otherwise, of all that remains."""
+    return "invoice.write-off", {
+        "writeOffId": write_off_id,
+        "billNo": bill_no,
+        "writtenOffAt": "2026-11-26T09:00:00Z",
+        "reason": "insolvent",
+        **({} if value is None else {"amount": eur(value)}),
+        **fields,
+    }
+
+
+def dispute(dispute_id: str, bill_no: str, *lines: Json) -> Message:
+    """`dispute.open`."""
+    return "dispute.open", {
+        "disputeId": dispute_id,
+        "billNo": bill_no,
+        "openedAt": "2026-11-24T10:00:00Z",
+        "reason": "never came",
+        "items": list(lines),
+    }
+
+
+def dispute_settled(dispute_id: str, *approved: Json) -> Message:
+    """`dispute.settle`: unless told otherwise, nothing is approved."""
+    return "dispute.settle", {
+        "disputeId": dispute_id,
+        "settledAt": "2026-11-25T10:00:00Z",
+        "approved": list(approved),
+    }
+
+
+def dispute_withdrawn(dispute_id: str) -> Message:
+    """`dispute.withdraw`."""
+    return "dispute.withdraw", {"disputeId": dispute_id, "withdrawnAt": "2026-11-25T10:00:00Z"}
+
+
+def validated(bill_no: str, **fields: Any) -> Message:
+    """`invoice.validate`."""
+    return "invoice.validate", {"billNo": bill_no, "at": "2026-11-24T08:00:00Z", **fields}
+
+
+def sent(bill_no: str, **fields: Any) -> Message:
+    """`invoice.send`."""
+    return "invoice.send", {"billNo": bill_no, "at": "2026-11-23T18:00:00Z", **fields}
+
+
 def credited(line: int | str, value: Any) -> Json:
     """How much of a line's net a credit note takes back."""
     return {"lineId": str(line), "taxExcludedAmount": eur(value)}

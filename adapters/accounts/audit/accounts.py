@@ -18,6 +18,7 @@ from adapters.checks import (
     has,
     only,
     span,
+    sum_where,
     union,
 )
 from domain.accounts.model import BILLING, FINANCIAL, State
@@ -35,6 +36,9 @@ CLOSES_BY_ITSELF = (
     "credit-note.issue",
     "refund.completed",
     "payment.reversed",
+    "invoice.write-off",
+    "dispute.settle",
+    "dispute.withdraw",
 )
 """What may settle the last of an account that is to be closed."""
 SPECIFICATIONS = {
@@ -195,7 +199,14 @@ versions_by_themselves = View(
 financial_account: Expression = {
     "$ifNull": [{"$first": each(only("$references", equal("$$this.kind", "financialAccount")), "$$this.id")}, None]
 }
-MONEY = ("receivable", "unapplied", "payable", "withheld", "carried", "openInvoices", "notStated", "withheldLines")
+BALANCES = ("receivable", "unapplied", "refundable", "recoverable", "payable", "withheld")
+MONEY = (*BALANCES, "carried", "openInvoices", "openDisputes", "notStated", "withheldLines")
+given_up: Expression = sum_where(
+    {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.givenUp"
+)
+undisputed: Expression = {
+    "$gt": ["$remainingAmount", {"$sum": {"$ifNull": ["$handling.disputes.amount", []]}}],
+}
 
 accounts_and_money = View(
     "accounts and what is open on them",
@@ -213,8 +224,7 @@ accounts_and_money = View(
             {
                 "$project": {
                     "position": {"$literal": 1},
-                    **dict.fromkeys(("receivable", "unapplied", "payable", "withheld", "oldestDue"), 1),
-                    **dict.fromkeys(("movements", "used", "withholding"), 1),
+                    **dict.fromkeys((*BALANCES, "oldestDue", "movements", "used", "withholding"), 1),
                     "carried": "$carriedForward.amount",
                 }
             },
@@ -227,7 +237,8 @@ accounts_and_money = View(
                 "$group": {
                     "_id": "$billingAccount",
                     "openInvoices": {"$sum": 1},
-                    "earliestDue": {"$min": "$paymentDueDate"},
+                    # What is disputed is not due.
+                    "earliestDue": {"$min": {"$cond": [undisputed, "$paymentDueDate", None]}},
                 }
             },
         ),
@@ -235,9 +246,19 @@ accounts_and_money = View(
             "invoices",
             {"$match": {"remainingAmount": {"$gt": 0}, "billingAccount": {"$gt": ""}}},
             {"$unwind": "$lines"},
-            {"$replaceRoot": {"newRoot": {"$ifNull": ["$lines.onBehalfOf", {}]}}},
-            {"$match": {"accrueOn": "payment", "$expr": {"$ne": ["$share", "$accrued"]}}},
-            {"$group": {"_id": "$id", "withheldLines": {"$sum": 1}}},
+            {"$project": {"part": "$lines.onBehalfOf", "givenUp": given_up}},
+            {
+                "$match": {
+                    "part.accrueOn": "payment",
+                    "$expr": {"$ne": ["$part.share", {"$add": ["$part.accrued", "$givenUp"]}]},
+                }
+            },
+            {"$group": {"_id": "$part.id", "withheldLines": {"$sum": 1}}},
+        ),
+        union(
+            "disputes",
+            {"$match": {"state": "open", "billingAccount": {"$gt": ""}}},
+            {"$group": {"_id": "$billingAccount", "openDisputes": {"$sum": 1}}},
         ),
         union(
             "accruals",

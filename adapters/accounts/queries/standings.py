@@ -96,24 +96,27 @@ async def _sums_of_members(view: View, ids: list[str]) -> list[Row]:
     return await view.aggregate("accounts", pipeline, index="financialAccount")
 
 
-async def _overdue(view: View, ids: Iterable[str], day: str, booked: datetime | None = None) -> Sums:
-    """What remains of each account's open invoices that were due before a day (and were booked by a time)."""
+_DISPUTED: Row = {"$sum": {"$ifNull": ["$handling.disputes.amount", []]}}
+
+
+async def _overdue(view: View, ids: Iterable[str], day: str) -> Sums:
+    """What remains of each account's open invoices that were due before a day, and no dispute is about."""
     which: Row = {
         "billingAccount": {"$in": sorted(ids)},
         "paymentDueDate": {"$lt": day},
         "remainingAmount": {"$gt": 0},
     }
-    if booked is not None:
-        which["bookedAt"] = {"$lte": booked}
-    fields = {"_id": 0, "billingAccount": 1, "remainingAmount": 1}
+    fields = {"_id": 0, "billingAccount": 1, "remainingAmount": 1, "handling.disputes.amount": 1}
     few = await view.find("invoices", which, fields=fields, limit=_FEW_INVOICES + 1, index="open")
     if len(few) > _FEW_INVOICES:
-        group = {"$group": {"_id": "$billingAccount", "sum": {"$sum": "$remainingAmount"}}}
+        undisputed = {"$max": [0, {"$subtract": ["$remainingAmount", _DISPUTED]}]}
+        group = {"$group": {"_id": "$billingAccount", "sum": {"$sum": undisputed}}}
         rows = await view.aggregate("invoices", [{"$match": which}, group], index="open")
         return {row["_id"]: row["sum"] for row in rows}
     sums: Sums = defaultdict(int)
     for row in few:
-        sums[row["billingAccount"]] += row["remainingAmount"]
+        disputed = sum(one["amount"] for one in row.get("handling", {}).get("disputes", ()))
+        sums[row["billingAccount"]] += max(0, row["remainingAmount"] - disputed)
     return sums
 
 
@@ -163,26 +166,67 @@ def ledger_accounts(types: dict[str, str]) -> list[str]:
 
 
 async def _overdue_at(view: View, ids: Collection[str], at: datetime) -> int:
-    """What was overdue at a time: what remains now of the invoices of then, and what was paid or credited since."""
+    """What was overdue at a time: what remains now of the invoices of then, what was taken off since, less disputes."""
     day = view.date_of(at).isoformat()
-    left = sum((await _overdue(view, ids, day, booked=at)).values())
-    paid = await _sum_since(view, "allocations", "$billNo", "$amount", ids, at, day)
-    credited = await _sum_since(view, "creditNotes", "$correctedBillNo", "$taxIncludedAmount", ids, at, day)
-    return left + paid + credited
+    which: Row = {
+        "billingAccount": {"$in": sorted(ids)},
+        "paymentDueDate": {"$lt": day},
+        "remainingAmount": {"$gt": 0},
+        "bookedAt": {"$lte": at},
+    }
+    total = [{"$match": which}, {"$group": {"_id": None, "sum": {"$sum": "$remainingAmount"}}}]
+    left = sum(int(row["sum"]) for row in await view.aggregate("invoices", total, index="open"))
+    of_accounts: Row = {"billingAccount": {"$in": sorted(ids)}}
+    for collection in _TAKEN_OFF:
+        left += sum((await _taken_off_since(view, collection, of_accounts, at, day)).values())
+    return left - await _disputed_at(view, of_accounts, at, day)
 
 
-async def _sum_since(
-    view: View, collection: str, bill_no: str, amount: str, ids: Collection[str], at: datetime, day: str
-) -> int:
-    """The sum of what was booked after a time for invoices that were there then and due before a day."""
+_TAKEN_OFF = {
+    "allocations": ("billNo", "$amount"),
+    "creditNotes": ("correctedBillNo", "$taxIncludedAmount"),
+    "losses": ("billNo", "$writtenOff"),
+}
+"""What takes something off what remains of an invoice: the collections, where they name it, and how much they take."""
+
+
+async def _taken_off_since(
+    view: View, collection: str, which: Row, at: datetime, day: str, bill_nos: Sequence[str] | None = None
+) -> Sums:
+    """What was taken off invoices after a time, of those that were there then and due before a day.
+
+    The sum of all of them, or of these by their numbers.
+    """
+    field, amount = _TAKEN_OFF[collection]
+    if bill_nos is not None:
+        which = {**which, field: {"$in": list(bill_nos)}}
     pipeline: list[Row] = [
-        {"$match": {"billingAccount": {"$in": sorted(ids)}, "bookedAt": {"$gt": at}}},
-        {"$group": {"_id": bill_no, "sum": {"$sum": amount}}},
+        {"$match": {**which, "bookedAt": {"$gt": at}}},
+        {"$group": {"_id": f"${field}", "sum": {"$sum": amount}}},
         {"$lookup": {"from": "invoices", "localField": "_id", "foreignField": "_id", "as": "invoice"}},
         {"$match": {"invoice.paymentDueDate": {"$lt": day}, "invoice.bookedAt": {"$lte": at}}},
-        {"$group": {"_id": None, "sum": {"$sum": "$sum"}}},
+        {"$group": {"_id": None if bill_nos is None else "$_id", "sum": {"$sum": "$sum"}}},
     ]
-    return sum(int(row["sum"]) for row in await view.aggregate(collection, pipeline, index="booked"))
+    return {row["_id"]: int(row["sum"]) for row in await view.aggregate(collection, pipeline, index="booked")}
+
+
+async def _disputed_at(view: View, of_accounts: Row, at: datetime, day: str) -> int:
+    """How much of what was due before a day, and remained at a time, was disputed then."""
+    disputed: Sums = defaultdict(int)
+    for ended in (None, {"$gt": at}):
+        open_then: Row = {**of_accounts, "endedBookedAt": ended, "bookedAt": {"$lte": at}}
+        for dispute in await view.find("disputes", open_then, fields={"billNo": 1, "amount": 1}, index="ended"):
+            disputed[dispute["billNo"]] += dispute["amount"]
+    if not disputed:
+        return 0
+    bill_nos = sorted(disputed)
+    which: Row = {"_id": {"$in": bill_nos}, "paymentDueDate": {"$lt": day}}
+    rows = await view.find("invoices", which, fields={"remainingAmount": 1}, index=BY_ID)
+    remained: Sums = {row["_id"]: row["remainingAmount"] for row in rows}
+    for collection in _TAKEN_OFF:
+        for bill_no, sum_ in (await _taken_off_since(view, collection, of_accounts, at, day, bill_nos)).items():
+            remained[bill_no] += sum_
+    return sum(min(disputed[bill_no], amount) for bill_no, amount in remained.items())
 
 
 async def _members_at(view: View, financial_account: str, at: datetime) -> dict[str, str]:
