@@ -168,9 +168,14 @@ class _Source:
             body = f"return {made}"
         else:
             body = f"row: Row = {made}\n"
-            for group in absent:
-                body += f"if {it}.{group[0].path} is not None:\n"
-                body += "".join(f'    row["{m.key}"] = {self._kept(m, it, taken)}\n' for m in group)
+            for first, *others in absent:
+                value = f"{it}.{first.path}"
+                if self._is_taken(first.hint):
+                    value = _take(value, first.path.split(".")[-1], it, taken)
+                body += f"if {value} is not None:\n"
+                made = self._encoded(value, _optional(first.hint))
+                body += indent(f'row["{first.key}"] = {made}\n', "    ")
+                body += "".join(f'    row["{m.key}"] = {self._kept(m, it, taken)}\n' for m in others)
             body += "return row"
         self._function(f"{name}({it}: {kind}) -> Row", docstring, taken, body)
 

@@ -341,6 +341,13 @@ def positive(value: Money) -> Money:
     return value
 
 
+def not_zero(value: Money) -> Money:
+    """A check that an amount, of either sign, is one."""
+    if value.amount == 0:
+        raise ValueError("must not be zero")
+    return value
+
+
 Id = Annotated[str, _AsId()]
 Text = Annotated[str, BeforeValidator(parse_text)]
 Number = Annotated[Decimal, BeforeValidator(parse_decimal)]
@@ -349,6 +356,7 @@ Time = Annotated[datetime, BeforeValidator(parse_time)]
 Date = Annotated[date, BeforeValidator(parse_date)]
 CurrencyCode = Annotated[Currency, BeforeValidator(parse_currency)]
 PositiveMoney = Annotated[Money, BeforeValidator(parse_money), AfterValidator(positive)]
+NonZeroMoney = Annotated[Money, BeforeValidator(parse_money), AfterValidator(not_zero)]
 Days = Annotated[int, Field(strict=True, ge=0, le=3650)]
 Revision = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
 Count = Annotated[int, Field(ge=1)]

@@ -473,6 +473,7 @@ NOT_IN_THE_TRAFFIC = {
     **{f"{name}.{command}": "moves nothing" for name in SPECIFICATIONS for command in ("create", "update", "delete")},
     **{name: "an operator's" for name in MESSAGES if name.startswith("parked.")},
     "payout.completed": "sent as statements come: what may be paid out depends on the order of the rest",
+    "payout.returned": "sent as payouts are",
     "credit-note.issue": "sent as invoices come, whose numbers depend on it too",
     "payment.reversed": "sent as payments are allocated",
     "refund.completed": "sent as credit notes come, of what they have reserved",

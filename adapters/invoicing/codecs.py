@@ -141,9 +141,9 @@ def encode_invoice(invoice: Invoice) -> Row:
     if invoice.seller_version is not None:
         row["sellerVersion"] = invoice.seller_version
     if invoice.corrections is not None:
-        row["corrections"] = None if invoice.corrections is None else _encode_corrections(invoice.corrections)
+        row["corrections"] = _encode_corrections(invoice.corrections)
     if invoice.handling is not None:
-        row["handling"] = None if invoice.handling is None else _encode_handling(invoice.handling)
+        row["handling"] = _encode_handling(invoice.handling)
     return row
 
 

@@ -30,6 +30,8 @@ KEPT_FROM_HAPPENING = {
     "settlement.continue": "not stated: the closing's other statements are there",
     "settlement.close": "not stated: what was earned is not on a statement",
     "payout.completed": "not booked: the statement is still to be paid",
+    "settlement.adjust": "not accrued: the partner is owed what it was",
+    "payout.returned": "not booked: the statement counts as paid",
     "credit-note.issue": "not credited: the invoice stands as it was",
     "refund.completed": "not booked: the money that went back is still in the books",
     "payment.reversed": "not booked: what came back still covers invoices, or is credit",

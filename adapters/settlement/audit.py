@@ -33,13 +33,17 @@ withheld_of_line: Expression = {
     ]
 }
 
+is_adjustment: Expression = has("$adjustmentId")
+kept_by_partner: Expression = {"$cond": [has("$returned"), 0, "$amount"]}
+"""What of a payout the partner has: nothing of one that came back."""
+
 partner_accounts = View(
     "settlement accounts",
     "positions",
     (
         {"$project": {"position": {"$literal": 1}, "currency": 1, "payable": 1, "withheld": 1}},
         union("accruals", *owner_rows("settlementAccount", {"accrued": "$amount"})),
-        union("payouts", *owner_rows("settlementAccount", {"paidOut": "$amount"})),
+        union("payouts", *owner_rows("settlementAccount", {"paidOut": kept_by_partner})),
         union(
             "settlements", {"$project": {"settlementAccount": 1, "currency": 1}}, *owner_rows("settlementAccount", {})
         ),
@@ -81,13 +85,15 @@ lines_and_accruals = View(
         },
         union(
             "accruals",
+            # An adjustment may correct no line; where it does, it stands beside what the line itself accrues.
+            {"$match": {"billNo": {"$gt": ""}}},
             {
                 "$project": {
                     "_id": {"$concat": ["$billNo", "/", "$lineId"]},
                     "accruals": {"$literal": 1},
                     "orderId": 1,
                     "account": "$settlementAccount",
-                    "amount": 1,
+                    "amount": {"$cond": [is_adjustment, 0, "$amount"]},
                 }
             },
         ),
@@ -117,6 +123,8 @@ accruals_and_statements = View(
                     "lineId": "$lineId",
                     "date": "$date",
                     "amount": "$amount",
+                    "adjustmentId": "$adjustmentId",
+                    "reason": "$reason",
                 },
             }
         },
@@ -136,6 +144,8 @@ accruals_and_statements = View(
                         "lineId": "$lines.lineId",
                         "date": "$lines.date",
                         "amount": "$lines.amount",
+                        "adjustmentId": "$lines.adjustmentId",
+                        "reason": "$lines.reason",
                     },
                 }
             },
@@ -176,7 +186,7 @@ paid_statements = View(
                     "_id": "$settlementId",
                     "payouts": {"$literal": 1},
                     "account": "$settlementAccount",
-                    "paidOut": "$amount",
+                    "paidOut": kept_by_partner,
                 }
             },
         ),
@@ -246,8 +256,28 @@ carried_statements = View(
     ),
 )
 
-PAYOUT = "payout.completed:"
-"""How the identities of payouts begin."""
+returned_payouts = View(
+    "payouts that came back",
+    "payouts",
+    (
+        {"$match": {"returned.returnId": {"$gt": ""}}},
+        {"$project": {"entry": {"$concat": ["payout.returned:", "$returned.returnId"]}}},
+        # A payout comes back once in a thousand, so here a lookup by `_id` is cheaper than grouping the entries.
+        {
+            "$lookup": {
+                "from": "entries",
+                "localField": "entry",
+                "foreignField": "_id",
+                "pipeline": [{"$project": {"reverses": 1}}],
+                "as": "entries",
+            }
+        },
+        {"$project": {"reverses": {"$first": "$entries.reverses"}}},
+    ),
+)
+
+PAYOUT, RETURN, ADJUSTMENT = "payout.completed:", "payout.returned:", "settlement.adjust:"
+"""How the identities of payouts, of their returns and of adjustments begin."""
 
 # `<billNo>/<lineId>` accrued with the invoice, and with `/<type>/<key>` by a credit note, which says itself what it
 # changes of what is withheld. Where a payment stands behind the line, what accrues was withheld: it is released by
@@ -256,14 +286,32 @@ released: Expression = {"$in": [{"$size": {"$split": ["$_id", "/"]}}, [3, 5]]}
 
 # By the posting table.
 POSTED = Posted(
-    (begins(PAYOUT),),
+    (begins(PAYOUT), begins(RETURN), begins(ADJUSTMENT)),
     (
         union(
             "accruals",
             {
                 "$project": {
                     "_id": "$cause",
-                    **due({"payable": minus("$amount"), "withheld": {"$cond": [released, "$amount", 0]}}),
+                    "document": {"$cond": [equal("$cause", {"$concat": [ADJUSTMENT, "$adjustmentId"]}), 1, 0]},
+                    **due(
+                        {
+                            "payable": minus("$amount"),
+                            "withheld": {"$cond": [released, "$amount", 0]},
+                            "commission": {"$cond": [is_adjustment, "$amount", 0]},
+                        }
+                    ),
+                }
+            },
+        ),
+        union(
+            "payouts",
+            {"$match": {"returned.returnId": {"$gt": ""}}},
+            {
+                "$project": {
+                    "_id": {"$concat": [RETURN, "$returned.returnId"]},
+                    "document": {"$literal": 1},
+                    **due({"payable": minus("$amount"), "cash": "$amount"}),
                 }
             },
         ),
@@ -372,6 +420,14 @@ CHECKS = (
         holds=equal("$paid", "$paidOut"),
         expected="$paidOut",
         found="$paid",
+    ),
+    Check(
+        name="returns-reverse-their-payouts",
+        invariant=5,
+        view=returned_payouts,
+        holds=equal("$reverses", {"$concat": [PAYOUT, "$_id"]}),
+        expected={"reverses": {"$concat": [PAYOUT, "$_id"]}},
+        found={"reverses": "$reverses"},
     ),
     Check(
         name="payouts-within-statements",

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from domain.settlement.accruals import Accrual
-from domain.settlement.payouts import Payout
+from domain.settlement.payouts import Payout, PayoutReturn
 from domain.settlement.statements import Settlement, SettlementLine
 
 Row = dict[str, Any]
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 def encode_accrual(accrual: Accrual) -> Row:
     """Accrual as a row."""
-    return {
+    row: Row = {
         "_id": accrual.id,
         "settlementAccount": accrual.settlement_account,
         "orderId": accrual.order_id,
@@ -27,6 +27,11 @@ def encode_accrual(accrual: Accrual) -> Row:
         "bookedAt": accrual.booked_at,
         "settlementId": accrual.settlement_id,
     }
+    if accrual.adjustment_id is not None:
+        row["adjustmentId"] = accrual.adjustment_id
+    if accrual.reason is not None:
+        row["reason"] = accrual.reason
+    return row
 
 
 def decode_accrual(row: Row) -> Accrual:
@@ -42,7 +47,25 @@ def decode_accrual(row: Row) -> Accrual:
         row["cause"],
         row["bookedAt"],
         row["settlementId"],
+        row.get("adjustmentId"),
+        row.get("reason"),
     )
+
+
+def _encode_settlement_line(settlement_line: SettlementLine) -> Row:
+    row: Row = {
+        "accrualId": settlement_line.accrual_id,
+        "orderId": settlement_line.order_id,
+        "billNo": settlement_line.bill_no,
+        "lineId": settlement_line.line_id,
+        "date": settlement_line.date.isoformat(),
+        "amount": settlement_line.amount,
+    }
+    if settlement_line.adjustment_id is not None:
+        row["adjustmentId"] = settlement_line.adjustment_id
+    if settlement_line.reason is not None:
+        row["reason"] = settlement_line.reason
+    return row
 
 
 def encode_settlement(settlement: Settlement) -> Row:
@@ -53,17 +76,7 @@ def encode_settlement(settlement: Settlement) -> Row:
         "currency": settlement.currency,
         "closingId": settlement.closing_id,
         "periodEnd": settlement.period_end.isoformat(),
-        "lines": [
-            {
-                "accrualId": settlement_line.accrual_id,
-                "orderId": settlement_line.order_id,
-                "billNo": settlement_line.bill_no,
-                "lineId": settlement_line.line_id,
-                "date": settlement_line.date.isoformat(),
-                "amount": settlement_line.amount,
-            }
-            for settlement_line in settlement.lines
-        ],
+        "lines": [_encode_settlement_line(settlement_line) for settlement_line in settlement.lines],
         "broughtForward": settlement.brought_forward,
         "broughtForwardFrom": settlement.brought_forward_from,
         "total": settlement.total,
@@ -71,6 +84,19 @@ def encode_settlement(settlement: Settlement) -> Row:
         "state": settlement.state,
         "bookedAt": settlement.booked_at,
     }
+
+
+def _decode_settlement_line(row: Row) -> SettlementLine:
+    return SettlementLine(
+        row["accrualId"],
+        row["orderId"],
+        row["billNo"],
+        row["lineId"],
+        date.fromisoformat(row["date"]),
+        row["amount"],
+        row.get("adjustmentId"),
+        row.get("reason"),
+    )
 
 
 def decode_settlement(row: Row) -> Settlement:
@@ -81,17 +107,7 @@ def decode_settlement(row: Row) -> Settlement:
         row["currency"],
         row["closingId"],
         date.fromisoformat(row["periodEnd"]),
-        tuple(
-            SettlementLine(
-                settlement_line["accrualId"],
-                settlement_line["orderId"],
-                settlement_line["billNo"],
-                settlement_line["lineId"],
-                date.fromisoformat(settlement_line["date"]),
-                settlement_line["amount"],
-            )
-            for settlement_line in row["lines"]
-        ),
+        tuple(_decode_settlement_line(settlement_line) for settlement_line in row["lines"]),
         row["broughtForward"],
         row["broughtForwardFrom"],
         row["total"],
@@ -103,7 +119,8 @@ def decode_settlement(row: Row) -> Settlement:
 
 def encode_payout(payout: Payout) -> Row:
     """Payout as a row."""
-    return {
+    returned = payout.returned
+    row: Row = {
         "_id": payout.id,
         "settlementAccount": payout.settlement_account,
         "settlementId": payout.settlement_id,
@@ -111,6 +128,37 @@ def encode_payout(payout: Payout) -> Row:
         "amount": payout.amount,
         "bookedAt": payout.booked_at,
     }
+    if returned is not None:
+        row["returned"] = {
+            "returnId": returned.return_id,
+            "returnedAt": returned.returned_at,
+            "reason": returned.reason,
+            "bookedAt": returned.booked_at,
+        }
+    return row
+
+
+def decode_payout(row: Row) -> Payout:
+    """Payout of a row."""
+    returned = row.get("returned")
+    return Payout(
+        row["_id"],
+        row["settlementAccount"],
+        row["settlementId"],
+        row["currency"],
+        row["amount"],
+        row["bookedAt"],
+        (
+            None
+            if returned is None
+            else PayoutReturn(
+                returned["returnId"],
+                returned["returnedAt"],
+                returned["reason"],
+                returned["bookedAt"],
+            )
+        ),
+    )
 
 
 ENCODE: dict[type, Callable[[Any], Row]] = {
@@ -122,4 +170,5 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
 DECODE: dict[type, Callable[[Row], Any]] = {
     Accrual: decode_accrual,
     Settlement: decode_settlement,
+    Payout: decode_payout,
 }

@@ -8,28 +8,31 @@ from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
 from domain.settlement.accruals import Accrual
 from domain.settlement.payouts import Payout
-from domain.settlement.statements import Settlement
+from domain.settlement.statements import Settlement, SettlementLine
 
 UNSTATED = {"settlementId": {"$type": "null"}}
 
 KEPT = (
     Kept(
-        Layout(Accrual),
+        Layout(Accrual, absent=(("adjustment_id",), ("reason",))),
         Collection(
             "accruals",
             id="`<billNo>/<lineId>`, or `<billNo>/<lineId>/<paymentId>` when a payment released it "
-            "(`<billNo>/<lineId>/<orderId>` of an invoice of zero); with `/<type>/<key>` of any other cause",
+            "(`<billNo>/<lineId>/<orderId>` of an invoice of zero); with `/<type>/<key>` of any other cause; "
+            "`settlement.adjust/<adjustmentId>` of an adjustment",
             written="once, with the fact; a statement sets `settlementId`, once",
             fields={
                 "settlementAccount": "the partner's",
-                "orderId": "",
+                "orderId": "null of an adjustment that corrects no line, like the next two",
                 "billNo": "",
                 "lineId": "",
                 "amount": "",
-                "date": "that of the order, of the payment that released it, or of the correction",
+                "date": "that of the order, of the payment that released it, of the correction, or of the adjustment",
                 "cause": "the identity of the fact that accrued it",
                 "bookedAt": "",
                 "settlementId": "null until a statement holds it",
+                "adjustmentId": "only of an adjustment",
+                "reason": "why; only of an adjustment",
             },
             indexes=(
                 # A closing's accruals: a partner's that no statement holds, by date.
@@ -39,23 +42,25 @@ KEPT = (
                     partialFilterExpression=UNSTATED,
                 ),
             ),
+            personal=("reason",),
             append_only=True,
             but_for=("settlementId",),
         ),
         queue=QueueRead("settlementAccount", "date", UNSTATED),
     ),
     Kept(
-        Layout(Settlement),
+        Layout(Settlement, parts=(Layout(SettlementLine, absent=(("adjustment_id",), ("reason",))),)),
         Collection(
             "settlements",
             id="statement id",
-            written="by a closing, replaced by a payout",
+            written="by a closing, replaced by a payout, or its return",
             fields={
                 "settlementAccount": "the partner's",
                 "currency": "",
                 "closingId": "",
                 "periodEnd": "",
-                "lines": "[{`accrualId`, `orderId`, `billNo`, `lineId`, `date`, `amount`}]",
+                "lines": "[{`accrualId`, `orderId`, `billNo`, `lineId`, `date`, `amount`}], of an adjustment "
+                "with `adjustmentId` and `reason`",
                 "broughtForward": "amount, 0 if none",
                 "broughtForwardFrom": "statement id, or null",
                 "total": "the lines and what was brought forward",
@@ -69,17 +74,34 @@ KEPT = (
                     [("settlementAccount", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="listed"
                 ),
             ),
+            personal=("lines.reason",),
         ),
         awaited={"settlement": {}},
     ),
     Kept(
-        Layout(Payout, read=False),
+        Layout(Payout, absent=(("returned",),)),
         Collection(
             "payouts",
             id="`payoutId`",
-            written="once, with the fact",
-            fields={"settlementAccount": "", "settlementId": "", "currency": "", "amount": "", "bookedAt": ""},
+            written="once, with the fact; its return sets `returned`, once",
+            fields={
+                "settlementAccount": "",
+                "settlementId": "",
+                "currency": "",
+                "amount": "",
+                "bookedAt": "",
+                "returned": "{`returnId`, `returnedAt`, `reason`, `bookedAt`}; only of one that came back",
+            },
+            indexes=(
+                # A statement's payouts, in order.
+                IndexModel(
+                    [("settlementId", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="settlement"
+                ),
+            ),
+            personal=("returned.reason",),
             append_only=True,
+            but_for=("returned",),
         ),
+        awaited={"payout": {}},
     ),
 )

@@ -6,19 +6,23 @@ from functools import partial
 
 from adapters.mongodb.paging import Page, keyset
 from adapters.mongodb.view import Json, Reads, View, unknown
-from adapters.settlement.codecs import decode_settlement
+from adapters.settlement.codecs import decode_payout, decode_settlement
 from domain.accounts.model import SETTLEMENT
 from schemas.query import cursor, milliseconds
-from schemas.settlement.events import settlement_json
+from schemas.settlement.events import payout_json, settlement_json
 from schemas.settlement.queries import SettlementGet, SettlementList
 
 
 async def settlement(query: SettlementGet, view: View) -> Json:
-    """`settlement.get`: it stands as it is now."""
+    """`settlement.get`: it stands as it is now, with what was paid out of it, and what came back."""
     row = await view.one("settlements", {"_id": query.id})
     if row is None:
         raise unknown("settlement", query.id)
-    return settlement_json(decode_settlement(row))
+    payouts = await view.find(
+        "payouts", {"settlementId": query.id}, sort=[("bookedAt", 1), ("_id", 1)], index="settlement"
+    )
+    shown = settlement_json(decode_settlement(row))
+    return {**shown, "payouts": [payout_json(decode_payout(payout)) for payout in payouts]} if payouts else shown
 
 
 async def settlements(query: SettlementList, view: View) -> bytes:

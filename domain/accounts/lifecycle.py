@@ -67,7 +67,8 @@ def check_state(account: Account, happening: str, field: str) -> None:
         raise MustWait(
             "account-suspended", f"{field}: account {account.id} is {account.state}", f"resumed:{account.id}"
         )
-    raise Refused("account-closed", f"{field}: account {account.id} is {account.state}")
+    reopen = "; reopen it, and replay this" if happening == "correction" and account.state == "closed" else ""
+    raise Refused("account-closed", f"{field}: account {account.id} is {account.state}{reopen}")
 
 
 def billing_account(account_id: str, currency: str, books: Books, happening: str) -> Account:

@@ -101,7 +101,8 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
         refunded_at=refund.refunded_at,
         booked_at=books.booked_at,
         credit_note_id=refund.credit_note_id,
-        payment_id=refund.payment_id,
+        # One that names a note is of the note, whatever payment it names beside.
+        payment_id=refund.payment_id if refund.credit_note_id is None else None,
         method=refund.method,
         taken=tuple(taken),
         deallocated=tuple(deallocated),

@@ -6,7 +6,7 @@ import dataclasses
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime, tzinfo
+from datetime import UTC, date, datetime, time, tzinfo
 from heapq import merge
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
@@ -350,6 +350,13 @@ class Books:
             return moment.astimezone(self._set.zone).date()
         except OverflowError:  # within a day of the first or last moment that there is
             return moment.date()
+
+    def start_of(self, day: date) -> datetime:
+        """The first moment of a date, in the seller's time zone."""
+        try:
+            return datetime.combine(day, time(), self._set.zone).astimezone(UTC)
+        except OverflowError:  # within a day of the first or last moment that there is
+            return datetime.combine(day, time(), UTC)
 
     # -- changing
 

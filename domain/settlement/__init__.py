@@ -1,14 +1,18 @@
-"""Settlement: what partners earn, the statements that tell them, and the payouts that pay them."""
+"""Settlement: what partners earn, the statements that tell them, the payouts that pay them, and what corrects both."""
 
-from domain.handler import Handler
+from domain.handler import Handler, nobody
 from domain.ledger.books import Queue
 from domain.settlement.accruals import Accrual
+from domain.settlement.adjusting import Adjustment, adjust_settlement, adjustment_needs, adjustment_time
 from domain.settlement.payouts import CompletedPayout, complete_payout, payout_needs
+from domain.settlement.returning import ReturnedPayout, return_needs, return_payout, return_time
 from domain.settlement.statements import Closing, close_settlement, closing_needs
 
 FACTS = (
     Handler(Closing, closing_needs, close_settlement, lambda fact: fact.settlement_account),
     Handler(CompletedPayout, payout_needs, complete_payout, lambda fact: fact.settlement_account),
+    Handler(Adjustment, adjustment_needs, adjust_settlement, lambda fact: fact.settlement_account, adjustment_time),
+    Handler(ReturnedPayout, return_needs, return_payout, nobody, return_time),
 )
 
 # A payable of zero proves nothing: it may be the sum of accruals of opposite sign.

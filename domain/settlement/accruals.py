@@ -20,18 +20,21 @@ class Accrual:
     """What a partner has earned with a line: append-only but for the statement that holds it, set once.
 
     `date` is that of its order, or of the payment that released it; `cause` the identity of the fact that accrued it.
+    An adjustment has its `adjustment_id` and its `reason`, and no line, but the one that it corrects.
     """
 
     id: str
     settlement_account: str
-    order_id: str
-    bill_no: str
-    line_id: str
+    order_id: str | None
+    bill_no: str | None
+    line_id: str | None
     amount: int
     date: dt.date
     cause: str
     booked_at: dt.datetime
     settlement_id: str | None = None
+    adjustment_id: str | None = None
+    reason: str | None = None
 
     @property
     def owner(self) -> str:

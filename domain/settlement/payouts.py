@@ -8,12 +8,12 @@ from datetime import datetime
 from domain.accounts.lifecycle import complete_closing, settlement_account
 from domain.accounts.model import Account
 from domain.errors import MustWait, Refused
-from domain.frozen import dataclass, replace
+from domain.frozen import dataclass
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Money
 from domain.settlement import position
-from domain.settlement.statements import Settlement, SettlementState
+from domain.settlement.statements import Settlement, SettlementState, paid_to_date
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,18 @@ class CompletedPayout:
 
 
 @dataclass(frozen=True, slots=True)
+class PayoutReturn:
+    """That a payout came back."""
+
+    return_id: str
+    returned_at: datetime
+    reason: str
+    booked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Payout:
-    """A payout as booked: append-only."""
+    """A payout as booked: append-only but for its return, set once."""
 
     id: str
     settlement_account: str
@@ -36,6 +46,7 @@ class Payout:
     currency: str
     amount: int
     booked_at: datetime
+    returned: PayoutReturn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ class SettlementPaid:
 
 @dataclass(frozen=True, slots=True)
 class PayoutResult:
-    """What a payout is answered with: the statement that it pays, and the state that it leaves it in."""
+    """What a payout, or its return, is answered with: its statement, and the state that it leaves that in."""
 
     settlement_id: str
     state: SettlementState
@@ -82,8 +93,9 @@ def complete_payout(payout: CompletedPayout, books: Books) -> PayoutResult:
         )
     books.open_entry(books.booked_at, account.currency)
     position.pay_out(account.id, amount, books)
-    books.append(Payout(payout.id, account.id, settlement.id, account.currency, amount, books.booked_at))
-    settlement = replace(settlement, paid=settlement.paid + amount, state="paid" if amount == left else "partiallyPaid")
+    books.put(Payout(payout.id, account.id, settlement.id, account.currency, amount, books.booked_at))
+    books.announce(f"payout:{payout.id}")
+    settlement = paid_to_date(settlement, settlement.paid + amount)
     books.put(settlement)
     position.emit(account.id, SettlementPaid(settlement), books)
     complete_closing(account, books)

@@ -75,6 +75,21 @@ def pay_out(partner: str, amount: int, books: Books) -> None:
     books.credit(chart.OF_CASH, amount)
 
 
+def return_payout(partner: str, amount: int, books: Books) -> None:
+    """Owe a partner again what it was paid (minor units), since that has come back."""
+    books.count(partner, "used")
+    books.debit(chart.OF_CASH, amount)
+    books.credit(PAYABLE.of(partner), amount)
+
+
+def adjust(partner: str, amount: int, books: Books) -> int:
+    """Owe a partner so much more (minor units) of our commission, or less; returns what is owed to it then."""
+    books.count(partner, "used")
+    books.move(chart.OF_COMMISSION, amount)
+    books.move(PAYABLE.of(partner), -amount)
+    return books.balance(PAYABLE.of(partner))
+
+
 def emit(partner: str, event: object, books: Books) -> None:
     """Say what happened, as the partner's next event."""
     books.emit(partner, event)

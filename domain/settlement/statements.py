@@ -43,11 +43,13 @@ class SettlementLine:
     """An accrual as a statement shows it."""
 
     accrual_id: str
-    order_id: str
-    bill_no: str
-    line_id: str
+    order_id: str | None
+    bill_no: str | None
+    line_id: str | None
     date: date
     amount: int
+    adjustment_id: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,14 @@ class Settlement:
     paid: int
     state: SettlementState
     booked_at: datetime
+
+
+def paid_to_date(settlement: Settlement, paid: int) -> Settlement:
+    """A statement of which so much (minor units) is paid, and the state that it is in by that."""
+    state: SettlementState = "open"
+    if paid:
+        state = "paid" if paid == settlement.total else "partiallyPaid"
+    return replace(settlement, paid=paid, state=state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +149,10 @@ def _state(
         currency=account.currency,
         closing_id=closing.id,
         period_end=closing.period_end,
-        lines=tuple(SettlementLine(a.id, a.order_id, a.bill_no, a.line_id, a.date, a.amount) for a in accruals),
+        lines=tuple(
+            SettlementLine(a.id, a.order_id, a.bill_no, a.line_id, a.date, a.amount, a.adjustment_id, a.reason)
+            for a in accruals
+        ),
         brought_forward=brought_forward,
         brought_forward_from=carried.settlement_id if carried else None,
         total=total,

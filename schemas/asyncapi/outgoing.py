@@ -56,6 +56,7 @@ ERRORS: dict[str, str] = {
     "unknown-invoice": "The invoice is not there (yet). Waits, then parked; a query is told so.",
     "unknown-credit-note": "The credit note is not there (yet). Waits, then parked; a query is told so.",
     "unknown-dispute": "The dispute is not there (yet). Waits, then parked; a query is told so.",
+    "unknown-payout": "The payout is not there (yet). Waits, then parked.",
     "unknown-payment": "The payment is not there (yet). Waits, then parked; a query is told so.",
     "insufficient-credit": "Too little is reserved, or credit. Waits, then the rest is booked as recoverable.",
     "unknown-message": "No message is held under this parked id: it is applied, or was never held. An act is parked.",

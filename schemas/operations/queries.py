@@ -34,6 +34,7 @@ REASONS = (
     "unknown-message",
     "unknown-dispute",
     "unknown-payment",
+    "unknown-payout",
     "unknown-settlement",
     "unknown-specification",
     "unknown-type",

@@ -5,30 +5,36 @@ from __future__ import annotations
 from typing import get_args
 
 from domain.settlement.accruals import SettlementAccrued
-from domain.settlement.payouts import SettlementPaid
-from domain.settlement.statements import Settlement, SettlementClosed, SettlementState
+from domain.settlement.adjusting import SettlementAdjusted
+from domain.settlement.payouts import Payout, SettlementPaid
+from domain.settlement.returning import PayoutReturnBooked
+from domain.settlement.statements import Settlement, SettlementClosed, SettlementLine, SettlementState
 from schemas.accounts.events import account_ref
 from schemas.event import Event
 from schemas.shapes import Shape
-from schemas.values import Json, money_json
+from schemas.values import Json, money_json, time_json
+
+
+def _line_json(line: SettlementLine, code: str) -> Json:
+    kind = "accrual" if line.adjustment_id is None else "adjustment"
+    out: Json = {"kind": kind, "lineType": kind}
+    if line.bill_no is not None:
+        out |= {"orderId": line.order_id, "billNo": line.bill_no, "lineId": line.line_id}
+    if line.adjustment_id is not None:
+        out |= {"adjustmentId": line.adjustment_id, "reason": line.reason}
+    return {**out, "date": line.date.isoformat(), "amount": money_json(line.amount, code)}
 
 
 def settlement_json(settlement: Settlement) -> Json:
-    """A partner's statement; what an earlier one carried forward is its first line."""
+    """A partner's statement; what an earlier one carried forward is its first line.
+
+    `kind` says what a line is; `lineType` says the same, for who reads what it was called at first.
+    """
     code = settlement.currency
-    lines: list[Json] = [
-        {
-            "lineType": "accrual",
-            "orderId": line.order_id,
-            "billNo": line.bill_no,
-            "lineId": line.line_id,
-            "date": line.date.isoformat(),
-            "amount": money_json(line.amount, code),
-        }
-        for line in settlement.lines
-    ]
+    lines: list[Json] = [_line_json(line, code) for line in settlement.lines]
     if settlement.brought_forward_from is not None:
         brought: Json = {
+            "kind": "broughtForward",
             "lineType": "broughtForward",
             "settlementId": settlement.brought_forward_from,
             "amount": money_json(settlement.brought_forward, code),
@@ -64,6 +70,41 @@ def _settlement_accrued(event: SettlementAccrued) -> Json:
     }
 
 
+def payout_json(payout: Payout) -> Json:
+    """A payout, and its return if it came back."""
+    out: Json = {
+        "@type": "Payout",
+        "payoutId": payout.id,
+        "settlementAccount": account_ref(payout.settlement_account, "SettlementAccount"),
+        "settlementId": payout.settlement_id,
+        "amount": money_json(payout.amount, payout.currency),
+    }
+    back = payout.returned
+    if back is not None:
+        returned = {"returnId": back.return_id, "returnedAt": time_json(back.returned_at), "reason": back.reason}
+        out["returned"] = returned
+    return out
+
+
+def _settlement_adjusted(event: SettlementAdjusted) -> Json:
+    accrual = event.accrual
+    out: Json = {
+        "@type": "SettlementAdjustment",
+        "adjustmentId": accrual.adjustment_id,
+        "settlementAccount": account_ref(accrual.settlement_account, "SettlementAccount"),
+        "amount": money_json(accrual.amount, event.currency),
+        "date": accrual.date.isoformat(),
+        "reason": accrual.reason,
+    }
+    if accrual.bill_no is not None:
+        out["corrects"] = {"billNo": accrual.bill_no, "lineId": accrual.line_id}
+    return {"adjustment": out}
+
+
+def _payout_return_booked(event: PayoutReturnBooked) -> Json:
+    return {"payout": payout_json(event.payout), "settlement": settlement_json(event.settlement)}
+
+
 def _settlement(event: SettlementClosed | SettlementPaid) -> Json:
     return {"settlement": settlement_json(event.settlement)}
 
@@ -79,17 +120,38 @@ SHAPES: dict[str, Shape] = {
         "broughtForward": "Money",
         "paidAmount": "Money",
         "state": "SettlementState",
+        "payouts?": ["Payout"],
     },
     "SettlementLine": {
-        "lineType": ("accrual", "broughtForward"),
+        "kind": ("accrual", "adjustment", "broughtForward"),
+        "lineType": ("accrual", "adjustment", "broughtForward"),
         "settlementId?": "StatementId",
         "orderId?": "Id",
         "billNo?": "Id",
         "lineId?": "Id",
+        "adjustmentId?": "Id",
+        "reason?": "Text",
         "date?": "Date",
         "amount": "Money",
     },
     "SettlementState": get_args(SettlementState),
+    "Payout": {
+        "@type": ("Payout",),
+        "payoutId": "Id",
+        "settlementAccount": "SettlementAccountReference",
+        "settlementId": "StatementId",
+        "amount": "Money",
+        "returned?": {"returnId": "Id", "returnedAt": "Time", "reason": "Text"},
+    },
+    "SettlementAdjustment": {
+        "@type": ("SettlementAdjustment",),
+        "adjustmentId": "Id",
+        "settlementAccount": "SettlementAccountReference",
+        "amount": "Money",
+        "date": "Date",
+        "reason": "Text",
+        "corrects?": {"billNo": "Id", "lineId": "Id"},
+    },
 }
 """Parts of what goes out, by name."""
 
@@ -120,5 +182,19 @@ EVENTS = (
         "A payout paid a statement, or a part of it.",
         {"settlement": "Settlement"},
         _settlement,
+    ),
+    Event(
+        "settlement.adjusted",
+        SettlementAdjusted,
+        "A partner is owed more, or less, by an accrual without an invoice.",
+        {"adjustment": "SettlementAdjustment"},
+        _settlement_adjusted,
+    ),
+    Event(
+        "payout.return-booked",
+        PayoutReturnBooked,
+        "A payout came back: its statement is open by that sum.",
+        {"payout": "Payout", "settlement": "Settlement"},
+        _payout_return_booked,
     ),
 )

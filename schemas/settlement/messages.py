@@ -1,4 +1,7 @@
-"""`settlement.close` and `payout.completed`, and what a closing may leave to do."""
+"""What partners' statements are made and paid by, and corrected; and what a closing may leave to do.
+
+`settlement.close`, `payout.completed`; `settlement.adjust`: an accrual without an invoice; `payout.returned`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,24 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field
 
+from domain.settlement.adjusting import Adjustment, AdjustmentResult, CorrectsLine
 from domain.settlement.payouts import CompletedPayout, PayoutResult
+from domain.settlement.returning import ReturnedPayout
 from domain.settlement.statements import Closing, ClosingResult
-from schemas.message import Continuation, Message, Reference, Result
-from schemas.values import ID_MAX, Count, Date, Id, PositiveMoney, is_id, parse_id
+from schemas.message import Continuation, Message, Part, Reference, Result
+from schemas.values import (
+    ID_MAX,
+    Count,
+    Date,
+    Id,
+    NonZeroMoney,
+    PositiveMoney,
+    Text,
+    Time,
+    is_id,
+    money_json,
+    parse_id,
+)
 
 STATEMENT_ID_MAX = ID_MAX + 8
 """The most characters of a statement's id: its closing's, and of all but the first `-2`, `-3` …"""
@@ -112,5 +129,69 @@ class PayoutCompleted(Message):
         return CompletedPayout(self.payout_id, self.settlement_account.id, self.settlement_id, self.amount)
 
 
-MESSAGES: tuple[type[Message], ...] = (SettlementClose, PayoutCompleted)
+class CorrectedAccrual(Part):
+    """The line of an invoice that an adjustment corrects."""
+
+    bill_no: Id
+    line_id: Id
+
+
+class SettlementAdjust(Message):
+    """`settlement.adjust`: a partner is owed more, or less, by an accrual without an invoice."""
+
+    TYPE: ClassVar[str] = "settlement.adjust"
+    RESULT = Result(
+        AdjustmentResult,
+        {"payable": "Money"},
+        lambda result: {"payable": money_json(result.payable.amount, result.payable.currency)},
+    )
+    KEY_FIELD = "adjustmentId"
+    ACCOUNT_PATH = "settlementAccount.id"
+
+    adjustment_id: Id
+    settlement_account: Reference
+    amount: NonZeroMoney
+    date: Date
+    reason: Text
+    corrects: CorrectedAccrual | None = None
+
+    def key(self, message_id: str | None) -> str:
+        """The adjustment's id."""
+        return self.adjustment_id
+
+    def fact(self, key: str) -> Adjustment:
+        """The adjustment."""
+        corrects = self.corrects
+        return Adjustment(
+            self.adjustment_id,
+            self.settlement_account.id,
+            self.amount,
+            self.date,
+            self.reason,
+            None if corrects is None else CorrectsLine(corrects.bill_no, corrects.line_id),
+        )
+
+
+class PayoutReturned(Message):
+    """`payout.returned`: a payout came back, all of it."""
+
+    TYPE: ClassVar[str] = "payout.returned"
+    RESULT = _PAID
+    KEY_FIELD = "returnId"
+
+    return_id: Id
+    payout_id: Id
+    returned_at: Time
+    reason: Text
+
+    def key(self, message_id: str | None) -> str:
+        """The return's id."""
+        return self.return_id
+
+    def fact(self, key: str) -> ReturnedPayout:
+        """The returned payout."""
+        return ReturnedPayout(self.return_id, self.payout_id, self.returned_at, self.reason)
+
+
+MESSAGES: tuple[type[Message], ...] = (SettlementClose, PayoutCompleted, SettlementAdjust, PayoutReturned)
 CONTINUATIONS: tuple[type[Continuation], ...] = (SettlementContinue,)

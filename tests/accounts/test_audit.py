@@ -42,6 +42,7 @@ from tests.support.messages import (
     account,
     closing,
     command,
+    credit_note,
     customer,
     item,
     order,
@@ -128,6 +129,7 @@ FACTS: list[list[Message]] = [
         customer("CLOSING", paymentTermDays=10),
         customer("SETTLED"),
         customer("BACK"),
+        customer("RETURNING"),
         partner("SA-1", "0.5"),
         partner("SA-2", "0.8", "payment"),
     ],
@@ -140,6 +142,7 @@ FACTS: list[list[Message]] = [
         order("O-3", "CLOSING", item(1, "10.00", sold_for="SA-2")),
         order("O-4", "SETTLED"),
         order("O-5", "BACK"),
+        order("O-6", "RETURNING"),
         command("delete", "GONE"),
         command("close", "CLOSED"),
         command("suspend", "SUSPENDED"),
@@ -162,6 +165,10 @@ FACTS: list[list[Message]] = [
         payment("P-1", "CLOSING", "15.00"),
         payment("P-2", "SETTLED", "12.00"),
         payment("P-3", "BA-1", "1.00"),
+        # What is to be given back to it is all that is open.
+        payment("P-4", "RETURNING", "12.00"),
+        credit_note("N-1", "INV-000000006", excess="refund"),
+        command("close", "RETURNING"),
         command("close", "SA-1"),
         command("close", "SA-2"),
         closing("C-1", "SA-1"),
@@ -206,7 +213,7 @@ def test_books_made_by_real_facts_are_ok(books: Books) -> None:
     report = audited(books)
     assert report["ok"], [check for check in report["checks"] if not check["ok"]]
     states = {row["_id"]: (row["state"], row["revision"], row["version"]) for row in books["accounts"].find()}
-    assert states["CLOSING"] == states["SA-2"] == ("pendingClose", 2, 2)
+    assert states["CLOSING"] == states["SA-2"] == states["RETURNING"] == ("pendingClose", 2, 2)
     assert states["SETTLED"] == states["SA-1"] == ("closed", 2, 3)
     assert (states["GONE"][0], states["SUSPENDED"][0], states["CLOSED"][0]) == ("deleted", "suspended", "closed")
     ours = {check.name for check in (*accounts.CHECKS, *kept.CHECKS, *specifications.CHECKS)}
@@ -464,7 +471,7 @@ ACCOUNT_MUTATIONS: list[Mutation] = [
             setting(account_id, state="closed"),
             {"closed-accounts-have-nothing-open"},
         )
-        for account_id in ("BACK", "SA-2")
+        for account_id in ("BACK", "SA-2", "RETURNING")
     ),
     Mutation(
         "closed-with-something-carried-forward",

@@ -22,6 +22,7 @@ from tests.support.books import Books, Document, Made
 
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 NOTE1 = "credit-note.issue:N-1"
+RETURN1 = "payout.returned:PR-1"
 BOOKED = NOW - timedelta(days=3)
 
 
@@ -192,11 +193,29 @@ def accrual(accrual_id: str, account: str, amount: int, cause: str, settlement_i
     }
 
 
+def adjustment(adjustment_id: str, account: str, amount: int, settlement_id: str | None) -> Document:
+    """What a partner's adjustment accrued, of no line."""
+    return {
+        "_id": f"settlement.adjust/{adjustment_id}",
+        "settlementAccount": account,
+        "orderId": None,
+        "billNo": None,
+        "lineId": None,
+        "amount": amount,
+        "date": "2026-11-28",
+        "cause": f"settlement.adjust:{adjustment_id}",
+        "bookedAt": BOOKED,
+        "settlementId": settlement_id,
+        "adjustmentId": adjustment_id,
+        "reason": "as agreed",
+    }
+
+
 def statement(
     statement_id: str, account: str, accruals: list[Document], *, paid: int = 0, state: str, brought: Document | None
 ) -> Document:
     """A statement that holds these accruals; `brought` is the statement before it, if that was carried forward."""
-    copied = ("orderId", "billNo", "lineId", "date", "amount")
+    copied = ("orderId", "billNo", "lineId", "date", "amount", "adjustmentId", "reason")
     forward = brought["total"] if brought else 0
     return {
         "_id": statement_id,
@@ -204,7 +223,9 @@ def statement(
         "currency": "EUR",
         "closingId": statement_id,
         "periodEnd": "2026-11-30",
-        "lines": [{"accrualId": row["_id"], **{field: row[field] for field in copied}} for row in accruals],
+        "lines": [
+            {"accrualId": row["_id"], **{field: row[field] for field in copied if field in row}} for row in accruals
+        ],
         "broughtForward": forward,
         "broughtForwardFrom": brought["_id"] if brought else None,
         "total": forward + sum(row["amount"] for row in accruals),
@@ -505,21 +526,26 @@ def write_books(database: Books) -> None:
     not_stated = accrual("INV-000000002/2/P-2", "SA-2", 579, "order.completed:O-2", None)
     released_3 = accrual("INV-000000005/2/P-3", "SA-3", 5833, "payment.received:P-3", None)
     taken_back = accrual("INV-000000005/2/credit-note.issue/N-1", "SA-3", -583, NOTE1, None)
+    # A-1 is stated, A-2 corrects a line of O-1 and is not.
+    adjusted_1 = adjustment("A-1", "SA-2", -21, "C-3")
+    adjusted_2 = adjustment("A-2", "SA-2", 40, None) | {"orderId": "O-1", "billNo": bill_1, "lineId": "3"}
     database["accruals"].insert_many([sold_1, returned, released_1, released_2, not_stated, released_3, taken_back])
+    database["accruals"].insert_many([adjusted_1, adjusted_2])
     # C-1 is carried forward to C-2, which is not positive either and waits in SA-1's position.
     first = statement("C-1", "SA-1", [returned], state="carriedForward", brought=None)
     second = statement("C-2", "SA-1", [sold_1], state="carriedForward", brought=first)
-    third = statement("C-3", "SA-2", [released_1, released_2], state="partiallyPaid", paid=300, brought=None)
+    third = statement(
+        "C-3", "SA-2", [released_1, released_2, adjusted_1], state="partiallyPaid", paid=300, brought=None
+    )
     database["settlements"].insert_many([first, second, third])
-    database["payouts"].insert_one(
-        {
-            "_id": "PO-1",
-            "settlementAccount": "SA-2",
-            "settlementId": "C-3",
-            "currency": "EUR",
-            "amount": 300,
-            "bookedAt": BOOKED,
-        }
+    # PO-2 came back.
+    on_third: Document = {"settlementAccount": "SA-2", "settlementId": "C-3", "currency": "EUR", "bookedAt": BOOKED}
+    came_back = {"returnId": "PR-1", "returnedAt": BOOKED, "reason": "AC04", "bookedAt": BOOKED}
+    database["payouts"].insert_many(
+        [
+            {"_id": "PO-1", "amount": 300, **on_third},
+            {"_id": "PO-2", "amount": 100, **on_third, "returned": came_back},
+        ]
     )
     database["entries"].insert_many(
         [
@@ -567,6 +593,11 @@ def write_books(database: Books) -> None:
             ),
             entry("order.completed:O-4"),
             entry("payout.completed:PO-1", posting("payable:SA-2", 300, 5), posting("cash", -300)),
+            entry("payout.completed:PO-2", posting("payable:SA-2", 100, 6), posting("cash", -100)),
+            entry(RETURN1, posting("cash", 100), posting("payable:SA-2", -100, 7))
+            | {"reverses": "payout.completed:PO-2", "reason": "AC04"},
+            entry("settlement.adjust:A-1", posting("payable:SA-2", 21, 8), posting("commission", -21)),
+            entry("settlement.adjust:A-2", posting("commission", 40), posting("payable:SA-2", -40, 9)),
             entry(
                 "order.completed:O-5",
                 posting("receivable:BA-3", 24000, 1),
@@ -619,7 +650,7 @@ def write_books(database: Books) -> None:
             position("BA-1", 3, 4, receivable=1496, oldestDue="2026-12-28"),
             position("BA-2", 2, 7, receivable=620, recoverable=450, oldestDue="2026-12-28"),
             position("SA-1", 1, 2, payable=-82, carriedForward={"settlementId": "C-2", "amount": -82}),
-            position("SA-2", 1, 5, payable=979, withheld=821, withholding=1),
+            position("SA-2", 1, 9, payable=998, withheld=821, withholding=1),
             position("BA-3", 0, 4, refundable=3000),
             position("SA-3", 0, 3, payable=5250),
         ]
@@ -826,9 +857,9 @@ def test_correct_books_are_ok(books: Books) -> None:
     assert report["ok"], [check for check in report["checks"] if not check["ok"]]
     checked = {check["name"]: check["checked"] for check in report["checks"]}
     assert checked == {
-        "entries-balance": 20,
+        "entries-balance": 24,
         "journal-balances": 1,
-        "postings-well-formed": 20,
+        "postings-well-formed": 24,
         "positions-match-postings": 48,
         "movements-run-without-gap": 8,
         "oldest-due-matches-open-invoices": 8,
@@ -848,8 +879,8 @@ def test_correct_books_are_ok(books: Books) -> None:
         "credited-tax-matches-notes": 2,
         "credited-within-lines": 2,
         "credited-tax-is-that-of-credited-nets": 2,
-        "receivable-matches-invoices": 20,
-        "income-matches-invoices": 20,
+        "receivable-matches-invoices": 24,
+        "income-matches-invoices": 24,
         "allocations-within-invoices": 7,
         "allocations-within-payments": 5,
         "unapplied-is-what-is-left": 5,
@@ -862,23 +893,24 @@ def test_correct_books_are_ok(books: Books) -> None:
         "reversals-add-up": 1,
         "refunds-match-deallocations": 4,
         "recoverable-matches-refunds": 8,
-        "cash-matches-payments": 20,
+        "cash-matches-payments": 24,
         "accrued-follows-terms": 7,
         "payable-matches-accruals": 8,
         "withheld-matches-shares": 8,
         "lines-match-accruals": 6,
-        "accruals-in-one-statement": 7,
-        "statement-lines-match-accruals": 4,
+        "accruals-in-one-statement": 9,
+        "statement-lines-match-accruals": 5,
         "statements-add-up": 3,
         "statements-carried-forward-once": 3,
         "statements-match-payouts": 3,
+        "returns-reverse-their-payouts": 1,
         "payouts-within-statements": 3,
         "statement-states-fit": 3,
         "shares-left-follow-what-is-credited": 2,
-        "payable-entries-match-accruals": 20,
+        "payable-entries-match-accruals": 24,
         "withholding-matches-lines": 8,
-        "entries-match-inbox": 20,
-        "documents-match-inbox": 20,
+        "entries-match-inbox": 24,
+        "documents-match-inbox": 24,
         "statements-match-inbox": 3,
         "held-or-applied": 2,
         "held-states-legal": 2,
@@ -910,7 +942,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "invoice-numbers-run-without-gap": 2,
         "postings-have-positions": 13,
         "accounts-have-positions": 8,
-        "reversals-point-to-entries": 3,
+        "reversals-point-to-entries": 4,
         "allocations-point-to-invoices": 4,
         "billing-documents-have-positions": 4,
         "allocations-point-to-payments": 4,
@@ -1025,6 +1057,7 @@ O1, O2, O3, P1 = "order.completed:O-1", "order.completed:O-2", "order.completed:
 INV1, INV2, INV3, INV4 = (f"INV-{n:09d}" for n in (1, 2, 3, 4))
 
 NOT_STATED = f"{INV2}/2/P-2"
+ADJUSTED1, ADJUSTED2 = "settlement.adjust/A-1", "settlement.adjust/A-2"
 CONFLICT = "order.completed:O-1#abc"
 
 # What sees an amount that is wrong in one collection: what is held against it by its cause, and by what it belongs to.
@@ -1314,6 +1347,47 @@ MUTATIONS: list[Mutation] = [
     Mutation("partially-paid-called-paid", changing("settlements", "C-3", state="paid"), {"statement-states-fit"}),
     Mutation("paid-of-statement-off", adding("settlements", "C-3", paid=1), {"statements-match-payouts"}),
     Mutation("payout-off", adding("payouts", "PO-1", amount=-1), PAYOUT_CHECKS),
+    Mutation(
+        "return-forgotten",
+        changing("payouts", "PO-2", returned=None),
+        PAYOUT_CHECKS | {"documents-match-inbox"},
+    ),
+    Mutation(
+        "return-out-of-nothing",
+        changing("payouts", "PO-1", returned={"returnId": "PR-2"}),
+        PAYOUT_CHECKS | {"documents-match-inbox", "entries-match-inbox", "returns-reverse-their-payouts"},
+    ),
+    Mutation(
+        "return-of-another-payout",
+        changing("entries", RETURN1, reverses="payout.completed:PO-1"),
+        {"returns-reverse-their-payouts"},
+    ),
+    Mutation(
+        "adjustment-off",
+        adding("accruals", ADJUSTED2, amount=1),
+        {"payable-matches-accruals", "payable-entries-match-accruals", "income-matches-invoices"},
+    ),
+    Mutation(
+        "adjustment-by-another-name",
+        changing("accruals", ADJUSTED2, adjustmentId="A-9"),
+        {"documents-match-inbox"},
+    ),
+    Mutation("adjustment-of-no-line", changing("accruals", ADJUSTED2, lineId="9"), {"accruals-point-to-lines"}),
+    Mutation(
+        "adjustment-of-another-partners-line",
+        changing("accruals", ADJUSTED2, lineId="2"),
+        {"accruals-point-to-lines"},
+    ),
+    Mutation(
+        "adjustment-as-a-share",
+        changing("accruals", ADJUSTED2, adjustmentId=None),
+        {"lines-match-accruals", "documents-match-inbox", "income-matches-invoices"},
+    ),
+    Mutation(
+        "adjustment-stated-otherwise",
+        changing("settlements", "C-3", lines__2__reason="a fine"),
+        {"statement-lines-match-accruals"},
+    ),
     Mutation(
         "payout-beyond-its-statement",
         adding("payouts", "PO-1", amount=500),

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.support.messages import (
     Message,
+    adjustment,
     closing,
     credit_note,
     credited,
@@ -24,6 +25,7 @@ from tests.support.messages import (
     partner,
     payment,
     payout,
+    payout_return,
     refund,
     reversal,
     seller,
@@ -43,6 +45,8 @@ LOST = "BA-lost"
 """The account that pays nothing, unless it is for what was written off."""
 REVERSED = 0.05
 """How many of the payments come back, in part."""
+RETURNED = 0.3
+"""How many of the payouts come back, and are paid anew."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,9 @@ class Business:
     """What there is to send, burst by burst, and the sums that the books have to show in the end.
 
     `facts` are the identities that have to be applied, `conflicts` those for which other content is parked beside
-    them, `poison` the reason for which each message id is parked; `owed` is in cents, credit being negative; `approved`
-    is of how many disputes something is to be credited.
+    them, `poison` the reason for which each message id is parked; `owed` is in cents, credit being negative, and
+    `adjusted` likewise, what each partner's adjustments come to; `approved` is of how many disputes something is to be
+    credited.
     """
 
     lots: random.Random
@@ -69,6 +74,7 @@ class Business:
     poison: dict[str, str] = field(default_factory=dict)
     owed: Counter[str] = field(default_factory=Counter)
     approved: int = 0
+    adjusted: Counter[str] = field(default_factory=Counter)
     _numbers: Counter[str] = field(default_factory=Counter)
     _accounts: list[str] = field(default_factory=list)
     _partners: list[str] = field(default_factory=list)
@@ -92,11 +98,12 @@ class Business:
             self._update,
             self._seller,
             self._closing,
+            self._adjustment,
             self._array,
             self._poison,
             self._conflict,
         )
-        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 3, 2, 2), k=self.lots.choice(BURSTS)):
+        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 1, 3, 2, 2), k=self.lots.choice(BURSTS)):
             made = kind()
             letters += made
             if self.lots.random() < 0.08:
@@ -110,13 +117,23 @@ class Business:
         return letters
 
     def payout_of(self, statement: dict[str, Any]) -> list[Letter]:
-        """What is paid out when a statement comes: all of it, if it is any."""
+        """What is paid out when a statement comes: all of it, if it is any; now and then that comes back."""
         value = Decimal(str(statement["total"]["value"]))
         if statement["state"] != "open" or value <= 0:
             return []
         number = self._next("PO")
         account = statement["settlementAccount"]["id"]
-        return [self._fact(payout(number, account, statement["id"], str(value)), number)]
+        letters = [self._fact(payout(number, account, statement["id"], str(value)), number)]
+        if self.lots.random() < RETURNED:
+            back = self._next("PR")
+            letters.append(self._fact(payout_return(back, number), back))
+        return letters
+
+    def payout_anew(self, event: dict[str, Any]) -> list[Letter]:
+        """What is paid out again of what came back: all of it, by another payout."""
+        back, number = event["payout"], self._next("PO")
+        account, value = back["settlementAccount"]["id"], str(back["amount"]["value"])
+        return [self._fact(payout(number, account, back["settlementId"], value), number)]
 
     def answers(self) -> dict[str, Callable[[dict[str, Any]], list[Letter]]]:
         """What is sent as events come, by their types."""
@@ -127,6 +144,7 @@ class Business:
             "payment.allocated": self.reversal_of,
             "dispute.opened": lambda event: self.end_of(event["dispute"]),
             "invoice.written-off": self.recovery_of,
+            "payout.return-booked": self.payout_anew,
         }
 
     def sequel_of(self, invoice: dict[str, Any]) -> list[Letter]:
@@ -290,6 +308,12 @@ class Business:
     def _closing(self) -> list[Letter]:
         number = self._next("CL")
         return [self._fact(closing(number, self.lots.choice(self._partners)), number)]
+
+    def _adjustment(self) -> list[Letter]:
+        number, account = self._next("A"), self.lots.choice(self._partners)
+        cents = self.lots.choice((-1, 1)) * self.lots.randrange(1, 300)
+        self.adjusted[account] += cents
+        return [self._fact(adjustment(number, account, str(Decimal(cents) / 100)), number)]
 
     def _poison(self) -> list[Letter]:
         number = self._next("bad")

@@ -64,22 +64,33 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
     """Each order has its invoice and each payment its document, and each account owes what it was to owe."""
     kinds = Counter(identity.partition(":")[0] for identity in business.facts)
     kinds["credit-note.issue"] += business.approved
-    for kind, collection in (
-        ("order.completed", "invoices"),
-        ("payment.received", "payments"),
-        ("credit-note.issue", "creditNotes"),
-        ("refund.completed", "refunds"),
-        ("payment.reversed", "reversals"),
-        ("invoice.write-off", "writeOffs"),
-        ("dispute.open", "disputes"),
+    for kind, collection, which in (
+        ("order.completed", "invoices", {}),
+        ("payment.received", "payments", {}),
+        ("credit-note.issue", "creditNotes", {}),
+        ("refund.completed", "refunds", {}),
+        ("payment.reversed", "reversals", {}),
+        ("payout.completed", "payouts", {}),
+        ("payout.returned", "payouts", {"returned.returnId": {"$gt": ""}}),
+        ("settlement.adjust", "accruals", {"adjustmentId": {"$gt": ""}}),
+        ("invoice.write-off", "writeOffs", {}),
+        ("dispute.open", "disputes", {}),
     ):
-        count = database[collection].count_documents({})
+        count = database[collection].count_documents(which)
         if count != kinds[kind]:
-            offences["lost" if count < kinds[kind] else "duplicated"].append(f"{count} {collection} of {kinds[kind]}")
+            found = f"{kind}: {count} {collection} of {kinds[kind]}"
+            offences["lost" if count < kinds[kind] else "duplicated"].append(found)
     for row in database["positions"].find({"_id": {"$regex": "^BA-"}}):
         owed = row["receivable"] - row["unapplied"] - row["refundable"] + row["recoverable"]
         if owed != business.owed[row["_id"]]:
             offences["unexpected"].append(f"{row['_id']} owes {owed}, and should {business.owed[row['_id']]}")
+    of_adjustments: list[Document] = [
+        {"$match": {"adjustmentId": {"$gt": ""}}},
+        {"$group": {"_id": "$settlementAccount", "amount": {"$sum": "$amount"}}},
+    ]
+    adjusted = {row["_id"]: row["amount"] for row in database["accruals"].aggregate(of_adjustments) if row["amount"]}
+    if adjusted != (due := {who: cents for who, cents in business.adjusted.items() if cents}):
+        offences["unexpected"].append(f"partners were adjusted by {adjusted}, and should be by {due}")
 
 
 def _judge_events(outside: Outside, database: Books, offences: Offences) -> None:

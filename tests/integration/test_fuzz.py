@@ -79,6 +79,17 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     },
     "settlement.close": {"closingId": _IDS, "settlementAccount": _PARTS, "periodEnd": _DATES},
     "payout.completed": {"payoutId": _IDS, "settlementAccount": _PARTS, "settlementId": _IDS, "amount": _AMOUNTS},
+    "settlement.adjust": {
+        "adjustmentId": _IDS,
+        "settlementAccount": _PARTS,
+        "amount": [value for value in _AMOUNTS if value != eur(-1)],
+        "date": _DATES,
+        "reason": [*_TEXTS, None],
+        "corrects": [value for value in _PARTS if value is not None],
+        "corrects.billNo": _IDS,
+        "corrects.lineId": _IDS,
+    },
+    "payout.returned": {"returnId": _IDS, "payoutId": _IDS, "returnedAt": _TIMES, "reason": [*_TEXTS, None]},
     "refund.completed": {
         "refundId": _IDS,
         "billingAccount": _PARTS,

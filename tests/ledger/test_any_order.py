@@ -21,12 +21,15 @@ from domain.invoicing.model import InvoiceSending, InvoiceValidation
 from domain.invoicing.pricing import Item, price
 from domain.ledger.positions import Position
 from domain.ordering.completing import Order
+from domain.settlement.adjusting import Adjustment
 from domain.settlement.payouts import CompletedPayout
+from domain.settlement.returning import ReturnedPayout
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     EUR,
     Fact,
     LedgerBook,
+    adjustment,
     billing,
     closing,
     credit_note,
@@ -36,6 +39,7 @@ from tests.support.ledger_book import (
     partner,
     payment,
     payout,
+    payout_return,
     refund,
     reversal,
     sending,
@@ -181,6 +185,18 @@ def disputing(draw) -> list[Fact]:
     return facts
 
 
+adjustments = st.builds(
+    lambda amount, line_id, number, who, day: adjustment(
+        "?", amount, corrects=line_id and (f"INV-{number:09d}", line_id), account=who, on=day
+    ),
+    money | money.map(lambda amount: -amount),
+    st.none() | st.sampled_from("1234"),
+    st.integers(1, 6),
+    st.sampled_from(PARTNERS),
+    days,
+)
+
+
 @st.composite
 def business(draw) -> list[Fact]:
     """Everything that can happen, in any order: accounts that come late, closings, payouts, and duplicates of all."""
@@ -199,6 +215,10 @@ def business(draw) -> list[Fact]:
     for number, lost in enumerate(draw(st.lists(write_offs, max_size=4))):
         facts.append(replace(lost, id=f"W-{number}"))
     facts += draw(disputing())
+    for number, adjusted in enumerate(draw(st.lists(adjustments, max_size=4))):
+        facts.append(replace(adjusted, id=f"A-{number}"))
+    for number, of in enumerate(draw(st.lists(st.integers(0, 3), max_size=3))):
+        facts.append(payout_return(f"PR-{number}", f"PO-{of}", at=draw(days)))
     facts += draw(st.lists(st.sampled_from(facts), max_size=6))
     facts += draw(st.lists(handling, max_size=3))
     mixed: list[Fact] = draw(st.permutations(facts))
@@ -243,6 +263,7 @@ def test_the_invariants_stand_whatever_comes_in(
         "unknown-credit-note",
         "unknown-payment",
         "unknown-dispute",
+        "unknown-payout",
         "insufficient-credit",
     }
     refusals = {"invalid", "overpaid-payout", "conflicting-duplicate", "over-credited", "wrong-state"}
@@ -255,13 +276,16 @@ def test_a_batch_decides_as_one_by_one_would(facts, batch, first_limit, prefetch
     """The same facts in the same order end in the same documents, rows and events, in batches or one by one."""
     # What waits is woken after the batch, so nothing here may wait: accounts come first, then orders, and no payout.
     facts = [*ACCOUNTS, *sorted(facts, key=lambda fact: not isinstance(fact, Order))]
-    facts = [fact for fact in facts if not isinstance(fact, CompletedPayout)]
+    facts = [fact for fact in facts if not isinstance(fact, CompletedPayout | ReturnedPayout)]
     billed = len({fact.id for fact in facts if isinstance(fact, Order)})
     facts = [f for f in facts if not isinstance(f, NoteToIssue) or int(f.bill_no[-9:]) <= billed]
     facts = [f for f in facts if not isinstance(f, InvoiceToWriteOff | DisputeToOpen) or int(f.bill_no[-9:]) <= billed]
     # Commands have the identities of new messages.
     facts = [f for f in facts if not isinstance(f, InvoiceValidation | InvoiceSending)]
     facts = [f for f in facts if not isinstance(f, PaymentToReverse | DisputeToSettle | DisputeToWithdraw)]
+    facts = [
+        f for f in facts if not isinstance(f, Adjustment) or not f.corrects or int(f.corrects.bill_no[-9:]) <= billed
+    ]
     facts = [
         f
         for f in facts

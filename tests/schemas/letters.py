@@ -48,6 +48,15 @@ PAYOUT: Json = {
     "settlementId": "C-1",
     "amount": {"unit": "EUR", "value": "6.38"},
 }
+RETURN: Json = {"returnId": "PR-1", "payoutId": "PO-1", "returnedAt": "2026-12-03T09:00:00Z", "reason": "AC04"}
+ADJUSTMENT: Json = {
+    "adjustmentId": "A-1",
+    "settlementAccount": {"id": "SA-1"},
+    "amount": {"unit": "EUR", "value": "-0.38"},
+    "date": "2026-11-24",
+    "reason": "as agreed",
+    "corrects": {"billNo": "INV-000000001", "lineId": "2"},
+}
 CREDIT_NOTE: Json = {
     "creditNoteId": "N-1",
     "billNo": "INV-000000001",
@@ -133,6 +142,8 @@ MESSAGES: dict[str, Json] = {
     "dispute.open": DISPUTE,
     "dispute.settle": DISPUTE_SETTLING,
     "dispute.withdraw": DISPUTE_WITHDRAWAL,
+    "payout.returned": RETURN,
+    "settlement.adjust": ADJUSTMENT,
 }
 
 

@@ -23,6 +23,7 @@ from domain.money import Currency, Money
 from domain.ordering.completing import OrderResult
 from domain.parties.model import SellerResult
 from domain.payments.model import PaymentResult
+from domain.settlement.adjusting import AdjustmentResult
 from domain.settlement.payouts import PayoutResult
 from domain.settlement.statements import ClosingResult
 from schemas.accounts.queries import account_document, specification_document, standing_json
@@ -486,6 +487,8 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("payment.received", PaymentResult(("INV-000000001",))),
     ("settlement.close", ClosingResult(("C-1", "C-1-2"))),
     ("payout.completed", PayoutResult("C-1", "paid")),
+    ("payout.returned", PayoutResult("C-1", "open")),
+    ("settlement.adjust", AdjustmentResult(Money("EUR", -38))),
     ("seller.update", SellerResult(sample.SELLER)),
     ("credit-note.issue", NoteResult("CN-000000001")),
     ("refund.completed", RefundResult(Money("EUR", 300))),

@@ -14,6 +14,7 @@ from schemas.message import DIGEST_VERSION, DIGESTS, Message
 from schemas.messages import HELD_MESSAGES, MESSAGES
 from tests.schemas.letters import (
     ACCOUNT,
+    ADJUSTMENT,
     CLOSING,
     CREDIT_NOTE,
     DISPUTE,
@@ -23,6 +24,7 @@ from tests.schemas.letters import (
     PAYMENT,
     PAYOUT,
     REFUND,
+    RETURN,
     REVERSAL,
     SELLER,
     SENDING,
@@ -70,6 +72,8 @@ SAMPLES: dict[str, Json] = {
     "dispute.withdraw": DISPUTE_WITHDRAWAL,
     "invoice.validate": VALIDATION,
     "invoice.send": SENDING,
+    "payout.returned": RETURN,
+    "settlement.adjust": ADJUSTMENT,
     "parked.replay": ACT,
     "parked.discard": ACT,
     "parked.undo": ACT,
@@ -103,6 +107,8 @@ FROZEN: dict[int, dict[str, str]] = {
         "settlement.close": "acaee2019da3c0f495a84bb63755bcac10c5676af2f498173c443e0d7afef09a",
         "refund.completed": "a57af4cda9b765b1d85139fbe868adb8f344486d0cd5b50bf8f8bae2fabdf3d1",
         "payment.reversed": "26daab37c72e7ee8755092285456a7c77e471633e9b7c8a3938d0c089aeeca6d",
+        "settlement.adjust": "0ca89101868c9adf7949b68dd77ed5921645d4d4c53fe46aea3cef7255fff771",
+        "payout.returned": "17b2826c4a15749b01f0a5434a7f231c33f575260a5d7dd433d58a4d667188ad",
         "credit-note.issue": "b639deb1e330adf1b21231f8f28606f6981863265f432b79d70c3e8fde490ea5",
         "invoice.write-off": "febf8fc66e6129a81c9df1a3bfc29a95ab0f66ba11541b57ef492e677534266b",
         "dispute.open": "afb3e3f6cd6fcf4d7e4d725c3eb9120294bd2767a0861ca9fff4f402cd3341be",

@@ -62,7 +62,9 @@ from domain.parties.model import Seller, SellerChanged
 from domain.payments.allocating import Deallocation
 from domain.payments.model import Allocation, Payment, PaymentAllocated
 from domain.settlement.accruals import Accrual, SettlementAccrued
-from domain.settlement.payouts import SettlementPaid
+from domain.settlement.adjusting import SettlementAdjusted
+from domain.settlement.payouts import Payout, PayoutReturn, SettlementPaid
+from domain.settlement.returning import PayoutReturnBooked
 from domain.settlement.statements import Settlement, SettlementClosed, SettlementLine
 from schemas.event import OutgoingEvent
 from schemas.events import message_parked, outgoing
@@ -226,6 +228,28 @@ DISPUTE = Dispute(
 OPEN_DISPUTE = replace(
     DISPUTE, state="open", lines=(DisputedLine("1", 3990),), ended_at=None, ended_booked_at=None, credit_note=None
 )
+ADJUSTED = Accrual(
+    "settlement.adjust/A-1",
+    "SA-1",
+    "O-1001",
+    "INV-000000001",
+    "2",
+    -38,
+    date(2026, 11, 24),
+    "settlement.adjust:A-1",
+    BOOKED_AT,
+    adjustment_id="A-1",
+    reason="as agreed",
+)
+RETURNED = Payout(
+    "PO-1",
+    "SA-1",
+    "C-3",
+    "EUR",
+    200,
+    BOOKED_AT,
+    PayoutReturn("PR-1", datetime(2026, 12, 3, 9, 0, tzinfo=UTC), "AC04", BOOKED_AT),
+)
 PAYMENT = Payment(
     "P-1",
     "BA-1",
@@ -254,6 +278,18 @@ SETTLEMENT = Settlement(
     paid=0,
     state="open",
     booked_at=BOOKED_AT,
+)
+STATEMENT_OF_ADJUSTMENTS = replace(
+    SETTLEMENT,
+    id="C-3",
+    lines=(
+        SettlementLine(
+            "settlement.adjust/A-1", "O-1001", "INV-000000001", "2", date(2026, 11, 24), -38, "A-1", "as agreed"
+        ),
+        SettlementLine("settlement.adjust/A-2", None, None, None, date(2026, 11, 24), 238, "A-2", "a bonus"),
+    ),
+    brought_forward=0,
+    brought_forward_from=None,
 )
 
 ACCOUNT_JSON = """{
@@ -570,8 +606,14 @@ SETTLEMENT_JSON = """{
     "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
     "periodEnd": "2026-11-30",
     "lines": [
-      {"lineType": "broughtForward", "settlementId": "C-1", "amount": {"unit": "EUR", "value": -0.22}},
       {
+        "kind": "broughtForward",
+        "lineType": "broughtForward",
+        "settlementId": "C-1",
+        "amount": {"unit": "EUR", "value": -0.22}
+      },
+      {
+        "kind": "accrual",
         "lineType": "accrual",
         "orderId": "O-1001",
         "billNo": "INV-000000001",
@@ -582,6 +624,59 @@ SETTLEMENT_JSON = """{
     ],
     "total": {"unit": "EUR", "value": 2},
     "broughtForward": {"unit": "EUR", "value": -0.22},
+    "paidAmount": {"unit": "EUR", "value": 0},
+    "state": "open"
+  }
+}"""
+
+ADJUSTED_JSON = """{
+  "adjustment": {
+    "@type": "SettlementAdjustment",
+    "adjustmentId": "A-1",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "amount": {"unit": "EUR", "value": -0.38},
+    "date": "2026-11-24",
+    "reason": "as agreed",
+    "corrects": {"billNo": "INV-000000001", "lineId": "2"}
+  }
+}"""
+RETURNED_JSON = """{
+  "payout": {
+    "@type": "Payout",
+    "payoutId": "PO-1",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "settlementId": "C-3",
+    "amount": {"unit": "EUR", "value": 2},
+    "returned": {"returnId": "PR-1", "returnedAt": "2026-12-03T09:00:00.000Z", "reason": "AC04"}
+  },
+  "settlement": {
+    "@type": "Settlement",
+    "id": "C-3",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "periodEnd": "2026-11-30",
+    "lines": [
+      {
+        "kind": "adjustment",
+        "lineType": "adjustment",
+        "orderId": "O-1001",
+        "billNo": "INV-000000001",
+        "lineId": "2",
+        "adjustmentId": "A-1",
+        "reason": "as agreed",
+        "date": "2026-11-24",
+        "amount": {"unit": "EUR", "value": -0.38}
+      },
+      {
+        "kind": "adjustment",
+        "lineType": "adjustment",
+        "adjustmentId": "A-2",
+        "reason": "a bonus",
+        "date": "2026-11-24",
+        "amount": {"unit": "EUR", "value": 2.38}
+      }
+    ],
+    "total": {"unit": "EUR", "value": 2},
+    "broughtForward": {"unit": "EUR", "value": 0},
     "paidAmount": {"unit": "EUR", "value": 0},
     "state": "open"
   }
@@ -778,6 +873,8 @@ EVENTS: list[tuple[str, object, str]] = [
     ("settlement.accrued", SettlementAccrued("SA-1", "EUR", (ACCRUAL,)), ACCRUED_JSON),
     ("settlement.closed", SettlementClosed(SETTLEMENT), SETTLEMENT_JSON),
     ("settlement.paid", SettlementPaid(SETTLEMENT), SETTLEMENT_JSON),
+    ("settlement.adjusted", SettlementAdjusted(ADJUSTED, "EUR"), ADJUSTED_JSON),
+    ("payout.return-booked", PayoutReturnBooked(RETURNED, STATEMENT_OF_ADJUSTMENTS), RETURNED_JSON),
     ("seller.changed", SellerChanged(SELLER, ("fax", "vatId")), SELLER_JSON),
 ]
 
@@ -935,11 +1032,12 @@ def test_what_may_be_absent_is_absent():
 def test_a_statement_without_a_line_brought_forward():
     """Where nothing is brought forward there is no such line; where zero is, there is."""
     assert [
-        line["lineType"]
+        line["kind"]
         for line in said(SettlementClosed(replace(SETTLEMENT, brought_forward_from=None)))["settlement"]["lines"]
     ] == ["accrual"]
     zero = said(SettlementClosed(replace(SETTLEMENT, brought_forward=0)))["settlement"]
     assert zero["lines"][0] == {
+        "kind": "broughtForward",
         "lineType": "broughtForward",
         "settlementId": "C-1",
         "amount": {"unit": "EUR", "value": 0},

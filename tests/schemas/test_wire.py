@@ -14,16 +14,20 @@ from domain.invoicing.pricing import Item, Pricing
 from domain.money import Currency, Money
 from domain.ordering.completing import Order
 from domain.payments.model import ReceivedPayment
+from domain.settlement.adjusting import Adjustment, CorrectsLine
 from domain.settlement.payouts import CompletedPayout
+from domain.settlement.returning import ReturnedPayout
 from domain.settlement.statements import Closing
 from schemas.incoming import read
 from tests.schemas.letters import (
     ACCOUNT,
+    ADJUSTMENT,
     CLOSING,
     MESSAGES,
     ORDER,
     PAYMENT,
     PAYOUT,
+    RETURN,
     Raw,
     accepted,
     body,
@@ -69,6 +73,33 @@ def test_a_closing_and_a_payout_are_read():
     assert accepted("payout.completed", PAYOUT).fact == CompletedPayout("PO-1", "SA-1", "C-1", Money("EUR", 638))
 
 
+def test_what_corrects_statements_is_read():
+    """Each field of `settlement.adjust` and `payout.returned` is the fact's; an adjustment need not correct a line."""
+    on, why = date(2026, 11, 24), "as agreed"
+    of_line = CorrectsLine("INV-000000001", "2")
+    read = accepted("settlement.adjust", ADJUSTMENT).fact
+    assert read == Adjustment("A-1", "SA-1", Money("EUR", -38), on, why, of_line)
+    read = accepted("settlement.adjust", change(ADJUSTMENT, "corrects", ...)).fact
+    assert read == Adjustment("A-1", "SA-1", Money("EUR", -38), on, why)
+    came = datetime(2026, 12, 3, 9, tzinfo=UTC)
+    assert accepted("payout.returned", RETURN).fact == ReturnedPayout("PR-1", "PO-1", came, "AC04")
+
+
+@pytest.mark.parametrize("value", [0, "0", "0.00", "-0", -0.0])
+def test_an_adjustment_of_nothing_is_invalid(value):
+    """Either sign is right, and there must be one."""
+    refusal = refused("settlement.adjust", change(ADJUSTMENT, "amount.value", value))
+    assert (refusal.code, refusal.detail.startswith("amount: must not be zero")) == ("invalid", True), refusal.detail
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_adjustment_has_a_limit_on_both_sides(sign):
+    """10^13 minor units, as every amount."""
+    accepted("settlement.adjust", change(ADJUSTMENT, "amount.value", f"{sign}100000000000.00"))
+    refusal = refused("settlement.adjust", change(ADJUSTMENT, "amount.value", f"{sign}100000000000.01"))
+    assert (refusal.code, refusal.fields) == ("invalid", ("amount.value",))
+
+
 def test_an_account_is_read():
     """Its document is all that was said, unknown fields included, entities typed; what is null was not said."""
     fact = accepted("account.create", {**ACCOUNT, "loyalty": {"points": 7, "since": None}}).fact
@@ -109,6 +140,9 @@ def test_an_unknown_field_is_ignored(routing_key):
         *[("payment.received", field) for field in ("paymentId", "receivedAt", "billingAccount.id", "amount")],
         *[("settlement.close", field) for field in ("closingId", "settlementAccount", "periodEnd")],
         *[("payout.completed", field) for field in ("payoutId", "settlementAccount.id", "settlementId", "amount")],
+        *[("payout.returned", field) for field in ("returnId", "payoutId", "returnedAt", "reason")],
+        *[("settlement.adjust", field) for field in ("adjustmentId", "settlementAccount.id", "amount", "date")],
+        *[("settlement.adjust", field) for field in ("reason", "corrects.billNo", "corrects.lineId")],
         *[("account.create", field) for field in ("@type", "name", "currency", "settlementTerms.partnerShare")],
     ],
 )
@@ -430,6 +464,8 @@ IDS = [
     ("settlement.close", "settlementAccount.id"),
     ("payout.completed", "payoutId"),
     ("payout.completed", "settlementId"),
+    ("payout.returned", "returnId"),
+    ("settlement.adjust", "adjustmentId"),
     ("account.create", "id"),
 ]
 

@@ -83,9 +83,9 @@ async def test_documents_are_written_as_the_data_model_says(store: Store, databa
     await write(
         store,
         Series("INV-", 1), partner, position, bill, make.payment("P-1", "BA-1"), make.accrual(1, "SA-1"), statement,
+        Payout("PO-1", "SA-1", "C-1", "EUR", 10, NOW),
         append=(
             Allocation("INV-000000001/P-1", "INV-000000001", "P-1", "BA-1", 1000, "payment.received:P-1", NOW),
-            Payout("PO-1", "SA-1", "C-1", "EUR", 10, NOW),
             Entry("order.completed:O-1", "order.completed:O-1", NOW, NOW, (
                 Posting("receivable:BA-1", "EUR", 1200, movement=1),
                 Posting("revenue", "EUR", -1000),
@@ -324,7 +324,7 @@ async def test_credit_and_accruals_come_in_their_order(store: Store) -> None:
     )
     books = await loaded(store, QueueNeed(Payment, "BA-1"), QueueNeed(Accrual, "SA-1", None))
     assert [one.id for one in books.queue(Payment, "BA-1")] == ["P-9", "P-1", "P-2"]
-    assert [one.line_id + one.order_id for one in books.queue(Accrual, "SA-1")] == ["1O-2", "1O-1"]
+    assert [f"{one.line_id}{one.order_id}" for one in books.queue(Accrual, "SA-1")] == ["1O-2", "1O-1"]
 
 
 @pytest.mark.parametrize("hot", ["BA-0", "BA-2", "BA-4"])
@@ -387,9 +387,9 @@ async def test_a_kind_that_nothing_keeps_fails_the_batch(how: str, store: Store,
 
 async def test_what_is_append_only_is_not_put(store: Store) -> None:
     """Nor is anything else appended, which would have no second state."""
-    payout = Payout("PO-1", "SA-1", "C-1", "EUR", 100, NOW)
+    allocation = Allocation("INV-1/P-1", "INV-1", "P-1", "BA-1", 1000, "payment.received:P-1", NOW)
     with pytest.raises(AssertionError, match="append-only"):
-        await write(store, payout)
+        await write(store, allocation)
     with pytest.raises(AssertionError, match="not append-only"):
         await write(store, append=(make.position("BA-1"),))
-    await write(store, append=(payout,))
+    await write(store, append=(allocation,))

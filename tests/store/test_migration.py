@@ -143,6 +143,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "held.messageId",
         "invoices.order",
         "payments.listed",
+        "payouts.settlement",
         "refunds.listed",
         "reversals.payment",
         "sellerVersions.history",

@@ -22,6 +22,7 @@ from domain.invoicing.model import Loss
 from domain.ledger.entries import Entry, Posting
 from domain.parties.model import SellerVersion
 from domain.payments.model import Allocation
+from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement
 from schemas.queries import QUERIES, read_query
 from tests.conftest import Driver
@@ -131,6 +132,7 @@ def family() -> list[Any]:
                 f"C-{n}", "SA-1", "EUR", f"C-{n}", NOW.date(), (), 0, None, 0, 0, "open", NOW + timedelta(minutes=n)
             )
         )
+        found.append(Payout(f"PO-{n}", "SA-1", f"C-{n % 25}", "EUR", 1, NOW + timedelta(minutes=n)))
         document = {"name": f"{'Ada' if n < 5 else 'Charles'} {n}"}
         found.append(BillFormat(f"BF-{n}", "active" if n % 3 else "deleted", 1, NOW, NOW, document))
     return found
@@ -195,7 +197,7 @@ ASKED: list[tuple[str, str, int]] = [
     ("invoice.get", '{"billNo": "INV-000000001"}', 1),
     ("invoice.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("invoice.list", '{"billingAccount": "BA-1", "state": "settled", "limit": 10}', 12),
-    ("settlement.get", '{"id": "C-1"}', 1),
+    ("settlement.get", '{"id": "C-1"}', 13),
     ("credit-note.get", '{"billNo": "CN-000000001"}', 1),
     ("credit-note.get", '{"creditNoteId": "N-1"}', 1),
     ("credit-note.list", '{"billingAccount": "BA-1", "limit": 10}', 12),

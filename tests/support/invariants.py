@@ -262,7 +262,10 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
     earned: Counter[str] = Counter()
     for accrual in book.documents[Accrual].values():
         assert accrual.amount != 0, (accrual, "accrues nothing")
-        accrued[accrual.bill_no, accrual.line_id] += accrual.amount
+        if accrual.adjustment_id is None:
+            assert accrual.bill_no is not None, (accrual, "is of no line")
+            assert accrual.line_id is not None, (accrual, "is of no line")
+            accrued[accrual.bill_no, accrual.line_id] += accrual.amount
         earned[accrual.settlement_account] += accrual.amount
     withheld: Counter[str] = Counter()
     withholding: Counter[str] = Counter()
@@ -290,8 +293,8 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
             withheld[part.id] += share - due - gone
             withholding[part.id] += share != due + gone
     paid_out: Counter[str] = Counter()
-    for row in book.rows[Payout].values():
-        paid_out[row.settlement_account] += row.amount
+    for row in book.documents[Payout].values():
+        paid_out[row.settlement_account] += row.amount if row.returned is None else 0
     for position in book.documents[Position].values():
         payable = earned[position.id] - paid_out[position.id]
         assert (position.payable, position.withheld) == (payable, withheld[position.id]), position.id
@@ -302,8 +305,8 @@ def _statements_add_up(book: LedgerBook, lines_max: int) -> None:
     stated: Counter[str] = Counter()
     carried_by: Counter[str] = Counter()
     paid: Counter[str] = Counter()
-    for row in book.rows[Payout].values():
-        paid[row.settlement_id] += row.amount
+    for row in book.documents[Payout].values():
+        paid[row.settlement_id] += row.amount if row.returned is None else 0
         assert book.get(Settlement, row.settlement_id).settlement_account == row.settlement_account
     for statement in book.documents[Settlement].values():
         brought = 0
@@ -323,6 +326,7 @@ def _statements_add_up(book: LedgerBook, lines_max: int) -> None:
             assert accrual.settlement_account == statement.settlement_account
             assert accrual.date <= statement.period_end, (statement.id, accrual)
             assert (line.amount, line.bill_no, line.line_id) == (accrual.amount, accrual.bill_no, accrual.line_id)
+            assert (line.adjustment_id, line.reason) == (accrual.adjustment_id, accrual.reason)
         assert statement.paid == paid[statement.id] <= max(statement.total, 0), statement.id
         left = statement.total - statement.paid
         due = "paid" if left == 0 else "partiallyPaid" if statement.paid else "open"
@@ -355,6 +359,8 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
         "invoice.write-off:",
         "dispute.settle:",
         "dispute.withdraw:",
+        "settlement.adjust:",
+        "payout.returned:",
     )
     # What goes on may find that there is nothing left to do.
     gone_on = {i for i, r in book.results.items() if i.startswith("credit.allocate:") and r["billNos"]}
@@ -380,7 +386,11 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
         assert sum(line.approved for line in one.lines) == 0 or one.credit_note is not None, one
     assert set(book.rows[Refund]) == keys("refund.completed:")
     assert set(book.rows[Reversal]) == keys("payment.reversed:")
-    assert set(book.rows[Payout]) == keys("payout.completed:")
+    assert set(book.documents[Payout]) == keys("payout.completed:")
+    returned = [row.returned.return_id for row in book.documents[Payout].values() if row.returned is not None]
+    assert sorted(returned) == sorted(keys("payout.returned:"))
+    adjusted = {a.adjustment_id for a in book.documents[Accrual].values() if a.adjustment_id is not None}
+    assert adjusted == keys("settlement.adjust:")
     assert {statement.closing_id for statement in book.documents[Settlement].values()} == keys("settlement.close:")
 
 
@@ -401,7 +411,7 @@ def _events_run_without_a_gap(book: LedgerBook) -> None:
     for position in book.documents[Position].values():
         assert position.sequence == len(sequences[position.id]), position.id
     assert set(accrued.values()) <= {1}, "one cause accrued twice for one partner"
-    causes = {(accrual.settlement_account, accrual.cause) for accrual in book.documents[Accrual].values()}
+    causes = {(a.settlement_account, a.cause) for a in book.documents[Accrual].values() if a.adjustment_id is None}
     assert set(accrued) == causes
 
 

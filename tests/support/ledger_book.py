@@ -116,7 +116,9 @@ from domain.payments.model import (
     ReceivedPayment,
 )
 from domain.settlement.accruals import Accrual, SettlementAccrued
-from domain.settlement.payouts import CompletedPayout, PayoutResult, SettlementPaid
+from domain.settlement.adjusting import Adjustment, AdjustmentResult, CorrectsLine, SettlementAdjusted
+from domain.settlement.payouts import CompletedPayout, Payout, PayoutResult, SettlementPaid
+from domain.settlement.returning import PayoutReturnBooked, ReturnedPayout
 from domain.settlement.statements import Closing, ClosingResult, Settlement, SettlementClosed
 from schemas.values import parse_currency
 
@@ -129,6 +131,8 @@ Fact = (
     | CreditAllocation
     | Closing
     | CompletedPayout
+    | ReturnedPayout
+    | Adjustment
     | NoteToIssue
     | CompletedRefund
     | PaymentToReverse
@@ -151,6 +155,8 @@ ROUTING_KEY: dict[type, str] = {
     ReceivedPayment: "payment.received",
     Closing: "settlement.close",
     CompletedPayout: "payout.completed",
+    ReturnedPayout: "payout.returned",
+    Adjustment: "settlement.adjust",
     NoteToIssue: "credit-note.issue",
     CompletedRefund: "refund.completed",
     PaymentToReverse: "payment.reversed",
@@ -171,6 +177,8 @@ EVENT: dict[type, str] = {
     SettlementAccrued: "settlement.accrued",
     SettlementClosed: "settlement.closed",
     SettlementPaid: "settlement.paid",
+    SettlementAdjusted: "settlement.adjusted",
+    PayoutReturnBooked: "payout.return-booked",
     SellerChanged: "seller.changed",
     CreditNoteIssued: "credit-note.issued",
     InvoiceCredited: "invoice.credited",
@@ -275,6 +283,8 @@ def _told_of_correction(result: object) -> dict[str, Any]:
             return {"amount": amount.amount}
         case DisputeResult(state, note):
             return {"state": state, **({} if note is None else {"creditNote": note})}
+        case AdjustmentResult(payable):
+            return {"payable": payable.amount}
         case InvoiceStateResult(state):
             return {"state": state}
         case RefundResult(recoverable):
@@ -554,7 +564,7 @@ class LedgerBook:
     def holdings(self) -> dict[type, dict[str, Any]]:
         """Every document and row; equal for two books that hold the same."""
         kinds: tuple[type, ...] = (Account, Position, Series, Invoice, Payment, Accrual, Settlement, CreditNote, Link)
-        kinds += (Seller, *SPECIFICATIONS.values())
+        kinds += (Seller, Payout, *SPECIFICATIONS.values())
         return {kind: dict(self.documents[kind]) for kind in kinds} | {kind: dict(r) for kind, r in self.rows.items()}
 
 
@@ -730,6 +740,25 @@ def closing(id_: str, account: str = "SA-1", *, until: str = "2026-11-30") -> Cl
 def payout(id_: str, amount: int, statement: str, *, account: str = "SA-1", currency: str = "EUR") -> CompletedPayout:
     """A payout on a statement."""
     return CompletedPayout(id_, account, statement, Money(currency, amount))
+
+
+def payout_return(id_: str, payout_id: str, *, at: str = "2026-12-03T09:00:00") -> ReturnedPayout:
+    """A payout that came back."""
+    return ReturnedPayout(id_, payout_id, moment(at), "AC04")
+
+
+def adjustment(
+    id_: str,
+    amount: int,
+    *,
+    corrects: tuple[str, str] | None = None,
+    account: str = "SA-1",
+    currency: str = "EUR",
+    on: str = "2026-11-24",
+) -> Adjustment:
+    """An accrual without an invoice; it may correct a line, by number of the bill and id."""
+    line_ = None if corrects is None else CorrectsLine(*corrects)
+    return Adjustment(id_, account, Money(currency, amount), date.fromisoformat(on), "as agreed", line_)
 
 
 def credit_note(

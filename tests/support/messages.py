@@ -94,6 +94,29 @@ def payout(payout_id: str, account_id: str, settlement_id: str, value: Any) -> M
     }
 
 
+def payout_return(return_id: str, payout_id: str, **fields: Any) -> Message:
+    """`payout.returned`."""
+    return "payout.returned", {
+        "returnId": return_id,
+        "payoutId": payout_id,
+        "returnedAt": "2026-11-26T09:00:00Z",
+        "reason": "AC04",
+        **fields,
+    }
+
+
+def adjustment(adjustment_id: str, account_id: str, value: Any, **fields: Any) -> Message:
+    """`settlement.adjust`."""
+    return "settlement.adjust", {
+        "adjustmentId": adjustment_id,
+        "settlementAccount": {"id": account_id},
+        "amount": eur(value),
+        "date": "2026-11-26",
+        "reason": "as agreed",
+        **fields,
+    }
+
+
 def credit_note(note_id: str, bill_no: str, *lines: Json, **fields: Any) -> Message:
     """`credit-note.issue`: unless told otherwise, of all that is left of an invoice."""
     return "credit-note.issue", {

@@ -21,6 +21,7 @@ from adapters.checks import (
     sum_where,
     union,
 )
+from adapters.ledger.audit import OWNED
 from domain.accounts.model import BILLING, FINANCIAL, State
 from domain.accounts.references import CONTAINS, PAYER, RELATED, RELATIONSHIPS, TO_ACCOUNTS
 
@@ -199,8 +200,7 @@ versions_by_themselves = View(
 financial_account: Expression = {
     "$ifNull": [{"$first": each(only("$references", equal("$$this.kind", "financialAccount")), "$$this.id")}, None]
 }
-BALANCES = ("receivable", "unapplied", "refundable", "recoverable", "payable", "withheld")
-MONEY = (*BALANCES, "carried", "openInvoices", "openDisputes", "notStated", "withheldLines")
+MONEY = (*OWNED, "carried", "openInvoices", "openDisputes", "notStated", "withheldLines")
 given_up: Expression = sum_where(
     {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.givenUp"
 )
@@ -224,7 +224,7 @@ accounts_and_money = View(
             {
                 "$project": {
                     "position": {"$literal": 1},
-                    **dict.fromkeys((*BALANCES, "oldestDue", "movements", "used", "withholding"), 1),
+                    **dict.fromkeys((*OWNED, "oldestDue", "movements", "used", "withholding"), 1),
                     "carried": "$carriedForward.amount",
                 }
             },
