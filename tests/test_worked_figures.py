@@ -10,7 +10,19 @@ import pytest
 from domain.ledger.entries import Entry
 from domain.ordering.completing import Order
 from tests.support.invariants import assert_books_hold
-from tests.support.ledger_book import LedgerBook, billing, closing, ledger_name, line, order, partner, payment, payout
+from tests.support.ledger_book import (
+    LedgerBook,
+    adjustment,
+    billing,
+    closing,
+    ledger_name,
+    line,
+    order,
+    partner,
+    payment,
+    payout,
+    payout_return,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```\n([a-z.]+:\S+\n(?: +.*\n)*)```$", re.MULTILINE)
@@ -22,10 +34,15 @@ def bundle(behalf: str) -> Order:
 
 
 def at_the_invoice() -> LedgerBook:
-    """BA-1 orders, the share of SA-1 accrues at the invoice, is stated, and is paid in two payouts."""
+    """BA-1 orders, the share of SA-1 accrues at the invoice, is stated, and is paid in two payouts.
+
+    The second comes back, and is paid anew; then what was paid is too much by 1.00.
+    """
     book = LedgerBook()
     book.take(billing(), partner("SA-1", "0.8", "invoice"), bundle("SA-1"))
     book.take(closing("C-1"), payout("PO-1", 600, "C-1"), payout("PO-2", 38, "C-1"))
+    book.take(payout_return("PR-1", "PO-2"), payout("PO-3", 38, "C-1"))
+    book.take(adjustment("A-1", -100, corrects=("INV-000000001", "2")), closing("C-2"))
     return book
 
 

@@ -124,7 +124,6 @@ accruals_and_statements = View(
                     "date": "$date",
                     "amount": "$amount",
                     "adjustmentId": "$adjustmentId",
-                    "reason": "$reason",
                 },
             }
         },
@@ -145,7 +144,6 @@ accruals_and_statements = View(
                         "date": "$lines.date",
                         "amount": "$lines.amount",
                         "adjustmentId": "$lines.adjustmentId",
-                        "reason": "$lines.reason",
                     },
                 }
             },

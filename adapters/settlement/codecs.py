@@ -63,8 +63,6 @@ def _encode_settlement_line(settlement_line: SettlementLine) -> Row:
     }
     if settlement_line.adjustment_id is not None:
         row["adjustmentId"] = settlement_line.adjustment_id
-    if settlement_line.reason is not None:
-        row["reason"] = settlement_line.reason
     return row
 
 
@@ -95,7 +93,6 @@ def _decode_settlement_line(row: Row) -> SettlementLine:
         date.fromisoformat(row["date"]),
         row["amount"],
         row.get("adjustmentId"),
-        row.get("reason"),
     )
 
 

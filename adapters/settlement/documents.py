@@ -49,7 +49,7 @@ KEPT = (
         queue=QueueRead("settlementAccount", "date", UNSTATED),
     ),
     Kept(
-        Layout(Settlement, parts=(Layout(SettlementLine, absent=(("adjustment_id",), ("reason",))),)),
+        Layout(Settlement, parts=(Layout(SettlementLine, absent=(("adjustment_id",),)),)),
         Collection(
             "settlements",
             id="statement id",
@@ -60,7 +60,7 @@ KEPT = (
                 "closingId": "",
                 "periodEnd": "",
                 "lines": "[{`accrualId`, `orderId`, `billNo`, `lineId`, `date`, `amount`}], of an adjustment "
-                "with `adjustmentId` and `reason`",
+                "with its `adjustmentId`",
                 "broughtForward": "amount, 0 if none",
                 "broughtForwardFrom": "statement id, or null",
                 "total": "the lines and what was brought forward",
@@ -74,7 +74,6 @@ KEPT = (
                     [("settlementAccount", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="listed"
                 ),
             ),
-            personal=("lines.reason",),
         ),
         awaited={"settlement": {}},
     ),

@@ -49,7 +49,6 @@ class SettlementLine:
     date: date
     amount: int
     adjustment_id: str | None = None
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +149,7 @@ def _state(
         closing_id=closing.id,
         period_end=closing.period_end,
         lines=tuple(
-            SettlementLine(a.id, a.order_id, a.bill_no, a.line_id, a.date, a.amount, a.adjustment_id, a.reason)
-            for a in accruals
+            SettlementLine(a.id, a.order_id, a.bill_no, a.line_id, a.date, a.amount, a.adjustment_id) for a in accruals
         ),
         brought_forward=brought_forward,
         brought_forward_from=carried.settlement_id if carried else None,

@@ -55,6 +55,8 @@ SHAPES: dict[str, Shape] = {
     },
     "Movement": {
         "entry": "Identity",
+        "reverses?": "Identity",
+        "reason?": "Text",
         "occurredAt": "Time",
         "bookedAt": "Time",
         "movement": int,

@@ -21,7 +21,7 @@ def _line_json(line: SettlementLine, code: str) -> Json:
     if line.bill_no is not None:
         out |= {"orderId": line.order_id, "billNo": line.bill_no, "lineId": line.line_id}
     if line.adjustment_id is not None:
-        out |= {"adjustmentId": line.adjustment_id, "reason": line.reason}
+        out["adjustmentId"] = line.adjustment_id
     return {**out, "date": line.date.isoformat(), "amount": money_json(line.amount, code)}
 
 
@@ -130,7 +130,6 @@ SHAPES: dict[str, Shape] = {
         "billNo?": "Id",
         "lineId?": "Id",
         "adjustmentId?": "Id",
-        "reason?": "Text",
         "date?": "Date",
         "amount": "Money",
     },

@@ -215,7 +215,7 @@ def statement(
     statement_id: str, account: str, accruals: list[Document], *, paid: int = 0, state: str, brought: Document | None
 ) -> Document:
     """A statement that holds these accruals; `brought` is the statement before it, if that was carried forward."""
-    copied = ("orderId", "billNo", "lineId", "date", "amount", "adjustmentId", "reason")
+    copied = ("orderId", "billNo", "lineId", "date", "amount", "adjustmentId")
     forward = brought["total"] if brought else 0
     return {
         "_id": statement_id,
@@ -1385,7 +1385,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "adjustment-stated-otherwise",
-        changing("settlements", "C-3", lines__2__reason="a fine"),
+        changing("settlements", "C-3", lines__2__adjustmentId="A-2"),
         {"statement-lines-match-accruals"},
     ),
     Mutation(

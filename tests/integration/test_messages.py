@@ -98,7 +98,7 @@ STATEMENT = {
     "id": "C-1",
     "settlementAccount": SETTLEMENT,
     "periodEnd": "2026-11-30",
-    "lines": [{"lineType": "accrual", "date": "2026-11-22", **ACCRUED}],
+    "lines": [{"kind": "accrual", "lineType": "accrual", "date": "2026-11-22", **ACCRUED}],
     "total": eur(6.38),
     "broughtForward": eur(0.0),
     "paidAmount": eur(0.0),

@@ -335,6 +335,7 @@ async def test_each_query_answers(settings: Settings, client: Client, database: 
         assert await ask("invoice.list", billingAccount="BA-1", state="settled") == {"items": [], "after": None}
         settlement = await ask("settlement.get", id="C-1")
         paid = (await wait_for(lambda: client.seen("settlement.paid")))[0]
+        assert [one["payoutId"] for one in settlement.pop("payouts")] == ["PO-1"]
         assert settlement == paid.event["settlement"]
         assert await ask("settlement.list", settlementAccount="SA-1") == {"items": [settlement], "after": None}
 

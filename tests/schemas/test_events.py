@@ -283,10 +283,8 @@ STATEMENT_OF_ADJUSTMENTS = replace(
     SETTLEMENT,
     id="C-3",
     lines=(
-        SettlementLine(
-            "settlement.adjust/A-1", "O-1001", "INV-000000001", "2", date(2026, 11, 24), -38, "A-1", "as agreed"
-        ),
-        SettlementLine("settlement.adjust/A-2", None, None, None, date(2026, 11, 24), 238, "A-2", "a bonus"),
+        SettlementLine("settlement.adjust/A-1", "O-1001", "INV-000000001", "2", date(2026, 11, 24), -38, "A-1"),
+        SettlementLine("settlement.adjust/A-2", None, None, None, date(2026, 11, 24), 238, "A-2"),
     ),
     brought_forward=0,
     brought_forward_from=None,
@@ -662,7 +660,6 @@ RETURNED_JSON = """{
         "billNo": "INV-000000001",
         "lineId": "2",
         "adjustmentId": "A-1",
-        "reason": "as agreed",
         "date": "2026-11-24",
         "amount": {"unit": "EUR", "value": -0.38}
       },
@@ -670,7 +667,6 @@ RETURNED_JSON = """{
         "kind": "adjustment",
         "lineType": "adjustment",
         "adjustmentId": "A-2",
-        "reason": "a bonus",
         "date": "2026-11-24",
         "amount": {"unit": "EUR", "value": 2.38}
       }

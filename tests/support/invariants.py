@@ -326,7 +326,7 @@ def _statements_add_up(book: LedgerBook, lines_max: int) -> None:
             assert accrual.settlement_account == statement.settlement_account
             assert accrual.date <= statement.period_end, (statement.id, accrual)
             assert (line.amount, line.bill_no, line.line_id) == (accrual.amount, accrual.bill_no, accrual.line_id)
-            assert (line.adjustment_id, line.reason) == (accrual.adjustment_id, accrual.reason)
+            assert line.adjustment_id == accrual.adjustment_id, (statement.id, accrual)
         assert statement.paid == paid[statement.id] <= max(statement.total, 0), statement.id
         left = statement.total - statement.paid
         due = "paid" if left == 0 else "partiallyPaid" if statement.paid else "open"

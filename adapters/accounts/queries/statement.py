@@ -244,5 +244,5 @@ def _movement(account: Account, row: Row, names: list[str]) -> _Movement:
             {"account": name, "amount": money_json(amount, account.currency, account.currency_digits)}
             for name, amount in sides
         ],
-    }
+    } | {name: row[name] for name in ("reverses", "reason") if row.get(name) is not None}
     return _Movement(milliseconds(row["bookedAt"]), number, change, shown)

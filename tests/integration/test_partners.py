@@ -1,0 +1,226 @@
+"""Partners' corrections through the worker: adjustments, payouts that come back, and what is closed by them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from adapters.settings import Settings
+from tests.integration.test_queries import Asker
+from tests.support.books import Books, applied, assert_clean, held, ledger, position
+from tests.support.client import Client
+from tests.support.messages import (
+    adjustment,
+    closing,
+    command,
+    credit_note,
+    customer,
+    eur,
+    item,
+    order,
+    partner,
+    payment,
+    payout,
+    payout_return,
+    refund,
+)
+from tests.support.waiting import wait_for
+from tests.support.workers import working
+
+INV1 = "INV-000000001"
+CORRECTS = {"billNo": INV1, "lineId": "1"}
+EARNED = (customer("BA-1"), partner("SA-1"), order("O-1", "BA-1", item(1, "100", sold_for="SA-1")))
+"""80.00 for SA-1."""
+
+
+async def test_an_adjustment_and_a_return_are_stated_told_and_paid_anew(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """80.00 that accrued, 7.50 less of it and 12.00 more; and its payout, which comes back and is paid anew."""
+    ask = Asker(client)
+    async with working(settings):
+        await client.send_all(EARNED)
+        await applied(database, 3)
+        assert await client.ask(adjustment("A-1", "SA-1", "-7.50", corrects=CORRECTS)) == {
+            "outcome": "applied",
+            "result": {"payable": eur(72.5)},
+        }
+        assert (await client.ask(adjustment("A-2", "SA-1", 12)))["result"] == {"payable": eur(84.5)}
+        await client.send_all([closing("C-1", "SA-1"), payout("PO-1", "SA-1", "C-1", "84.50")])
+        await applied(database, 7)
+        first = await client.ask(payout_return("PR-1", "PO-1"))
+        assert first == {"outcome": "applied", "result": {"settlementId": "C-1", "state": "open"}}
+        assert (await client.ask(payout_return("PR-1", "PO-1"))) == {**first, "outcome": "duplicate"}
+        refused = await client.ask(payout_return("PR-2", "PO-1"))
+        assert refused["error"] == {
+            "code": "wrong-state",
+            "detail": "payoutId: payout PO-1 came back before, by PR-1",
+        }
+        assert position(database, "SA-1") == {"payable": 8450}
+        await client.send(payout("PO-2", "SA-1", "C-1", "84.50"))
+        await applied(database, 9)
+        statement = await ask("settlement.get", id="C-1")
+        moved = await ask("account.statement", id="SA-1")
+    adjusted = {"kind": "adjustment", "lineType": "adjustment", "date": "2026-11-26"}
+    of_line = {"orderId": "O-1", **CORRECTS}
+    assert statement["lines"] == [
+        {"kind": "accrual", "lineType": "accrual", **of_line, "date": "2026-11-22", "amount": eur(80)},
+        {**adjusted, **of_line, "adjustmentId": "A-1", "amount": eur(-7.5)},
+        {**adjusted, "adjustmentId": "A-2", "amount": eur(12)},
+    ]
+    assert (statement["total"], statement["paidAmount"], statement["state"]) == (eur(84.5), eur(84.5), "paid")
+    back = {"returnId": "PR-1", "returnedAt": "2026-11-26T09:00:00.000Z", "reason": "AC04"}
+    assert [(one["payoutId"], one.get("returned")) for one in statement["payouts"]] == [("PO-1", back), ("PO-2", None)]
+    assert [(one["entry"], one["balance"]["payable"]) for one in moved["items"]] == [
+        ("order.completed:O-1", eur(80)),
+        ("settlement.adjust:A-1", eur(72.5)),
+        ("settlement.adjust:A-2", eur(84.5)),
+        ("payout.completed:PO-1", eur(0)),
+        ("payout.returned:PR-1", eur(84.5)),
+        ("payout.completed:PO-2", eur(0)),
+    ]
+    assert [(one["reverses"], one["reason"]) for one in moved["items"] if "reverses" in one] == [
+        ("payout.completed:PO-1", "AC04")
+    ]
+    [told] = [one for one in client.seen("settlement.adjusted") if one.event["adjustment"]["adjustmentId"] == "A-1"]
+    assert (told.event["adjustment"]["corrects"], told.event["adjustment"]["amount"]) == (CORRECTS, eur(-7.5))
+    [booked] = client.seen("payout.return-booked")
+    assert (booked.event["payout"]["returned"], booked.event["settlement"]["state"]) == (back, "open")
+    [entry] = database["entries"].find({"_id": "payout.returned:PR-1"})
+    assert (entry["reverses"], entry["reason"]) == ("payout.completed:PO-1", "AC04")
+    assert ledger(database) == {"receivable:BA-1": 12000, "cash": -8450, "commission": -1550, "tax": -2000}
+    await assert_clean(client, database)
+
+
+async def test_what_comes_ahead_of_what_it_names_is_right_at_once(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """A return waits for its payout, an adjustment for its invoice, each by its name: no sweep has to come by."""
+    settings = settings.model_copy(update={"held_interval_seconds": 3_600})
+    async with working(settings):
+        await client.send_all([*EARNED[:2], adjustment("A-1", "SA-1", 5, corrects=CORRECTS)])
+        await client.send(payout_return("PR-1", "PO-1"))
+        await wait_for(
+            lambda: (
+                sorted(row["waitsFor"] for row in held(database, "waiting").values())
+                == [f"invoice:{INV1}", "payout:PO-1"]
+            )
+        )
+        await client.send(EARNED[2])
+        await applied(database, 4)
+        await client.send_all([closing("C-1", "SA-1"), payout("PO-1", "SA-1", "C-1", 85)])
+        await applied(database, 7)
+    assert position(database, "SA-1") == {"payable": 8500}
+    assert database["settlements"].find_one({"_id": "C-1"}, {"state": 1, "paid": 1, "_id": 0}) == {
+        "state": "open",
+        "paid": 0,
+    }
+    await assert_clean(client, database)
+
+
+async def test_a_customer_with_credit_is_settled_and_closed(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """It is to be closed while it has credit; what goes back of that closes it, by itself."""
+    async with working(settings):
+        await client.send_all([customer("BA-1"), order("O-1", "BA-1"), payment("P-1", "BA-1", 20)])
+        closed = await client.ask(command("close", "BA-1", reason="moved away"))
+        assert closed["result"]["account"]["state"] == "pendingClose"
+        await client.send(refund("R-1", "BA-1", 5))
+        await applied(database, 5)
+        assert client.seen("account.closed") == []
+        await client.send(refund("R-2", "BA-1", 3))
+        await wait_for(lambda: client.seen("account.closed"))
+    [event] = client.seen("account.closed")
+    assert (event.event["account"]["id"], event.message.headers["causation-id"]) == ("BA-1", "refund.completed:R-2")
+    assert position(database, "BA-1") == {}
+    await assert_clean(client, database)
+
+
+async def test_a_customer_is_not_closed_while_something_is_reserved_for_it(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """What a note reserved is open until it has gone back."""
+    async with working(settings):
+        await client.send_all([customer("BA-1"), order("O-1", "BA-1"), payment("P-1", "BA-1", 12)])
+        await applied(database, 3)
+        await client.send(credit_note("N-1", INV1, excess="refund"))
+        closed = await client.ask(command("close", "BA-1", reason="moved away"))
+        assert closed["result"]["account"]["state"] == "pendingClose"
+        await client.send(refund("R-1", "BA-1", 12, creditNoteId="N-1"))
+        await wait_for(lambda: client.seen("account.closed"))
+    assert position(database, "BA-1") == {}
+    await assert_clean(client, database)
+
+
+async def test_a_partner_below_zero_is_settled_and_closed(settings: Settings, client: Client, database: Books) -> None:
+    """Paid out, then all taken back: an adjustment of the other sign and a closing leave nothing open."""
+    async with working(settings):
+        await client.send_all([*EARNED, closing("C-1", "SA-1"), payout("PO-1", "SA-1", "C-1", 80)])
+        await applied(database, 5)
+        await client.send_all([credit_note("N-1", INV1), closing("C-2", "SA-1")])
+        await applied(database, 7)
+        assert position(database, "SA-1") == {"payable": -8000}
+        closed = await client.ask(command("close", "SA-1", reason="gone"))
+        assert closed["result"]["account"]["state"] == "pendingClose"
+        await client.send_all([adjustment("A-1", "SA-1", 80), closing("C-3", "SA-1")])
+        await wait_for(lambda: client.seen("account.closed"))
+        statement = await Asker(client)("settlement.get", id="C-3")
+    assert (statement["broughtForward"], statement["total"], statement["state"]) == (eur(-80), eur(0), "carriedForward")
+    [event] = client.seen("account.closed")
+    assert event.message.headers["causation-id"] == "settlement.close:C-3"
+    assert position(database, "SA-1") == {}
+    await assert_clean(client, database)
+
+
+async def test_what_comes_back_to_a_closed_partner_is_parked_and_replayed(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """The refusal says to reopen the account; replayed then it is booked, and paid anew the account closes again."""
+    async with working(settings):
+        await client.send_all([*EARNED, closing("C-1", "SA-1"), payout("PO-1", "SA-1", "C-1", 80)])
+        await applied(database, 5)
+        closed = await client.ask(command("close", "SA-1", reason="gone"))
+        assert closed["result"]["account"]["state"] == "closed"
+        answer = await client.ask(payout_return("PR-1", "PO-1"))
+        assert answer["error"] == {
+            "code": "account-closed",
+            "detail": "payoutId (of payout PO-1): account SA-1 is closed; reopen it, and replay this",
+        }
+        [row] = held(database, "parked").values()
+        await client.send(command("reopen", "SA-1"))
+        await applied(database, 7)
+        await client.ask(("parked.replay", {"ids": [row["parkedId"]], "why": "reopened"}), app_id="console")
+        await applied(database, 9)  # the replay among them
+        assert position(database, "SA-1") == {"payable": 8000}
+        await client.send_all([command("close", "SA-1", reason="gone"), payout("PO-2", "SA-1", "C-1", 80)])
+        await wait_for(lambda: len(client.seen("account.closed")) == 2)
+    assert position(database, "SA-1") == {}
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_a_payout_comes_back_once_whoever_hears_of_it(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """Twenty payouts, each of which two returns name, and three workers at once: each is taken back once."""
+    settings = settings.model_copy(update={"single_active_consumer": False})
+    await client.declare(single_active_consumer=False)
+    async with working(settings), working(settings), working(settings):
+        await client.send_all([*EARNED, closing("C-1", "SA-1")])
+        await applied(database, 4)
+        facts = [payout(f"PO-{n}", "SA-1", "C-1", 4) for n in range(20)]
+        facts += [payout_return(f"PR-{n}-{which}", f"PO-{n}") for n in range(20) for which in ("a", "b")]
+        facts += [adjustment(f"A-{n}", "SA-1", (-1) ** n) for n in range(20)]
+        await asyncio.gather(*(client.send(fact) for fact in facts))
+        await applied(database, 4 + 60, 60)
+        await wait_for(lambda: len(held(database, "parked")) == 20)
+    assert {row["reason"] for row in held(database).values()} == {"wrong-state"}
+    assert database["payouts"].count_documents({"returned.returnId": {"$gt": ""}}) == 20
+    assert position(database, "SA-1") == {"payable": 8000}
+    assert database["settlements"].find_one({"_id": "C-1"}, {"paid": 1, "state": 1, "_id": 0}) == {
+        "paid": 0,
+        "state": "open",
+    }
+    await assert_clean(client, database)
