@@ -114,6 +114,7 @@ def encode_entry(entry: Entry) -> Row:
     }
     if entry.reverses is not None:
         row["reverses"] = entry.reverses
+    if entry.reason is not None:
         row["reason"] = entry.reason
     return row
 

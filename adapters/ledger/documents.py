@@ -58,7 +58,7 @@ KEPT = (
     Kept(
         Layout(
             Entry,
-            absent=(("reverses", "reason"),),
+            absent=(("reverses",), ("reason",)),
             parts=(Layout(Posting, absent=(("category", "rate"), ("movement",))),),
             read=False,
         ),
@@ -73,7 +73,7 @@ KEPT = (
                 "postings": "[{`account`, `currency`, `amount` (debit positive, credit negative), `category` and "
                 "`rate` (tax only), `movement` (accounts with a position only: the entry's number among its own)}]",
                 "reverses": "the entry that it undoes, where it undoes one",
-                "reason": "why, in that case",
+                "reason": "why, where a reason was given",
             },
             indexes=(
                 # An account's movements: its postings by time and number.

@@ -29,8 +29,6 @@ def encode_accrual(accrual: Accrual) -> Row:
     }
     if accrual.adjustment_id is not None:
         row["adjustmentId"] = accrual.adjustment_id
-    if accrual.reason is not None:
-        row["reason"] = accrual.reason
     return row
 
 
@@ -48,7 +46,6 @@ def decode_accrual(row: Row) -> Accrual:
         row["bookedAt"],
         row["settlementId"],
         row.get("adjustmentId"),
-        row.get("reason"),
     )
 
 

@@ -14,7 +14,7 @@ UNSTATED = {"settlementId": {"$type": "null"}}
 
 KEPT = (
     Kept(
-        Layout(Accrual, absent=(("adjustment_id",), ("reason",))),
+        Layout(Accrual, absent=(("adjustment_id",),)),
         Collection(
             "accruals",
             id="`<billNo>/<lineId>`, or `<billNo>/<lineId>/<paymentId>` when a payment released it "
@@ -32,7 +32,6 @@ KEPT = (
                 "bookedAt": "",
                 "settlementId": "null until a statement holds it",
                 "adjustmentId": "only of an adjustment",
-                "reason": "why; only of an adjustment",
             },
             indexes=(
                 # A closing's accruals: a partner's that no statement holds, by date.
@@ -42,7 +41,6 @@ KEPT = (
                     partialFilterExpression=UNSTATED,
                 ),
             ),
-            personal=("reason",),
             append_only=True,
             but_for=("settlementId",),
         ),

@@ -373,7 +373,7 @@ class Books:
     ) -> None:
         """Say that this fact has a journal entry, all in one currency.
 
-        One that undoes what another entry booked names that, and says why; others may say why.
+        One that undoes what another entry booked names that; it says why, where a reason was given.
         """
         self._occurred_at = occurred_at
         self._currency = currency

@@ -27,8 +27,8 @@ class Posting:
 class Entry:
     """A journal entry: the postings of one fact, never changed; `id` and `cause` are the fact's identity.
 
-    `occurred_at` is the fact's own time, `booked_at` the worker's. An entry that undoes another names it in `reverses`
-    and says why in `reason`.
+    `occurred_at` is the fact's own time, `booked_at` the worker's. An entry that undoes another names it in `reverses`;
+    one that follows from somebody's decision says why in `reason`.
     """
 
     id: str

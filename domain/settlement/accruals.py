@@ -20,7 +20,7 @@ class Accrual:
     """What a partner has earned with a line: append-only but for the statement that holds it, set once.
 
     `date` is that of its order, or of the payment that released it; `cause` the identity of the fact that accrued it.
-    An adjustment has its `adjustment_id` and its `reason`, and no line, but the one that it corrects.
+    An adjustment has its `adjustment_id`, and no line, but the one that it corrects.
     """
 
     id: str
@@ -34,7 +34,6 @@ class Accrual:
     booked_at: dt.datetime
     settlement_id: str | None = None
     adjustment_id: str | None = None
-    reason: str | None = None
 
     @property
     def owner(self) -> str:

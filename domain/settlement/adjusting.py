@@ -47,6 +47,7 @@ class SettlementAdjusted:
 
     accrual: Accrual
     currency: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def adjust_settlement(adjustment: Adjustment, books: Books) -> AdjustmentResult:
     account = settlement_account(adjustment.settlement_account, adjustment.money.currency, books, "correction")
     corrects = adjustment.corrects
     invoice = None if corrects is None else _invoice_of(corrects, account, books)
-    books.open_entry(books.start_of(adjustment.date), account.currency)
+    books.open_entry(books.start_of(adjustment.date), account.currency, reason=adjustment.reason)
     payable = position.adjust(account.id, adjustment.money.amount, books)
     accrual = Accrual(
         id=key_of(books.cause),
@@ -93,10 +94,9 @@ def adjust_settlement(adjustment: Adjustment, books: Books) -> AdjustmentResult:
         cause=books.cause,
         booked_at=books.booked_at,
         adjustment_id=adjustment.id,
-        reason=adjustment.reason,
     )
     books.put(accrual)
-    position.emit(account.id, SettlementAdjusted(accrual, account.currency), books)
+    position.emit(account.id, SettlementAdjusted(accrual, account.currency, adjustment.reason), books)
     return AdjustmentResult(Money(account.currency, payable))
 
 

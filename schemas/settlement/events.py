@@ -94,7 +94,7 @@ def _settlement_adjusted(event: SettlementAdjusted) -> Json:
         "settlementAccount": account_ref(accrual.settlement_account, "SettlementAccount"),
         "amount": money_json(accrual.amount, event.currency),
         "date": accrual.date.isoformat(),
-        "reason": accrual.reason,
+        "reason": event.reason,
     }
     if accrual.bill_no is not None:
         out["corrects"] = {"billNo": accrual.bill_no, "lineId": accrual.line_id}

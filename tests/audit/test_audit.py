@@ -207,7 +207,6 @@ def adjustment(adjustment_id: str, account: str, amount: int, settlement_id: str
         "bookedAt": BOOKED,
         "settlementId": settlement_id,
         "adjustmentId": adjustment_id,
-        "reason": "as agreed",
     }
 
 

@@ -80,8 +80,9 @@ async def test_an_adjustment_and_a_return_are_stated_told_and_paid_anew(
         ("payout.returned:PR-1", eur(84.5)),
         ("payout.completed:PO-2", eur(0)),
     ]
-    assert [(one["reverses"], one["reason"]) for one in moved["items"] if "reverses" in one] == [
-        ("payout.completed:PO-1", "AC04")
+    assert [(one.get("reverses"), one["reason"]) for one in moved["items"] if "reason" in one] == [
+        *[(None, "as agreed")] * 2,
+        ("payout.completed:PO-1", "AC04"),
     ]
     [told] = [one for one in client.seen("settlement.adjusted") if one.event["adjustment"]["adjustmentId"] == "A-1"]
     assert (told.event["adjustment"]["corrects"], told.event["adjustment"]["amount"]) == (CORRECTS, eur(-7.5))
@@ -208,7 +209,9 @@ async def test_a_payout_comes_back_once_whoever_hears_of_it(
     settings = settings.model_copy(update={"single_active_consumer": False})
     await client.declare(single_active_consumer=False)
     async with working(settings), working(settings), working(settings):
-        await client.send_all([*EARNED, closing("C-1", "SA-1")])
+        await client.send_all(EARNED)
+        await applied(database, 3)
+        await client.send(closing("C-1", "SA-1"))
         await applied(database, 4)
         facts = [payout(f"PO-{n}", "SA-1", "C-1", 4) for n in range(20)]
         facts += [payout_return(f"PR-{n}-{which}", f"PO-{n}") for n in range(20) for which in ("a", "b")]

@@ -239,7 +239,6 @@ ADJUSTED = Accrual(
     "settlement.adjust:A-1",
     BOOKED_AT,
     adjustment_id="A-1",
-    reason="as agreed",
 )
 RETURNED = Payout(
     "PO-1",
@@ -869,7 +868,7 @@ EVENTS: list[tuple[str, object, str]] = [
     ("settlement.accrued", SettlementAccrued("SA-1", "EUR", (ACCRUAL,)), ACCRUED_JSON),
     ("settlement.closed", SettlementClosed(SETTLEMENT), SETTLEMENT_JSON),
     ("settlement.paid", SettlementPaid(SETTLEMENT), SETTLEMENT_JSON),
-    ("settlement.adjusted", SettlementAdjusted(ADJUSTED, "EUR"), ADJUSTED_JSON),
+    ("settlement.adjusted", SettlementAdjusted(ADJUSTED, "EUR", "as agreed"), ADJUSTED_JSON),
     ("payout.return-booked", PayoutReturnBooked(RETURNED, STATEMENT_OF_ADJUSTMENTS), RETURNED_JSON),
     ("seller.changed", SellerChanged(SELLER, ("fax", "vatId")), SELLER_JSON),
 ]

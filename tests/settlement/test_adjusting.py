@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 
+from domain.ledger.entries import Entry
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     LedgerBook,
@@ -36,6 +37,7 @@ def test_it_is_posted_by_its_sign(amount, payable):
     book = earning()
     book.take(adjustment("A-1", amount))
     assert book.postings("settlement.adjust:A-1") == [("commission", amount), ("payable:SA-1", -amount)]
+    assert book.rows[Entry]["settlement.adjust:A-1"].reason == "as agreed"
     assert book.results["settlement.adjust:A-1"] == {"payable": payable}
     assert book.position("SA-1").payable == payable
     assert book.events_of("SA-1")[-1] == "settlement.adjusted"
