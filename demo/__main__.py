@@ -18,7 +18,7 @@ import services
 from demo.checks import Outcome, Wave, checks
 from demo.day import make_day
 from demo.disputes import disputes_and_losses
-from demo.evening import DAY_BEFORE, bank_file, closings, payouts
+from demo.evening import DAY_BEFORE, adjustments, bank_file, closings, payouts
 from demo.facts import DATE, Message, tally
 from demo.report import show
 from demo.returns import bounced, returns
@@ -86,7 +86,7 @@ async def _live(console: Console, rabbitmq_url: str, books: Database[dict[str, A
         of_partners = {order for order, fact in tally(sent).orders.items() if fact.shares}
         await wave("what came back", returns(events.first_lines(paid=True)) + bounced(bank, of_partners))
         await wave("what is disputed, or lost", disputes_and_losses(events.first_lines(paid=False)))
-        await wave("the closings", closings(PARTNERS, DATE))
+        await wave("the closings", adjustments(PARTNERS) + closings(PARTNERS, DATE))
         await wave("the payouts", payouts(events.open_statements()))
 
         code = await asyncio.to_thread(started.stop)

@@ -71,6 +71,8 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("what is written off, less what was paid of it", *_losses(outcome, books))
     yield Check("invoices settled that a payment named", len(must.paid_in_full), len(must.paid_in_full & settled))
     yield Check("partners whose statements hold all they earned", *_statements(must, events))
+    yield Check("adjustments stated, of partners", *_adjusted(must, events))
+    yield Check("payouts that came back", applied["payout.returned"], counts["payout.return-booked"])
     yield Check("statements paid as the payouts say", *_payouts(must, events))
     yield Check("messages parked, by reason", words(must.parked), words(reasons))
     yield Check("parked messages kept", must.parked.total(), books["held"].count_documents({"state": "parked"}))
@@ -134,10 +136,18 @@ def _balances(must: Tally, books: Database[dict[str, Any]]) -> tuple[int, int]:
 def _statements(must: Tally, events: Events) -> tuple[int, int]:
     stated: Counter[str] = Counter()
     for statement in events.statements.values():
-        accruals = [line for line in statement["lines"] if line["lineType"] == "accrual"]
+        accruals = [line for line in statement["lines"] if line["kind"] == "accrual"]
         stated[statement["settlementAccount"]["id"]] += sum(minor(line["amount"]) for line in accruals)
     earned = _earned(must, events)
     return len(PARTNERS), sum(earned[partner.id] == stated[partner.id] for partner in PARTNERS)
+
+
+def _adjusted(must: Tally, events: Events) -> tuple[int, int]:
+    stated: Counter[str] = Counter()
+    for statement in events.statements.values():
+        adjustments = [line for line in statement["lines"] if line["kind"] == "adjustment"]
+        stated[statement["settlementAccount"]["id"]] += sum(minor(line["amount"]) for line in adjustments)
+    return len(must.adjusted), sum(stated[partner] == amount for partner, amount in must.adjusted.items())
 
 
 def _earned(must: Tally, events: Events) -> Counter[str]:

@@ -1,6 +1,6 @@
 """What follows the day, written with what the worker has answered: bill numbers, and the totals of statements."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
@@ -83,20 +83,58 @@ def closings(partners: Iterable[Partner], period_end: date) -> list[Message]:
     ]
 
 
+def adjustments(partners: Sequence[Partner]) -> list[Message]:
+    """What was agreed with partners beside their shares: one has a bonus, one pays for an advertisement."""
+    return [
+        message(
+            "settlement.adjust",
+            {
+                "adjustmentId": f"ADJ-{n:03d}",
+                "settlementAccount": {"id": partner.id},
+                "amount": money(amount, partner.currency),
+                "date": DATE.isoformat(),
+                "reason": reason,
+            },
+            f"adjust-{n:03d}",
+            Fact("settlement.adjust", account=partner.id, amount=amount, note="adjustments of what partners earned"),
+        )
+        for n, (partner, amount, reason) in enumerate(
+            zip(partners, (1_500, -250), ("bonus", "advertisement"), strict=False)
+        )
+    ]
+
+
 def payouts(statements: Iterable[OpenStatement]) -> list[Message]:
     """Payouts: of four statements, one is paid in whole, one in two parts, one in part, and one not yet.
 
-    The first is also paid too much, which must be parked, and one payout is sent twice.
+    The first is also paid too much, which must be parked, and one payout is sent twice. The second part of the second
+    comes back, and is paid anew.
     """
     sent: list[Message] = []
     for n, statement in enumerate(sorted(statements, key=lambda statement: statement.id)):
         whole, half = statement.total, max(statement.total // 2, 1)
         for part in ([whole], [half, whole - half], [half], [])[n % 4]:
             sent.append(_payout(statement, part, f"PO-{len(sent) + 1:04d}", APPLIED))
+        if n == 1:
+            back, anew = whole - half, f"PO-{len(sent) + 1:04d}"
+            sent += [_return(statement, back, f"PO-{len(sent):04d}"), _payout(statement, back, anew, APPLIED)]
         if n == 0:
             sent.append(replace(sent[0], facts=(Fact("payout.completed", REPEATED),)))
             sent.append(_payout(statement, whole + 1, f"PO-{len(sent) + 1:04d}", "overpaid-payout"))
     return sent
+
+
+def _return(statement: OpenStatement, amount: int, payout_id: str) -> Message:
+    content = {
+        "returnId": f"RET-{payout_id}",
+        "payoutId": payout_id,
+        "returnedAt": moment(23.9 * HOUR),
+        "reason": "AC04",
+    }
+    fact = Fact(
+        "payout.returned", APPLIED, statement.account, amount, statement=statement.id, note="payouts that bounced"
+    )
+    return message("payout.returned", content, f"return-of-{payout_id.lower()}", fact)
 
 
 def _payout(statement: OpenStatement, amount: int, payout_id: str, outcome: str) -> Message:

@@ -31,7 +31,7 @@ class Fact:
     outcome: str = APPLIED
     account: str = ""
     amount: int = 0
-    """In minor units: the invoice's total, what was paid, paid out, credited, or went back."""
+    """In minor units: the invoice's total, what was paid, paid out, credited, adjusted, or went back."""
     orders: tuple[str, ...] = ()
     """The order that it is, or the orders that a payment is for, or was."""
     shares: tuple[tuple[str, int], ...] = ()
@@ -62,6 +62,7 @@ class Tally:
     billed: Counter[str] = field(default_factory=Counter)
     paid: Counter[str] = field(default_factory=Counter)
     paid_out: Counter[str] = field(default_factory=Counter)
+    adjusted: Counter[str] = field(default_factory=Counter)
     orders: dict[str, Fact] = field(default_factory=dict)
     paid_in_full: set[str] = field(default_factory=set)
 
@@ -103,9 +104,18 @@ def tally(messages: Iterable[Message]) -> Tally:
         elif fact.type in ("refund.completed", "payment.reversed"):
             result.paid[fact.account] -= fact.amount
             result.paid_in_full.difference_update(fact.orders)
-        elif fact.type == "payout.completed":
-            result.paid_out[fact.statement] += fact.amount
+        else:
+            _tally_partner(result, fact)
     return result
+
+
+def _tally_partner(result: Tally, fact: Fact) -> None:
+    if fact.type == "payout.completed":
+        result.paid_out[fact.statement] += fact.amount
+    elif fact.type == "payout.returned":
+        result.paid_out[fact.statement] -= fact.amount
+    elif fact.type == "settlement.adjust":
+        result.adjusted[fact.account] += fact.amount
 
 
 def rounded(value: Decimal) -> int:

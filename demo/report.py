@@ -147,14 +147,18 @@ def _balances(events: Events, must: Tally, books: Database[dict[str, Any]]) -> T
 def _statements(events: Events) -> Told:
     rows = []
     for id_, statement in sorted(events.statements.items()):
-        accruals = [minor(line["amount"]) for line in statement["lines"] if line["lineType"] == "accrual"]
-        amounts = [sum(accruals), *(minor(statement[name]) for name in ("broughtForward", "total", "paidAmount"))]
+        accruals, adjusted = (
+            [minor(line["amount"]) for line in statement["lines"] if line["kind"] == kind]
+            for kind in ("accrual", "adjustment")
+        )
+        told = (minor(statement[name]) for name in ("broughtForward", "total", "paidAmount"))
+        amounts = [sum(accruals), sum(adjusted), *told]
         currency = statement["total"]["unit"]
         terms = events.accounts[statement["settlementAccount"]["id"]]["settlementTerms"]
         share = f"{(Decimal(terms['partnerShare']) * 100).normalize():f} % / {terms['accrueOn']}"
         figures = (figure(amount, currency) for amount in amounts)
         rows.append((id_, share, currency, len(accruals), *figures, statement["state"]))
-    columns = (">lines", ">accrued", ">brought forw.", ">total", ">paid out")
+    columns = (">lines", ">accrued", ">adjusted", ">brought forw.", ">total", ">paid out")
     return _table("The partners' statements", "=statement", "share", "=", *columns, "=state", rows=rows)
 
 

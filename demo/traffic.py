@@ -79,7 +79,7 @@ class Events:
             self.accounts[event["account"]["id"]] = event["account"]
         elif type_.startswith("invoice."):
             self._keep(self.invoices, event["invoice"], sequence)
-        elif type_ in ("settlement.closed", "settlement.paid"):
+        elif type_ in ("settlement.closed", "settlement.paid", "payout.return-booked"):
             self._keep(self.statements, event["settlement"], sequence)
 
     def _keep(self, kept: dict[str, dict[str, Any]], document: dict[str, Any], sequence: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from demo.day import make_day
 from demo.disputes import DISPUTED, LOST, disputes_and_losses
-from demo.evening import DAY_BEFORE, OpenInvoice, OpenStatement, bank_file, closings, payouts
+from demo.evening import DAY_BEFORE, OpenInvoice, OpenStatement, adjustments, bank_file, closings, payouts
 from demo.facts import APPLIED, DATE, PAID_IN_FULL, PARTIAL, REPEATED, Message, tally
 from demo.returns import BilledLine, bounced, returns
 from demo.wares import PARTNERS
@@ -70,6 +70,7 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
         + returns(PAID)
         + bounced(bank, set())
         + disputes_and_losses(OPEN)
+        + adjustments(PARTNERS)
         + closings(PARTNERS, DATE)
         + closings(PARTNERS, DAY_BEFORE)
         + payouts(STATEMENTS)
@@ -168,3 +169,11 @@ def test_no_payout_is_more_than_its_statement_but_the_one_that_must_be_parked():
     assert min(paid) == 0
     assert any(0 < part < 1 for part in paid)
     assert must.parked == Counter({"overpaid-payout": 1})
+
+
+def test_a_payout_that_bounces_is_paid_anew():
+    """The statement is paid in whole all the same, by another payout of the same sum."""
+    sent = [fact for message in payouts(STATEMENTS) for fact in message.facts]
+    [back] = [n for n, fact in enumerate(sent) if fact.type == "payout.returned"]
+    assert (sent[back - 1].amount, sent[back + 1].amount) == (sent[back].amount,) * 2
+    assert tally(payouts(STATEMENTS)).paid_out[sent[back].statement] == STATEMENTS[1].total
