@@ -25,7 +25,7 @@ RENEWALS = 3
 """How often a claim is renewed while it lasts, by a worker that is still at it."""
 NAMES_MAX = 10_000
 """How many of the things that are waited for one sweep looks at."""
-BY_THE_THOUSAND = ("invoice:", "payment:", "credit:")
+BY_THE_THOUSAND = ("invoice:", "payment:", "payout:", "credit:")
 """How the names of those things begin of which each fact may make one."""
 OF_MORE = "credit:"
 """How the names of those things begin of which there may be some, and not enough: they are there when there is more."""
