@@ -123,11 +123,12 @@ closings = st.builds(
 payouts = st.builds(
     lambda who, statement, amount: payout("?", amount, statement, account=who),
     st.sampled_from(PARTNERS),
-    st.sampled_from([*CLOSINGS, "C-1-2"]),
+    st.sampled_from([*CLOSINGS, *CLOSINGS, "C-1-2"]),
     money,
 )
 
 
+rarely = st.sampled_from([False, False, False, True])
 notes = st.builds(
     lambda bill_no, nets, excess, day: credit_note("?", bill_no, nets, excess=excess, at=day),
     bill_numbers,
@@ -201,11 +202,15 @@ adjustments = st.builds(
 def business(draw) -> list[Fact]:
     """Everything that can happen, in any order: accounts that come late, closings, payouts, and duplicates of all."""
     facts = [*ACCOUNTS, *draw(orders_and_payments(most=12))]
+    owners = {}
     for id_ in CLOSINGS:
         drawn = draw(closings)
+        owners[id_] = drawn.settlement_account
         facts.append(closing(id_, drawn.settlement_account, until=str(drawn.period_end)))
     for number, paid in enumerate(draw(st.lists(payouts, max_size=4))):
-        facts.append(payout(f"PO-{number}", paid.money.amount, paid.settlement_id, account=paid.settlement_account))
+        # Now and then for another partner's statement, or for one that there may not be.
+        who = paid.settlement_account if draw(rarely) else owners[paid.settlement_id[:3]]
+        facts.append(payout(f"PO-{number}", paid.money.amount, paid.settlement_id, account=who))
     for number, note in enumerate(draw(st.lists(notes, max_size=6))):
         facts.append(replace(note, id=f"N-{number}"))
     for number, one in enumerate(draw(st.lists(refunds, max_size=4))):

@@ -1,0 +1,110 @@
+"""Whatever is adjusted, stated, paid and sent back, in any order: the invariants stand, and a partner can leave."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.settlement.payouts import Payout
+from domain.settlement.statements import Settlement
+from tests.support.invariants import assert_books_hold
+from tests.support.ledger_book import (
+    EUR,
+    JPY,
+    KWD,
+    LedgerBook,
+    adjustment,
+    billing,
+    closing,
+    command,
+    credit_note,
+    line,
+    order,
+    partner,
+    payment,
+    payout,
+    payout_return,
+    reversal,
+)
+from tests.support.steady import STEADY
+
+KINDS = ("order", "note", "payment", "reversal", "reversal", "adjustment", "closing", "payout", "return", "return")
+TIMES_MIN = 50
+"""How often each kind of fact is applied in a run, at least."""
+
+
+def next_fact(kind, number, book, currency, draw):
+    """A fact of a kind that fits the books as they are, or of what has to be there first; None where there is none."""
+    code, price = currency.code, draw(st.integers(1, 3_000))
+    billed = [f"INV-{n:09d}" for n in range(1, len(book.applied) + 1) if f"order.completed:O-{n}" in book.applied]
+    if kind == "order":
+        return order(f"O-{len(billed) + 1}", line("9"), line(str(price), "0.2", "SA-1"), currency=currency)
+    if kind == "note" and billed:
+        return credit_note(f"N-{number}", draw(st.sampled_from(billed)), currency=code)
+    if kind == "payment":
+        return payment(f"P-{number}", price, currency=code)
+    if kind == "reversal":
+        paid = [identity.partition(":")[2] for identity in book.applied if identity.startswith("payment.received:")]
+        return reversal(f"X-{number}", draw(st.sampled_from(paid)), currency=code) if paid else None
+    if kind == "return" and (out := [one.id for one in book.documents[Payout].values() if one.returned is None]):
+        return payout_return(f"PR-{number}", draw(st.sampled_from(out)))
+    if kind in ("return", "payout") and (due := open_statements(book)):
+        statement = draw(st.sampled_from(due))
+        amount = draw(st.integers(1, statement.total - statement.paid) | st.just(statement.total - statement.paid))
+        return payout(f"PO-{number}", amount, statement.id, currency=code)
+    if kind == "closing" or (kind in ("return", "payout") and any(one.is_open for one in book.accruals("SA-1"))):
+        return closing(f"C-{number}")
+    if kind in ("return", "payout", "adjustment"):
+        corrects = (draw(st.sampled_from(billed)), "2") if billed and draw(st.booleans()) else None
+        return adjustment(
+            f"A-{number}", draw(st.sampled_from((-1, 1, 1))) * price, corrects=corrects, currency=code, on="2026-11-22"
+        )
+    return None
+
+
+def open_statements(book: LedgerBook) -> list[Settlement]:
+    """The statements of which something is left to pay."""
+    return [s for s in book.documents[Settlement].values() if s.state in ("open", "partiallyPaid")]
+
+
+def test_a_partner_can_be_settled_whatever_happened():
+    """Each fact that fits is applied; then what is open is paid, adjusted and stated, and the account is closed."""
+    applied: Counter[str] = Counter()
+
+    @STEADY
+    @given(
+        st.sampled_from((EUR, JPY, KWD)),
+        st.sampled_from(("invoice", "payment")),
+        st.lists(st.sampled_from(KINDS), min_size=8, max_size=20),
+        st.data(),
+    )
+    def live(currency, accrue_on, kinds, data):
+        book, code = LedgerBook(), currency.code
+        book.take(billing(currency=code), partner("SA-1", "0.333", accrue_on, currency=code))
+        for number, kind in enumerate(("order", *kinds)):
+            fact = next_fact(kind, number, book, currency, data.draw)
+            if fact is not None:
+                book.take(fact)
+                assert_books_hold(book)
+        applied.update(identity.partition(":")[0] for identity in book.applied)
+        leave(book, code)
+
+    live()
+    often = {name for name, times in applied.items() if times >= TIMES_MIN}
+    assert often >= {"settlement.adjust", "payout.completed", "payout.returned", "settlement.close"}, applied
+    assert often >= {"order.completed", "credit-note.issue", "payment.received", "payment.reversed"}, applied
+
+
+def leave(book: LedgerBook, currency: str) -> None:
+    """Have the customer pay, state and pay what the partner has, adjust what is left, and close its account."""
+    if owed := book.position("BA-1").receivable:
+        book.take(payment("P-last", owed, currency=currency))
+    book.take(closing("C-last", until="2026-12-31"), command("close", "SA-1"))
+    for n, one in enumerate(open_statements(book)):
+        book.take(payout(f"PO-last-{n}", one.total - one.paid, one.id, currency=currency))
+    if left := book.position("SA-1").payable:
+        assert left < 0
+        assert book.state("SA-1") == "pendingClose"
+        book.take(adjustment("A-last", -left, currency=currency), closing("C-end", until="2026-12-31"))
+    assert book.state("SA-1") == "closed"
+    assert_books_hold(book)
