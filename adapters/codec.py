@@ -175,7 +175,7 @@ class _Source:
                 body += f"if {value} is not None:\n"
                 made = self._encoded(value, _optional(first.hint))
                 body += indent(f'row["{first.key}"] = {made}\n', "    ")
-                body += "".join(f'    row["{m.key}"] = {self._kept(m, it, taken)}\n' for m in others)
+                body += "".join(f'    row["{m.key}"] = {_further(self._kept(m, it, taken))}\n' for m in others)
             body += "return row"
         self._function(f"{name}({it}: {kind}) -> Row", docstring, taken, body)
 
@@ -250,7 +250,8 @@ class _Source:
                 lines += f"{member.back.__name__}({value}),\n"
                 continue
             inner = _optional(member.hint)
-            is_part = isinstance(inner, type) and dataclasses.is_dataclass(inner)
+            # What is read twice, to see that it is there and then to make something of it.
+            is_part = (isinstance(inner, type) and dataclasses.is_dataclass(inner)) or _element(inner) is not None
             if taken is not None and (self._is_taken(member.hint) or (is_part and field.name in absent)):
                 value = _take(value, field.name, row, taken)
             lines += f"{self._decoded(value, member.hint)},\n"

@@ -16,12 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import services
 from demo.checks import Outcome, Wave, checks
-from demo.day import make_day
+from demo.day import depositors, make_day
 from demo.disputes import disputes_and_losses
 from demo.evening import DAY_BEFORE, adjustments, bank_file, closings, payouts
 from demo.facts import DATE, Message, tally
 from demo.report import show
-from demo.returns import bounced, returns
+from demo.returns import bounced, put_right, returns
 from demo.stage import DemoError, Worker, database, worker
 from demo.traffic import Traffic
 from demo.wares import PARTNERS
@@ -84,7 +84,8 @@ async def _live(console: Console, rabbitmq_url: str, books: Database[dict[str, A
         bank = bank_file(events.open_invoices())
         await wave("the bank's file", bank + closings(PARTNERS[1:2], DAY_BEFORE))
         of_partners = {order for order, fact in tally(sent).orders.items() if fact.shares}
-        await wave("what came back", returns(events.first_lines(paid=True)) + bounced(bank, of_partners))
+        back = returns(events.first_lines(paid=True)) + bounced(bank, of_partners)
+        await wave("what came back", back + put_right(events.open_invoices(), depositors()))
         await wave("what is disputed, or lost", disputes_and_losses(events.first_lines(paid=False)))
         await wave("the closings", adjustments(PARTNERS) + closings(PARTNERS, DATE))
         await wave("the payouts", payouts(events.open_statements()))

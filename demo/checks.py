@@ -62,13 +62,17 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("invoices issued, one for each order", applied["order.completed"], counts["invoice.issued"])
     yield Check("invoices that come to what was ordered", len(orders), len(as_ordered))
     yield Check("invoices that name the seller as it is", len(orders), sum(i["sellerVersion"] == 1 for i in invoices))
-    yield Check("payments booked, once each", applied["payment.received"], books["payments"].count_documents({}))
+    yield Check(
+        "payments booked, once each", applied["payment.received"], books["payments"].count_documents({"source": None})
+    )
     yield Check("accounts that owe what was billed less paid, all told", *_balances(must, books))
     yield Check("credit notes issued, of what came back", _notes(must), counts["credit-note.issued"])
     yield Check("refunds booked, with nothing owed for them", applied["refund.completed"], _refunds(books))
     yield Check("payments that bounced, and are reversed", applied["payment.reversed"], _reversals(books))
     yield Check("disputes that are over", applied["dispute.open"], _disputes(books))
     yield Check("what is written off, less what was paid of it", *_losses(outcome, books))
+    yield Check("payments transferred to the right account", applied["credit.transfer"], _transfers(books))
+    yield Check("goodwill granted", applied["credit.grant"], counts["credit.granted"])
     yield Check("invoices settled that a payment named", len(must.paid_in_full), len(must.paid_in_full & settled))
     yield Check("partners whose statements hold all they earned", *_statements(must, events))
     yield Check("adjustments stated, of partners", *_adjusted(must, events))
@@ -109,6 +113,11 @@ def _losses(outcome: Outcome, books: Database[dict[str, Any]]) -> tuple[str, str
 
 def _euros(cents: int) -> str:
     return f"EUR {Decimal(cents).scaleb(-2):,}"
+
+
+def _transfers(books: Database[dict[str, Any]]) -> int:
+    """How many covered what is open of their account, and left no credit."""
+    return books["payments"].count_documents({"source": "transfer", "unapplied": 0})
 
 
 def words(counter: Counter[str]) -> str:

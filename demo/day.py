@@ -38,6 +38,8 @@ from demo.wares import (
 
 SEED = 20261120
 CUSTOMERS = 120
+DEPOSITORS = slice(4, 6)
+"""Those who pay in advance more than they buy: what else comes in for them stays credit."""
 
 
 def make_day(seed: int = SEED) -> list[Message]:
@@ -52,6 +54,11 @@ def make_day(seed: int = SEED) -> list[Message]:
     day.conflicts()
     day.bad_messages()
     return [sent for _, sent in sorted(day.out, key=lambda entry: entry[0])]
+
+
+def depositors(seed: int = SEED) -> Sequence[Customer]:
+    """Those who pay in advance."""
+    return customers(Random(seed), CUSTOMERS)[DEPOSITORS]
 
 
 class _Day:
@@ -92,7 +99,7 @@ class _Day:
         for customer in self.customers:
             for _ in range(self.random.randint(9, 14)):
                 self._sell(customer, self._lines(customer.currency))
-        for customer in self.customers[4:6]:
+        for customer in self.customers[DEPOSITORS]:
             self._payment(customer, 2_500_000, (), 0.9 * HOUR, "deposits")
         [first, second] = self._lines_of(OWN_WARES, "EUR", 2)
         self._sell(self.customers[0], [first, _returned(first, Decimal(1))])  # a total of zero

@@ -40,6 +40,8 @@ class Fact:
     note: str = ""
     id: str = ""
     """Of a payment of the bank's: its id."""
+    to: str = ""
+    """Of a transfer: the account that has the credit now."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Message:
     body: bytes
     message_id: str
     facts: tuple[Fact, ...]
+
+
+BILLED = {"order.completed": 1, "credit-note.issue": -1, "dispute.settle": -1, "invoice.write-off": -1}
+PAID = {"payment.received": 1, "credit.grant": 1, "refund.completed": -1, "payment.reversed": -1, "credit.transfer": -1}
+"""What a fact's amount changes of what its account was billed, and of what it has paid."""
 
 
 @dataclass
@@ -65,6 +72,15 @@ class Tally:
     adjusted: Counter[str] = field(default_factory=Counter)
     orders: dict[str, Fact] = field(default_factory=dict)
     paid_in_full: set[str] = field(default_factory=set)
+
+    def book(self, fact: Fact) -> None:
+        """What a fact moves between us and its account, or to another one."""
+        if fact.type in BILLED:
+            self.billed[fact.account] += BILLED[fact.type] * fact.amount
+        if fact.type in PAID:
+            self.paid[fact.account] += PAID[fact.type] * fact.amount
+        if fact.to:
+            self.paid[fact.to] += fact.amount
 
     @property
     def effects(self) -> int:
@@ -84,25 +100,21 @@ def tally(messages: Iterable[Message]) -> Tally:
             result.parked[fact.outcome] += 1
             continue
         result.applied[fact.type] += 1
+        result.book(fact)
         if fact.note:
             result.notes[fact.note] += 1
         if fact.type == "account.create":
             accounts.add(fact.account)
         elif fact.type == "order.completed":
             result.notes["orders before their account"] += not accounts.issuperset({fact.account, *dict(fact.shares)})
-            result.billed[fact.account] += fact.amount
             result.orders[fact.orders[0]] = fact
         elif fact.type == "payment.received":
             result.notes["payments before their invoice"] += not result.orders.keys() & fact.orders
-            result.paid[fact.account] += fact.amount
             # What was given up is owed again, as far as it is paid.
             result.billed[fact.account] += fact.amount if fact.note == RECOVERS else 0
             if fact.note == PAID_IN_FULL:
                 result.paid_in_full.update(fact.orders)
-        elif fact.type in ("credit-note.issue", "dispute.settle", "invoice.write-off"):
-            result.billed[fact.account] -= fact.amount
-        elif fact.type in ("refund.completed", "payment.reversed"):
-            result.paid[fact.account] -= fact.amount
+        elif fact.type == "payment.reversed":
             result.paid_in_full.difference_update(fact.orders)
         else:
             _tally_partner(result, fact)

@@ -1,4 +1,7 @@
-"""What comes back in the evening: goods, money, and debits that bounce; written with what the worker has told."""
+"""What is put right in the evening: goods and money come back, debits bounce, a payment was another account's.
+
+Written with what the worker has told.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,10 +9,14 @@ from decimal import Decimal
 from random import Random
 
 from demo.day import SEED
+from demo.evening import OpenInvoice
 from demo.facts import HOUR, PAID_IN_FULL, Fact, Message, message, moment, money, rounded
+from demo.wares import Customer
 
 RETURNS = 12
 BOUNCED = 5
+ASTRAY = 3
+SORRY = 4
 
 
 @dataclass(frozen=True)
@@ -93,3 +100,59 @@ def bounced(bank: Sequence[Message], of_partners: set[str], seed: int = SEED) ->
         )
         for n, fact in enumerate(chosen)
     ]
+
+
+def put_right(invoices: Iterable[OpenInvoice], depositors: Sequence[Customer]) -> list[Message]:
+    """Payments that came in on a depositor's account, and are transferred to that of an open invoice; and goodwill.
+
+    Every other transfer is told of before its payment. Goodwill is a tenth of what is open of an invoice.
+    """
+    by_account = {invoice.account: invoice for invoice in sorted(invoices, key=lambda i: i.bill_no, reverse=True)}
+    of_depositors = {depositor.id for depositor in depositors}
+    others = [invoice for account, invoice in sorted(by_account.items()) if account not in of_depositors]
+    sent: list[Message] = []
+    for n in range(ASTRAY):
+        depositor = depositors[n % len(depositors)]
+        wrong = depositor.id
+        invoice = [one for one in others if one.currency == depositor.currency][n]
+        all_of_it = money(invoice.remaining, invoice.currency)
+        payment = {
+            "paymentId": f"ASTRAY-{n:03d}",
+            "receivedAt": moment(23.4 * HOUR),
+            "billingAccount": {"id": wrong},
+            "amount": all_of_it,
+        }
+        transfer = {
+            "transferId": f"RIGHT-{n:03d}",
+            "from": {"id": wrong},
+            "to": {"id": invoice.account},
+            "amount": all_of_it,
+            "transferredAt": moment(23.6 * HOUR),
+            "reason": "the customer's payment, booked on another's account",
+            "paymentId": f"ASTRAY-{n:03d}",
+        }
+        came = Fact("payment.received", account=wrong, amount=invoice.remaining, orders=(invoice.order,))
+        went = Fact(
+            "credit.transfer",
+            account=wrong,
+            to=invoice.account,
+            amount=invoice.remaining,
+            note="payments of the wrong account",
+        )
+        told = [
+            message("payment.received", payment, f"astray-{n:03d}", came),
+            message("credit.transfer", transfer, f"right-{n:03d}", went),
+        ]
+        sent += reversed(told) if n % 2 else told
+    for n, invoice in enumerate(others[-SORRY:]):
+        amount = max(invoice.remaining // 10, 1)
+        grant = {
+            "creditId": f"SORRY-{n:03d}",
+            "billingAccount": {"id": invoice.account},
+            "amount": money(amount, invoice.currency),
+            "grantedAt": moment(23.5 * HOUR),
+            "reason": "for a night without films",
+        }
+        fact = Fact("credit.grant", account=invoice.account, amount=amount, note="goodwill")
+        sent.append(message("credit.grant", grant, f"sorry-{n:03d}", fact))
+    return sent

@@ -10,8 +10,8 @@ from demo.day import make_day
 from demo.disputes import DISPUTED, LOST, disputes_and_losses
 from demo.evening import DAY_BEFORE, OpenInvoice, OpenStatement, adjustments, bank_file, closings, payouts
 from demo.facts import APPLIED, DATE, PAID_IN_FULL, PARTIAL, REPEATED, Message, tally
-from demo.returns import BilledLine, bounced, returns
-from demo.wares import PARTNERS
+from demo.returns import BilledLine, bounced, put_right, returns
+from demo.wares import PARTNERS, Customer
 from schemas.incoming import read
 
 AT_THE_DOOR = {"malformed", "invalid", "unknown-type"}
@@ -22,6 +22,7 @@ PAID = [
     BilledLine(f"INV-{n:09d}", f"O-{n}", "1", f"BA-{n:04d}", "EUR", 1_000 + n, Decimal("0.07"), 0) for n in range(40)
 ]
 OPEN = [replace(line, remaining=2_000 + n) for n, line in enumerate(PAID)]
+DEPOSITORS = [Customer("BA-0001", "Ada", "EUR", 30)]
 STATEMENTS = [OpenStatement(f"ST-{n}", f"SA-{n}", "JPY", 1_001 + n) for n in range(6)]
 
 
@@ -71,6 +72,7 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
         + bounced(bank, set())
         + disputes_and_losses(OPEN)
         + adjustments(PARTNERS)
+        + put_right(INVOICES, DEPOSITORS)
         + closings(PARTNERS, DATE)
         + closings(PARTNERS, DAY_BEFORE)
         + payouts(STATEMENTS)
@@ -159,6 +161,25 @@ def test_what_bounces_was_paid_in_full_and_is_no_partner_s():
     assert tally([*bank, *bounced(bank, of_partners)]).paid_in_full.isdisjoint(
         order for fact in back for order in fact.orders
     )
+
+
+def test_what_went_astray_is_put_right_and_some_get_goodwill():
+    """Each payment of the wrong account is what another one owes of an invoice, and that account has it in the end."""
+    euro = [replace(invoice, currency="EUR") for invoice in INVOICES]
+    must = tally(put_right(euro, DEPOSITORS))
+    assert (must.applied["payment.received"], must.applied["credit.transfer"], must.applied["credit.grant"]) == (
+        3,
+        3,
+        4,
+    )
+    assert must.paid["BA-0001"] == 0
+    # The first invoices of the first accounts but the depositor's; a tenth of the last four accounts'.
+    assert {account: must.paid[account] for account in ("BA-0000", "BA-0002", "BA-0003", "BA-0099")} == {
+        "BA-0000": 1_000,
+        "BA-0002": 1_006,
+        "BA-0003": 1_009,
+        "BA-0099": 129,
+    }
 
 
 def test_no_payout_is_more_than_its_statement_but_the_one_that_must_be_parked():

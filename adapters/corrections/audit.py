@@ -38,6 +38,9 @@ def is_caused_by(prefix: str) -> Expression:
     return equal({"$substrBytes": ["$cause", 0, len(prefix)]}, prefix)
 
 
+GRANT, TRANSFER = "credit.grant:", "credit.transfer:"
+"""Those of goodwill, and of transfers."""
+
 own: Expression = equal({"$ifNull": ["$$this.onBehalfOf", None]}, None)
 net_of_own: Expression = sum_where("$lines", own, "$$this.taxExcludedAmount")
 # Ours of a partner's line is its net less its share, so a note takes back as much of both.
@@ -46,6 +49,10 @@ commission_back: Expression = sum_where(
 )
 sum_deallocated: Expression = {"$sum": "$deallocated.amount"}
 sum_reserved: Expression = {"$sum": "$reserved.amount"}
+reserved_elsewhere: Expression = {
+    "$sum": {"$map": {"input": "$transferred", "as": "part", "in": {"$sum": "$$part.reserved.amount"}}}
+}
+taken_elsewhere: Expression = {"$add": [{"$sum": "$transferred.credit"}, reserved_elsewhere]}
 reserved_at_first: Expression = {"$cond": [equal("$excess", "refund"), sum_deallocated, 0]}
 
 # By the posting table. What is de-allocated has rows of its own, and so has what no longer accrues to partners.
@@ -53,8 +60,20 @@ taken: Expression = {"$sum": "$taken.amount"}
 of_a_note: Expression = {"$gt": ["$creditNoteId", None]}
 
 POSTED = Posted(
-    tuple(begins(kind) for kind in (NOTE, REFUND, REVERSAL, WRITE_OFF, SETTLING, WITHDRAWAL)),
+    tuple(begins(kind) for kind in (NOTE, REFUND, REVERSAL, WRITE_OFF, SETTLING, WITHDRAWAL, GRANT, TRANSFER)),
     (
+        union(
+            "goodwill",
+            {
+                "$project": {
+                    "_id": {"$concat": [GRANT, "$_id"]},
+                    "document": {"$literal": 1},
+                    **due({"goodwill": "$amount", "unapplied": minus("$amount")}),
+                }
+            },
+        ),
+        # What it moves is unapplied of both accounts: each account's is held against its credit.
+        union("transfers", {"$project": {"_id": {"$concat": [TRANSFER, "$_id"]}, "document": {"$literal": 1}}}),
         union(
             "reversals",
             {
@@ -66,8 +85,8 @@ POSTED = Posted(
                             "cash": minus({"$add": ["$amount", "$fee"]}),
                             "bankCharges": "$fee",
                             "recoverable": "$recoverable",
-                            "refundable": sum_reserved,
-                            "unapplied": "$credit",
+                            "refundable": {"$add": [sum_reserved, reserved_elsewhere]},
+                            "unapplied": {"$add": ["$credit", {"$sum": "$transferred.credit"}]},
                         }
                     ),
                 }
@@ -331,6 +350,18 @@ notes_and_refunds = View(
                 }
             },
         ),
+        union(
+            "reversals",
+            {"$unwind": "$transferred"},
+            {"$unwind": "$transferred.reserved"},
+            {
+                "$project": {
+                    "_id": "$transferred.reserved.creditNoteId",
+                    "account": "$transferred.billingAccount",
+                    "refunded": "$transferred.reserved.amount",
+                }
+            },
+        ),
         {
             "$group": {
                 "_id": "$_id",
@@ -342,6 +373,7 @@ notes_and_refunds = View(
 )
 
 refunds = View("refunds", "refunds", ())
+reversed_in_all: Expression = {"$add": ["$credit", sum_reserved, taken_elsewhere, "$recoverable"]}
 reversals = View(
     "reversals and their payments",
     "reversals",
@@ -350,7 +382,7 @@ reversals = View(
             "$project": {
                 "_id": "$paymentId",
                 "account": "$billingAccount",
-                "odd": {"$cond": [equal("$amount", {"$add": ["$credit", sum_reserved, "$recoverable"]}), 0, 1]},
+                "odd": {"$cond": [equal("$amount", reversed_in_all), 0, 1]},
                 "reversals": {"$literal": 1},
             }
         },
@@ -397,6 +429,93 @@ recoverable_accounts = View(
         {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("recoverable", "owed", "recovered")}}},
     ),
 )
+
+goodwill = View(
+    "goodwill and the credit that it is",
+    "goodwill",
+    (
+        {
+            "$project": {
+                "_id": {"$concat": ["credit~", "$_id"]},
+                "grant": {"$literal": 1},
+                "what": {
+                    "account": "$billingAccount",
+                    "currency": "$currency",
+                    "amount": "$amount",
+                    "at": {"$toString": "$grantedAt"},
+                },
+            }
+        },
+        union(
+            "payments",
+            {"$match": {"source": "goodwill"}},
+            {
+                "$project": {
+                    "credit": {"$literal": 1},
+                    "what": {
+                        "account": "$billingAccount",
+                        "currency": "$currency",
+                        "amount": "$amount",
+                        "at": {"$toString": "$receivedAt"},
+                    },
+                }
+            },
+        ),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("grant", "credit")}, **agreed("what")}},
+    ),
+)
+
+# What a transfer took of a payment, what the payment says of that, and the credit that it is.
+transferred = View(
+    "what was transferred, and the credit that it is",
+    "transfers",
+    (
+        {"$unwind": {"path": "$taken", "includeArrayIndex": "n"}},
+        {
+            "$project": {
+                "_id": {"$concat": ["transfer~", "$_id", "~", {"$toString": {"$add": ["$n", 1]}}]},
+                "taken": {"$literal": 1},
+                "what": {"source": "$taken.paymentId", "amount": "$taken.amount", "currency": "$currency"},
+                "where": {"to": "$to", "at": {"$toString": "$transferredAt"}, "amount": "$taken.amount"},
+                "giver": "$from",
+            }
+        },
+        union(
+            "payments",
+            {"$match": {"transferred.0": {"$exists": True}}},
+            {"$unwind": "$transferred"},
+            {
+                "$project": {
+                    "_id": "$transferred.id",
+                    "given": {"$literal": 1},
+                    "what": {"source": "$_id", "amount": "$transferred.amount", "currency": "$currency"},
+                    "giver": "$billingAccount",
+                }
+            },
+        ),
+        union(
+            "payments",
+            {"$match": {"source": "transfer"}},
+            {
+                "$project": {
+                    "credit": {"$literal": 1},
+                    "where": {"to": "$billingAccount", "at": {"$toString": "$receivedAt"}, "amount": "$amount"},
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("taken", "given", "credit")},
+                **agreed("what"),
+                **agreed("where"),
+                **agreed("giver"),
+            }
+        },
+    ),
+)
+
+transfers = View("transfers", "transfers", ())
 
 notes_and_invoices = View(
     "credit notes and their invoices",
@@ -825,6 +944,44 @@ CHECKS = (
         holds=equal("$recoverable", {"$subtract": ["$owed", "$recovered"]}),
         expected={"$subtract": ["$owed", "$recovered"]},
         found="$recoverable",
+    ),
+    Check(
+        name="goodwill-is-credit",
+        invariant=4,
+        view=goodwill,
+        holds=both(equal("$grant", 1), equal("$credit", 1), agrees("what")),
+        expected={"grant": 1, "credit": 1, "what": "the same in both"},
+        found={"grant": "$grant", "credit": "$credit", "what": span("what")},
+    ),
+    Check(
+        name="transfers-add-up",
+        invariant=4,
+        view=transfers,
+        holds=both(equal("$amount", taken), {"$ne": ["$from", "$to"]}),
+        expected={"amount": "$amount", "accounts": "two"},
+        found={"amount": taken, "from": "$from", "to": "$to"},
+    ),
+    Check(
+        name="transferred-is-credit",
+        invariant=4,
+        view=transferred,
+        holds=both(
+            equal("$taken", 1),
+            equal("$given", 1),
+            equal("$credit", 1),
+            agrees("what"),
+            agrees("where"),
+            agrees("giver"),
+        ),
+        expected={"taken": 1, "given": 1, "credit": 1, "what": "the same", "where": "the same", "giver": "the same"},
+        found={
+            "taken": "$taken",
+            "given": "$given",
+            "credit": "$credit",
+            "what": span("what"),
+            "where": span("where"),
+            "giver": span("giver"),
+        },
     ),
     Check(
         name="shares-left-follow-what-is-credited",

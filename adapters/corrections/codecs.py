@@ -12,10 +12,13 @@ from domain.corrections.model import (
     CreditNoteLine,
     Dispute,
     DisputedLine,
+    Goodwill,
     NotePart,
     PaymentPart,
     Refund,
     Reversal,
+    Transfer,
+    TransferredPart,
     WriteOff,
 )
 from domain.invoicing.model import TaxItem
@@ -204,6 +207,21 @@ def decode_refund(row: Row) -> Refund:
     )
 
 
+def _encode_transferred_part(transferred_part: TransferredPart) -> Row:
+    return {
+        "paymentId": transferred_part.payment_id,
+        "billingAccount": transferred_part.billing_account,
+        "credit": transferred_part.credit,
+        "reserved": [
+            {
+                "creditNoteId": note_part.credit_note_id,
+                "amount": note_part.amount,
+            }
+            for note_part in transferred_part.reserved
+        ],
+    }
+
+
 def encode_reversal(reversal: Reversal) -> Row:
     """Reversal as a row."""
     return {
@@ -224,6 +242,7 @@ def encode_reversal(reversal: Reversal) -> Row:
             }
             for note_part in reversal.reserved
         ],
+        "transferred": [_encode_transferred_part(transferred_part) for transferred_part in reversal.transferred],
         "deallocated": [
             {
                 "billNo": deallocation.bill_no,
@@ -234,6 +253,21 @@ def encode_reversal(reversal: Reversal) -> Row:
         ],
         "recoverable": reversal.recoverable,
     }
+
+
+def _decode_transferred_part(row: Row) -> TransferredPart:
+    return TransferredPart(
+        row["paymentId"],
+        row["billingAccount"],
+        row["credit"],
+        tuple(
+            NotePart(
+                note_part["creditNoteId"],
+                note_part["amount"],
+            )
+            for note_part in row["reserved"]
+        ),
+    )
 
 
 def decode_reversal(row: Row) -> Reversal:
@@ -256,6 +290,7 @@ def decode_reversal(row: Row) -> Reversal:
             )
             for note_part in row["reserved"]
         ),
+        tuple(_decode_transferred_part(transferred_part) for transferred_part in row["transferred"]),
         tuple(
             Deallocation(
                 deallocation["billNo"],
@@ -350,12 +385,49 @@ def decode_dispute(row: Row) -> Dispute:
     )
 
 
+def encode_goodwill(goodwill: Goodwill) -> Row:
+    """Goodwill as a row."""
+    return {
+        "_id": goodwill.id,
+        "billingAccount": goodwill.billing_account,
+        "currency": goodwill.currency,
+        "amount": goodwill.amount,
+        "grantedAt": goodwill.granted_at,
+        "bookedAt": goodwill.booked_at,
+        "reason": goodwill.reason,
+    }
+
+
+def encode_transfer(transfer: Transfer) -> Row:
+    """Transfer as a row."""
+    return {
+        "_id": transfer.id,
+        "from": transfer.from_account,
+        "to": transfer.to_account,
+        "currency": transfer.currency,
+        "amount": transfer.amount,
+        "transferredAt": transfer.transferred_at,
+        "bookedAt": transfer.booked_at,
+        "reason": transfer.reason,
+        "paymentId": transfer.payment_id,
+        "taken": [
+            {
+                "paymentId": payment_part.payment_id,
+                "amount": payment_part.amount,
+            }
+            for payment_part in transfer.taken
+        ],
+    }
+
+
 ENCODE: dict[type, Callable[[Any], Row]] = {
     CreditNote: encode_credit_note,
     Refund: encode_refund,
     Reversal: encode_reversal,
     WriteOff: encode_write_off,
     Dispute: encode_dispute,
+    Goodwill: encode_goodwill,
+    Transfer: encode_transfer,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {

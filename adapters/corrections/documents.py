@@ -1,12 +1,12 @@
-"""How credit notes are kept."""
+"""How corrections are kept: credit notes, refunds, reversals, goodwill, transfers."""
 
 from __future__ import annotations
 
 from pymongo import ASCENDING, IndexModel
 
-from adapters.codec import Layout
+from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.corrections.model import CreditNote, Dispute, Refund, Reversal, WriteOff
+from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
 
 DISPUTED = {"state": "open"}
 
@@ -98,8 +98,10 @@ KEPT = (
                 "reason": "",
                 "credit": "what it took of the payment's credit, what it de-allocated for that included",
                 "reserved": "[{`creditNoteId`, `amount`}]: what it took of what notes had reserved of the payment",
+                "transferred": "[{`paymentId`, `billingAccount`, `credit`, `reserved`}]: what it took of what was "
+                "transferred of the payment",
                 "deallocated": "[{`billNo`, `paymentId`, `amount`}]: what it undid of allocations",
-                "recoverable": "what there was neither of: it was given back before",
+                "recoverable": "what there was nothing of: it was given back before",
             },
             indexes=(
                 # What was reversed of a payment.
@@ -180,5 +182,59 @@ KEPT = (
         ),
         queue=QueueRead("billingAccount", "bookedAt", DISPUTED),
         awaited={"dispute": {}},
+    ),
+    Kept(
+        Layout(Goodwill, read=False),
+        Collection(
+            "goodwill",
+            id="`creditId`",
+            written="once, with the fact; what it makes credit is among the payments",
+            fields={
+                "billingAccount": "",
+                "currency": "",
+                "amount": "",
+                "grantedAt": "as the message says it",
+                "bookedAt": "",
+                "reason": "",
+            },
+            personal=("reason",),
+            append_only=True,
+        ),
+    ),
+    Kept(
+        Layout(
+            Transfer,
+            keys=(
+                "id",
+                Key("from", "from_account"),
+                Key("to", "to_account"),
+                "currency",
+                "amount",
+                "transferred_at",
+                "booked_at",
+                "reason",
+                "payment_id",
+                "taken",
+            ),
+            read=False,
+        ),
+        Collection(
+            "transfers",
+            id="`transferId`",
+            written="once, with the fact; what it makes credit is among the payments",
+            fields={
+                "from": "the account whose credit it was",
+                "to": "the account whose credit it is",
+                "currency": "",
+                "amount": "",
+                "transferredAt": "as the message says it",
+                "bookedAt": "",
+                "reason": "",
+                "paymentId": "the payment of which it is, or null",
+                "taken": "[{`paymentId`, `amount`}]: of which payments; the n-th is `transfer~<transferId>~<n>` now",
+            },
+            personal=("reason",),
+            append_only=True,
+        ),
     ),
 )

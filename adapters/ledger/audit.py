@@ -26,7 +26,7 @@ from adapters.checks import (
 
 OWNED = ("receivable", "unapplied", "refundable", "recoverable", "payable", "withheld")
 """The ledger accounts whose balances a position holds, `receivable:<account>` and so on."""
-SHARED = ("cash", "revenue", "commission", "tax", "badDebt", "bankCharges")
+SHARED = ("cash", "revenue", "commission", "tax", "badDebt", "bankCharges", "goodwill")
 DEBIT = ("receivable", "recoverable")
 """Those of the first whose balance is a debit one."""
 """The ledger accounts without a stored balance: with one, every message would write the same document."""

@@ -41,6 +41,8 @@ KEPT_FROM_HAPPENING = {
     "dispute.withdraw": "not noted: what was disputed is still not due",
     "invoice.validate": "not noted: the invoice counts as not accepted",
     "invoice.send": "not noted: the invoice counts as not sent",
+    "credit.grant": "not granted: what the credit is to cover is still open",
+    "credit.transfer": "not transferred: the credit is still the account's that it was booked on",
     "account.create": "not opened: whatever names the account waits",
 }
 """What a held message of a type keeps from happening."""

@@ -75,7 +75,15 @@ allocated_payments = View(
     "payments and what was allocated from them",
     "payments",
     (
-        {"$project": {"payment": {"$literal": 1}, "account": "$billingAccount", "amount": 1, "unapplied": 1}},
+        {
+            "$project": {
+                "payment": {"$literal": 1},
+                "account": "$billingAccount",
+                "amount": 1,
+                "unapplied": 1,
+                "gone": {"$sum": "$transferred.amount"},
+            }
+        },
         union(
             "allocations",
             {
@@ -102,6 +110,16 @@ allocated_payments = View(
             "reversals",
             {"$project": {"_id": "$paymentId", "gone": {"$add": ["$credit", {"$sum": "$reserved.amount"}]}}},
         ),
+        union(
+            "reversals",
+            {"$unwind": "$transferred"},
+            {
+                "$project": {
+                    "_id": "$transferred.paymentId",
+                    "gone": {"$add": ["$transferred.credit", {"$sum": "$transferred.reserved.amount"}]},
+                }
+            },
+        ),
         {
             "$group": {
                 "_id": "$_id",
@@ -124,6 +142,7 @@ POSTED = Posted(
     (
         union(
             "payments",
+            {"$match": {"source": None}},
             {
                 "$project": {
                     "_id": {"$concat": [PAYMENT, "$_id"]},

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from domain.payments.model import Allocation, Payment, Recovery
+from domain.payments.model import Allocation, Payment, Recovery, TransferredCredit
 
 Row = dict[str, Any]
 
 
 def encode_payment(payment: Payment) -> Row:
     """Payment as a row."""
-    return {
+    row: Row = {
         "_id": payment.id,
         "billingAccount": payment.billing_account,
         "currency": payment.currency,
@@ -23,10 +23,22 @@ def encode_payment(payment: Payment) -> Row:
         "invoices": None if payment.invoices is None else list(payment.invoices),
         "bookedAt": payment.booked_at,
     }
+    if payment.source is not None:
+        row["source"] = payment.source
+    if payment.transferred is not None:
+        row["transferred"] = [
+            {
+                "id": transferred_credit.id,
+                "amount": transferred_credit.amount,
+            }
+            for transferred_credit in payment.transferred
+        ]
+    return row
 
 
 def decode_payment(row: Row) -> Payment:
     """Payment of a row."""
+    transferred = row.get("transferred")
     return Payment(
         row["_id"],
         row["billingAccount"],
@@ -37,6 +49,18 @@ def decode_payment(row: Row) -> Payment:
         row["method"],
         None if row["invoices"] is None else tuple(row["invoices"]),
         row["bookedAt"],
+        row.get("source"),
+        (
+            None
+            if transferred is None
+            else tuple(
+                TransferredCredit(
+                    transferred_credit["id"],
+                    transferred_credit["amount"],
+                )
+                for transferred_credit in transferred
+            )
+        ),
     )
 
 

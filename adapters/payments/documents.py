@@ -12,11 +12,12 @@ CREDIT = {"unapplied": {"$gt": 0}}
 
 KEPT = (
     Kept(
-        Layout(Payment),
+        Layout(Payment, absent=(("source",), ("transferred",))),
         Collection(
             "payments",
-            id="`paymentId`",
-            written="by a payment; `unapplied` falls as invoices consume it, and rises as a correction undoes that",
+            id="`paymentId`; of credit that is no payment `credit~<creditId>`, `transfer~<transferId>~<n>`",
+            written="by a payment, or by what grants credit; `unapplied` falls as invoices consume it, and rises as a "
+            "correction undoes that",
             fields={
                 "billingAccount": "who paid",
                 "currency": "",
@@ -26,6 +27,8 @@ KEPT = (
                 "method": "as the message says it, or null",
                 "invoices": "the bill numbers that it names, or null",
                 "bookedAt": "",
+                "source": "of credit that is no payment what it is: `goodwill` or `transfer`",
+                "transferred": "[{`id`, `amount`}]: what of it is credit of other accounts; not there while nothing is",
             },
             indexes=(
                 # An invoice's credit: an account's payments that are not used up, oldest first.

@@ -172,7 +172,9 @@ def posts_as_due(name: str, invariant: int, ledger: Iterable[str]) -> Check:
 CHECKS = (
     posts_as_due("receivable-matches-invoices", 3, ("receivable",)),
     posts_as_due("income-matches-invoices", 3, ("revenue", "commission", "tax", "badDebt")),
-    posts_as_due("cash-matches-payments", 4, ("cash", "unapplied", "refundable", "recoverable", "bankCharges")),
+    posts_as_due(
+        "cash-matches-payments", 4, ("cash", "unapplied", "refundable", "recoverable", "bankCharges", "goodwill")
+    ),
     posts_as_due("payable-entries-match-accruals", 5, ("payable", "withheld")),
     Check(
         name="entries-match-inbox",

@@ -71,13 +71,16 @@ def check_state(account: Account, happening: str, field: str) -> None:
     raise Refused("account-closed", f"{field}: account {account.id} is {account.state}{reopen}")
 
 
-def billing_account(account_id: str, currency: str, books: Books, happening: str) -> Account:
+def billing_account(
+    account_id: str, currency: str, books: Books, happening: str, field: str = "billingAccount.id"
+) -> Account:
     """The billing account of this id, if its state allows what is about to happen.
 
     Raises `MustWait` (`unknown-account`, `account-suspended`), `Refused` when it is of another type (`invalid`), keeps
-    another currency than the fact's (`currency-mismatch`), or is closed (`account-closed`).
+    another currency than the fact's (`currency-mismatch`), or is closed (`account-closed`). `field` names where it was
+    said.
     """
-    return _of_type(BILLING, "billingAccount.id", account_id, currency, books, happening)
+    return _of_type(BILLING, field, account_id, currency, books, happening)
 
 
 def settlement_account(

@@ -12,8 +12,11 @@ from domain.corrections.disputing import (
     withdraw_dispute,
     withdrawal_time,
 )
+from domain.corrections.granting import grant_credit, grant_needs, grant_time
 from domain.corrections.model import (
     CompletedRefund,
+    CreditToGrant,
+    CreditToTransfer,
     Dispute,
     DisputeToOpen,
     DisputeToSettle,
@@ -25,6 +28,7 @@ from domain.corrections.model import (
 )
 from domain.corrections.refunding import complete_refund, refund_needs, refund_time
 from domain.corrections.reversing import reversal_needs, reversal_time, reverse_payment
+from domain.corrections.transferring import transfer_credit, transfer_needs, transfer_time
 from domain.corrections.writing_off import write_off_invoice, write_off_needs, write_off_time
 from domain.frozen import replace
 from domain.handler import Handler, nobody
@@ -52,6 +56,8 @@ FACTS = (
     Handler(DisputeToOpen, opening_needs, open_dispute, nobody, opening_time),
     Handler(DisputeToSettle, end_needs, settle_dispute, nobody, settling_time),
     Handler(DisputeToWithdraw, end_needs, withdraw_dispute, nobody, withdrawal_time),
+    Handler(CreditToGrant, grant_needs, grant_credit, lambda fact: fact.billing_account, grant_time),
+    Handler(CreditToTransfer, transfer_needs, transfer_credit, lambda fact: fact.from_account, transfer_time),
 )
 
 QUEUES = (

@@ -336,11 +336,17 @@ def withheld_of(invoice: Invoice) -> dict[str, int]:
     }
 
 
-def settle_up(account: Account, accruals: list[Accrual], books: Books) -> None:
-    """End a correction: the account's credit covers what is open, and partners are told what all of it changes."""
-    cover_with_credit(account, WorkBudget.of(books.position(account.id)), [], accruals, books)
-    bring_oldest_due_up_to_date(account.id, books)
+def settle_up(account: Account, accruals: list[Accrual], books: Books, *others: Account) -> tuple[str, ...]:
+    """End a correction: credit covers what is open of each account, and partners are told what all of it changes.
+
+    Returns the numbers of the invoices that credit covers now.
+    """
+    bill_nos: list[str] = []
+    for one in (account, *others):
+        cover_with_credit(one, WorkBudget.of(books.position(one.id)), bill_nos, accruals, books)
+        bring_oldest_due_up_to_date(one.id, books)
     emit_accruals(accruals, account.currency, books)
+    return tuple(bill_nos)
 
 
 def complete_closings_of_partners(invoice: Invoice, books: Books) -> None:

@@ -177,11 +177,25 @@ class NotePart:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferredPart:
+    """What a reversal took of credit that was transferred of the payment, in minor units; `payment_id` is its id there.
+
+    It took `credit` of it, that which the reversal has de-allocated for that included, and what notes had `reserved`.
+    """
+
+    payment_id: str
+    billing_account: str
+    credit: int
+    reserved: tuple[NotePart, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reversal:
     """A reversal as booked: append-only; amounts in minor units.
 
-    It took `credit` of the payment, that which it has itself `deallocated` of invoices included, and what notes had
-    `reserved` of it; what there was neither of is `recoverable`.
+    It took `credit` of the payment, that which it has itself `deallocated` of invoices included, what notes had
+    `reserved` of it, and what was `transferred` of it, from whoever had it; what there was nothing of is `recoverable`.
+    `deallocated` says what covered invoices, of the payment and of what was transferred of it.
     """
 
     id: str
@@ -195,6 +209,7 @@ class Reversal:
     reason: str
     credit: int
     reserved: tuple[NotePart, ...]
+    transferred: tuple[TransferredPart, ...]
     deallocated: tuple[Deallocation, ...]
     recoverable: int
 
@@ -224,10 +239,81 @@ class ReversalResult:
 
 @dataclass(frozen=True, slots=True)
 class ReversalBooked:
-    """A payment was reversed, or a part of it; the payment as that leaves it."""
+    """A payment was reversed, or a part of it; the payment as that leaves it, or credit that was transferred of it."""
 
     payment: Payment
     reversal: Reversal
+
+
+@dataclass(frozen=True, slots=True)
+class CreditToGrant:
+    """`credit.grant`: goodwill, credit that nobody paid."""
+
+    id: str
+    billing_account: str
+    money: Money
+    granted_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goodwill:
+    """Goodwill as it was granted: append-only; `amount` in minor units. It is kept as credit among the payments."""
+
+    id: str
+    billing_account: str
+    currency: str
+    amount: int
+    granted_at: datetime
+    booked_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreditGranted:
+    """Goodwill was granted."""
+
+    goodwill: Goodwill
+
+
+@dataclass(frozen=True, slots=True)
+class CreditToTransfer:
+    """`credit.transfer`: credit that is another account's, as of a payment that was booked on the wrong one."""
+
+    id: str
+    from_account: str
+    to_account: str
+    money: Money
+    transferred_at: datetime
+    reason: str
+    payment_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A transfer as booked: append-only; amounts in minor units.
+
+    `taken` is what it took of which payment; the n-th of them is the credit `transfer~<id>~<n>` of the account that it
+    went to.
+    """
+
+    id: str
+    from_account: str
+    to_account: str
+    currency: str
+    amount: int
+    transferred_at: datetime
+    booked_at: datetime
+    reason: str
+    payment_id: str | None
+    taken: tuple[PaymentPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CreditTransferred:
+    """Credit went from one account to another; each of them is told."""
+
+    transfer: Transfer
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,19 +76,19 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
     if refund.credit_note_id is not None:
         taken = _of_note(refund.credit_note_id, account, amount, books)
     elif refund.payment_id is not None:
-        payment = _payment(refund.payment_id, account, books)
+        payment = find_payment(refund.payment_id, account, books)
         found = payment.unapplied + sum(part for _, part in covered_by(payment, books))
         if found < amount and not refund.late:
-            raise _too_little(f"paymentId: of payment {payment.id}", found, amount, account)
+            raise too_little(f"paymentId: of payment {payment.id}", found, amount, account)
         reopened, deallocated, accruals = uncover(
             payment, max(0, min(amount, found) - payment.unapplied), books.date_of(refund.refunded_at), books
         )
         taken = take(payment.id, min(amount, found), books)
     else:
-        taken = _of_credit(account, amount, books)
+        taken = take_of_credit(account, amount, books)
     gone = sum(part.amount for part in taken)
     if gone < amount and not refund.late:
-        raise _too_little("amount: of the credit", gone, amount, account)
+        raise too_little("amount: of the credit", gone, amount, account)
     source = chart.REFUNDABLE if refund.credit_note_id is not None else chart.UNAPPLIED
     books.move(source.of(account.id), gone)
     books.move(chart.RECOVERABLE.of(account.id), amount - gone)
@@ -120,7 +120,8 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
     return RefundResult(Money(account.currency, booked.recoverable))
 
 
-def _too_little(of: str, found: int, amount: int, account: Account) -> MustWait:
+def too_little(of: str, found: int, amount: int, account: Account) -> MustWait:
+    """That there is too little to take of: what needs it (minor units) is tried again when the account has more."""
     return MustWait(
         "insufficient-credit",
         f"{of} {found} minor units can be taken, and {amount} are needed",
@@ -150,7 +151,8 @@ def _of_note(note_id: str, account: Account, amount: int, books: Books) -> list[
     return taken
 
 
-def _payment(payment_id: str, account: Account, books: Books) -> Payment:
+def find_payment(payment_id: str, account: Account, books: Books) -> Payment:
+    """A payment of an account; raises `MustWait` (`unknown-payment`) and `Refused` (`invalid`)."""
     payment = books.find(Payment, payment_id)
     if payment is None:
         raise MustWait("unknown-payment", f"paymentId: no payment {payment_id}", f"payment:{payment_id}")
@@ -195,7 +197,7 @@ def take(payment_id: str, amount: int, books: Books) -> list[PaymentPart]:
     return [PaymentPart(payment_id, amount)]
 
 
-def _of_credit(account: Account, amount: int, books: Books) -> list[PaymentPart]:
+def take_of_credit(account: Account, amount: int, books: Books) -> list[PaymentPart]:
     """Take of an account's credit, oldest payment first, as far as that goes."""
     taken: list[PaymentPart] = []
     for payment in books.open_now(Payment, account.id):

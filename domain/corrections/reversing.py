@@ -1,9 +1,10 @@
-"""Reversing: a payment that came back is taken from its credit, from what is reserved of it, from what it covers."""
+"""Reversing: a payment that came back is taken of its credit, what is reserved or transferred of it, what it covers."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 
 from domain.accounts.lifecycle import check_state, complete_closing
 from domain.accounts.model import Account, find_account
@@ -17,6 +18,7 @@ from domain.corrections.model import (
     Reversal,
     ReversalBooked,
     ReversalResult,
+    TransferredPart,
 )
 from domain.corrections.refunding import take, uncover
 from domain.errors import MustWait, Refused
@@ -26,8 +28,9 @@ from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Money
-from domain.payments.allocating import covered_by
+from domain.payments.allocating import Deallocation, covered_by
 from domain.payments.model import Allocation, Payment
+from domain.settlement.accruals import Accrual
 
 _NOTE = "credit-note.issue:"
 """How the causes of the allocations begin that a credit note has undone."""
@@ -41,15 +44,23 @@ def reversal_time(reversal: PaymentToReverse) -> tuple[str, datetime]:
 def reversal_needs(reversal: PaymentToReverse, books: WorkingSet) -> Iterator[Need]:
     """What a reversal looks at, as far as that can be told from what is loaded so far."""
     yield DocumentNeed(Payment, reversal.payment_id)
-    yield QueueNeed(Allocation, reversal.payment_id, None)
     yield QueueNeed(Reversal, reversal.payment_id, None)
-    payment = books.peek(Payment, reversal.payment_id)
+    yield from _taking_needs(reversal.payment_id, books)
+
+
+def _taking_needs(payment_id: str, books: WorkingSet) -> Iterator[Need]:
+    """What it takes to take back a payment, and all that was transferred of it."""
+    yield QueueNeed(Allocation, payment_id, None)
+    payment = books.peek(Payment, payment_id)
     if payment is not None:
         yield DocumentNeed(Account, payment.billing_account)
         yield DocumentNeed(Position, payment.billing_account)
         yield QueueNeed(Payment, payment.billing_account)
         yield QueueNeed(Invoice, payment.billing_account)
-    rows = list(books.known(Allocation, reversal.payment_id))
+        for one in payment.transferred or ():
+            yield DocumentNeed(Payment, one.id)
+            yield from _taking_needs(one.id, books)
+    rows = list(books.known(Allocation, payment_id))
     for note_id in _notes_of(rows):
         yield DocumentNeed(CreditNote, note_id)
     for bill_no in sorted({row.bill_no for row in rows}):
@@ -60,13 +71,14 @@ def reversal_needs(reversal: PaymentToReverse, books: WorkingSet) -> Iterator[Ne
 def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
     """Book that a payment came back, or a part of it; returns how much, and what the customer owes us again.
 
-    It is taken, in this order, of the payment's credit; of what notes reserved of it, the latest first; of what it
-    covers, the latest first: those invoices are open again, with the due date that they had. What was given back of it
-    is recoverable from the customer. Without an amount it is the payment, less what was reversed of it before. More
-    than that waits, and too `late` is recoverable.
+    It is taken, in this order, of the payment's credit; of what notes reserved of it, the latest first; of what was
+    transferred of it, the latest first and in the same order, from whoever has it; of what it covers, the latest first:
+    those invoices are open again, with the due date that they had. What was given back of it is recoverable from the
+    customer whose payment it was. Without an amount it is the payment, less what was reversed of it before. More than
+    that waits, and too `late` is recoverable.
 
     Raises `MustWait` (`unknown-payment`, `insufficient-credit`) and `Refused`: `currency-mismatch`, `account-closed`,
-    `wrong-state` when all of it is reversed already.
+    of an account too that has what was transferred, `wrong-state` when all of it is reversed already.
     """
     payment = books.find(Payment, reversal.payment_id)
     if payment is None:
@@ -81,17 +93,17 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
         reversal.reversed_at, account.currency, reverses=f"payment.received:{payment.id}", reason=reversal.reason
     )
     books.count(account.id, "used")
-    reserved = _of_notes(payment, max(0, amount - payment.unapplied), books)
-    of_notes = sum(part.amount for part in reserved)
-    covered = sum(part for _, part in covered_by(payment, books))
-    to_uncover = max(0, min(amount - payment.unapplied - of_notes, covered))
-    reopened, deallocated, accruals = uncover(payment, to_uncover, books.date_of(reversal.reversed_at), books)
-    credit = min(amount - of_notes, payment.unapplied + to_uncover)
-    take(payment.id, credit, books)
-    recoverable = amount - of_notes - credit
+    taken = _Taken(books.date_of(reversal.reversed_at))
+    recoverable = amount - _take_back(payment, amount, taken, books)
+    own = taken.parts[-1]
+    transferred = [part for part in taken.parts[:-1] if part.credit or part.reserved]
+    holders = {one.billing_account: find_account(one.billing_account, books) for one in transferred}
+    for holder in holders.values():
+        check_state(holder, "correction", f"paymentId (what was transferred of payment {payment.id})")
     fee = reversal.fee.amount if reversal.fee is not None else 0
-    books.move(chart.UNAPPLIED.of(account.id), credit)
-    books.move(chart.REFUNDABLE.of(account.id), of_notes)
+    for part in taken.parts:
+        books.move(chart.UNAPPLIED.of(part.billing_account), part.credit)
+        books.move(chart.REFUNDABLE.of(part.billing_account), sum(one.amount for one in part.reserved))
     books.move(chart.RECOVERABLE.of(account.id), recoverable)
     books.move(chart.OF_BANK_CHARGES, fee)
     books.credit(chart.OF_CASH, amount + fee)
@@ -105,23 +117,61 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
         reversed_at=reversal.reversed_at,
         booked_at=books.booked_at,
         reason=reversal.reason,
-        credit=credit,
-        reserved=tuple(reserved),
-        deallocated=tuple(deallocated),
+        credit=own.credit,
+        reserved=own.reserved,
+        transferred=tuple(transferred),
+        deallocated=tuple(taken.deallocated),
         recoverable=recoverable,
     )
     books.append(booked)
-    now = books.find(Payment, payment.id)
-    assert now is not None, "it is there"
-    books.emit(account.id, ReversalBooked(now, booked))
-    for invoice in reopened:
-        parts = tuple(one for one in deallocated if one.bill_no == invoice.id)
-        books.emit(account.id, InvoiceReopened(invoice, parts))
-    settle_up(account, accruals, books)
-    complete_closing(account, books)
-    for invoice in reopened:
+    for part in (own, *transferred):
+        now = books.find(Payment, part.payment_id)
+        assert now is not None, "it is there"
+        books.emit(part.billing_account, ReversalBooked(now, booked))
+    for invoice in taken.reopened.values():
+        parts = tuple(one for one in taken.deallocated if one.bill_no == invoice.id)
+        books.emit(invoice.billing_account, InvoiceReopened(invoice, parts))
+    others = [holder for holder in holders.values() if holder.id != account.id]
+    settle_up(account, taken.accruals, books, *others)
+    for one in (account, *others):
+        complete_closing(one, books)
+    for invoice in taken.reopened.values():
         complete_closings_of_partners(invoice, books)
     return ReversalResult(Money(account.currency, amount), Money(account.currency, recoverable))
+
+
+@dataclasses.dataclass(slots=True)
+class _Taken:
+    """What a reversal has taken so far: of the payment itself in the end, before it of what was transferred of it.
+
+    `on` dates what accrues; `reopened` are the invoices as they are then, by number.
+    """
+
+    on: date
+    parts: list[TransferredPart] = dataclasses.field(default_factory=list)
+    reopened: dict[str, Invoice] = dataclasses.field(default_factory=dict)
+    deallocated: list[Deallocation] = dataclasses.field(default_factory=list)
+    accruals: list[Accrual] = dataclasses.field(default_factory=list)
+
+
+def _take_back(payment: Payment, amount: int, taken: _Taken, books: Books) -> int:
+    """Take so much (minor units) of a payment and what was transferred of it, as far as that goes; returns how much."""
+    credit = min(payment.unapplied, amount)
+    reserved = _of_notes(payment, amount - credit, books)
+    left = amount - credit - sum(part.amount for part in reserved)
+    for one in reversed(payment.transferred or ()):
+        there = books.find(Payment, one.id)
+        assert there is not None, f"{one.id} was transferred of payment {payment.id}, and is not there"
+        left -= _take_back(there, left, taken, books)
+    to_uncover = min(left, sum(part for _, part in covered_by(payment, books)))
+    reopened, deallocated, accruals = uncover(payment, to_uncover, taken.on, books)
+    taken.reopened |= {invoice.id: invoice for invoice in reopened}
+    taken.deallocated += deallocated
+    taken.accruals += accruals
+    credit += to_uncover
+    take(payment.id, credit, books)
+    taken.parts.append(TransferredPart(payment.id, payment.billing_account, credit, tuple(reserved)))
+    return amount - left + to_uncover
 
 
 def _amount(reversal: PaymentToReverse, payment: Payment, left: int) -> int:

@@ -25,6 +25,8 @@ BAD_DEBT = LedgerAccount("badDebt", "debit")
 """What was written off as lost."""
 BANK_CHARGES = LedgerAccount("bankCharges", "debit")
 """What banks and providers take for themselves."""
+GOODWILL = LedgerAccount("goodwill", "debit")
+"""What customers were given as credit that nobody paid."""
 
 CHART = (
     RECEIVABLE,
@@ -39,6 +41,7 @@ CHART = (
     TAX,
     BAD_DEBT,
     BANK_CHARGES,
+    GOODWILL,
 )
 """The chart of accounts, in the order in which balances are told."""
 
@@ -54,6 +57,7 @@ OF_REVENUE = REVENUE.key
 OF_COMMISSION = COMMISSION.key
 OF_BAD_DEBT = BAD_DEBT.key
 OF_BANK_CHARGES = BANK_CHARGES.key
+OF_GOODWILL = GOODWILL.key
 
 
 def balances_of(account_type: str) -> tuple[str, ...]:

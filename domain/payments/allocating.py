@@ -37,15 +37,20 @@ CREDITS_MAX = 20
 
 def allocation_needs(rest: CreditAllocation, books: WorkingSet) -> Iterator[Need]:
     """What the rest of an allocation looks at, as far as that can be told from what is loaded so far."""
-    yield DocumentNeed(Account, rest.billing_account)
-    yield DocumentNeed(Position, rest.billing_account)
-    yield QueueNeed(Payment, rest.billing_account, CREDITS_MAX)
-    yield QueueNeed(Invoice, rest.billing_account)
-    named = {n for payment in books.known(Payment, rest.billing_account) for n in payment.invoices or ()}
+    return covering_needs(rest.billing_account, books)
+
+
+def covering_needs(account_id: str, books: WorkingSet) -> Iterator[Need]:
+    """What `cover_with_credit` looks at, as far as that can be told from what is loaded so far."""
+    yield DocumentNeed(Account, account_id)
+    yield DocumentNeed(Position, account_id)
+    yield QueueNeed(Payment, account_id, CREDITS_MAX)
+    yield QueueNeed(Invoice, account_id)
+    named = {n for payment in books.known(Payment, account_id) for n in payment.invoices or ()}
     for bill_no in sorted(named):
         yield DocumentNeed(Invoice, bill_no)
     found = (books.peek(Invoice, bill_no) for bill_no in sorted(named))
-    for invoice in (*(i for i in found if i is not None), *books.known(Invoice, rest.billing_account)):
+    for invoice in (*(i for i in found if i is not None), *books.known(Invoice, account_id)):
         yield from partner_needs(invoice)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from domain.frozen import dataclass
 from domain.money import Money
@@ -20,9 +21,27 @@ class ReceivedPayment:
     invoices: tuple[str, ...] | None
 
 
+Source = Literal["goodwill", "transfer"]
+"""What credit comes of that is no payment."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferredCredit:
+    """How much of a payment was transferred to another account (minor units); `id` is that of the credit there."""
+
+    id: str
+    amount: int
+
+
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment as booked: `amount`, of which `unapplied` is still credit (minor units)."""
+    """A payment as booked: `amount`, of which `unapplied` is still credit (minor units).
+
+    Credit that is no payment is kept as one, so that all that happens to payments happens to it: its `source` says what
+    it is (None: a payment), `received_at` is its own time, and its id is one that no payment can have:
+    `credit~<creditId>` for goodwill, `transfer~<transferId>~<n>` for the n-th part of a transfer. `transferred` is
+    what of it was transferred to other accounts, as it came about; None while nothing was.
+    """
 
     id: str
     billing_account: str
@@ -33,6 +52,8 @@ class Payment:
     method: str | None
     invoices: tuple[str, ...] | None
     booked_at: datetime
+    source: Source | None = None
+    transferred: tuple[TransferredCredit, ...] | None = None
 
     @property
     def owner(self) -> str:

@@ -28,6 +28,7 @@ from schemas.parties.legal_entity import (
     parse_vat_id,
 )
 from schemas.parties.messages import SellerUpdate
+from schemas.payments.messages import PAYMENT_ID, parse_payment_id
 from schemas.query import CURSOR_MAX, Query, parse_when
 from schemas.settlement.messages import STATEMENT_ID_MAX, parse_statement_id
 from schemas.values import (
@@ -73,6 +74,12 @@ VALUES: dict[str, Json] = {
         "pattern": f"^{ID.pattern}(-[0-9]+)?$",
         "maxLength": STATEMENT_ID_MAX,
         "description": "The closing's id, and of its further statements with their number: `C-1`, `C-1-2`.",
+    },
+    "PaymentId": {
+        "type": "string",
+        "pattern": f"^({PAYMENT_ID.pattern})$",
+        "description": "A payment's id; of credit that is none, what it is and its id: `credit~C-1` is goodwill, "
+        "`transfer~T-1~1` the first part of a transfer.",
     },
     "Text": _TEXT,
     "Base64": {"type": "string", "contentEncoding": "base64", "pattern": _TEXT["pattern"]},
@@ -160,6 +167,7 @@ _READERS: dict[Any, str] = {
     base64_text: "Base64",
     url_text: "Url",
     parse_statement_id: "StatementId",
+    parse_payment_id: "PaymentId",
     parse_when: "When",
     parse_body: "EditedBody",
     parse_country: "Country",

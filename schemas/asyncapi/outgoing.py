@@ -58,7 +58,7 @@ ERRORS: dict[str, str] = {
     "unknown-dispute": "The dispute is not there (yet). Waits, then parked; a query is told so.",
     "unknown-payout": "The payout is not there (yet). Waits, then parked.",
     "unknown-payment": "The payment is not there (yet). Waits, then parked; a query is told so.",
-    "insufficient-credit": "Too little is reserved, or credit. Waits, then the rest is booked as recoverable.",
+    "insufficient-credit": "Too little is reserved, or credit. Waits; then the rest is recoverable, a transfer parked.",
     "unknown-message": "No message is held under this parked id: it is applied, or was never held. An act is parked.",
     "account-suspended": "The account is suspended, or not active yet. Waits, then parked.",
     "account-closed": "The account is closed, is to be, or is deleted. Parked at once.",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import get_args
 
 from domain.corrections.model import (
+    CreditGranted,
     CreditNote,
     CreditNoteIssued,
     CreditNoteLine,
+    CreditTransferred,
     Dispute,
     DisputeOpened,
     DisputeSettled,
     DisputeState,
     DisputeWithdrawn,
+    Goodwill,
     InvoiceCredited,
     InvoiceReopened,
     InvoiceWrittenOff,
@@ -21,6 +24,8 @@ from domain.corrections.model import (
     RefundBooked,
     Reversal,
     ReversalBooked,
+    Transfer,
+    TransferredPart,
     WriteOff,
 )
 from schemas.accounts.events import account_ref
@@ -138,20 +143,63 @@ def reversal_json(reversal: Reversal) -> Json:
         "reason": reversal.reason,
         "recoverable": money_json(reversal.recoverable, code),
     }
-    return {**out, "fee": money_json(reversal.fee, code)} if reversal.fee else out
+    if reversal.fee:
+        out["fee"] = money_json(reversal.fee, code)
+    if reversal.transferred:
+        out["transferred"] = [_transferred_part_json(part, code) for part in reversal.transferred]
+    return out
+
+
+def _transferred_part_json(part: TransferredPart, code: str) -> Json:
+    return {
+        "paymentId": part.payment_id,
+        "billingAccount": account_ref(part.billing_account, "BillingAccount"),
+        "amount": money_json(part.credit + sum(one.amount for one in part.reserved), code),
+    }
 
 
 def _reversal_booked(event: ReversalBooked) -> Json:
-    code = event.reversal.currency
+    """What happened to the payment, or to credit that was transferred of it: `recoverable` is the former's alone."""
+    reversal, payment = event.reversal, event.payment
+    code = reversal.currency
     return {
-        "payment": payment_json(event.payment),
-        "reversal": reversal_json(event.reversal),
+        "payment": payment_json(payment),
+        "reversal": reversal_json(reversal),
         "deallocations": [
-            {"billNo": one.bill_no, "amount": money_json(one.amount, code)} for one in event.reversal.deallocated
+            {"billNo": one.bill_no, "amount": money_json(one.amount, code)}
+            for one in reversal.deallocated
+            if one.payment_id == payment.id
         ],
-        "recoverable": money_json(event.reversal.recoverable, code),
-        "unapplied": money_json(event.payment.unapplied, code),
+        "recoverable": money_json(reversal.recoverable if payment.id == reversal.payment_id else 0, code),
+        "unapplied": money_json(payment.unapplied, code),
     }
+
+
+def goodwill_json(goodwill: Goodwill) -> Json:
+    """Goodwill as it was granted."""
+    return {
+        "@type": "Goodwill",
+        "creditId": goodwill.id,
+        "billingAccount": account_ref(goodwill.billing_account, "BillingAccount"),
+        "amount": money_json(goodwill.amount, goodwill.currency),
+        "grantedAt": time_json(goodwill.granted_at),
+        "reason": goodwill.reason,
+    }
+
+
+def transfer_json(transfer: Transfer) -> Json:
+    """A transfer as it was booked."""
+    out: Json = {
+        "@type": "CreditTransfer",
+        "transferId": transfer.id,
+        "from": account_ref(transfer.from_account, "BillingAccount"),
+        "to": account_ref(transfer.to_account, "BillingAccount"),
+        "amount": money_json(transfer.amount, transfer.currency),
+        "transferredAt": time_json(transfer.transferred_at),
+        "reason": transfer.reason,
+        "taken": deallocations_json(transfer.taken, transfer.currency),
+    }
+    return out if transfer.payment_id is None else {**out, "paymentId": transfer.payment_id}
 
 
 def _invoice_reopened(event: InvoiceReopened) -> Json:
@@ -221,7 +269,7 @@ def _dispute(event: DisputeOpened | DisputeSettled | DisputeWithdrawn) -> Json:
     }
 
 
-_DEALLOCATIONS: Shape = [{"paymentId": "Id", "amount": "Money"}]
+_DEALLOCATIONS: Shape = [{"paymentId": "PaymentId", "amount": "Money"}]
 
 SHAPES: dict[str, Shape] = {
     "CreditNote": {
@@ -266,6 +314,26 @@ SHAPES: dict[str, Shape] = {
         "reason": "Text",
         "recoverable": "Money",
         "fee?": "Money",
+        "transferred?": [{"paymentId": "PaymentId", "billingAccount": "BillingAccountReference", "amount": "Money"}],
+    },
+    "Goodwill": {
+        "@type": ("Goodwill",),
+        "creditId": "Id",
+        "billingAccount": "BillingAccountReference",
+        "amount": "Money",
+        "grantedAt": "Time",
+        "reason": "Text",
+    },
+    "Transfer": {
+        "@type": ("CreditTransfer",),
+        "transferId": "Id",
+        "from": "BillingAccountReference",
+        "to": "BillingAccountReference",
+        "amount": "Money",
+        "transferredAt": "Time",
+        "reason": "Text",
+        "paymentId?": "Id",
+        "taken": _DEALLOCATIONS,
     },
     "WriteOff": {
         "@type": ("WriteOff",),
@@ -339,7 +407,7 @@ EVENTS = (
     Event(
         "payment.reversal-booked",
         ReversalBooked,
-        "A payment came back, or a part of it.",
+        "A payment came back, or a part of it, or what was transferred of it.",
         {
             "payment": "AllocatedPayment",
             "reversal": "PaymentReversal",
@@ -348,6 +416,20 @@ EVENTS = (
             "unapplied": "Money",
         },
         _reversal_booked,
+    ),
+    Event(
+        "credit.granted",
+        CreditGranted,
+        "Goodwill was granted: credit that nobody paid.",
+        {"credit": "Goodwill"},
+        lambda event: {"credit": goodwill_json(event.goodwill)},
+    ),
+    Event(
+        "credit.transferred",
+        CreditTransferred,
+        "Credit went from one account to another: each of them is told.",
+        {"transfer": "Transfer"},
+        lambda event: {"transfer": transfer_json(event.transfer)},
     ),
     Event(
         "invoice.reopened",

@@ -2,17 +2,20 @@
 
 `credit-note.issue`: something of an invoice; `refund.completed`: money went back to a customer; `payment.reversed`: a
 payment came back; `invoice.write-off`: what remains is lost; `dispute.open`, `.settle`, `.withdraw`: it is disputed.
+`credit.grant`: goodwill, credit that nobody paid; `credit.transfer`: credit that is another account's.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator, StrictBool, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from domain.corrections.model import (
     CompletedRefund,
     CreditedLine,
+    CreditToGrant,
+    CreditToTransfer,
     DisputeResult,
     DisputeState,
     DisputeToOpen,
@@ -29,6 +32,7 @@ from domain.corrections.model import (
 from domain.money import Money
 from schemas.message import Message, Part, Reference, Result, at_most, not_empty
 from schemas.ordering.messages import ITEMS_MAX
+from schemas.payments.messages import RESULT as COVERED
 from schemas.values import Id, Json, PositiveMoney, Text, Time, money_json, parse_money, shown
 
 
@@ -269,6 +273,62 @@ class DisputeWithdraw(Message):
         return DisputeToWithdraw(self.dispute_id, self.withdrawn_at)
 
 
+class CreditGrant(Message):
+    """`credit.grant`: goodwill, credit of an account that nobody paid."""
+
+    TYPE: ClassVar[str] = "credit.grant"
+    RESULT = COVERED
+    KEY_FIELD = "creditId"
+    ACCOUNT_PATH = "billingAccount.id"
+
+    credit_id: Id
+    billing_account: Reference
+    amount: PositiveMoney
+    granted_at: Time
+    reason: Text
+
+    def key(self, message_id: str | None) -> str:
+        """The grant's id."""
+        return self.credit_id
+
+    def fact(self, key: str) -> CreditToGrant:
+        """The credit to grant."""
+        return CreditToGrant(self.credit_id, self.billing_account.id, self.amount, self.granted_at, self.reason)
+
+
+class CreditTransfer(Message):
+    """`credit.transfer`: credit that is another account's, as of a payment that was booked on the wrong one."""
+
+    TYPE: ClassVar[str] = "credit.transfer"
+    RESULT = COVERED
+    KEY_FIELD = "transferId"
+    ACCOUNT_PATH = "from.id"
+
+    transfer_id: Id
+    from_: Annotated[Reference, Field(alias="from")]
+    to: Reference
+    amount: PositiveMoney
+    transferred_at: Time
+    reason: Text
+    payment_id: Id | None = None
+
+    def key(self, message_id: str | None) -> str:
+        """The transfer's id."""
+        return self.transfer_id
+
+    def fact(self, key: str) -> CreditToTransfer:
+        """The credit to transfer."""
+        return CreditToTransfer(
+            self.transfer_id,
+            self.from_.id,
+            self.to.id,
+            self.amount,
+            self.transferred_at,
+            self.reason,
+            self.payment_id,
+        )
+
+
 MESSAGES: tuple[type[Message], ...] = (
     CreditNoteIssue,
     RefundCompleted,
@@ -277,4 +337,6 @@ MESSAGES: tuple[type[Message], ...] = (
     DisputeOpen,
     DisputeSettle,
     DisputeWithdraw,
+    CreditGrant,
+    CreditTransfer,
 )

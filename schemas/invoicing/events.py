@@ -181,7 +181,7 @@ SHAPES: dict[str, Shape] = {
             {
                 "@type": ("AppliedPayment",),
                 "appliedAmount": "Money",
-                "payment": {"@type": ("PaymentRef",), "id": "Id"},
+                "payment": {"@type": ("PaymentRef",), "id": "PaymentId"},
             }
         ],
         "lines": ["InvoiceLine"],

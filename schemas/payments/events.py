@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 
-from domain.payments.model import Payment, PaymentAllocated
+from domain.payments.model import Payment, PaymentAllocated, Source
 from schemas.accounts.events import account_ref
 from schemas.event import Event
 from schemas.shapes import Shape
@@ -12,7 +13,7 @@ from schemas.values import Json, money_json, time_json
 
 
 def payment_json(payment: Payment) -> Json:
-    """A payment as its message says it."""
+    """A payment as its message says it; of credit that is none, also what it is (`source`)."""
     out: Json = {
         "@type": "Payment",
         "paymentId": payment.id,
@@ -24,6 +25,8 @@ def payment_json(payment: Payment) -> Json:
         out["method"] = payment.method
     if payment.invoices is not None:
         out["invoices"] = list(payment.invoices)
+    if payment.source is not None:
+        out["source"] = payment.source
     return out
 
 
@@ -55,23 +58,25 @@ def _payment_allocated(event: PaymentAllocated) -> Json:
 SHAPES: dict[str, Shape] = {
     "Payment": {
         "@type": ("Payment",),
-        "paymentId": "Id",
+        "paymentId": "PaymentId",
         "receivedAt": "Time",
         "billingAccount": "BillingAccountReference",
         "amount": "Money",
         "method?": "Text",
         "invoices?": ["Text"],
+        "source?": get_args(Source),
         "allocations": [{"billNo": "Id", "amount": "Money"}],
         "unapplied": "Money",
     },
     "AllocatedPayment": {
         "@type": ("Payment",),
-        "paymentId": "Id",
+        "paymentId": "PaymentId",
         "receivedAt": "Time",
         "billingAccount": "BillingAccountReference",
         "amount": "Money",
         "method?": "Text",
         "invoices?": ["Text"],
+        "source?": get_args(Source),
     },
 }
 """Parts of what goes out, by name."""

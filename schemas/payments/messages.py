@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from domain.payments.model import CreditAllocation, PaymentResult, ReceivedPayment
 from schemas.message import Continuation, Message, Reference, Result, at_most
-from schemas.values import Count, Id, PositiveMoney, Text, Time
+from schemas.values import ID, Count, Id, PositiveMoney, Text, Time, parse_id
 
 NAMED_INVOICES_MAX = 100
 """The most invoices that a payment names."""
 
-_RESULT = Result(PaymentResult, {"billNos": ["Id"]}, lambda result: {"billNos": list(result.bill_nos)})
+PAYMENT_ID = re.compile(rf"{ID.pattern}|credit~{ID.pattern}|transfer~{ID.pattern}~[0-9]{{1,9}}", re.ASCII)
+"""The id of a payment, or of credit that is none: `credit~<creditId>` is goodwill, `transfer~<transferId>~<n>` the n-th
+part of a transfer."""
+
+
+def parse_payment_id(value: object) -> str:
+    """The id of a payment, or of credit that is none; raises `ValueError`."""
+    return value if isinstance(value, str) and PAYMENT_ID.fullmatch(value) else parse_id(value)
+
+
+PaymentId = Annotated[str, BeforeValidator(parse_payment_id)]
+
+RESULT = Result(PaymentResult, {"billNos": ["Id"]}, lambda result: {"billNos": list(result.bill_nos)})
+"""The numbers of the invoices that a payment, or other credit, covers now."""
 
 
 class PaymentReceived(Message):
     """`payment.received`: a customer paid, which covers invoices or is credit."""
 
     TYPE: ClassVar[str] = "payment.received"
-    RESULT = _RESULT
+    RESULT = RESULT
     KEY_FIELD = "paymentId"
     ACCOUNT_PATH = "billingAccount.id"
 
@@ -46,7 +60,7 @@ class CreditAllocate(Continuation):
     """`credit.allocate`: the rest of what an account's credit covers."""
 
     TYPE: ClassVar[str] = "credit.allocate"
-    RESULT = _RESULT
+    RESULT = RESULT
     FACT = CreditAllocation
 
     billing_account: Reference

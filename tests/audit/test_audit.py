@@ -148,6 +148,27 @@ def refund(refund_id: str, account: str, amount: int, *, taken: dict[str, int], 
     }
 
 
+def reversal(reversal_id: str, payment_id: str, account: str, amount: int, **taken: int) -> Document:
+    """A payment of an account that came back."""
+    return {
+        "_id": reversal_id,
+        "paymentId": payment_id,
+        "billingAccount": account,
+        "currency": "EUR",
+        "amount": amount,
+        "fee": 0,
+        "reversedAt": BOOKED,
+        "bookedAt": BOOKED,
+        "reason": "AM04",
+        "credit": 0,
+        "reserved": [],
+        "transferred": [],
+        "deallocated": [],
+        "recoverable": 0,
+        **taken,
+    }
+
+
 def payment(payment_id: str, amount: int, unapplied: int) -> Document:
     """A payment on BA-1."""
     return {
@@ -170,6 +191,18 @@ def allocation(bill: str, payment_id: str, amount: int, cause: str) -> Document:
         "billNo": bill,
         "paymentId": payment_id,
         "billingAccount": "BA-1",
+        "amount": amount,
+        "cause": cause,
+        "bookedAt": BOOKED,
+    }
+
+
+def recovery(payment_id: str, amount: int, cause: str) -> Document:
+    """What of a payment of BA-2 covers what it got without credit."""
+    return {
+        "_id": f"{payment_id}/{cause.replace(':', '/', 1)}",
+        "paymentId": payment_id,
+        "billingAccount": "BA-2",
         "amount": amount,
         "cause": cause,
         "bookedAt": BOOKED,
@@ -428,6 +461,18 @@ def write_books(database: Books) -> None:
             ),
         ]
     )
+    # C-1: goodwill, which covers some of what BA-2 got without credit.
+    database["goodwill"].insert_one(
+        {
+            "_id": "C-1",
+            "billingAccount": "BA-2",
+            "currency": "EUR",
+            "amount": 40,
+            "grantedAt": BOOKED,
+            "bookedAt": BOOKED,
+            "reason": "sorry",
+        }
+    )
     # R-1 of what N-1 reserved, R-2 of nothing, some of which P-4 covers, R-3 of a payment and so of what it covered.
     database["refunds"].insert_many(
         [
@@ -439,31 +484,31 @@ def write_books(database: Books) -> None:
     )
     # X-1 of P-4, which covered what was recoverable, and so is that again; and the bank's fee.
     database["reversals"].insert_one(
+        reversal("X-1", "P-4", "BA-2", 150, fee=30, recoverable=150),
+    )
+    # T-1: of P-6 to BA-2, where it covers some of what that got without credit; X-2 takes the rest of both.
+    database["transfers"].insert_one(
         {
-            "_id": "X-1",
-            "paymentId": "P-4",
-            "billingAccount": "BA-2",
+            "_id": "T-1",
+            "from": "BA-3",
+            "to": "BA-2",
             "currency": "EUR",
-            "amount": 150,
-            "fee": 30,
-            "reversedAt": BOOKED,
+            "amount": 400,
+            "transferredAt": BOOKED,
             "bookedAt": BOOKED,
-            "reason": "AM04",
-            "credit": 0,
-            "reserved": [],
-            "deallocated": [],
-            "recoverable": 150,
+            "reason": "wrong account",
+            "paymentId": "P-6",
+            "taken": [{"paymentId": "P-6", "amount": 400}],
         }
     )
-    database["recoveries"].insert_one(
-        {
-            "_id": "P-4/payment.received/P-4",
-            "paymentId": "P-4",
-            "billingAccount": "BA-2",
-            "amount": 200,
-            "cause": "payment.received:P-4",
-            "bookedAt": BOOKED,
-        }
+    elsewhere = {"paymentId": "transfer~T-1~1", "billingAccount": "BA-2", "credit": 50, "reserved": []}
+    database["reversals"].insert_one(reversal("X-2", "P-6", "BA-3", 250, credit=200) | {"transferred": [elsewhere]})
+    database["recoveries"].insert_many(
+        [
+            recovery("P-4", 200, "payment.received:P-4"),
+            recovery("credit~C-1", 40, "credit.grant:C-1"),
+            recovery("transfer~T-1~1", 350, "credit.transfer:T-1"),
+        ]
     )
     database["creditNotes"].insert_one(
         {
@@ -501,6 +546,9 @@ def write_books(database: Books) -> None:
             payment("P-3", 20000, 0) | on_3,
             payment("P-4", 200, 0) | on_2,
             payment("P-5", 1200, 0) | on_2,
+            payment("credit~C-1", 40, 0) | on_2 | {"source": "goodwill"},
+            payment("P-6", 600, 0) | on_3 | {"transferred": [{"id": "transfer~T-1~1", "amount": 400}]},
+            payment("transfer~T-1~1", 400, 0) | on_2 | {"source": "transfer"},
         ]
     )
     database["allocations"].insert_many(
@@ -641,16 +689,31 @@ def write_books(database: Books) -> None:
                 posting("cash", -180),
             )
             | {"reverses": "payment.received:P-4", "reason": "AM04"},
+            entry("payment.received:P-6", posting("cash", 600), posting("unapplied:BA-3", -600, 5)),
+            entry(
+                "credit.transfer:T-1",
+                posting("unapplied:BA-3", 400, 6),
+                posting("unapplied:BA-2", -50, 9),
+                posting("recoverable:BA-2", -350, 9),
+            ),
+            entry(
+                "payment.reversed:X-2",
+                posting("unapplied:BA-3", 200, 7),
+                posting("unapplied:BA-2", 50, 10),
+                posting("cash", -250),
+            )
+            | {"reverses": "payment.received:P-6", "reason": "AM04"},
+            entry("credit.grant:C-1", posting("goodwill", 40), posting("recoverable:BA-2", -40, 8)),
             entry("refund.completed:R-3", posting("receivable:BA-2", 500, 6), posting("cash", -500)),
         ]
     )
     database["positions"].insert_many(
         [
             position("BA-1", 3, 4, receivable=1496, oldestDue="2026-12-28"),
-            position("BA-2", 2, 7, receivable=620, recoverable=450, oldestDue="2026-12-28"),
+            position("BA-2", 2, 10, receivable=620, recoverable=60, oldestDue="2026-12-28"),
             position("SA-1", 1, 2, payable=-82, carriedForward={"settlementId": "C-2", "amount": -82}),
             position("SA-2", 1, 9, payable=998, withheld=821, withholding=1),
-            position("BA-3", 0, 4, refundable=3000),
+            position("BA-3", 0, 7, refundable=3000),
             position("SA-3", 0, 3, payable=5250),
         ]
     )
@@ -856,9 +919,9 @@ def test_correct_books_are_ok(books: Books) -> None:
     assert report["ok"], [check for check in report["checks"] if not check["ok"]]
     checked = {check["name"]: check["checked"] for check in report["checks"]}
     assert checked == {
-        "entries-balance": 24,
+        "entries-balance": 28,
         "journal-balances": 1,
-        "postings-well-formed": 24,
+        "postings-well-formed": 28,
         "positions-match-postings": 48,
         "movements-run-without-gap": 8,
         "oldest-due-matches-open-invoices": 8,
@@ -878,21 +941,24 @@ def test_correct_books_are_ok(books: Books) -> None:
         "credited-tax-matches-notes": 2,
         "credited-within-lines": 2,
         "credited-tax-is-that-of-credited-nets": 2,
-        "receivable-matches-invoices": 24,
-        "income-matches-invoices": 24,
+        "receivable-matches-invoices": 28,
+        "income-matches-invoices": 28,
         "allocations-within-invoices": 7,
-        "allocations-within-payments": 5,
-        "unapplied-is-what-is-left": 5,
+        "allocations-within-payments": 8,
+        "unapplied-is-what-is-left": 8,
         "credit-matches-unapplied": 8,
         "no-credit-beside-open-invoice": 8,
         "notes-match-deallocations": 2,
         "refundable-matches-notes": 8,
         "reserved-is-what-was-not-given-back": 2,
         "refunds-add-up": 3,
-        "reversals-add-up": 1,
-        "refunds-match-deallocations": 4,
+        "reversals-add-up": 2,
+        "refunds-match-deallocations": 5,
         "recoverable-matches-refunds": 8,
-        "cash-matches-payments": 24,
+        "goodwill-is-credit": 1,
+        "transfers-add-up": 1,
+        "transferred-is-credit": 1,
+        "cash-matches-payments": 28,
         "accrued-follows-terms": 7,
         "payable-matches-accruals": 8,
         "withheld-matches-shares": 8,
@@ -906,10 +972,10 @@ def test_correct_books_are_ok(books: Books) -> None:
         "payouts-within-statements": 3,
         "statement-states-fit": 3,
         "shares-left-follow-what-is-credited": 2,
-        "payable-entries-match-accruals": 24,
+        "payable-entries-match-accruals": 28,
         "withholding-matches-lines": 8,
-        "entries-match-inbox": 24,
-        "documents-match-inbox": 24,
+        "entries-match-inbox": 28,
+        "documents-match-inbox": 28,
         "statements-match-inbox": 3,
         "held-or-applied": 2,
         "held-states-legal": 2,
@@ -939,9 +1005,9 @@ def test_correct_books_are_ok(books: Books) -> None:
         "outbox-rows-sent-young-or-parked": 12,
         "events-say-whose-they-are": 12,
         "invoice-numbers-run-without-gap": 2,
-        "postings-have-positions": 13,
+        "postings-have-positions": 15,
         "accounts-have-positions": 8,
-        "reversals-point-to-entries": 4,
+        "reversals-point-to-entries": 5,
         "allocations-point-to-invoices": 4,
         "billing-documents-have-positions": 4,
         "allocations-point-to-payments": 4,
@@ -1774,6 +1840,47 @@ MUTATIONS: list[Mutation] = [
         "dispute-closed-too-early",
         changing("disputes", "D-1", state="withdrawn"),
         {"disputes-match-invoices", "documents-match-inbox", "entries-match-inbox"},
+    ),
+    Mutation("goodwill-of-another-time", changing("goodwill", "C-1", grantedAt=NOW), {"goodwill-is-credit"}),
+    Mutation("goodwill-off", adding("goodwill", "C-1", amount=1), {"goodwill-is-credit", "cash-matches-payments"}),
+    Mutation(
+        "goodwill-as-a-payment",
+        changing("payments", "credit~C-1", source=None),
+        {"goodwill-is-credit", "cash-matches-payments", "documents-match-inbox", "entries-match-inbox"},
+    ),
+    Mutation("transfer-off", adding("transfers", "T-1", amount=1), {"transfers-add-up"}),
+    Mutation(
+        "transfer-to-itself", changing("transfers", "T-1", to="BA-3"), {"transfers-add-up", "transferred-is-credit"}
+    ),
+    Mutation("transfer-of-another-time", changing("transfers", "T-1", transferredAt=NOW), {"transferred-is-credit"}),
+    Mutation(
+        "transfer-of-another-account", changing("transfers", "T-1", **{"from": "BA-1"}), {"transferred-is-credit"}
+    ),
+    Mutation(
+        "transfer-of-another-payment",
+        changing("transfers", "T-1", taken__0__paymentId="P-1"),
+        {"transferred-is-credit"},
+    ),
+    Mutation(
+        "payment-that-says-more-was-transferred",
+        adding("payments", "P-6", transferred__0__amount=1),
+        {"transferred-is-credit", "unapplied-is-what-is-left"},
+    ),
+    Mutation("transfer-lost", losing("transfers", "T-1"), {"transferred-is-credit", "documents-match-inbox"}),
+    Mutation(
+        "reversal-that-took-more-elsewhere",
+        adding("reversals", "X-2", transferred__0__credit=1),
+        {"reversals-add-up", "unapplied-is-what-is-left", "cash-matches-payments"},
+    ),
+    Mutation(
+        "reversal-that-took-what-no-note-had-reserved",
+        changing(
+            "reversals",
+            "X-2",
+            transferred__0__credit=0,
+            transferred__0__reserved=[{"creditNoteId": "N-1", "amount": 50}],
+        ),
+        {"reserved-is-what-was-not-given-back", "cash-matches-payments"},
     ),
     Mutation("note-in-another-currency", changing("creditNotes", "N-1", currency="USD"), {"notes-point-to-invoices"}),
     Mutation(

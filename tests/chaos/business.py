@@ -20,6 +20,7 @@ from tests.support.messages import (
     dispute,
     dispute_settled,
     dispute_withdrawn,
+    grant,
     item,
     order,
     partner,
@@ -30,6 +31,7 @@ from tests.support.messages import (
     reversal,
     seller,
     sent,
+    transfer,
     update,
     validated,
     write_off,
@@ -47,6 +49,9 @@ REVERSED = 0.05
 """How many of the payments come back, in part."""
 RETURNED = 0.3
 """How many of the payouts come back, and are paid anew."""
+NAMED, UNNAMED, RIGHT = "BA-named", "BA-unnamed", "BA-right"
+"""Payments of others come in on the first two, and are transferred: of the first by their ids, of the second whatever
+credit there is. They have no orders, and the third no notes: what is transferred to it and comes back is its own."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,9 @@ class Business:
 
     def opening(self) -> list[Letter]:
         """The first accounts."""
-        lost = [self._fact(customer(LOST), LOST)]
-        return lost + [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
+        self._accounts.append(RIGHT)
+        others = [self._fact(customer(number), number) for number in (LOST, NAMED, UNNAMED, RIGHT)]
+        return others + [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
 
     def burst(self) -> list[Letter]:
         """The next messages: of all kinds, some twice, some before what they need, some wrong."""
@@ -102,8 +108,10 @@ class Business:
             self._array,
             self._poison,
             self._conflict,
+            self._grant,
+            self._astray,
         )
-        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 1, 3, 2, 2), k=self.lots.choice(BURSTS)):
+        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 1, 3, 2, 2, 2, 2), k=self.lots.choice(BURSTS)):
             made = kind()
             letters += made
             if self.lots.random() < 0.08:
@@ -145,6 +153,7 @@ class Business:
             "dispute.opened": lambda event: self.end_of(event["dispute"]),
             "invoice.written-off": self.recovery_of,
             "payout.return-booked": self.payout_anew,
+            "credit.transferred": lambda event: self.reversal_of_transfer(event["transfer"]),
         }
 
     def sequel_of(self, invoice: dict[str, Any]) -> list[Letter]:
@@ -153,6 +162,8 @@ class Business:
             number = self._next("W")
             self.owed[LOST] -= int(Decimal(str(invoice["taxIncludedAmount"]["value"])) * 100)
             return [self._fact(write_off(number, invoice["billNo"], taxRelief=self.lots.random() < 0.5), number)]
+        if invoice["billingAccount"]["id"] == RIGHT:
+            return []
         drawn = self.lots.random()
         if drawn < CREDITED:
             return self._note_of(invoice)
@@ -208,12 +219,29 @@ class Business:
         return letters
 
     def reversal_of(self, allocated: dict[str, Any]) -> list[Letter]:
-        """What comes back of a payment, once: now and then half of it, as it covers something for the first time."""
+        """What comes back of a payment, once: now and then half of it, as it covers something for the first time.
+
+        One that went astray is transferred.
+        """
         payment_id, account = allocated["payment"]["paymentId"], allocated["payment"]["billingAccount"]["id"]
-        if payment_id in self._reversed or self.lots.random() >= REVERSED:
+        if account == UNNAMED:
+            return self._put_right(account, allocated["payment"]["amount"]["value"])
+        if account == NAMED:
             return []
+        if "source" in allocated["payment"] or payment_id in self._reversed or self.lots.random() >= REVERSED:
+            return []
+        return self._reverse(payment_id, account, allocated["payment"]["amount"]["value"])
+
+    def reversal_of_transfer(self, moved: dict[str, Any]) -> list[Letter]:
+        """What comes back of a payment that was transferred, once: it is taken from the account that it went to."""
+        payment_id, account = moved["taken"][0]["paymentId"], moved["to"]["id"]
+        if account != RIGHT or moved["from"]["id"] != NAMED or payment_id in self._reversed or self.lots.random() < 0.5:
+            return []
+        return self._reverse(payment_id, account, moved["amount"]["value"])
+
+    def _reverse(self, payment_id: str, account: str, value: Any) -> list[Letter]:
         self._reversed.add(payment_id)
-        number, cents = self._next("X"), int(Decimal(str(allocated["payment"]["amount"]["value"])) * 100)
+        number, cents = self._next("X"), int(Decimal(str(value)) * 100)
         part = cents - cents // 2
         self.owed[account] += part
         return [self._fact(reversal(number, payment_id, str(Decimal(part) / 100)), number)]
@@ -293,6 +321,25 @@ class Business:
         # Some name an invoice, which may be another account's, or not there yet.
         named = [f"INV-{self.lots.randrange(1, 500):09d}"] if self.lots.random() < 0.2 else []
         return [self._fact(payment(number, account, str(Decimal(cents) / 100), invoices=named), number)]
+
+    def _grant(self) -> list[Letter]:
+        number, account = self._next("C"), self._account(self._accounts, "BA", 0.01)
+        cents = self.lots.randrange(1, 2000)
+        self.owed[account] -= cents
+        return [self._fact(grant(number, account, str(Decimal(cents) / 100)), number)]
+
+    def _astray(self) -> list[Letter]:
+        """A payment on the wrong account; one of `NAMED` is transferred at once, perhaps ahead of it."""
+        number, account = self._next("P"), self.lots.choice((NAMED, UNNAMED))
+        value = str(Decimal(self.lots.randrange(1, 7000)) / 100)
+        letters = [self._fact(payment(number, account, value), number)]
+        return letters + (self._put_right(account, value, paymentId=number) if account == NAMED else [])
+
+    def _put_right(self, account: str, value: Any, **of: str) -> list[Letter]:
+        number = self._next("T")
+        to = RIGHT if self.lots.random() < 0.5 else self.lots.choice(self._accounts)
+        self.owed[to] -= int(Decimal(str(value)) * 100)
+        return [self._fact(transfer(number, str(value), account, to, **of), number)]
 
     def _update(self) -> list[Letter]:
         account = self._account(self._accounts, "BA", 0.01)

@@ -66,10 +66,12 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
     kinds["credit-note.issue"] += business.approved
     for kind, collection, which in (
         ("order.completed", "invoices", {}),
-        ("payment.received", "payments", {}),
+        ("payment.received", "payments", {"source": None}),
         ("credit-note.issue", "creditNotes", {}),
         ("refund.completed", "refunds", {}),
         ("payment.reversed", "reversals", {}),
+        ("credit.grant", "goodwill", {}),
+        ("credit.transfer", "transfers", {}),
         ("payout.completed", "payouts", {}),
         ("payout.returned", "payouts", {"returned.returnId": {"$gt": ""}}),
         ("settlement.adjust", "accruals", {"adjustmentId": {"$gt": ""}}),

@@ -20,6 +20,7 @@ from tests.support.messages import (
     dispute_settled,
     dispute_withdrawn,
     eur,
+    grant,
     item,
     order,
     partner,
@@ -27,6 +28,7 @@ from tests.support.messages import (
     refund,
     reversal,
     sent,
+    transfer,
     validated,
     write_off,
 )
@@ -367,3 +369,79 @@ def overdue_of(account: Any) -> Any:
     """What of an account is overdue."""
     [found] = [one["amount"] for one in account["accountBalance"] if one["balanceType"] == "overdue"]
     return found
+
+
+async def test_goodwill_is_credit_like_a_payment(settings: Settings, client: Client, database: Books) -> None:
+    """It covers what is open, is asked for by its own id, and its movement is in the statement."""
+    ask = Asker(client)
+    async with working(settings):
+        await client.send_all([customer("BA-1"), order("O-1", "BA-1")])
+        await applied(database, 2)
+        answer = await client.ask(grant("C-1", "BA-1", 5))
+        assert answer == {"outcome": "applied", "result": {"billNos": [INV1]}}
+        await client.send(grant("C-2", "BA-1", 10))
+        await applied(database, 4)
+        goodwill = await ask("payment.get", paymentId="credit~C-2")
+        listed = await ask("payment.list", billingAccount="BA-1")
+        invoice = await ask("invoice.get", billNo=INV1)
+        statement = await ask("account.statement", id="BA-1")
+    assert (goodwill["source"], goodwill["amount"], goodwill["unapplied"]) == ("goodwill", eur(10), eur(3))
+    assert [one["paymentId"] for one in listed["items"]] == ["credit~C-1", "credit~C-2"]
+    assert [one["payment"]["id"] for one in invoice["appliedPayment"]] == ["credit~C-1", "credit~C-2"]
+    assert [one["entry"] for one in statement["items"]] == [
+        "order.completed:O-1",
+        "credit.grant:C-1",
+        "credit.grant:C-2",
+    ]
+    assert ledger(database) == {"goodwill": 1500, "revenue": -1000, "tax": -200, "unapplied:BA-1": -300}
+    assert [event.event["credit"]["creditId"] for event in client.seen("credit.granted")] == ["C-1", "C-2"]
+    await assert_clean(client, database)
+
+
+async def test_a_payment_of_the_wrong_account_comes_back(settings: Settings, client: Client, database: Books) -> None:
+    """Transferred, it covers the right account's invoice; when the debit bounces, that is open again."""
+    ask = Asker(client)
+    async with working(settings):
+        await client.send_all(
+            [customer("BA-1"), customer("BA-2"), transfer("T-1", 15, "BA-1", "BA-2", paymentId="P-1")]
+        )
+        await client.send_all([order("O-1", "BA-2"), payment("P-1", "BA-1", 20)])
+        # Ahead of its payment the transfer waits; by now BA-2 has it.
+        await applied(database, 5)
+        assert (position(database, "BA-1"), position(database, "BA-2")) == ({"unapplied": 500}, {"unapplied": 300})
+        credit = await ask("payment.get", paymentId="transfer~T-1~1")
+        answer = await client.ask(reversal("X-1", "P-1", 12))
+        await applied(database, 6)
+        statement = await ask("account.statement", id="BA-2")
+    assert (credit["source"], credit["allocations"]) == ("transfer", [{"billNo": INV1, "amount": eur(12)}])
+    assert answer == {"outcome": "applied", "result": {"amount": eur(12), "recoverable": eur(0)}}
+    assert (position(database, "BA-1"), position(database, "BA-2")) == ({}, {"receivable": 400})
+    assert [one["entry"] for one in statement["items"]] == [
+        "order.completed:O-1",
+        "credit.transfer:T-1",
+        "payment.reversed:X-1",
+    ]
+    moved = client.seen("credit.transferred")
+    assert sorted(str(event.message.headers["account-id"]) for event in moved) == ["BA-1", "BA-2"]
+    back = {event.message.headers["account-id"]: event.event for event in client.seen("payment.reversal-booked")}
+    assert back["BA-1"]["deallocations"] == []
+    assert (back["BA-2"]["payment"]["paymentId"], back["BA-2"]["deallocations"]) == (
+        "transfer~T-1~1",
+        [{"billNo": INV1, "amount": eur(4)}],
+    )
+    [reopened] = client.seen("invoice.reopened")
+    assert reopened.message.headers["account-id"] == "BA-2"
+    await assert_clean(client, database)
+
+
+async def test_a_transfer_that_finds_too_little_is_parked_in_the_end(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """Nothing has moved outside: what has waited for too long is not booked."""
+    quick = settings.model_copy(update={"waiting_seconds_max": 0.5, "held_interval_seconds": 0.1})
+    async with working(quick):
+        await client.send_all([customer("BA-1"), customer("BA-2"), payment("P-1", "BA-1", 5)])
+        answer = await client.ask(transfer("T-1", 8, "BA-1", "BA-2"))
+    assert (answer["outcome"], answer["error"]["code"]) == ("parked", "insufficient-credit")
+    assert (position(database, "BA-1"), position(database, "BA-2")) == ({"unapplied": 500}, {})
+    await assert_clean(client, database)

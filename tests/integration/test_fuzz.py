@@ -137,6 +137,25 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     "dispute.withdraw": {"disputeId": _IDS, "withdrawnAt": _TIMES},
     "invoice.validate": {"billNo": _IDS, "at": _TIMES, "by": _TEXTS},
     "invoice.send": {"billNo": _IDS, "at": _TIMES, "medium": _TEXTS},
+    "credit.grant": {
+        "creditId": _IDS,
+        "billingAccount": _PARTS,
+        "billingAccount.id": _IDS,
+        "amount": _AMOUNTS,
+        "grantedAt": _TIMES,
+        "reason": [*_TEXTS, None],
+    },
+    "credit.transfer": {
+        "transferId": _IDS,
+        "from": _PARTS,
+        "from.id": _IDS,
+        "to": _PARTS,
+        "to.id": _IDS,
+        "amount": _AMOUNTS,
+        "transferredAt": _TIMES,
+        "reason": [*_TEXTS, None],
+        "paymentId": [value for value in _IDS if value is not None],
+    },
     "credit-note.issue": {
         "creditNoteId": _IDS,
         "billNo": _IDS,
@@ -208,7 +227,8 @@ WRONG |= {
 GOOD = SAMPLES | MESSAGES
 """A good message of each type."""
 
-OPTIONAL = ("description", "onBehalfOf", "method", "invoices", "lines", "excess", "creditNoteId", "paymentId")
+OPTIONAL = ("description", "onBehalfOf", "method", "invoices", "lines", "excess", "creditNoteId", "paymentId", "fee")
+OPTIONAL_THERE = {("payment.reversed", "amount")}
 
 HEADERS: dict[str, Any] = {
     "nothing": None,
@@ -309,7 +329,8 @@ def a_wrong_field(mail: Mail) -> None:
 def a_missing_field(mail: Mail) -> None:
     """A field that is needed is not there."""
     routing_key = mail.random.choice([one for one in MESSAGES if one != "account.create"])
-    path = mail.random.choice([p for p in WRONG[routing_key] if p.rpartition(".")[2] not in OPTIONAL])
+    needed = [p for p in WRONG[routing_key] if p.rpartition(".")[2] not in OPTIONAL]
+    path = mail.random.choice([p for p in needed if (routing_key, p) not in OPTIONAL_THERE])
     if path == "items.0":
         path = "items"
     content = change(MESSAGES[routing_key] | {"n": mail.number()}, path, ...)

@@ -79,11 +79,13 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
         "indexes": {"dropped": ["invoices.order"], "made": made},
         "collections": [
             "creditNotes",
+            "goodwill",
             "recoveries",
             "refunds",
             "reversals",
             "seller",
             "sellerVersions",
+            "transfers",
             "values",
             "workers",
         ],

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from domain.accounts.model import NewAccount
 from domain.corrections.model import (
     CompletedRefund,
+    CreditToTransfer,
     DisputeToOpen,
     DisputeToSettle,
     DisputeToWithdraw,
@@ -34,6 +35,7 @@ from tests.support.ledger_book import (
     closing,
     credit_note,
     dispute,
+    grant,
     line,
     order,
     partner,
@@ -44,6 +46,7 @@ from tests.support.ledger_book import (
     reversal,
     sending,
     settlement_of,
+    transfer,
     validation,
     withdrawal,
     write_off,
@@ -196,6 +199,23 @@ adjustments = st.builds(
     st.sampled_from(PARTNERS),
     days,
 )
+grants = st.builds(lambda amount, who, day: grant("?", amount, account=who, at=day), money, customers, days)
+
+
+transfers = st.builds(
+    lambda amount, who, number, day: transfer(
+        "?",
+        amount,
+        of=None if number is None else f"P-{number}",
+        by=who,
+        to="BA-2" if who == "BA-1" else "BA-1",
+        at=day,
+    ),
+    money,
+    customers,
+    st.none() | st.integers(0, 11),
+    days,
+)
 
 
 @st.composite
@@ -224,6 +244,8 @@ def business(draw) -> list[Fact]:
         facts.append(replace(adjusted, id=f"A-{number}"))
     for number, of in enumerate(draw(st.lists(st.integers(0, 3), max_size=3))):
         facts.append(payout_return(f"PR-{number}", f"PO-{of}", at=draw(days)))
+    facts += [replace(one, id=f"C-{number}") for number, one in enumerate(draw(st.lists(grants, max_size=4)))]
+    facts += [replace(one, id=f"T-{number}") for number, one in enumerate(draw(st.lists(transfers, max_size=4)))]
     facts += draw(st.lists(st.sampled_from(facts), max_size=6))
     facts += draw(st.lists(handling, max_size=3))
     mixed: list[Fact] = draw(st.permutations(facts))
@@ -287,7 +309,8 @@ def test_a_batch_decides_as_one_by_one_would(facts, batch, first_limit, prefetch
     facts = [f for f in facts if not isinstance(f, InvoiceToWriteOff | DisputeToOpen) or int(f.bill_no[-9:]) <= billed]
     # Commands have the identities of new messages.
     facts = [f for f in facts if not isinstance(f, InvoiceValidation | InvoiceSending)]
-    facts = [f for f in facts if not isinstance(f, PaymentToReverse | DisputeToSettle | DisputeToWithdraw)]
+    facts = [f for f in facts if not isinstance(f, PaymentToReverse | CreditToTransfer)]
+    facts = [f for f in facts if not isinstance(f, DisputeToSettle | DisputeToWithdraw)]
     facts = [
         f for f in facts if not isinstance(f, Adjustment) or not f.corrects or int(f.corrects.bill_no[-9:]) <= billed
     ]

@@ -105,6 +105,22 @@ DISPUTE_SETTLING: Json = {
 DISPUTE_WITHDRAWAL: Json = {"disputeId": "D-1", "withdrawnAt": "2026-11-24T10:00:00Z"}
 VALIDATION: Json = {"billNo": "INV-000000001", "at": "2026-11-23T08:00:00Z", "by": "the customer's portal"}
 SENDING: Json = {"billNo": "INV-000000001", "at": "2026-11-22T18:00:00Z", "medium": "e-mail"}
+GRANT: Json = {
+    "creditId": "C-1",
+    "billingAccount": {"id": "BA-1"},
+    "amount": {"unit": "EUR", "value": "4.79"},
+    "grantedAt": "2026-11-24T10:00:00Z",
+    "reason": "sorry",
+}
+TRANSFER: Json = {
+    "transferId": "T-1",
+    "from": {"id": "BA-1"},
+    "to": {"id": "BA-2"},
+    "amount": {"unit": "EUR", "value": "4.79"},
+    "transferredAt": "2026-11-24T11:00:00Z",
+    "reason": "wrong account",
+    "paymentId": "P-1",
+}
 ACCOUNT: Json = {
     "id": "SA-1",
     "@type": "SettlementAccount",
@@ -144,6 +160,8 @@ MESSAGES: dict[str, Json] = {
     "dispute.withdraw": DISPUTE_WITHDRAWAL,
     "payout.returned": RETURN,
     "settlement.adjust": ADJUSTMENT,
+    "credit.grant": GRANT,
+    "credit.transfer": TRANSFER,
 }
 
 

@@ -538,6 +538,7 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("settlement.list", {"items": [settlement_json(sample.SETTLEMENT)], "after": None}),
     ("credit-note.get", credit_note_json(sample.CREDIT_NOTE)),
     ("payment.get", payment_with_allocations(sample.PAYMENT, {"INV-000000001": 2000})),
+    ("payment.get", payment_with_allocations(sample.GOODWILL, {})),
     ("payment.list", {"items": [payment_with_allocations(sample.PAYMENT, {})], "after": None}),
     ("dispute.get", dispute_json(sample.DISPUTE)),
     ("dispute.list", {"items": [dispute_json(sample.DISPUTE)], "after": None}),

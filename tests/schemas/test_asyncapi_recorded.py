@@ -53,9 +53,12 @@ def recorded() -> Any:
 
 
 LOOSER = (
+    # Credit that is no payment covers invoices too.
+    "/components/schemas/AllocatedPayment/properties/paymentId/$ref",
     # A URL may hold a file itself.
     "/components/schemas/Attachment/properties/url/$ref",
     "/components/schemas/AttachmentRef/properties/url/$ref",
+    "/components/schemas/Invoice/properties/appliedPayment/items/properties/payment/properties/id/$ref",
     # An edit may leave the body as it is, and what was edited is told with its envelope.
     "/components/schemas/ParkedEdit/properties/body/$ref",
     "/components/schemas/ParkedEdit/required/1",

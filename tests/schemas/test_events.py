@@ -21,22 +21,28 @@ from domain.accounts.model import (
 )
 from domain.accounts.specifications import BillFormat, SpecificationChanged
 from domain.corrections.model import (
+    CreditGranted,
     CreditNote,
     CreditNoteIssued,
     CreditNoteLine,
+    CreditTransferred,
     Dispute,
     DisputedLine,
     DisputeOpened,
     DisputeSettled,
     DisputeWithdrawn,
+    Goodwill,
     InvoiceCredited,
     InvoiceReopened,
     InvoiceWrittenOff,
+    NotePart,
     PaymentPart,
     Refund,
     RefundBooked,
     Reversal,
     ReversalBooked,
+    Transfer,
+    TransferredPart,
     WriteOff,
 )
 from domain.invoicing.model import (
@@ -189,6 +195,7 @@ REVERSAL = Reversal(
     reason="AM04",
     credit=2000,
     reserved=(),
+    transferred=(),
     deallocated=(Deallocation("INV-000000001", "P-1", 1700),),
     recoverable=300,
 )
@@ -248,6 +255,47 @@ RETURNED = Payout(
     200,
     BOOKED_AT,
     PayoutReturn("PR-1", datetime(2026, 12, 3, 9, 0, tzinfo=UTC), "AC04", BOOKED_AT),
+)
+GRANT = Goodwill(
+    id="C-1",
+    billing_account="BA-1",
+    currency="EUR",
+    amount=500,
+    granted_at=datetime(2026, 11, 24, 10, 0, tzinfo=UTC),
+    booked_at=BOOKED_AT,
+    reason="sorry",
+)
+TRANSFER = Transfer(
+    id="T-1",
+    from_account="BA-1",
+    to_account="BA-2",
+    currency="EUR",
+    amount=500,
+    transferred_at=datetime(2026, 11, 24, 11, 0, tzinfo=UTC),
+    booked_at=BOOKED_AT,
+    reason="wrong account",
+    payment_id="P-1",
+    taken=(PaymentPart("P-1", 500),),
+)
+TRANSFERRED = Payment(
+    "transfer~T-1~1",
+    "BA-2",
+    "EUR",
+    500,
+    100,
+    datetime(2026, 11, 24, 11, 0, tzinfo=UTC),
+    None,
+    None,
+    BOOKED_AT,
+    "transfer",
+)
+REVERSAL_ELSEWHERE = replace(
+    REVERSAL,
+    transferred=(TransferredPart("transfer~T-1~1", "BA-2", 100, (NotePart("N-1", 50),)),),
+    deallocated=(*REVERSAL.deallocated, Deallocation("INV-000000002", "transfer~T-1~1", 100)),
+)
+GOODWILL = Payment(
+    "credit~C-1", "BA-1", "EUR", 500, 300, datetime(2026, 11, 24, 10, 0, tzinfo=UTC), None, None, BOOKED_AT, "goodwill"
 )
 PAYMENT = Payment(
     "P-1",
@@ -570,6 +618,74 @@ REVERSAL_JSON = """{
   "recoverable": {"unit": "EUR", "value": 3},
   "unapplied": {"unit": "EUR", "value": 5}
 }"""
+GRANTED_JSON = """{
+  "credit": {
+    "@type": "Goodwill",
+    "creditId": "C-1",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "amount": {"unit": "EUR", "value": 5},
+    "grantedAt": "2026-11-24T10:00:00.000Z",
+    "reason": "sorry"
+  }
+}"""
+GOODWILL_JSON = """{
+  "payment": {
+    "@type": "Payment",
+    "paymentId": "credit~C-1",
+    "receivedAt": "2026-11-24T10:00:00.000Z",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "amount": {"unit": "EUR", "value": 5},
+    "source": "goodwill"
+  },
+  "allocations": [],
+  "notAllocated": [],
+  "unapplied": {"unit": "EUR", "value": 3},
+  "recovered": {"unit": "EUR", "value": 2}
+}"""
+TRANSFERRED_JSON = """{
+  "transfer": {
+    "@type": "CreditTransfer",
+    "transferId": "T-1",
+    "from": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "to": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-2"},
+    "amount": {"unit": "EUR", "value": 5},
+    "transferredAt": "2026-11-24T11:00:00.000Z",
+    "reason": "wrong account",
+    "taken": [{"paymentId": "P-1", "amount": {"unit": "EUR", "value": 5}}],
+    "paymentId": "P-1"
+  }
+}"""
+REVERSED_ELSEWHERE_JSON = """{
+  "payment": {
+    "@type": "Payment",
+    "paymentId": "transfer~T-1~1",
+    "receivedAt": "2026-11-24T11:00:00.000Z",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-2"},
+    "amount": {"unit": "EUR", "value": 5},
+    "source": "transfer"
+  },
+  "reversal": {
+    "@type": "PaymentReversal",
+    "reversalId": "X-1",
+    "paymentId": "P-1",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "amount": {"unit": "EUR", "value": 23},
+    "reversedAt": "2026-11-25T09:00:00.000Z",
+    "reason": "AM04",
+    "recoverable": {"unit": "EUR", "value": 3},
+    "fee": {"unit": "EUR", "value": 3.5},
+    "transferred": [
+      {
+        "paymentId": "transfer~T-1~1",
+        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-2"},
+        "amount": {"unit": "EUR", "value": 1.5}
+      }
+    ]
+  },
+  "deallocations": [{"billNo": "INV-000000002", "amount": {"unit": "EUR", "value": 1}}],
+  "recoverable": {"unit": "EUR", "value": 0},
+  "unapplied": {"unit": "EUR", "value": 1}
+}"""
 REOPENED_JSON = (
     INVOICE_JSON.rstrip().removesuffix("}")
     + ', "deallocations": [{"paymentId": "P-1", "amount": {"unit": "EUR", "value": 17}}]}'
@@ -864,7 +980,11 @@ EVENTS: list[tuple[str, object, str]] = [
         disputed("withdrawn", {}, withdrawnAt="2026-11-24T10:00:00.000Z"),
     ),
     ("invoice.reopened", InvoiceReopened(INVOICE, REFUND.deallocated), REOPENED_JSON),
+    ("payment.reversal-booked", ReversalBooked(TRANSFERRED, REVERSAL_ELSEWHERE), REVERSED_ELSEWHERE_JSON),
+    ("credit.transferred", CreditTransferred(TRANSFER), TRANSFERRED_JSON),
+    ("credit.granted", CreditGranted(GRANT), GRANTED_JSON),
     ("payment.allocated", PaymentAllocated(PAYMENT, (ALLOCATION,), ("X",)), ALLOCATED_JSON),
+    ("payment.allocated", PaymentAllocated(GOODWILL, (), (), 200), GOODWILL_JSON),
     ("settlement.accrued", SettlementAccrued("SA-1", "EUR", (ACCRUAL,)), ACCRUED_JSON),
     ("settlement.closed", SettlementClosed(SETTLEMENT), SETTLEMENT_JSON),
     ("settlement.paid", SettlementPaid(SETTLEMENT), SETTLEMENT_JSON),

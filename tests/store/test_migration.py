@@ -139,17 +139,20 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
     assert allocating == {row["account"] for row in books["held"].find({"routingKey": "credit.allocate"})}
     assert done.dropped == ["invoices.order"]
     of_notes = [f"creditNotes.{name}" for name in ("booked", "invoice", "listed", "number")]
+    of_disputes = [f"disputes.{name}" for name in ("ended", "invoice", "listed", "open")]
     others = [
         "held.messageId",
         "invoices.order",
+        "losses.booked",
         "payments.listed",
         "payouts.settlement",
         "refunds.listed",
         "reversals.payment",
         "sellerVersions.history",
+        "writeOffs.invoice",
     ]
     referring = [f"{name}.values" for name in ("accountVersions", "inbox", "outbox")]
-    assert sorted(done.made) == sorted(["allocations.payment", *of_notes, *others, *referring])
+    assert sorted(done.made) == sorted(["allocations.payment", *of_notes, *of_disputes, *others, *referring])
     assert "values" in done.collections
     assert the_form(books) == {"_id": "form", "number": FORM}
     assert_declared(books)

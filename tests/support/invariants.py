@@ -10,7 +10,7 @@ from typing import Any
 
 from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged, AccountVersion
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
-from domain.corrections.model import CreditNote, Dispute, Refund, Reversal, WriteOff
+from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
 from domain.invoicing.model import Invoice, Loss
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
@@ -214,6 +214,10 @@ def _payments_and_invoices_agree_on_allocations(book: LedgerBook) -> None:
             reserved[part_.payment_id] += part_.amount
     gone, owed_back = _what_went_back(book)
     credit: Counter[str] = Counter()
+    goodwill = {f"credit~{one.id}": (one.billing_account, one.amount) for one in book.rows[Goodwill].values()}
+    _transfers_are_credit_elsewhere(book)
+    granted = (one for one in book.documents[Payment].values() if one.source == "goodwill")
+    assert {one.id: (one.billing_account, one.amount) for one in granted} == goodwill
     for paid in book.documents[Payment].values():
         assert 0 <= paid.unapplied == paid.amount - of_payment[paid.id] - reserved[paid.id] - gone[paid.id], paid
         credit[paid.billing_account] += paid.unapplied
@@ -235,6 +239,26 @@ def _undisputed(invoice: Invoice) -> int:
     return max(0, invoice.remaining_amount - disputed)
 
 
+def _transfers_are_credit_elsewhere(book: LedgerBook) -> None:
+    """What each transfer took of a payment is credit of the other account, and the payment says so."""
+    made: dict[str, tuple[str, str, str, int]] = {}
+    for transfer in book.rows[Transfer].values():
+        assert transfer.from_account != transfer.to_account, transfer
+        assert transfer.amount == sum(part.amount for part in transfer.taken), transfer
+        for n, part in enumerate(transfer.taken, 1):
+            ends = (transfer.from_account, transfer.to_account)
+            made[f"transfer~{transfer.id}~{n}"] = (part.payment_id, *ends, part.amount)
+    credits_ = {one.id: one for one in book.documents[Payment].values() if one.source == "transfer"}
+    assert credits_.keys() == made.keys()
+    said = {}
+    for payment in book.documents[Payment].values():
+        for one in payment.transferred or ():
+            there = credits_[one.id]
+            assert there.amount == one.amount > 0, there
+            said[one.id] = (payment.id, payment.billing_account, there.billing_account, one.amount)
+    assert said == made
+
+
 def _what_went_back(book: LedgerBook) -> tuple[Counter[str], Counter[str]]:
     """What of each payment went back, or covers what did; and what each account owes of it."""
     gone: Counter[str] = Counter()
@@ -247,10 +271,20 @@ def _what_went_back(book: LedgerBook) -> tuple[Counter[str], Counter[str]]:
             gone[taken.payment_id] += taken.amount
     for reversal in book.rows[Reversal].values():
         of_notes = sum(one.amount for one in reversal.reserved)
-        assert reversal.amount == reversal.credit + of_notes + reversal.recoverable, reversal
+        elsewhere = 0
+        for part in reversal.transferred:
+            assert min(part.credit, *(one.amount for one in part.reserved), 1) >= 0, reversal
+            back = part.credit + sum(one.amount for one in part.reserved)
+            assert back > 0, (reversal.id, "took nothing of", part)
+            assert book.get(Payment, part.payment_id).billing_account == part.billing_account, reversal
+            gone[part.payment_id] += back
+            elsewhere += back
+        assert reversal.amount == reversal.credit + of_notes + elsewhere + reversal.recoverable, reversal
         assert min(reversal.credit, of_notes, reversal.recoverable) >= 0, reversal
         owed_back[reversal.billing_account] += reversal.recoverable
         gone[reversal.payment_id] += reversal.credit + of_notes
+    for payment in book.documents[Payment].values():
+        gone[payment.id] += sum(one.amount for one in payment.transferred or ())
     for recovery in book.rows[Recovery].values():
         owed_back[recovery.billing_account] -= recovery.amount
         gone[recovery.payment_id] += recovery.amount
@@ -361,6 +395,8 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
         "dispute.withdraw:",
         "settlement.adjust:",
         "payout.returned:",
+        "credit.grant:",
+        "credit.transfer:",
     )
     # What goes on may find that there is nothing left to do.
     gone_on = {i for i, r in book.results.items() if i.startswith("credit.allocate:") and r["billNos"]}
@@ -374,7 +410,10 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
 
     assert {invoice.order_id for invoice in book.documents[Invoice].values()} == keys("order.completed:")
     assert len(book.documents[Invoice]) == len(keys("order.completed:")), "an order has two invoices"
-    assert set(book.documents[Payment]) == keys("payment.received:")
+    paid = {payment.id for payment in book.documents[Payment].values() if payment.source is None}
+    assert paid == keys("payment.received:")
+    assert set(book.rows[Goodwill]) == keys("credit.grant:")
+    assert set(book.rows[Transfer]) == keys("credit.transfer:")
     settled = {one.id for one in book.documents[Dispute].values() if one.credit_note is not None}
     assert set(book.documents[CreditNote]) == keys("credit-note.issue:") | settled
     assert not keys("credit-note.issue:") & set(book.documents[Dispute]), "a note has a dispute's id"
@@ -435,7 +474,10 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (Allocation, lambda a: [a.payment_id], Payment),
         (CreditNote, lambda n: [n.corrected_bill_no], Invoice),
         (Refund, lambda r: [r.credit_note_id], CreditNote),
-        (Refund, lambda r: [r.payment_id, *(part.payment_id for part in r.taken)], Payment),
+        # One that names a note is of the note.
+        (Refund, lambda r: [r.payment_id if r.credit_note_id is None else None], Payment),
+        (Refund, lambda r: [part.payment_id for part in r.taken], Payment),
+        (Transfer, lambda t: [t.payment_id, *(part.payment_id for part in t.taken)], Payment),
         (Recovery, lambda r: [r.payment_id], Payment),
         (WriteOff, lambda w: [w.bill_no], Invoice),
         (Loss, lambda row: [row.bill_no], Invoice),

@@ -50,8 +50,12 @@ from domain.accounts.specifications import (
 from domain.corrections.model import (
     CompletedRefund,
     CreditedLine,
+    CreditGranted,
     CreditNote,
     CreditNoteIssued,
+    CreditToGrant,
+    CreditToTransfer,
+    CreditTransferred,
     Dispute,
     DisputeOpened,
     DisputeResult,
@@ -142,6 +146,8 @@ Fact = (
     | DisputeToWithdraw
     | InvoiceValidation
     | InvoiceSending
+    | CreditToGrant
+    | CreditToTransfer
     | NewSpecification
     | SpecificationUpdate
     | SpecificationDeletion
@@ -164,6 +170,8 @@ ROUTING_KEY: dict[type, str] = {
     DisputeToOpen: "dispute.open",
     DisputeToSettle: "dispute.settle",
     DisputeToWithdraw: "dispute.withdraw",
+    CreditToGrant: "credit.grant",
+    CreditToTransfer: "credit.transfer",
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
@@ -191,6 +199,8 @@ EVENT: dict[type, str] = {
     DisputeOpened: "dispute.opened",
     DisputeSettled: "dispute.settled",
     DisputeWithdrawn: "dispute.withdrawn",
+    CreditGranted: "credit.granted",
+    CreditTransferred: "credit.transferred",
 }
 
 # What the database's queues are sorted by, said here a second time on purpose.
@@ -850,3 +860,24 @@ def validation(bill_no: str, by: str | None = None, *, at: str = "2026-11-23T08:
 def sending(bill_no: str, medium: str | None = None, *, at: str = "2026-11-22T18:00:00") -> InvoiceSending:
     """That an invoice was sent."""
     return InvoiceSending(bill_no, moment(at), medium)
+
+
+def grant(
+    id_: str, amount: int, *, account: str = "BA-1", currency: str = "EUR", at: str = "2026-11-24T10:00:00"
+) -> CreditToGrant:
+    """Goodwill."""
+    return CreditToGrant(id_, account, Money(currency, amount), moment(at), "sorry")
+
+
+def transfer(
+    id_: str,
+    amount: int,
+    *,
+    of: str | None = None,
+    by: str = "BA-1",
+    to: str = "BA-2",
+    currency: str = "EUR",
+    at: str = "2026-11-24T11:00:00",
+) -> CreditToTransfer:
+    """Credit that is another account's, of a payment or of whatever credit there is."""
+    return CreditToTransfer(id_, by, to, Money(currency, amount), moment(at), "wrong account", of)

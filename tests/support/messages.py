@@ -199,6 +199,31 @@ def sent(bill_no: str, **fields: Any) -> Message:
     return "invoice.send", {"billNo": bill_no, "at": "2026-11-23T18:00:00Z", **fields}
 
 
+def grant(credit_id: str, account: str, value: Any, **fields: Any) -> Message:
+    """`credit.grant`."""
+    return "credit.grant", {
+        "creditId": credit_id,
+        "billingAccount": {"id": account},
+        "amount": eur(value),
+        "grantedAt": "2026-11-24T10:00:00Z",
+        "reason": "sorry",
+        **fields,
+    }
+
+
+def transfer(transfer_id: str, value: Any, by: str, to: str, **fields: Any) -> Message:
+    """`credit.transfer`."""
+    return "credit.transfer", {
+        "transferId": transfer_id,
+        "from": {"id": by},
+        "to": {"id": to},
+        "amount": eur(value),
+        "transferredAt": "2026-11-24T11:00:00Z",
+        "reason": "wrong account",
+        **fields,
+    }
+
+
 def credited(line: int | str, value: Any) -> Json:
     """How much of a line's net a credit note takes back."""
     return {"lineId": str(line), "taxExcludedAmount": eur(value)}

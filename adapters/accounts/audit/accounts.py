@@ -40,6 +40,8 @@ CLOSES_BY_ITSELF = (
     "invoice.write-off",
     "dispute.settle",
     "dispute.withdraw",
+    "credit.grant",
+    "credit.transfer",
 )
 """What may settle the last of an account that is to be closed."""
 SPECIFICATIONS = {
