@@ -44,11 +44,11 @@ _ENTRIES = """\
 ## The books
 
 `order.completed`, `payment.received` and `payout.completed` have one entry each, also when nothing is posted (a total
-of zero); so has the rest of an allocation (`credit.allocate`), unless it came to nothing. `account.*`,
-`settlement.close` and what is said of specifications and of the seller have none. An `account.*` message has one row in
-`accountVersions`, but for an update that changes nothing, which has none; a closing that completes by itself has one
-whose cause is the fact that settled the last of it. Within one entry postings are summed by ledger account and side
-(tax: also by category and rate), never netted; a sum of zero is left out.
+of zero); so has the rest of an allocation or a de-allocation (`credit.allocate`, `credit.deallocate`), unless it came
+to nothing. `account.*`, `settlement.close` and what is said of specifications and of the seller have none. An
+`account.*` message has one row in `accountVersions`, but for an update that changes nothing, which has none; a closing
+that completes by itself has one whose cause is the fact that settled the last of it. Within one entry postings are
+summed by ledger account and side (tax: also by category and rate), never netted; a sum of zero is left out.
 
 | ledger account | its balance is a | whose |
 | --- | --- | --- |

@@ -33,7 +33,8 @@ MESSAGES: dict[str, type[Message]] = table(
 """The messages that are taken from a queue, by routing key."""
 
 CONTINUATIONS: dict[type, type[Continuation]] = table(
-    (message.FACT, message) for message in (*payments.CONTINUATIONS, *settlement.CONTINUATIONS)
+    (message.FACT, message)
+    for message in (*payments.CONTINUATIONS, *settlement.CONTINUATIONS, *corrections.CONTINUATIONS)
 )
 """What a fact may leave to do, by the type of the fact that it leaves."""
 

@@ -27,6 +27,7 @@ KEPT_FROM_HAPPENING = {
     "order.completed": "not billed: there is no invoice, and its partners have earned nothing by it",
     "payment.received": "not booked: what it pays stays open",
     "credit.allocate": "not allocated: the account has credit beside open invoices",
+    "credit.deallocate": "not undone: what came back still covers invoices, and is owed beside them",
     "settlement.continue": "not stated: the closing's other statements are there",
     "settlement.close": "not stated: what was earned is not on a statement",
     "payout.completed": "not booked: the statement is still to be paid",

@@ -133,12 +133,17 @@ allocated_payments = View(
     ),
 )
 
-PAYMENT, ALLOCATION = "payment.received:", "credit.allocate:"
-"""How the identities of payments begin, and those of the rest of an allocation."""
+PAYMENT = "payment.received:"
+"""How the identities of payments begin."""
+RESTS = ("credit.allocate:", "credit.deallocate:")
+"""How those of the rest of an allocation begin, and of a de-allocation."""
 
-# By the posting table. The rest of an allocation has an entry unless there was nothing left when it came to it.
+# By the posting table. A rest has an entry unless there was nothing left when it came to it.
 POSTED = Posted(
-    (begins(PAYMENT), {"$match": {**begins(ALLOCATION)["$match"], "result.billNos.0": {"$exists": True}}}),
+    (
+        begins(PAYMENT),
+        *({"$match": {**begins(rest)["$match"], "result.billNos.0": {"$exists": True}}} for rest in RESTS),
+    ),
     (
         union(
             "payments",
@@ -161,7 +166,7 @@ POSTED = Posted(
         ),
         union(
             "allocations",
-            {"$match": {"cause": begins(ALLOCATION)["$match"]["_id"]}},
+            {"$match": {"$or": [{"cause": begins(rest)["$match"]["_id"]} for rest in RESTS]}},
             {"$group": {"_id": "$cause"}},
             {"$project": {"document": {"$literal": 1}}},
         ),

@@ -58,7 +58,7 @@ COLLECTIONS = (
         id="identity; of a conflicting duplicate `<identity>#<content digest>`, of what cannot be read "
         "`unreadable:<digest of routing key and bytes>`",
         written="one row a message that is not applied, or a rest that a fact has left to do (`credit.allocate`, "
-        "`settlement.continue`, reason `continued`); gone when it is applied",
+        "`credit.deallocate`, `settlement.continue`, reason `continued`); gone when it is applied",
         fields={
             "parkedId": "the short name that operators use",
             "state": "`waiting`, `suspect`, `parked`, `discarded`, `mended`",

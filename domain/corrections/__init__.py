@@ -2,6 +2,7 @@
 
 from domain.accounts.model import BILLING
 from domain.corrections.crediting import issue_credit_note, note_needs, note_time
+from domain.corrections.deallocating import deallocate_credit, deallocation_needs
 from domain.corrections.disputing import (
     end_needs,
     open_dispute,
@@ -15,6 +16,7 @@ from domain.corrections.disputing import (
 from domain.corrections.granting import grant_credit, grant_needs, grant_time
 from domain.corrections.model import (
     CompletedRefund,
+    CreditDeallocation,
     CreditToGrant,
     CreditToTransfer,
     Dispute,
@@ -56,6 +58,7 @@ FACTS = (
     Handler(DisputeToOpen, opening_needs, open_dispute, nobody, opening_time),
     Handler(DisputeToSettle, end_needs, settle_dispute, nobody, settling_time),
     Handler(DisputeToWithdraw, end_needs, withdraw_dispute, nobody, withdrawal_time),
+    Handler(CreditDeallocation, deallocation_needs, deallocate_credit, lambda fact: fact.billing_account),
     Handler(CreditToGrant, grant_needs, grant_credit, lambda fact: fact.billing_account, grant_time),
     Handler(CreditToTransfer, transfer_needs, transfer_credit, lambda fact: fact.from_account, transfer_time),
 )

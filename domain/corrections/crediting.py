@@ -67,16 +67,26 @@ def correction_needs(invoice: Invoice | None) -> Iterator[Need]:
     """What a correction of an invoice looks at: its account, its payments, its partners, and the account's queues."""
     if invoice is None:
         return
-    yield DocumentNeed(Account, invoice.billing_account)
-    yield DocumentNeed(Position, invoice.billing_account)
+    yield from settling_needs(invoice.billing_account)
     for applied in invoice.applied_payment:
         yield DocumentNeed(Payment, applied.payment_id)
+    yield from partners_needs(invoice)
+
+
+def settling_needs(account_id: str) -> Iterator[Need]:
+    """What `settle_up` looks at of an account at first."""
+    yield DocumentNeed(Account, account_id)
+    yield DocumentNeed(Position, account_id)
+    yield QueueNeed(Payment, account_id, CREDITS_MAX)
+    yield QueueNeed(Invoice, account_id)
+
+
+def partners_needs(invoice: Invoice) -> Iterator[Need]:
+    """The partners of an invoice: what is corrected of it may change what they have of it."""
     for line in invoice.lines:
         if line.on_behalf_of is not None:
             yield DocumentNeed(Account, line.on_behalf_of.id)
             yield DocumentNeed(Position, line.on_behalf_of.id)
-    yield QueueNeed(Payment, invoice.billing_account, CREDITS_MAX)
-    yield QueueNeed(Invoice, invoice.billing_account)
 
 
 def correctable_account(invoice: Invoice, books: Books) -> Account:

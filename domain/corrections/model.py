@@ -317,6 +317,21 @@ class CreditTransferred:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditDeallocation:
+    """`credit.deallocate`: how much of a payment still has to be undone in another transaction, in minor units.
+
+    Until then it is recoverable from `billing_account`. `at` is when the payment came back, or went back; `sequence`
+    tells it from other rests.
+    """
+
+    billing_account: str
+    payment_id: str
+    amount: int
+    at: datetime
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceReopened:
     """An invoice of which something remains again, and how much of payments covers it no more."""
 

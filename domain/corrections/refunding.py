@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 
 from domain.accounts.lifecycle import billing_account, complete_closing
 from domain.accounts.model import Account
-from domain.corrections.crediting import (
-    complete_closings_of_partners,
-    correction_needs,
-    settle_up,
-)
+from domain.corrections.crediting import complete_closings_of_partners, settle_up, settling_needs
+from domain.corrections.deallocating import Uncovered, continue_deallocating, emit_reopened, uncover, uncovering_needs
 from domain.corrections.model import (
     CompletedRefund,
     CreditNote,
-    InvoiceReopened,
     PaymentPart,
     Refund,
     RefundBooked,
@@ -23,15 +19,11 @@ from domain.corrections.model import (
 )
 from domain.errors import MustWait, Refused
 from domain.frozen import replace
-from domain.invoicing.model import Invoice
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
-from domain.ledger.positions import Position
 from domain.money import Money
-from domain.payments.allocating import Deallocation, covered_by, deallocate
+from domain.payments.allocating import WorkBudget, covered_by
 from domain.payments.model import Allocation, Payment
-from domain.settlement.accruals import Accrual
-from domain.settlement.correcting import rebook
 
 
 def refund_time(refund: CompletedRefund) -> tuple[str, datetime]:
@@ -41,19 +33,15 @@ def refund_time(refund: CompletedRefund) -> tuple[str, datetime]:
 
 def refund_needs(refund: CompletedRefund, books: WorkingSet) -> Iterator[Need]:
     """What a refund looks at, as far as that can be told from what is loaded so far."""
-    account_id = refund.billing_account
-    yield DocumentNeed(Account, account_id)
-    yield DocumentNeed(Position, account_id)
-    yield QueueNeed(Payment, account_id)
-    yield QueueNeed(Invoice, account_id)
+    yield from settling_needs(refund.billing_account)
     if refund.credit_note_id is not None:
         yield DocumentNeed(CreditNote, refund.credit_note_id)
     elif refund.payment_id is not None:
         yield DocumentNeed(Payment, refund.payment_id)
         yield QueueNeed(Allocation, refund.payment_id, None)
-        for bill_no in sorted({row.bill_no for row in books.known(Allocation, refund.payment_id)}):
-            yield DocumentNeed(Invoice, bill_no)
-            yield from correction_needs(books.peek(Invoice, bill_no))
+        payment = books.peek(Payment, refund.payment_id)
+        if payment is not None:
+            yield from uncovering_needs(payment, books)
 
 
 def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
@@ -61,7 +49,8 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
 
     It is taken of what a credit note reserved; else of a payment: of its credit, then of what it covers, latest first;
     else of the account's credit, oldest payment first. What it finds too little of it waits for; too `late`, the rest
-    is recoverable from the customer, since the money has moved.
+    is recoverable from the customer, since the money has moved. So is what a payment covers beyond a transaction's
+    work, until `deallocate_credit` has done the rest.
 
     Raises `MustWait` (`unknown-account`, `unknown-credit-note`, `unknown-payment`, `insufficient-credit`) and
     `Refused`: `currency-mismatch`, `account-closed`, `invalid` for a note or a payment of another account.
@@ -70,24 +59,21 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
     books.open_entry(refund.refunded_at, account.currency)
     books.count(account.id, "used")
     amount = refund.money.amount
-    deallocated: list[Deallocation] = []
-    accruals: list[Accrual] = []
-    reopened: list[Invoice] = []
+    uncovered = Uncovered([], [], [], 0)
     if refund.credit_note_id is not None:
         taken = _of_note(refund.credit_note_id, account, amount, books)
     elif refund.payment_id is not None:
         payment = find_payment(refund.payment_id, account, books)
-        found = payment.unapplied + sum(part for _, part in covered_by(payment, books))
+        found = payment.unapplied + sum(part for _, part in covered_by(payment, books.queue(Allocation, payment.id)))
         if found < amount and not refund.late:
             raise too_little(f"paymentId: of payment {payment.id}", found, amount, account)
-        reopened, deallocated, accruals = uncover(
-            payment, max(0, min(amount, found) - payment.unapplied), books.date_of(refund.refunded_at), books
-        )
-        taken = take(payment.id, min(amount, found), books)
+        to_uncover = max(0, min(amount, found) - payment.unapplied)
+        uncovered = uncover(payment, to_uncover, books.date_of(refund.refunded_at), WorkBudget(), books)
+        taken = take(payment.id, min(amount, payment.unapplied + uncovered.amount), books)
     else:
         taken = take_of_credit(account, amount, books)
     gone = sum(part.amount for part in taken)
-    if gone < amount and not refund.late:
+    if gone + uncovered.rest < amount and not refund.late:
         raise too_little("amount: of the credit", gone, amount, account)
     source = chart.REFUNDABLE if refund.credit_note_id is not None else chart.UNAPPLIED
     books.move(source.of(account.id), gone)
@@ -105,17 +91,17 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
         payment_id=refund.payment_id if refund.credit_note_id is None else None,
         method=refund.method,
         taken=tuple(taken),
-        deallocated=tuple(deallocated),
+        deallocated=tuple(uncovered.undone),
         recoverable=amount - gone,
     )
     books.append(booked)
     books.emit(account.id, RefundBooked(booked))
-    for invoice in reopened:
-        parts = tuple(one for one in deallocated if one.bill_no == invoice.id)
-        books.emit(account.id, InvoiceReopened(invoice, parts))
-    settle_up(account, accruals, books)
+    emit_reopened(uncovered.invoices, uncovered.undone, books)
+    if uncovered.rest:
+        continue_deallocating(payment, account.id, uncovered.rest, refund.refunded_at, books)
+    settle_up(account, uncovered.accruals, books)
     complete_closing(account, books)
-    for invoice in reopened:
+    for invoice in uncovered.invoices:
         complete_closings_of_partners(invoice, books)
     return RefundResult(Money(account.currency, booked.recoverable))
 
@@ -159,32 +145,6 @@ def find_payment(payment_id: str, account: Account, books: Books) -> Payment:
     if payment.billing_account != account.id:
         raise Refused("invalid", f"paymentId: {payment_id} is a payment of another account than {account.id}")
     return payment
-
-
-def uncover(
-    payment: Payment, amount: int, on: date, books: Books
-) -> tuple[list[Invoice], list[Deallocation], list[Accrual]]:
-    """Undo so much (minor units) of what a payment covers, latest first: those invoices are open again.
-
-    Returns the invoices as they are then, what was undone, and what accrues to partners, dated `on`. Raises what
-    `rebook` raises.
-    """
-    reopened: list[Invoice] = []
-    undone: list[Deallocation] = []
-    accruals: list[Accrual] = []
-    for bill_no, covered in covered_by(payment, books) if amount else ():
-        part = min(covered, amount)
-        amount -= part
-        before = books.find(Invoice, bill_no)
-        assert before is not None, f"payment {payment.id} covers {bill_no}, which is not there"
-        after, deallocations = deallocate(before, part, books, of=payment.id)
-        after, accrued = rebook(before, after, on, books, payment=payment.id)
-        reopened.append(after)
-        undone += deallocations
-        accruals += accrued
-        if not amount:
-            break
-    return reopened, undone, accruals
 
 
 def take(payment_id: str, amount: int, books: Books) -> list[PaymentPart]:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from datetime import date, datetime
 
 from domain.accounts.lifecycle import check_state, complete_closing
-from domain.accounts.model import Account, find_account
-from domain.corrections.crediting import complete_closings_of_partners, correction_needs, settle_up
+from domain.accounts.model import find_account
+from domain.corrections.crediting import complete_closings_of_partners, settle_up, settling_needs
+from domain.corrections.deallocating import continue_deallocating, emit_reopened, uncover, uncovering_needs
 from domain.corrections.model import (
     CreditNote,
-    InvoiceReopened,
     NotePart,
     PaymentPart,
     PaymentToReverse,
@@ -20,15 +20,14 @@ from domain.corrections.model import (
     ReversalResult,
     TransferredPart,
 )
-from domain.corrections.refunding import take, uncover
+from domain.corrections.refunding import take
 from domain.errors import MustWait, Refused
 from domain.frozen import replace
 from domain.invoicing.model import Invoice
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
-from domain.ledger.positions import Position
 from domain.money import Money
-from domain.payments.allocating import Deallocation, covered_by
+from domain.payments.allocating import Deallocation, WorkBudget, covered_by
 from domain.payments.model import Allocation, Payment
 from domain.settlement.accruals import Accrual
 
@@ -50,22 +49,15 @@ def reversal_needs(reversal: PaymentToReverse, books: WorkingSet) -> Iterator[Ne
 
 def _taking_needs(payment_id: str, books: WorkingSet) -> Iterator[Need]:
     """What it takes to take back a payment, and all that was transferred of it."""
-    yield QueueNeed(Allocation, payment_id, None)
     payment = books.peek(Payment, payment_id)
     if payment is not None:
-        yield DocumentNeed(Account, payment.billing_account)
-        yield DocumentNeed(Position, payment.billing_account)
-        yield QueueNeed(Payment, payment.billing_account)
-        yield QueueNeed(Invoice, payment.billing_account)
+        yield from settling_needs(payment.billing_account)
+        yield from uncovering_needs(payment, books)
         for one in payment.transferred or ():
             yield DocumentNeed(Payment, one.id)
             yield from _taking_needs(one.id, books)
-    rows = list(books.known(Allocation, payment_id))
-    for note_id in _notes_of(rows):
+    for note_id in _notes_of(list(books.known(Allocation, payment_id))):
         yield DocumentNeed(CreditNote, note_id)
-    for bill_no in sorted({row.bill_no for row in rows}):
-        yield DocumentNeed(Invoice, bill_no)
-        yield from correction_needs(books.peek(Invoice, bill_no))
 
 
 def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
@@ -75,7 +67,8 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
     transferred of it, the latest first and in the same order, from whoever has it; of what it covers, the latest first:
     those invoices are open again, with the due date that they had. What was given back of it is recoverable from the
     customer whose payment it was. Without an amount it is the payment, less what was reversed of it before. More than
-    that waits, and too `late` is recoverable.
+    that waits, and too `late` is recoverable. So is what is covered beyond a transaction's work, until
+    `deallocate_credit` has done the rest.
 
     Raises `MustWait` (`unknown-payment`, `insufficient-credit`) and `Refused`: `currency-mismatch`, `account-closed`,
     of an account too that has what was transferred, `wrong-state` when all of it is reversed already.
@@ -93,7 +86,7 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
         reversal.reversed_at, account.currency, reverses=f"payment.received:{payment.id}", reason=reversal.reason
     )
     books.count(account.id, "used")
-    taken = _Taken(books.date_of(reversal.reversed_at))
+    taken = _Taken(books.date_of(reversal.reversed_at), WorkBudget())
     recoverable = amount - _take_back(payment, amount, taken, books)
     own = taken.parts[-1]
     transferred = [part for part in taken.parts[:-1] if part.credit or part.reserved]
@@ -128,9 +121,9 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
         now = books.find(Payment, part.payment_id)
         assert now is not None, "it is there"
         books.emit(part.billing_account, ReversalBooked(now, booked))
-    for invoice in taken.reopened.values():
-        parts = tuple(one for one in taken.deallocated if one.bill_no == invoice.id)
-        books.emit(invoice.billing_account, InvoiceReopened(invoice, parts))
+    emit_reopened(taken.reopened.values(), taken.deallocated, books)
+    for covering, rest in taken.rests:
+        continue_deallocating(covering, account.id, rest, reversal.reversed_at, books)
     others = [holder for holder in holders.values() if holder.id != account.id]
     settle_up(account, taken.accruals, books, *others)
     for one in (account, *others):
@@ -144,14 +137,17 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
 class _Taken:
     """What a reversal has taken so far: of the payment itself in the end, before it of what was transferred of it.
 
-    `on` dates what accrues; `reopened` are the invoices as they are then, by number.
+    `on` dates what accrues; `reopened` are the invoices as they are then, by number; `rests` is what the budget did not
+    reach to undo, of which payment.
     """
 
     on: date
+    budget: WorkBudget
     parts: list[TransferredPart] = dataclasses.field(default_factory=list)
     reopened: dict[str, Invoice] = dataclasses.field(default_factory=dict)
     deallocated: list[Deallocation] = dataclasses.field(default_factory=list)
     accruals: list[Accrual] = dataclasses.field(default_factory=list)
+    rests: list[tuple[Payment, int]] = dataclasses.field(default_factory=list)
 
 
 def _take_back(payment: Payment, amount: int, taken: _Taken, books: Books) -> int:
@@ -163,15 +159,17 @@ def _take_back(payment: Payment, amount: int, taken: _Taken, books: Books) -> in
         there = books.find(Payment, one.id)
         assert there is not None, f"{one.id} was transferred of payment {payment.id}, and is not there"
         left -= _take_back(there, left, taken, books)
-    to_uncover = min(left, sum(part for _, part in covered_by(payment, books)))
-    reopened, deallocated, accruals = uncover(payment, to_uncover, taken.on, books)
-    taken.reopened |= {invoice.id: invoice for invoice in reopened}
-    taken.deallocated += deallocated
-    taken.accruals += accruals
-    credit += to_uncover
+    to_uncover = min(left, sum(part for _, part in covered_by(payment, books.queue(Allocation, payment.id))))
+    uncovered = uncover(payment, to_uncover, taken.on, taken.budget, books)
+    taken.reopened |= {invoice.id: invoice for invoice in uncovered.invoices}
+    taken.deallocated += uncovered.undone
+    taken.accruals += uncovered.accruals
+    if uncovered.rest:
+        taken.rests.append((payment, uncovered.rest))
+    credit += uncovered.amount
     take(payment.id, credit, books)
     taken.parts.append(TransferredPart(payment.id, payment.billing_account, credit, tuple(reserved)))
-    return amount - left + to_uncover
+    return amount - left + uncovered.amount
 
 
 def _amount(reversal: PaymentToReverse, payment: Payment, left: int) -> int:

@@ -283,7 +283,7 @@ class Books:
 
     def require(self, needs: Iterable[Need]) -> None:
         """See that all of these are loaded; raises `NotLoaded` for those that are not, together."""
-        missing = tuple(need for need in needs if not self._has(need))
+        missing = tuple(dict.fromkeys(need for need in needs if not self._has(need)))
         if missing:
             raise NotLoaded(*missing)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import datetime
 from itertools import islice
 
 from domain.accounts.lifecycle import complete_closing
@@ -27,8 +27,8 @@ from domain.settlement.accruals import Accrual, emit_accruals, release_withheld
 from domain.settlement.correcting import rebook
 
 WORK_MAX = 20_000
-"""How much one transaction allocates, counted in lines: a covered invoice is written and told again with all its lines.
-What is beyond that goes on in another transaction."""
+"""How much one transaction allocates or de-allocates, counted in lines: such an invoice is written and told again with
+all its lines. What is beyond that goes on in another transaction."""
 ALLOCATION_WORK = 3
 """How many lines an allocation itself counts for."""
 CREDITS_MAX = 20
@@ -96,7 +96,7 @@ def allocate_credit(rest: CreditAllocation, books: Books) -> PaymentResult:
             books.put(replace(position, allocating=False))
         return PaymentResult(())
     books.open_entry(books.booked_at, account.currency)
-    budget = WorkBudget(WORK_MAX)
+    budget = WorkBudget()
     bill_nos: list[str] = []
     accruals: list[Accrual] = []
     if cover_with_credit(account, budget, bill_nos, accruals, books):
@@ -182,16 +182,16 @@ class Covered:
 
 
 class WorkBudget:
-    """How much a fact may still allocate; `is_short` says that there was more to do than that."""
+    """How much a fact may still allocate, or de-allocate; `is_short` says that there was more to do than that."""
 
-    def __init__(self, work: int) -> None:
-        self._work = work
+    def __init__(self, work: int | None = None) -> None:
+        self._work = WORK_MAX if work is None else work
         self.is_short = False
 
     @classmethod
     def of(cls, position: Position) -> WorkBudget:
         """What a fact may allocate of an account's credit: nothing, while what came before is still being allocated."""
-        return cls(0 if position.allocating else WORK_MAX)
+        return cls(0 if position.allocating else None)
 
     def take(self, invoice: Invoice) -> bool:
         """Whether there is budget for another allocation."""
@@ -228,9 +228,12 @@ def cover(
     return replace(covered, payment=payment)
 
 
-def recover(payment: Payment, books: Books) -> Payment:
-    """Let a payment cover, before any invoice, what its account owes us for money that it got without credit."""
-    account_id = payment.billing_account
+def recover(payment: Payment, books: Books, *, of: str | None = None) -> Payment:
+    """Let a payment cover, before any invoice, what its account owes us for money that it got without credit.
+
+    Or what another account, `of`, owes us for what was given back of it.
+    """
+    account_id = of or payment.billing_account
     amount = min(books.balance(chart.RECOVERABLE.of(account_id)), payment.unapplied)
     if not amount:
         return payment
@@ -238,7 +241,7 @@ def recover(payment: Payment, books: Books) -> Payment:
         f"{payment.id}/{key_of(books.cause)}", payment.id, account_id, amount, books.cause, books.booked_at
     )
     books.append(recovery)
-    books.debit(chart.UNAPPLIED.of(account_id), amount)
+    books.debit(chart.UNAPPLIED.of(payment.billing_account), amount)
     books.credit(chart.RECOVERABLE.of(account_id), amount)
     payment = replace(payment, unapplied=payment.unapplied - amount)
     books.put(payment)
@@ -375,26 +378,19 @@ def deallocate(
     return invoice, [Deallocation(invoice.id, *one) for one in undone.items()]
 
 
-def covered_by(payment: Payment, books: Books) -> list[tuple[str, int]]:
+def covered_by(payment: Payment, rows: Iterable[Allocation]) -> list[tuple[str, int]]:
     """The bill numbers of what a payment covers now, and how much of each (minor units), the latest first.
 
-    Of what it covered in one fact, the last is what came last: those that it named, in that order, then by due date,
-    then by number. Raises `NotLoaded`.
+    `rows` are its allocations. Of what it covered in one fact, the last is what came last: those that it named, in that
+    order, then by number.
     """
-    rows = list(books.queue(Allocation, payment.id))
     sums: dict[str, int] = {}
     last: dict[str, datetime] = {}
     for row in rows:
         sums[row.bill_no] = sums.get(row.bill_no, 0) + row.amount
         if row.amount > 0:
             last[row.bill_no] = row.booked_at
+    named = {bill_no: n for n, bill_no in enumerate(payment.invoices or ())}
     covered = [bill_no for bill_no, amount in sums.items() if amount]
-    books.require(DocumentNeed(Invoice, bill_no) for bill_no in covered)
-    names = payment.invoices or ()
-
-    def place(bill_no: str) -> tuple[datetime, int, tuple[date, str]]:
-        invoice = books.find(Invoice, bill_no)
-        assert invoice is not None, f"payment {payment.id} covers {bill_no}, which is not there"
-        return last[bill_no], names.index(bill_no) if bill_no in names else len(names), invoice.order_key
-
-    return [(bill_no, sums[bill_no]) for bill_no in sorted(covered, key=place, reverse=True)]
+    covered.sort(key=lambda bill_no: (last[bill_no], named.get(bill_no, len(named)), bill_no), reverse=True)
+    return [(bill_no, sums[bill_no]) for bill_no in covered]

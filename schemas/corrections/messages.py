@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_v
 
 from domain.corrections.model import (
     CompletedRefund,
+    CreditDeallocation,
     CreditedLine,
     CreditToGrant,
     CreditToTransfer,
@@ -30,10 +31,11 @@ from domain.corrections.model import (
     WriteOffResult,
 )
 from domain.money import Money
-from schemas.message import Message, Part, Reference, Result, at_most, not_empty
+from schemas.message import Continuation, Message, Part, Reference, Result, at_most, not_empty
 from schemas.ordering.messages import ITEMS_MAX
 from schemas.payments.messages import RESULT as COVERED
-from schemas.values import Id, Json, PositiveMoney, Text, Time, money_json, parse_money, shown
+from schemas.payments.messages import PaymentId
+from schemas.values import Count, Id, Json, PositiveMoney, Text, Time, money_json, parse_money, shown, time_json
 
 
 def not_zero(value: Money) -> Money:
@@ -329,6 +331,41 @@ class CreditTransfer(Message):
         )
 
 
+class CreditDeallocate(Continuation):
+    """`credit.deallocate`: what of a payment that came back, or went back, still covers invoices; in minor units."""
+
+    TYPE: ClassVar[str] = "credit.deallocate"
+    RESULT = COVERED
+    FACT = CreditDeallocation
+
+    billing_account: Reference
+    payment_id: PaymentId
+    amount: Count
+    at: Time
+    sequence: Count
+
+    def key(self, message_id: str | None) -> str:
+        """The payment and the number of the account's last event, which is another one whenever there is a rest."""
+        return f"{self.payment_id}/{self.sequence}"
+
+    def fact(self, key: str) -> CreditDeallocation:
+        """The rest of a de-allocation."""
+        return CreditDeallocation(self.billing_account.id, self.payment_id, self.amount, self.at, self.sequence)
+
+    @classmethod
+    def of(cls, fact: CreditDeallocation) -> Self:
+        """The message that says the rest of a de-allocation."""
+        return cls.model_validate(
+            {
+                "billingAccount": {"id": fact.billing_account},
+                "paymentId": fact.payment_id,
+                "amount": fact.amount,
+                "at": time_json(fact.at),
+                "sequence": fact.sequence,
+            }
+        )
+
+
 MESSAGES: tuple[type[Message], ...] = (
     CreditNoteIssue,
     RefundCompleted,
@@ -340,3 +377,4 @@ MESSAGES: tuple[type[Message], ...] = (
     CreditGrant,
     CreditTransfer,
 )
+CONTINUATIONS: tuple[type[Continuation], ...] = (CreditDeallocate,)

@@ -13,7 +13,7 @@ from adapters.settings import Settings
 from handlers.engine.held import Waker
 from tests.support.books import Books, applied, assert_audit_ok, assert_clean, held, position
 from tests.support.client import Client
-from tests.support.messages import closing, customer, item, order, partner, payment
+from tests.support.messages import closing, customer, item, order, partner, payment, reversal
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -112,12 +112,44 @@ async def test_the_rest_outlives_its_worker(
     await assert_clean(client, database)
 
 
+async def test_the_rest_of_a_reversal_outlives_its_worker(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of it died with its worker: the books hold, what is left is owed beside the invoices; then they are open."""
+    await client.declare()
+    await client.send_all([customer("BA-1"), *(order(f"O-{n}", "BA-1", item(1, "10", rate="0")) for n in range(5))])
+    await client.send_all([payment("P-1", "BA-1", "50.00")])
+
+    async def nobody_wakes(_waker: Waker, _names: Any = None) -> None:
+        """As when the worker dies before it takes up what is left."""
+
+    async with working(settings):
+        await applied(database, 7)
+        await wait_for(lambda: held(database) == {})
+    with monkeypatch.context() as patched:
+        patched.setattr(Waker, "_wake", nobody_wakes)
+        patched.setattr(Waker, "_sweep", nobody_wakes)
+        async with working(settings):
+            reply = await client.ask(reversal("X-1", "P-1"))
+    eur_30 = {"unit": "EUR", "value": 30}
+    assert reply["result"] == {"amount": {"unit": "EUR", "value": 50}, "recoverable": eur_30}
+    [rest] = database["held"].find()
+    assert (rest["routingKey"], rest["state"], rest["account"]) == ("credit.deallocate", "waiting", "BA-1")
+    assert position(database, "BA-1") == {"receivable": 2000, "recoverable": 3000}
+    assert_audit_ok(database)
+    async with working(settings):
+        await wait_for(lambda: held(database) == {})
+    assert position(database, "BA-1") == {"receivable": 5000}
+    assert database["entries"].count_documents({"_id": {"$regex": "^credit.deallocate:P-1/"}}) == 2
+    await assert_clean(client, database)
+
+
 async def test_what_is_left_to_do_is_no_message_that_anyone_may_send(
     settings: Settings, client: Client, database: Books
 ) -> None:
     """From a queue it is of a type that nothing handles."""
     async with working(settings):
-        for routing_key in ("credit.allocate", "settlement.continue"):
+        for routing_key in ("credit.allocate", "credit.deallocate", "settlement.continue"):
             reply = await client.ask((routing_key, {"billingAccount": {"id": "BA-1"}, "sequence": 1}))
             assert reply["error"]["code"] == "unknown-type"
         for row in held(database).values():

@@ -14,6 +14,8 @@ import pytest
 
 from adapters.settings import Settings
 from domain.accounts.specifications import SPECIFICATIONS
+from schemas.incoming import read
+from schemas.messages import MESSAGES as KNOWN
 from tests.integration.test_bad_messages import publish_raw
 from tests.schemas.letters import MESSAGES, Raw, body, change
 from tests.schemas.test_digest_versions import SAMPLES
@@ -228,7 +230,24 @@ GOOD = SAMPLES | MESSAGES
 """A good message of each type."""
 
 OPTIONAL = ("description", "onBehalfOf", "method", "invoices", "lines", "excess", "creditNoteId", "paymentId", "fee")
-OPTIONAL_THERE = {("payment.reversed", "amount")}
+OPTIONAL_THERE = {
+    ("payment.reversed", "amount"),
+    ("invoice.write-off", "amount"),
+    ("invoice.write-off", "taxRelief"),
+    ("invoice.validate", "by"),
+    ("invoice.send", "medium"),
+    ("dispute.settle", "approved.0"),
+    ("settlement.adjust", "corrects"),
+}
+
+NEEDED = [
+    (routing_key, "items" if path == "items.0" else path)
+    for routing_key in MESSAGES
+    if routing_key != "account.create"
+    for path in WRONG[routing_key]
+    if path.rpartition(".")[2] not in OPTIONAL and (routing_key, path) not in OPTIONAL_THERE
+]
+"""What must be there, of the messages that say what happened."""
 
 HEADERS: dict[str, Any] = {
     "nothing": None,
@@ -328,11 +347,7 @@ def a_wrong_field(mail: Mail) -> None:
 
 def a_missing_field(mail: Mail) -> None:
     """A field that is needed is not there."""
-    routing_key = mail.random.choice([one for one in MESSAGES if one != "account.create"])
-    needed = [p for p in WRONG[routing_key] if p.rpartition(".")[2] not in OPTIONAL]
-    path = mail.random.choice([p for p in needed if (routing_key, p) not in OPTIONAL_THERE])
-    if path == "items.0":
-        path = "items"
+    routing_key, path = mail.random.choice(NEEDED)
     content = change(MESSAGES[routing_key] | {"n": mail.number()}, path, ...)
     mail.park(routing_key, body(content), "invalid")
 
@@ -488,8 +503,17 @@ def every_wrong_value() -> Iterator[tuple[str, str, Any]]:
 
 
 @pytest.mark.parametrize("driver", ["pymongo"])
+def assert_needed() -> None:
+    """Each message without something that it needs is refused at the door: otherwise the lists above are wrong."""
+    for routing_key, path in NEEDED:
+        content = body(change(MESSAGES[routing_key], path, ...))
+        [found] = read(routing_key, content, "m-1", {}, None, KNOWN)
+        assert found.refusal is not None, (routing_key, path)
+
+
 async def test_bad_input_by_the_thousand(settings: Settings, client: Client, broker: Broker, database: Books) -> None:
     """The worker lives, the queue is empty, each good fact is applied once, each bad one parked with its code."""
+    assert_needed()
     mail = written(seed=2026, count=LETTERS)
     await client.declare()
     await client.send_all([customer("BA-1"), partner("SA-1")])

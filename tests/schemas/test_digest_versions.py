@@ -83,6 +83,13 @@ SAMPLES: dict[str, Json] = {
     "parked.undo": ACT,
     "parked.note": ACT,
     "parked.edit": {"id": "P-1", "body": '{"orderId": "O-1"}', "why": "a typing error"},
+    "credit.deallocate": {
+        "billingAccount": {"id": "BA-1"},
+        "paymentId": "transfer~T-1~1",
+        "amount": 500,
+        "at": "2026-11-24T10:00:00Z",
+        "sequence": 7,
+    },
     "credit.allocate": {"billingAccount": {"id": "BA-1"}, "sequence": 7},
     "settlement.continue": {**CLOSING, "made": 8},
 }
@@ -128,6 +135,7 @@ FROZEN: dict[int, dict[str, str]] = {
         "parked.undo": "ff4975c31670a8a6fa7739440cf955b5913c3b1214aa8d4561921bdc33a37093",
         "parked.note": "ff4975c31670a8a6fa7739440cf955b5913c3b1214aa8d4561921bdc33a37093",
         "parked.edit": "283c319258c590adf6986a000e8b477eafc4a071320f9927f292f04b3b502b3b",
+        "credit.deallocate": "974ddb369adb2949c3ee3923456ea96afd60d6b3a9ecb712247a72fb692921ae",
         "credit.allocate": "a3479d785b8089723978c2c4b64410b841a2388615b93f8ebe0b9e677db91670",
         "settlement.continue": "792843b599abeea21403da6b0701ef804a13acc951fdb9e3e7e6042849327c96",
     },

@@ -49,6 +49,7 @@ from domain.accounts.specifications import (
 )
 from domain.corrections.model import (
     CompletedRefund,
+    CreditDeallocation,
     CreditedLine,
     CreditGranted,
     CreditNote,
@@ -133,6 +134,7 @@ Fact = (
     | Order
     | ReceivedPayment
     | CreditAllocation
+    | CreditDeallocation
     | Closing
     | CompletedPayout
     | ReturnedPayout
@@ -251,6 +253,8 @@ def identity_of(fact: Fact) -> str:
         return f"{fact.kind.RESOURCE}.{command}:m-{next(_MESSAGES)}"
     if isinstance(fact, CreditAllocation):
         return f"credit.allocate:{fact.billing_account}/{fact.sequence}"
+    if isinstance(fact, CreditDeallocation):
+        return f"credit.deallocate:{fact.payment_id}/{fact.sequence}"
     if isinstance(fact, Closing) and fact.made:
         return f"settlement.continue:{fact.id}/{fact.made}"
     return f"{ROUTING_KEY[type(fact)]}:{fact.id}"

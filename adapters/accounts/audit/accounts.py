@@ -31,6 +31,7 @@ COMMAND = "account."
 CLOSES_BY_ITSELF = (
     "payment.received",
     "credit.allocate",
+    "credit.deallocate",
     "payout.completed",
     "settlement.close",
     "settlement.continue",

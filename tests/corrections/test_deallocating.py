@@ -1,0 +1,173 @@
+"""What a payment covers is undone in as many transactions as it takes; until that is done, the rest is recoverable."""
+
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.corrections.model import InvoiceReopened, Reversal
+from domain.payments.model import Payment, PaymentAllocated, Recovery
+from tests.support.invariants import assert_books_hold
+from tests.support.ledger_book import (
+    Fact,
+    LedgerBook,
+    billing,
+    command,
+    line,
+    order,
+    partner,
+    payment,
+    refund,
+    reversal,
+    transfer,
+)
+from tests.support.steady import STEADY
+
+WORK_MAX = "domain.payments.allocating.WORK_MAX"
+
+
+@pytest.fixture
+def two_at_a_time(monkeypatch):
+    """Room for two invoices of a line and a payment each, which count for five, in one transaction."""
+    monkeypatch.setattr(WORK_MAX, 8)
+
+
+def paid(*prices: str, amount: int) -> LedgerBook:
+    """A book with an invoice on BA-1 for each price, half of it on behalf of SA-1, and a payment P-1."""
+    book = LedgerBook()
+    orders = [order(f"O-{n}", line(price, "0", "SA-1")) for n, price in enumerate(prices, 1)]
+    book.take(billing(), billing("BA-2"), partner("SA-1", "0.5", "payment"), *orders)
+    with patch(WORK_MAX, 20_000):
+        book.take(payment("P-1", amount))
+    return book
+
+
+def rests(book: LedgerBook) -> dict[str, list[str]]:
+    """The numbers of the invoices that each rest has undone."""
+    return {i: r["billNos"] for i, r in book.results.items() if i.startswith("credit.deallocate:")}
+
+
+def test_a_reversal_of_more_than_one_transaction_undoes_goes_on(two_at_a_time):
+    """50.00 covered five invoices: the latest two are undone with the reversal, then two, then one."""
+    book = paid(*["10"] * 5, amount=5000)
+    book.take(reversal("X-1", "P-1"))
+    assert book.results["payment.reversed:X-1"] == {"amount": 5000, "recoverable": 3000}
+    first, second = rests(book)
+    assert rests(book) == {first: ["INV-000000003", "INV-000000002"], second: ["INV-000000001"]}
+    assert book.postings("payment.reversed:X-1") == [
+        ("cash", -5000),
+        ("payable:SA-1", 1000),
+        ("receivable:BA-1", 2000),
+        ("recoverable:BA-1", 3000),
+        ("unapplied:BA-1", -2000),
+        ("unapplied:BA-1", 2000),
+        ("withheld:SA-1", -1000),
+    ]
+    assert book.postings(second) == [
+        ("payable:SA-1", 500),
+        ("receivable:BA-1", 1000),
+        ("recoverable:BA-1", -1000),
+        ("unapplied:BA-1", -1000),
+        ("unapplied:BA-1", 1000),
+        ("withheld:SA-1", -500),
+    ]
+    position = book.position("BA-1")
+    assert (position.receivable, position.recoverable, position.unapplied) == (5000, 0, 0)
+    assert (book.position("SA-1").payable, book.position("SA-1").withheld) == (0, 2500)
+    assert [row.amount for row in book.rows[Recovery].values()] == [2000, 1000]
+    assert_books_hold(book)
+    # Only now is all of it undone: there is nothing left to reverse.
+    book.take(reversal("X-2", "P-1"))
+    assert book.refused["payment.reversed:X-2"].code == "wrong-state"
+
+
+def test_what_the_rest_tells(two_at_a_time):
+    """That the payment covers what was recoverable, and which invoices are open again."""
+    book = paid(*["10"] * 3, amount=3000)
+    book.take(reversal("X-1", "P-1"))
+    [rest] = rests(book)
+    allocated, reopened = (e.event for e in book.events if e.cause == rest and e.account == "BA-1")
+    assert isinstance(allocated, PaymentAllocated)
+    assert isinstance(reopened, InvoiceReopened)
+    assert (allocated.payment.id, allocated.recovered, allocated.allocations) == ("P-1", 1000, ())
+    assert (reopened.invoice.id, reopened.invoice.remaining_amount) == ("INV-000000001", 1000)
+
+
+def test_a_refund_goes_on_likewise(two_at_a_time):
+    """A refund of a payment takes of what it covers, the latest first, in two transactions."""
+    book = paid(*["10"] * 4, amount=4000)
+    book.take(refund("R-1", 2500, of="P-1"))
+    assert book.results["refund.completed:R-1"] == {"recoverable": 500}
+    assert [book.invoice(n).remaining_amount for n in (1, 2, 3, 4)] == [0, 500, 1000, 1000]
+    assert (book.position("BA-1").receivable, book.position("BA-1").recoverable) == (2500, 0)
+    assert_books_hold(book)
+
+
+def test_a_payment_in_between_covers_what_is_recoverable(two_at_a_time):
+    """Then the rest has so much less to undo, or nothing."""
+    for late, left in ((1200, [0, 800, 1000, 1000]), (5000, [0, 0, 0, 0])):
+        book = paid(*["10"] * 4, amount=4000)
+        book.take(reversal("X-1", "P-1"), payment("P-2", late))
+        assert sum(left) == book.position("BA-1").receivable
+        assert book.position("BA-1").recoverable == 0
+        assert_books_hold(book)
+
+
+def test_what_was_transferred_is_undone_there_and_covers_what_is_recoverable_here(two_at_a_time):
+    """40.00 that came in for BA-1 covers BA-2's invoices: they are open again, and BA-1 owes nothing in the end."""
+    book = LedgerBook()
+    orders = [order(f"O-{n}", line("10"), account="BA-2") for n in range(1, 5)]
+    book.take(billing(), billing("BA-2"), *orders, payment("P-1", 4000))
+    with patch(WORK_MAX, 20_000):
+        book.take(transfer("T-1", 4000, of="P-1", by="BA-1", to="BA-2"))
+    book.take(reversal("X-1", "P-1"))
+    [rest] = rests(book)
+    assert rest.startswith("credit.deallocate:transfer~T-1~1/")
+    assert book.postings(rest) == [
+        ("receivable:BA-2", 2000),
+        ("recoverable:BA-1", -2000),
+        ("unapplied:BA-2", -2000),
+        ("unapplied:BA-2", 2000),
+    ]
+    assert (book.position("BA-1").recoverable, book.position("BA-2").receivable) == (0, 4000)
+    [recovery] = book.rows[Recovery].values()
+    assert (recovery.payment_id, recovery.billing_account) == ("transfer~T-1~1", "BA-1")
+    assert [(e.cause == rest) for e in book.events if e.account == "BA-1"][-1]
+    assert_books_hold(book)
+
+
+def test_an_account_that_is_to_be_closed_is_closed_by_the_last_of_it(two_at_a_time):
+    """The credit of its last payments covers what is recoverable, and what is open again."""
+    book = paid(*["10"] * 4, amount=4000)
+    book.take(command("close", "BA-1"), payment("P-2", 1))
+    assert book.state("BA-1") == "closed"
+
+
+@pytest.mark.parametrize("work", [1, 8, 13])
+def test_the_parts_come_to_the_whole(work):
+    """However little is undone at once, the books end as if all of it had been."""
+
+    @STEADY
+    @given(
+        st.lists(st.integers(1, 60), min_size=1, max_size=6),
+        st.integers(1, 40_000),
+        st.lists(st.tuples(st.booleans(), st.integers(1, 9_000)), min_size=1, max_size=4),
+    )
+    def check(prices, amount, back):
+        ends = []
+        for most in (work, 20_000):
+            book = paid(*map(str, prices), amount=amount)
+            with patch(WORK_MAX, most):
+                for n, (reversed_, part) in enumerate(back):
+                    one: Fact = reversal(f"X-{n}", "P-1", part) if reversed_ else refund(f"R-{n}", part, of="P-1")
+                    book.take(one)
+                    assert_books_hold(book)
+            position, seller = book.position("BA-1"), book.position("SA-1")
+            covered = {one.id: one.unapplied for one in book.documents[Payment].values()}
+            left = [book.invoice(n).remaining_amount for n, _ in enumerate(prices, 1)]
+            sums = (position.receivable, position.recoverable, position.unapplied, seller.payable, seller.withheld)
+            ends.append((sums, covered, left, len(book.rows[Reversal]), book.ledger().get("EUR cash", 0)))
+        assert ends[0] == ends[1]
+
+    check()
