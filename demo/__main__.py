@@ -21,7 +21,7 @@ from demo.disputes import disputes_and_losses
 from demo.evening import DAY_BEFORE, adjustments, bank_file, closings, payouts
 from demo.facts import DATE, Message, tally
 from demo.report import show
-from demo.returns import bounced, put_right, returns
+from demo.returns import bounced, charged_back, put_right, returns
 from demo.stage import DemoError, Worker, database, worker
 from demo.traffic import Traffic
 from demo.wares import PARTNERS
@@ -85,6 +85,7 @@ async def _live(console: Console, rabbitmq_url: str, books: Database[dict[str, A
         await wave("the bank's file", bank + closings(PARTNERS[1:2], DAY_BEFORE))
         of_partners = {order for order, fact in tally(sent).orders.items() if fact.shares}
         back = returns(events.first_lines(paid=True)) + bounced(bank, of_partners)
+        back += charged_back(bank, of_partners, {fact.account for message in back for fact in message.facts})
         await wave("what came back", back + put_right(events.open_invoices(), depositors()))
         await wave("what is disputed, or lost", disputes_and_losses(events.first_lines(paid=False)))
         await wave("the closings", adjustments(PARTNERS) + closings(PARTNERS, DATE))

@@ -9,6 +9,7 @@ from typing import Any
 from pymongo.database import Database
 
 from demo.facts import RECOVERS, Message, Tally, rounded, tally
+from demo.returns import CHARGEBACKS
 from demo.traffic import Events, minor
 from demo.wares import PARTNERS, Partner
 
@@ -68,7 +69,8 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("accounts that owe what was billed less paid, all told", *_balances(must, books))
     yield Check("credit notes issued, of what came back", _notes(must), counts["credit-note.issued"])
     yield Check("refunds booked, with nothing owed for them", applied["refund.completed"], _refunds(books))
-    yield Check("payments that bounced, and are reversed", applied["payment.reversed"], _reversals(books))
+    yield Check("payments that bounced, and are reversed", *_bounced(must, books))
+    yield Check("chargebacks of what had gone back, owed once", *_charged_back(must, books))
     yield Check("disputes that are over", applied["dispute.open"], _disputes(books))
     yield Check("what is written off, less what was paid of it", *_losses(outcome, books))
     yield Check("payments transferred to the right account", applied["credit.transfer"], _transfers(books))
@@ -91,8 +93,15 @@ def _refunds(books: Database[dict[str, Any]]) -> int:
     return books["refunds"].count_documents({"recoverable": 0})
 
 
-def _reversals(books: Database[dict[str, Any]]) -> int:
-    return books["reversals"].count_documents({"recoverable": 0})
+def _bounced(must: Tally, books: Database[dict[str, Any]]) -> tuple[int, int]:
+    return must.applied["payment.reversed"] - must.notes[CHARGEBACKS], books["reversals"].count_documents(
+        {"recoverable": 0}
+    )
+
+
+def _charged_back(must: Tally, books: Database[dict[str, Any]]) -> tuple[int, int]:
+    all_of_it = {"$expr": {"$eq": ["$recoverable", "$amount"]}}
+    return must.notes[CHARGEBACKS], books["reversals"].count_documents(all_of_it)
 
 
 def _notes(must: Tally) -> int:
@@ -126,18 +135,20 @@ def words(counter: Counter[str]) -> str:
 
 
 def _balances(must: Tally, books: Database[dict[str, Any]]) -> tuple[int, int]:
-    """An account's credit pays whatever is open, so it never owes and has credit at once."""
+    """An account's credit pays whatever is open, so it never owes and has credit at once.
+
+    What it owes is open invoices, and money that it got back twice.
+    """
     positions = {row["_id"]: row for row in books["positions"].find()}
     accounts = must.billed.keys() | must.paid.keys()
     right = 0
     for account in accounts:
         owed = must.billed[account] - must.paid[account]
         position = positions.get(account)
-        right += position is not None and (max(owed, 0), max(-owed, 0), 0, 0) == (
-            position["receivable"],
+        right += position is not None and (max(owed, 0), max(-owed, 0), 0) == (
+            position["receivable"] + position["recoverable"],
             position["unapplied"],
             position["refundable"],
-            position["recoverable"],
         )
     return len(accounts), right
 

@@ -61,7 +61,15 @@ def bank_file(invoices: Iterable[OpenInvoice], seed: int = SEED) -> list[Message
         }
         orders = tuple(invoice.order for invoice in own)
         id_ = f"BANK-{n:04d}"
-        fact = Fact("payment.received", account=account, amount=amount, orders=orders, note=note, id=id_)
+        fact = Fact(
+            "payment.received",
+            account=account,
+            amount=amount,
+            orders=orders,
+            note=note,
+            id=id_,
+            currency=own[0].currency,
+        )
         sent.append(message("payment.received", content, f"bank-{n:04d}", fact))
     return sent
 

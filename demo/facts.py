@@ -40,6 +40,8 @@ class Fact:
     note: str = ""
     id: str = ""
     """Of a payment of the bank's: its id."""
+    currency: str = ""
+    """Of a payment of the bank's: its currency."""
     to: str = ""
     """Of a transfer: the account that has the credit now."""
 

@@ -15,6 +15,8 @@ from demo.wares import Customer
 
 RETURNS = 12
 BOUNCED = 5
+CHARGED_BACK = 3
+CHARGEBACKS = "chargebacks after a refund"
 ASTRAY = 3
 SORRY = 4
 
@@ -73,33 +75,53 @@ def returns(lines: Iterable[BilledLine], seed: int = SEED) -> list[Message]:
 
 def bounced(bank: Sequence[Message], of_partners: set[str], seed: int = SEED) -> list[Message]:
     """Some of the bank's payments come back whole: of those that paid in full what no partner has a share in."""
-    paid = [
+    paid = _paid_in_full(bank, of_partners)
+    chosen = Random(seed).sample(paid, min(BOUNCED, len(paid)))
+    return [
+        _reversal(f"RDT-{n:03d}", f"bounced-{n:03d}", "AM04", fact, "debits that bounced")
+        for n, fact in enumerate(chosen)
+    ]
+
+
+def charged_back(bank: Sequence[Message], of_partners: set[str], touched: set[str]) -> list[Message]:
+    """Some of the bank's payments are given back to the customer, whose bank then takes them back as well.
+
+    They are of accounts that nothing else came back of, which are `touched`.
+    """
+    untouched = [fact for fact in _paid_in_full(bank, of_partners) if fact.account not in touched]
+    sent: list[Message] = []
+    for n, fact in enumerate(untouched[:CHARGED_BACK]):
+        refund = {
+            "refundId": f"SWAP-{n:03d}",
+            "billingAccount": {"id": fact.account},
+            "amount": money(fact.amount, fact.currency),
+            "refundedAt": moment(23.6 * HOUR),
+            "paymentId": fact.id,
+        }
+        back = Fact("refund.completed", account=fact.account, amount=fact.amount, note="money that went back")
+        sent.append(message("refund.completed", refund, f"swap-{n:03d}", back))
+        sent.append(_reversal(f"CBK-{n:03d}", f"charged-back-{n:03d}", "MD06", fact, CHARGEBACKS))
+    return sent
+
+
+def _paid_in_full(bank: Sequence[Message], of_partners: set[str]) -> list[Fact]:
+    return [
         fact
         for sent in bank
         for fact in sent.facts
         if fact.type == "payment.received" and fact.note == PAID_IN_FULL and of_partners.isdisjoint(fact.orders)
     ]
-    chosen = Random(seed).sample(paid, min(BOUNCED, len(paid)))
-    return [
-        message(
-            "payment.reversed",
-            {
-                "reversalId": f"RDT-{n:03d}",
-                "paymentId": fact.id,
-                "reversedAt": moment(23.7 * HOUR),
-                "reason": "AM04",
-            },
-            f"bounced-{n:03d}",
-            Fact(
-                "payment.reversed",
-                account=fact.account,
-                amount=fact.amount,
-                orders=fact.orders,
-                note="debits that bounced",
-            ),
-        )
-        for n, fact in enumerate(chosen)
-    ]
+
+
+def _reversal(reversal_id: str, message_id: str, reason: str, paid: Fact, note: str) -> Message:
+    content = {
+        "reversalId": reversal_id,
+        "paymentId": paid.id,
+        "reversedAt": moment(23.7 * HOUR),
+        "reason": reason,
+    }
+    fact = Fact("payment.reversed", account=paid.account, amount=paid.amount, orders=paid.orders, note=note)
+    return message("payment.reversed", content, message_id, fact)
 
 
 def put_right(invoices: Iterable[OpenInvoice], depositors: Sequence[Customer]) -> list[Message]:

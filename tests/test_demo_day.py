@@ -10,7 +10,7 @@ from demo.day import make_day
 from demo.disputes import DISPUTED, LOST, disputes_and_losses
 from demo.evening import DAY_BEFORE, OpenInvoice, OpenStatement, adjustments, bank_file, closings, payouts
 from demo.facts import APPLIED, DATE, PAID_IN_FULL, PARTIAL, REPEATED, Message, tally
-from demo.returns import BilledLine, bounced, put_right, returns
+from demo.returns import CHARGEBACKS, BilledLine, bounced, charged_back, put_right, returns
 from demo.wares import PARTNERS, Customer
 from schemas.incoming import read
 
@@ -70,6 +70,7 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
         bank
         + returns(PAID)
         + bounced(bank, set())
+        + charged_back(bank, set(), {fact.account for message in bounced(bank, set()) for fact in message.facts})
         + disputes_and_losses(OPEN)
         + adjustments(PARTNERS)
         + put_right(INVOICES, DEPOSITORS)
@@ -161,6 +162,19 @@ def test_what_bounces_was_paid_in_full_and_is_no_partner_s():
     assert tally([*bank, *bounced(bank, of_partners)]).paid_in_full.isdisjoint(
         order for fact in back for order in fact.orders
     )
+
+
+def test_what_is_charged_back_had_gone_back_before():
+    """Each payment goes back twice, first by us, then by the bank; nothing else came back of its account."""
+    bank = bank_file(INVOICES)
+    touched = {fact.account for message in bounced(bank, set()) for fact in message.facts}
+    sent = charged_back(bank, set(), touched)
+    assert [message.routing_key for message in sent] == ["refund.completed", "payment.reversed"] * 3
+    must = tally([*bank, *sent])
+    assert must.notes[CHARGEBACKS] == 3
+    twice = {message.facts[0].account for message in sent}
+    assert twice.isdisjoint(touched)
+    assert all(must.paid[account] == -tally(bank).paid[account] for account in twice)
 
 
 def test_what_went_astray_is_put_right_and_some_get_goodwill():
