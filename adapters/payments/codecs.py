@@ -33,6 +33,8 @@ def encode_payment(payment: Payment) -> Row:
             }
             for transferred_credit in payment.transferred
         ]
+    if payment.level is not None:
+        row["level"] = payment.level
     return row
 
 
@@ -61,6 +63,7 @@ def decode_payment(row: Row) -> Payment:
                 for transferred_credit in transferred
             )
         ),
+        row.get("level"),
     )
 
 

@@ -12,7 +12,7 @@ CREDIT = {"unapplied": {"$gt": 0}}
 
 KEPT = (
     Kept(
-        Layout(Payment, absent=(("source",), ("transferred",))),
+        Layout(Payment, absent=(("source",), ("transferred",), ("level",))),
         Collection(
             "payments",
             id="`paymentId`; of credit that is no payment `credit~<creditId>`, `transfer~<transferId>~<n>`",
@@ -28,6 +28,7 @@ KEPT = (
                 "invoices": "the bill numbers that it names, or null",
                 "bookedAt": "",
                 "source": "of credit that is no payment what it is: `goodwill` or `transfer`",
+                "level": "of transferred credit how often it was transferred",
                 "transferred": "[{`id`, `amount`}]: what of it is credit of other accounts; not there while nothing is",
             },
             indexes=(

@@ -25,6 +25,9 @@ from domain.money import Money
 from domain.payments.allocating import WorkBudget, covered_by
 from domain.payments.model import Allocation, Payment
 
+PAYMENTS_MAX = 10_000
+"""Of how many payments credit is taken in one transaction."""
+
 
 def refund_time(refund: CompletedRefund) -> tuple[str, datetime]:
     """When it went back, by its own saying."""
@@ -53,7 +56,8 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
     work, until `deallocate_credit` has done the rest.
 
     Raises `MustWait` (`unknown-account`, `unknown-credit-note`, `unknown-payment`, `insufficient-credit`) and
-    `Refused`: `currency-mismatch`, `account-closed`, `invalid` for a note or a payment of another account.
+    `Refused`: `currency-mismatch`, `account-closed`, `invalid` for a note or a payment of another account,
+    `wrong-state` for credit of too many payments.
     """
     account = billing_account(refund.billing_account, refund.money.currency, books, "correction")
     books.open_entry(refund.refunded_at, account.currency)
@@ -158,11 +162,16 @@ def take(payment_id: str, amount: int, books: Books) -> list[PaymentPart]:
 
 
 def take_of_credit(account: Account, amount: int, books: Books) -> list[PaymentPart]:
-    """Take of an account's credit, oldest payment first, as far as that goes."""
+    """Take of an account's credit, oldest payment first, as far as that goes.
+
+    Raises `Refused` (`wrong-state`) where it is that of more than `PAYMENTS_MAX` payments.
+    """
     taken: list[PaymentPart] = []
     for payment in books.open_now(Payment, account.id):
         if not amount:
             break
+        if len(taken) == PAYMENTS_MAX:
+            raise Refused("wrong-state", f"amount: is credit of more than {PAYMENTS_MAX} payments: say it in parts")
         part = min(payment.unapplied, amount)
         amount -= part
         taken += take(payment.id, part, books)

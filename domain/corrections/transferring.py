@@ -18,6 +18,11 @@ from domain.ledger.positions import Position
 from domain.payments.allocating import covering_needs
 from domain.payments.model import Payment, PaymentResult, TransferredCredit
 
+LEVELS_MAX = 16
+"""How often the same credit may be transferred: that of a payment, then that of what it became, and so on."""
+TRANSFERS_MAX = 1_000
+"""In how many parts the credit of one payment may be transferred."""
+
 
 def transfer_time(transfer: CreditToTransfer) -> tuple[str, datetime]:
     """When it was transferred, by its own saying."""
@@ -43,7 +48,7 @@ def transfer_credit(transfer: CreditToTransfer, books: Books) -> PaymentResult:
 
     Raises `MustWait` (`unknown-account`, `unknown-payment`, `insufficient-credit`) and `Refused`: `currency-mismatch`,
     `account-closed`, `invalid` for one account twice, for an account of another type, or for a payment of another
-    account.
+    account, `wrong-state` for credit of too many payments, or that was transferred too often.
     """
     if transfer.from_account == transfer.to_account:
         raise Refused("invalid", f"to.id: must be another account than from.id (got {transfer.to_account})")
@@ -93,9 +98,15 @@ def _hand_over(part: PaymentPart, credit_id: str, transfer: CreditToTransfer, ta
     """Make what was taken of a payment credit of another account; the payment says which."""
     source = books.find(Payment, part.payment_id)
     assert source is not None, f"payment {part.payment_id} was just taken of"
-    books.put(
-        replace(source, transferred=(*(source.transferred or ()), TransferredCredit(credit_id, part.amount))),
-    )
+    before, level = source.transferred or (), (source.level or 0) + 1
+    if len(before) == TRANSFERS_MAX or level > LEVELS_MAX:
+        raise Refused(
+            "wrong-state",
+            f"from.id: credit of payment {source.id} was transferred "
+            + (f"{LEVELS_MAX} times" if level > LEVELS_MAX else f"in {TRANSFERS_MAX} parts")
+            + ": a reversal of the payment follows it no further",
+        )
+    books.put(replace(source, transferred=(*before, TransferredCredit(credit_id, part.amount))))
     books.put(
         Payment(
             id=credit_id,
@@ -108,5 +119,6 @@ def _hand_over(part: PaymentPart, credit_id: str, transfer: CreditToTransfer, ta
             invoices=None,
             booked_at=books.booked_at,
             source="transfer",
+            level=level,
         )
     )

@@ -40,7 +40,8 @@ class Payment:
     Credit that is no payment is kept as one, so that all that happens to payments happens to it: its `source` says what
     it is (None: a payment), `received_at` is its own time, and its id is one that no payment can have:
     `credit~<creditId>` for goodwill, `transfer~<transferId>~<n>` for the n-th part of a transfer. `transferred` is
-    what of it was transferred to other accounts, as it came about; None while nothing was.
+    what of it was transferred to other accounts, as it came about; None while nothing was. `level` is how often what is
+    transferred credit was transferred; None of what never was.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Payment:
     booked_at: datetime
     source: Source | None = None
     transferred: tuple[TransferredCredit, ...] | None = None
+    level: int | None = None
 
     @property
     def owner(self) -> str:

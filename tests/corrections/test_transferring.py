@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.corrections import refunding, transferring
 from domain.corrections.model import CreditNote, Reversal, TransferredPart
 from domain.payments.model import Payment, TransferredCredit
 from tests.support.invariants import assert_books_hold
@@ -49,6 +50,26 @@ def test_a_payment_of_the_wrong_account():
     assert book.events_of("BA-1")[-1] == "credit.transferred"
     assert book.events_of("BA-2")[-3:] == ["credit.transferred", "payment.allocated", "invoice.paid"]
     assert_books_hold(book)
+
+
+def test_credit_goes_so_far_and_no_further(monkeypatch):
+    """A reversal has to follow it: 16 times, in 1,000 parts, of 10,000 payments at once. Here in few."""
+    assert (transferring.LEVELS_MAX, transferring.TRANSFERS_MAX, refunding.PAYMENTS_MAX) == (16, 1_000, 10_000)
+    monkeypatch.setattr(transferring, "LEVELS_MAX", 2)
+    monkeypatch.setattr(transferring, "TRANSFERS_MAX", 2)
+    book = two_accounts(payment("P-1", 1000), transfer("T-1", 100), transfer("T-2", 100, by="BA-2", to="BA-1"))
+    book.take(transfer("T-3", 100, of="transfer~T-2~1"))
+    assert "was transferred 2 times" in book.refused["credit.transfer:T-3"].detail
+    book.take(transfer("T-4", 1, of="P-1"), transfer("T-5", 1, of="P-1"))
+    assert "in 2 parts" in book.refused["credit.transfer:T-5"].detail
+    assert {one.code for one in book.refused.values()} == {"wrong-state"}
+    monkeypatch.setattr(refunding, "PAYMENTS_MAX", 2)
+    three = two_accounts(*(payment(f"P-{n}", 100) for n in range(3)))
+    three.take(transfer("T-1", 300), refund("R-1", 201), refund("R-2", 200))
+    assert three.refused.keys() == {"credit.transfer:T-1", "refund.completed:R-1"}
+    for one in (book, three):
+        one.take(reversal("X-1", "P-1"))
+        assert_books_hold(one)
 
 
 def test_without_a_payment_the_oldest_credit_goes_first():

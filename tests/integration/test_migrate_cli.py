@@ -79,7 +79,9 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
         "indexes": {"dropped": ["invoices.order"], "made": made},
         "collections": [
             "creditNotes",
+            "disputes",
             "goodwill",
+            "losses",
             "recoveries",
             "refunds",
             "reversals",
@@ -88,6 +90,7 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
             "transfers",
             "values",
             "workers",
+            "writeOffs",
         ],
     }
     [nothing] = [json.loads(line) for line in call("migrate", "--json").stdout.splitlines()]
