@@ -137,12 +137,13 @@ PAYMENT = "payment.received:"
 """How the identities of payments begin."""
 RESTS = ("credit.allocate:", "credit.deallocate:")
 """How those of the rest of an allocation begin, and of a de-allocation."""
+CAME_TO_SOMETHING = [{"result.billNos.0": {"$exists": True}}, {"result.recovered.value": {"$gt": 0}}]
 
 # By the posting table. A rest has an entry unless there was nothing left when it came to it.
 POSTED = Posted(
     (
         begins(PAYMENT),
-        *({"$match": {**begins(rest)["$match"], "result.billNos.0": {"$exists": True}}} for rest in RESTS),
+        *({"$match": {**begins(rest)["$match"], "$or": CAME_TO_SOMETHING}} for rest in RESTS),
     ),
     (
         union(
@@ -164,11 +165,15 @@ POSTED = Posted(
             "recoveries",
             {"$project": {"_id": "$cause", **due({"unapplied": "$amount", "recoverable": minus("$amount")})}},
         ),
-        union(
-            "allocations",
-            {"$match": {"$or": [{"cause": begins(rest)["$match"]["_id"]} for rest in RESTS]}},
-            {"$group": {"_id": "$cause"}},
-            {"$project": {"document": {"$literal": 1}}},
+        *(
+            union(
+                "allocations",
+                {"$match": {"cause": begins(rest)["$match"]["_id"]}},
+                union("recoveries", {"$match": {"cause": begins(rest)["$match"]["_id"]}}),
+                {"$group": {"_id": "$cause"}},
+                {"$project": {"document": {"$literal": 1}}},
+            )
+            for rest in RESTS
         ),
     ),
 )

@@ -14,8 +14,9 @@ from domain.frozen import dataclass
 from domain.invoicing.model import Invoice
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.money import Money
 from domain.payments.allocating import Deallocation, WorkBudget, covered_by, deallocate, recover
-from domain.payments.model import Allocation, Payment, PaymentAllocated, PaymentResult
+from domain.payments.model import Allocation, Payment, PaymentAllocated, RestResult
 from domain.settlement.accruals import Accrual
 from domain.settlement.correcting import rebook
 
@@ -117,12 +118,12 @@ def deallocation_needs(rest: CreditDeallocation, books: WorkingSet) -> Iterator[
         yield from uncovering_needs(payment, books)
 
 
-def deallocate_credit(rest: CreditDeallocation, books: Books) -> PaymentResult:
+def deallocate_credit(rest: CreditDeallocation, books: Books) -> RestResult:
     """Go on with a de-allocation that was too much for one transaction: a payment's, latest first.
 
-    What it is credit of then covers what was recoverable for it. Returns the bill numbers that it covered; what is
-    still left goes on again. Where another payment has covered what is recoverable, nothing is done. Raises what
-    `rebook` raises, and `Refused` (`account-closed`).
+    What it is credit of then covers what was recoverable for it. Returns the invoices that it covered, and how much of
+    that it covers now; what is still left goes on again. Where another payment has covered what is recoverable, nothing
+    is done. Raises what `rebook` raises, and `Refused` (`account-closed`).
     """
     payment = books.find(Payment, rest.payment_id)
     assert payment is not None, f"payment {rest.payment_id} is not there"
@@ -131,13 +132,14 @@ def deallocate_credit(rest: CreditDeallocation, books: Books) -> PaymentResult:
     amount = min(rest.amount, books.balance(chart.RECOVERABLE.of(debtor.id)))
     uncovered = uncover(payment, amount, books.date_of(rest.at), WorkBudget(), books)
     if not uncovered.amount:
-        return PaymentResult(())
+        return RestResult((), Money(account.currency, 0))
     books.open_entry(rest.at, account.currency)
     now = books.find(Payment, payment.id)
     assert now is not None, "it is there"
     left = recover(now, books, of=debtor.id)
+    recovered = now.unapplied - left.unapplied
     for one in dict.fromkeys((account.id, debtor.id)):
-        books.emit(one, PaymentAllocated(left, (), (), now.unapplied - left.unapplied))
+        books.emit(one, PaymentAllocated(left, (), (), recovered))
     emit_reopened(uncovered.invoices, uncovered.undone, books)
     if uncovered.rest:
         continue_deallocating(payment, debtor.id, uncovered.rest, rest.at, books)
@@ -146,4 +148,4 @@ def deallocate_credit(rest: CreditDeallocation, books: Books) -> PaymentResult:
         complete_closing(account_, books)
     for invoice in uncovered.invoices:
         complete_closings_of_partners(invoice, books)
-    return PaymentResult(tuple(invoice.id for invoice in uncovered.invoices))
+    return RestResult(tuple(invoice.id for invoice in uncovered.invoices), Money(account.currency, recovered))

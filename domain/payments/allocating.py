@@ -22,7 +22,8 @@ from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.positions import Position
-from domain.payments.model import Allocation, CreditAllocation, Payment, PaymentAllocated, PaymentResult, Recovery
+from domain.money import Money
+from domain.payments.model import Allocation, CreditAllocation, Payment, PaymentAllocated, Recovery, RestResult
 from domain.settlement.accruals import Accrual, emit_accruals, release_withheld
 from domain.settlement.correcting import rebook
 
@@ -83,28 +84,29 @@ def consume_credit(invoice: Invoice, before: Position, books: Books) -> list[Acc
     return accruals
 
 
-def allocate_credit(rest: CreditAllocation, books: Books) -> PaymentResult:
+def allocate_credit(rest: CreditAllocation, books: Books) -> RestResult:
     """Go on with an allocation that was too much for one transaction: an account's credit, oldest payment first.
 
-    Each payment covers what it would have covered at first. Returns the bill numbers covered; what is still left goes
-    on again. Where nothing is left to allocate, nothing is done.
+    Each payment covers what it would have covered at first. Returns what is covered; what is still left goes on again.
+    Where nothing is left to allocate, nothing is done.
     """
     account = find_account(rest.billing_account, books)
     position = books.position(account.id)
-    if not (position.allocating and position.unapplied and position.receivable):
-        if position.allocating:
-            books.put(replace(position, allocating=False))
-        return PaymentResult(())
-    books.open_entry(books.booked_at, account.currency)
-    budget = WorkBudget()
     bill_nos: list[str] = []
-    accruals: list[Accrual] = []
-    if cover_with_credit(account, budget, bill_nos, accruals, books):
-        books.put(replace(books.position(account.id), allocating=False))
-    bring_oldest_due_up_to_date(account.id, books)
-    emit_accruals(accruals, account.currency, books)
-    complete_closing(account, books)
-    return PaymentResult(tuple(bill_nos))
+    recovered = 0
+    if position.allocating and position.unapplied and (position.receivable or position.recoverable):
+        accruals: list[Accrual] = []
+        if cover_with_credit(account, WorkBudget(), bill_nos, accruals, books):
+            books.put(replace(books.position(account.id), allocating=False))
+        recovered = position.recoverable - books.balance(chart.RECOVERABLE.of(account.id))
+        if bill_nos or recovered:
+            books.open_entry(books.booked_at, account.currency)
+        bring_oldest_due_up_to_date(account.id, books)
+        emit_accruals(accruals, account.currency, books)
+        complete_closing(account, books)
+    elif position.allocating:
+        books.put(replace(position, allocating=False))
+    return RestResult(tuple(bill_nos), Money(account.currency, recovered))
 
 
 def cover_with_credit(

@@ -133,6 +133,14 @@ class PaymentResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RestResult:
+    """What came of a rest: the numbers of its invoices, and how much covers money that was got without credit."""
+
+    bill_nos: tuple[str, ...]
+    recovered: Money
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentAllocated:
     """Which invoices a payment covers now, which of those it named it could not, and what is left as credit.
 

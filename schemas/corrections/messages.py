@@ -33,8 +33,8 @@ from domain.corrections.model import (
 from domain.money import Money
 from schemas.message import Continuation, Message, Part, Reference, Result, at_most, not_empty
 from schemas.ordering.messages import ITEMS_MAX
+from schemas.payments.messages import REST, PaymentId
 from schemas.payments.messages import RESULT as COVERED
-from schemas.payments.messages import PaymentId
 from schemas.values import Count, Id, Json, PositiveMoney, Text, Time, money_json, parse_money, shown, time_json
 
 
@@ -335,7 +335,7 @@ class CreditDeallocate(Continuation):
     """`credit.deallocate`: what of a payment that came back, or went back, still covers invoices; in minor units."""
 
     TYPE: ClassVar[str] = "credit.deallocate"
-    RESULT = COVERED
+    RESULT = REST
     FACT = CreditDeallocation
 
     billing_account: Reference

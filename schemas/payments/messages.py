@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator
 
-from domain.payments.model import CreditAllocation, PaymentResult, ReceivedPayment
+from domain.payments.model import CreditAllocation, PaymentResult, ReceivedPayment, RestResult
 from schemas.message import Continuation, Message, Reference, Result, at_most
-from schemas.values import ID, Count, Id, PositiveMoney, Text, Time, parse_id
+from schemas.values import ID, Count, Id, PositiveMoney, Text, Time, money_json, parse_id
 
 NAMED_INVOICES_MAX = 100
 """The most invoices that a payment names."""
@@ -28,6 +28,15 @@ PaymentId = Annotated[str, BeforeValidator(parse_payment_id)]
 
 RESULT = Result(PaymentResult, {"billNos": ["Id"]}, lambda result: {"billNos": list(result.bill_nos)})
 """The numbers of the invoices that a payment, or other credit, covers now."""
+REST = Result(
+    RestResult,
+    {"billNos": ["Id"], "recovered": "Money"},
+    lambda result: {
+        "billNos": list(result.bill_nos),
+        "recovered": money_json(result.recovered.amount, result.recovered.currency),
+    },
+)
+"""The numbers of the invoices of a rest, and how much of it covers money that an account got without credit."""
 
 
 class PaymentReceived(Message):
@@ -60,7 +69,7 @@ class CreditAllocate(Continuation):
     """`credit.allocate`: the rest of what an account's credit covers."""
 
     TYPE: ClassVar[str] = "credit.allocate"
-    RESULT = RESULT
+    RESULT = REST
     FACT = CreditAllocation
 
     billing_account: Reference

@@ -6,7 +6,19 @@ import pytest
 
 from domain.payments.model import Payment
 from tests.support.invariants import assert_books_hold
-from tests.support.ledger_book import LedgerBook, billing, closing, command, line, moment, order, partner, payment
+from tests.support.ledger_book import (
+    LedgerBook,
+    billing,
+    closing,
+    command,
+    dispute,
+    line,
+    moment,
+    order,
+    partner,
+    payment,
+    refund,
+)
 
 
 def with_invoices(*prices: str) -> LedgerBook:
@@ -467,6 +479,27 @@ def test_credit_of_many_payments_that_each_name_an_invoice_goes_on(two_at_a_time
     monkeypatch.setattr("domain.payments.allocating.WORK_MAX", 1)
     book.take(order("O-1", line("79.50")))
     assert book.position("BA-1").unapplied == 50
+    assert_books_hold(book)
+
+
+def test_credit_of_many_payments_covers_what_is_recoverable_in_parts():
+    """45.00 went back of a payment of 1.00, for which there is other credit of 44 payments: twenty, twenty and four."""
+    book = LedgerBook()
+    book.take(billing(), *[payment(f"P-{n:02}", 100) for n in range(45)], refund("R-1", 4500, of="P-00", late=True))
+    rest = [r for i, r in book.results.items() if i.startswith("credit.allocate:")]
+    assert rest == [{"billNos": [], "recovered": 2000}, {"billNos": [], "recovered": 400}]
+    assert (book.position("BA-1").unapplied, book.position("BA-1").recoverable) == (0, 0)
+    assert not book.position("BA-1").allocating
+    assert_books_hold(book)
+
+
+def test_a_rest_that_finds_all_of_it_disputed_does_nothing(two_at_a_time):
+    """What is open became disputed before the rest had its turn: the credit stays, and nothing is booked."""
+    book = with_invoices("10.00", "10.00", "10.00")
+    book.take(payment("P-1", 5000), dispute("D-1", no(3)[0], {"1": 1000}))
+    [rest] = [i for i in book.applied if i.startswith("credit.allocate:")]
+    assert book.results[rest] == {"billNos": [], "recovered": 0}
+    assert (book.position("BA-1").receivable, book.position("BA-1").unapplied) == (1000, 3000)
     assert_books_hold(book)
 
 

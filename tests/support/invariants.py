@@ -399,9 +399,8 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
         "credit.transfer:",
     )
     # What goes on may find that there is nothing left to do.
-    gone_on = {
-        i for i, r in book.results.items() if i.startswith(("credit.allocate:", "credit.deallocate:")) and r["billNos"]
-    }
+    rests = ("credit.allocate:", "credit.deallocate:")
+    gone_on = {i for i, r in book.results.items() if i.startswith(rests) and (r["billNos"] or r["recovered"])}
     assert set(book.rows[Entry]) == {i for i in book.applied if i.startswith(money)} | gone_on
     assert book.left == [], "something is left to do"
     assert not book.applied.keys() & (book.waiting.keys() | book.refused.keys())

@@ -119,6 +119,7 @@ from domain.payments.model import (
     PaymentAllocated,
     PaymentResult,
     ReceivedPayment,
+    RestResult,
 )
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.adjusting import Adjustment, AdjustmentResult, CorrectsLine, SettlementAdjusted
@@ -297,6 +298,8 @@ def _told_of_correction(result: object) -> dict[str, Any]:
             return {"amount": amount.amount}
         case DisputeResult(state, note):
             return {"state": state, **({} if note is None else {"creditNote": note})}
+        case RestResult(bill_nos, recovered):
+            return {"billNos": list(bill_nos), "recovered": recovered.amount}
         case AdjustmentResult(payable):
             return {"payable": payable.amount}
         case InvoiceStateResult(state):
