@@ -11,11 +11,15 @@ from tests.support.ledger_book import (
     LedgerBook,
     billing,
     closing,
+    command,
     credit_note,
+    dispute,
     line,
     order,
     partner,
     payment,
+    payout,
+    settlement_of,
 )
 
 INV1 = "INV-000000001"
@@ -73,8 +77,28 @@ def test_the_second_note_takes_the_rest():
     first = credited(book, l1=72686)
     book.take(credit_note("N-2", INV1))
     second = notes(book)[-1]
-    assert (first.tax_included_amount, second.tax_excluded_amount, second.tax_included_amount) == (87223, 4214, 5057)
+    assert (first.tax_item[0].tax_amount, first.tax_included_amount) == (14537, 87223)
+    assert (second.tax_excluded_amount, second.tax_item[0].tax_amount, second.tax_included_amount) == (4214, 843, 5057)
+    assert book.invoice(1).billed == 0
     assert_books_hold(book)
+
+
+def test_a_note_of_what_was_not_used():
+    """Of 200.00 for thirty days at 25 % a customer has used one day: 193.33 and 48.33 tax come back."""
+    note = credited(billed("200", rate="0.25"), l1=19333)
+    assert (note.tax_item[0].tax_amount, note.tax_included_amount) == (4833, 24166)
+
+
+def test_a_note_has_the_rate_that_was_invoiced():
+    """The rate is another one by now, as the next invoice shows; the first is credited at its own."""
+    book = billed("100")
+    book.take(order("O-2", line("100", "0.21")))
+    note = credited(book, l1=10000)
+    assert (note.tax_item[0].rate, note.tax_item[0].tax_amount, note.tax_included_amount) == (
+        Decimal("0.2"),
+        2000,
+        12000,
+    )
 
 
 def test_a_note_has_its_lines_category_and_rate():
@@ -241,10 +265,36 @@ def test_a_partner_that_was_paid_owes_it_back():
     """80.00 paid out, then credited in full: the next statement is carried forward, the one after brings it."""
     book = LedgerBook()
     book.take(billing(), partner(), order("O-1", line("100", "0", "SA-1")), closing("C-1"))
-    book.take(credit_note("N-1", INV1), closing("C-2"))
+    book.take(payout("PO-1", 8000, "C-1"), credit_note("N-1", INV1), closing("C-2"))
+    assert book.position("SA-1").payable == -8000
     assert (book.settlement("C-2").total, book.settlement("C-2").state) == (-8000, "carriedForward")
     book.take(order("O-2", line("125", "0", "SA-1")), closing("C-3"))
     assert (book.settlement("C-3").brought_forward, book.settlement("C-3").total) == (-8000, 2000)
+    assert_books_hold(book)
+
+
+def test_a_note_closes_a_partner_whose_last_share_goes_with_it():
+    """It was to be closed, and waited for two payments: the note that leaves nothing of either share closes it."""
+    book = LedgerBook()
+    book.take(billing(), partner(on="payment"))
+    book.take(*[order(f"O-{n}", line("100", "0.2", "SA-1"), line("10")) for n in (1, 2)], command("close", "SA-1"))
+    book.take(credit_note("N-1", INV1, {"1": 10000}))
+    assert (book.state("SA-1"), book.position("SA-1").withheld) == ("pendingClose", 8000)
+    book.take(credit_note("N-2", INV2, {"1": 9999}))
+    assert (book.state("SA-1"), book.position("SA-1").withheld) == ("pendingClose", 1)
+    book.take(credit_note("N-3", INV2, {"1": 1}))
+    assert (book.state("SA-1"), book.position("SA-1").withheld) == ("closed", 0)
+    assert book.events_of("SA-1")[-1] == "account.closed"
+    assert book.position("BA-1").receivable == 2000
+    assert_books_hold(book)
+
+
+def test_the_end_of_a_dispute_closes_a_partner_too():
+    """Its note is a note like any other."""
+    book = LedgerBook()
+    book.take(billing(), partner(on="payment"), order("O-1", line("100", "0.2", "SA-1")), command("close", "SA-1"))
+    book.take(dispute("D-1", INV1, {"1": 10000}), settlement_of("D-1", {"1": 10000}))
+    assert book.state("SA-1") == "closed"
     assert_books_hold(book)
 
 
@@ -255,10 +305,11 @@ def test_never_more_than_the_line():
     """No tolerance: 40.01 of a line of which 40.00 are left is refused, and nothing happens."""
     book = billed("100")
     credited(book, l1=6000)
-    code, detail = book.refusal(credit_note("N-2", INV1, {"1": 4001}))
+    code, detail = book.refusal(credit_note("N-more", INV1, {"1": 4001}))
     assert code == "over-credited"
     assert "lines.0.taxExcludedAmount" in detail
     assert "4000 are left" in detail
+    assert credited(book, l1=4000).tax_included_amount == 4800
 
 
 def test_never_more_than_the_invoice():
