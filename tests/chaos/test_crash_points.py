@@ -25,7 +25,31 @@ from tests.support.books import (
     unsent,
 )
 from tests.support.client import Client
-from tests.support.messages import Message, credit_note, customer, item, order, partner, payment
+from tests.support.messages import (
+    Message,
+    adjustment,
+    closing,
+    credit_note,
+    credited,
+    customer,
+    dispute,
+    dispute_settled,
+    dispute_withdrawn,
+    eur,
+    grant,
+    item,
+    order,
+    partner,
+    payment,
+    payout,
+    payout_return,
+    refund,
+    reversal,
+    sent,
+    transfer,
+    validated,
+    write_off,
+)
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_for
 from tests.support.workers import working
@@ -74,6 +98,31 @@ def doomed(point: str, settings: Settings) -> Iterator[ForkServerProcess]:
         process.join()
 
 
+async def die_at(point: str, settings: Settings, database: Books) -> None:
+    """Let a worker die where it is to die, and see that it leaves what it has to."""
+    applied_before = database["inbox"].count_documents({})
+    async with Proxy.between(settings.mongodb_url) as network:
+        with doomed(point, settings.model_copy(update={"mongodb_url": network.url})) as dying:
+            if "shutdown" in point:
+                await stands_still(network, database, applied_before + 1, lambda: f"exit code {dying.exitcode}")
+                dying.terminate()
+                await network.heal()
+            await wait_for(lambda: dying.exitcode is not None)
+            assert dying.exitcode == DIED
+    if point in ("after-commit", "before-confirm", "before-mark"):
+        assert unsent(database) > 0
+
+
+async def all_is_well(point: str, effects: int, client: Client, database: Books) -> None:
+    """Every fact has had its one effect, nothing is parked, every event is told, and the books add up."""
+    assert database["inbox"].count_documents({}) == effects
+    assert client.counted()["message.parked"] == 0
+    if point in ("before-confirm", "before-mark"):
+        # The broker had them, and nobody knew.
+        await wait_for(lambda: len(client.events) > len(client.seen()))
+    await assert_clean(client, database)
+
+
 @pytest.mark.parametrize("driver", ["motor"])
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_worker_that_dies_at_a_point_costs_nothing(
@@ -83,33 +132,95 @@ async def test_a_worker_that_dies_at_a_point_costs_nothing(
     settings = settings.model_copy(update={"relay_interval_seconds": 0.3})
     await client.declare()
     await client.send_all(business())
-    async with Proxy.between(settings.mongodb_url) as network:
-        with doomed(point, settings.model_copy(update={"mongodb_url": network.url})) as dying:
-            if "shutdown" in point:
-                await stands_still(network, database, 1, lambda: f"exit code {dying.exitcode}")
-                dying.terminate()
-                await network.heal()
-            await wait_for(lambda: dying.exitcode is not None)
-            assert dying.exitcode == DIED
-    before = database["inbox"].count_documents({})
-    if point in ("after-commit", "before-confirm", "before-mark"):
-        assert unsent(database) > 0
+    await die_at(point, settings, database)
     if point.startswith("held"):
         assert ("late" in str(held(database, "waiting"))) is (point != "held-after-commit")
-    assert before < EFFECTS or point == "held-after-commit"
+    assert database["inbox"].count_documents({}) < EFFECTS or point == "held-after-commit"
 
     async with working(settings):
         await applied(database, EFFECTS)
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
-    assert database["inbox"].count_documents({}) == EFFECTS
     # Whose invoices are credited is told by their numbers, which follow the order in which orders were applied.
     left = [position(database, account) for account in ("BA-0", "BA-1", "BA-2", "BA-late")]
     assert sum(balances.pop("unapplied", 0) for balances in left) == 1200 * NOTES
     assert not any(left)
     assert position(database, "SA-0") == {"payable": 80 * (FACTS // 2 - NOTES)}
     assert ledger(database)["cash"] == 1200 * FACTS // 2
-    assert client.counted()["message.parked"] == 0
-    if point in ("before-confirm", "before-mark"):
-        # The broker had them, and nobody knew.
-        await wait_for(lambda: len(client.events) > len(client.seen()))
-    await assert_clean(client, database)
+    await all_is_well(point, EFFECTS, client, database)
+
+
+BILLED = (1, 2, 3, 5, 6, 7, 8)
+"""The customers that owe an invoice of 24.00, for a line of ours and one of a partner that waits for the payment."""
+PAID = (1, 2, 3)
+
+
+def so_far() -> list[Message]:
+    """What there is to correct: invoices and payments, one of them on the wrong account, and a payout."""
+    lines = item(1, 10), item(2, 10, sold_for="SA-1")
+    return [
+        partner("SA-1", accrue_on="payment"),
+        *(customer(f"BA-{n}") for n in range(1, 9)),
+        *(order(f"O-{n}", f"BA-{n}", *lines) for n in BILLED),
+        *(payment(f"P-{n}", f"BA-{n}", 24) for n in (*PAID, 4)),
+        closing("CL-1", "SA-1"),
+        payout("PO-1", "SA-1", "CL-1", 24),
+    ]
+
+
+def corrections(bill_no: dict[str, str]) -> list[Message]:
+    """One of each kind, on an account of its own; what ends or gives back another thing comes ahead of it."""
+    facts = [
+        refund("R-1", "BA-1", 12, creditNoteId="N-1"),
+        credit_note("N-1", bill_no["O-1"], credited(2, 10), excess="refund"),
+        reversal("X-1", "P-2", fee=eur("3.50")),
+        refund("R-2", "BA-3", 5, paymentId="P-3"),
+        transfer("T-1", 10, "BA-4", "BA-8", paymentId="P-4"),
+        write_off("W-1", bill_no["O-5"], taxRelief=True),
+        payment("P-5", "BA-5", 12, invoices=[bill_no["O-5"]]),
+        dispute_settled("D-1", credited(1, 5)),
+        dispute("D-1", bill_no["O-6"], credited(1, 10)),
+        dispute_withdrawn("D-2"),
+        dispute("D-2", bill_no["O-7"], credited(1, 10)),
+        grant("C-1", "BA-8", 4),
+        adjustment("A-1", "SA-1", -1),
+        payout_return("PR-1", "PO-1"),
+    ]
+    return [*facts, *facts[::2], validated(bill_no["O-7"]), sent(bill_no["O-7"])]
+
+
+CORRECTED = 14 + 2
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_worker_that_dies_over_corrections_costs_nothing(
+    settings: Settings, client: Client, database: Books, mongo: MongoClient[Document], point: str
+) -> None:
+    """A correction of each kind, and the worker dies at the point while it has nothing else to do."""
+    settings = settings.model_copy(update={"relay_interval_seconds": 0.3})
+    before = so_far()
+    async with working(settings):
+        await client.send_all(before)
+        await applied(database, len(before))
+    bill_no = {row["orderId"]: row["_id"] for row in database["invoices"].find({}, {"orderId": 1})}
+    await client.send_all(corrections(bill_no))
+    await die_at(point, settings, database)
+    async with working(settings):
+        await applied(database, len(before) + CORRECTED)
+        await wait_for(lambda: not held(database), otherwise=lambda: held(database))
+    owed = {1: {}, 2: {"receivable": 2400}, 3: {"receivable": 500}, 4: {"unapplied": 1400}, 5: {}}
+    owed |= {6: {"receivable": 1800}, 7: {"receivable": 2400}, 8: {"receivable": 1000}}
+    assert {n: position(database, f"BA-{n}") for n in owed} == owed
+    # Of the shares of 8.00: of BA-3 19 of 24 are paid, of BA-5 half, of BA-8 14 of 24; and 1.00 is taken off.
+    assert position(database, "SA-1") == {"payable": 633 + 400 + 467 - 100, "withheld": 800 + 167 + 800 + 800 + 333}
+    sums = {name: amount for name, amount in ledger(database).items() if ":" not in name}
+    assert sums == {
+        "cash": 4 * 2400 - 1200 - 2400 - 350 - 500 + 1200,
+        "revenue": -(7 * 1000 - 500),
+        "commission": -(7 * 200 - 200 + 100),
+        "tax": -(7 * 400 - 200 - 100 - 200),
+        "badDebt": 1200 - 200 - 400,
+        "bankCharges": 350,
+        "goodwill": 400,
+    }
+    await all_is_well(point, len(before) + CORRECTED, client, database)
