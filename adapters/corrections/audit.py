@@ -59,6 +59,13 @@ reserved_at_first: Expression = {"$cond": [equal("$excess", "refund"), sum_deall
 taken: Expression = {"$sum": "$taken.amount"}
 of_a_note: Expression = {"$gt": ["$creditNoteId", None]}
 
+# A note says itself what it changes of what is withheld of its own invoice, and of no other that its credit covers: the
+# loss of such a one, `<billNo>/<paymentId>/<type>/<key>`, has the payment in its id.
+loss_of_a_note: Expression = both(
+    {"$or": [is_caused_by(NOTE), is_caused_by(SETTLING)]},
+    equal({"$size": {"$split": ["$_id", "/"]}}, 3),
+)
+
 POSTED = Posted(
     tuple(begins(kind) for kind in (NOTE, REFUND, REVERSAL, WRITE_OFF, SETTLING, WITHDRAWAL, GRANT, TRANSFER)),
     (
@@ -150,10 +157,7 @@ POSTED = Posted(
                             "receivable": minus("$writtenOff"),
                             "badDebt": {"$subtract": ["$writtenOff", {"$add": ["$relieved", "$givenUp"]}]},
                             "tax": "$relieved",
-                            # A note says itself what it changes of what is withheld.
-                            "withheld": {
-                                "$cond": [{"$or": [is_caused_by(NOTE), is_caused_by(SETTLING)]}, 0, "$givenUp"]
-                            },
+                            "withheld": {"$cond": [loss_of_a_note, 0, "$givenUp"]},
                         }
                     ),
                 }

@@ -279,8 +279,9 @@ PAYOUT, RETURN, ADJUSTMENT = "payout.completed:", "payout.returned:", "settlemen
 
 # `<billNo>/<lineId>` accrued with the invoice, and with `/<type>/<key>` by a credit note, which says itself what it
 # changes of what is withheld. Where a payment stands behind the line, what accrues was withheld: it is released by
-# what the payment covers, and withheld again where that is less than nothing.
-released: Expression = {"$in": [{"$size": {"$split": ["$_id", "/"]}}, [3, 5]]}
+# what the payment covers, and withheld again where that is less than nothing. Of the keys only that of
+# `credit.allocate` has a stroke, and a payment stands before it always.
+released: Expression = {"$in": [{"$size": {"$split": ["$_id", "/"]}}, [3, 5, 6]]}
 
 # By the posting table.
 POSTED = Posted(

@@ -1,259 +1,18 @@
 """Whatever happens to customers and partners, in any order: the invariants stand after each fact, of whatever kind."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.accounts.model import StateCommand
-from domain.corrections.model import CreditNote, Dispute, Reversal
-from domain.invoicing.model import Invoice
-from domain.ledger.positions import Position
-from domain.money import Currency
-from domain.payments.model import Payment
-from domain.settlement.payouts import Payout
-from domain.settlement.statements import Settlement
+from tests.support.fitting_facts import KINDS, OFTEN, FittingFacts
 from tests.support.invariants import assert_books_hold
-from tests.support.ledger_book import (
-    EUR,
-    JPY,
-    KWD,
-    Fact,
-    LedgerBook,
-    adjustment,
-    billing,
-    closing,
-    command,
-    credit_note,
-    dispute,
-    grant,
-    line,
-    order,
-    partner,
-    payment,
-    payout,
-    payout_return,
-    refund,
-    reversal,
-    settlement_of,
-    transfer,
-    withdrawal,
-    write_off,
-)
-from tests.support.steady import STEADY
+from tests.support.ledger_book import EUR, JPY, KWD, LedgerBook
+from tests.support.steady import steady
 
-CUSTOMERS = ("BA-1", "BA-2")
-PARTNERS = ("SA-1", "SA-2")
 TIMES_MIN = 50
 """How often each kind of fact is applied in a run, at least."""
-
-
-@dataclass
-class Business:
-    """Facts that fit the books as they are: where there is nothing that one could be about, what has to come first."""
-
-    book: LedgerBook
-    currency: Currency
-    draw: Callable[[st.SearchStrategy[Any]], Any]
-    number: int = 0
-
-    @property
-    def code(self) -> str:
-        """The currency's code."""
-        return self.currency.code
-
-    def accounts(self) -> list[Fact]:
-        """Two customers and two partners, one of whom waits for its customers' payments."""
-        return [
-            *(billing(id_, currency=self.code, days=days) for id_, days in zip(CUSTOMERS, (30, 0), strict=True)),
-            partner("SA-1", "0.8", "invoice", currency=self.code),
-            partner("SA-2", "0.33333333", "payment", currency=self.code),
-        ]
-
-    def next(self, kind: str) -> Fact:
-        """The next fact, of this kind if there is anything that it could be about."""
-        self.number += 1
-        fact: Fact = getattr(self, kind)(f"F-{self.number}")
-        return fact
-
-    def some(self, choices: Any) -> Any:
-        """One of these."""
-        return self.draw(st.sampled_from(list(choices)))
-
-    def part(self, most: int) -> int:
-        """A part of an amount of minor units, all of it rather often."""
-        return int(self.draw(st.integers(1, most) | st.just(most)))
-
-    def all_of(self, kind: type, fits: Callable[[Any], Any]) -> list[Any]:
-        """The documents of a kind that fit."""
-        return [one for one in self.book.documents[kind].values() if fits(one)]
-
-    def nets(self, left: dict[str, int]) -> dict[str, int]:
-        """Parts of what is left of some lines' nets."""
-        lines = {id_: self.part(abs(net)) * (1 if net > 0 else -1) for id_, net in left.items() if net}
-        return {id_: net for id_, net in lines.items() if self.draw(st.booleans())} or lines
-
-    # -- customers
-
-    def order(self, id_: str) -> Fact:
-        """One of up to three lines, one of which takes off something; of whoever is not about to leave."""
-        active = [who for who in (*CUSTOMERS, *PARTNERS) if self.book.state(who) == "active"]
-        if not set(CUSTOMERS) & set(active):
-            return command("reopen", self.some(CUSTOMERS))
-        sold_for = [None, *(who for who in PARTNERS if who in active)]
-        lines = [
-            line(
-                str(Decimal(self.some((-7, 1, 10, 333, 6833, 9999))).scaleb(-self.currency.digits)),
-                self.some(("0.2", "0.07", "0")),
-                self.some(sold_for),
-            )
-            for _ in range(self.some((0, 1, 2)))
-        ]
-        first = line(str(Decimal(self.some((100, 1234))).scaleb(-self.currency.digits)), "0.2", self.some(sold_for))
-        who = self.some(who for who in CUSTOMERS if who in active)
-        return order(id_, first, *lines, account=who, currency=self.currency)
-
-    def payment(self, id_: str) -> Fact:
-        """One that names an invoice or none."""
-        who = self.some(CUSTOMERS)
-        names = self.some((None, *([one.id] for one in self.book.documents[Invoice].values())))
-        return payment(id_, self.part(9_000), names, account=who, currency=self.code)
-
-    def note(self, id_: str) -> Fact:
-        """A note of parts of lines, or of all that is left."""
-        if not (left := self.all_of(Invoice, lambda one: one.billed)):
-            return self.order(id_)
-        invoice = self.some(left)
-        nets = self.some((None, self.nets(self.left_of(invoice))))
-        return credit_note(id_, invoice.id, nets or None, currency=self.code, excess=self.some(("credit", "refund")))
-
-    def left_of(self, invoice: Invoice) -> dict[str, int]:
-        """What is left to credit of each line's net."""
-        credited = {one.line_id: one.credited for one in invoice.corrected.lines}
-        return {one.id: one.tax_excluded_amount - credited.get(one.id, 0) for one in invoice.lines}
-
-    def refund(self, id_: str) -> Fact:
-        """Of what a note has reserved, of a payment, or of credit; now and then of more than there is, too late."""
-        reserved = [
-            (n.billing_account, n.refundable, n.id, None) for n in self.all_of(CreditNote, lambda n: n.reserved)
-        ]
-        paid = [(p.billing_account, p.amount, None, p.id) for p in self.book.documents[Payment].values()]
-        credit = [(who.id, who.unapplied, None, None) for who in self.all_of(Position, lambda who: who.unapplied)]
-        if not reserved + paid + credit:
-            return self.payment(id_)
-        who, most, note, of = self.some(self.some([one for one in (reserved, paid, credit) if one]))
-        late = self.some((False, True))
-        return refund(id_, self.part(most + late), account=who, note=note, of=of, currency=self.code, late=late)
-
-    def reversal(self, id_: str) -> Fact:
-        """Of a payment, in part or of all that is left, with a fee or without one."""
-        back: Counter[str] = Counter()
-        for one in self.book.rows[Reversal].values():
-            back[one.payment_id] += one.amount
-        paid = self.all_of(Payment, lambda one: one.source is None and back[one.id] < one.amount)
-        if not paid:
-            return self.payment(id_)
-        of = self.some(paid)
-        amount, late = self.some((None, self.part(of.amount - back[of.id]))), self.some((False, True))
-        return reversal(id_, of.id, amount, fee=self.some((None, 3)), currency=self.code, late=late)
-
-    def write_off(self, id_: str) -> Fact:
-        """Of what remains of an invoice."""
-        if not (open_ := self.all_of(Invoice, lambda one: one.remaining_amount)):
-            return self.order(id_)
-        invoice = self.some(open_)
-        amount = self.some((None, self.part(invoice.remaining_amount)))
-        return write_off(id_, invoice.id, amount, relief=self.some((False, True)), currency=self.code)
-
-    def dispute(self, id_: str) -> Fact:
-        """Of what is left of some lines of an invoice."""
-        if not (left := self.all_of(Invoice, lambda one: one.billed)):
-            return self.order(id_)
-        invoice = self.some(left)
-        nets = self.nets(self.left_of(invoice))
-        return dispute(id_, invoice.id, nets, currency=self.code) if nets else self.order(id_)
-
-    def settle(self, id_: str) -> Fact:
-        """A dispute of which some is approved."""
-        if not (open_ := self.all_of(Dispute, lambda one: one.state == "open")):
-            return self.dispute(id_)
-        one = self.some(open_)
-        nets = self.nets({part.line_id: part.tax_excluded_amount for part in one.lines})
-        return settlement_of(one.id, self.some((None, nets)), currency=self.code)
-
-    def withdraw(self, id_: str) -> Fact:
-        """A dispute of which nothing comes."""
-        open_ = self.all_of(Dispute, lambda one: one.state == "open")
-        return withdrawal(self.some(open_).id) if open_ else self.dispute(id_)
-
-    def goodwill(self, id_: str) -> Fact:
-        """A little."""
-        return grant(id_, self.part(500), account=self.some(CUSTOMERS), currency=self.code)
-
-    def transfer(self, id_: str) -> Fact:
-        """Of a payment's credit, or of all credit of an account."""
-        if not (credit := self.all_of(Payment, lambda one: one.unapplied)):
-            return self.goodwill(id_)
-        one = self.some(credit)
-        [to] = set(CUSTOMERS) - {one.billing_account}
-        of = self.some((None, one.id if one.source is None else None))
-        return transfer(id_, self.part(one.unapplied), of=of, by=one.billing_account, to=to, currency=self.code)
-
-    # -- partners
-
-    def adjust(self, id_: str) -> Fact:
-        """Up or down, of a line or of none."""
-        billed = [(bill.id, "1") for bill in self.book.documents[Invoice].values()]
-        amount = self.some((-1, 1, 1)) * self.part(2_000)
-        corrects, who = self.some((None, *billed)), self.some(PARTNERS)
-        return adjustment(id_, amount, corrects=corrects, account=who, currency=self.code, on="2026-11-22")
-
-    def state(self, id_: str) -> Fact:
-        """A statement of all that a partner has."""
-        return closing(id_, self.some(PARTNERS), until="2026-12-31")
-
-    def payout(self, id_: str) -> Fact:
-        """Of a statement of which something is left to pay."""
-        if due := self.all_of(Settlement, lambda one: one.state in ("open", "partiallyPaid")):
-            statement = self.some(due)
-            amount, who = self.part(statement.total - statement.paid), statement.settlement_account
-            return payout(id_, amount, statement.id, account=who, currency=self.code)
-        earned = [who for who in PARTNERS if sum(one.amount for one in self.book.accruals(who) if one.is_open) > 0]
-        return closing(id_, self.some(earned), until="2026-12-31") if earned else self.adjust(id_)
-
-    def give_back(self, id_: str) -> Fact:
-        """A payout that came back."""
-        out = self.all_of(Payout, lambda one: one.returned is None)
-        return payout_return(id_, self.some(out).id) if out else self.payout(id_)
-
-    def leave(self, _id: str) -> Fact:
-        """A customer's or a partner's account is to be closed; one that was to be is to stay."""
-        who = self.some((*CUSTOMERS, *PARTNERS))
-        return command("close" if self.book.state(who) == "active" else "reopen", who)
-
-
-KINDS = {
-    "order": "order.completed",
-    "payment": "payment.received",
-    "note": "credit-note.issue",
-    "refund": "refund.completed",
-    "reversal": "payment.reversed",
-    "write_off": "invoice.write-off",
-    "dispute": "dispute.open",
-    "settle": "dispute.settle",
-    "withdraw": "dispute.withdraw",
-    "goodwill": "credit.grant",
-    "transfer": "credit.transfer",
-    "adjust": "settlement.adjust",
-    "state": "settlement.close",
-    "payout": "payout.completed",
-    "give_back": "payout.returned",
-    "leave": "account.close",
-}
 
 
 def test_the_invariants_stand_whatever_happens():
@@ -263,23 +22,23 @@ def test_the_invariants_stand_whatever_happens():
     """
     applied: Counter[str] = Counter()
 
-    @STEADY
+    @steady(300)
     @given(
         st.sampled_from((JPY, EUR, KWD)),
-        st.lists(st.sampled_from(list(KINDS)), min_size=10, max_size=25),
+        st.lists(st.sampled_from(OFTEN), min_size=10, max_size=25),
         st.sampled_from((1, 3, None)),
         st.data(),
     )
     def live(currency, kinds, batch, data):
         book = LedgerBook()
-        business = Business(book, currency, data.draw)
-        facts = business.accounts()
+        fitting = FittingFacts(book, currency, data.draw)
+        facts = fitting.accounts()
         book.take(*facts)
         for kind in ("order", *kinds):
-            facts.append(business.next(kind))
+            facts.append(fitting.next(kind))
             book.take(facts[-1])
             assert_books_hold(book)
-            again = business.some(facts)
+            again = fitting.some(facts)
             if not isinstance(again, StateCommand):
                 before = book.holdings(), len(book.events)
                 book.take(again)

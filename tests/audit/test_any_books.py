@@ -1,0 +1,97 @@
+"""The audit has nothing to say of books that the domain has made, whatever happened in them."""
+
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from adapters.audit import audit
+from adapters.documents import COLLECTION, ENCODE
+from domain.invoicing.model import Loss
+from tests.support.books import Books
+from tests.support.fitting_facts import OFTEN, FittingFacts
+from tests.support.ledger_book import (
+    EUR,
+    JPY,
+    KWD,
+    LedgerBook,
+    billing,
+    credit_note,
+    line,
+    moment,
+    order,
+    partner,
+    payment,
+    write_off,
+)
+from tests.support.steady import steady
+
+OF_EVENTS = "event-sequences-run-without-gap"
+"""The one check that is left out, since no events are written."""
+
+
+def write(book: LedgerBook, database: Books) -> None:
+    """Write books made in memory as the worker does, but for the events, in place of what was there."""
+    for name in database.list_collection_names():
+        database[name].delete_many({})
+    for holdings in (book.documents, book.rows):
+        for kind, found in holdings.items():
+            if found:
+                database[COLLECTION[kind]].insert_many([ENCODE[kind](one) for one in found.values()])
+    results = {identity: {"billNos": book.results[identity].get("billNos", [])} for identity in book.applied}
+    database["inbox"].insert_many([{"_id": identity, "result": result} for identity, result in results.items()])
+
+
+def broken_of(book: LedgerBook, database: Books) -> list[Any]:
+    """The checks that are red of books made in memory."""
+    write(book, database)
+    report = audit(database, now=moment("2026-12-01"), relay_interval_seconds=0, relay_grace_seconds=0)
+    return [check for check in report["checks"] if not check["ok"] and check["name"] != OF_EVENTS]
+
+
+def test_the_audit_is_clean_whatever_happened(new_database: Books) -> None:
+    """Facts of all kinds that fit the books as they are. A failure is not made smaller: each try is an audit."""
+
+    @settings(steady(50), phases=[Phase.generate])
+    @given(
+        st.sampled_from((JPY, EUR, KWD)),
+        st.lists(st.sampled_from(OFTEN), min_size=15, max_size=40),
+        st.sampled_from((1, 20_000)),
+        st.data(),
+    )
+    def live(currency, kinds, work, data):
+        book = LedgerBook()
+        fitting = FittingFacts(book, currency, data.draw)
+        book.take(*fitting.accounts())
+        with patch("domain.payments.allocating.WORK_MAX", work):
+            for kind in ("order", "order", *kinds):
+                book.take(fitting.next(kind))
+        assert broken_of(book, new_database) == []
+
+    live()
+
+
+def test_what_a_note_frees_may_move_what_is_given_up_of_another_invoice(new_database: Books) -> None:
+    """Of a share of 0.33 half is lost: 0.17, and 0.16 as soon as the other half is paid, which a note's credit does."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="0.33333333", on="payment"), order("O-1", line("0.50")), payment("P-1", 50))
+    book.take(order("O-2", line("1.00", "0", "SA-1")), write_off("W-1", "INV-000000002", 50))
+    assert book.position("SA-1").withheld == 16
+    book.take(credit_note("N-1", "INV-000000001"))
+    assert [(row.cause, row.given_up) for row in book.rows[Loss].values()] == [
+        ("invoice.write-off:W-1", 17),
+        ("credit-note.issue:N-1", -1),
+    ]
+    assert (book.position("SA-1").payable, book.position("SA-1").withheld) == (17, 0)
+    assert broken_of(book, new_database) == []
+
+
+def test_what_goes_on_in_another_transaction_releases_shares_too(new_database: Books) -> None:
+    """A payment covers one invoice, and its rest the other one."""
+    book = LedgerBook()
+    with patch("domain.payments.allocating.WORK_MAX", 1):
+        book.take(billing(), partner(on="payment"), *[order(f"O-{n}", line("1.00", "0", "SA-1")) for n in (1, 2)])
+        book.take(payment("P-1", 200))
+    assert sorted(accrual.id.count("/") for accrual in book.accruals("SA-1")) == [2, 5]
+    assert broken_of(book, new_database) == []
