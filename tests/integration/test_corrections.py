@@ -13,6 +13,8 @@ from tests.integration.test_queries import Asker
 from tests.support.books import Books, applied, assert_clean, held, ledger, position
 from tests.support.client import Client
 from tests.support.messages import (
+    Message,
+    adjustment,
     credit_note,
     credited,
     customer,
@@ -121,34 +123,72 @@ async def test_a_note_ahead_of_its_invoice_is_right_at_once(
     await assert_clean(client, database)
 
 
+def a_thousand(numbers: list[str]) -> list[Message]:
+    """A hundred corrections of each of ten invoices, or of the payments of their account, in parts that all fit."""
+    facts: list[Message] = []
+    for k, number in enumerate(numbers):
+        lines = credited(1, "1.11"), credited(2, "2.22"), credited(3, "0.01")
+        facts += [credit_note(f"N-{k}-{n}", number, *lines) for n in range(40)]
+        facts += [write_off(f"W-{k}-{n}", number, "1.00", taxRelief=n % 2 == 0) for n in range(10)]
+        facts += [dispute(f"D-{k}-{n}", number, credited(1, "1.00"), credited(2, "1.00")) for n in range(5)]
+        facts += [dispute_settled(f"D-{k}-{n}", credited(2, "0.50")) for n in range(3)]
+        facts += [dispute_withdrawn(f"D-{k}-{n}") for n in range(3, 5)]
+        facts += [reversal(f"X-{k}-{n}", f"P-{k}", "2.00", fee=eur("0.10")) for n in range(10)]
+        facts += [refund(f"R-{k}-{n}", "BA-1", "1.00", paymentId=f"P-{k}") for n in range(10)]
+        facts += [transfer(f"T-{k}-{n}", "1.00", "BA-2", "BA-1") for n in range(10)]
+        facts += [grant(f"C-{k}-{n}", "BA-1", "1.00") for n in range(5)]
+        facts += [adjustment(f"A-{k}-{n}", "SA-1", "0.07") for n in range(5)]
+    return facts
+
+
 @pytest.mark.parametrize("driver", ["motor"])
-async def test_notes_of_few_invoices_by_several_workers(settings: Settings, client: Client, database: Books) -> None:
-    """Three hundred notes of ten invoices, three workers at once: each is credited in full, to the cent."""
+async def test_a_thousand_corrections_of_few_invoices_by_several_workers(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """Of ten invoices, three workers at once: the sums are those of what was sent; then each is credited in full."""
     settings = settings.model_copy(update={"single_active_consumer": False})
     await client.declare(single_active_consumer=False)
     async with working(settings), working(settings), working(settings):
-        lines = (item(1, "33.33"), item(2, "66.67", sold_for="SA-1"), item(3, "0.30", rate="0.07"))
-        await client.send_all([customer("BA-1"), partner("SA-1", "0.333", "payment")])
-        await applied(database, 2)
+        lines = (item(1, "333.33"), item(2, "666.67", sold_for="SA-1"), item(3, "3.00", rate="0.07"))
+        await client.send_all([customer("BA-1"), customer("BA-2"), partner("SA-1", "0.333", "payment")])
+        await applied(database, 3)
         await client.send_all([order(f"O-{n}", "BA-1", *lines) for n in range(10)])
-        await client.send_all([payment(f"P-{n}", "BA-1", "200.00") for n in range(3)])
-        await applied(database, 15)
+        await applied(database, 13)
         numbers = [row["_id"] for row in database["invoices"].find({}, {"_id": 1})]
-        notes = [
-            credit_note(f"N-{number}-{n}", number, credited(1, "1.11"), credited(2, "2.22"), credited(3, "0.01"))
-            for number in numbers
-            for n in range(30)
-        ]
-        await asyncio.gather(*(client.send(note) for note in notes))
-        await applied(database, 15 + 300, 120)
-        await client.send_all([credit_note(f"N-{number}-rest", number) for number in numbers])
-        await applied(database, 15 + 310, 120)
-    assert database["creditNotes"].count_documents({}) == 310
+        paid = [payment(f"P-{k}", "BA-1", "500.00", invoices=[number]) for k, number in enumerate(numbers)]
+        await client.send_all([*paid, payment("P-wrong", "BA-2", "150.00")])
+        await applied(database, 24)
+        facts = a_thousand(numbers)
+        assert len(facts) == 1_000
+        await asyncio.gather(*(client.send(fact) for fact in [*facts, *facts[::50]]))
+        await applied(database, 24 + 1_000, 120)
+        assert not held(database)
+        # Of each invoice of 1203.21 the notes take 44.40, 88.80 and 0.40, and 3 × 0.50; the tax of 134.70 is 26.94, and
+        # of 0.40 it is 0.03. 10.00 are lost. Of each 500.00 then 30.00 are gone, and 15.00 come from elsewhere.
+        left = 120_321 - (4440 + 8880 + 40 + 150 + 2694 + 3) - 1000
+        allocated = 50_000 - 3000 + 1500
+        assert position(database, "BA-1") == {"receivable": 10 * (left - allocated)}
+        assert position(database, "BA-2") == {"unapplied": 5000}
+        await client.send_all([credit_note(f"N-{row['_id']}", row["_id"]) for row in database["invoices"].find()])
+        await applied(database, 24 + 1_010, 120)
+    assert database["creditNotes"].count_documents({}) == 10 * (40 + 3 + 1)
     for invoice in database["invoices"].find():
-        assert invoice["corrections"]["credited"] == invoice["taxIncludedAmount"], invoice["_id"]
-    assert position(database, "BA-1") == {"unapplied": 60000}
-    assert position(database, "SA-1") == {}
-    assert ledger(database) == {"cash": 60000, "unapplied:BA-1": -60000}
+        assert invoice["corrections"] == {
+            **invoice["corrections"],
+            "credited": invoice["taxIncludedAmount"],
+            "writeOffs": [],
+        }
+    assert position(database, "BA-1") == {"unapplied": 10 * allocated}
+    assert position(database, "SA-1") == {"payable": 50 * 7}
+    assert ledger(database) == {
+        "cash": 10 * 47_000 + 15_000 - 100 * 10,
+        "bankCharges": 100 * 10,
+        "goodwill": 5000,
+        "commission": 50 * 7,
+        "unapplied:BA-1": -10 * allocated,
+        "unapplied:BA-2": -5000,
+        "payable:SA-1": -50 * 7,
+    }
     await assert_clean(client, database)
 
 
