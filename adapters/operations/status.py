@@ -71,7 +71,8 @@ async def backlog(database: Any) -> Backlog:
     by_reason: Counter[str] = Counter()
     for _, reason, count in outbox.parked:
         by_reason[reason] += count
-    now = (await database.client.admin.command("hello"))["localTime"]
+    # By itself a command answers with times that have no zone.
+    now = (await database.client.admin.command("hello", codec_options=database.codec_options))["localTime"]
     age = (now - outbox.oldest).total_seconds() if outbox.oldest else 0.0
     return Backlog(
         {row["_id"]: row["count"] for row in waiting},

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -92,6 +93,10 @@ async def test_status_tells_what_an_operator_wants_to_know(
         assert what in shown
     # A worker that has left is none that died.
     assert database["workers"].count_documents({}) == 0
+    database["outbox"].insert_one({"_id": "BA-1:9", "unsent": True, "bookedAt": datetime.now(UTC)})
+    told = json.loads(run("status", settings, tmp_path).stdout)
+    assert told["outbox"]["unsent"] == 1
+    assert 0 <= told["outbox"]["oldestUnsentSeconds"] < 60
 
 
 @ONE_DRIVER
