@@ -13,7 +13,7 @@ The nine invariants of the design, and the module in which their checks stand; e
    `corrections` for what an invoice's lines accrue;
 6. a fact has one state, and inbox, entry and documents agree on it: `store`; an account, or a specification, is what
    its history says, which is what facts made of it, and an account's state fits its money: `accounts`; likewise the
-   seller: `parties`;
+   seller: `parties`; the days begun run without a gap: `days`;
 7. event sequences have no gap, events are sent or young: `operations`; `accounts` for those of specifications, and
    `parties` for the seller's;
 8. invoice numbers have no gap and no twin: `invoicing`;
@@ -34,6 +34,7 @@ from pymongo.errors import OperationFailure
 
 import adapters.accounts.audit as accounts
 import adapters.corrections.audit as corrections
+import adapters.days.audit as days
 import adapters.invoicing.audit as invoicing
 import adapters.ledger.audit as ledger
 import adapters.operations.audit as operations
@@ -51,6 +52,7 @@ CHECKS: tuple[Check | Reading, ...] = tuple(
             *payments.CHECKS,
             *settlement.CHECKS,
             *corrections.CHECKS,
+            *days.CHECKS,
             *store.CHECKS,
             *accounts.CHECKS,
             *parties.CHECKS,

@@ -10,6 +10,7 @@ from types import ModuleType
 from adapters.accounts import documents as accounts
 from adapters.codec import Module, write
 from adapters.corrections import documents as corrections
+from adapters.days import documents as days
 from adapters.invoicing import documents as invoicing
 from adapters.ledger import documents as ledger
 from adapters.parties import documents as parties
@@ -25,7 +26,7 @@ def _codecs_of(documents: ModuleType) -> Module:
     )
 
 
-CODECS = tuple(map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement, corrections)))
+CODECS = tuple(map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement, corrections, days)))
 """The modules that are written."""
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 from yarl import URL
 
+from adapters.clock import time_in
 from domain.invoicing.reference import REFERENCE_MAX
 from domain.ledger.numbering import DIGITS
 
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     shutdown_timeout_seconds: float = Field(30, gt=0, le=86_400)
     days_ahead_max: int = Field(7, ge=0, le=3_660)
     reply_prefixes: str = ""
+    clock_file: str | None = None
     health_file: str | None = None
     http_port: int | None = Field(None, ge=0, le=65_535)
     http_host: str = Field("127.0.0.1", min_length=1, max_length=255)
@@ -106,6 +108,13 @@ class Settings(BaseSettings):
             ZoneInfo(value)
         except (ValueError, OSError, KeyError):
             raise ValueError("must be a time zone of the IANA database, as Europe/Vienna") from None
+        return value
+
+    @field_validator("clock_file")
+    @classmethod
+    def _holds_a_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            time_in(value)
         return value
 
     @field_validator("health_file")
@@ -169,6 +178,7 @@ def told(settings: Settings) -> dict[str, str | bool]:
         "driver": settings.mongodb_driver,
         "single_active_consumer": settings.single_active_consumer,
         "time_zone": settings.time_zone,
+        **({} if settings.clock_file is None else {"clock_file": settings.clock_file}),
     }
 
 

@@ -224,7 +224,9 @@ class Traffic:
     def _left(self) -> Left:
         # In this order, and counted exactly: an effect that is counted is committed, and so are its events.
         held = self._books["held"]
-        effects = self._books["inbox"].count_documents({}) + held.count_documents({"state": "parked"})
+        # What is sent has an effect, and so has a day that begins, which nobody sends.
+        sent = {"_id": {"$not": {"$regex": "^day.begin:"}}}
+        effects = self._books["inbox"].count_documents(sent) + held.count_documents({"state": "parked"})
         waiting = held.count_documents({"state": {"$in": ["waiting", "suspect"]}})
         unsent = self._books["outbox"].count_documents({"unsent": True})
         return Left(effects, waiting, unsent, self._books["outbox"].count_documents({}) - self.events.distinct)

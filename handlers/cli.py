@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from adapters.clock import clock_of
 from adapters.faults import mongodb_fault
 from adapters.mongodb.connection import DatabaseError, WrongServer, database
 from adapters.settings import Settings, SettingsError, load_settings
@@ -84,7 +84,8 @@ def audit(
     try:
         with database(settings.mongodb_url, settings.database) as books:
             check_now(books)
-            result = prove(books, now=datetime.now(UTC), relay_interval_seconds=settings.relay_interval_seconds)
+            now = clock_of(settings.clock_file)()
+            result = prove(books, now=now, relay_interval_seconds=settings.relay_interval_seconds)
     except AuditIncomplete as error:
         print(json.dumps({"ok": False, "checks": [], "error": str(error)}, indent=indent))
         raise typer.Exit(1) from None

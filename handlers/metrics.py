@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -36,7 +36,14 @@ class WorkerMetrics:
     """The page of one worker."""
 
     def __init__(
-        self, measures: Measures, watch: Watch, relay: Relay, commit: GroupCommit, database: Any, about: dict[str, str]
+        self,
+        measures: Measures,
+        watch: Watch,
+        relay: Relay,
+        commit: GroupCommit,
+        database: Any,
+        about: dict[str, str],
+        day_behind_seconds: Callable[[Backlog], float],
     ) -> None:
         self._measures = measures
         self._watch = watch
@@ -44,6 +51,7 @@ class WorkerMetrics:
         self._commit = commit
         self._database = database
         self._about = about
+        self._day_behind_seconds = day_behind_seconds
         self._backlog: Backlog | None = None
         self._asked = -FRESH_SECONDS
         self._lock = asyncio.Lock()
@@ -85,6 +93,11 @@ class WorkerMetrics:
         )
         if self._backlog is not None:
             yield from _of_backlog(self._backlog)
+            yield GaugeMetricFamily(
+                "paymaster_day_behind_seconds",
+                "For how long a day has been there that was not begun.",
+                self._day_behind_seconds(self._backlog),
+            )
 
     def _of_queues(self) -> Iterator[Metric]:
         queues = GaugeMetricFamily("paymaster_queue_messages", "Messages ready in a queue.", labels=("queue",))
@@ -103,6 +116,7 @@ class WorkerMetrics:
 def _of_backlog(found: Backlog) -> Iterator[Metric]:
     held = GaugeMetricFamily("paymaster_held_messages", "Messages that wait to be applied.", labels=("state",))
     oldest = GaugeMetricFamily("paymaster_held_oldest_seconds", "The age of the oldest of them.", labels=("state",))
+    held.add_metric(("scheduled",), found.held.get("scheduled", 0))
     for state in ("waiting", "suspect"):
         held.add_metric((state,), found.held.get(state, 0))
         oldest.add_metric((state,), found.oldest_seconds.get(state, 0.0))

@@ -8,15 +8,16 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
+from adapters.clock import Clock, clock_of
 from adapters.faults import mongodb_fault, rabbitmq_fault
 from adapters.mongodb.connection import DatabaseError, end
 from adapters.rabbitmq.connection import (
@@ -32,6 +33,7 @@ from adapters.settings import Settings, told
 from adapters.store.forms import check_number
 from adapters.store.store import Store
 from adapters.version import VERSION
+from handlers.days import DayStarter
 from handlers.engine.group_commit import BatchPolicy, GroupCommit
 from handlers.engine.held import Waker
 from handlers.engine.intake import dead_letter_refusal, take, works_of
@@ -71,16 +73,12 @@ AWAY_CLOSE_SECONDS = 0.5
 """How long the parts and connections may then take to end."""
 
 
-def utc_now() -> datetime:
-    """The worker's clock."""
-    return datetime.now(UTC)
-
-
 class Worker:
     """One worker process; `app` is its FastStream application, which has the life cycle and reads the dead letters."""
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._settings = settings
+        clock = clock or clock_of(settings.clock_file)
         self.store = Store(settings.mongodb_url, settings.database, settings.mongodb_driver)
         self.publisher = Publisher(settings.rabbitmq_url)
         # A channel that the broker closes over one event is not the one on which the others are under way.
@@ -145,8 +143,25 @@ class Worker:
             relay_stuck_seconds=lambda: self.relay.stuck_seconds,
             side_consumers=self._reads_beside,
         )
+        by_file = settings.clock_file is not None
+        self.days = DayStarter(
+            self.looks.database,
+            self.commit.submit,
+            is_active=lambda: self.watch.role == "active",
+            zone=settings.zone,
+            clock=clock,
+            by_server_too=not by_file,
+        )
         about = {"database": settings.database, "driver": settings.mongodb_driver}
-        metrics = WorkerMetrics(self.measures, self.watch, self.relay, self.commit, self.looks.database, about)
+        metrics = WorkerMetrics(
+            self.measures,
+            self.watch,
+            self.relay,
+            self.commit,
+            self.looks.database,
+            about,
+            lambda found: found.day_behind_seconds(clock() if by_file else found.at, settings.zone),
+        )
         self.ports = ProbeServer(
             {"/health/live": self.watch.live, "/health/ready": self.watch.readiness, "/metrics": metrics.page}
         )
@@ -231,6 +246,7 @@ class Worker:
         self._spawn(self.queue.run(), "work queue")
         self._spawn(self._watch_the_form(), "form")
         self._spawn(self.watch.run(), "watch")
+        self._spawn(self.days.run(), "days")
 
     async def _open_port(self, host: str, port: int) -> None:
         # Open while the services are waited for: the process lives, and is not ready.
@@ -266,6 +282,7 @@ class Worker:
     async def _stop(self) -> None:
         """Take no more, commit what was taken, acknowledge it, send its events."""
         since = time.monotonic()
+        self.days.stop()
         self.waker.stop()
         # Of one that had not started yet there is nothing to finish.
         if self._tasks and not await self._finished():
@@ -328,6 +345,8 @@ def run_worker(settings: Settings) -> None:
         except OSError as error:  # a certificate's file
             raise ServiceAway(mongodb_fault(error, settings.mongodb_url).line) from error
         log.info("starting", version=VERSION, worker=worker.name, **told(settings))
+        if settings.clock_file is not None:
+            log.warning("the time is what a file says, and stands still in between", file=settings.clock_file)
         # What is loaded by now stays; a batch makes many objects, hardly any of them in cycles.
         gc.freeze()
         gc.set_threshold(GARBAGE_OBJECTS)

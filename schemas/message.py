@@ -72,10 +72,10 @@ class Message(Part):
         return DIGESTS[version](self)
 
 
-class Continuation(Message):
-    """What a fact leaves to do, as a message of ours: only held, and never taken from a queue.
+class InternalMessage(Message):
+    """A message of ours, which may be held, and is never taken from a queue.
 
-    Its capability lists it in `CONTINUATIONS`.
+    One that a worker says to itself its capability lists in `INTERNAL`.
     """
 
     FACT: ClassVar[type]
@@ -85,6 +85,13 @@ class Continuation(Message):
     def of(cls, fact: Any) -> Self:
         """The message that says a fact of the type `FACT`."""
         raise NotImplementedError
+
+
+class Continuation(InternalMessage):
+    """What a fact leaves to do: it is held until then.
+
+    Its capability lists it in `CONTINUATIONS`.
+    """
 
 
 def _digest_1(message: Message) -> str:

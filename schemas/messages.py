@@ -7,8 +7,9 @@ from typing import Any
 
 from schemas.accounts import messages as accounts
 from schemas.corrections import messages as corrections
+from schemas.days import messages as days
 from schemas.invoicing import messages as invoicing
-from schemas.message import Continuation, Message
+from schemas.message import Continuation, InternalMessage, Message
 from schemas.operations import messages as operations
 from schemas.ordering import messages as ordering
 from schemas.parties import messages as parties
@@ -38,10 +39,15 @@ CONTINUATIONS: dict[type, type[Continuation]] = table(
 )
 """What a fact may leave to do, by the type of the fact that it leaves."""
 
-HELD_MESSAGES: dict[str, type[Message]] = merged(
-    MESSAGES, table((message.TYPE, message) for message in CONTINUATIONS.values())
+INTERNAL_MESSAGES: dict[type, type[InternalMessage]] = merged(
+    CONTINUATIONS, table((message.FACT, message) for message in days.INTERNAL)
 )
-"""The messages that may be held, by routing key: those that are taken from a queue, and what is left to do."""
+"""The messages of ours, by the type of the fact that they say: those, and what a worker says to itself."""
+
+HELD_MESSAGES: dict[str, type[Message]] = merged(
+    MESSAGES, table((message.TYPE, message) for message in INTERNAL_MESSAGES.values())
+)
+"""The messages that may be held, by routing key: those that are taken from a queue, and those of ours."""
 
 
 def _renderers() -> dict[type, Callable[[Any], Json]]:
@@ -62,7 +68,7 @@ def result_json(result: object) -> Json:
     return _RENDERERS[type(result)](result)
 
 
-def continuation(fact: object) -> tuple[str, bytes]:
-    """The routing key and the body of what is left to do."""
-    message = CONTINUATIONS[type(fact)].of(fact)
+def internal(fact: object) -> tuple[str, bytes]:
+    """The routing key and the body of the message of ours that says a fact."""
+    message = INTERNAL_MESSAGES[type(fact)].of(fact)
     return message.TYPE, message.model_dump_json(by_alias=True).encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 K = TypeVar("K")
@@ -18,6 +18,6 @@ def table(entries: Iterable[tuple[K, V]]) -> dict[K, V]:
     return made
 
 
-def merged(*tables: dict[K, V]) -> dict[K, V]:
+def merged(*tables: Mapping[K, V]) -> dict[K, V]:
     """One table of several, which have no key in common."""
     return table(entry for one in tables for entry in one.items())

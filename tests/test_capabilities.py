@@ -438,7 +438,7 @@ def test_each_message_has_a_sample_and_frozen_digests():
 
 
 def test_each_result_has_a_sample():
-    """Which is held to the AsyncAPI document; but for an act, whose result is no class. A rest has nobody to tell."""
+    """Which is held to the AsyncAPI document; but for an act, whose result is no class. Ours are told to nobody."""
     results = {message.RESULT.kind for message in MESSAGES.values()} - {dict}
     assert {type(result) for _, result in test_asyncapi.RESULTS_OF} == results
 

@@ -115,8 +115,10 @@ async def test_older_books_are_migrated_and_gone_on_with(
     await client.declare()
     # The earlier worker's claim has run out, and an hour is not too long to wait for an account.
     begun = datetime.now(UTC)
-    async with working(settings, clock=lambda: older.written_at + timedelta(hours=1) + (datetime.now(UTC) - begun)):
+    later = older.written_at + timedelta(hours=1)
+    async with working(settings, days=True, clock=lambda: later + (datetime.now(UTC) - begun)):
         await what_was_left_is_done(new_database)
+        await days_begin(new_database, later)
         await queries_answer(client)
         await redelivered_messages_have_no_second_effect(older, client, new_database)
         await what_waits_is_applied(client, new_database)
@@ -128,6 +130,15 @@ async def test_older_books_are_migrated_and_gone_on_with(
     untold = {row["_id"] for row in older.rows["outbox"] if row.get("unsent")}
     assert untold
     assert untold <= {event.message_id for event in client.events}
+
+
+async def days_begin(database: Books, now: datetime) -> None:
+    """With the day on which this version's first worker starts, as those of new books do: nothing is made up for."""
+    await wait_for(lambda: database["days"].count_documents({}))
+    [day] = database["days"].find()
+    assert day["_id"] == now.date().isoformat()
+    [calendar] = database["calendar"].find()
+    assert (calendar["first"], calendar["newest"]) == (day["_id"], day["_id"])
 
 
 async def what_was_left_is_done(database: Books) -> None:
@@ -244,7 +255,9 @@ async def test_documents_that_were_kept_whole_are_told_as_they_were(
     assert len(bodies) == 3
     await client.declare()
     begun = datetime.now(UTC)
-    async with working(settings, clock=lambda: older.written_at + timedelta(hours=1) + (datetime.now(UTC) - begun)):
+    later = older.written_at + timedelta(hours=1)
+    async with working(settings, days=True, clock=lambda: later + (datetime.now(UTC) - begun)):
+        await days_begin(new_database, later)
         ask = Asker(client)
         versions = [told[message_id]["account"] for message_id in ("m-1", "m-3", "m-8")]
         history = await ask.all("account.history", 1, id="BA-1")

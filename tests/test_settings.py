@@ -77,3 +77,23 @@ def test_a_series_leaves_room_for_a_payment_reference(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PAYMASTER_SERIES", "SHOP-2026-ABCDE-")
     with pytest.raises(SettingsError, match=r"^PAYMASTER_SERIES: has more than 12 letters and digits[^\n]*$"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "names a file that can't be read"), ("noon", "names a file whose")]
+)
+def test_a_clock_file_without_a_time_stops_the_start(
+    content: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In one line, which names the variable and the file."""
+    file = tmp_path / "clock"
+    if content is not None:
+        file.write_text(content)
+    for name, value in (("RABBITMQ_URL", "amqp://x"), ("MONGODB_URL", "mongodb://x"), ("CLOCK_FILE", str(file))):
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+    with pytest.raises(SettingsError) as wrong:
+        load_settings()
+    said = str(wrong.value)
+    assert said.startswith(f"PAYMASTER_CLOCK_FILE: {why}"), said
+    assert str(file) in said
+    assert "\n" not in said

@@ -24,6 +24,7 @@ from schemas.incoming import Incoming, read
 from schemas.messages import HELD_MESSAGES, MESSAGES
 from schemas.operations.acts import Act, Edit, Via
 from schemas.operations.messages import MESSAGES as ACTS
+from schemas.values import time_json
 
 T = TypeVar("T")
 
@@ -35,6 +36,8 @@ Seen = tuple[str, int]
 
 OPEN = ("parked", "waiting", "suspect")
 """What can be edited and discarded: it is neither applied nor done with."""
+SCHEDULED = "scheduled"
+"""What waits for nothing but its time: no act changes it."""
 _OF_ITS_OWN = ("pieces", "original", "seenAgain", "seenAgainAt")
 """What of a row does not go over to the rows that it goes on as."""
 _ACTS = {message.TYPE for message in ACTS}
@@ -84,8 +87,16 @@ class Letter:
         return list(once.values())
 
 
+def check_not_scheduled(row: Row) -> None:
+    """Raises `Refused` for a row that is scheduled."""
+    if row["state"] == SCHEDULED:
+        due = time_json(row["dueAt"])
+        raise Refused("invalid", f"{row['parkedId']} is scheduled: it is taken up by itself once it is {due}")
+
+
 def check_replayed(row: Row) -> None:
     """Raises `Refused` for a row that can't be tried again as it is."""
+    check_not_scheduled(row)
     if row["state"] != "parked":
         raise Refused("invalid", f"{row['parkedId']} is {row['state']}, not parked")
     if "#" in row["_id"]:  # it is held as a conflicting duplicate, whatever became of it since
@@ -97,12 +108,13 @@ def check_replayed(row: Row) -> None:
 def check_edited(row: Row, edit: Edit, at: datetime) -> None:
     """Raises `Refused` for a row that can't be edited, or not like that."""
     id_ = row["parkedId"]
+    check_not_scheduled(row)
     if row["state"] not in OPEN:
         undo = ": undo that first" if row["state"] == "discarded" else ""
         raise Refused("invalid", f"{id_} is {row['state']}{undo}")
     _check_unclaimed(row, at)
     if row["routingKey"] in HELD_MESSAGES.keys() - MESSAGES.keys():
-        raise Refused("invalid", f"{id_} is what a fact has left to do: replay or discard it")
+        raise Refused("invalid", f"{id_} is a message of ours, whose content is right: replay or discard it")
     if _ACTS & {row["routingKey"], edit.type}:
         # It would be done in the name of who sent it first.
         raise Refused("invalid", f"{id_}: what an operator does is not edited: discard it, and do it anew")
@@ -247,6 +259,7 @@ class OperatorActions:
         }
 
     async def _discard(self, row: Row, why: str) -> Json:
+        check_not_scheduled(row)
         if row["state"] not in OPEN:
             raise Refused("invalid", f"{row['parkedId']} is {row['state']} already")
         _check_unclaimed(row, self.at)
@@ -255,6 +268,7 @@ class OperatorActions:
         return {"id": row["parkedId"], "state": "discarded"}
 
     async def _undo(self, row: Row) -> Json:
+        check_not_scheduled(row)
         if row["state"] == "mended":
             raise Refused("invalid", f"{row['parkedId']} was edited and goes on as {row['editedInto']}")
         if row["state"] != "discarded":

@@ -44,6 +44,7 @@ KEPT_FROM_HAPPENING = {
     "invoice.send": "not noted: the invoice counts as not sent",
     "credit.grant": "not granted: what the credit is to cover is still open",
     "credit.transfer": "not transferred: the credit is still the account's that it was booked on",
+    "day.begin": "not begun: no later day is, and nothing that is due on one happens",
     "account.create": "not opened: whatever names the account waits",
 }
 """What a held message of a type keeps from happening."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
+from adapters.accounts.queries.statement import start_of
+from adapters.days.codecs import decode_calendar
 from adapters.mongodb.connection import awaited
 from adapters.operations.outbox import condition
 from adapters.store.forms import META, THE_FORM
 from adapters.store.store import Store
+from domain.days.model import CALENDAR
 
 BACKLOG_MS_MAX = 5_000
 SENDERS_OF = 1_000
@@ -23,7 +27,7 @@ class Backlog:
     """What is to be done still: `held` and the age of its oldest by state, the parked by reason and type.
 
     `senders` are those of the `SENDERS_OF` messages parked last that the broker vouches for (None for the others), the
-    one with most first.
+    one with most first. `day_begun` is the newest day begun, None when none was; `at` is the server's time.
     """
 
     held: Mapping[str, int]
@@ -33,6 +37,13 @@ class Backlog:
     unsent: int
     oldest_unsent_seconds: float
     parked_events: Mapping[str, int]
+    day_begun: date | None
+    at: datetime
+
+    def day_behind_seconds(self, now: datetime, zone: tzinfo) -> float:
+        """For how long a day has been there, where the seller is, that was not begun; 0 when there is none."""
+        day = now.astimezone(zone).date() if self.day_begun is None else self.day_begun + timedelta(days=1)
+        return max(0.0, (now - start_of(day, zone)).total_seconds())
 
 
 async def backlog(database: Any) -> Backlog:
@@ -40,10 +51,12 @@ async def backlog(database: Any) -> Backlog:
     waiting = await _aggregated(
         database["held"],
         [
-            {"$match": {"state": {"$in": ["waiting", "suspect"]}}},
+            # By the index alone, as below: what is scheduled may be much.
+            {"$match": {"state": {"$in": ["waiting", "suspect", "scheduled"]}}},
             {"$group": {"_id": "$state", "count": {"$sum": 1}, "oldest": {"$min": "$heldAt"}}},
             {"$set": {"age": {"$divide": [{"$subtract": ["$$NOW", "$oldest"]}, 1000]}}},
         ],
+        hint="listed",
     )
     kind = {"reason": "$reason", "type": "$routingKey"}
     parked = await _aggregated(
@@ -71,8 +84,7 @@ async def backlog(database: Any) -> Backlog:
     by_reason: Counter[str] = Counter()
     for _, reason, count in outbox.parked:
         by_reason[reason] += count
-    # By itself a command answers with times that have no zone.
-    now = (await database.client.admin.command("hello", codec_options=database.codec_options))["localTime"]
+    now = await server_time(database)
     age = (now - outbox.oldest).total_seconds() if outbox.oldest else 0.0
     return Backlog(
         {row["_id"]: row["count"] for row in waiting},
@@ -82,7 +94,23 @@ async def backlog(database: Any) -> Backlog:
         outbox.unsent,
         max(0.0, age),
         by_reason,
+        await newest_day(database),
+        now,
     )
+
+
+async def server_time(database: Any) -> datetime:
+    """What time it is by the server's clock; raises the driver's errors."""
+    # By itself a command answers with times that have no zone.
+    hello = await database.client.admin.command("hello", codec_options=database.codec_options)
+    now: datetime = hello["localTime"]
+    return now
+
+
+async def newest_day(database: Any) -> date | None:
+    """The newest day begun, None when none was; raises the driver's errors."""
+    row = await database["calendar"].find_one({"_id": CALENDAR})
+    return None if row is None else decode_calendar(row).newest
 
 
 async def versions(database: Any) -> tuple[str, int | None]:

@@ -29,7 +29,7 @@ from adapters.values import VALUES, value_id
 POSTED = (invoicing.POSTED, payments.POSTED, settlement.POSTED, corrections.POSTED)
 LEDGER = (*OWNED, *SHARED)
 AT_WORK = ("dueAt", "waitsFor", "claimedUntil")
-IN_HELD = ("waiting", "suspect", "parked", "discarded", "mended")
+IN_HELD = ("waiting", "scheduled", "suspect", "parked", "discarded", "mended")
 
 # What each document makes its fact post by the posting table of the design, debit positive, beside what was posted.
 # Payable follows the accruals, and those follow the invoice's lines (`lines-match-accruals`).

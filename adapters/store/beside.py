@@ -57,11 +57,11 @@ COLLECTIONS = (
         "held",
         id="identity; of a conflicting duplicate `<identity>#<content digest>`, of what cannot be read "
         "`unreadable:<digest of routing key and bytes>`",
-        written="one row a message that is not applied, or a rest that a fact has left to do (`credit.allocate`, "
-        "`credit.deallocate`, `settlement.continue`, reason `continued`); gone when it is applied",
+        written="one row a message that is not applied, or what a fact has left to do (`credit.allocate`, "
+        "`credit.deallocate`, `settlement.continue`, reason `continued`), soon or at a time; gone when it is applied",
         fields={
             "parkedId": "the short name that operators use",
-            "state": "`waiting`, `suspect`, `parked`, `discarded`, `mended`",
+            "state": "`waiting`, `scheduled`, `suspect`, `parked`, `discarded`, `mended`",
             "routingKey": "",
             "messageId": "",
             "correlationId": "",
@@ -80,7 +80,7 @@ COLLECTIONS = (
             "heldAt": "when it came",
             "failedAt": "when it was tried last",
             "dueAt": "when it is taken up again, unless what it waits for comes first",
-            "waitingSince": "of a replay: since when it waits anew",
+            "waitingSince": "of a replay: since when it waits anew; of what is scheduled: the time for which it is",
             "claimedUntil": "by when the worker that has taken it up has to be done",
             "claim": "which claim that is",
             "replies": "[{`replyTo`, `correlationId`}] of those who want to be told its outcome",
@@ -113,6 +113,12 @@ COLLECTIONS = (
                 [("dueAt", ASCENDING)],
                 name="due",
                 partialFilterExpression={"state": "waiting"},
+            ),
+            # What was scheduled for a time that has come.
+            IndexModel(
+                [("dueAt", ASCENDING)],
+                name="scheduled",
+                partialFilterExpression={"state": "scheduled"},
             ),
             # What a worker had taken up when it died.
             IndexModel(

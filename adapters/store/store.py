@@ -147,6 +147,10 @@ class Store:
         """Claim messages that are due to be taken up again, at most `CLAIM_MAX`."""
         return await self._claim({"state": "waiting", "dueAt": {"$lte": now}}, "dueAt", now, lease, CLAIM_MAX)
 
+    async def claim_scheduled(self, now: datetime, lease: timedelta) -> list[HeldRow]:
+        """Claim what was scheduled for a time that has come, at most `CLAIM_MAX`."""
+        return await self._claim({"state": "scheduled", "dueAt": {"$lte": now}}, "dueAt", now, lease, CLAIM_MAX)
+
     async def claim_suspect(self, now: datetime, lease: timedelta) -> HeldRow | None:
         """Claim the next message that may kill the worker that takes it up."""
         # A claim that ran out without an outcome: whoever had it died, and this message may be why. Where it left a
@@ -159,7 +163,8 @@ class Store:
                 "$set": {"state": "suspect", "waitsFor": None, "dueAt": now, "claimedUntil": None},
             }
             updates = [
-                {"q": {"state": state, **ran_out}, "u": change, "multi": True} for state in ("waiting", "suspect")
+                {"q": {"state": state, **ran_out}, "u": change, "multi": True}
+                for state in ("waiting", "suspect", "scheduled")
             ]
             await self.database.command(
                 "update", "held", updates=updates, maxTimeMS=LOCKED_MS_MAX, writeConcern={"w": "majority"}

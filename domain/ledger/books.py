@@ -263,7 +263,7 @@ class Books:
         self.rows: dict[type, list[Any]] = defaultdict(list)
         self.emitted: list[Emitted] = []
         self.announced: list[str] = []
-        self.continued: list[object] = []
+        self.continued: list[tuple[object, datetime | None]] = []
         self._debits: dict[LedgerKey, int] = {}
         self._credits: dict[LedgerKey, int] = {}
         self._currency = ""
@@ -427,9 +427,9 @@ class Books:
         counted = self._counted.get(account_id, {}).get(counter, 0)
         return int(getattr(self.position(account_id), counter)) + counted
 
-    def continue_with(self, fact: object) -> None:
-        """Say what is left to do: a fact that is applied soon, in a transaction of its own."""
-        self.continued.append(fact)
+    def continue_with(self, fact: object, at: datetime | None = None) -> None:
+        """Say what is left to do: a fact that is applied in a transaction of its own, soon, or once `at` has come."""
+        self.continued.append((fact, at))
 
     def sequence(self, account_id: str) -> int:
         """The number of an account's last event, those of this fact included."""

@@ -19,7 +19,6 @@ from handlers.console.terminal import (
     operator,
     print_json,
     stop,
-    utc_now,
     with_access,
 )
 from schemas.operations.acts import Act, ActName
@@ -104,7 +103,7 @@ def _done(name: ActName, ids: Sequence[str], why: str, by: str, seen: Mapping[st
                 return await actions.perform(act, seen)
 
             try:
-                done = await act_on_held(access.store, by, utc_now(), perform)
+                done = await act_on_held(access.store, by, access.now(), perform)
                 told += done["messages"]
             except Refused as refusal:
                 told.append({"id": act.ids[0], "refused": {"code": refusal.code, "detail": refusal.detail}})

@@ -32,7 +32,6 @@ from handlers.console.terminal import (
     print_json,
     say,
     stop,
-    utc_now,
     with_access,
 )
 from schemas.operations.acts import Act, Edit
@@ -211,7 +210,7 @@ def _edit(shown: Json, change: Edit, letter: Letter, why: str, by: str, *, yes: 
 
     async def do(access: Access) -> LetGo:
         return await act_on_held(
-            access.store, by, utc_now(), lambda actions: edit_held(actions, act, shown["attempts"])
+            access.store, by, access.now(), lambda actions: edit_held(actions, act, shown["attempts"])
         )
 
     return with_access(do, refusals=True)

@@ -21,7 +21,6 @@ from handlers.console.terminal import (
     print_json,
     say,
     stop,
-    utc_now,
     with_access,
 )
 from handlers.logs import set_up
@@ -64,10 +63,10 @@ def outbox(
     from adapters.operations.outbox import condition
 
     async def look(access: Access) -> Any:
-        return await condition(access.store.database)
+        return await condition(access.store.database), access.now()
 
-    found = with_access(look)
-    age = (utc_now() - found.oldest).total_seconds() if found.oldest else None
+    found, now = with_access(look)
+    age = (now - found.oldest).total_seconds() if found.oldest else None
     parked = sum(count for _, _, count in found.parked)
     if as_json:
         told = {
@@ -184,7 +183,7 @@ def release(
         database = access.store.database
         if ids and (missing := sorted(set(ids) - await parked_among(database, ids))):
             raise stop(f"not parked: {', '.join(missing[:20])}")
-        return await let_go(database, ids, name, reason, utc_now())
+        return await let_go(database, ids, name, reason, access.now())
 
     output().print(f"{with_access(act)} released")
 

@@ -39,7 +39,6 @@ from handlers.console.terminal import (
     print_json,
     say,
     stop,
-    utc_now,
     with_access,
 )
 from handlers.engine.trial import try_out as trial
@@ -143,7 +142,7 @@ def run(messages: list[Json], how: How, selected: Mapping[str, Any], what: Wante
             access.store.database,
             messages,
             by=how.by,
-            at=utc_now(),
+            at=access.now(),
             why=how.why,
             filters=selected,
             canary=how.canary,
@@ -159,7 +158,7 @@ def _follow(id_: str, how: How, *, as_json: bool) -> None:
         kept = await access.store.database["replays"].find_one({"_id": id_}) or {}
         edit = Wanted.read(kept["edit"]).edit if kept.get("edit") else None
         try:
-            ended = await _run(access, id_, lambda tell: Sending(how.by, how.timeout, how.rate, tell, utc_now, edit))
+            ended = await _run(access, id_, lambda tell: Sending(how.by, how.timeout, how.rate, tell, access.now, edit))
         except Refused:
             raise  # there is no such replay
         except BaseException:
@@ -180,7 +179,7 @@ def try_out(ids: list[str] | None, filters: Filters, edit: EditOf | None, done: 
             bar = progress.add_task("trying out", total=len(messages))
             named = [one["parkedId"] for one in messages]
             return messages, await trial(
-                access.store, access.settings, named, utc_now(), edit, lambda n: progress.advance(bar, n)
+                access.store, access.settings, named, access.now(), edit, lambda n: progress.advance(bar, n)
             )
 
     _tell_tried(*with_access(do), done, as_json=as_json)

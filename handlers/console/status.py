@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import typer
 
+from adapters.clock import clock_of
 from adapters.faults import mongodb_fault, rabbitmq_fault
 from adapters.mongodb.connection import COMMAND_SELECTION_SECONDS, DatabaseError, WrongServer
 from adapters.operations.status import Backlog, backlog, try_to_write, versions
@@ -22,6 +23,7 @@ from handlers.console import options
 from handlers.console.tables import print_table
 from handlers.console.terminal import Json, output, print_json, stop
 from handlers.logs import set_up
+from schemas.values import time_json
 
 SECONDS_MAX = 5.0
 """How long a service may take to answer."""
@@ -49,7 +51,10 @@ def status(*, as_json: options.AsJson = False) -> None:
 
 async def _status(settings: Settings) -> Json:
     database, broker = await asyncio.gather(_of_database(settings), _of_broker(settings))
-    return {"version": VERSION, "database": settings.database, **database, **broker}
+    told: Json = {"version": VERSION, "database": settings.database}
+    if settings.clock_file is not None:
+        told["clock"] = {"file": settings.clock_file, "now": time_json(clock_of(settings.clock_file)())}
+    return {**told, **database, **broker}
 
 
 async def _of_database(settings: Settings) -> Json:
@@ -65,7 +70,11 @@ async def _of_database(settings: Settings) -> Json:
             return {"mongodb": mongodb, "workers": [], "active": []}
         await check(store.database)
         seen = await workers.seen(store.database)
-        return {"mongodb": mongodb, **_of_workers(seen), **_of_backlog(await backlog(store.database))}
+        found = await backlog(store.database)
+        now = found.at if settings.clock_file is None else clock_of(settings.clock_file)()
+        behind = round(found.day_behind_seconds(now, settings.zone), 1)
+        day = {"begun": None if found.day_begun is None else str(found.day_begun), "behindSeconds": behind}
+        return {"mongodb": mongodb, "day": day, **_of_workers(seen), **_of_backlog(found)}
     except DatabaseError as error:
         return {"mongodb": {"error": mongodb_fault(error, settings.mongodb_url).line}}
     except (WrongServer, WrongForm) as error:
@@ -109,6 +118,7 @@ def _of_backlog(found: Backlog) -> Json:
         "held": {
             "waiting": found.held.get("waiting", 0),
             "suspect": found.held.get("suspect", 0),
+            "scheduled": found.held.get("scheduled", 0),
             "oldestWaitingSeconds": None if oldest is None else round(oldest, 1),
         },
         "parked": [{"reason": reason, "type": type_, "count": count} for reason, type_, count in found.parked],
@@ -144,6 +154,8 @@ def _print(found: Json) -> None:
             ("MongoDB", mongodb.get("error") or f"{mongodb['version']}, {_form(mongodb['form'])}"),
             ("RabbitMQ", rabbitmq.get("error") or f"{rabbitmq['version']}"),
             ("active", ", ".join(found.get("active", ())) or "nobody"),
+            *([("clock", f"{found['clock']['now']}, by {found['clock']['file']}")] if "clock" in found else []),
+            *([("day begun", _day(found["day"]))] if "day" in found else []),
         ],
         "",
     )
@@ -172,6 +184,11 @@ def _print(found: Json) -> None:
         _print_backlog(found)
 
 
+def _day(day: Json) -> str:
+    late = f", and the next one is there since {_age(day['behindSeconds'])}" if day["behindSeconds"] else ""
+    return f"{day['begun'] or 'none'}{late}"
+
+
 def _print_backlog(found: Json) -> None:
     held, outbox = found["held"], found["outbox"]
     output().print()
@@ -180,6 +197,7 @@ def _print_backlog(found: Json) -> None:
         [
             (held["waiting"], "messages wait for what they need", _age(held["oldestWaitingSeconds"])),
             (held["suspect"], "messages are to be tried alone", ""),
+            (held["scheduled"], "are scheduled for a time to come", ""),
             (outbox["unsent"], "events are unsent", _age(outbox["oldestUnsentSeconds"])),
             *((count, f"events are parked: {reason}", "") for reason, count in outbox["parked"].items()),
             *((one["count"], f"parked: {one['type']}: {one['reason']}", "") for one in found["parked"]),

@@ -98,12 +98,19 @@ def print_messages(items: list[Json]) -> None:
                 one["messageType"],
                 one["account"],
                 one["reason"],
-                f"for {one['waitsFor']}" if one["waitsFor"] else one["detail"],
+                _then(one),
             )
             for one in items
         ],
         "no message fits",
     )
+
+
+def _then(one: Json) -> str:
+    """What it waits for: a thing, or a time; else what is wrong."""
+    if one["state"] == "scheduled":
+        return f"at {when(one['dueAt'])}: {one['detail']}"
+    return f"for {one['waitsFor']}" if one["waitsFor"] else str(one["detail"])
 
 
 def print_accounts(items: list[Json]) -> None:

@@ -12,13 +12,14 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, TypeVar
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
+from adapters.clock import clock_of
 from adapters.faults import mongodb_fault
 from adapters.mongodb.connection import COMMAND_SELECTION_SECONDS, DatabaseError, WrongServer
 from adapters.queries import read
@@ -91,11 +92,6 @@ def operator(by: str | None) -> str:
         raise stop("who are you? say --by NAME, or set PAYMASTER_OPERATOR") from None
 
 
-def utc_now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class Access:
     """The database that the settings name."""
@@ -108,11 +104,15 @@ class Access:
         """Where dates are taken."""
         return self.settings.zone
 
+    def now(self) -> datetime:
+        """What time it is, by the clock that workers have too."""
+        return clock_of(self.settings.clock_file)()
+
     async def ask(self, query: str, **arguments: Any) -> Any:
         """The answer to a query, as its message would be answered; arguments that are None are left out."""
         given = {name: value for name, value in arguments.items() if value is not None}
         found = read_query(query, json.dumps(given).encode(), {}, None)
-        return json.loads(await read(found, self.store.database, utc_now(), self.zone))
+        return json.loads(await read(found, self.store.database, self.now(), self.zone))
 
 
 def with_access(do: Callable[[Access], Awaitable[T]], *, refusals: bool = False) -> T:

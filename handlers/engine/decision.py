@@ -21,10 +21,10 @@ from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
 from domain.errors import MustWait, Refused
 from domain.facts import account_of, apply, late, needs_of, own_time_of
 from domain.ledger.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
-from handlers.engine.work import DEATHS_MAX, Outcome, WorkItem
+from handlers.engine.work import DEATHS_MAX, Outcome, WorkItem, read_internal
 from schemas.events import message_parked, outgoing
-from schemas.incoming import Incoming, read
-from schemas.messages import HELD_MESSAGES, continuation, result_json
+from schemas.incoming import Incoming
+from schemas.messages import result_json
 from schemas.operations.acts import Act
 from schemas.values import time_json
 
@@ -383,7 +383,7 @@ class _Decider:
         work, batch = self.work, self.decisions.batch
         events = [outgoing(event, work.correlation_id, books.booked_at) for event in books.emitted]
         result = result_json(books.result)
-        left = [self._left(fact) for fact in books.continued]
+        left = [self._left(fact, at) for fact, at in books.continued]
         self.books.accept(books)
         batch.outbox += events
         batch.held += left
@@ -407,13 +407,17 @@ class _Decider:
         )
         return Outcome("applied", result)
 
-    def _left(self, fact: object) -> HeldRow:
-        """What a fact leaves to do, held in its own transaction: it is taken up as soon as that is committed."""
-        routing_key, body = continuation(fact)
-        [incoming] = read(routing_key, body, None, {}, None, HELD_MESSAGES)
-        properties = Properties(app_id="paymaster", content_type="application/json")
+    def _left(self, fact: object, at: datetime | None) -> HeldRow:
+        """What a fact leaves to do, held in its own transaction: it is taken up as soon as that is committed.
+
+        Or once a time has come, from when on its waiting time counts.
+        """
+        incoming, properties = read_internal(fact)
         cause = self.work.incoming.identity
-        row = self._row(incoming.identity, incoming, properties, "waiting", "continued", f"what {cause} leaves to do")
+        state = "waiting" if at is None or at <= self.books.booked_at else "scheduled"
+        row = self._row(incoming.identity, incoming, properties, state, "continued", f"what {cause} leaves to do")
+        if state == "scheduled":
+            return replace(row, attempts=0, due_at=at, waiting_since=at)
         return replace(row, attempts=0, due_at=row.held_at, waits_for=f"applied:{cause}")
 
     def _seen(self, seen: Known) -> Outcome:
@@ -424,7 +428,7 @@ class _Decider:
             return self._refused(seen, Refused("conflicting-duplicate", detail))
         if seen.state == "applied":
             return Outcome("duplicate", seen.result)
-        if seen.state in ("waiting", "suspect"):
+        if seen.state in ("waiting", "suspect", "scheduled"):
             for to in work.reply_to if seen.replies < REPLIES_MAX else ():
                 self.decisions.batch.replies.append((work.incoming.identity, to))
             self.known[work.incoming.identity] = replace(seen, replies=seen.replies + len(work.reply_to))

@@ -15,7 +15,7 @@ from adapters.records import HeldRow
 from adapters.store.store import Store
 from handlers.engine.work import Outcome, WorkItem
 from schemas.incoming import UNREADABLE, Incoming, read
-from schemas.messages import HELD_MESSAGES
+from schemas.messages import HELD_MESSAGES, MESSAGES
 
 log = structlog.get_logger()
 
@@ -92,21 +92,29 @@ class Waker:
                     # Once: what is still not enough waits for more.
                     await self._take_up(rows)
                 if time.monotonic() >= next_sweep:
-                    await self._sweep()
-                    next_sweep = time.monotonic() + self._interval.total_seconds()
+                    more_is_due = await self._sweep()
+                    next_sweep = time.monotonic() + (0.0 if more_is_due else self._interval.total_seconds())
             except DatabaseError as error:
                 log.warning("held messages not read", error=type(error).__name__)
                 next_sweep = time.monotonic() + min(1.0, self._interval.total_seconds())
 
-    async def _sweep(self) -> None:
-        """What nobody has told us of: what is due, and what appeared when a worker died or another was looking."""
+    async def _sweep(self) -> bool:
+        """What nobody has told us of: what is due, and what appeared when a worker died or another was looking.
+
+        Of what was scheduled a page; returns whether there may be more. Much may be for one time, and whatever else
+        waits has its turn in between.
+        """
         while not self._stopping and (rows := await self._store.claim_due(self._clock(), LEASE)):
             await self._take_up(rows)
+        scheduled = [] if self._stopping else await self._store.claim_scheduled(self._clock(), LEASE)
+        if scheduled:
+            await self._take_up(scheduled)
         awaited = await self._store.awaited_names(NAMES_MAX)
         self._awaited = {*awaited, *self._names}  # what came meanwhile is looked for next
         await self._wake(awaited)
         while not self._stopping and (suspect := await self._store.claim_suspect(self._clock(), LEASE)):
             await self._take_up([suspect])
+        return bool(scheduled)
 
     async def _wake(self, names: Collection[str]) -> None:
         there = await self._store.there_now(names) if names else []
@@ -135,6 +143,7 @@ class Waker:
                 done.set_result(outcome)
 
         properties = row.properties
+        unreadable = row.identity.startswith(UNREADABLE)
         failure = None
         try:
             [incoming] = read(
@@ -143,9 +152,9 @@ class Waker:
                 properties.message_id,
                 properties.headers,
                 properties.content_encoding,
-                HELD_MESSAGES,
                 # What could not be read is read as if it came now.
-                accepted=not row.identity.startswith(UNREADABLE),
+                MESSAGES if unreadable else HELD_MESSAGES,
+                accepted=not unreadable,
             )
         except Exception as error:  # noqa: BLE001  # it could be read when it was held: a defect, and this message's alone
             failure = error

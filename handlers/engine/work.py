@@ -10,7 +10,8 @@ from typing import Any, Literal
 from adapters.records import HeldRow, Properties, ReplyTo
 from domain.errors import Refused
 from domain.frozen import dataclass
-from schemas.incoming import Incoming
+from schemas.incoming import Incoming, read
+from schemas.messages import HELD_MESSAGES, internal
 from schemas.operations.acts import Act
 
 DEATHS_MAX = 3
@@ -91,3 +92,16 @@ class WorkItem:
             return self.claimed.replies
         queue = self.properties.reply_to
         return (ReplyTo(queue, self.correlation_id),) if queue else ()
+
+
+def read_internal(fact: object) -> tuple[Incoming, Properties]:
+    """The message of ours that says a fact."""
+    routing_key, body = internal(fact)
+    [incoming] = read(routing_key, body, None, {}, None, HELD_MESSAGES)
+    return incoming, Properties(app_id="paymaster", content_type="application/json")
+
+
+def internal_work(fact: object, done: Callable[[Outcome], None]) -> WorkItem:
+    """The work of a fact that a worker says to itself."""
+    incoming, properties = read_internal(fact)
+    return WorkItem(incoming, properties, incoming.identity, done)

@@ -64,6 +64,7 @@ ERRORS: dict[str, str] = {
     "account-closed": "The account is closed, is to be, or is deleted. Parked at once.",
     "too-early": "The fact's own time is too far ahead of the worker's clock. Waits, then parked.",
     "currency-mismatch": "Another currency than the account's. Parked at once.",
+    "day-gap": "The day before is not begun. Waits, then parked; of a message of ours alone.",
     "conflicting-duplicate": "Other content for an identity that is used. Parked at once.",
     "revision-mismatch": "The account, or the seller, is not at the revision that `ifRevision` says. Parked at once.",
     "forbidden": "Not for this sender: it `replaces` what another one has sent. Parked at once.",

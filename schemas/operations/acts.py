@@ -9,7 +9,7 @@ from typing import Any, Literal
 from domain.frozen import dataclass
 
 ActName = Literal["replay", "edit", "discard", "undo", "note"]
-HeldState = Literal["parked", "waiting", "suspect", "discarded", "mended"]
+HeldState = Literal["parked", "waiting", "scheduled", "suspect", "discarded", "mended"]
 """What a message is held as; one that is mended goes on as another, or as several."""
 Via = Literal["message", "command line"]
 """By which door an operator came in."""

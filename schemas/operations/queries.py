@@ -18,6 +18,7 @@ REASONS = (
     "conflicting-duplicate",
     "continued",
     "currency-mismatch",
+    "day-gap",
     "dead-letter",
     "forbidden",
     "insufficient-credit",

@@ -729,6 +729,7 @@ def write_books(database: Books) -> None:
         [
             {"_id": "order.completed:O-9", "state": "waiting", "waitsFor": "account:BA-9", "dueAt": NOW},
             {"_id": "order.completed:O-1#abc", "state": "parked", "body": b"", "pieces": 2},
+            {"_id": "credit.allocate:BA-1/9", "state": "scheduled", "waitsFor": None, "dueAt": NOW},
         ]
     )
     database["heldBodies"].insert_many(
@@ -766,6 +767,17 @@ def write_books(database: Books) -> None:
     )
     database["series"].insert_many([{"_id": "INV-", "last": 7}, {"_id": "CN-", "last": 2}])
     tell_of_the_seller(database)
+    begin_days(database)
+
+
+def begin_days(database: Books) -> None:
+    """Write four days, over the end of a month, and a fact that began nothing: it said a day before the first one."""
+    days = ("2026-11-28", "2026-11-29", "2026-11-30", "2026-12-01")
+    database["days"].insert_many([{"_id": day, "bookedAt": BOOKED, "cause": f"day.begin:{day}"} for day in days])
+    database["calendar"].insert_one({"_id": "calendar", "first": days[0], "newest": days[-1]})
+    database["inbox"].insert_many(
+        [{"_id": f"day.begin:{day}", "digest": "d", "appliedAt": BOOKED} for day in ("2026-11-27", *days)]
+    )
 
 
 def dispute_and_write_off(database: Books) -> None:
@@ -974,12 +986,15 @@ def test_correct_books_are_ok(books: Books) -> None:
         "shares-left-follow-what-is-credited": 2,
         "payable-entries-match-accruals": 28,
         "withholding-matches-lines": 8,
+        "days-run-without-gap": 1,
+        "calendar-tells-days-begun": 1,
+        "days-match-inbox": 4,
         "entries-match-inbox": 28,
         "documents-match-inbox": 28,
         "statements-match-inbox": 3,
-        "held-or-applied": 2,
-        "held-states-legal": 2,
-        "held-at-rest-or-due": 2,
+        "held-or-applied": 3,
+        "held-states-legal": 3,
+        "held-at-rest-or-due": 3,
         "values-are-what-their-ids-say": 0,
         "versions-run-without-gap": 8,
         "last-versions-match-accounts": 8,
@@ -1458,6 +1473,35 @@ MUTATIONS: list[Mutation] = [
         adding("payouts", "PO-1", amount=500),
         PAYOUT_CHECKS | {"payouts-within-statements"},
     ),
+    # -- 6: the days
+    Mutation(
+        "day-lost-with-its-fact",
+        all_of(losing("days", "2026-11-30"), losing("inbox", "day.begin:2026-11-30")),
+        {"days-run-without-gap"},
+    ),
+    Mutation(
+        "day-that-is-none",
+        all_of(
+            renaming("days", "2026-11-30", "2026-11-31"),
+            renaming("inbox", "day.begin:2026-11-30", "day.begin:2026-11-31"),
+            changing("days", "2026-11-31", cause="day.begin:2026-11-31"),
+        ),
+        {"days-run-without-gap"},
+    ),
+    Mutation(
+        "newest-day-another", changing("calendar", "calendar", newest="2026-11-30"), {"calendar-tells-days-begun"}
+    ),
+    Mutation("first-day-another", changing("calendar", "calendar", first="2026-11-27"), {"calendar-tells-days-begun"}),
+    Mutation("calendar-lost", losing("calendar", "calendar"), {"calendar-tells-days-begun"}),
+    Mutation("second-calendar", copying("calendar", "calendar", id_="other"), {"calendar-tells-days-begun"}),
+    Mutation("fact-of-a-day-lost", losing("inbox", "day.begin:2026-11-29"), {"days-match-inbox"}),
+    Mutation(
+        "fact-of-a-day-that-was-not-begun",
+        copying("inbox", "day.begin:2026-12-01", id_="day.begin:2026-12-02"),
+        {"days-match-inbox"},
+    ),
+    Mutation("day-by-another-fact", changing("days", "2026-11-29", cause="day.begin:2026-11-30"), {"days-match-inbox"}),
+    Mutation("scheduled-for-no-time", changing("held", "credit.allocate:BA-1/9", dueAt=None), {"held-at-rest-or-due"}),
     # -- 6, 7, 9: the seller, and what invoices name of it and of their buyers
     Mutation(
         "version-of-the-seller-miscounted",
@@ -2070,7 +2114,7 @@ def test_the_report_shows_twenty_offenders_and_counts_all(books: Books) -> None:
     """However much is broken, the report stays short and says how much it is."""
     books["held"].insert_many([{"_id": f"x-{n:02d}", "state": "lost"} for n in range(50)])
     check = next(check for check in audited(books)["checks"] if check["name"] == "held-states-legal")
-    assert (check["checked"], check["brokenTotal"]) == (52, 50)
+    assert (check["checked"], check["brokenTotal"]) == (53, 50)
     assert [offender["id"] for offender in check["broken"]] == [f"x-{n:02d}" for n in range(20)]
 
 

@@ -153,12 +153,23 @@ def die_at(point: str, nth: int) -> None:
     POINTS[point](passed)
 
 
-def run_doomed(point: str, nth: int, settings: Settings) -> None:
-    """Run a worker in this process until it dies at the point."""
+def _stopped(starter: Any) -> Any:
+    def make(*arguments: Any, **options: Any) -> Any:
+        days = starter(*arguments, **options)
+        days.stop()
+        return days
+
+    return make
+
+
+def run_doomed(point: str, nth: int, settings: Settings, *, days: bool = False) -> None:
+    """Run a worker in this process until it dies at the point; unless it begins days it gets there by what was sent."""
     die_at(point, nth)
     held.LEASE = LEASE
+    if not days:
+        around(worker, "DayStarter", _stopped)
     worker.run_worker(settings)
 
 
 if __name__ == "__main__":
-    run_doomed(sys.argv[1], int(sys.argv[2]), load_settings())
+    run_doomed(sys.argv[1], int(sys.argv[2]), load_settings(), days=True)

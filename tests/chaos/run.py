@@ -30,7 +30,7 @@ from tests.chaos.outside import Outside
 from tests.chaos.reader import Reader
 from tests.chaos.verdict import Offences, judge, proof
 from tests.conftest import end_abandoned_transactions
-from tests.support.books import Books, Document
+from tests.support.books import Books, Document, facts
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for
 
@@ -157,7 +157,7 @@ async def run(
         "messages in": outside.confirmed,
         "sent again, unconfirmed": outside.attempts - outside.confirmed,
         "facts to apply": len(business.facts),
-        "applied": database["inbox"].count_documents({}),
+        "applied": facts(database),
         "parked": states["parked"],
         "waiting or suspect": states["waiting"] + states["suspect"],
         "events": len(outside.events),
@@ -214,7 +214,7 @@ async def _drained(
     def left() -> dict[str, int]:
         wrong = len(business.poison) + len(business.conflicts)
         waiting = held.count_documents({"state": "waiting"})
-        applied = database["inbox"].count_documents({})
+        applied = facts(database)
         if not for_credit:
             short = held.count_documents({"state": "waiting", "reason": "insufficient-credit"})
             waiting, applied = waiting - short, applied + short

@@ -18,6 +18,7 @@ from typing import Any
 
 from pymongo import InsertOne, ReplaceOne
 
+from adapters.clock import utc_now
 from adapters.rabbitmq import publisher
 from adapters.rabbitmq.connection import CONNECTION_ERRORS
 from adapters.rabbitmq.publisher import Publisher, Sent
@@ -142,7 +143,7 @@ def main() -> None:
         point, nth = arguments.crash
         assert point in POINTS
         die_at(point, int(nth))
-    clock = _clock(arguments.clock) if arguments.clock else worker.utc_now
+    clock = _clock(arguments.clock) if arguments.clock else utc_now
     around(worker, "Worker", lambda _: functools.partial(_Disturbed, clock=clock))
     settings = load_settings()
     set_up(settings.log_level, "logfmt")

@@ -395,11 +395,17 @@ class WorkerStore:
             lambda row: row.state == "waiting" and row.due_at is not None and row.due_at <= now, _due_at, now + lease
         )
 
+    async def claim_scheduled(self, now: datetime, lease: timedelta) -> list[HeldRow]:
+        """Claim what was scheduled for a time that has come."""
+        return await self._claim(
+            lambda row: row.state == "scheduled" and row.due_at is not None and row.due_at <= now, _due_at, now + lease
+        )
+
     async def claim_suspect(self, now: datetime, lease: timedelta) -> HeldRow | None:
         """Claim what may be deadly; claims that ran out make suspects."""
         await self._worker.step("claim")
         for row, claimed_until in list(self._database.held.values()):
-            if row.state in ("waiting", "suspect") and claimed_until is not None and claimed_until < now:
+            if row.state in ("waiting", "suspect", "scheduled") and claimed_until is not None and claimed_until < now:
                 self._database.hold(
                     replace(row, state="suspect", deaths=row.deaths + 1, waits_for=None, due_at=now), None
                 )

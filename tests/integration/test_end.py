@@ -13,7 +13,7 @@ import pytest
 from adapters.rabbitmq.work_queue import Delivery
 from adapters.settings import Settings
 from handlers.worker import Worker
-from tests.support.books import Books, applied, assert_clean, held, position, stands_still
+from tests.support.books import Books, applied, assert_clean, facts, held, position, stands_still
 from tests.support.client import Client
 from tests.support.messages import customer, order, payment
 from tests.support.proxy import Proxy
@@ -25,7 +25,7 @@ Start = Callable[..., AbstractAsyncContextManager[WorkerProcess]]
 
 def inbox(database: Books) -> int:
     """How many facts are applied."""
-    return database["inbox"].count_documents({})
+    return facts(database)
 
 
 async def business(client: Client, count: int) -> None:

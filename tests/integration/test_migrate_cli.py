@@ -78,7 +78,9 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
         ],
         "indexes": {"dropped": ["invoices.order"], "made": made},
         "collections": [
+            "calendar",
             "creditNotes",
+            "days",
             "disputes",
             "goodwill",
             "losses",

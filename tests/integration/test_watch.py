@@ -107,6 +107,8 @@ async def test_metrics_follow_prometheus(settings: Settings, client: Client, dat
     assert samples[("paymaster_active",)] == samples[("paymaster_ready",)] == 1
     assert samples[("paymaster_database_up",)] == samples[("paymaster_broker_up",)] == 1
     assert samples["paymaster_queue_messages", "paymaster.work"] == 0
+    assert samples["paymaster_held_messages", "scheduled"] == 0
+    assert samples[("paymaster_day_behind_seconds",)] >= 0
     for name in families:
         assert name.startswith(("paymaster", "process_")), name
     assert not any(id_ in body for id_ in ("BA-1", "O-1", "P-", "\x1b"))

@@ -84,7 +84,11 @@ async def test_status_tells_what_an_operator_wants_to_know(
         "paymaster.dead": 0,
         "paymaster.queries": 0,
     }
+    assert told["day"]["begun"] is None
+    assert told["day"]["behindSeconds"] >= 0
+    assert "clock" not in told
     assert told["held"]["waiting"] == 1
+    assert told["held"]["scheduled"] == 0
     assert told["held"]["oldestWaitingSeconds"] >= 0
     assert told["parked"] == [{"reason": "unknown-type", "type": "nonsense", "count": 1}]
     assert told["outbox"]["unsent"] == 0

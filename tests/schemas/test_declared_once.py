@@ -14,7 +14,7 @@ from domain.accounts.model import AccountStateChanged, State
 from domain.facts import HANDLERS
 from domain.ledger.books import Emitted
 from schemas import events, messages, queries
-from schemas.message import Continuation, Message
+from schemas.message import Continuation, InternalMessage, Message
 from schemas.query import Query
 from schemas.tables import merged, table
 from tests.schemas import test_events as sample
@@ -49,6 +49,8 @@ def test_every_message_is_in_its_table():
     assert declared(Continuation) == set(messages.CONTINUATIONS.values())
     assert set(listed("messages", "MESSAGES")) == set(messages.MESSAGES.values())
     assert set(listed("messages", "CONTINUATIONS")) == set(messages.CONTINUATIONS.values())
+    own = {*listed("messages", "INTERNAL"), *messages.CONTINUATIONS.values()}
+    assert declared(InternalMessage) == set(messages.INTERNAL_MESSAGES.values()) == own
     assert messages.HELD_MESSAGES.keys() > messages.MESSAGES.keys()
 
 
@@ -74,7 +76,7 @@ def test_a_change_of_state_goes_out_under_one_key(state):
 
 def test_what_is_left_to_do_says_a_fact_that_the_domain_handles():
     """Each message of ours is made of a kind of fact that has a handler."""
-    assert messages.CONTINUATIONS.keys() <= HANDLERS.keys()
+    assert messages.INTERNAL_MESSAGES.keys() <= HANDLERS.keys()
 
 
 def test_of_two_things_with_one_name_none_is_lost():

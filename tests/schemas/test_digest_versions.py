@@ -92,6 +92,7 @@ SAMPLES: dict[str, Json] = {
     },
     "credit.allocate": {"billingAccount": {"id": "BA-1"}, "sequence": 7},
     "settlement.continue": {**CLOSING, "made": 8},
+    "day.begin": {"date": "2026-11-30"},
 }
 
 FROZEN: dict[int, dict[str, str]] = {
@@ -138,6 +139,7 @@ FROZEN: dict[int, dict[str, str]] = {
         "credit.deallocate": "974ddb369adb2949c3ee3923456ea96afd60d6b3a9ecb712247a72fb692921ae",
         "credit.allocate": "a3479d785b8089723978c2c4b64410b841a2388615b93f8ebe0b9e677db91670",
         "settlement.continue": "792843b599abeea21403da6b0701ef804a13acc951fdb9e3e7e6042849327c96",
+        "day.begin": "41e08d052c54c0bd88aeba13cd284587343d32331de4dbcab25a2824a64741d5",
     },
 }
 """What each version made of the samples. Nothing here is ever changed; a new version, or type, is added."""

@@ -123,7 +123,9 @@ async def test_every_index_serves_its_query(store: Store, database: Books) -> No
     assert names["payments"] == {"_id_", "credit", "listed"}
     assert names["accruals"] == {"_id_", "unstated"}
     assert names["entries"] == {"_id_", "movements"}
-    assert names["held"] == {"_id_", "waiting", "due", "claimed", "suspect", "parkedId", "messageId", "listed"}
+    assert names["held"] == {
+        *("_id_", "waiting", "due", "scheduled", "claimed", "suspect", "parkedId", "messageId", "listed")
+    }
     assert names["outbox"] == {"_id_", "unsent", "sent", "parked", "values"}
     for collection, query, index in (
         ("invoices", {"billingAccount": "BA-1", "remainingAmount": {"$gt": 0}}, "open"),
@@ -131,6 +133,7 @@ async def test_every_index_serves_its_query(store: Store, database: Books) -> No
         ("accruals", {"settlementAccount": "SA-1", "settlementId": {"$type": "null"}}, "unstated"),
         ("held", {"state": "waiting", "waitsFor": {"$in": ["account:W-1"]}}, "waiting"),
         ("held", {"state": "waiting", "dueAt": {"$lte": NOW}}, "due"),
+        ("held", {"state": "scheduled", "dueAt": {"$lte": NOW}}, "scheduled"),
         ("held", {"state": "waiting", "claimedUntil": {"$lt": NOW, "$gt": EPOCH}}, "claimed"),
         ("held", {"state": "suspect", "dueAt": {"$lte": NOW}}, "suspect"),
         ("held", {"parkedId": "P-1"}, "parkedId"),

@@ -142,6 +142,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
     of_disputes = [f"disputes.{name}" for name in ("ended", "invoice", "listed", "open")]
     others = [
         "held.messageId",
+        "held.scheduled",
         "invoices.order",
         "losses.booked",
         "payments.listed",

@@ -407,7 +407,8 @@ class LedgerBook:
                 working_set.accept(books)
                 self.applied[identity] = fact
                 self.results[identity] = told(result)
-                self.left += cast("list[Fact]", books.continued)
+                assert not any(at for _, at in books.continued), "nothing is woken here at a time"
+                self.left += [cast("Fact", rest) for rest, _ in books.continued]
                 return
         raise AssertionError(f"{identity} asks for ever more of the books")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.settings import PREFIX, Settings
-from handlers.worker import Worker, utc_now
+from handlers.worker import Worker
 from tests.support.waiting import SECONDS_MAX, wait_for
 
 PAYMASTER = Path(sys.executable).with_name("paymaster")
@@ -21,10 +21,15 @@ PAYMASTER = Path(sys.executable).with_name("paymaster")
 
 @asynccontextmanager
 async def working(
-    settings: Settings, *, clock: Callable[[], datetime] = utc_now, **changes: Any
+    settings: Settings, *, clock: Callable[[], datetime] | None = None, days: bool = False, **changes: Any
 ) -> AsyncIterator[Worker]:
-    """A worker in this process, with some settings changed; it is stopped in order, and must not have failed."""
+    """A worker in this process, with some settings changed; it is stopped in order, and must not have failed.
+
+    It begins no day unless it is to: what is in the books is then what was sent.
+    """
     worker = Worker(settings.model_copy(update=changes), clock=clock)
+    if not days:
+        worker.days.stop()
     try:
         await worker.app.start()
         yield worker

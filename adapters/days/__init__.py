@@ -1,0 +1,1 @@
+"""How days are kept, and what must be true of them."""
