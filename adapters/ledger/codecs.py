@@ -32,7 +32,7 @@ def decode_series(row: Row) -> Series:
 def encode_position(position: Position) -> Row:
     """Position as a row."""
     carried_forward = position.carried_forward
-    return {
+    row: Row = {
         "_id": position.id,
         "currency": position.currency,
         "sequence": position.sequence,
@@ -57,6 +57,9 @@ def encode_position(position: Position) -> Row:
         "refundable": position.refundable,
         "recoverable": position.recoverable,
     }
+    if position.undoing is not None:
+        row["undoing"] = position.undoing
+    return row
 
 
 def decode_position(row: Row) -> Position:
@@ -86,6 +89,7 @@ def decode_position(row: Row) -> Position:
         row["allocating"],
         row["refundable"],
         row["recoverable"],
+        row.get("undoing"),
     )
 
 

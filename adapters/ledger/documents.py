@@ -22,7 +22,7 @@ KEPT = (
         at_once=True,
     ),
     Kept(
-        Layout(Position),
+        Layout(Position, absent=(("undoing",),)),
         Collection(
             "positions",
             id="account id",
@@ -40,6 +40,7 @@ KEPT = (
                 "touched": "how often it was written only so that two decisions on the account can't both commit",
                 "used": "how many facts the books tell of it by",
                 "withholding": "how many lines have a share of it, or a part of one, withheld",
+                "undoing": "how much of what is recoverable waits for `credit.deallocate`; else not there",
                 "allocating": "whether its credit is still being allocated, by what is held as `credit.allocate`",
                 "refundable": "a credit balance; what the customer has paid and is to get back",
                 "recoverable": "a debit balance; what the customer got back without credit for it",

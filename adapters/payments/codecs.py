@@ -69,7 +69,7 @@ def decode_payment(row: Row) -> Payment:
 
 def encode_allocation(allocation: Allocation) -> Row:
     """Allocation as a row."""
-    return {
+    row: Row = {
         "_id": allocation.id,
         "billNo": allocation.bill_no,
         "paymentId": allocation.payment_id,
@@ -78,6 +78,9 @@ def encode_allocation(allocation: Allocation) -> Row:
         "cause": allocation.cause,
         "bookedAt": allocation.booked_at,
     }
+    if allocation.place is not None:
+        row["place"] = allocation.place
+    return row
 
 
 def decode_allocation(row: Row) -> Allocation:
@@ -90,6 +93,7 @@ def decode_allocation(row: Row) -> Allocation:
         row["amount"],
         row["cause"],
         row["bookedAt"],
+        row.get("place"),
     )
 
 

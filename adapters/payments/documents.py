@@ -51,7 +51,7 @@ KEPT = (
         },
     ),
     Kept(
-        Layout(Allocation),
+        Layout(Allocation, absent=(("place",),)),
         Collection(
             "allocations",
             id="`<billNo>/<paymentId>`, with `/<type>/<key>` of a cause that is neither the payment nor the order",
@@ -63,6 +63,7 @@ KEPT = (
                 "amount": "below zero where it undoes what was allocated",
                 "cause": "the identity of the fact that allocated it",
                 "bookedAt": "",
+                "place": "its place among those of its account; not there of what an earlier version has written",
             },
             indexes=(
                 # What an account has paid since a time, to tell what was overdue then.

@@ -10,7 +10,7 @@ from domain.accounts.lifecycle import check_state, complete_closing
 from domain.accounts.model import find_account
 from domain.corrections.crediting import complete_closings_of_partners, partners_needs, settle_up, settling_needs
 from domain.corrections.model import CreditDeallocation, InvoiceReopened
-from domain.frozen import dataclass
+from domain.frozen import dataclass, replace
 from domain.invoicing.model import Invoice
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
@@ -27,8 +27,8 @@ LOOKED_UP_FIRST = 20
 def uncovering_needs(payment: Payment, books: WorkingSet) -> Iterator[Need]:
     """What `uncover` looks at, as far as that can be told from what is loaded so far."""
     yield QueueNeed(Allocation, payment.id, None)
-    covered = covered_by(payment, books.known(Allocation, payment.id))
-    for bill_no, _ in islice(covered, LOOKED_UP_FIRST):
+    rows = list(books.known(Allocation, payment.id))
+    for bill_no, _ in islice(covered_by(rows, payment.amount), LOOKED_UP_FIRST):
         yield DocumentNeed(Invoice, bill_no)
         invoice = books.peek(Invoice, bill_no)
         if invoice is not None:
@@ -62,9 +62,9 @@ def uncover(payment: Payment, amount: int, on: date, budget: WorkBudget, books: 
     invoices: list[Invoice] = []
     undone: list[Deallocation] = []
     accruals: list[Accrual] = []
-    covered = covered_by(payment, books.queue(Allocation, payment.id)) if amount else []
+    covered = covered_by(books.queue(Allocation, payment.id), amount) if amount else []
     looked_up = 0
-    for n, (bill_no, most) in enumerate(covered):
+    for n, (bill_no, part) in enumerate(covered):
         if n == looked_up:
             looked_up = max(LOOKED_UP_FIRST, 2 * looked_up)
             _look_up([one for one, _ in covered[n:looked_up]], books)
@@ -72,15 +72,12 @@ def uncover(payment: Payment, amount: int, on: date, budget: WorkBudget, books: 
         assert before is not None, f"payment {payment.id} covers {bill_no}, which is not there"
         if not budget.take(before):
             break
-        part = min(most, amount)
         amount -= part
         after, deallocations = deallocate(before, part, books, of=payment.id)
         after, accrued = rebook(before, after, on, books, payment=payment.id)
         invoices.append(after)
         undone += deallocations
         accruals += accrued
-        if not amount:
-            break
     return Uncovered(invoices, undone, accruals, amount)
 
 
@@ -103,14 +100,17 @@ def emit_reopened(invoices: Iterable[Invoice], undone: list[Deallocation], books
 def continue_deallocating(payment: Payment, account_id: str, rest: int, at: datetime, books: Books) -> None:
     """Leave the rest of what a payment covers (minor units) to a transaction of its own.
 
-    Until then it is recoverable from the account `account_id`, and `at` is when it happened.
+    Until then it is recoverable from the account `account_id`, which nothing else covers, and `at` is when it happened.
     """
+    position = books.position(account_id)
+    books.put(replace(position, undoing=(position.undoing or 0) + rest))
     books.continue_with(CreditDeallocation(account_id, payment.id, rest, at, books.sequence(account_id)))
 
 
 def deallocation_needs(rest: CreditDeallocation, books: WorkingSet) -> Iterator[Need]:
     """What the rest of a de-allocation looks at, as far as that can be told from what is loaded so far."""
     yield DocumentNeed(Payment, rest.payment_id)
+    yield QueueNeed(Allocation, rest.payment_id, None)
     yield from settling_needs(rest.billing_account)
     payment = books.peek(Payment, rest.payment_id)
     if payment is not None:
@@ -121,31 +121,35 @@ def deallocation_needs(rest: CreditDeallocation, books: WorkingSet) -> Iterator[
 def deallocate_credit(rest: CreditDeallocation, books: Books) -> RestResult:
     """Go on with a de-allocation that was too much for one transaction: a payment's, latest first.
 
-    What it is credit of then covers what was recoverable for it. Returns the invoices that it covered, and how much of
-    that it covers now; what is still left goes on again. Where another payment has covered what is recoverable, nothing
-    is done. Raises what `rebook` raises, and `Refused` (`account-closed`).
+    What it is credit of then covers what was recoverable for it. Returns the invoices that it covered, and those that
+    other credit covers now, and how much of what was recoverable is covered; what is still left goes on again. Raises
+    what `rebook` raises, and `Refused` (`account-closed`).
     """
     payment = books.find(Payment, rest.payment_id)
     assert payment is not None, f"payment {rest.payment_id} is not there"
     debtor, account = (find_account(one, books) for one in (rest.billing_account, payment.billing_account))
     check_state(account, "correction", f"paymentId (of payment {payment.id})")
-    amount = min(rest.amount, books.balance(chart.RECOVERABLE.of(debtor.id)))
-    uncovered = uncover(payment, amount, books.date_of(rest.at), WorkBudget(), books)
-    if not uncovered.amount:
-        return RestResult((), Money(account.currency, 0))
-    books.open_entry(rest.at, account.currency)
-    now = books.find(Payment, payment.id)
-    assert now is not None, "it is there"
-    left = recover(now, books, of=debtor.id)
-    recovered = now.unapplied - left.unapplied
-    for one in dict.fromkeys((account.id, debtor.id)):
-        books.emit(one, PaymentAllocated(left, (), (), recovered))
-    emit_reopened(uncovered.invoices, uncovered.undone, books)
+    found = sum(row.amount for row in books.queue(Allocation, payment.id))
+    uncovered = uncover(payment, min(rest.amount, found), books.date_of(rest.at), WorkBudget(), books)
+    position = books.position(debtor.id)
+    owed = books.balance(chart.RECOVERABLE.of(debtor.id))
+    books.put(replace(position, undoing=(position.undoing or 0) - rest.amount or None))
+    if uncovered.amount:
+        now = books.find(Payment, payment.id)
+        assert now is not None, "it is there"
+        left = recover(now, books, of=debtor.id, most=uncovered.amount)
+        for id_ in dict.fromkeys((account.id, debtor.id)):
+            books.emit(id_, PaymentAllocated(left, (), (), now.unapplied - left.unapplied))
+        emit_reopened(uncovered.invoices, uncovered.undone, books)
     if uncovered.rest:
         continue_deallocating(payment, debtor.id, uncovered.rest, rest.at, books)
-    settle_up(account, uncovered.accruals, books)
-    for account_ in {one.id: one for one in (account, debtor)}.values():
-        complete_closing(account_, books)
+    others = [debtor] if debtor.id != account.id else []
+    bill_nos = (*(one.id for one in uncovered.invoices), *settle_up(account, uncovered.accruals, books, *others))
+    recovered = owed - books.balance(chart.RECOVERABLE.of(debtor.id))
+    if bill_nos or recovered:
+        books.open_entry(rest.at, account.currency)
+    for one in (account, *others):
+        complete_closing(one, books)
     for invoice in uncovered.invoices:
         complete_closings_of_partners(invoice, books)
-    return RestResult(tuple(invoice.id for invoice in uncovered.invoices), Money(account.currency, recovered))
+    return RestResult(tuple(dict.fromkeys(bill_nos)), Money(account.currency, recovered))

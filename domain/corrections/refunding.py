@@ -22,7 +22,7 @@ from domain.frozen import replace
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.money import Money
-from domain.payments.allocating import WorkBudget, covered_by
+from domain.payments.allocating import WorkBudget
 from domain.payments.model import Allocation, Payment
 
 PAYMENTS_MAX = 10_000
@@ -68,7 +68,7 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
         taken = _of_note(refund.credit_note_id, account, amount, books)
     elif refund.payment_id is not None:
         payment = find_payment(refund.payment_id, account, books)
-        found = payment.unapplied + sum(part for _, part in covered_by(payment, books.queue(Allocation, payment.id)))
+        found = payment.unapplied + sum(row.amount for row in books.queue(Allocation, payment.id))
         if found < amount and not refund.late:
             raise too_little(f"paymentId: of payment {payment.id}", found, amount, account)
         to_uncover = max(0, min(amount, found) - payment.unapplied)

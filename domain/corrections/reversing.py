@@ -27,7 +27,7 @@ from domain.invoicing.model import Invoice
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.money import Money
-from domain.payments.allocating import Deallocation, WorkBudget, covered_by
+from domain.payments.allocating import Deallocation, WorkBudget, in_order
 from domain.payments.model import Allocation, Payment
 from domain.settlement.accruals import Accrual
 
@@ -117,10 +117,15 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
         recoverable=recoverable,
     )
     books.append(booked)
+    undone: dict[str, list[Deallocation]] = {}
+    for deallocated in booked.deallocated:
+        undone.setdefault(deallocated.payment_id, []).append(deallocated)
     for part in (own, *transferred):
         now = books.find(Payment, part.payment_id)
         assert now is not None, "it is there"
-        books.emit(part.billing_account, ReversalBooked(now, booked))
+        # Who has some of it is told of that alone: there may be a thousand of them.
+        of_it = replace(booked, transferred=(part,), deallocated=tuple(undone.get(part.payment_id, ())))
+        books.emit(part.billing_account, ReversalBooked(now, booked if part is own else of_it))
     emit_reopened(taken.reopened.values(), taken.deallocated, books)
     for covering, rest in taken.rests:
         continue_deallocating(covering, account.id, rest, reversal.reversed_at, books)
@@ -159,7 +164,7 @@ def _take_back(payment: Payment, amount: int, taken: _Taken, books: Books) -> in
         there = books.find(Payment, one.id)
         assert there is not None, f"{one.id} was transferred of payment {payment.id}, and is not there"
         left -= _take_back(there, left, taken, books)
-    to_uncover = min(left, sum(part for _, part in covered_by(payment, books.queue(Allocation, payment.id))))
+    to_uncover = min(left, sum(row.amount for row in books.queue(Allocation, payment.id)))
     uncovered = uncover(payment, to_uncover, taken.on, taken.budget, books)
     taken.reopened |= {invoice.id: invoice for invoice in uncovered.invoices}
     taken.deallocated += uncovered.undone
@@ -195,9 +200,8 @@ def _amount(reversal: PaymentToReverse, payment: Payment, left: int) -> int:
 
 def _notes_of(rows: list[Allocation]) -> list[str]:
     """The ids of the credit notes that have undone some of these allocations, the latest first."""
-    undone = [row for row in rows if row.amount < 0 and row.cause.startswith(_NOTE)]
-    undone.sort(key=lambda row: row.order_key, reverse=True)
-    return list(dict.fromkeys(row.cause.removeprefix(_NOTE) for row in undone))
+    undone = [row for row in in_order(rows) if row.amount < 0 and row.cause.startswith(_NOTE)]
+    return list(dict.fromkeys(row.cause.removeprefix(_NOTE) for row in reversed(undone)))
 
 
 def _of_notes(payment: Payment, amount: int, books: Books) -> list[NotePart]:

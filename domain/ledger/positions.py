@@ -27,7 +27,8 @@ class Position:
     `used` counts the facts in the books that are about the account, also those that moved nothing; `withholding` the
     lines whose share, or a part of it, is withheld: the balance `withheld` of such lines may be zero. `allocating` says
     that the account's credit is still being allocated, in further transactions: until then it may have credit beside
-    open invoices.
+    open invoices. `undoing` is how much of `recoverable` waits for a de-allocation that goes on: nothing else covers
+    it; None while that is nothing.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Position:
     allocating: bool = False
     refundable: int = 0
     recoverable: int = 0
+    undoing: int | None = None
 
 
 assert set(BALANCES) <= set(Position.__dataclass_fields__), "each balance of the chart is a field of the position"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from itertools import islice
 
 from domain.accounts.lifecycle import complete_closing
@@ -30,6 +29,8 @@ from domain.settlement.correcting import rebook
 WORK_MAX = 20_000
 """How much one transaction allocates or de-allocates, counted in lines: such an invoice is written and told again with
 all its lines. What is beyond that goes on in another transaction."""
+PLACES = 1_000_000
+"""How many places there are between two events of an account: more than a fact has allocations."""
 ALLOCATION_WORK = 3
 """How many lines an allocation itself counts for."""
 CREDITS_MAX = 20
@@ -94,7 +95,11 @@ def allocate_credit(rest: CreditAllocation, books: Books) -> RestResult:
     position = books.position(account.id)
     bill_nos: list[str] = []
     recovered = 0
-    if position.allocating and position.unapplied and (position.receivable or position.recoverable):
+    if (
+        position.allocating
+        and position.unapplied
+        and (position.receivable or position.recoverable > (position.undoing or 0))
+    ):
         accruals: list[Accrual] = []
         if cover_with_credit(account, WorkBudget(), bill_nos, accruals, books):
             books.put(replace(books.position(account.id), allocating=False))
@@ -230,13 +235,15 @@ def cover(
     return replace(covered, payment=payment)
 
 
-def recover(payment: Payment, books: Books, *, of: str | None = None) -> Payment:
+def recover(payment: Payment, books: Books, *, of: str | None = None, most: int | None = None) -> Payment:
     """Let a payment cover, before any invoice, what its account owes us for money that it got without credit.
 
-    Or what another account, `of`, owes us for what was given back of it.
+    Or what another account, `of`, owes us for what was given back of it, up to `most` (minor units). What is still to
+    be undone for it is left to that.
     """
     account_id = of or payment.billing_account
-    amount = min(books.balance(chart.RECOVERABLE.of(account_id)), payment.unapplied)
+    owed = books.balance(chart.RECOVERABLE.of(account_id)) - (books.position(account_id).undoing or 0)
+    amount = max(0, min(owed, payment.unapplied, payment.unapplied if most is None else most))
     if not amount:
         return payment
     recovery = Recovery(
@@ -333,6 +340,7 @@ def _book(invoice: Invoice, payment_id: str, amount: int, books: Books, *, again
         amount,
         books.cause,
         books.booked_at,
+        books.sequence(invoice.billing_account) * PLACES + len(books.rows[Allocation]),
     )
     books.append(allocation)
     books.move(chart.UNAPPLIED.of(invoice.billing_account), amount)
@@ -380,19 +388,37 @@ def deallocate(
     return invoice, [Deallocation(invoice.id, *one) for one in undone.items()]
 
 
-def covered_by(payment: Payment, rows: Iterable[Allocation]) -> list[tuple[str, int]]:
-    """The bill numbers of what a payment covers now, and how much of each (minor units), the latest first.
+def in_order(rows: Iterable[Allocation]) -> list[Allocation]:
+    """A payment's allocations in the order in which they came about; those without a place are older ones."""
+    return sorted(rows, key=lambda row: (row.place is not None, row.place or 0, row.order_key))
 
-    `rows` are its allocations. Of what it covered in one fact, the last is what came last: those that it named, in that
-    order, then by number.
+
+def covered_by(rows: Iterable[Allocation], amount: int) -> list[tuple[str, int]]:
+    """What is undone of a payment's allocations to undo so much of them (minor units), the latest first.
+
+    Gives bill numbers and how much of each, an invoice once. What was undone before was the latest of its invoice then.
     """
-    sums: dict[str, int] = {}
-    last: dict[str, datetime] = {}
-    for row in rows:
-        sums[row.bill_no] = sums.get(row.bill_no, 0) + row.amount
-        if row.amount > 0:
-            last[row.bill_no] = row.booked_at
-    named = {bill_no: n for n, bill_no in enumerate(payment.invoices or ())}
-    covered = [bill_no for bill_no, amount in sums.items() if amount]
-    covered.sort(key=lambda bill_no: (last[bill_no], named.get(bill_no, len(named)), bill_no), reverse=True)
-    return [(bill_no, sums[bill_no]) for bill_no in covered]
+    standing: list[tuple[str, int]] = []
+    of_invoice: dict[str, list[int]] = {}
+    for row in in_order(rows):
+        places = of_invoice.setdefault(row.bill_no, [])
+        undone = -row.amount
+        if undone < 0:
+            places.append(len(standing))
+            standing.append((row.bill_no, row.amount))
+        while undone > 0:
+            last = places[-1]
+            part = min(standing[last][1], undone)
+            undone -= part
+            standing[last] = (row.bill_no, standing[last][1] - part)
+            if not standing[last][1]:
+                places.pop()
+    parts: dict[str, int] = {}
+    for bill_no, most in reversed(standing):
+        part = min(most, amount)
+        amount -= part
+        if part:
+            parts[bill_no] = parts.get(bill_no, 0) + part
+        if not amount:
+            break
+    return list(parts.items())

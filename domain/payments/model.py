@@ -78,7 +78,7 @@ class Allocation:
     """A part of a payment that covers a part of an invoice, or below zero, that does so no more: append-only.
 
     There is one for each cause: `id` is invoice and payment, and the cause, unless that made one of the two and so is
-    the only one.
+    the only one. `place` orders those of an account, also where they are booked at once; an earlier version had none.
     """
 
     id: str
@@ -88,6 +88,7 @@ class Allocation:
     amount: int
     cause: str
     booked_at: datetime
+    place: int | None = None
 
     @property
     def owner(self) -> str:

@@ -118,7 +118,7 @@ class RefundCompleted(Message):
     amount: PositiveMoney
     refunded_at: Time
     credit_note_id: Id | None = None
-    payment_id: Id | None = None
+    payment_id: PaymentId | None = None
     method: Text | None = None
 
     def key(self, message_id: str | None) -> str:
@@ -312,7 +312,7 @@ class CreditTransfer(Message):
     amount: PositiveMoney
     transferred_at: Time
     reason: Text
-    payment_id: Id | None = None
+    payment_id: PaymentId | None = None
 
     def key(self, message_id: str | None) -> str:
         """The transfer's id."""

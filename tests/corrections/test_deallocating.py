@@ -14,6 +14,7 @@ from tests.support.ledger_book import (
     LedgerBook,
     billing,
     command,
+    dispute,
     line,
     order,
     partner,
@@ -21,6 +22,7 @@ from tests.support.ledger_book import (
     refund,
     reversal,
     transfer,
+    withdrawal,
 )
 from tests.support.steady import STEADY
 
@@ -104,8 +106,8 @@ def test_a_refund_goes_on_likewise(two_at_a_time):
     assert_books_hold(book)
 
 
-def test_a_payment_in_between_covers_what_is_recoverable(two_at_a_time):
-    """Then the rest has so much less to undo, or nothing."""
+def test_a_payment_in_between_is_not_taken_for_what_is_still_to_be_undone(two_at_a_time):
+    """It covers what is open, as it would if all had been undone at once."""
     for late, left in ((1200, [0, 800, 1000, 1000]), (5000, [0, 0, 0, 0])):
         book = paid(*["10"] * 4, amount=4000)
         book.take(reversal("X-1", "P-1"), payment("P-2", late))
@@ -134,6 +136,49 @@ def test_what_was_transferred_is_undone_there_and_covers_what_is_recoverable_her
     [recovery] = book.rows[Recovery].values()
     assert (recovery.payment_id, recovery.billing_account) == ("transfer~T-1~1", "BA-1")
     assert [(e.cause == rest) for e in book.events if e.account == "BA-1"][-1]
+    assert_books_hold(book)
+
+
+def test_other_credit_of_the_account_does_not_pay_for_what_another_account_has(two_at_a_time):
+    """40.00 of BA-1's cover BA-2's invoices; BA-1 has 15.00 of its own, and keeps them when the 40.00 come back."""
+    ends = []
+    for most in (8, 20_000):
+        book = LedgerBook()
+        orders = [order(f"O-{n}", line("10"), account="BA-2") for n in range(1, 5)]
+        book.take(billing(), billing("BA-2"), *orders, payment("P-1", 4000), payment("P-2", 1500))
+        with patch(WORK_MAX, 20_000):
+            book.take(transfer("T-1", 4000, of="P-1", by="BA-1", to="BA-2"))
+        with patch(WORK_MAX, most):
+            book.take(reversal("X-1", "P-1"))
+        assert_books_hold(book)
+        ends.append(
+            (book.position("BA-1").unapplied, book.position("BA-1").recoverable, book.position("BA-2").receivable)
+        )
+    assert ends == [(1500, 0, 4000)] * 2
+
+
+@pytest.mark.parametrize("batch", [1, None])
+def test_the_latest_allocation_is_undone_first_whatever_was_booked_at_once(batch):
+    """P-1 covered INV-2 by name, then INV-1; 6.00 are taken of INV-1, though one batch has booked all."""
+    book = LedgerBook()
+    facts = (order("O-1", line("12")), order("O-2", line("12")), payment("P-1", 2400, ["INV-000000002"]))
+    book.take(billing(), *facts, reversal("X-1", "P-1", 600), batch=batch)
+    assert [book.invoice(n).remaining_amount for n in (1, 2)] == [600, 0]
+    # It covered INV-3 after that, since it had credit.
+    again = LedgerBook()
+    named = payment("P-1", 3600, ["INV-000000002"])
+    again.take(billing(), *facts[:2], named, order("O-3", line("12")), reversal("X-1", "P-1", 600), batch=batch)
+    assert [again.invoice(n).remaining_amount for n in (1, 2, 3)] == [0, 0, 600]
+
+
+def test_an_invoice_that_was_covered_twice_is_undone_row_by_row():
+    """P-1 covered 72.00 of INV-1, 10.00 of INV-2, and 18.00 of INV-1: of 40.00 these 18.00 go first, then the 10.00."""
+    book = LedgerBook()
+    book.take(billing(), order("O-1", line("100")), dispute("D-1", "INV-000000001", {"1": 2800}))
+    book.take(payment("P-1", 10000), order("O-2", line("10")), withdrawal("D-1"))
+    assert [a.amount for a in book.invoice(1).applied_payment] == [7200, 1800]
+    book.take(reversal("X-1", "P-1", 4000))
+    assert [book.invoice(n).remaining_amount for n in (1, 2)] == [1000 + 1800 + 1200, 1000]
     assert_books_hold(book)
 
 
