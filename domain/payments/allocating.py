@@ -14,6 +14,7 @@ from domain.invoicing.model import (
     InvoicePaid,
     InvoicePartiallyPaid,
     InvoiceRecovered,
+    InvoiceState,
     WrittenOff,
     state_of,
 )
@@ -311,13 +312,18 @@ def _allocate(
 ) -> tuple[Invoice, Allocation, list[Accrual], tuple[WrittenOff, ...]]:
     allocation = _book(before, payment.id, amount, books, again=again)
     open_part = min(amount, before.remaining_amount)
-    invoice = replace(
-        before,
-        remaining_amount=before.remaining_amount - open_part,
-        applied_payment=(*before.applied_payment, AppliedPayment(payment.id, amount)),
-    )
+    remaining = before.remaining_amount - open_part
+    applied = (*before.applied_payment, AppliedPayment(payment.id, amount))
     on = books.date_of(payment.received_at)
     recovered: tuple[WrittenOff, ...] = ()
+    if before.corrections is None and before.handling is None and not again:
+        # What `state_of` says of such a one, without another copy of the invoice.
+        state: InvoiceState = "partiallyPaid" if remaining else "settled"
+        invoice = replace(before, remaining_amount=remaining, applied_payment=applied, state=state)
+        invoice, released = release_withheld(invoice, on, payment.id, books)
+        books.put(invoice)
+        return invoice, allocation, released, recovered
+    invoice = replace(before, remaining_amount=remaining, applied_payment=applied)
     if invoice.corrections is None and not again:
         invoice = replace(invoice, state=state_of(invoice))
         invoice, released = release_withheld(invoice, on, payment.id, books)
