@@ -24,6 +24,10 @@ class Currency:
     code: str
     digits: int
 
+    def written(self, amount: int) -> str:
+        """An amount in minor units as people write it, with all decimals and the code: `40.01 EUR`, `4001 JPY`."""
+        return f"{_EXACT.scaleb(Decimal(amount), -self.digits):f} {self.code}"
+
 
 @dataclass(frozen=True, slots=True)
 class Money:
@@ -77,8 +81,12 @@ def allocate(total: int, parts: Sequence[int], denominator: int) -> list[int]:
     return split
 
 
-def within_limit(amount: int, what: str) -> int:
-    """`amount` (minor units), or a refusal as `invalid` when it exceeds what the books hold; `what` names it."""
+def within_limit(amount: int, currency: Currency, what: str, *which: object) -> int:
+    """`amount` (minor units), or a refusal as `invalid` when it exceeds what the books hold.
+
+    `what` names it, with a `{}` for each of `which`: nothing is put into words of an amount that is within the limit.
+    """
     if abs(amount) > AMOUNT_MAX:
-        raise Refused("invalid", f"{what}: {amount} minor units is more than {AMOUNT_MAX}")
+        beyond = f"beyond ±{currency.written(AMOUNT_MAX)}, the largest amount"
+        raise Refused("invalid", f"{what.format(*which)} comes to {currency.written(amount)}, {beyond}")
     return amount

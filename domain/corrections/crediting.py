@@ -34,7 +34,7 @@ from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.numbering import Series, next_number
 from domain.ledger.positions import Position
-from domain.money import allocate, rounded_ratio
+from domain.money import Currency, allocate, rounded_ratio
 from domain.parties.model import SELLER, Seller
 from domain.payments.allocating import (
     CREDITS_MAX,
@@ -108,10 +108,12 @@ def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
     if books.find(CreditNote, note.id) is not None:
         raise Refused("conflicting-duplicate", f"creditNoteId: credit note {note.id} exists already")
     if books.find(Dispute, note.id) is not None:
-        raise Refused("conflicting-duplicate", f"creditNoteId: dispute {note.id} exists, whose note has its id")
-    nets = _nets(note, invoice)
+        raise Refused(
+            "conflicting-duplicate", f"creditNoteId: dispute {note.id} exists, and its credit note has that id"
+        )
+    nets = _nets(note, invoice, account.kept_in)
     books.open_entry(
-        note.issued_at, invoice.currency, reverses=f"order.completed:{invoice.order_id}", reason=note.reason
+        note.issued_at, account.kept_in, reverses=f"order.completed:{invoice.order_id}", reason=note.reason
     )
     issued, accruals = credit(invoice, nets, note.id, note.issued_at, note.reason, note.excess, books)
     settle_up(account, accruals, books)
@@ -120,22 +122,25 @@ def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
     return NoteResult(issued.bill_no)
 
 
-def _nets(note: NoteToIssue, invoice: Invoice) -> dict[str, int]:
+def _nets(note: NoteToIssue, invoice: Invoice, currency: Currency) -> dict[str, int]:
     """What a note is to credit of each line's net, by the line's id."""
     credited = credited_of(invoice)
     if note.lines is None:
         return {
             line.id: left for line in invoice.lines if (left := line.tax_excluded_amount - credited.get(line.id, 0))
         }
-    return nets_within(note.lines, invoice, {line.id: credited.get(line.id, 0) for line in invoice.lines}, "lines")
+    gone = {line.id: credited.get(line.id, 0) for line in invoice.lines}
+    return nets_within(note.lines, invoice, gone, "lines", currency)
 
 
-def nets_within(lines: tuple[CreditedLine, ...], invoice: Invoice, gone: dict[str, int], field: str) -> dict[str, int]:
+def nets_within(
+    lines: tuple[CreditedLine, ...], invoice: Invoice, gone: dict[str, int], field: str, currency: Currency
+) -> dict[str, int]:
     """The nets (minor units) by the ids of the lines of an invoice that a message names in `field`.
 
-    `gone` is how much of each line's net is no longer there to be named. Raises `Refused`: `invalid` for a line that
-    the invoice does not have or an amount that has not its line's sign, `currency-mismatch`, `over-credited` for more
-    than is left.
+    `gone` is how much of each line's net is no longer there to be named; `currency` is the account's. Raises `Refused`:
+    `invalid` for a line that the invoice does not have or an amount that has not its line's sign, `currency-mismatch`,
+    `over-credited` for more than is left.
     """
     by_id = {line.id: line for line in invoice.lines}
     nets: dict[str, int] = {}
@@ -149,7 +154,7 @@ def nets_within(lines: tuple[CreditedLine, ...], invoice: Invoice, gone: dict[st
                 "currency-mismatch",
                 f"{at}.taxExcludedAmount: invoice {invoice.id} is in {invoice.currency}, not in {asked.net.currency}",
             )
-        _check_left(line, asked.net.amount, gone[line.id], f"{at}.taxExcludedAmount")
+        _check_left(line, asked.net.amount, gone[line.id], index, field, currency)
         nets[line.id] = asked.net.amount
     return nets
 
@@ -159,17 +164,18 @@ def credited_of(invoice: Invoice) -> dict[str, int]:
     return {line.line_id: line.credited for line in invoice.corrected.lines}
 
 
-def _check_left(line: InvoiceLine, net: int, credited: int, field: str) -> None:
+def _check_left(line: InvoiceLine, net: int, gone: int, index: int, field: str, currency: Currency) -> None:
     """Check that so much of a line's net is left to credit: a negative line's is taken back towards zero."""
-    left = line.tax_excluded_amount - credited
-    if (net < 0) != (line.tax_excluded_amount < 0):
-        sign = "negative" if line.tax_excluded_amount < 0 else "positive"
-        raise Refused("invalid", f"{field}: {net} minor units, but line {line.id} is {sign}: credit it with its sign")
-    if abs(net) > abs(left):
-        raise Refused(
-            "over-credited",
-            f"{field}: {net} minor units, but of line {line.id} ({line.tax_excluded_amount}) {left} are left to credit",
-        )
+    whole, left = line.tax_excluded_amount, line.tax_excluded_amount - gone
+    of_its_sign = (net < 0) == (whole < 0)
+    if of_its_sign and abs(net) <= abs(left):
+        return
+    rest = f"{currency.written(left)} is left of it" if left else "nothing is left of it"
+    said = f"{field}.{index}.taxExcludedAmount: {currency.written(net)}, but line {line.id} is "
+    said += f"{currency.written(whole)}, and {rest}"
+    if of_its_sign:
+        raise Refused("over-credited", said)
+    raise Refused("invalid", f"{said}: send an amount of its sign" if left else said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +188,10 @@ class NotePricing:
     total: int
 
 
-def price_note(invoice: Invoice, nets: dict[str, int], what: str = "lines: the note's total") -> NotePricing:
-    """Work out what a note comes to that credits these nets (minor units, by line); `what` is how a refusal names it.
+def price_note(invoice: Invoice, nets: dict[str, int], currency: Currency, field: str = "lines") -> NotePricing:
+    """Work out what a note comes to that credits these nets (minor units, by line).
+
+    `field` is where the message names them, `currency` the account's.
 
     The tax of a group is that of all net credited to date, less the tax credited before (EN 16931, BR-CO-17, over all
     notes of the invoice), so the notes of an invoice that is credited in full add up to its tax. Raises `Refused`
@@ -210,11 +218,12 @@ def price_note(invoice: Invoice, nets: dict[str, int], what: str = "lines: the n
     if not nets:
         raise Refused("over-credited", f"billNo: of invoice {invoice.id} nothing is left to credit")
     if total < 0:
-        raise Refused("over-credited", f"{what} is {total} minor units, and may not be negative")
+        raise Refused("over-credited", f"{field}: {currency.written(total)} with tax, which may not be negative")
     if total > invoice.billed:
         raise Refused(
             "over-credited",
-            f"{what} is {total} minor units, but {invoice.billed} are left of invoice {invoice.id}",
+            f"{field}: {currency.written(total)} with tax, but {currency.written(invoice.billed)} is left of invoice "
+            f"{invoice.id}",
         )
     return NotePricing(taxes, tuple(tax_item), net, total)
 
@@ -227,16 +236,19 @@ def credit(
     reason: str,
     excess: Excess,
     books: Books,
+    field: str = "lines",
 ) -> tuple[CreditNote, list[Accrual]]:
     """Credit these nets (minor units, by line) of an invoice by a note with the next number.
 
     A note covers what is open, then what is written off, latest first, then what is allocated, latest first: that is
-    the payments' credit again, or reserved to be given back. Returns the note and what accrues, which is below zero.
+    the payments' credit again, or reserved to be given back. `field` is where the message names the nets. Returns the
+    note and what accrues, which is below zero.
     """
-    pricing = price_note(invoice, nets)
+    account_id = invoice.billing_account
+    account = find_account(account_id, books)
+    pricing = price_note(invoice, nets, account.kept_in, field)
     seller = books.find(Seller, SELLER)
     before = invoice
-    account_id = invoice.billing_account
     books.count(account_id, "used")
     covered = min(invoice.remaining_amount, pricing.total)
     recovered = min(invoice.corrected.written_off, pricing.total - covered)
@@ -272,7 +284,7 @@ def credit(
         excess=excess,
         deallocated=parts,
         reserved=parts if excess == "refund" else (),
-        buyer_version=find_account(account_id, books).version,
+        buyer_version=account.version,
         seller_version=None if seller is None else seller.version,
     )
     books.put(note)

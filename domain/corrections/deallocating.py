@@ -147,7 +147,7 @@ def deallocate_credit(rest: CreditDeallocation, books: Books) -> RestResult:
     bill_nos = (*(one.id for one in uncovered.invoices), *settle_up(account, uncovered.accruals, books, *others))
     recovered = owed - books.balance(chart.RECOVERABLE.of(debtor.id))
     if bill_nos or recovered:
-        books.open_entry(rest.at, account.currency)
+        books.open_entry(rest.at, account.kept_in)
     for one in (account, *others):
         complete_closing(one, books)
     for invoice in uncovered.invoices:

@@ -102,20 +102,22 @@ def open_dispute(dispute: DisputeToOpen, books: Books) -> DisputeResult:
     if books.find(CreditNote, dispute.id) is not None:
         raise Refused(
             "conflicting-duplicate",
-            f"disputeId: credit note {dispute.id} exists, which is what its note would be",
+            f"disputeId: credit note {dispute.id} exists, and the dispute's own would have that id",
         )
     if len(before.handled.disputes) >= DISPUTES_MAX:
-        raise Refused("wrong-state", f"billNo: {DISPUTES_MAX} disputes of invoice {before.id} are open, which is most")
+        raise Refused(
+            "wrong-state", f"billNo: {DISPUTES_MAX} disputes of invoice {before.id} are open, and no more may"
+        )
     gone = {line.id: credited_of(before).get(line.id, 0) for line in before.lines}
     for part in before.handled.disputes:
         other = books.find(Dispute, part.dispute_id)
         assert other is not None, f"invoice {before.id} has dispute {part.dispute_id}, which is not there"
         for line in other.lines:
             gone[line.line_id] += line.tax_excluded_amount
-    nets = nets_within(dispute.items, before, gone, "items")
-    amount = price_note(before, nets, "items: what is disputed").total
+    nets = nets_within(dispute.items, before, gone, "items", account.kept_in)
+    amount = price_note(before, nets, account.kept_in, "items").total
     if not amount:
-        raise Refused("invalid", "items: what is disputed comes to nothing")
+        raise Refused("invalid", f"items: {account.kept_in.written(0)} with tax, and must be more than that")
     books.count(account.id, "used")
     opened = Dispute(
         id=dispute.id,
@@ -152,19 +154,18 @@ def settle_dispute(settling: DisputeToSettle, books: Books) -> DisputeResult:
         at = f"approved.{index}"
         if asked.line_id not in disputed:
             raise Refused("invalid", f"{at}.lineId: dispute {dispute.id} is not about a line {asked.line_id}")
-        if abs(asked.net.amount) > abs(disputed[asked.line_id]):
-            raise Refused(
-                "over-credited",
-                f"{at}.taxExcludedAmount: {asked.net.amount} minor units, but {disputed[asked.line_id]} are disputed "
-                f"of line {asked.line_id}",
-            )
+        net, most = asked.net.amount, disputed[asked.line_id]
+        # An amount in another currency is none of this one: `nets_within` says so.
+        if abs(net) > abs(most) and asked.net.currency == before.currency:
+            said = f"{at}.taxExcludedAmount: {account.kept_in.written(net)}, but {account.kept_in.written(most)}"
+            raise Refused("over-credited", f"{said} is disputed of line {asked.line_id}")
     gone = {line.id: credited_of(before).get(line.id, 0) for line in before.lines}
-    nets = nets_within(settling.approved, before, gone, "approved")
+    nets = nets_within(settling.approved, before, gone, "approved", account.kept_in)
     if nets and books.find(CreditNote, dispute.id) is not None:
         raise Refused("conflicting-duplicate", f"disputeId: credit note {dispute.id} exists already")
     books.open_entry(
         settling.settled_at,
-        before.currency,
+        account.kept_in,
         reverses=f"order.completed:{before.order_id}" if nets else None,
         reason=dispute.reason if nets else None,
     )
@@ -172,7 +173,9 @@ def settle_dispute(settling: DisputeToSettle, books: Books) -> DisputeResult:
     accruals: list[Accrual] = []
     number = None
     if nets:
-        note, accruals = credit(after, nets, dispute.id, settling.settled_at, dispute.reason, "credit", books)
+        note, accruals = credit(
+            after, nets, dispute.id, settling.settled_at, dispute.reason, "credit", books, "approved"
+        )
         number = note.bill_no
     ended = replace(
         dispute,
@@ -197,7 +200,7 @@ def withdraw_dispute(withdrawal: DisputeToWithdraw, books: Books) -> DisputeResu
     """
     dispute, before = _open(withdrawal.id, books)
     account = correctable_account(before, books)
-    books.open_entry(withdrawal.withdrawn_at, before.currency)
+    books.open_entry(withdrawal.withdrawn_at, account.kept_in)
     after = _without(before, dispute, books)
     ended = replace(dispute, state="withdrawn", ended_at=withdrawal.withdrawn_at, ended_booked_at=books.booked_at)
     books.put(ended)

@@ -31,7 +31,7 @@ def grant_credit(grant: CreditToGrant, books: Books) -> PaymentResult:
     of another type).
     """
     account = billing_account(grant.billing_account, grant.money.currency, books, "payment")
-    books.open_entry(grant.granted_at, account.currency)
+    books.open_entry(grant.granted_at, account.kept_in)
     books.count(account.id, "used")
     amount = grant.money.amount
     books.debit(chart.OF_GOODWILL, amount)

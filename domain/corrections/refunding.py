@@ -60,7 +60,7 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
     `wrong-state` for credit of too many payments.
     """
     account = billing_account(refund.billing_account, refund.money.currency, books, "correction")
-    books.open_entry(refund.refunded_at, account.currency)
+    books.open_entry(refund.refunded_at, account.kept_in)
     books.count(account.id, "used")
     amount = refund.money.amount
     uncovered = Uncovered([], [], [], 0)
@@ -70,7 +70,7 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
         payment = find_payment(refund.payment_id, account, books)
         found = payment.unapplied + sum(row.amount for row in books.queue(Allocation, payment.id))
         if found < amount and not refund.late:
-            raise too_little(f"paymentId: of payment {payment.id}", found, amount, account)
+            raise too_little(f"payment {payment.id}", found, amount, account)
         to_uncover = max(0, min(amount, found) - payment.unapplied)
         uncovered = uncover(payment, to_uncover, books.date_of(refund.refunded_at), WorkBudget(), books)
         taken = take(payment.id, min(amount, payment.unapplied + uncovered.amount), books)
@@ -78,7 +78,9 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
         taken = take_of_credit(account, amount, books)
     gone = sum(part.amount for part in taken)
     if gone + uncovered.rest < amount and not refund.late:
-        raise too_little("amount: of the credit", gone, amount, account)
+        note = refund.credit_note_id
+        of = f"the credit of account {account.id}" if note is None else f"what credit note {note} reserved"
+        raise too_little(of, gone, amount, account)
     source = chart.REFUNDABLE if refund.credit_note_id is not None else chart.UNAPPLIED
     books.move(source.of(account.id), gone)
     books.move(chart.RECOVERABLE.of(account.id), amount - gone)
@@ -114,7 +116,7 @@ def too_little(of: str, found: int, amount: int, account: Account) -> MustWait:
     """That there is too little to take of: what needs it (minor units) is tried again when the account has more."""
     return MustWait(
         "insufficient-credit",
-        f"{of} {found} minor units can be taken, and {amount} are needed",
+        f"amount: {account.kept_in.written(amount)}, but {account.kept_in.written(found)} can be taken of {of}",
         f"credit:{account.id}",
         again=True,
     )
@@ -171,7 +173,9 @@ def take_of_credit(account: Account, amount: int, books: Books) -> list[PaymentP
         if not amount:
             break
         if len(taken) == PAYMENTS_MAX:
-            raise Refused("wrong-state", f"amount: is credit of more than {PAYMENTS_MAX} payments: say it in parts")
+            raise Refused(
+                "wrong-state", f"amount: takes the credit of more than {PAYMENTS_MAX} payments: send it in parts"
+            )
         part = min(payment.unapplied, amount)
         amount -= part
         taken += take(payment.id, part, books)

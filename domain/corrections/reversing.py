@@ -26,7 +26,7 @@ from domain.frozen import replace
 from domain.invoicing.model import Invoice
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
-from domain.money import Money
+from domain.money import Currency, Money
 from domain.payments.allocating import Deallocation, WorkBudget, in_order
 from domain.payments.model import Allocation, Payment
 from domain.settlement.accruals import Accrual
@@ -81,9 +81,9 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
     account = find_account(payment.billing_account, books)
     check_state(account, "correction", f"paymentId (of payment {payment.id})")
     left = payment.amount - sum(row.amount for row in books.queue(Reversal, payment.id))
-    amount = _amount(reversal, payment, left)
+    amount = _amount(reversal, payment, left, account.kept_in)
     books.open_entry(
-        reversal.reversed_at, account.currency, reverses=f"payment.received:{payment.id}", reason=reversal.reason
+        reversal.reversed_at, account.kept_in, reverses=f"payment.received:{payment.id}", reason=reversal.reason
     )
     books.count(account.id, "used")
     taken = _Taken(books.date_of(reversal.reversed_at), WorkBudget())
@@ -177,7 +177,7 @@ def _take_back(payment: Payment, amount: int, taken: _Taken, books: Books) -> in
     return amount - left + uncovered.amount
 
 
-def _amount(reversal: PaymentToReverse, payment: Payment, left: int) -> int:
+def _amount(reversal: PaymentToReverse, payment: Payment, left: int, currency: Currency) -> int:
     """How much of a payment is reversed (minor units)."""
     for field, money in (("amount", reversal.amount), ("fee", reversal.fee)):
         if money is not None and money.currency != payment.currency:
@@ -191,7 +191,7 @@ def _amount(reversal: PaymentToReverse, payment: Payment, left: int) -> int:
     if amount > left and not reversal.late:
         raise MustWait(
             "insufficient-credit",
-            f"amount: {amount} minor units, but {left} are left of payment {payment.id}",
+            f"amount: {currency.written(amount)}, but {currency.written(left)} is left of payment {payment.id}",
             f"credit:{payment.billing_account}",
             again=True,
         )

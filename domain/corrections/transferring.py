@@ -55,17 +55,17 @@ def transfer_credit(transfer: CreditToTransfer, books: Books) -> PaymentResult:
     currency, amount = transfer.money.currency, transfer.money.amount
     giver = billing_account(transfer.from_account, currency, books, "correction", "from.id")
     taker = billing_account(transfer.to_account, currency, books, "payment", "to.id")
-    books.open_entry(transfer.transferred_at, giver.currency)
+    books.open_entry(transfer.transferred_at, giver.kept_in)
     if transfer.payment_id is not None:
         payment = find_payment(transfer.payment_id, giver, books)
         if payment.unapplied < amount:
-            raise too_little(f"paymentId: of the credit of payment {payment.id}", payment.unapplied, amount, giver)
+            raise too_little(f"the credit of payment {payment.id}", payment.unapplied, amount, giver)
         taken = take(payment.id, amount, books)
     else:
         taken = take_of_credit(giver, amount, books)
         found = sum(part.amount for part in taken)
         if found < amount:
-            raise too_little("amount: of the credit", found, amount, giver)
+            raise too_little(f"the credit of account {giver.id}", found, amount, giver)
     for account in (giver, taker):
         books.count(account.id, "used")
     books.debit(chart.UNAPPLIED.of(giver.id), amount)

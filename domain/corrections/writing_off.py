@@ -60,10 +60,13 @@ def write_off_invoice(write_off: InvoiceToWriteOff, books: Books) -> WriteOffRes
     if not remaining:
         raise Refused("wrong-state", f"billNo: of invoice {before.id} nothing remains to be written off")
     if amount > remaining:
-        raise Refused("wrong-state", f"amount: {amount} minor units, but {remaining} remain of invoice {before.id}")
+        said = f"amount: {account.kept_in.written(amount)}, but {account.kept_in.written(remaining)} remains"
+        raise Refused("wrong-state", f"{said} of invoice {before.id}")
     if len(before.corrected.write_offs) >= WRITE_OFFS_MAX:
-        raise Refused("wrong-state", f"billNo: {WRITE_OFFS_MAX} write-offs of invoice {before.id} stand, which is most")
-    books.open_entry(write_off.written_off_at, before.currency, reason=write_off.reason)
+        raise Refused(
+            "wrong-state", f"billNo: {WRITE_OFFS_MAX} write-offs of invoice {before.id} stand, and no more may"
+        )
+    books.open_entry(write_off.written_off_at, account.kept_in, reason=write_off.reason)
     books.count(account.id, "used")
     stands = WrittenOff(write_off.id, amount, write_off.tax_relief)
     after = replace(

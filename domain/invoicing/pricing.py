@@ -43,14 +43,14 @@ def price(items: Sequence[Item], currency: Currency) -> Pricing:
     from the lines alone, whatever account they are for.
     """
     nets = tuple(
-        within_limit(line_net(item.quantity, item.unit_price, currency), f"items.{index}: the net")
+        within_limit(line_net(item.quantity, item.unit_price, currency), currency, "items.{}: the net", index)
         for index, item in enumerate(items)
     )
     taxes, tax_item = _tax(items, nets)
-    excluded = within_limit(sum(nets), "the invoice's net")
-    total = within_limit(excluded + sum(taxes), "the invoice's total")
+    excluded = within_limit(sum(nets), currency, "items: the invoice's net")
+    total = within_limit(excluded + sum(taxes), currency, "items: the invoice's total")
     if total < 0:
-        raise Refused("invalid", f"items: the invoice's total is {total} minor units, and may not be negative")
+        raise Refused("invalid", f"items: the invoice's total is {currency.written(total)}, and may not be negative")
     return Pricing(nets, taxes, tax_item, excluded, total)
 
 

@@ -16,7 +16,7 @@ from domain.ledger.chart import SIGN
 from domain.ledger.entries import Entry, Posting, assert_balanced
 from domain.ledger.keys import LedgerKey
 from domain.ledger.positions import Position
-from domain.money import within_limit
+from domain.money import Currency, within_limit
 
 QUEUE_FIRST = 4
 """How many open documents of a queue are loaded for a fact at first; each time they run out, four times as many are."""
@@ -266,7 +266,7 @@ class Books:
         self.continued: list[tuple[object, datetime | None]] = []
         self._debits: dict[LedgerKey, int] = {}
         self._credits: dict[LedgerKey, int] = {}
-        self._currency = ""
+        self._currency: Currency | None = None
         self._occurred_at: datetime | None = None
         self._reverses: str | None = None
         self._reason: str | None = None
@@ -369,7 +369,7 @@ class Books:
         self.rows[type(row)].append(row)
 
     def open_entry(
-        self, occurred_at: datetime, currency: str, *, reverses: str | None = None, reason: str | None = None
+        self, occurred_at: datetime, currency: Currency, *, reverses: str | None = None, reason: str | None = None
     ) -> None:
         """Say that this fact has a journal entry, all in one currency.
 
@@ -465,20 +465,20 @@ class Books:
             position = self.position(account_id)
             self.put(replace(position, **self._after_entry(position, changes)))  # type: ignore[arg-type]
 
-    @staticmethod
-    def _after_entry(position: Position, changes: dict[str, int] | None) -> dict[str, int]:
+    def _after_entry(self, position: Position, changes: dict[str, int] | None) -> dict[str, int]:
         """The counters and balances of a position after the entry that changes its balances by so much."""
         if changes is None:
             return {}
+        assert self._currency is not None, "only an entry changes balances"
         after = {"movements": position.movements + 1}
         for balance, change in changes.items():
             total = getattr(position, balance) + change
-            after[balance] = within_limit(total, f"the balance {balance}:{position.id}")
+            after[balance] = within_limit(total, self._currency, "the balance {} of account {}", balance, position.id)
         return after
 
     def _write_entry(self) -> dict[str, dict[str, int]]:
         """Append the entry, if there is one to write; returns by how much it changes each position's balances."""
-        if self._occurred_at is None:
+        if self._occurred_at is None or self._currency is None:
             return {}
         occurred_at, self._occurred_at = self._occurred_at, None
         balances: dict[str, dict[str, int]] = {}
@@ -491,7 +491,7 @@ class Books:
                 movement = self.position(key.owner).movements + 1
                 owned = balances.setdefault(key.owner, {})
                 owned[key.balance] = owned.get(key.balance, 0) + SIGN[key.balance] * amount
-            postings.append(Posting(key.account, self._currency, amount, key.category, key.rate, movement))
+            postings.append(Posting(key.account, self._currency.code, amount, key.category, key.rate, movement))
         self._debits, self._credits = {}, {}
         assert_balanced(postings, self.cause)
         self.append(

@@ -99,7 +99,7 @@ def complete_order(order: Order, books: Books) -> OrderResult:
         seller_version=None if seller is None else seller.version,
         books=books,
     )
-    books.open_entry(order.completed_at, invoice.currency)
+    books.open_entry(order.completed_at, order.currency)
     post(invoice, post_share, books)
     books.emit(account.id, InvoiceIssued(invoice))
     books.announce(f"invoice:{invoice.id}")

@@ -32,7 +32,7 @@ def update_seller(update: SellerUpdate, books: Books) -> SellerResult:
     changed = changed_fields(known, document)
     if not changed:
         if before is None:
-            raise Refused("invalid", "changes: say nothing, and nothing is said of the seller yet")
+            raise Refused("invalid", "changes: must say something, since nothing is said of the seller yet")
         return SellerResult(before)
     update.check(document)
     seller = Seller(SELLER, version + 1, books.booked_at, document)

@@ -106,7 +106,7 @@ def allocate_credit(rest: CreditAllocation, books: Books) -> RestResult:
             books.put(replace(books.position(account.id), allocating=False))
         recovered = position.recoverable - books.balance(chart.RECOVERABLE.of(account.id))
         if bill_nos or recovered:
-            books.open_entry(books.booked_at, account.currency)
+            books.open_entry(books.booked_at, account.kept_in)
         bring_oldest_due_up_to_date(account.id, books)
         emit_accruals(accruals, account.currency, books)
         complete_closing(account, books)

@@ -55,7 +55,7 @@ def receive_payment(received: ReceivedPayment, books: Books) -> PaymentResult:
     `account-closed`, `invalid` for an account of another type).
     """
     account = billing_account(received.billing_account, received.money.currency, books, "payment")
-    books.open_entry(received.received_at, account.currency)
+    books.open_entry(received.received_at, account.kept_in)
     books.count(account.id, "used")
     amount = received.money.amount
     books.debit(chart.OF_CASH, amount)

@@ -81,7 +81,7 @@ def adjust_settlement(adjustment: Adjustment, books: Books) -> AdjustmentResult:
     account = settlement_account(adjustment.settlement_account, adjustment.money.currency, books, "correction")
     corrects = adjustment.corrects
     invoice = None if corrects is None else _invoice_of(corrects, account, books)
-    books.open_entry(books.start_of(adjustment.date), account.currency, reason=adjustment.reason)
+    books.open_entry(books.start_of(adjustment.date), account.kept_in, reason=adjustment.reason)
     payable = position.adjust(account.id, adjustment.money.amount, books)
     accrual = Accrual(
         id=key_of(books.cause),

@@ -81,17 +81,18 @@ def complete_payout(payout: CompletedPayout, books: Books) -> PayoutResult:
     settlement = books.find(Settlement, payout.settlement_id)
     if settlement is None:
         raise MustWait(
-            "unknown-settlement", f"no settlement {payout.settlement_id}", f"settlement:{payout.settlement_id}"
+            "unknown-settlement",
+            f"settlementId: no settlement {payout.settlement_id}",
+            f"settlement:{payout.settlement_id}",
         )
     if settlement.settlement_account != account.id:
         raise Refused("invalid", f"settlementId: {settlement.id} is a statement of another account than {account.id}")
     amount = payout.money.amount
     left = max(settlement.total, 0) - settlement.paid
     if amount > left:
-        raise Refused(
-            "overpaid-payout", f"amount: {amount} minor units, but {left} are left to pay of settlement {settlement.id}"
-        )
-    books.open_entry(books.booked_at, account.currency)
+        said = f"amount: {account.kept_in.written(amount)}, but {account.kept_in.written(left)} is left to pay"
+        raise Refused("overpaid-payout", f"{said} of settlement {settlement.id}")
+    books.open_entry(books.booked_at, account.kept_in)
     position.pay_out(account.id, amount, books)
     books.put(Payout(payout.id, account.id, settlement.id, account.currency, amount, books.booked_at))
     books.announce(f"payout:{payout.id}")

@@ -67,7 +67,7 @@ def return_payout(returned: ReturnedPayout, books: Books) -> PayoutResult:
     settlement = books.find(Settlement, payout.settlement_id)
     assert settlement is not None, f"payout {payout.id} is of {payout.settlement_id}, which is not there"
     books.open_entry(
-        returned.returned_at, account.currency, reverses=f"payout.completed:{payout.id}", reason=returned.reason
+        returned.returned_at, account.kept_in, reverses=f"payout.completed:{payout.id}", reason=returned.reason
     )
     position.return_payout(account.id, payout.amount, books)
     booked = PayoutReturn(returned.id, returned.returned_at, returned.reason, books.booked_at)

@@ -141,7 +141,12 @@ def _state(
     books: Books,
 ) -> None:
     brought_forward = carried.amount if carried else 0
-    total = within_limit(brought_forward + sum(accrual.amount for accrual in accruals), "the statement's total")
+    total = within_limit(
+        brought_forward + sum(accrual.amount for accrual in accruals),
+        account.kept_in,
+        "closingId: the total of statement {}",
+        settlement_id,
+    )
     settlement = Settlement(
         id=settlement_id,
         settlement_account=account.id,

@@ -129,7 +129,7 @@ def _credit_limit(said: Any, currency: str) -> int | None:
     if limit.currency != currency:
         raise Refused("currency-mismatch", f"creditLimit.unit: {limit.currency}, but the account is kept in {currency}")
     if limit.amount < 0:
-        raise Refused("invalid", "creditLimit.value: must not be negative")
+        raise Refused("invalid", f"creditLimit.value: must not be negative (got {shown(said['value'])})")
     return limit.amount
 
 

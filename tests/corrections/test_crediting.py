@@ -308,7 +308,7 @@ def test_never_more_than_the_line():
     code, detail = book.refusal(credit_note("N-more", INV1, {"1": 4001}))
     assert code == "over-credited"
     assert "lines.0.taxExcludedAmount" in detail
-    assert "4000 are left" in detail
+    assert "40.01 EUR, but line 1 is 100.00 EUR, and 40.00 EUR is left of it" in detail
     assert credited(book, l1=4000).tax_included_amount == 4800
 
 
@@ -321,7 +321,7 @@ def test_never_more_than_the_invoice():
 def test_a_total_below_zero():
     """A note of the negative line alone would be an invoice."""
     code, detail = billed("100", "-20").refusal(credit_note("N-1", INV1, {"2": -2000}))
-    assert (code, "-2400" in detail) == ("over-credited", True)
+    assert (code, "-24.00 EUR" in detail) == ("over-credited", True)
 
 
 def test_nothing_is_left():
@@ -335,8 +335,18 @@ def test_nothing_is_left():
     ("lines", "currency", "code", "said"),
     [
         ({"7": 100}, "EUR", "invalid", "lines.0.lineId: invoice INV-000000001 has no line 7"),
-        ({"1": -100}, "EUR", "invalid", "line 1 is positive"),
-        ({"2": 100}, "EUR", "invalid", "line 2 is negative"),
+        (
+            {"1": -100},
+            "EUR",
+            "invalid",
+            "line 1 is 100.00 EUR, and 100.00 EUR is left of it: send an amount of its",
+        ),
+        (
+            {"2": 100},
+            "EUR",
+            "invalid",
+            "line 2 is -20.00 EUR, and -20.00 EUR is left of it: send an amount of its",
+        ),
         ({"1": 100}, "USD", "currency-mismatch", "is in EUR, not in USD"),
     ],
 )

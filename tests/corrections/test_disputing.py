@@ -118,7 +118,7 @@ def test_two_disputes_of_one_line():
     """The second is about what the first leaves, with the tax that a note of it would have."""
     book = disputed()
     code, detail = book.refusal(dispute("D-2", INV1, {"1": 6001}))
-    assert (code, "6000 are left" in detail) == ("over-credited", True), detail
+    assert (code, "60.00 EUR is left of it" in detail) == ("over-credited", True), detail
     book.take(dispute("D-3", INV1, {"1": 6000}))
     assert book.invoice(1).undisputed == 0
     book.take(withdrawal("D-3"))
@@ -140,10 +140,10 @@ def test_the_share_of_a_partner_is_not_touched_until_something_is_approved():
     ("fact", "code", "said"),
     [
         (dispute("D-2", INV1, {"2": 100}), "invalid", "items.0.lineId"),
-        (dispute("D-2", INV1, {"1": -100}), "invalid", "with its sign"),
+        (dispute("D-2", INV1, {"1": -100}), "invalid", "of its sign"),
         (dispute("D-2", INV1, {"1": 100}, currency="USD"), "currency-mismatch", "EUR"),
         (dispute("D-2", INV1, {"1": 6001}), "over-credited", "items.0"),
-        (settlement_of("D-1", {"1": 4001}), "over-credited", "4000 are disputed"),
+        (settlement_of("D-1", {"1": 4001}), "over-credited", "40.01 EUR, but 40.00 EUR is disputed of line 1"),
         (settlement_of("D-1", {"2": 1}), "invalid", "approved.0.lineId"),
         (credit_note("D-1", INV1, {"1": 1}), "conflicting-duplicate", "dispute D-1"),
         (dispute("N-1", INV1, {"1": 1}), "conflicting-duplicate", "credit note N-1"),

@@ -187,7 +187,11 @@ def test_credit_that_is_free_again_recovers_what_it_names():
 @pytest.mark.parametrize(
     ("fact", "code", "said"),
     [
-        (write_off("W-2", INV1, 10001), "wrong-state", "10000 remain"),
+        (
+            write_off("W-2", INV1, 10001),
+            "wrong-state",
+            "amount: 100.01 EUR, but 100.00 EUR remains",
+        ),
         (write_off("W-2", INV1, 1, currency="USD"), "currency-mismatch", "EUR"),
     ],
 )

@@ -14,7 +14,7 @@ from adapters.records import HeldRow
 from adapters.store.failures import Kind, failed_at, kind_of, refused_at
 from adapters.store.transaction import ClaimLost
 from domain.errors import MustWait, Refused
-from domain.money import within_limit
+from domain.money import Currency, within_limit
 from schemas.incoming import read
 from tests.store import documents as make
 from tests.support import messages
@@ -96,7 +96,7 @@ def test_a_sender_s_words_are_no_fields() -> None:
 def test_defects_are_grouped_by_the_innermost_function_of_ours() -> None:
     """Not by a line, nor by what the library below has thrown it."""
     with pytest.raises(TypeError) as caught:
-        within_limit("x", "the balance")  # type: ignore[arg-type]
+        within_limit("x", Currency("EUR", 2), "the balance")  # type: ignore[arg-type]
     assert failed_at(caught.value) == "TypeError in domain/money.py: within_limit"
     with pytest.raises(ZeroDivisionError) as elsewhere:
         _ = 1 / 0

@@ -60,6 +60,10 @@ async def test_a_currency_that_is_withdrawn(
         ):
             assert (await client.ask(message))["outcome"] == "applied", message
         assert position(database, "BA-1") == {"unapplied": 34}
+        assert (await client.ask(bgn(payout("PO-2", "SA-1", "C-1", "0.01"))))["error"] == {
+            "code": "overpaid-payout",
+            "detail": "amount: 0.01 BGN, but 0.00 BGN is left to pay of settlement C-1",
+        }
         listed = {one["id"]: one for one in (await ask("account.list"))["items"]}
         assert set(listed) == {"BA-1", "BA-2", "BA-3", "SA-1"}
         unapplied = {one["balanceType"]: one["amount"] for one in listed["BA-1"]["accountBalance"]}["unapplied"]

@@ -92,13 +92,38 @@ def test_a_split_goes_by_largest_remainder(total, parts, split):
 
 def test_the_limit_itself_is_allowed():
     """An amount of 10^13 minor units passes on both sides, one more is `invalid` and says what it is."""
-    assert within_limit(10_000_000_000_000, "x") == 10_000_000_000_000
-    assert within_limit(-10_000_000_000_000, "x") == -10_000_000_000_000
-    for amount in (10_000_000_000_001, -10_000_000_000_001):
-        with pytest.raises(Refused, match=r"the total: -?10000000000001 minor units") as refusal:
-            within_limit(amount, "the total")
-        assert refusal.value.code == "invalid"
+    assert within_limit(10_000_000_000_000, EUR, "x") == 10_000_000_000_000
+    assert within_limit(-10_000_000_000_000, EUR, "x") == -10_000_000_000_000
+    for amount, written in ((10_000_000_000_001, "100000000000.01"), (-10_000_000_000_001, "-100000000000.01")):
+        with pytest.raises(Refused) as refusal:
+            within_limit(amount, EUR, "items.{}: the {}", 3, "net")
+        assert (refusal.value.code, refusal.value.detail) == (
+            "invalid",
+            f"items.3: the net comes to {written} EUR, beyond ±100000000000.00 EUR, the largest amount",
+        )
     assert AMOUNT_MAX == 10_000_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "written"),
+    [
+        (4001, EUR, "40.01 EUR"),
+        (-5, EUR, "-0.05 EUR"),
+        (0, EUR, "0.00 EUR"),
+        (12_000, EUR, "120.00 EUR"),
+        (4001, Currency("BGN", 2), "40.01 BGN"),
+        (4001, Currency("JPY", 0), "4001 JPY"),
+        (-100, Currency("JPY", 0), "-100 JPY"),
+        (0, Currency("JPY", 0), "0 JPY"),
+        (4001, Currency("KWD", 3), "4.001 KWD"),
+        (-1, Currency("KWD", 3), "-0.001 KWD"),
+        (1, Currency("CLF", 4), "0.0001 CLF"),
+        (10**30 + 1, EUR, "10000000000000000000000000000.01 EUR"),
+    ],
+)
+def test_an_amount_in_words(amount, currency, written):
+    """All its decimals, however small or large, the sign, and the code."""
+    assert currency.written(amount) == written
 
 
 nets = st.integers(-10_000_000, 10_000_000) | st.integers(-3, 3)

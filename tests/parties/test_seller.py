@@ -56,7 +56,7 @@ def test_what_is_refused():
     )
     assert book.refusal(sell_as(name=None)) == (
         "invalid",
-        "changes: say nothing, and nothing is said of the seller yet",
+        "changes: must say something, since nothing is said of the seller yet",
     )
     assert book.refusal(sell_as(name="Ada"), sell_as(at=2, name="Bob")) == (
         "revision-mismatch",

@@ -348,7 +348,7 @@ def test_credit_beyond_the_limit_is_refused():
     book = LedgerBook()
     book.take(billing(), payment("P-1", 10_000_000_000_000), payment("P-2", 1))
     assert book.refused["payment.received:P-2"].code == "invalid"
-    assert "unapplied:BA-1" in book.refused["payment.received:P-2"].detail
+    assert "unapplied of account BA-1" in book.refused["payment.received:P-2"].detail
     assert book.position("BA-1").unapplied == 10_000_000_000_000
     assert_books_hold(book)
 

@@ -727,9 +727,9 @@ def test_a_payment_may_name_no_invoice():
     ("field", "value", "named"),
     [
         ("items.0.quantity", -1, "items: the invoice's total is "),
-        ("items.0.quantity", "99999999999", "items.0: the net: "),
-        ("items.1.unitPrice", "-99999999999", "items.1: the net: "),
-        ("items.0.unitPrice", "90000000000", "the invoice's total: "),
+        ("items.0.quantity", "99999999999", "items.0: the net comes to "),
+        ("items.1.unitPrice", "-99999999999", "items.1: the net comes to "),
+        ("items.0.unitPrice", "90000000000", "items: the invoice's total comes to "),
     ],
 )
 def test_an_order_is_worked_out_when_it_is_read(field, value, named):

@@ -50,7 +50,7 @@ def test_a_statement_is_open_by_what_came_back():
     book.take(payout_return("PR-1", "PO-2"))
     assert (book.settlement("C-1").paid, book.settlement("C-1").state) == (5000, "partiallyPaid")
     code, detail = book.refusal(payout("PO-3", 3001, "C-1"))
-    assert (code, "3000 are left" in detail) == ("overpaid-payout", True)
+    assert (code, "30.00 EUR is left" in detail) == ("overpaid-payout", True)
     book.take(payout("PO-4", 3000, "C-1"))
     assert (book.settlement("C-1").paid, book.settlement("C-1").state) == (8000, "paid")
     assert book.position("SA-1").payable == 0

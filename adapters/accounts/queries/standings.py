@@ -9,7 +9,7 @@ from datetime import datetime
 from adapters.mongodb.view import BY_ID, Row, View
 from domain.accounts.model import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account, PaymentStatus, Standing
 from domain.ledger.chart import SIGN, balances_of
-from domain.money import within_limit
+from domain.money import Currency, within_limit
 
 BALANCES = {type_: balances_of(type_) for type_ in (BILLING, SETTLEMENT)}
 """The balances that the journal moves, by the type of the accounts that have them."""
@@ -23,7 +23,7 @@ _FEW_INVOICES = 500
 
 
 async def standings(view: View, rows: Sequence[Row]) -> list[Standing]:
-    """What the money of accounts comes to now, of their rows (`_id` and `type`), in the same order.
+    """What the money of accounts comes to now, of their rows (`_id`, `type` and currency), in the same order.
 
     A financial account's balances are the sums of those of the accounts that name it.
     """
@@ -47,10 +47,14 @@ async def standings(view: View, rows: Sequence[Row]) -> list[Standing]:
     overdue = await _overdue(view, owing, today) if owing else {}
     for id_, ids in late.items():
         sums[id_]["overdue"] = sum(overdue.get(one, 0) for one in ids)
-    return [standing_of(row["_id"], row["type"], sums.get(row["_id"], {})) for row in rows]
+    return [standing_of(row["_id"], row["type"], sums.get(row["_id"], {}), _kept_in(row)) for row in rows]
 
 
-def standing_of(id_: str, type_: str, sums: Sums) -> Standing:
+def _kept_in(row: Row) -> Currency:
+    return Currency(row["currency"], row["currencyDigits"])
+
+
+def standing_of(id_: str, type_: str, sums: Sums, currency: Currency) -> Standing:
     """A standing of balances by name, those that are not there zero; raises `Refused` (`invalid`) for what is too much.
 
     Its payment status: `paid` when nothing is owed, `inArrears` when something of it is overdue.
@@ -61,7 +65,7 @@ def standing_of(id_: str, type_: str, sums: Sums) -> Standing:
         status = "inArrears" if overdue else "due" if sums.get("receivable") else "paid"
     elif type_ == FINANCIAL:
         for name in _NAMES:
-            within_limit(sums.get(name, 0), f"the balance {name}:{id_}")
+            within_limit(sums.get(name, 0), currency, "the balance {} of account {}", name, id_)
     return Standing({name: sums.get(name, 0) for name in SIGN}, overdue, status)
 
 
@@ -126,7 +130,7 @@ async def _overdue(view: View, ids: Iterable[str], day: str) -> Sums:
 async def standing_at(view: View, account: Account, at: datetime) -> Standing:
     """What an account's money came to at a time; `account` is as it was then."""
     if account.type == PARTY:
-        return standing_of(account.id, account.type, {})
+        return standing_of(account.id, account.type, {}, account.kept_in)
     ids = await _members_at(view, account.id, at) if account.type == FINANCIAL else {account.id: account.type}
     balances = await balances_at(view, ids, at)
     sums: Sums = defaultdict(int)
@@ -136,7 +140,7 @@ async def standing_at(view: View, account: Account, at: datetime) -> Standing:
     owing = [id_ for id_, own in balances.items() if own.get("receivable")]
     if owing:
         sums["overdue"] = await _overdue_at(view, owing, at)
-    return standing_of(account.id, account.type, sums)
+    return standing_of(account.id, account.type, sums, account.kept_in)
 
 
 async def balances_at(view: View, types: dict[str, str], at: datetime) -> dict[str, Sums]:

@@ -13,7 +13,7 @@ from adapters.mongodb.view import BY_ID, Json, Row, View
 from domain.accounts.model import FINANCIAL, Account, Standing
 from domain.accounts.references import CONTAINS
 from domain.errors import Refused
-from domain.money import within_limit
+from domain.money import Currency, within_limit
 from schemas.accounts.queries import BALANCES as TOLD
 from schemas.accounts.queries import AccountBalance, AccountTree, standing_json
 from schemas.values import money_json
@@ -119,6 +119,9 @@ async def _totals(view: View, found: Sequence[tuple[Account, Standing]]) -> list
         if account.type in BALANCES:
             sums.update({name: standing.amount(name) for name in TOLD})
     return [
-        {name: money_json(within_limit(sums[name], f"the total {name} in {code}"), code, digits) for name in TOLD}
+        {
+            name: money_json(within_limit(sums[name], Currency(code, digits), "id: the total {}", name), code, digits)
+            for name in TOLD
+        }
         for (code, digits), sums in sorted(totals.items())
     ]
