@@ -426,11 +426,22 @@ recoverable_accounts = View(
     "billing accounts and what they owe us of what they got",
     "positions",
     (
-        {"$project": {"recoverable": 1}},
+        {"$project": {"recoverable": 1, "undoing": 1}},
         union("refunds", {"$group": {"_id": "$billingAccount", "owed": {"$sum": "$recoverable"}}}),
         union("reversals", {"$group": {"_id": "$billingAccount", "owed": {"$sum": "$recoverable"}}}),
         union("recoveries", {"$group": {"_id": "$billingAccount", "recovered": {"$sum": "$amount"}}}),
-        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("recoverable", "owed", "recovered")}}},
+        # What is left to undo after one transaction's worth. What is parked can be replayed; what is discarded is lost.
+        union(
+            "held",
+            {"$match": {"routingKey": "credit.deallocate", "state": {"$in": ["waiting", "suspect", "parked"]}}},
+            {"$project": {"_id": "$account", "rest": {"$literal": 1}}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("recoverable", "undoing", "owed", "recovered", "rest")},
+            }
+        },
     ),
 )
 
@@ -948,6 +959,18 @@ CHECKS = (
         holds=equal("$recoverable", {"$subtract": ["$owed", "$recovered"]}),
         expected={"$subtract": ["$owed", "$recovered"]},
         found="$recoverable",
+    ),
+    Check(
+        name="undoing-is-what-can-be-undone",
+        invariant=4,
+        view=recoverable_accounts,
+        holds=both(
+            equal({"$gt": ["$undoing", 0]}, {"$gt": ["$rest", 0]}),
+            {"$gte": ["$undoing", 0]},
+            {"$lte": ["$undoing", "$recoverable"]},
+        ),
+        expected="part of what is recoverable while a credit.deallocate is held, else nothing",
+        found={"undoing": "$undoing", "recoverable": "$recoverable", "held": "$rest"},
     ),
     Check(
         name="goodwill-is-credit",
