@@ -445,6 +445,21 @@ recoverable_accounts = View(
     ),
 )
 
+origins = View(
+    "payments and all that was transferred of them",
+    "payments",
+    (
+        {"$match": {"parts": {"$exists": True}}},
+        {"$project": {"parts": 1}},
+        union(
+            "payments",
+            {"$match": {"origin": {"$exists": True}}},
+            {"$group": {"_id": "$origin", "credit": {"$sum": 1}}},
+        ),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("parts", "credit")}}},
+    ),
+)
+
 goodwill = View(
     "goodwill and the credit that it is",
     "goodwill",
@@ -1009,6 +1024,14 @@ CHECKS = (
             "where": span("where"),
             "giver": span("giver"),
         },
+    ),
+    Check(
+        name="transferred-parts-are-counted",
+        invariant=4,
+        view=origins,
+        holds=equal("$parts", "$credit"),
+        expected="$credit",
+        found="$parts",
     ),
     Check(
         name="shares-left-follow-what-is-credited",

@@ -547,8 +547,8 @@ def write_books(database: Books) -> None:
             payment("P-4", 200, 0) | on_2,
             payment("P-5", 1200, 0) | on_2,
             payment("credit~C-1", 40, 0) | on_2 | {"source": "goodwill"},
-            payment("P-6", 600, 0) | on_3 | {"transferred": [{"id": "transfer~T-1~1", "amount": 400}]},
-            payment("transfer~T-1~1", 400, 0) | on_2 | {"source": "transfer"},
+            payment("P-6", 600, 0) | on_3 | {"transferred": [{"id": "transfer~T-1~1", "amount": 400}], "parts": 1},
+            payment("transfer~T-1~1", 400, 0) | on_2 | {"source": "transfer", "origin": "P-6"},
         ]
     )
     database["allocations"].insert_many(
@@ -979,6 +979,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "goodwill-is-credit": 1,
         "transfers-add-up": 1,
         "transferred-is-credit": 1,
+        "transferred-parts-are-counted": 1,
         "cash-matches-payments": 28,
         "accrued-follows-terms": 7,
         "payable-matches-accruals": 8,
@@ -1912,6 +1913,12 @@ MUTATIONS: list[Mutation] = [
         "goodwill-as-a-payment",
         changing("payments", "credit~C-1", source=None),
         {"goodwill-is-credit", "cash-matches-payments", "documents-match-inbox", "entries-match-inbox"},
+    ),
+    Mutation("parts-miscounted", adding("payments", "P-6", parts=1), {"transferred-parts-are-counted"}),
+    Mutation(
+        "part-of-another-payment",
+        changing("payments", "transfer~T-1~1", origin="P-4"),
+        {"transferred-parts-are-counted"},
     ),
     Mutation("transfer-off", adding("transfers", "T-1", amount=1), {"transfers-add-up"}),
     Mutation(

@@ -244,7 +244,7 @@ def test_what_would_be_a_closed_partners_is_not_recovered():
 
 
 def test_a_partner_that_is_open_again_gets_its_share():
-    """8.00 were given up. Credit goes past the invoice while SA-1 is closed; a payment that names it recovers it then."""
+    """8.00 were given up. Credit goes past the invoice while SA-1 is closed; a payment recovers it then."""
     book = LedgerBook()
     book.take(billing(), partner(on="payment"), order("O-1", line("10", "0", "SA-1")), order("O-2", line("10")))
     book.take(write_off("W-1", INV1), command("close", "SA-1"), payment("P-1", 1000, ["INV-000000002", INV1]))
