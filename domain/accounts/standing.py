@@ -31,14 +31,16 @@ def tell_crossings(books: Books) -> None:
     For every fact, when all else of it is done. What moves its money may cross the limit, and so may what changes the
     limit. Nothing is refused for it: what is told has happened.
     """
-    moved = books.moved(LIMITED)
-    for account_id in dict.fromkeys((*moved, *books.changed[Account])):
+    # Only what is debited makes it owe more: a receivable, or credit that is used.
+    owing = books.debited(LIMITED)
+    changed = books.changed.get(Account)
+    for account_id in owing if not changed else {**owing, **changed}:
         account = books.find(Account, account_id)
         assert account is not None, f"money of account {account_id} is moved, which is not there"
         if account.credit_limit is None:
             continue
         before = books.found(Account, account_id)
-        if before is None or (before.credit_limit == account.credit_limit and account_id not in moved):
+        if before is None or (before.credit_limit == account.credit_limit and account_id not in owing):
             continue
         owed = sum(books.balance(one.of(account_id)) for one in OWED) - books.balance(UNAPPLIED.of(account_id))
         if is_beyond(owed, account.credit_limit) and not _was_beyond(before, books):

@@ -272,7 +272,7 @@ class Books:
         self._reason: str | None = None
         self._sequences: dict[str, int] = {}
         self._counted: dict[str, dict[str, int]] = {}
-        self._posted: dict[str, dict[str, int]] = {}
+        self._posted: list[LedgerKey] = []
         self.result: object = None
 
     # -- reading
@@ -407,14 +407,10 @@ class Books:
         posted: int = getattr(self.position(key.owner), key.balance)
         return posted + SIGN[key.balance] * (self._debits.get(key, 0) + self._credits.get(key, 0))
 
-    def moved(self, balances: frozenset[str]) -> dict[str, None]:
-        """The accounts of which this fact has moved one of these balances so far; those too of an entry written now."""
-        moved = {owner: None for owner, changes in self._posted.items() if not balances.isdisjoint(changes)}
-        for keys in (self._debits, self._credits):
-            for key in keys:
-                if key.balance in balances and key.owner is not None:
-                    moved[key.owner] = None
-        return moved
+    def debited(self, balances: frozenset[str]) -> dict[str, None]:
+        """The accounts of which this fact has debited one of these balances so far, also by what is posted already."""
+        keys = [*self._posted, *self._debits] if self._posted else self._debits
+        return {key.owner: None for key in keys if key.balance in balances and key.owner is not None}
 
     def emit(self, account_id: str, event: object) -> None:
         """Say what happened, as the account's next event."""
@@ -475,8 +471,8 @@ class Books:
 
     def post_entry(self) -> None:
         """Write the entry and its balances now, so that the rest of the fact sees them."""
+        self._posted += self._debits
         for account_id, changes in self._write_entry().items():
-            self._posted[account_id] = changes
             position = self.position(account_id)
             self.put(replace(position, **self._after_entry(position, changes)))  # type: ignore[arg-type]
 
