@@ -426,11 +426,37 @@ recoverable_accounts = View(
     "billing accounts and what they owe us of what they got",
     "positions",
     (
-        {"$project": {"recoverable": 1}},
+        {"$project": {"recoverable": 1, "undoing": 1}},
         union("refunds", {"$group": {"_id": "$billingAccount", "owed": {"$sum": "$recoverable"}}}),
         union("reversals", {"$group": {"_id": "$billingAccount", "owed": {"$sum": "$recoverable"}}}),
         union("recoveries", {"$group": {"_id": "$billingAccount", "recovered": {"$sum": "$amount"}}}),
-        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("recoverable", "owed", "recovered")}}},
+        # What is left to undo after one transaction's worth. What is parked can be replayed; what is discarded is lost.
+        union(
+            "held",
+            {"$match": {"routingKey": "credit.deallocate", "state": {"$in": ["waiting", "suspect", "parked"]}}},
+            {"$project": {"_id": "$account", "rest": {"$literal": 1}}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("recoverable", "undoing", "owed", "recovered", "rest")},
+            }
+        },
+    ),
+)
+
+origins = View(
+    "payments and all that was transferred of them",
+    "payments",
+    (
+        {"$match": {"parts": {"$exists": True}}},
+        {"$project": {"parts": 1}},
+        union(
+            "payments",
+            {"$match": {"origin": {"$exists": True}}},
+            {"$group": {"_id": "$origin", "credit": {"$sum": 1}}},
+        ),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("parts", "credit")}}},
     ),
 )
 
@@ -950,6 +976,18 @@ CHECKS = (
         found="$recoverable",
     ),
     Check(
+        name="undoing-is-what-can-be-undone",
+        invariant=4,
+        view=recoverable_accounts,
+        holds=both(
+            equal({"$gt": ["$undoing", 0]}, {"$gt": ["$rest", 0]}),
+            {"$gte": ["$undoing", 0]},
+            {"$lte": ["$undoing", "$recoverable"]},
+        ),
+        expected="part of what is recoverable while a credit.deallocate is held, else nothing",
+        found={"undoing": "$undoing", "recoverable": "$recoverable", "held": "$rest"},
+    ),
+    Check(
         name="goodwill-is-credit",
         invariant=4,
         view=goodwill,
@@ -986,6 +1024,14 @@ CHECKS = (
             "where": span("where"),
             "giver": span("giver"),
         },
+    ),
+    Check(
+        name="transferred-parts-are-counted",
+        invariant=4,
+        view=origins,
+        holds=equal("$parts", "$credit"),
+        expected="$credit",
+        found="$parts",
     ),
     Check(
         name="shares-left-follow-what-is-credited",

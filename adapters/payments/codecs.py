@@ -35,6 +35,10 @@ def encode_payment(payment: Payment) -> Row:
         ]
     if payment.level is not None:
         row["level"] = payment.level
+    if payment.origin is not None:
+        row["origin"] = payment.origin
+    if payment.parts is not None:
+        row["parts"] = payment.parts
     return row
 
 
@@ -64,6 +68,8 @@ def decode_payment(row: Row) -> Payment:
             )
         ),
         row.get("level"),
+        row.get("origin"),
+        row.get("parts"),
     )
 
 

@@ -12,7 +12,7 @@ CREDIT = {"unapplied": {"$gt": 0}}
 
 KEPT = (
     Kept(
-        Layout(Payment, absent=(("source",), ("transferred",), ("level",))),
+        Layout(Payment, absent=(("source",), ("transferred",), ("level",), ("origin",), ("parts",))),
         Collection(
             "payments",
             id="`paymentId`; of credit that is no payment `credit~<creditId>`, `transfer~<transferId>~<n>`",
@@ -29,6 +29,8 @@ KEPT = (
                 "bookedAt": "",
                 "source": "of credit that is no payment what it is: `goodwill` or `transfer`",
                 "level": "of transferred credit how often it was transferred",
+                "origin": "of transferred credit the payment that it was at first; an earlier version had none",
+                "parts": "how many parts of it were transferred, also further; not there while none was",
                 "transferred": "[{`id`, `amount`}]: what of it is credit of other accounts; not there while nothing is",
             },
             indexes=(

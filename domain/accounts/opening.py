@@ -12,12 +12,11 @@ from domain.accounts.model import (
     AccountResult,
     AccountUpdate,
     AccountVersion,
-    CreditLimitExceeded,
     NewAccount,
     find_account,
 )
 from domain.accounts.relations import relate
-from domain.accounts.standing import is_beyond, standing
+from domain.accounts.standing import standing
 from domain.errors import Refused
 from domain.frozen import replace
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
@@ -102,7 +101,4 @@ def update_account(update: AccountUpdate, books: Books) -> AccountResult:
     relate(before, account, books)
     money = standing(account, books)
     books.emit(account.id, AccountChanged(account, money, changed))
-    owed = money.amount("receivable") - money.amount("unapplied")
-    if is_beyond(owed, account.credit_limit) and not is_beyond(owed, before.credit_limit):
-        books.emit(account.id, CreditLimitExceeded(account, money, owed))
     return AccountResult(account, money)

@@ -22,6 +22,8 @@ LEVELS_MAX = 16
 """How often the same credit may be transferred: that of a payment, then that of what it became, and so on."""
 TRANSFERS_MAX = 1_000
 """In how many parts the credit of one payment may be transferred."""
+PARTS_MAX = 5_000
+"""In how many parts in all, those included that go further: a reversal takes all of them in one transaction."""
 
 
 def transfer_time(transfer: CreditToTransfer) -> tuple[str, datetime]:
@@ -66,6 +68,8 @@ def transfer_credit(transfer: CreditToTransfer, books: Books) -> PaymentResult:
         found = sum(part.amount for part in taken)
         if found < amount:
             raise too_little(f"the credit of account {giver.id}", found, amount, giver)
+    sources = [books.find(Payment, part.payment_id) for part in taken]
+    books.require(DocumentNeed(Payment, _origin(source)) for source in sources if source is not None)
     for account in (giver, taker):
         books.count(account.id, "used")
     books.debit(chart.UNAPPLIED.of(giver.id), amount)
@@ -94,6 +98,11 @@ def transfer_credit(transfer: CreditToTransfer, books: Books) -> PaymentResult:
     return PaymentResult(bill_nos)
 
 
+def _origin(credit: Payment) -> str:
+    """The payment that credit was at first, as far as that is known."""
+    return credit.origin or credit.id
+
+
 def _hand_over(part: PaymentPart, credit_id: str, transfer: CreditToTransfer, taker: Account, books: Books) -> None:
     """Make what was taken of a payment credit of another account; the payment says which."""
     source = books.find(Payment, part.payment_id)
@@ -107,6 +116,16 @@ def _hand_over(part: PaymentPart, credit_id: str, transfer: CreditToTransfer, ta
             + ": a reversal of the payment follows it no further",
         )
     books.put(replace(source, transferred=(*before, TransferredCredit(credit_id, part.amount))))
+    origin = books.find(Payment, _origin(source))
+    assert origin is not None, f"credit {source.id} was transferred of a payment that is not there"
+    parts = (origin.parts or 0) + 1
+    if parts > PARTS_MAX:
+        raise Refused(
+            "wrong-state",
+            f"from.id: credit of payment {origin.id} was transferred in {PARTS_MAX} parts, here and elsewhere: a "
+            "reversal of the payment takes no more at once",
+        )
+    books.put(replace(origin, parts=parts))
     books.put(
         Payment(
             id=credit_id,
@@ -120,5 +139,6 @@ def _hand_over(part: PaymentPart, credit_id: str, transfer: CreditToTransfer, ta
             booked_at=books.booked_at,
             source="transfer",
             level=level,
+            origin=origin.id,
         )
     )

@@ -272,6 +272,7 @@ class Books:
         self._reason: str | None = None
         self._sequences: dict[str, int] = {}
         self._counted: dict[str, dict[str, int]] = {}
+        self._posted: list[LedgerKey] = []
         self.result: object = None
 
     # -- reading
@@ -280,6 +281,10 @@ class Books:
         """The document as it stands now, or None if there is none; raises `NotLoaded`."""
         changed = self.changed[kind].get(id_)
         return cast("D", changed) if changed is not None else self._set.find(kind, id_)
+
+    def found(self, kind: type[D], id_: str) -> D | None:
+        """The document as this fact has found it, if it is loaded; None if there was none."""
+        return self._set.peek(kind, id_)
 
     def require(self, needs: Iterable[Need]) -> None:
         """See that all of these are loaded; raises `NotLoaded` for those that are not, together."""
@@ -402,6 +407,11 @@ class Books:
         posted: int = getattr(self.position(key.owner), key.balance)
         return posted + SIGN[key.balance] * (self._debits.get(key, 0) + self._credits.get(key, 0))
 
+    def debited(self, balances: frozenset[str]) -> dict[str, None]:
+        """The accounts of which this fact has debited one of these balances so far, also by what is posted already."""
+        keys = [*self._posted, *self._debits] if self._posted else self._debits
+        return {key.owner: None for key in keys if key.balance in balances and key.owner is not None}
+
     def emit(self, account_id: str, event: object) -> None:
         """Say what happened, as the account's next event."""
         sequence = self.sequence(account_id) + 1
@@ -461,6 +471,7 @@ class Books:
 
     def post_entry(self) -> None:
         """Write the entry and its balances now, so that the rest of the fact sees them."""
+        self._posted += self._debits
         for account_id, changes in self._write_entry().items():
             position = self.position(account_id)
             self.put(replace(position, **self._after_entry(position, changes)))  # type: ignore[arg-type]

@@ -8,7 +8,6 @@ from datetime import datetime
 from domain.accounts.lifecycle import billing_account, check_state, settlement_account
 from domain.accounts.model import Account
 from domain.accounts.relations import payer_needs, payer_of
-from domain.accounts.standing import check_credit_limit
 from domain.frozen import dataclass, replace
 from domain.invoicing.issuing import issue, post
 from domain.invoicing.model import InvoiceIssued, InvoicePaid
@@ -118,7 +117,4 @@ def complete_order(order: Order, books: Books) -> OrderResult:
         books.emit(account.id, InvoicePaid(invoice))
         accruals += released
     emit_accruals(accruals, invoice.currency, books)
-    if account.credit_limit is not None:
-        books.post_entry()
-        check_credit_limit(account, before.receivable - before.unapplied, books)
     return OrderResult(invoice.id)

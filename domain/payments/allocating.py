@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from domain.accounts.lifecycle import complete_closing
+from domain.accounts.lifecycle import ALLOWED, complete_closing
 from domain.accounts.model import Account, find_account
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import (
@@ -156,6 +156,8 @@ def _naming(account_id: str, books: Books) -> list[Payment]:
 def _take_turn(credit: Payment, budget: WorkBudget, bill_nos: list[str], accruals: list[Accrual], books: Books) -> bool:
     """Let one payment's credit cover what it would have covered at first; returns whether that is anything."""
     named, _ = named_invoices(credit, books)
+    # What would recover the share of a closed partner stays credit: it is no fault of what made it credit again.
+    named = [invoice for invoice in named if not _is_lost_to_closed(invoice, books)]
     left = recover(credit, books)
     covered = cover(left, by_precedence(named, credit.billing_account, books), budget, books, again=True)
     if left is not credit:
@@ -167,6 +169,14 @@ def _take_turn(credit: Payment, budget: WorkBudget, bill_nos: list[str], accrual
     bill_nos += [allocation.bill_no for allocation in covered.allocations]
     emit_covered(covered, (), books)
     return True
+
+
+def _is_lost_to_closed(invoice: Invoice, books: Books) -> bool:
+    """Whether an invoice was written off, with a share of a partner whose account is closed by now."""
+    lost = {line.line_id for line in invoice.corrected.lines if line.given_up}
+    partners = {line.on_behalf_of.id for line in invoice.lines if line.on_behalf_of is not None and line.id in lost}
+    books.require(DocumentNeed(Account, partner) for partner in partners)
+    return any("correction" not in ALLOWED[find_account(partner, books).state] for partner in partners)
 
 
 def continue_allocating(account_id: str, books: Books) -> None:

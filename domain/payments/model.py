@@ -41,7 +41,9 @@ class Payment:
     it is (None: a payment), `received_at` is its own time, and its id is one that no payment can have:
     `credit~<creditId>` for goodwill, `transfer~<transferId>~<n>` for the n-th part of a transfer. `transferred` is
     what of it was transferred to other accounts, as it came about; None while nothing was. `level` is how often what is
-    transferred credit was transferred; None of what never was.
+    transferred credit was transferred, `origin` the payment that it was at first; None of what never was. `parts` is in
+    how many parts a payment was transferred, those included that went further; None while nothing was. What an earlier
+    version transferred has no origin, and counts as one.
     """
 
     id: str
@@ -56,6 +58,8 @@ class Payment:
     source: Source | None = None
     transferred: tuple[TransferredCredit, ...] | None = None
     level: int | None = None
+    origin: str | None = None
+    parts: int | None = None
 
     @property
     def owner(self) -> str:

@@ -547,8 +547,8 @@ def write_books(database: Books) -> None:
             payment("P-4", 200, 0) | on_2,
             payment("P-5", 1200, 0) | on_2,
             payment("credit~C-1", 40, 0) | on_2 | {"source": "goodwill"},
-            payment("P-6", 600, 0) | on_3 | {"transferred": [{"id": "transfer~T-1~1", "amount": 400}]},
-            payment("transfer~T-1~1", 400, 0) | on_2 | {"source": "transfer"},
+            payment("P-6", 600, 0) | on_3 | {"transferred": [{"id": "transfer~T-1~1", "amount": 400}], "parts": 1},
+            payment("transfer~T-1~1", 400, 0) | on_2 | {"source": "transfer", "origin": "P-6"},
         ]
     )
     database["allocations"].insert_many(
@@ -710,7 +710,7 @@ def write_books(database: Books) -> None:
     database["positions"].insert_many(
         [
             position("BA-1", 3, 4, receivable=1496, oldestDue="2026-12-28"),
-            position("BA-2", 2, 10, receivable=620, recoverable=60, oldestDue="2026-12-28"),
+            position("BA-2", 2, 10, receivable=620, recoverable=60, undoing=20, oldestDue="2026-12-28"),
             position("SA-1", 1, 2, payable=-82, carriedForward={"settlementId": "C-2", "amount": -82}),
             position("SA-2", 1, 9, payable=998, withheld=821, withholding=1),
             position("BA-3", 0, 7, refundable=3000),
@@ -730,6 +730,14 @@ def write_books(database: Books) -> None:
             {"_id": "order.completed:O-9", "state": "waiting", "waitsFor": "account:BA-9", "dueAt": NOW},
             {"_id": "order.completed:O-1#abc", "state": "parked", "body": b"", "pieces": 2},
             {"_id": "credit.allocate:BA-1/9", "state": "scheduled", "waitsFor": None, "dueAt": NOW},
+            {
+                "_id": "credit.deallocate:P-4/2",
+                "routingKey": "credit.deallocate",
+                "account": "BA-2",
+                "state": "waiting",
+                "waitsFor": "applied:payment.reversed:X-1",
+                "dueAt": NOW,
+            },
         ]
     )
     database["heldBodies"].insert_many(
@@ -967,9 +975,11 @@ def test_correct_books_are_ok(books: Books) -> None:
         "reversals-add-up": 2,
         "refunds-match-deallocations": 5,
         "recoverable-matches-refunds": 8,
+        "undoing-is-what-can-be-undone": 8,
         "goodwill-is-credit": 1,
         "transfers-add-up": 1,
         "transferred-is-credit": 1,
+        "transferred-parts-are-counted": 1,
         "cash-matches-payments": 28,
         "accrued-follows-terms": 7,
         "payable-matches-accruals": 8,
@@ -992,9 +1002,9 @@ def test_correct_books_are_ok(books: Books) -> None:
         "entries-match-inbox": 28,
         "documents-match-inbox": 28,
         "statements-match-inbox": 3,
-        "held-or-applied": 3,
-        "held-states-legal": 3,
-        "held-at-rest-or-due": 3,
+        "held-or-applied": 4,
+        "held-states-legal": 4,
+        "held-at-rest-or-due": 4,
         "values-are-what-their-ids-say": 0,
         "versions-run-without-gap": 8,
         "last-versions-match-accounts": 8,
@@ -1776,6 +1786,18 @@ MUTATIONS: list[Mutation] = [
         adding("positions", "BA-2", recoverable=1),
         {"positions-match-postings", "recoverable-matches-refunds"},
     ),
+    Mutation("rest-of-a-reversal-lost", losing("held", "credit.deallocate:P-4/2"), {"undoing-is-what-can-be-undone"}),
+    Mutation(
+        "rest-of-a-reversal-discarded",
+        changing("held", "credit.deallocate:P-4/2", state="discarded", waitsFor=None, dueAt=None),
+        {"undoing-is-what-can-be-undone"},
+    ),
+    Mutation(
+        "rest-that-nothing-waits-for",
+        changing("positions", "BA-2", undoing=None),
+        {"undoing-is-what-can-be-undone"},
+    ),
+    Mutation("more-to-undo-than-owed", changing("positions", "BA-2", undoing=61), {"undoing-is-what-can-be-undone"}),
     Mutation(
         "recovery-lost",
         losing("recoveries", "P-4/payment.received/P-4"),
@@ -1892,6 +1914,12 @@ MUTATIONS: list[Mutation] = [
         changing("payments", "credit~C-1", source=None),
         {"goodwill-is-credit", "cash-matches-payments", "documents-match-inbox", "entries-match-inbox"},
     ),
+    Mutation("parts-miscounted", adding("payments", "P-6", parts=1), {"transferred-parts-are-counted"}),
+    Mutation(
+        "part-of-another-payment",
+        changing("payments", "transfer~T-1~1", origin="P-4"),
+        {"transferred-parts-are-counted"},
+    ),
     Mutation("transfer-off", adding("transfers", "T-1", amount=1), {"transfers-add-up"}),
     Mutation(
         "transfer-to-itself", changing("transfers", "T-1", to="BA-3"), {"transfers-add-up", "transferred-is-credit"}
@@ -1969,6 +1997,7 @@ MUTATIONS: list[Mutation] = [
             "billing-documents-have-positions",
             "events-have-positions",
             "recoverable-matches-refunds",
+            "undoing-is-what-can-be-undone",
         },
     ),
     Mutation(
@@ -2114,7 +2143,7 @@ def test_the_report_shows_twenty_offenders_and_counts_all(books: Books) -> None:
     """However much is broken, the report stays short and says how much it is."""
     books["held"].insert_many([{"_id": f"x-{n:02d}", "state": "lost"} for n in range(50)])
     check = next(check for check in audited(books)["checks"] if check["name"] == "held-states-legal")
-    assert (check["checked"], check["brokenTotal"]) == (53, 50)
+    assert (check["checked"], check["brokenTotal"]) == (54, 50)
     assert [offender["id"] for offender in check["broken"]] == [f"x-{n:02d}" for n in range(20)]
 
 

@@ -72,6 +72,23 @@ def test_credit_goes_so_far_and_no_further(monkeypatch):
         assert_books_hold(one)
 
 
+def test_a_payment_goes_in_so_many_parts_and_no_more(monkeypatch):
+    """A reversal takes all of them at once, so those that went further count too. Here three."""
+    assert transferring.PARTS_MAX == 5_000
+    monkeypatch.setattr(transferring, "PARTS_MAX", 3)
+    book = two_accounts(payment("P-1", 1000), transfer("T-1", 600), transfer("T-2", 200, by="BA-2", to="BA-3"))
+    book.take(transfer("T-3", 100, by="BA-3", to="BA-1"), transfer("T-4", 1, by="BA-2", to="BA-3"))
+    assert book.refused.keys() == {"credit.transfer:T-4"}
+    assert book.refused["credit.transfer:T-4"].code == "wrong-state"
+    assert "payment P-1 was transferred in 3 parts" in book.refused["credit.transfer:T-4"].detail
+    assert (book.get(Payment, "P-1").parts, book.get(Payment, "transfer~T-3~1").origin) == (3, "P-1")
+    book.take(payment("P-2", 100, account="BA-2"), transfer("T-5", 50, by="BA-2", to="BA-3", of="P-2"))
+    assert book.get(Payment, "P-2").parts == 1
+    book.take(reversal("X-1", "P-1"), reversal("X-2", "P-2"))
+    assert [book.position(f"BA-{n}").unapplied for n in (1, 2, 3)] == [0, 0, 0]
+    assert_books_hold(book)
+
+
 def test_without_a_payment_the_oldest_credit_goes_first():
     """Of 3.00 goodwill, 5.00 and 4.00: each is credit of its own at the other account."""
     book = two_accounts(

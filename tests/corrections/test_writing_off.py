@@ -245,3 +245,16 @@ def test_what_would_be_a_closed_partners_is_not_recovered():
     book.take(command("reopen", "SA-1"), payment("P-2", 10000, [INV1]), closing("C-1"), payout("PO-1", 8000, "C-1"))
     assert book.position("SA-1").payable == 0
     assert_books_hold(book)
+
+
+def test_a_partner_that_is_open_again_gets_its_share():
+    """8.00 were given up. Credit goes past the invoice while SA-1 is closed; a payment recovers it then."""
+    book = LedgerBook()
+    book.take(billing(), partner(on="payment"), order("O-1", line("10", "0", "SA-1")), order("O-2", line("10")))
+    book.take(write_off("W-1", INV1), command("close", "SA-1"), payment("P-1", 1000, ["INV-000000002", INV1]))
+    book.take(credit_note("N-1", "INV-000000002"))
+    assert (book.position("BA-1").unapplied, book.invoice(1).corrected.written_off) == (1000, 1000)
+    assert book.refusal(payment("P-2", 500, [INV1]))[0] == "account-closed"
+    book.take(command("reopen", "SA-1"), payment("P-3", 500, [INV1]))
+    assert (book.position("SA-1").payable, book.invoice(1).corrected.written_off) == (400, 500)
+    assert_books_hold(book)

@@ -474,6 +474,24 @@ async def test_a_payment_of_the_wrong_account_comes_back(settings: Settings, cli
     await assert_clean(client, database)
 
 
+async def test_a_payment_in_very_many_parts_comes_back_whole(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """A payment of 1,000.00 goes on in 1,000 parts, then all of them at once: 2,000 parts are in one transaction."""
+    parts = [transfer(f"T-{n}", 1, "BA-1", "BA-2")[1] for n in range(1_000)]
+    async with working(settings):
+        await client.send_all([*(customer(f"BA-{n}") for n in (1, 2, 3)), payment("P-1", "BA-1", 1_000)])
+        for some in (parts[:500], parts[500:]):
+            await client.send(("credit.transfer", some))
+        await wait_for(lambda: database["transfers"].count_documents({}) == 1_000)
+        assert (await client.ask(transfer("T-ALL", 1_000, "BA-2", "BA-3")))["outcome"] == "applied"
+        answer = await client.ask(reversal("X-1", "P-1"))
+    assert answer["result"]["amount"]["value"] == 1_000
+    assert answer["result"]["recoverable"]["value"] == 0
+    assert [position(database, f"BA-{n}") for n in (1, 2, 3)] == [{}, {}, {}]
+    await assert_clean(client, database)
+
+
 async def test_a_transfer_that_finds_too_little_is_parked_in_the_end(
     settings: Settings, client: Client, database: Books
 ) -> None:

@@ -74,7 +74,7 @@ def partners(currency: str = "EUR") -> list[NewAccount]:
     ]
 
 
-ACCOUNTS: list[NewAccount] = [billing("BA-1"), billing("BA-2", days=0), *partners()]
+ACCOUNTS: list[NewAccount] = [billing("BA-1", creditLimit=1000), billing("BA-2", days=0), *partners()]
 DAYS = ["2026-11-20", "2026-11-21", "2026-11-22"]
 CLOSINGS = ["C-1", "C-2", "C-3"]
 

@@ -8,7 +8,14 @@ from fractions import Fraction
 from itertools import combinations, pairwise
 from typing import Any
 
-from domain.accounts.model import Account, AccountChanged, AccountCreated, AccountStateChanged, AccountVersion
+from domain.accounts.model import (
+    Account,
+    AccountChanged,
+    AccountCreated,
+    AccountStateChanged,
+    AccountVersion,
+    CreditLimitExceeded,
+)
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
 from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
 from domain.invoicing.model import Invoice, Loss
@@ -45,6 +52,7 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _invoices_name_their_parties(book)
     _links_are_what_documents_say(book)
     _hierarchies_are_trees(book)
+    _crossings_are_told_once(book)
 
 
 def half_away(value: Fraction) -> int:
@@ -60,6 +68,25 @@ def _entries_sum_to_zero(book: LedgerBook) -> None:
             sums[posting.currency] += posting.amount
             assert posting.amount != 0, (entry.id, "posts nothing", posting)
         assert not any(sums.values()), (entry.id, "does not sum to zero", sums)
+
+
+def _crossings_are_told_once(book: LedgerBook) -> None:
+    """Where the limit was never another: each entry that takes what is owed over it is told, and no other."""
+    limits: dict[str, set[int | None]] = defaultdict(set)
+    for version in book.rows[AccountVersion].values():
+        limits[version.account.id].add(version.account.credit_limit)
+    for account, said in limits.items():
+        [limit, *others] = said
+        if limit is None or others:
+            continue
+        names = {f"{balance}:{account}" for balance in ("receivable", "recoverable", "unapplied")}
+        owed, crossings = 0, []
+        for entry in book.rows[Entry].values():
+            before, owed = owed, owed + sum(p.amount for p in entry.postings if p.account in names)
+            if before <= limit < owed:
+                crossings.append(owed)
+        told = [fact.balance for fact in book.facts_of(account) if isinstance(fact, CreditLimitExceeded)]
+        assert told == crossings, (account, "is told to owe", told, "and crosses with", crossings)
 
 
 def _positions_are_the_sums_of_their_postings(book: LedgerBook) -> None:
