@@ -117,7 +117,8 @@ def open_dispute(dispute: DisputeToOpen, books: Books) -> DisputeResult:
         disputed.update(one.nets)
     gone = {line.id: credited.get(line.id, 0) + disputed[line.id] for line in before.lines}
     nets = nets_within(dispute.items, before, gone, "items")
-    price_note(before, nets, "items: what is disputed")
+    if not price_note(before, nets, "items: what is disputed").total:
+        raise Refused("invalid", "items: what is disputed comes to nothing")
     disputed.update(nets)
     price_note(before, disputed, "items: what is disputed, with other disputes,")
     books.count(account.id, "used")
@@ -134,11 +135,8 @@ def open_dispute(dispute: DisputeToOpen, books: Books) -> DisputeResult:
         reason=dispute.reason,
     )
     after = _with(before, [*others, opened], books)
-    opened = books.current(opened)
-    if opened.amount <= 0:
-        raise Refused("invalid", "items: what is disputed comes to nothing")
     books.announce(f"dispute:{opened.id}")
-    books.emit(account.id, DisputeOpened(opened, after))
+    books.emit(account.id, DisputeOpened(books.current(opened), after))
     tell_state(before, after, books)
     if after.undisputed > before.undisputed:
         # An earlier version had counted more for the other disputes.

@@ -293,6 +293,21 @@ def test_a_note_takes_what_is_disputed_of_a_negative_line_towards_zero():
     assert_books_hold(book)
 
 
+def test_a_dispute_may_make_no_difference():
+    """0.03 and 0.01 tax less 0.03 would be 0.01; but the 0.06 of the first two lines have 0.01 tax, as 0.03 have."""
+    book = LedgerBook()
+    lines = [line("0.03", "0.2"), line("0.03", "0.2"), line("-0.03"), line("1")]
+    book.take(billing(), order("O-1", *lines), dispute("D-1", INV1, {"1": 3}), dispute("D-2", INV1, {"2": 3, "3": -3}))
+    assert (amounts(book), book.invoice(1).undisputed) == ({"D-1": 4, "D-2": 0}, 100)
+    assert book.refusal(dispute("D-3", INV1, {"4": 3, "3": -3}))[0] == "over-credited"
+    assert_books_hold(book)
+    book.take(withdrawal("D-1"))
+    assert (amounts(book), book.invoice(1).undisputed) == ({"D-2": 1}, 103)
+    book.take(withdrawal("D-2"))
+    assert book.refusal(dispute("D-4", INV1, {"4": 3, "3": -3}))[0] == "invalid"
+    assert_books_hold(book)
+
+
 def test_disputes_together_are_about_no_more_than_the_invoice():
     """Each alone would fit the 80.00 that are billed, and both are 90.00."""
     book = LedgerBook()
