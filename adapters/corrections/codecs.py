@@ -333,6 +333,17 @@ def decode_write_off(row: Row) -> WriteOff:
     )
 
 
+def _encode_disputed_line(disputed_line: DisputedLine) -> Row:
+    row: Row = {
+        "lineId": disputed_line.line_id,
+        "taxExcludedAmount": disputed_line.tax_excluded_amount,
+        "approved": disputed_line.approved,
+    }
+    if disputed_line.counted is not None:
+        row["counted"] = disputed_line.counted
+    return row
+
+
 def encode_dispute(dispute: Dispute) -> Row:
     """Dispute as a row."""
     return {
@@ -341,14 +352,7 @@ def encode_dispute(dispute: Dispute) -> Row:
         "billingAccount": dispute.billing_account,
         "currency": dispute.currency,
         "state": dispute.state,
-        "lines": [
-            {
-                "lineId": disputed_line.line_id,
-                "taxExcludedAmount": disputed_line.tax_excluded_amount,
-                "approved": disputed_line.approved,
-            }
-            for disputed_line in dispute.lines
-        ],
+        "lines": [_encode_disputed_line(disputed_line) for disputed_line in dispute.lines],
         "amount": dispute.amount,
         "openedAt": dispute.opened_at,
         "bookedAt": dispute.booked_at,
@@ -359,6 +363,15 @@ def encode_dispute(dispute: Dispute) -> Row:
     }
 
 
+def _decode_disputed_line(row: Row) -> DisputedLine:
+    return DisputedLine(
+        row["lineId"],
+        row["taxExcludedAmount"],
+        row["approved"],
+        row.get("counted"),
+    )
+
+
 def decode_dispute(row: Row) -> Dispute:
     """Dispute of a row."""
     return Dispute(
@@ -367,14 +380,7 @@ def decode_dispute(row: Row) -> Dispute:
         row["billingAccount"],
         row["currency"],
         row["state"],
-        tuple(
-            DisputedLine(
-                disputed_line["lineId"],
-                disputed_line["taxExcludedAmount"],
-                disputed_line["approved"],
-            )
-            for disputed_line in row["lines"]
-        ),
+        tuple(_decode_disputed_line(disputed_line) for disputed_line in row["lines"]),
         row["amount"],
         row["openedAt"],
         row["bookedAt"],

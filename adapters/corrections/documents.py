@@ -6,7 +6,7 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
+from domain.corrections.model import CreditNote, Dispute, DisputedLine, Goodwill, Refund, Reversal, Transfer, WriteOff
 
 DISPUTED = {"state": "open"}
 
@@ -137,18 +137,19 @@ KEPT = (
         ),
     ),
     Kept(
-        Layout(Dispute),
+        Layout(Dispute, parts=(Layout(DisputedLine, absent=(("counted",),)),)),
         Collection(
             "disputes",
             id="`disputeId`",
-            written="opened once, ended once",
+            written="opened once, ended once; until then, what it counts for follows notes and other disputes",
             fields={
                 "billNo": "the invoice",
                 "billingAccount": "that of the invoice",
                 "currency": "",
                 "state": "`open`, `settled`, `withdrawn`",
-                "lines": "[{`lineId`, `taxExcludedAmount`, `approved`}]",
-                "amount": "what its lines come to, tax included",
+                "lines": "[{`lineId`, `taxExcludedAmount`, `approved`, `counted`}]; `counted` is what of it notes and "
+                "earlier disputes leave, not there where an earlier version of the program worked out the amount",
+                "amount": "by how much more of the invoice is disputed by it, tax included",
                 "openedAt": "as the message says it",
                 "bookedAt": "",
                 "reason": "",

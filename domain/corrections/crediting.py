@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from domain.accounts.lifecycle import check_state, complete_closing
@@ -21,10 +21,12 @@ from domain.corrections.model import (
 )
 from domain.errors import Refused
 from domain.frozen import dataclass, replace
+from domain.invoicing.disputed import Counted, count_disputed, disputable_lines
 from domain.invoicing.model import (
     CorrectedLine,
     CorrectedTax,
     Corrections,
+    DisputedPart,
     Invoice,
     InvoiceLine,
     TaxItem,
@@ -64,13 +66,20 @@ def note_needs(note: NoteToIssue, books: WorkingSet) -> Iterator[Need]:
 
 
 def correction_needs(invoice: Invoice | None) -> Iterator[Need]:
-    """What a correction of an invoice looks at: its account, its payments, its partners, and the account's queues."""
+    """What a correction of an invoice looks at: its account and the queues of that, payments, partners, disputes."""
     if invoice is None:
         return
     yield from settling_needs(invoice.billing_account)
+    yield from disputes_needs(invoice)
     for applied in invoice.applied_payment:
         yield DocumentNeed(Payment, applied.payment_id)
     yield from partners_needs(invoice)
+
+
+def disputes_needs(invoice: Invoice) -> Iterator[Need]:
+    """The disputes of an invoice that are open: what is credited of it may change what they count for."""
+    for part in invoice.handled.disputes:
+        yield DocumentNeed(Dispute, part.dispute_id)
 
 
 def settling_needs(account_id: str) -> Iterator[Need]:
@@ -241,8 +250,8 @@ def credit(
     """Credit these nets (minor units, by line) of an invoice by a note with the next number.
 
     A note covers what is open, then what is written off, latest first, then what is allocated, latest first: that is
-    the payments' credit again, or reserved to be given back. `field` is where the message names the nets. Returns the
-    note and what accrues, which is below zero.
+    the payments' credit again, or reserved to be given back. Disputes count no more for what is credited. `field` is
+    where the message names the nets. Returns the note and what accrues, which is below zero.
     """
     account_id = invoice.billing_account
     account = find_account(account_id, books)
@@ -259,6 +268,7 @@ def credit(
         remaining_amount=invoice.remaining_amount - covered - undone,
         corrections=_with_note(invoice, nets, pricing, recovered),
     )
+    invoice = with_disputes(invoice, open_disputes(invoice, books), books)
     on = books.date_of(at)
     invoice, accruals = rebook(before, invoice, on, books)
     parts = tuple(PaymentPart(one.payment_id, one.amount) for one in deallocations)
@@ -294,6 +304,40 @@ def credit(
     books.emit(account_id, CreditNoteIssued(note))
     books.emit(account_id, InvoiceCredited(note, invoice))
     return note, accruals
+
+
+def open_disputes(invoice: Invoice, books: Books) -> list[Dispute]:
+    """The disputes of an invoice that are open, oldest first."""
+    books.require(disputes_needs(invoice))
+    found = []
+    for part in invoice.handled.disputes:
+        dispute = books.find(Dispute, part.dispute_id)
+        assert dispute is not None, f"invoice {invoice.id} has dispute {part.dispute_id}, which is not there"
+        found.append(dispute)
+    return found
+
+
+def counted_of(invoice: Invoice, disputes: Iterable[Dispute]) -> list[Counted]:
+    """What each of these disputes of an invoice counts for, if they are those that are open, oldest first."""
+    asked = ({line.line_id: line.tax_excluded_amount for line in one.lines} for one in disputes)
+    return count_disputed(disputable_lines(invoice), invoice.billed, asked)
+
+
+def with_disputes(invoice: Invoice, disputes: list[Dispute], books: Books) -> Invoice:
+    """An invoice with these disputes open, oldest first, and what each counts for as the invoice is now.
+
+    Those that count for something else than before are put into the books; the invoice is not.
+    """
+    parts = []
+    for dispute, counted in zip(disputes, counted_of(invoice, disputes), strict=True):
+        lines = tuple(replace(line, counted=counted.nets[line.line_id]) for line in dispute.lines)
+        now = replace(dispute, lines=lines, amount=counted.amount)
+        if now != dispute:
+            books.put(now)
+        parts.append(DisputedPart(dispute.id, counted.amount))
+    if tuple(parts) == invoice.handled.disputes:
+        return invoice
+    return replace(invoice, handling=replace(invoice.handled, disputes=tuple(parts)))
 
 
 def _with_note(invoice: Invoice, nets: dict[str, int], pricing: NotePricing, recovered: int) -> Corrections:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -11,11 +12,15 @@ from domain.corrections.crediting import (
     complete_closings_of_partners,
     correctable_account,
     correction_needs,
+    counted_of,
     credit,
     credited_of,
+    disputes_needs,
     nets_within,
+    open_disputes,
     price_note,
     settle_up,
+    with_disputes,
 )
 from domain.corrections.model import (
     CreditNote,
@@ -32,12 +37,12 @@ from domain.corrections.model import (
 from domain.errors import MustWait, Refused
 from domain.frozen import replace
 from domain.invoicing.handling import tell_state
-from domain.invoicing.model import DisputedPart, Invoice, find_invoice, state_of
+from domain.invoicing.model import Invoice, find_invoice, state_of
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.parties.model import SELLER, Seller
-from domain.payments.allocating import bring_oldest_due_up_to_date
+from domain.payments.allocating import bring_oldest_due_up_to_date, continue_allocating
 from domain.settlement.accruals import Accrual
 
 DISPUTES_MAX = 20
@@ -69,8 +74,7 @@ def opening_needs(dispute: DisputeToOpen, books: WorkingSet) -> Iterator[Need]:
         yield DocumentNeed(Account, invoice.billing_account)
         yield DocumentNeed(Position, invoice.billing_account)
         yield QueueNeed(Invoice, invoice.billing_account)
-        for part in invoice.handled.disputes:
-            yield DocumentNeed(Dispute, part.dispute_id)
+        yield from disputes_needs(invoice)
 
 
 def end_needs(dispute: DisputeToSettle | DisputeToWithdraw, books: WorkingSet) -> Iterator[Need]:
@@ -89,11 +93,11 @@ def end_needs(dispute: DisputeToSettle | DisputeToWithdraw, books: WorkingSet) -
 def open_dispute(dispute: DisputeToOpen, books: Books) -> DisputeResult:
     """Note that a part of an invoice is disputed: with its tax it is not due, and no credit covers it by itself.
 
-    The tax is what a credit note of these lines would have now. Raises `MustWait` (`unknown-invoice`) and `Refused`:
-    `over-credited` for more than is left of a line, what other open disputes are about taken off, or of the invoice;
-    `currency-mismatch`; `invalid` for a line that the invoice does not have or an amount that has not its line's sign;
-    `account-closed`; `conflicting-duplicate` when a dispute or a credit note of that id exists; `wrong-state` when too
-    many disputes of the invoice are open.
+    What is disputed is what a credit note of all that open disputes are about would come to now. Raises `MustWait`
+    (`unknown-invoice`) and `Refused`: `over-credited` for more than is left of a line, what other open disputes are
+    about taken off, or of the invoice; `currency-mismatch`; `invalid` for a line that the invoice does not have, an
+    amount that has not its line's sign, or what comes to nothing; `account-closed`; `conflicting-duplicate` when a
+    dispute or a credit note of that id exists; `wrong-state` when too many disputes of the invoice are open.
     """
     before = find_invoice(dispute.bill_no, books)
     account = correctable_account(before, books)
@@ -108,16 +112,17 @@ def open_dispute(dispute: DisputeToOpen, books: Books) -> DisputeResult:
         raise Refused(
             "wrong-state", f"billNo: {DISPUTES_MAX} disputes of invoice {before.id} are open, and no more may"
         )
-    gone = {line.id: credited_of(before).get(line.id, 0) for line in before.lines}
-    for part in before.handled.disputes:
-        other = books.find(Dispute, part.dispute_id)
-        assert other is not None, f"invoice {before.id} has dispute {part.dispute_id}, which is not there"
-        for line in other.lines:
-            gone[line.line_id] += line.tax_excluded_amount
+    others = open_disputes(before, books)
+    credited = credited_of(before)
+    disputed: Counter[str] = Counter()
+    for one in counted_of(before, others):
+        disputed.update(one.nets)
+    gone = {line.id: credited.get(line.id, 0) + disputed[line.id] for line in before.lines}
     nets = nets_within(dispute.items, before, gone, "items", account.kept_in)
-    amount = price_note(before, nets, account.kept_in, "items").total
-    if not amount:
+    if not price_note(before, nets, account.kept_in, "items").total:
         raise Refused("invalid", f"items: {account.kept_in.written(0)} with tax, and must be more than that")
+    disputed.update(nets)
+    price_note(before, disputed, account.kept_in, "items, with what other disputes are about")
     books.count(account.id, "used")
     opened = Dispute(
         id=dispute.id,
@@ -126,16 +131,18 @@ def open_dispute(dispute: DisputeToOpen, books: Books) -> DisputeResult:
         currency=before.currency,
         state="open",
         lines=tuple(DisputedLine(line_id, net) for line_id, net in nets.items()),
-        amount=amount,
+        amount=0,
         opened_at=dispute.opened_at,
         booked_at=books.booked_at,
         reason=dispute.reason,
     )
-    books.put(opened)
+    after = _with(before, [*others, opened], books)
     books.announce(f"dispute:{opened.id}")
-    after = _with(before, (*before.handled.disputes, DisputedPart(opened.id, amount)), books)
-    books.emit(account.id, DisputeOpened(opened, after))
+    books.emit(account.id, DisputeOpened(books.current(opened), after))
     tell_state(before, after, books)
+    if after.undisputed > before.undisputed:
+        # An earlier version had counted more for the other disputes.
+        continue_allocating(account.id, books)
     bring_oldest_due_up_to_date(account.id, books)
     return DisputeResult("open")
 
@@ -223,12 +230,12 @@ def _open(dispute_id: str, books: Books) -> tuple[Dispute, Invoice]:
 def _without(invoice: Invoice, dispute: Dispute, books: Books) -> Invoice:
     """Put in an invoice without a dispute that ends; returns it."""
     books.count(invoice.billing_account, "used")
-    return _with(invoice, tuple(part for part in invoice.handled.disputes if part.dispute_id != dispute.id), books)
+    return _with(invoice, [one for one in open_disputes(invoice, books) if one.id != dispute.id], books)
 
 
-def _with(invoice: Invoice, disputes: tuple[DisputedPart, ...], books: Books) -> Invoice:
-    """Put in an invoice with these disputes open, and the state that follows; returns it."""
-    after = replace(invoice, handling=replace(invoice.handled, disputes=disputes))
+def _with(invoice: Invoice, disputes: list[Dispute], books: Books) -> Invoice:
+    """Put in an invoice with these disputes open, oldest first, and the state that follows; returns it."""
+    after = with_disputes(invoice, disputes, books)
     after = replace(after, state=state_of(after))
     books.put(after)
     return after

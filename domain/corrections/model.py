@@ -444,16 +444,24 @@ class DisputeToWithdraw:
 
 @dataclass(frozen=True, slots=True)
 class DisputedLine:
-    """How much of a line's net is disputed, with the line's sign, and how much of that was approved (minor units)."""
+    """How much of a line's net is disputed, with the line's sign, and how much of that was approved (minor units).
+
+    `counted` is how much of it counts: no more than notes and earlier disputes leave of the line. It is None where an
+    earlier version of the program worked out what the dispute comes to, from all that it is about.
+    """
 
     line_id: str
     tax_excluded_amount: int
     approved: int = 0
+    counted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """A dispute of something of an invoice: `amount` is what its lines come to, tax included (minor units).
+    """A dispute of something of an invoice: `amount` is what of that is disputed by it, tax included (minor units).
+
+    That is the difference that it makes to what is disputed of the invoice in all (`count_disputed`), while it is open;
+    one that has ended keeps what it was then.
 
     `ended_at` is when it was settled or withdrawn by its own saying, `ended_booked_at` when that was booked.
     `credit_note` is the number of the note that credits what was approved.

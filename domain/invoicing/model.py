@@ -149,7 +149,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class DisputedPart:
-    """How much of an invoice a dispute that is open is about (minor units, tax included)."""
+    """How much more of an invoice is disputed by a dispute that is open (minor units, tax included)."""
 
     dispute_id: str
     amount: int

@@ -865,7 +865,7 @@ def dispute_and_write_off(database: Books) -> None:
                 "_id": "D-1",
                 **opened,
                 "state": "open",
-                "lines": [{"lineId": "1", "taxExcludedAmount": 5000, "approved": 0}],
+                "lines": [{"lineId": "1", "taxExcludedAmount": 5000, "approved": 0, "counted": 5000}],
                 "amount": 6000,
                 "endedAt": None,
                 "endedBookedAt": None,
@@ -954,6 +954,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "write-offs-match-losses": 1,
         "relieved-tax-is-that-of-write-offs": 2,
         "disputes-match-invoices": 2,
+        "disputed-is-that-of-lines": 1,
         "approved-is-credited": 2,
         "notes-add-up": 2,
         "credited-matches-notes": 2,
@@ -1876,11 +1877,24 @@ MUTATIONS: list[Mutation] = [
         adding("disputes", "D-1", amount=1),
         {"disputes-match-invoices"},
     ),
+    Mutation(
+        "disputed-off-in-both",
+        all_of(
+            adding("disputes", "D-1", amount=1),
+            adding("invoices", INV7, handling__disputes__0__amount=1),
+        ),
+        {"disputed-is-that-of-lines"},
+    ),
+    Mutation(
+        "disputed-line-that-counts-for-less",
+        adding("disputes", "D-1", lines__0__counted=-1),
+        {"disputed-is-that-of-lines"},
+    ),
     Mutation("dispute-of-no-message", losing("inbox", "dispute.open:D-1"), {"disputes-match-invoices"}),
     Mutation(
         "dispute-that-its-invoice-does-not-know",
         changing("invoices", INV7, handling__disputes=[], state="sent"),
-        {"disputes-match-invoices"},
+        {"disputes-match-invoices", "disputed-is-that-of-lines"},
     ),
     Mutation(
         "invoice-not-on-hold",
@@ -1905,7 +1919,12 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "dispute-closed-too-early",
         changing("disputes", "D-1", state="withdrawn"),
-        {"disputes-match-invoices", "documents-match-inbox", "entries-match-inbox"},
+        {
+            "disputes-match-invoices",
+            "disputed-is-that-of-lines",
+            "documents-match-inbox",
+            "entries-match-inbox",
+        },
     ),
     Mutation("goodwill-of-another-time", changing("goodwill", "C-1", grantedAt=NOW), {"goodwill-is-credit"}),
     Mutation("goodwill-off", adding("goodwill", "C-1", amount=1), {"goodwill-is-credit", "cash-matches-payments"}),

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.settings import Settings
 from tests.integration.test_queries import Asker
-from tests.support.books import Books, applied, assert_clean, held, ledger, position
+from tests.support.books import Books, applied, assert_audit_ok, assert_clean, held, ledger, position
 from tests.support.client import Client
 from tests.support.messages import (
     Message,
@@ -403,6 +403,45 @@ async def test_what_was_overdue_at_a_time(settings: Settings, client: Client, da
         then = [await ask("account.get", id="BA-1", at=at) for at, _ in moments]
     assert [overdue_of(account) for account in then] == [overdue for _, overdue in moments]
     assert overdue_of(now) == eur(66)
+
+
+async def test_what_of_a_disputed_line_was_overdue_at_a_time(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """A note leaves less of a dispute, and the end of one leaves more of another: at each moment as it was."""
+    ask = Asker(client)
+    moments: list[tuple[str, Any]] = []
+
+    async def note(facts: int, overdue: float) -> None:
+        await applied(database, facts)
+        [last] = database["inbox"].find({}, {"appliedAt": 1}).sort("appliedAt", -1).limit(1)
+        moments.append((last["appliedAt"].isoformat(), eur(overdue)))
+        await wait_for(lambda: datetime.now(UTC) - last["appliedAt"] > timedelta(milliseconds=5))
+
+    async with working(settings):
+        lines = [item(n, "100") for n in (1, 2)]
+        await client.send_all([customer("BA-1", paymentTermDays=0), order("O-1", "BA-1", *lines)])
+        await applied(database, 2)
+        database["invoices"].update_one({}, {"$set": {"paymentDueDate": "2026-01-01"}})
+        database["positions"].update_one({"_id": "BA-1"}, {"$set": {"oldestDue": "2026-01-01"}})
+        await client.send(dispute("D-1", INV1, credited(1, 60)))
+        await note(3, 168)
+        await client.send(dispute("D-2", INV1, credited(1, 40), credited(2, 10)))
+        await note(4, 108)
+        await client.send(credit_note("N-1", INV1, credited(1, 70)))
+        await note(5, 108)
+        disputed = [one["amount"] for one in (await ask("dispute.list", billingAccount="BA-1"))["items"]]
+        await client.send(dispute_withdrawn("D-1"))
+        await note(6, 108)
+        await client.send(dispute_settled("D-2", credited(1, 30)))
+        await note(7, 120)
+        now = await ask("account.get", id="BA-1")
+        then = [await ask("account.get", id="BA-1", at=at) for at, _ in moments]
+    # Of the first line 30.00 are left, which the first dispute is about.
+    assert disputed == [eur(36), eur(12)]
+    assert [overdue_of(account) for account in then] == [overdue for _, overdue in moments]
+    assert overdue_of(now) == eur(120)
+    assert_audit_ok(database)
 
 
 def overdue_of(account: Any) -> Any:

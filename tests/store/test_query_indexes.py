@@ -106,7 +106,7 @@ def family() -> list[Any]:
         )
         found.append(make.invoice(n, "BA-1", due=date(2026, 11, 1), remaining=1200 * (n < 3)))
         found.append(make.payment(f"P-{n}", "BA-1", unapplied=0))
-        lines = (DisputedLine("1", 5),)
+        lines = (DisputedLine("1", 5, 0, 5),)
         state: DisputeState = "settled" if n % 50 else "open"
         bill_no = f"INV-{n % 10:09d}"
         ended = booked if n % 50 else None
@@ -172,7 +172,7 @@ ASKED: list[tuple[str, str, int]] = [
     ("account.get", '{"id": "BA-1"}', 5),
     ("account.get", '{"id": "SA-1"}', 2),
     ("account.get", '{"id": "FA-1"}', 10),
-    ("account.get", f'{{"id": "BA-1", "at": "{BEFORE}"}}', 290),
+    ("account.get", f'{{"id": "BA-1", "at": "{BEFORE}"}}', 310),
     ("account.list", "{}", 102),
     ("account.list", '{"@type": "SettlementAccount"}', 102),
     ("account.list", '{"state": "suspended"}', 102),

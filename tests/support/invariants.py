@@ -140,7 +140,33 @@ def _invoices_add_up(book: LedgerBook) -> None:
         mine = [one for one in book.documents[Dispute].values() if one.bill_no == invoice.id]
         disputes = [one for one in mine if one.state == "open"]
         assert [(one.id, one.amount) for one in disputes] == [(p.dispute_id, p.amount) for p in handled.disputes]
+        _disputed_is_one_figure(invoice, disputes)
         assert invoice.state == ("onHold" if disputes else state), (invoice.id, state)
+
+
+def _disputed_is_one_figure(invoice: Invoice, disputes: list[Dispute]) -> None:
+    """What is disputed of an invoice is what one credit note of all that is disputed and left would come to."""
+    disputed = sum(one.amount for one in disputes)
+    assert 0 <= invoice.undisputed <= invoice.remaining_amount, invoice.id
+    lines = [line for one in disputes for line in one.lines]
+    if any(line.counted is None for line in lines):
+        return  # An earlier version has worked it out, one by one.
+    credited = {line.line_id: line.credited for line in invoice.corrected.lines}
+    priced = 0
+    for item in invoice.tax_item:
+        was = now = 0
+        for line in invoice.lines:
+            if (line.category, line.rate) == (item.category, item.rate):
+                gone = credited.get(line.id, 0)
+                left = abs(line.tax_excluded_amount - gone)
+                asked = sum(abs(one.tax_excluded_amount) for one in lines if one.line_id == line.id)
+                sign = -1 if line.tax_excluded_amount < 0 else 1
+                counted = sum(one.counted or 0 for one in lines if one.line_id == line.id)
+                assert counted == sign * min(asked, left), (invoice.id, line.id, "counted", counted)
+                was, now = was + gone, now + gone + counted
+        taxes = [half_away(Fraction(net) * Fraction(item.rate)) for net in (was, now)]
+        priced += now - was + taxes[1] - taxes[0]
+    assert disputed == max(0, min(priced, invoice.billed)), (invoice.id, "disputed", disputed, priced)
 
 
 def _what_is_lost(book: LedgerBook, invoice: Invoice, notes: list[CreditNote]) -> int:

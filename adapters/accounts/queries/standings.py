@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from adapters.mongodb.view import BY_ID, Row, View
 from domain.accounts.model import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account, PaymentStatus, Standing
+from domain.invoicing.disputed import DisputableLine, count_disputed
 from domain.ledger.chart import SIGN, balances_of
 from domain.money import Currency, within_limit
 
@@ -216,21 +218,58 @@ async def _taken_off_since(
 
 async def _disputed_at(view: View, of_accounts: Row, at: datetime, day: str) -> int:
     """How much of what was due before a day, and remained at a time, was disputed then."""
-    disputed: Sums = defaultdict(int)
+    open_then: dict[str, list[Row]] = defaultdict(list)
+    fields = {"billNo": 1, "amount": 1, "bookedAt": 1, "lines": 1}
     for ended in (None, {"$gt": at}):
-        open_then: Row = {**of_accounts, "endedBookedAt": ended, "bookedAt": {"$lte": at}}
-        for dispute in await view.find("disputes", open_then, fields={"billNo": 1, "amount": 1}, index="ended"):
-            disputed[dispute["billNo"]] += dispute["amount"]
-    if not disputed:
+        which: Row = {**of_accounts, "endedBookedAt": ended, "bookedAt": {"$lte": at}}
+        for dispute in await view.find("disputes", which, fields=fields, index="ended"):
+            open_then[dispute["billNo"]].append(dispute)
+    if not open_then:
         return 0
-    bill_nos = sorted(disputed)
-    which: Row = {"_id": {"$in": bill_nos}, "paymentDueDate": {"$lt": day}}
-    rows = await view.find("invoices", which, fields={"remainingAmount": 1}, index=BY_ID)
-    remained: Sums = {row["_id"]: row["remainingAmount"] for row in rows}
+    bill_nos = sorted(open_then)
+    which = {"_id": {"$in": bill_nos}, "paymentDueDate": {"$lt": day}}
+    fields = dict.fromkeys(("remainingAmount", "taxIncludedAmount", "lines", "corrections"), 1)
+    invoices = {row["_id"]: row for row in await view.find("invoices", which, fields=fields, index=BY_ID)}
+    remained: Sums = {bill_no: row["remainingAmount"] for bill_no, row in invoices.items()}
     for collection in _TAKEN_OFF:
         for bill_no, sum_ in (await _taken_off_since(view, collection, of_accounts, at, day, bill_nos)).items():
             remained[bill_no] += sum_
-    return sum(min(disputed[bill_no], amount) for bill_no, amount in remained.items())
+    since: dict[str, list[Row]] = defaultdict(list)
+    which = {**of_accounts, "bookedAt": {"$gt": at}, "correctedBillNo": {"$in": bill_nos}}
+    fields = {"correctedBillNo": 1, "taxIncludedAmount": 1, "lines": 1}
+    for note in await view.find("creditNotes", which, fields=fields, index="booked"):
+        since[note["correctedBillNo"]].append(note)
+    return sum(
+        min(_disputed_of(invoice, open_then[bill_no], since[bill_no]), remained[bill_no])
+        for bill_no, invoice in invoices.items()
+    )
+
+
+def _disputed_of(invoice: Row, disputes: list[Row], notes_since: list[Row]) -> int:
+    """What was disputed of an invoice by the disputes that were open at a time, after which these notes came."""
+    if any(line.get("counted") is None for dispute in disputes for line in dispute["lines"]):
+        # An earlier version worked out what each comes to, and nothing has changed it since.
+        return sum(dispute["amount"] for dispute in disputes)
+    corrections = invoice.get("corrections") or {"credited": 0, "lines": []}
+    credited: Sums = defaultdict(int)
+    for line in corrections["lines"]:
+        credited[line["lineId"]] += line["credited"]
+    billed = invoice["taxIncludedAmount"] - corrections["credited"]
+    for note in notes_since:
+        billed += note["taxIncludedAmount"]
+        for line in note["lines"]:
+            credited[line["lineId"]] -= line["taxExcludedAmount"]
+    lines = {
+        line["id"]: DisputableLine(
+            line["category"], Decimal(line["rate"]), line["taxExcludedAmount"], credited[line["id"]]
+        )
+        for line in invoice["lines"]
+    }
+    asked = (
+        {line["lineId"]: line["taxExcludedAmount"] for line in dispute["lines"]}
+        for dispute in sorted(disputes, key=lambda one: (one["bookedAt"], one["_id"]))
+    )
+    return sum(one.amount for one in count_disputed(lines, billed, asked))
 
 
 async def _members_at(view: View, financial_account: str, at: datetime) -> dict[str, str]:
