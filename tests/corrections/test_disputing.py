@@ -201,7 +201,7 @@ def test_what_a_note_leaves_is_approved():
     """Of the 60.00 that are disputed 30.00 are left to credit, and no more."""
     book = noted(7000)
     book.take_as("refused", settlement_of("D-1", {"1": 3001}))
-    assert "3000 are left" in book.refused["refused"].detail
+    assert "30.00 EUR is left" in book.refused["refused"].detail
     book.take(settlement_of("D-1", {"1": 3000}))
     invoice = book.invoice(1)
     assert (invoice.remaining_amount, invoice.undisputed, invoice.state) == (12000, 12000, "new")
@@ -255,7 +255,7 @@ def test_when_nothing_is_left_nothing_more_is_disputed():
     book.take(credit_note("N-1", INV1, {"1": 7000}))
     assert (amounts(book), book.invoice(1).undisputed) == ({"D-1": 3000, "D-2": 0}, 10000)
     code, detail = book.refusal(dispute("D-3", INV1, {"1": 1}))
-    assert (code, "0 are left" in detail) == ("over-credited", True), detail
+    assert (code, "nothing is left" in detail) == ("over-credited", True), detail
     book.take(withdrawal("D-1"))
     assert (amounts(book), book.invoice(1).undisputed) == ({"D-2": 3000}, 10000)
     assert_books_hold(book)
@@ -272,7 +272,7 @@ def test_negative_lines_are_disputed_with_their_sign():
     book.take(dispute("D-1", INV1, {"1": 6000, "2": -5000}), dispute("D-2", INV1, {"3": 3000}))
     assert amounts(book) == {"D-1": 1000, "D-2": 3000}
     code, detail = book.refusal(dispute("D-3", INV1, {"1": 4001}))
-    assert (code, "4000 are left" in detail) == ("over-credited", True), detail
+    assert (code, "40.00 EUR is left" in detail) == ("over-credited", True), detail
     book.take(credit_note("N-1", INV1, {"1": 8000}))
     # Of the first line 20.00 are left, less the 50.00; what is billed is nothing.
     assert (amounts(book), book.invoice(1).undisputed) == ({"D-1": 0, "D-2": 0}, 0)
@@ -313,7 +313,7 @@ def test_disputes_together_are_about_no_more_than_the_invoice():
     book = LedgerBook()
     book.take(billing(), order("O-1", line("100"), line("-50"), line("30")), dispute("D-1", INV1, {"3": 3000}))
     code, detail = book.refusal(dispute("D-2", INV1, {"1": 6000}))
-    assert (code, "with other disputes, is 9000 minor units, but 8000" in detail) == ("over-credited", True), detail
+    assert (code, "90.00 EUR with tax, but 80.00 EUR is left" in detail) == ("over-credited", True), detail
     book.take(dispute("D-3", INV1, {"1": 6000, "2": -1000}))
     assert (amounts(book), book.invoice(1).undisputed) == ({"D-1": 3000, "D-3": 5000}, 0)
     assert_books_hold(book)
