@@ -33,6 +33,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 import adapters.accounts.audit as accounts
+import adapters.billing.audit as billing
 import adapters.corrections.audit as corrections
 import adapters.invoicing.audit as invoicing
 import adapters.ledger.audit as ledger
@@ -51,6 +52,7 @@ CHECKS: tuple[Check | Reading, ...] = tuple(
             *payments.CHECKS,
             *settlement.CHECKS,
             *corrections.CHECKS,
+            *billing.CHECKS,
             *store.CHECKS,
             *accounts.CHECKS,
             *parties.CHECKS,

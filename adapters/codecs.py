@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from adapters.accounts import documents as accounts
+from adapters.billing import documents as billing
 from adapters.codec import Module, write
 from adapters.corrections import documents as corrections
 from adapters.invoicing import documents as invoicing
@@ -25,7 +26,7 @@ def _codecs_of(documents: ModuleType) -> Module:
     )
 
 
-CODECS = tuple(map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement, corrections)))
+CODECS = tuple(map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement, corrections, billing)))
 """The modules that are written."""
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from typing import Any
 
 import adapters.accounts.codecs as accounts_codecs
 import adapters.accounts.documents as accounts
+import adapters.billing.codecs as billing_codecs
+import adapters.billing.documents as billing
 import adapters.corrections.codecs as corrections_codecs
 import adapters.corrections.documents as corrections
 import adapters.invoicing.codecs as invoicing_codecs
@@ -31,6 +33,7 @@ KEPT: tuple[Kept, ...] = (
     *payments.KEPT,
     *settlement.KEPT,
     *corrections.KEPT,
+    *billing.KEPT,
 )
 """The kinds of document. Series and positions are written first, so that a conflict shows early."""
 
@@ -42,6 +45,7 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
     **payments_codecs.ENCODE,
     **settlement_codecs.ENCODE,
     **corrections_codecs.ENCODE,
+    **billing_codecs.ENCODE,
 }
 """What makes a row of a document, by its kind."""
 
@@ -53,6 +57,7 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     **payments_codecs.DECODE,
     **settlement_codecs.DECODE,
     **corrections_codecs.DECODE,
+    **billing_codecs.DECODE,
 }
 """What makes a document of a row, by its kind; kinds that are only written have none."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
-from domain import accounts, corrections, invoicing, ordering, parties, payments, settlement
+from domain import accounts, billing, corrections, invoicing, ordering, parties, payments, settlement
 from domain.handler import Handler
 from domain.ledger.books import Books, Need, Queue, WorkingSet
 
@@ -17,6 +17,7 @@ FACTS: tuple[Handler, ...] = (
     *payments.FACTS,
     *settlement.FACTS,
     *corrections.FACTS,
+    *billing.FACTS,
 )
 """How each kind of fact is handled."""
 
@@ -26,6 +27,7 @@ QUEUES: tuple[Queue, ...] = (
     *payments.QUEUES,
     *settlement.QUEUES,
     *corrections.QUEUES,
+    *billing.QUEUES,
 )
 """Each kind of queue."""
 
