@@ -1,16 +1,22 @@
 """Whatever comes in, in whatever order and batches: the invariants stand, and the money ends where it must."""
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC
 from decimal import Decimal
 from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.billing.queries import preview
+from adapters.mongodb.view import View
 from domain.accounts.model import NewAccount
 from domain.billing.model import BillDemand, ChargeToAdd
 from domain.corrections.model import (
     CompletedRefund,
+    CreditNoteIssued,
     CreditToTransfer,
     DisputeToOpen,
     DisputeToSettle,
@@ -20,13 +26,17 @@ from domain.corrections.model import (
     PaymentToReverse,
 )
 from domain.errors import Refused
-from domain.invoicing.model import InvoiceSending, InvoiceValidation
+from domain.invoicing.model import InvoiceIssued, InvoiceSending, InvoiceValidation
 from domain.invoicing.pricing import Item, price
+from domain.ledger.books import Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.ordering.completing import Order
 from domain.settlement.adjusting import Adjustment
 from domain.settlement.payouts import CompletedPayout
 from domain.settlement.returning import ReturnedPayout
+from schemas.billing.queries import BillPreview, unnumbered
+from schemas.corrections.events import credit_note_json
+from schemas.invoicing.events import invoice_json
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     EUR,
@@ -527,3 +537,35 @@ def test_who_is_paid_first_follows_the_order_of_facts():
     assert promised(one) == promised(other)
     assert [one.position(who).payable for who in ("SA-2", "SA-3")] == [100, 0]
     assert [other.position(who).payable for who in ("SA-2", "SA-3")] == [0, 100]
+
+
+@STEADY
+@given(business(), batches, customers, days, st.sampled_from([2, 1_000]))
+def test_a_preview_is_the_bill_that_then_comes(facts, batch, account, day, bill_lines):
+    """Whatever came in before: the same invoices and notes, but for their numbers, and the preview leaves no trace."""
+    book = LedgerBook()
+    with (
+        patch("domain.billing.demanding.LINES_MAX", bill_lines),
+        patch("domain.billing.composing.LINES_MAX", bill_lines),
+        patch("domain.billing.demanding.INVOICES_MAX", bill_lines),
+    ):
+        book.take(*facts, batch=batch)
+        before, told = book.holdings(), len(book.events)
+
+        async def load(needs: Iterable[Need], books: WorkingSet) -> None:
+            for need in needs:
+                if not books.has(need):
+                    book._load(need, books)
+
+        book._asked = set()
+        asked = BillPreview.model_validate({"billingAccount": account, "billingDate": day})
+        view = View(None, None, book.booked_at, UTC, load)
+        seen = asyncio.run(preview(asked, view))
+        assert (book.holdings(), len(book.events)) == (before, told)
+        book.take(demand("BD-previewed", account=account, on=day))
+    bills = [one.event for one in book.events[told:] if one.cause.startswith(("bill.demand:", "bill.continue:"))]
+    assert seen == {
+        "invoices": [unnumbered(invoice_json(one.invoice)) for one in bills if isinstance(one, InvoiceIssued)],
+        "creditNotes": [unnumbered(credit_note_json(one.note)) for one in bills if isinstance(one, CreditNoteIssued)],
+    }
+    assert_books_hold(book)
