@@ -29,6 +29,7 @@ from domain.frozen import replace
 from domain.invoicing.model import Billing, Invoice, InvoiceLine, LineOrigin, PartnerShare, Period, find_invoice
 from domain.invoicing.pricing import price
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.money import share_of
@@ -173,7 +174,7 @@ def _issue(account: Account, bill: Composition, at: datetime, books: Books) -> t
         billing=Billing(books.cause, "offCycle", _period(bill.lines, books)),
         currency=account.kept_in,
         at=at,
-        released_by=books.cause.replace(":", "/", 1),
+        released_by=key_of(books.cause),
         books=books,
     )
     take_back(invoice, books)

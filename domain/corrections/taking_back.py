@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from domain.corrections.crediting import taken_of
 from domain.frozen import replace
-from domain.invoicing.model import CorrectedLine, CorrectedTax, Invoice, InvoiceLine
-from domain.invoicing.model import find_invoice as find
+from domain.invoicing.model import CorrectedLine, CorrectedTax, Invoice, InvoiceLine, find_invoice
 from domain.ledger.books import Books
 
 
@@ -18,7 +17,7 @@ def take_back(bill: Invoice, books: Books) -> None:
     """Note on each invoice what the lines of a new bill take back of its lines, with the tax that they show."""
     for line in bill.lines:
         if line.origin is not None and (corrects := line.origin.corrects) is not None:
-            invoice = find(corrects.bill_no, books)
+            invoice = find_invoice(corrects.bill_no, books)
             so_far = invoice.corrected
             lines = {one.line_id: one for one in so_far.lines}
             of_line = lines.get(corrects.line_id, CorrectedLine(corrects.line_id))

@@ -263,6 +263,9 @@ OPTIONAL_THERE = {
     ("invoice.send", "medium"),
     ("dispute.settle", "approved.0"),
     ("settlement.adjust", "corrects"),
+    ("charge.add", "periodCoverage"),
+    ("charge.add", "subscriptionId"),
+    ("bill.demand", "billingDate"),
 }
 
 NEEDED = [
