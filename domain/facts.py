@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
-from domain import accounts, corrections, days, invoicing, ordering, parties, payments, settlement
+from domain import accounts, billing, corrections, days, invoicing, ordering, parties, payments, settlement
 from domain.handler import Handler
 from domain.ledger.books import Books, Need, Queue, WorkingSet
 
@@ -18,6 +18,7 @@ FACTS: tuple[Handler, ...] = (
     *settlement.FACTS,
     *corrections.FACTS,
     *days.FACTS,
+    *billing.FACTS,
 )
 """How each kind of fact is handled."""
 
@@ -27,6 +28,7 @@ QUEUES: tuple[Queue, ...] = (
     *payments.QUEUES,
     *settlement.QUEUES,
     *corrections.QUEUES,
+    *billing.QUEUES,
 )
 """Each kind of queue."""
 

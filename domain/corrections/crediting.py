@@ -110,9 +110,7 @@ def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
     if books.find(Dispute, note.id) is not None:
         raise Refused("conflicting-duplicate", f"creditNoteId: dispute {note.id} exists, whose note has its id")
     nets = _nets(note, invoice)
-    books.open_entry(
-        note.issued_at, invoice.currency, reverses=f"order.completed:{invoice.order_id}", reason=note.reason
-    )
+    books.open_entry(note.issued_at, invoice.currency, reverses=invoice.cause, reason=note.reason)
     issued, accruals = credit(invoice, nets, note.id, note.issued_at, note.reason, note.excess, books)
     settle_up(account, accruals, books)
     complete_closing(account, books)
@@ -122,12 +120,10 @@ def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
 
 def _nets(note: NoteToIssue, invoice: Invoice) -> dict[str, int]:
     """What a note is to credit of each line's net, by the line's id."""
-    credited = credited_of(invoice)
+    gone = taken_of(invoice)
     if note.lines is None:
-        return {
-            line.id: left for line in invoice.lines if (left := line.tax_excluded_amount - credited.get(line.id, 0))
-        }
-    return nets_within(note.lines, invoice, {line.id: credited.get(line.id, 0) for line in invoice.lines}, "lines")
+        return {line.id: left for line in invoice.lines if (left := line.tax_excluded_amount - gone.get(line.id, 0))}
+    return nets_within(note.lines, invoice, {line.id: gone.get(line.id, 0) for line in invoice.lines}, "lines")
 
 
 def nets_within(lines: tuple[CreditedLine, ...], invoice: Invoice, gone: dict[str, int], field: str) -> dict[str, int]:
@@ -154,9 +150,9 @@ def nets_within(lines: tuple[CreditedLine, ...], invoice: Invoice, gone: dict[st
     return nets
 
 
-def credited_of(invoice: Invoice) -> dict[str, int]:
-    """What is credited of each line's net so far (minor units), by the line's id."""
-    return {line.line_id: line.credited for line in invoice.corrected.lines}
+def taken_of(invoice: Invoice) -> dict[str, int]:
+    """What notes, and lines of bills, took back of each line's net so far (minor units), by the line's id."""
+    return {line.line_id: line.gone for line in invoice.corrected.lines}
 
 
 def _check_left(line: InvoiceLine, net: int, credited: int, field: str) -> None:
@@ -185,12 +181,14 @@ class NotePricing:
 def price_note(invoice: Invoice, nets: dict[str, int], what: str = "lines: the note's total") -> NotePricing:
     """Work out what a note comes to that credits these nets (minor units, by line); `what` is how a refusal names it.
 
-    The tax of a group is that of all net credited to date, less the tax credited before (EN 16931, BR-CO-17, over all
-    notes of the invoice), so the notes of an invoice that is credited in full add up to its tax. Raises `Refused`
-    (`over-credited`) for a total below zero, for one beyond what is left of the invoice, and when nothing is left.
+    The tax of a group is that of all net taken back to date, less the tax taken back before (EN 16931, BR-CO-17, over
+    all notes of the invoice), so the notes of an invoice that is credited in full add up to its tax, with what lines of
+    bills took back of it. Raises `Refused` (`over-credited`) for a total below zero, for one beyond what is left of the
+    invoice, and when nothing is left.
     """
-    credited = credited_of(invoice)
-    before = {(group.category, group.rate): group.credited for group in invoice.corrected.tax}
+    gone = taken_of(invoice)
+    before = {(group.category, group.rate): group.gone for group in invoice.corrected.tax}
+    billed = invoice.billed - invoice.corrected.taken_back
     taxes: dict[str, int] = {}
     tax_item = []
     for item in invoice.tax_item:
@@ -199,7 +197,7 @@ def price_note(invoice: Invoice, nets: dict[str, int], what: str = "lines: the n
         if not touched:
             continue
         numerator, denominator = item.rate.as_integer_ratio()
-        to_date = sum(credited.get(line.id, 0) + nets.get(line.id, 0) for line in members)
+        to_date = sum(gone.get(line.id, 0) + nets.get(line.id, 0) for line in members)
         tax = rounded_ratio(to_date * numerator, denominator) - before.get((item.category, item.rate), 0)
         # What the group's rounding leaves to this note is spread over its own lines.
         parts = allocate(tax, [nets[line_id] * numerator for line_id in touched], denominator)
@@ -211,10 +209,10 @@ def price_note(invoice: Invoice, nets: dict[str, int], what: str = "lines: the n
         raise Refused("over-credited", f"billNo: of invoice {invoice.id} nothing is left to credit")
     if total < 0:
         raise Refused("over-credited", f"{what} is {total} minor units, and may not be negative")
-    if total > invoice.billed:
+    if total > billed:
         raise Refused(
             "over-credited",
-            f"{what} is {total} minor units, but {invoice.billed} are left of invoice {invoice.id}",
+            f"{what} is {total} minor units, but {billed} are left of invoice {invoice.id}",
         )
     return NotePricing(taxes, tuple(tax_item), net, total)
 
@@ -287,7 +285,10 @@ def credit(
 def _with_note(invoice: Invoice, nets: dict[str, int], pricing: NotePricing, recovered: int) -> Corrections:
     """What was taken back of an invoice, with what a note takes, and without what that recovers of its write-offs."""
     so_far = invoice.corrected
-    credited, given_up = credited_of(invoice), {line.line_id: line.given_up for line in so_far.lines}
+    lines = {line.line_id: line for line in so_far.lines}
+    for line_id, net in nets.items():
+        line = lines.get(line_id, CorrectedLine(line_id))
+        lines[line_id] = replace(line, credited=line.credited + net)
     tax = {(group.category, group.rate): group for group in so_far.tax}
     for item in pricing.tax_item:
         group = tax.get((item.category, item.rate), CorrectedTax(item.category, item.rate))
@@ -295,10 +296,7 @@ def _with_note(invoice: Invoice, nets: dict[str, int], pricing: NotePricing, rec
     return Corrections(
         credited=so_far.credited + pricing.total,
         write_offs=so_far.recovered(recovered)[0],
-        lines=tuple(
-            CorrectedLine(line.id, credited.get(line.id, 0) + nets.get(line.id, 0), given_up.get(line.id, 0))
-            for line in invoice.lines
-        ),
+        lines=tuple(lines.values()),
         tax=tuple(tax.values()),
     )
 

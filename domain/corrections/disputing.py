@@ -12,10 +12,10 @@ from domain.corrections.crediting import (
     correctable_account,
     correction_needs,
     credit,
-    credited_of,
     nets_within,
     price_note,
     settle_up,
+    taken_of,
 )
 from domain.corrections.model import (
     CreditNote,
@@ -106,7 +106,7 @@ def open_dispute(dispute: DisputeToOpen, books: Books) -> DisputeResult:
         )
     if len(before.handled.disputes) >= DISPUTES_MAX:
         raise Refused("wrong-state", f"billNo: {DISPUTES_MAX} disputes of invoice {before.id} are open, which is most")
-    gone = {line.id: credited_of(before).get(line.id, 0) for line in before.lines}
+    gone = {line.id: taken_of(before).get(line.id, 0) for line in before.lines}
     for part in before.handled.disputes:
         other = books.find(Dispute, part.dispute_id)
         assert other is not None, f"invoice {before.id} has dispute {part.dispute_id}, which is not there"
@@ -158,14 +158,14 @@ def settle_dispute(settling: DisputeToSettle, books: Books) -> DisputeResult:
                 f"{at}.taxExcludedAmount: {asked.net.amount} minor units, but {disputed[asked.line_id]} are disputed "
                 f"of line {asked.line_id}",
             )
-    gone = {line.id: credited_of(before).get(line.id, 0) for line in before.lines}
+    gone = {line.id: taken_of(before).get(line.id, 0) for line in before.lines}
     nets = nets_within(settling.approved, before, gone, "approved")
     if nets and books.find(CreditNote, dispute.id) is not None:
         raise Refused("conflicting-duplicate", f"disputeId: credit note {dispute.id} exists already")
     books.open_entry(
         settling.settled_at,
         before.currency,
-        reverses=f"order.completed:{before.order_id}" if nets else None,
+        reverses=before.cause if nets else None,
         reason=dispute.reason if nets else None,
     )
     after = _without(before, dispute, books)
