@@ -33,6 +33,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 import adapters.accounts.audit as accounts
+import adapters.billing.audit as billing
 import adapters.corrections.audit as corrections
 import adapters.days.audit as days
 import adapters.invoicing.audit as invoicing
@@ -53,6 +54,7 @@ CHECKS: tuple[Check | Reading, ...] = tuple(
             *settlement.CHECKS,
             *corrections.CHECKS,
             *days.CHECKS,
+            *billing.CHECKS,
             *store.CHECKS,
             *accounts.CHECKS,
             *parties.CHECKS,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from adapters.accounts import documents as accounts
+from adapters.billing import documents as billing
 from adapters.codec import Module, write
 from adapters.corrections import documents as corrections
 from adapters.days import documents as days
@@ -26,7 +27,9 @@ def _codecs_of(documents: ModuleType) -> Module:
     )
 
 
-CODECS = tuple(map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement, corrections, days)))
+CODECS = tuple(
+    map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement, corrections, billing, days))
+)
 """The modules that are written."""
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from typing import Any
 
 import adapters.accounts.codecs as accounts_codecs
 import adapters.accounts.documents as accounts
+import adapters.billing.codecs as billing_codecs
+import adapters.billing.documents as billing
 import adapters.corrections.codecs as corrections_codecs
 import adapters.corrections.documents as corrections
 import adapters.days.codecs as days_codecs
@@ -34,6 +36,7 @@ KEPT: tuple[Kept, ...] = (
     *settlement.KEPT,
     *corrections.KEPT,
     *days.KEPT,
+    *billing.KEPT,
 )
 """The kinds of document. Series and positions are written first, so that a conflict shows early."""
 
@@ -46,6 +49,7 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
     **settlement_codecs.ENCODE,
     **corrections_codecs.ENCODE,
     **days_codecs.ENCODE,
+    **billing_codecs.ENCODE,
 }
 """What makes a row of a document, by its kind."""
 
@@ -58,6 +62,7 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     **settlement_codecs.DECODE,
     **corrections_codecs.DECODE,
     **days_codecs.DECODE,
+    **billing_codecs.DECODE,
 }
 """What makes a document of a row, by its kind; kinds that are only written have none."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic_core import to_json
 from tenacity import AsyncRetrying, retry_if_exception, wait_fixed
 
 import adapters.accounts.queries as accounts
+import adapters.billing.queries as billing
 import adapters.corrections.queries as corrections
 import adapters.invoicing.queries as invoicing
 import adapters.operations.queries as operations
@@ -17,6 +19,7 @@ import adapters.parties.queries as parties
 import adapters.payments.queries as payments
 import adapters.settlement.queries as settlement
 from adapters.mongodb.view import Json, View, is_unavailable, moved, view
+from adapters.store.transaction import Transaction
 from schemas.query import Query
 
 __all__ = ["READS", "is_unavailable", "read"]
@@ -31,6 +34,7 @@ READS: dict[type[Query], Read] = dict(
         *payments.READS,
         *settlement.READS,
         *corrections.READS,
+        *billing.READS,
         *operations.READS,
     )
 )
@@ -41,13 +45,15 @@ async def read(query: Query, database: Any, now: datetime, zone: tzinfo) -> byte
     """The answer to a query as JSON, of what is committed at this moment; `zone` is the one that dates are taken in.
 
     Raises `Refused` (`unknown-account`, `unknown-invoice`, `unknown-settlement`, `unknown-specification`,
-    `unknown-seller`, `unknown-credit-note`, `unknown-payment`,
-    `unknown-dispute`, `invalid`) and the driver's errors.
+    `unknown-seller`, `unknown-credit-note`, `unknown-payment`, `unknown-dispute`, `invalid`; of a bill that is tried
+    out also `account-suspended`, `account-closed`) and the driver's errors.
     """
     # Where a collection or an index was made a moment ago the server has no snapshot yet that shows it.
     async for attempt in AsyncRetrying(retry=retry_if_exception(moved), wait=wait_fixed(0.1), reraise=True):
         with attempt:
             async with view(database, now, zone) as books:
-                answer = await READS[type(query)](query, books)
+                # It reads in the view's session, and is never asked to write.
+                loading = Transaction(books.database, books.session)
+                answer = await READS[type(query)](query, replace(books, load=loading.load))
                 return answer if isinstance(answer, bytes) else to_json(answer)
     raise AssertionError("unreachable")

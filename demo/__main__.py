@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import services
+from demo.charges import charged, charges, demands
 from demo.checks import Outcome, Wave, checks
 from demo.day import depositors, make_day
 from demo.disputes import disputes_and_losses
@@ -88,6 +89,9 @@ async def _live(console: Console, rabbitmq_url: str, books: Database[dict[str, A
         back += charged_back(bank, of_partners, {fact.account for message in back for fact in message.facts})
         await wave("what came back", back + put_right(events.open_invoices(), depositors()))
         await wave("what is disputed, or lost", disputes_and_losses(events.first_lines(paid=False)))
+        billed = charged(id_ for id_, a in events.accounts.items() if a["currency"] == "EUR" and id_.startswith("BA-"))
+        await wave("what is charged", charges(billed))
+        await wave("the bills", demands(billed))
         await wave("the closings", adjustments(PARTNERS) + closings(PARTNERS, DATE))
         await wave("the payouts", payouts(events.open_statements()))
 

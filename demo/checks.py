@@ -60,7 +60,8 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     reasons = Counter(parked["reason"] for parked in events.parked)
 
     yield Check("accounts opened, once each", applied["account.create"], counts["account.created"])
-    yield Check("invoices issued, one for each order", applied["order.completed"], counts["invoice.issued"])
+    yield Check("invoices issued, one for each order", applied["order.completed"], len(invoices))
+    yield Check("bills made on demand, as was charged", *_bills(outcome, events))
     yield Check("invoices that come to what was ordered", len(orders), len(as_ordered))
     yield Check("invoices that name the seller as it is", len(orders), sum(i["sellerVersion"] == 1 for i in invoices))
     yield Check(
@@ -87,6 +88,13 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("the worker's exit code after SIGTERM", 0, outcome.worker_exit)
     yield Check("messages it left in its queue", 0, outcome.left_in_queue)
     yield Check("paymaster audit", "ok", "ok" if outcome.audit["ok"] else "not ok")
+
+
+def _bills(outcome: Outcome, events: Events) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """Whose they are, and what they come to."""
+    demanded = [fact for sent in outcome.sent for fact in sent.facts if fact.type == "bill.demand"]
+    made = [(i["billingAccount"]["id"], minor(i["taxIncludedAmount"])) for i in events.bills.values()]
+    return sorted((fact.account, fact.amount) for fact in demanded), sorted(made)
 
 
 def _refunds(books: Database[dict[str, Any]]) -> int:

@@ -56,7 +56,13 @@ class Message:
     facts: tuple[Fact, ...]
 
 
-BILLED = {"order.completed": 1, "credit-note.issue": -1, "dispute.settle": -1, "invoice.write-off": -1}
+BILLED = {
+    "order.completed": 1,
+    "bill.demand": 1,
+    "credit-note.issue": -1,
+    "dispute.settle": -1,
+    "invoice.write-off": -1,
+}
 PAID = {"payment.received": 1, "credit.grant": 1, "refund.completed": -1, "payment.reversed": -1, "credit.transfer": -1}
 """What a fact's amount changes of what its account was billed, and of what it has paid."""
 

@@ -106,7 +106,7 @@ def _accounts(events: Events) -> Told:
 def _invoices(events: Events) -> Told:
     numbers: dict[str, Counter[str]] = defaultdict(Counter)
     sums: dict[str, Counter[str]] = defaultdict(Counter)
-    for invoice in events.invoices.values():
+    for invoice in (*events.invoices.values(), *events.bills.values()):
         currency, state = invoice["taxIncludedAmount"]["unit"], invoice["state"]
         total, remaining = minor(invoice["taxIncludedAmount"]), minor(invoice["remainingAmount"])
         numbers[currency][state] += 1

@@ -47,6 +47,9 @@ class Events:
         self.sequences: dict[str, set[int]] = defaultdict(set)
         self.accounts: dict[str, dict[str, Any]] = {}
         self.invoices: dict[str, dict[str, Any]] = {}
+        """Those of orders."""
+        self.bills: dict[str, dict[str, Any]] = {}
+        """The invoices of bills on demand."""
         self.statements: dict[str, dict[str, Any]] = {}
         self.parked: list[dict[str, Any]] = []
         self._seen: set[str] = set()
@@ -78,7 +81,8 @@ class Events:
         if type_ == "account.created":
             self.accounts[event["account"]["id"]] = event["account"]
         elif type_.startswith("invoice."):
-            self._keep(self.invoices, event["invoice"], sequence)
+            kept = self.invoices if "orderId" in event["invoice"] else self.bills
+            self._keep(kept, event["invoice"], sequence)
         elif type_ in ("settlement.closed", "settlement.paid", "payout.return-booked"):
             self._keep(self.statements, event["settlement"], sequence)
 

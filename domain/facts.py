@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
-from domain import accounts, corrections, days, invoicing, ordering, parties, payments, settlement
+from domain import accounts, billing, corrections, days, invoicing, ordering, parties, payments, settlement
 from domain.accounts.standing import tell_crossings
 from domain.handler import Handler
 from domain.ledger.books import Books, Need, Queue, WorkingSet
@@ -19,6 +19,7 @@ FACTS: tuple[Handler, ...] = (
     *settlement.FACTS,
     *corrections.FACTS,
     *days.FACTS,
+    *billing.FACTS,
 )
 """How each kind of fact is handled."""
 
@@ -28,6 +29,7 @@ QUEUES: tuple[Queue, ...] = (
     *payments.QUEUES,
     *settlement.QUEUES,
     *corrections.QUEUES,
+    *billing.QUEUES,
 )
 """Each kind of queue."""
 

@@ -12,6 +12,7 @@ from domain.ledger.books import Emitted
 from schemas import event as shared
 from schemas import shapes
 from schemas.accounts import events as accounts
+from schemas.billing import events as billing
 from schemas.corrections import events as corrections
 from schemas.event import Event, OutgoingEvent
 from schemas.invoicing import events as invoicing
@@ -33,6 +34,7 @@ EVENTS: dict[str, Event[Any]] = table(
         *payments.EVENTS,
         *settlement.EVENTS,
         *corrections.EVENTS,
+        *billing.EVENTS,
         *operations.EVENTS,
     )
 )
@@ -46,6 +48,7 @@ SHAPES: dict[str, Shape] = merged(
     payments.SHAPES,
     settlement.SHAPES,
     corrections.SHAPES,
+    billing.SHAPES,
 )
 """The parts that events are made of, by name."""
 

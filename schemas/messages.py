@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from schemas.accounts import messages as accounts
+from schemas.billing import messages as billing
 from schemas.corrections import messages as corrections
 from schemas.days import messages as days
 from schemas.invoicing import messages as invoicing
@@ -28,6 +29,7 @@ MESSAGES: dict[str, type[Message]] = table(
         *payments.MESSAGES,
         *settlement.MESSAGES,
         *corrections.MESSAGES,
+        *billing.MESSAGES,
         *operations.MESSAGES,
     )
 )
@@ -35,7 +37,12 @@ MESSAGES: dict[str, type[Message]] = table(
 
 CONTINUATIONS: dict[type, type[Continuation]] = table(
     (message.FACT, message)
-    for message in (*payments.CONTINUATIONS, *settlement.CONTINUATIONS, *corrections.CONTINUATIONS)
+    for message in (
+        *payments.CONTINUATIONS,
+        *settlement.CONTINUATIONS,
+        *corrections.CONTINUATIONS,
+        *billing.CONTINUATIONS,
+    )
 )
 """What a fact may leave to do, by the type of the fact that it leaves."""
 

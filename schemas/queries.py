@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from domain.errors import Refused
 from schemas.accounts import queries as accounts
+from schemas.billing import queries as billing
 from schemas.corrections import queries as corrections
 from schemas.invoicing import queries as invoicing
 from schemas.message import invalid
@@ -30,12 +31,13 @@ QUERIES: dict[str, type[Query]] = table(
         *payments.QUERIES,
         *settlement.QUERIES,
         *corrections.QUERIES,
+        *billing.QUERIES,
         *operations.QUERIES,
     )
 )
 """The queries by the AMQP `type` that names them."""
 
-SHAPES: dict[str, Shape] = merged(accounts.SHAPES, parties.SHAPES, operations.SHAPES)
+SHAPES: dict[str, Shape] = merged(accounts.SHAPES, parties.SHAPES, billing.PREVIEWS, operations.SHAPES)
 """The parts that answers are made of beside those of events, by name."""
 
 

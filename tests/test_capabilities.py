@@ -481,6 +481,7 @@ NOT_IN_THE_TRAFFIC = {
     "dispute.open": "likewise",
     "dispute.settle": "sent as disputes are opened",
     "dispute.withdraw": "likewise",
+    "bill.demand": "sent as charges are added",
     "invoice.validate": "sent as invoices come",
     "invoice.send": "likewise",
 }

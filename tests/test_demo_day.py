@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from demo.charges import charged, charges, demands
 from demo.day import make_day
 from demo.disputes import DISPUTED, LOST, disputes_and_losses
 from demo.evening import DAY_BEFORE, OpenInvoice, OpenStatement, adjustments, bank_file, closings, payouts
@@ -74,6 +75,8 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
         + disputes_and_losses(OPEN)
         + adjustments(PARTNERS)
         + put_right(INVOICES, DEPOSITORS)
+        + charges(charged(f"BA-{n:04d}" for n in range(30)))
+        + demands(charged(f"BA-{n:04d}" for n in range(30)))
         + closings(PARTNERS, DATE)
         + closings(PARTNERS, DAY_BEFORE)
         + payouts(STATEMENTS)

@@ -19,8 +19,10 @@ from tests.support.ledger_book import (
     LedgerBook,
     adjustment,
     billing,
+    charge,
     closing,
     credit_note,
+    demand,
     dispute,
     grant,
     identity_of,
@@ -132,6 +134,20 @@ def one_order() -> LedgerBook:
     return books_of(*ONE_ORDER)
 
 
+def on_demand() -> LedgerBook:
+    """BA-1 is charged for November in advance, ends its subscription on the 16th, and is billed on each date."""
+    book = LedgerBook()
+    november = line("39.90", "0.2")
+    book.take(billing(), partner("SA-1", "0.8", "invoice"), charge("C-1", november, on="2026-11-01"))
+    book.take(charge("C-2", line("3.99", "0.2", "SA-1", quantity="2"), on="2026-11-03"))
+    book.take(demand("D-1", on="2026-11-03"))
+    book.take(charge("C-3", line("-19.95", "0.2"), on="2026-11-16", corrects=("INV-000000001", "1")))
+    book.take(charge("C-4", line("25.00", "0.2"), on="2026-11-20"), demand("D-2", on="2026-11-20"))
+    book.take(charge("C-5", line("-19.95", "0.2"), on="2026-11-21", corrects=("INV-000000001", "1")))
+    book.take(demand("D-3", on="2026-11-30"))
+    return book
+
+
 def written(entry: Entry) -> str:
     """An entry as the pages have it: debits positive, in major units."""
     lines = [f"  {ledger_name(p):<16}{p.amount / 100:>10.2f}\n" for p in entry.postings]
@@ -143,6 +159,7 @@ BOOKS = {
     ("invoicing", ""): at_payment,
     ("payments", ""): at_payment,
     ("settlement", ""): at_the_invoice,
+    ("billing", ""): on_demand,
     ("corrections", "Reversals"): reversed_,
     ("corrections", "Write-offs"): lost_and_recovered,
     ("corrections", "Goodwill"): granted,

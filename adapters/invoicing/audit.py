@@ -223,6 +223,7 @@ series_and_numbers = View(
 ORDER = "order.completed:"
 """How the identities of orders begin."""
 
+of_an_order: Expression = has("$orderId")
 net_sold: Expression = {"$sum": "$lines.taxExcludedAmount"}
 net_of_partners: Expression = {"$sum": {"$map": {"input": "$partners", "in": "$$this.taxExcludedAmount"}}}
 # A note lowers the share that is left, so of a corrected invoice it is worked out as it was when it was issued.
@@ -249,6 +250,7 @@ POSTED = Posted(
             {
                 "$project": {
                     "orderId": 1,
+                    "billing": 1,
                     "taxIncludedAmount": 1,
                     "lines": 1,
                     "corrections": 1,
@@ -257,8 +259,9 @@ POSTED = Posted(
             },
             {
                 "$project": {
-                    "_id": {"$concat": [ORDER, "$orderId"]},
-                    "document": {"$literal": 1},
+                    # A bill is beside its demand, which is that fact's document.
+                    "_id": {"$cond": [of_an_order, {"$concat": [ORDER, "$orderId"]}, "$billing.cause"]},
+                    "document": {"$cond": [of_an_order, 1, 0]},
                     **due(
                         {
                             "receivable": "$taxIncludedAmount",

@@ -10,15 +10,19 @@ from typing import Any
 
 from domain.invoicing.model import (
     AppliedPayment,
+    Billing,
     CorrectedLine,
     CorrectedTax,
     Corrections,
+    CorrectsLine,
     DisputedPart,
     Handling,
     Invoice,
     InvoiceLine,
+    LineOrigin,
     Loss,
     PartnerShare,
+    Period,
     TaxItem,
     WrittenOff,
 )
@@ -30,9 +34,36 @@ _to_decimal = lru_cache(maxsize=4096)(Decimal)
 _to_date = lru_cache(maxsize=4096)(date.fromisoformat)
 
 
+def _encode_line_origin(line_origin: LineOrigin) -> Row:
+    period = line_origin.period
+    corrects = line_origin.corrects
+    return {
+        "account": line_origin.account,
+        "chargeId": line_origin.charge_id,
+        "subscriptionId": line_origin.subscription_id,
+        "priceId": line_origin.price_id,
+        "period": (
+            None
+            if period is None
+            else {
+                "start": period.start,
+                "end": period.end,
+            }
+        ),
+        "corrects": (
+            None
+            if corrects is None
+            else {
+                "billNo": corrects.bill_no,
+                "lineId": corrects.line_id,
+            }
+        ),
+    }
+
+
 def _encode_invoice_line(invoice_line: InvoiceLine) -> Row:
     on_behalf_of = invoice_line.on_behalf_of
-    return {
+    row: Row = {
         "id": invoice_line.id,
         "description": invoice_line.description,
         "quantity": f"{invoice_line.quantity:f}",
@@ -53,6 +84,32 @@ def _encode_invoice_line(invoice_line: InvoiceLine) -> Row:
             }
         ),
     }
+    if invoice_line.origin is not None:
+        row["origin"] = _encode_line_origin(invoice_line.origin)
+    return row
+
+
+def _encode_corrected_line(corrected_line: CorrectedLine) -> Row:
+    row: Row = {
+        "lineId": corrected_line.line_id,
+        "credited": corrected_line.credited,
+        "givenUp": corrected_line.given_up,
+    }
+    if corrected_line.taken_back is not None:
+        row["takenBack"] = corrected_line.taken_back
+    return row
+
+
+def _encode_corrected_tax(corrected_tax: CorrectedTax) -> Row:
+    row: Row = {
+        "category": corrected_tax.category,
+        "rate": f"{corrected_tax.rate:f}",
+        "credited": corrected_tax.credited,
+        "relieved": corrected_tax.relieved,
+    }
+    if corrected_tax.taken_back is not None:
+        row["takenBack"] = corrected_tax.taken_back
+    return row
 
 
 def _encode_corrections(corrections: Corrections) -> Row:
@@ -66,23 +123,8 @@ def _encode_corrections(corrections: Corrections) -> Row:
             }
             for written_off in corrections.write_offs
         ],
-        "lines": [
-            {
-                "lineId": corrected_line.line_id,
-                "credited": corrected_line.credited,
-                "givenUp": corrected_line.given_up,
-            }
-            for corrected_line in corrections.lines
-        ],
-        "tax": [
-            {
-                "category": corrected_tax.category,
-                "rate": f"{corrected_tax.rate:f}",
-                "credited": corrected_tax.credited,
-                "relieved": corrected_tax.relieved,
-            }
-            for corrected_tax in corrections.tax
-        ],
+        "lines": [_encode_corrected_line(corrected_line) for corrected_line in corrections.lines],
+        "tax": [_encode_corrected_tax(corrected_tax) for corrected_tax in corrections.tax],
     }
 
 
@@ -99,6 +141,17 @@ def _encode_handling(handling: Handling) -> Row:
             }
             for disputed_part in handling.disputes
         ],
+    }
+
+
+def _encode_billing(billing: Billing) -> Row:
+    return {
+        "cause": billing.cause,
+        "runType": billing.run_type,
+        "period": {
+            "start": billing.period.start,
+            "end": billing.period.end,
+        },
     }
 
 
@@ -144,11 +197,41 @@ def encode_invoice(invoice: Invoice) -> Row:
         row["corrections"] = _encode_corrections(invoice.corrections)
     if invoice.handling is not None:
         row["handling"] = _encode_handling(invoice.handling)
+    if invoice.billing is not None:
+        row["billing"] = _encode_billing(invoice.billing)
     return row
+
+
+def _decode_line_origin(row: Row) -> LineOrigin:
+    period = row["period"]
+    corrects = row["corrects"]
+    return LineOrigin(
+        row["account"],
+        row["chargeId"],
+        row["subscriptionId"],
+        row["priceId"],
+        (
+            None
+            if period is None
+            else Period(
+                period["start"],
+                period["end"],
+            )
+        ),
+        (
+            None
+            if corrects is None
+            else CorrectsLine(
+                corrects["billNo"],
+                corrects["lineId"],
+            )
+        ),
+    )
 
 
 def _decode_invoice_line(row: Row) -> InvoiceLine:
     on_behalf_of = row["onBehalfOf"]
+    origin = row.get("origin")
     return InvoiceLine(
         row["id"],
         row["description"],
@@ -169,6 +252,26 @@ def _decode_invoice_line(row: Row) -> InvoiceLine:
                 on_behalf_of["accrued"],
             )
         ),
+        None if origin is None else _decode_line_origin(origin),
+    )
+
+
+def _decode_corrected_line(row: Row) -> CorrectedLine:
+    return CorrectedLine(
+        row["lineId"],
+        row["credited"],
+        row["givenUp"],
+        row.get("takenBack"),
+    )
+
+
+def _decode_corrected_tax(row: Row) -> CorrectedTax:
+    return CorrectedTax(
+        row["category"],
+        _to_decimal(row["rate"]),
+        row["credited"],
+        row["relieved"],
+        row.get("takenBack"),
     )
 
 
@@ -183,23 +286,8 @@ def _decode_corrections(row: Row) -> Corrections:
             )
             for written_off in row["writeOffs"]
         ),
-        tuple(
-            CorrectedLine(
-                corrected_line["lineId"],
-                corrected_line["credited"],
-                corrected_line["givenUp"],
-            )
-            for corrected_line in row["lines"]
-        ),
-        tuple(
-            CorrectedTax(
-                corrected_tax["category"],
-                _to_decimal(corrected_tax["rate"]),
-                corrected_tax["credited"],
-                corrected_tax["relieved"],
-            )
-            for corrected_tax in row["tax"]
-        ),
+        tuple(_decode_corrected_line(corrected_line) for corrected_line in row["lines"]),
+        tuple(_decode_corrected_tax(corrected_tax) for corrected_tax in row["tax"]),
     )
 
 
@@ -219,10 +307,22 @@ def _decode_handling(row: Row) -> Handling:
     )
 
 
+def _decode_billing(row: Row) -> Billing:
+    return Billing(
+        row["cause"],
+        row["runType"],
+        Period(
+            row["period"]["start"],
+            row["period"]["end"],
+        ),
+    )
+
+
 def decode_invoice(row: Row) -> Invoice:
     """Invoice of a row."""
     corrections = row.get("corrections")
     handling = row.get("handling")
+    billing = row.get("billing")
     return Invoice(
         row["_id"],
         row["billingAccount"],
@@ -258,6 +358,7 @@ def decode_invoice(row: Row) -> Invoice:
         row.get("sellerVersion"),
         None if corrections is None else _decode_corrections(corrections),
         None if handling is None else _decode_handling(handling),
+        None if billing is None else _decode_billing(billing),
     )
 
 

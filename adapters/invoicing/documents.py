@@ -6,23 +6,30 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.invoicing.model import Invoice, Loss
+from domain.invoicing.model import CorrectedLine, CorrectedTax, Invoice, InvoiceLine, Loss
 
 OPEN = {"remainingAmount": {"$gt": 0}}
 
 KEPT = (
     Kept(
         Layout(
-            Invoice, absent=(("buyer_version",), ("seller_version",), ("corrections",), ("handling",)), repeats=True
+            Invoice,
+            absent=(("buyer_version",), ("seller_version",), ("corrections",), ("handling",), ("billing",)),
+            parts=(
+                Layout(InvoiceLine, absent=(("origin",),)),
+                Layout(CorrectedLine, absent=(("taken_back",),)),
+                Layout(CorrectedTax, absent=(("taken_back",),)),
+            ),
+            repeats=True,
         ),
         Collection(
             "invoices",
             id="`billNo`",
-            written="issued by an order, replaced by an allocation or a correction",
+            written="issued by an order or a bill, replaced by an allocation or a correction",
             fields={
                 "billingAccount": "who owes it",
                 "orderedFor": "the account that the order named: another one where that has a payer",
-                "orderId": "",
+                "orderId": "the order that it bills, null where it has its `billing`",
                 "currency": "",
                 "state": "`new`, `onHold`, `validated`, `sent`, `partiallyPaid`, `settled`",
                 "billDate": "",
@@ -34,16 +41,21 @@ KEPT = (
                 "remainingAmount": "what is left to pay",
                 "taxItem": "[{`category`, `rate`, `taxExcludedAmount`, `taxAmount`}], one for each category and rate",
                 "lines": "[{`id`, `description`, `quantity`, `unitPrice`, `category`, `rate`, `taxExcludedAmount`, "
-                "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`}}]",
+                "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`}, `origin`: "
+                "{`account`, `chargeId`, `subscriptionId`, `priceId`, `period`: null or {`start`, `end`}, `corrects`: "
+                "null or {`billNo`, `lineId`}}, left out where it is an order's}]",
                 "appliedPayment": "[{`paymentId`, `amount`}], oldest first",
                 "buyerVersion": "the version of the account that owes it, as it was issued; not there where an earlier "
                 "version of the program issued it",
                 "sellerVersion": "that of the seller, likewise; not there while nothing was said of the seller",
                 "corrections": "what was taken back of it: {`credited`, `writeOffs`: [{`writeOffId`, `amount`, "
-                "`taxRelief`}], `lines`: [{`lineId`, `credited`, `givenUp`}], `tax`: [{`category`, `rate`, `credited`, "
-                "`relieved`}]}; left out while that is nothing",
+                "`taxRelief`}], `lines`: [{`lineId`, `credited`, `givenUp`, `takenBack`}], `tax`: [{`category`, "
+                "`rate`, `credited`, `relieved`, `takenBack`}]}, `takenBack` left out where no bill did so; "
+                "all of it left out while that is nothing",
                 "handling": "what was said of it: {`validatedAt`, `validatedBy`, `sentAt`, `medium`, `disputes`: "
                 "[{`disputeId`, `amount`}], those that are open}; left out while that is nothing",
+                "billing": "how it came about that no order made: {`cause`: the identity of the fact that made it, "
+                "`runType`, `period`: {`start`, `end`}}; left out where it has its `orderId`",
             },
             indexes=(
                 # A payment's next invoices: an account's open ones, by due date, then by number.

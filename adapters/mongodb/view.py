@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from adapters.mongodb.connection import is_transient
 from adapters.values import VALUES, read_of, referred_to
 from domain.errors import Refused
+from domain.ledger.books import Need, WorkingSet
 from schemas.query import Query
 
 Json = dict[str, Any]
@@ -20,6 +21,14 @@ Row = dict[str, Any]
 
 Reads = tuple[tuple[type[Query], Callable[[Any, "View"], Awaitable[Json | bytes]]], ...]
 """What answers each query: what a capability lists."""
+
+Load = Callable[[Iterable[Need], WorkingSet], Awaitable[None]]
+"""Loads what a fact looks at into a working set."""
+
+
+async def _no_load(_needs: Iterable[Need], _books: WorkingSet) -> None:
+    raise AssertionError("this view loads no books")
+
 
 BY_ID = "_id_"
 """The index of `_id`. Where a read names other fields too, the server might take another one and read a lot in vain."""
@@ -44,12 +53,16 @@ def moved(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The database at one point in time; `now` is the worker's clock, `zone` the one that dates are taken in."""
+    """The database at one point in time; `now` is the worker's clock, `zone` the one that dates are taken in.
+
+    `load` loads what a fact looks at, for a query that tries one out.
+    """
 
     database: Any
     session: Any
     now: datetime
     zone: tzinfo
+    load: Load = _no_load
 
     def date_of(self, moment: datetime) -> date:
         """The date of a time, where the seller is."""

@@ -45,6 +45,9 @@ KEPT_FROM_HAPPENING = {
     "credit.grant": "not granted: what the credit is to cover is still open",
     "credit.transfer": "not transferred: the credit is still the account's that it was booked on",
     "day.begin": "not begun: no later day is, and nothing that is due on one happens",
+    "charge.add": "not added: it will be on no bill",
+    "bill.demand": "not billed: what is due of the account waits for its next bill",
+    "bill.continue": "not billed: the demand's first bill is there, the rest of what is due waits",
     "account.create": "not opened: whatever names the account waits",
 }
 """What a held message of a type keeps from happening."""

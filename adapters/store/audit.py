@@ -6,6 +6,7 @@ from typing import Any
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+import adapters.billing.audit as billing
 import adapters.corrections.audit as corrections
 import adapters.invoicing.audit as invoicing
 import adapters.payments.audit as payments
@@ -26,7 +27,7 @@ from adapters.checks import (
 from adapters.ledger.audit import OWNED, SHARED, ledger_class
 from adapters.values import VALUES, value_id
 
-POSTED = (invoicing.POSTED, payments.POSTED, settlement.POSTED, corrections.POSTED)
+POSTED = (invoicing.POSTED, payments.POSTED, settlement.POSTED, corrections.POSTED, billing.POSTED)
 LEDGER = (*OWNED, *SHARED)
 AT_WORK = ("dueAt", "waitsFor", "claimedUntil")
 IN_HELD = ("waiting", "scheduled", "suspect", "parked", "discarded", "mended")

@@ -42,15 +42,16 @@ command: it happens by itself, in the fact that settles the last cent, or at onc
 
 ALLOWED: dict[State, frozenset[str]] = {
     "defined": frozenset({"update", "payment"}),
-    "active": frozenset({"update", "order", "accrual", "payment", "closing", "payout", "correction"}),
-    "suspended": frozenset({"update", "accrual", "payment", "payout", "correction"}),
-    "pendingClose": frozenset({"update", "payment", "closing", "payout", "correction"}),
+    "active": frozenset({"update", "order", "accrual", "payment", "closing", "payout", "correction", "billing"}),
+    "suspended": frozenset({"update", "accrual", "payment", "payout", "correction", "billing"}),
+    "pendingClose": frozenset({"update", "payment", "closing", "payout", "correction", "billing"}),
     "closed": frozenset(),
     "deleted": frozenset(),
 }
 """What may happen to an account in each state: an update of what clients say of it; an order billed to it, or made for
-it; a line accrued to it; a payment; a settlement's closing; a payout; a correction of what was booked. What does not
-fit waits while the account may become active (`WAITS`), and is refused when it is on its way out."""
+it; a line accrued to it; a payment; a settlement's closing; a payout; a correction of what was booked; a charge for it,
+or a bill of such charges. What does not fit waits while the account may become active (`WAITS`), and is refused when it
+is on its way out."""
 
 WAITS: frozenset[State] = frozenset({"defined", "suspended"})
 """The states in which what is not allowed waits until the account is active."""
@@ -72,7 +73,7 @@ def check_state(account: Account, happening: str, field: str) -> None:
 
 
 def billing_account(
-    account_id: str, currency: str, books: Books, happening: str, field: str = "billingAccount.id"
+    account_id: str, currency: str | None, books: Books, happening: str, field: str = "billingAccount.id"
 ) -> Account:
     """The billing account of this id, if its state allows what is about to happen.
 

@@ -239,6 +239,24 @@ def payer_of(account: Account, at: datetime, books: Books) -> Account:
     return account
 
 
+def paid_for(account: Account, at: datetime, books: Books) -> list[Account]:
+    """The accounts whose bills an account gets at a time: itself, and those whose chain of payers ends at it.
+
+    None where another one pays for it.
+    """
+    if _payer(account, at) is not None:
+        return []
+    found, level = [account], [account]
+    while level:
+        books.require(QueueNeed(Link, f"{PAYER}/{payer.id}", None) for payer in level)
+        links = [link for payer in level for link in books.queue(Link, f"{PAYER}/{payer.id}")]
+        books.require(DocumentNeed(Account, link.referrer) for link in links)
+        referrers = [(find_account(link.referrer, books), link.referred) for link in links]
+        level = [referrer for referrer, payer in referrers if _payer(referrer, at) == payer]
+        found += level
+    return found
+
+
 def _payer(account: Account, at: datetime) -> str | None:
     for relationship in account.relationships:
         if relationship.type == PAYER and relationship.holds_at(at):

@@ -121,9 +121,7 @@ def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
             "conflicting-duplicate", f"creditNoteId: dispute {note.id} exists, and its credit note has that id"
         )
     nets = _nets(note, invoice, account.kept_in)
-    books.open_entry(
-        note.issued_at, account.kept_in, reverses=f"order.completed:{invoice.order_id}", reason=note.reason
-    )
+    books.open_entry(note.issued_at, account.kept_in, reverses=invoice.cause, reason=note.reason)
     issued, accruals = credit(invoice, nets, note.id, note.issued_at, note.reason, note.excess, books)
     settle_up(account, accruals, books)
     complete_closing(account, books)
@@ -133,13 +131,11 @@ def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
 
 def _nets(note: NoteToIssue, invoice: Invoice, currency: Currency) -> dict[str, int]:
     """What a note is to credit of each line's net, by the line's id."""
-    credited = credited_of(invoice)
+    gone = taken_of(invoice)
     if note.lines is None:
-        return {
-            line.id: left for line in invoice.lines if (left := line.tax_excluded_amount - credited.get(line.id, 0))
-        }
-    gone = {line.id: credited.get(line.id, 0) for line in invoice.lines}
-    return nets_within(note.lines, invoice, gone, "lines", currency)
+        return {line.id: left for line in invoice.lines if (left := line.tax_excluded_amount - gone.get(line.id, 0))}
+    within = {line.id: gone.get(line.id, 0) for line in invoice.lines}
+    return nets_within(note.lines, invoice, within, "lines", currency)
 
 
 def nets_within(
@@ -168,9 +164,9 @@ def nets_within(
     return nets
 
 
-def credited_of(invoice: Invoice) -> dict[str, int]:
-    """What is credited of each line's net so far (minor units), by the line's id."""
-    return {line.line_id: line.credited for line in invoice.corrected.lines}
+def taken_of(invoice: Invoice) -> dict[str, int]:
+    """What notes, and lines of bills, took back of each line's net so far (minor units), by the line's id."""
+    return {line.line_id: line.gone for line in invoice.corrected.lines}
 
 
 def _check_left(line: InvoiceLine, net: int, gone: int, index: int, field: str, currency: Currency) -> None:
@@ -202,12 +198,13 @@ def price_note(invoice: Invoice, nets: dict[str, int], currency: Currency, field
 
     `field` is where the message names them, `currency` the account's.
 
-    The tax of a group is that of all net credited to date, less the tax credited before (EN 16931, BR-CO-17, over all
-    notes of the invoice), so the notes of an invoice that is credited in full add up to its tax. Raises `Refused`
-    (`over-credited`) for a total below zero, for one beyond what is left of the invoice, and when nothing is left.
+    The tax of a group is that of all net taken back to date, less the tax taken back before (EN 16931, BR-CO-17, over
+    all notes of the invoice), so the notes of an invoice that is credited in full add up to its tax, with what lines of
+    bills took back of it. Raises `Refused` (`over-credited`) for a total below zero, for one beyond what is left of the
+    invoice, and when nothing is left.
     """
-    credited = credited_of(invoice)
-    before = {(group.category, group.rate): group.credited for group in invoice.corrected.tax}
+    gone = taken_of(invoice)
+    before = {(group.category, group.rate): group.gone for group in invoice.corrected.tax}
     taxes: dict[str, int] = {}
     tax_item = []
     for item in invoice.tax_item:
@@ -216,7 +213,7 @@ def price_note(invoice: Invoice, nets: dict[str, int], currency: Currency, field
         if not touched:
             continue
         numerator, denominator = item.rate.as_integer_ratio()
-        to_date = sum(credited.get(line.id, 0) + nets.get(line.id, 0) for line in members)
+        to_date = sum(gone.get(line.id, 0) + nets.get(line.id, 0) for line in members)
         tax = rounded_ratio(to_date * numerator, denominator) - before.get((item.category, item.rate), 0)
         # What the group's rounding leaves to this note is spread over its own lines.
         parts = allocate(tax, [nets[line_id] * numerator for line_id in touched], denominator)
@@ -228,11 +225,11 @@ def price_note(invoice: Invoice, nets: dict[str, int], currency: Currency, field
         raise Refused("over-credited", f"billNo: of invoice {invoice.id} nothing is left to credit")
     if total < 0:
         raise Refused("over-credited", f"{field}: {currency.written(total)} with tax, which may not be negative")
-    if total > invoice.billed:
+    if total > invoice.creditable:
         raise Refused(
             "over-credited",
-            f"{field}: {currency.written(total)} with tax, but {currency.written(invoice.billed)} is left of invoice "
-            f"{invoice.id}",
+            f"{field}: {currency.written(total)} with tax, but {currency.written(invoice.creditable)} is left of "
+            f"invoice {invoice.id}",
         )
     return NotePricing(taxes, tuple(tax_item), net, total)
 
@@ -320,7 +317,8 @@ def open_disputes(invoice: Invoice, books: Books) -> list[Dispute]:
 def counted_of(invoice: Invoice, disputes: Iterable[Dispute]) -> list[Counted]:
     """What each of these disputes of an invoice counts for, if they are those that are open, oldest first."""
     asked = ({line.line_id: line.tax_excluded_amount for line in one.lines} for one in disputes)
-    return count_disputed(disputable_lines(invoice), invoice.billed, asked)
+    gone = {(group.category, group.rate): group.gone for group in invoice.corrected.tax}
+    return count_disputed(disputable_lines(invoice), gone, invoice.creditable, asked)
 
 
 def with_disputes(invoice: Invoice, disputes: list[Dispute], books: Books) -> Invoice:
@@ -343,7 +341,10 @@ def with_disputes(invoice: Invoice, disputes: list[Dispute], books: Books) -> In
 def _with_note(invoice: Invoice, nets: dict[str, int], pricing: NotePricing, recovered: int) -> Corrections:
     """What was taken back of an invoice, with what a note takes, and without what that recovers of its write-offs."""
     so_far = invoice.corrected
-    credited, given_up = credited_of(invoice), {line.line_id: line.given_up for line in so_far.lines}
+    lines = {line.line_id: line for line in so_far.lines}
+    for line_id, net in nets.items():
+        line = lines.get(line_id, CorrectedLine(line_id))
+        lines[line_id] = replace(line, credited=line.credited + net)
     tax = {(group.category, group.rate): group for group in so_far.tax}
     for item in pricing.tax_item:
         group = tax.get((item.category, item.rate), CorrectedTax(item.category, item.rate))
@@ -351,10 +352,7 @@ def _with_note(invoice: Invoice, nets: dict[str, int], pricing: NotePricing, rec
     return Corrections(
         credited=so_far.credited + pricing.total,
         write_offs=so_far.recovered(recovered)[0],
-        lines=tuple(
-            CorrectedLine(line.id, credited.get(line.id, 0) + nets.get(line.id, 0), given_up.get(line.id, 0))
-            for line in invoice.lines
-        ),
+        lines=tuple(lines.values()),
         tax=tuple(tax.values()),
     )
 

@@ -14,12 +14,12 @@ from domain.corrections.crediting import (
     correction_needs,
     counted_of,
     credit,
-    credited_of,
     disputes_needs,
     nets_within,
     open_disputes,
     price_note,
     settle_up,
+    taken_of,
     with_disputes,
 )
 from domain.corrections.model import (
@@ -113,11 +113,11 @@ def open_dispute(dispute: DisputeToOpen, books: Books) -> DisputeResult:
             "wrong-state", f"billNo: {DISPUTES_MAX} disputes of invoice {before.id} are open, and no more may"
         )
     others = open_disputes(before, books)
-    credited = credited_of(before)
+    gone_before = taken_of(before)
     disputed: Counter[str] = Counter()
     for one in counted_of(before, others):
         disputed.update(one.nets)
-    gone = {line.id: credited.get(line.id, 0) + disputed[line.id] for line in before.lines}
+    gone = {line.id: gone_before.get(line.id, 0) + disputed[line.id] for line in before.lines}
     nets = nets_within(dispute.items, before, gone, "items", account.kept_in)
     if not price_note(before, nets, account.kept_in, "items").total:
         raise Refused("invalid", f"items: {account.kept_in.written(0)} with tax, and must be more than that")
@@ -166,14 +166,14 @@ def settle_dispute(settling: DisputeToSettle, books: Books) -> DisputeResult:
         if abs(net) > abs(most) and asked.net.currency == before.currency:
             said = f"{at}.taxExcludedAmount: {account.kept_in.written(net)}, but {account.kept_in.written(most)}"
             raise Refused("over-credited", f"{said} is disputed of line {asked.line_id}")
-    gone = {line.id: credited_of(before).get(line.id, 0) for line in before.lines}
+    gone = {line.id: taken_of(before).get(line.id, 0) for line in before.lines}
     nets = nets_within(settling.approved, before, gone, "approved", account.kept_in)
     if nets and books.find(CreditNote, dispute.id) is not None:
         raise Refused("conflicting-duplicate", f"disputeId: credit note {dispute.id} exists already")
     books.open_entry(
         settling.settled_at,
         account.kept_in,
-        reverses=f"order.completed:{before.order_id}" if nets else None,
+        reverses=before.cause if nets else None,
         reason=dispute.reason if nets else None,
     )
     after = _without(before, dispute, books)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from domain.accounts.model import Account
-from domain.invoicing.model import Invoice, InvoiceLine, PartnerShare
+from domain.invoicing.model import Billing, Invoice, InvoiceLine, PartnerShare
 from domain.invoicing.pricing import Item, Pricing
 from domain.ledger import chart
 from domain.ledger.books import Books
@@ -22,7 +22,8 @@ def issue(
     *,
     series: str,
     ordered_for: str,
-    order_id: str,
+    order_id: str | None,
+    billing: Billing | None,
     currency: Currency,
     tax_point: datetime,
     seller_version: int | None,
@@ -60,11 +61,13 @@ def issue(
                 net,
                 tax,
                 share,
+                item.origin,
             )
             for item, net, tax, share in zip(items, pricing.nets, pricing.taxes, shares, strict=True)
         ),
         buyer_version=account.version,
         seller_version=seller_version,
+        billing=billing,
     )
 
 

@@ -27,8 +27,42 @@ class PartnerShare:
 
 
 @dataclass(frozen=True, slots=True)
+class Period:
+    """A time from its start to its end, which is not in it."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectsLine:
+    """The invoice's line that something corrects."""
+
+    bill_no: str
+    line_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineOrigin:
+    """What a line of a bill comes of: whose it is, and the charge, or the subscription's price, that it bills.
+
+    `period` is what it covers. One that takes back what another line billed says which.
+    """
+
+    account: str
+    charge_id: str | None = None
+    subscription_id: str | None = None
+    price_id: str | None = None
+    period: Period | None = None
+    corrects: CorrectsLine | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """A line as invoiced. `tax_amount` is its part of its group's tax (EN 16931 knows tax by group only)."""
+    """A line as invoiced. `tax_amount` is its part of its group's tax (EN 16931 knows tax by group only).
+
+    `origin` says what it comes of; None where that is an order.
+    """
 
     id: str
     description: str | None
@@ -39,6 +73,7 @@ class InvoiceLine:
     tax_excluded_amount: int
     tax_amount: int
     on_behalf_of: PartnerShare | None
+    origin: LineOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +99,35 @@ class CorrectedLine:
     """What of a line was taken back so far (minor units): `credited` of its net, with the line's sign.
 
     `given_up` is how much of a partner's share, withheld until the payment, was written off with the invoice.
+    `taken_back` is what lines of bills took back of its net, with its sign: no note credits that again. It is None
+    while none did.
     """
 
     line_id: str
     credited: int = 0
     given_up: int = 0
+    taken_back: int | None = None
+
+    @property
+    def gone(self) -> int:
+        """What notes and lines of bills took back of its net."""
+        return self.credited + (self.taken_back or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class CorrectedTax:
-    """What of a (category, rate) group's tax was taken back so far (minor units): by notes, and as relief."""
+    """What of a (category, rate) group's tax was taken back so far (minor units): by notes, as relief, by bills."""
 
     category: str
     rate: Decimal
     credited: int = 0
     relieved: int = 0
+    taken_back: int | None = None
+
+    @property
+    def gone(self) -> int:
+        """What notes and lines of bills took back of its tax."""
+        return self.credited + (self.taken_back or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +151,12 @@ class Corrections:
     write_offs: tuple[WrittenOff, ...] = ()
     lines: tuple[CorrectedLine, ...] = ()
     tax: tuple[CorrectedTax, ...] = ()
+
+    @property
+    def taken_back(self) -> int:
+        """What lines of bills took back of it: the customer owes the invoice, and so much less on those bills."""
+        of_lines = sum(line.taken_back or 0 for line in self.lines)
+        return of_lines + sum(group.taken_back or 0 for group in self.tax)
 
     @property
     def written_off(self) -> int:
@@ -172,6 +227,19 @@ class Handling:
 NOT_HANDLED = Handling()
 
 
+RunType = Literal["onCycle", "offCycle"]
+"""TMF678's types of a bill: made by a run of its cycle, or on demand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """How a bill came about that no order made: the identity of the fact that did, and what its lines cover."""
+
+    cause: str
+    run_type: RunType
+    period: Period
+
+
 @dataclass(frozen=True, slots=True)
 class Invoice:
     """A TMF678 customer bill; `id` is its `billNo`, amounts are minor units of `currency`.
@@ -180,13 +248,14 @@ class Invoice:
     `buyer_version` is the version of the account that owes it, `seller_version` that of the seller, both as it was
     issued: so it can be shown alike for ever. The seller's is None while nothing was said of the seller; both are of an
     invoice that an earlier version of the program has issued. An issued invoice is never edited: what was taken back of
-    it since stands in `corrections`, what was said of it in `handling`; each is None while that is nothing.
+    it since stands in `corrections`, what was said of it in `handling`; each is None while that is nothing. One that an
+    order made has its `order_id`, any other its `billing`.
     """
 
     id: str
     billing_account: str
     ordered_for: str
-    order_id: str
+    order_id: str | None
     currency: str
     state: InvoiceState
     bill_date: date
@@ -203,6 +272,15 @@ class Invoice:
     seller_version: int | None = None
     corrections: Corrections | None = None
     handling: Handling | None = None
+    billing: Billing | None = None
+
+    @property
+    def cause(self) -> str:
+        """The identity of the fact that made it."""
+        if self.order_id is not None:
+            return f"order.completed:{self.order_id}"
+        assert self.billing is not None, f"invoice {self.id} has neither an order nor a bill's cause"
+        return self.billing.cause
 
     @property
     def corrected(self) -> Corrections:
@@ -213,6 +291,11 @@ class Invoice:
     def billed(self) -> int:
         """What it comes to less its credit notes."""
         return self.tax_included_amount - self.corrected.credited
+
+    @property
+    def creditable(self) -> int:
+        """What notes can still credit of it: what it comes to, less what they have credited and bills took back."""
+        return self.billed - self.corrected.taken_back
 
     @property
     def allocated(self) -> int:

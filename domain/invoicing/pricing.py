@@ -8,13 +8,16 @@ from decimal import Decimal
 
 from domain.errors import Refused
 from domain.frozen import dataclass
-from domain.invoicing.model import TaxItem
+from domain.invoicing.model import LineOrigin, TaxItem
 from domain.money import Currency, allocate, line_net, rounded_ratio, within_limit
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line to be billed; `on_behalf_of` is the settlement account of the partner that it was sold for."""
+    """A line to be billed; `on_behalf_of` is the settlement account of the partner that it was sold for.
+
+    `origin` says what it comes of; None where that is an order.
+    """
 
     id: str
     description: str | None
@@ -23,6 +26,7 @@ class Item:
     category: str
     rate: Decimal
     on_behalf_of: str | None
+    origin: LineOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,16 @@ from datetime import datetime
 from domain.accounts.lifecycle import billing_account, check_state, settlement_account
 from domain.accounts.model import Account
 from domain.accounts.relations import payer_needs, payer_of
-from domain.frozen import dataclass, replace
-from domain.invoicing.issuing import issue, post
-from domain.invoicing.model import InvoiceIssued, InvoicePaid
+from domain.frozen import dataclass
 from domain.invoicing.pricing import Item, Pricing
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.money import Currency
+from domain.ordering.booking import book_invoice
 from domain.parties.model import SELLER, Seller
-from domain.payments.allocating import consume_credit
 from domain.payments.model import Payment
-from domain.settlement.accruals import accrue_at_invoice, emit_accruals, post_share, release_withheld, share_of_line
+from domain.settlement.accruals import emit_accruals, share_of_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +77,8 @@ def complete_order(order: Order, books: Books) -> OrderResult:
         for index, item in enumerate(order.items)
         if item.on_behalf_of is not None
     }
-    before = books.position(account.id)
-    seller = books.find(Seller, SELLER)
-    books.count(account.id, "used")
-    invoice = issue(
+    books.open_entry(order.completed_at, order.currency)
+    invoice, accruals = book_invoice(
         account,
         order.items,
         order.pricing,
@@ -90,31 +86,12 @@ def complete_order(order: Order, books: Books) -> OrderResult:
             share_of_line(partners[item.on_behalf_of], net) if item.on_behalf_of is not None else None
             for item, net in zip(order.items, order.pricing.nets, strict=True)
         ],
-        series=books.series,
         ordered_for=order.billing_account,
         order_id=order.id,
         currency=order.currency,
-        tax_point=order.completed_at,
-        seller_version=None if seller is None else seller.version,
+        at=order.completed_at,
+        released_by=order.id,
         books=books,
     )
-    books.open_entry(order.completed_at, order.currency)
-    post(invoice, post_share, books)
-    books.emit(account.id, InvoiceIssued(invoice))
-    books.announce(f"invoice:{invoice.id}")
-    date = books.date_of(order.completed_at)
-    invoice, accruals = accrue_at_invoice(invoice, date, books)
-    if invoice.is_open:
-        books.put(invoice)
-        accruals += consume_credit(invoice, before, books)
-        if books.current(invoice).is_open and (
-            before.oldest_due is None or invoice.payment_due_date < before.oldest_due
-        ):
-            books.put(replace(books.position(account.id), oldest_due=invoice.payment_due_date))
-    else:
-        invoice, released = release_withheld(replace(invoice, state="settled"), date, order.id, books)
-        books.put(invoice)
-        books.emit(account.id, InvoicePaid(invoice))
-        accruals += released
     emit_accruals(accruals, invoice.currency, books)
     return OrderResult(invoice.id)

@@ -9,21 +9,13 @@ from domain.accounts.lifecycle import settlement_account
 from domain.accounts.model import Account
 from domain.errors import Refused
 from domain.frozen import dataclass
-from domain.invoicing.model import Invoice, find_invoice
+from domain.invoicing.model import CorrectsLine, Invoice, find_invoice
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.positions import Position
 from domain.money import Money
 from domain.settlement import position
 from domain.settlement.accruals import Accrual
-
-
-@dataclass(frozen=True, slots=True)
-class CorrectsLine:
-    """The invoice's line that an adjustment corrects."""
-
-    bill_no: str
-    line_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,18 +69,21 @@ def rebook(
 def _followed(invoice: Invoice, given_up: dict[str, int]) -> Corrections | None:
     """The corrections of an invoice with what follows from them: the shares given up, the tax that is relieved."""
     now = invoice.corrected
-    credited = {line.line_id: line.credited for line in now.lines}
-    by_group = {(group.category, group.rate): group.credited for group in now.tax}
+    so_far = {line.line_id: line for line in now.lines}
+    by_group = {(group.category, group.rate): group for group in now.tax}
     lines, tax = [], []
     for line in invoice.lines:
-        corrected = CorrectedLine(line.id, credited.get(line.id, 0), given_up.get(line.id, 0))
-        if corrected.credited or corrected.given_up:
+        nothing = CorrectedLine(line.id)
+        corrected = replace(so_far.get(line.id, nothing), given_up=given_up.get(line.id, 0))
+        if corrected != nothing:
             lines.append(corrected)
     for item in invoice.tax_item:
-        back = by_group.get((item.category, item.rate), 0)
-        relieved = rounded_ratio((item.tax_amount - back) * now.with_relief, invoice.billed) if invoice.billed else 0
-        if back or relieved:
-            tax.append(CorrectedTax(item.category, item.rate, back, relieved))
+        none = CorrectedTax(item.category, item.rate)
+        group = by_group.get((item.category, item.rate), none)
+        left = (item.tax_amount - group.credited) * now.with_relief
+        group = replace(group, relieved=rounded_ratio(left, invoice.billed) if invoice.billed else 0)
+        if group != none:
+            tax.append(group)
     followed = replace(now, lines=tuple(lines), tax=tuple(tax))
     return None if followed == NO_CORRECTIONS else followed
 

@@ -16,6 +16,7 @@ from pydantic_core import core_schema
 from domain.money import AMOUNT_MAX
 from schemas.accounts.messages import AccountCreate, AccountUpdate, SpecificationCreate
 from schemas.accounts.tmf666 import RESOURCES, AccountType, OneOf, base64_text, not_empty_text, url_text
+from schemas.corrections.messages import CREDIT_NOTE_ID, parse_credit_note_id
 from schemas.message import Message, at_most, not_empty
 from schemas.operations.messages import EDITED_BYTES_MAX, parse_body
 from schemas.parties.legal_entity import (
@@ -80,6 +81,12 @@ VALUES: dict[str, Json] = {
         "pattern": f"^({PAYMENT_ID.pattern})$",
         "description": "A payment's id; of credit that is none, what it is and its id: `credit~C-1` is goodwill, "
         "`transfer~T-1~1` the first part of a transfer.",
+    },
+    "CreditNoteId": {
+        "type": "string",
+        "pattern": f"^({CREDIT_NOTE_ID.pattern})$",
+        "description": "A credit note's id; of one beside a bill, its identity and the corrected invoice's number: "
+        "`bill.demand:D-1:INV-000000001`.",
     },
     "Text": _TEXT,
     "Base64": {"type": "string", "contentEncoding": "base64", "pattern": _TEXT["pattern"]},
@@ -168,6 +175,7 @@ _READERS: dict[Any, str] = {
     url_text: "Url",
     parse_statement_id: "StatementId",
     parse_payment_id: "PaymentId",
+    parse_credit_note_id: "CreditNoteId",
     parse_when: "When",
     parse_body: "EditedBody",
     parse_country: "Country",

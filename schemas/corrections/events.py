@@ -30,7 +30,7 @@ from domain.corrections.model import (
 )
 from schemas.accounts.events import account_ref
 from schemas.event import Event
-from schemas.invoicing.events import TAX_ITEM, invoice_json, tax_item_json
+from schemas.invoicing.events import TAX_ITEM, invoice_json, order_json, tax_item_json
 from schemas.payments.events import payment_json
 from schemas.shapes import Shape
 from schemas.values import Json, money_json, time_json
@@ -96,7 +96,7 @@ def _line_json(line: CreditNoteLine, code: str, bill: Json) -> Json:
 def _invoice_credited(event: InvoiceCredited) -> Json:
     return {
         "invoice": invoice_json(event.invoice),
-        "orderId": event.invoice.order_id,
+        **order_json(event.invoice),
         "creditNote": event.note.bill_no,
         "creditNoteId": event.note.id,
         "deallocations": deallocations_json(event.note.deallocated, event.note.currency),
@@ -205,7 +205,7 @@ def transfer_json(transfer: Transfer) -> Json:
 def _invoice_reopened(event: InvoiceReopened) -> Json:
     return {
         "invoice": invoice_json(event.invoice),
-        "orderId": event.invoice.order_id,
+        **order_json(event.invoice),
         "deallocations": [
             {"paymentId": one.payment_id, "amount": money_json(one.amount, event.invoice.currency)}
             for one in event.deallocated
@@ -230,7 +230,7 @@ def write_off_json(write_off: WriteOff) -> Json:
 def _invoice_written_off(event: InvoiceWrittenOff) -> Json:
     return {
         "invoice": invoice_json(event.invoice),
-        "orderId": event.invoice.order_id,
+        **order_json(event.invoice),
         "writeOff": write_off_json(event.write_off),
     }
 
@@ -265,7 +265,7 @@ def _dispute(event: DisputeOpened | DisputeSettled | DisputeWithdrawn) -> Json:
     return {
         "dispute": dispute_json(event.dispute),
         "invoice": invoice_json(event.invoice),
-        "orderId": event.invoice.order_id,
+        **order_json(event.invoice),
     }
 
 
@@ -277,7 +277,7 @@ SHAPES: dict[str, Shape] = {
         "id": "Id",
         "billNo": "Id",
         "category": ("creditNote",),
-        "creditNoteId": "Id",
+        "creditNoteId": "CreditNoteId",
         "correctedBillNo": "Id",
         "billDate": "Date",
         "issuedAt": "Time",
@@ -298,7 +298,7 @@ SHAPES: dict[str, Shape] = {
         "billingAccount": "BillingAccountReference",
         "amount": "Money",
         "refundedAt": "Time",
-        "creditNoteId?": "Id",
+        "creditNoteId?": "CreditNoteId",
         "paymentId?": "Id",
         "method?": "Text",
         "taken": _DEALLOCATIONS,
@@ -374,7 +374,7 @@ SHAPES: dict[str, Shape] = {
 }
 """Parts of what goes out, by name."""
 
-_DISPUTE: Shape = {"dispute": "Dispute", "invoice": "Invoice", "orderId": "Id"}
+_DISPUTE: Shape = {"dispute": "Dispute", "invoice": "Invoice", "orderId?": "Id"}
 
 EVENTS = (
     Event(
@@ -390,9 +390,9 @@ EVENTS = (
         "An invoice as a credit note leaves it.",
         {
             "invoice": "Invoice",
-            "orderId": "Id",
+            "orderId?": "Id",
             "creditNote": "Id",
-            "creditNoteId": "Id",
+            "creditNoteId": "CreditNoteId",
             "deallocations": _DEALLOCATIONS,
         },
         _invoice_credited,
@@ -435,14 +435,14 @@ EVENTS = (
         "invoice.reopened",
         InvoiceReopened,
         "Of an invoice something remains again: what covered it does so no more.",
-        {"invoice": "Invoice", "orderId": "Id", "deallocations": _DEALLOCATIONS},
+        {"invoice": "Invoice", "orderId?": "Id", "deallocations": _DEALLOCATIONS},
         _invoice_reopened,
     ),
     Event(
         "invoice.written-off",
         InvoiceWrittenOff,
         "What remained of an invoice, or a part of it, was given up as lost.",
-        {"invoice": "Invoice", "orderId": "Id", "writeOff": "WriteOff"},
+        {"invoice": "Invoice", "orderId?": "Id", "writeOff": "WriteOff"},
         _invoice_written_off,
     ),
     Event("dispute.opened", DisputeOpened, "Something of an invoice is disputed.", _DISPUTE, _dispute),

@@ -7,6 +7,7 @@ payment came back; `invoice.write-off`: what remains is lost; `dispute.open`, `.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
@@ -35,7 +36,32 @@ from schemas.message import Continuation, Message, Part, Reference, Result, at_m
 from schemas.ordering.messages import ITEMS_MAX
 from schemas.payments.messages import REST, PaymentId
 from schemas.payments.messages import RESULT as COVERED
-from schemas.values import Count, Id, Json, PositiveMoney, Text, Time, money_json, parse_money, shown, time_json
+from schemas.values import (
+    ID,
+    Count,
+    Id,
+    Json,
+    PositiveMoney,
+    Text,
+    Time,
+    money_json,
+    parse_id,
+    parse_money,
+    shown,
+    time_json,
+)
+
+CREDIT_NOTE_ID = re.compile(rf"{ID.pattern}|bill\.demand:{ID.pattern}(?:/[0-9]{{1,9}})?:{ID.pattern}", re.ASCII)
+"""The id of a credit note: its sender's, or, of one beside a bill, the bill's identity and the corrected invoice's
+number."""
+
+
+def parse_credit_note_id(value: object) -> str:
+    """The id of a credit note; raises `ValueError`."""
+    return value if isinstance(value, str) and CREDIT_NOTE_ID.fullmatch(value) else parse_id(value)
+
+
+CreditNoteId = Annotated[str, BeforeValidator(parse_credit_note_id)]
 
 
 def not_zero(value: Money) -> Money:
@@ -117,7 +143,7 @@ class RefundCompleted(Message):
     billing_account: Reference
     amount: PositiveMoney
     refunded_at: Time
-    credit_note_id: Id | None = None
+    credit_note_id: CreditNoteId | None = None
     payment_id: PaymentId | None = None
     method: Text | None = None
 

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BeforeValidator, model_validator
 
 from domain.corrections.model import DisputeState
+from schemas.corrections.messages import CreditNoteId
 from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of, time_place_of
 from schemas.shapes import Shape, page
 from schemas.values import Id
@@ -19,7 +20,7 @@ class CreditNoteGet(Query):
     TYPE = "credit-note.get"
     ANSWER: ClassVar[Shape] = "CreditNote"
     bill_no: Id | None = None
-    credit_note_id: Id | None = None
+    credit_note_id: CreditNoteId | None = None
 
     @model_validator(mode="after")
     def _by_one_of_both(self) -> Self:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import get_args
 
 from domain.invoicing.model import (
+    Billing,
     Corrections,
+    CorrectsLine,
     Invoice,
     InvoiceIssued,
     InvoiceLine,
@@ -14,6 +16,9 @@ from domain.invoicing.model import (
     InvoiceRecovered,
     InvoiceState,
     InvoiceStateChanged,
+    LineOrigin,
+    Period,
+    RunType,
     TaxItem,
     WrittenOff,
 )
@@ -36,7 +41,8 @@ def invoice_json(invoice: Invoice) -> Json:
         "id": invoice.id,
         "billNo": invoice.id,
         **({"paymentReference": reference} if reference is not None else {}),
-        "orderId": invoice.order_id,
+        **order_json(invoice),
+        **({} if invoice.billing is None else _billing_json(invoice.billing)),
         "billDate": invoice.bill_date.isoformat(),
         "paymentDueDate": invoice.payment_due_date.isoformat(),
         "taxPointDate": invoice.tax_point_date.isoformat(),
@@ -63,6 +69,25 @@ def invoice_json(invoice: Invoice) -> Json:
     }
 
 
+def order_json(invoice: Invoice) -> Json:
+    """The order that an invoice bills, if any."""
+    return {} if invoice.order_id is None else {"orderId": invoice.order_id}
+
+
+def _billing_json(billing: Billing) -> Json:
+    return {"billingPeriod": period_json(billing.period), "runType": billing.run_type}
+
+
+def period_json(period: Period) -> Json:
+    """A TMF TimePeriod, whose end is not in it."""
+    return {"startDateTime": time_json(period.start), "endDateTime": time_json(period.end)}
+
+
+def corrects_json(corrects: CorrectsLine) -> Json:
+    """The invoice's line that something corrects."""
+    return {"billNo": corrects.bill_no, "lineId": corrects.line_id}
+
+
 def tax_item_json(item: TaxItem, code: str) -> Json:
     """A TMF678 TaxItem with its category: the tax of one (category, rate) group."""
     return {
@@ -78,9 +103,13 @@ def _corrections_json(corrections: Corrections, code: str) -> Json:
     out: Json = {
         "credited": money_json(corrections.credited, code),
         "lines": [
-            {"lineId": line.line_id, "credited": money_json(line.credited, code)}
+            {
+                "lineId": line.line_id,
+                "credited": money_json(line.credited, code),
+                **({"takenBack": money_json(line.taken_back, code)} if line.taken_back else {}),
+            }
             for line in corrections.lines
-            if line.credited
+            if line.credited or line.taken_back
         ],
     }
     if corrections.write_offs:
@@ -137,13 +166,26 @@ def _line_json(line: InvoiceLine, code: str, account: Json, bill: Json) -> Json:
         del out["description"]
     if line.on_behalf_of is not None:
         out["onBehalfOf"] = account_ref(line.on_behalf_of.id, "SettlementAccount")
+    if line.origin is not None:
+        out |= _origin_json(line.origin)
+    return out
+
+
+def _origin_json(origin: LineOrigin) -> Json:
+    out: Json = {"billingAccount": account_ref(origin.account, "BillingAccount")}
+    said = {"chargeId": origin.charge_id, "subscriptionId": origin.subscription_id, "priceId": origin.price_id}
+    out |= {name: value for name, value in said.items() if value is not None}
+    if origin.period is not None:
+        out["periodCoverage"] = period_json(origin.period)
+    if origin.corrects is not None:
+        out["corrects"] = corrects_json(origin.corrects)
     return out
 
 
 def _invoice(
     event: InvoiceIssued | InvoicePaid | InvoicePartiallyPaid | InvoiceStateChanged | InvoiceRecovered,
 ) -> Json:
-    return {"invoice": invoice_json(event.invoice), "orderId": event.invoice.order_id}
+    return {"invoice": invoice_json(event.invoice), **order_json(event.invoice)}
 
 
 TAX_ITEM: Shape = {
@@ -158,13 +200,20 @@ TAX_ITEM: Shape = {
 WRITTEN_OFF: Shape = {"writeOffId": "Id", "amount": "Money", "taxRelief": bool}
 """A write-off; or what of it stands, or is recovered."""
 
+PERIOD: Shape = {"startDateTime": "Time", "endDateTime": "Time"}
+"""A TMF TimePeriod: from its start to its end, which is not in it."""
+CORRECTS: Shape = {"billNo": "Id", "lineId": "Id"}
+"""The invoice's line that something corrects."""
+
 SHAPES: dict[str, Shape] = {
     "Invoice": {
         "@type": ("CustomerBill",),
         "id": "Id",
         "billNo": "Id",
         "paymentReference?": "Id",
-        "orderId": "Id",
+        "orderId?": "Id",
+        "billingPeriod?": PERIOD,
+        "runType?": get_args(RunType),
         "billDate": "Date",
         "paymentDueDate": "Date",
         "taxPointDate": "Date",
@@ -186,13 +235,13 @@ SHAPES: dict[str, Shape] = {
         ],
         "lines": ["InvoiceLine"],
         "creditNotes?": [
-            {"@type": ("CustomerBillRef",), "id": "Id", "creditNoteId": "Id", "taxIncludedAmount": "Money"}
+            {"@type": ("CustomerBillRef",), "id": "Id", "creditNoteId": "CreditNoteId", "taxIncludedAmount": "Money"}
         ],
         "writeOffs?": [WRITTEN_OFF],
         "disputes?": [{"disputeId": "Id", "state": ("open", "settled", "withdrawn"), "amount": "Money"}],
         "corrections?": {
             "credited": "Money",
-            "lines": [{"lineId": "Id", "credited": "Money"}],
+            "lines": [{"lineId": "Id", "credited": "Money", "takenBack?": "Money"}],
             "writtenOff?": "Money",
             "writeOffs?": [WRITTEN_OFF],
         },
@@ -220,14 +269,25 @@ SHAPES: dict[str, Shape] = {
             {"@type": ("AppliedBillingTaxRate",), "taxCategory": "Id", "taxRate": float, "taxAmount": "Money"}
         ],
         "onBehalfOf?": "SettlementAccountReference",
+        "chargeId?": "Id",
+        "subscriptionId?": "Id",
+        "priceId?": "Id",
+        "periodCoverage?": PERIOD,
+        "corrects?": CORRECTS,
     },
 }
 """Parts of what goes out, by name."""
 
-_INVOICE: Shape = {"invoice": "Invoice", "orderId": "Id"}
+_INVOICE: Shape = {"invoice": "Invoice", "orderId?": "Id"}
 
 EVENTS = (
-    Event("invoice.issued", InvoiceIssued, "An order was billed: the invoice before any credit.", _INVOICE, _invoice),
+    Event(
+        "invoice.issued",
+        InvoiceIssued,
+        "An order, or what was due, was billed.",
+        _INVOICE,
+        _invoice,
+    ),
     Event("invoice.partially-paid", InvoicePartiallyPaid, "A part of an invoice was paid.", _INVOICE, _invoice),
     Event("invoice.paid", InvoicePaid, "The rest of an invoice was paid.", _INVOICE, _invoice),
     Event(

@@ -25,7 +25,7 @@ class Tax(Part):
 
 
 class Item(Part):
-    """A line of an order; the unit price is in major units."""
+    """A line to be billed; the unit price is in major units."""
 
     id: Id
     description: Text | None = None
@@ -33,6 +33,18 @@ class Item(Part):
     unit_price: Number
     tax: Tax
     on_behalf_of: Reference | None = None
+
+    def item(self) -> pricing.Item:
+        """The line as the domain has it."""
+        return pricing.Item(
+            self.id,
+            self.description,
+            self.quantity,
+            self.unit_price,
+            self.tax.category,
+            self.tax.rate,
+            self.on_behalf_of.id if self.on_behalf_of else None,
+        )
 
 
 class OrderCompleted(Message):
@@ -63,18 +75,7 @@ class OrderCompleted(Message):
 
     def fact(self, key: str) -> Order:
         """The completed order."""
-        items = tuple(
-            pricing.Item(
-                item.id,
-                item.description,
-                item.quantity,
-                item.unit_price,
-                item.tax.category,
-                item.tax.rate,
-                item.on_behalf_of.id if item.on_behalf_of else None,
-            )
-            for item in self.items
-        )
+        items = tuple(item.item() for item in self.items)
         return Order(
             self.order_id,
             self.completed_at,

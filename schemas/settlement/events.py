@@ -19,10 +19,15 @@ def _line_json(line: SettlementLine, code: str) -> Json:
     kind = "accrual" if line.adjustment_id is None else "adjustment"
     out: Json = {"kind": kind, "lineType": kind}
     if line.bill_no is not None:
-        out |= {"orderId": line.order_id, "billNo": line.bill_no, "lineId": line.line_id}
+        out |= _of_line_json(line.order_id, line.bill_no, line.line_id)
     if line.adjustment_id is not None:
         out["adjustmentId"] = line.adjustment_id
     return {**out, "date": line.date.isoformat(), "amount": money_json(line.amount, code)}
+
+
+def _of_line_json(order_id: str | None, bill_no: str | None, line_id: str | None) -> Json:
+    """The line of an invoice that something was accrued of, and its order, if it has one."""
+    return {**({} if order_id is None else {"orderId": order_id}), "billNo": bill_no, "lineId": line_id}
 
 
 def settlement_json(settlement: Settlement) -> Json:
@@ -60,9 +65,7 @@ def _settlement_accrued(event: SettlementAccrued) -> Json:
         "amount": money_json(sum(accrual.amount for accrual in event.accruals), code),
         "lines": [
             {
-                "orderId": accrual.order_id,
-                "billNo": accrual.bill_no,
-                "lineId": accrual.line_id,
+                **_of_line_json(accrual.order_id, accrual.bill_no, accrual.line_id),
                 "amount": money_json(accrual.amount, code),
             }
             for accrual in event.accruals
@@ -163,7 +166,7 @@ EVENTS = (
             "settlementAccount": "SettlementAccountReference",
             "amount": "Money",
             "cause": "Identity",
-            "lines": [{"orderId": "Id", "billNo": "Id", "lineId": "Id", "amount": "Money"}],
+            "lines": [{"orderId?": "Id", "billNo": "Id", "lineId": "Id", "amount": "Money"}],
         },
         _settlement_accrued,
         tells_cause=True,

@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field
 
-from domain.settlement.adjusting import Adjustment, AdjustmentResult, CorrectsLine
+from domain.invoicing.model import CorrectsLine
+from domain.settlement.adjusting import Adjustment, AdjustmentResult
 from domain.settlement.payouts import CompletedPayout, PayoutResult
 from domain.settlement.returning import ReturnedPayout
 from domain.settlement.statements import Closing, ClosingResult

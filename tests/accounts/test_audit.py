@@ -34,6 +34,7 @@ from tests.audit.test_audit import (
     red,
     renaming,
 )
+from tests.billing.test_audit import TAMPERINGS
 from tests.support.books import Books, Document, Made
 from tests.support.facts import take
 from tests.support.messages import (
@@ -606,7 +607,9 @@ def test_a_broken_account_turns_its_checks_red(books: Books, mutation: Mutation)
 
 def test_every_check_can_fail() -> None:
     """A check that nothing can turn red proves nothing: each has a mutation, and each invariant a check."""
-    seen_by = set().union(*(mutation.seen_by for mutation in (*MUTATIONS, *ACCOUNT_MUTATIONS)))
+    seen_by = set().union(
+        *(one.seen_by for one in (*MUTATIONS, *ACCOUNT_MUTATIONS)), *(one.seen_by for one in TAMPERINGS)
+    )
     assert seen_by == {check.name for check in CHECKS}
     assert {check.invariant for check in CHECKS} == set(range(1, 10))
 

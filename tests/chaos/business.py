@@ -13,10 +13,12 @@ from typing import Any
 from tests.support.messages import (
     Message,
     adjustment,
+    charge,
     closing,
     credit_note,
     credited,
     customer,
+    demand,
     dispute,
     dispute_settled,
     dispute_withdrawn,
@@ -110,8 +112,9 @@ class Business:
             self._conflict,
             self._grant,
             self._astray,
+            self._charge,
         )
-        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 1, 3, 2, 2, 2, 2), k=self.lots.choice(BURSTS)):
+        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 1, 3, 2, 2, 2, 2, 6), k=self.lots.choice(BURSTS)):
             made = kind()
             letters += made
             if self.lots.random() < 0.08:
@@ -153,8 +156,17 @@ class Business:
             "dispute.opened": lambda event: self.end_of(event["dispute"]),
             "invoice.written-off": self.recovery_of,
             "payout.return-booked": self.payout_anew,
+            "charge.added": lambda event: self.bill_of(event["charge"]),
             "credit.transferred": lambda event: self.reversal_of_transfer(event["transfer"]),
         }
+
+    def bill_of(self, charged: dict[str, Any]) -> list[Letter]:
+        """A bill as soon as something is charged: it has this charge, and whatever else came in meanwhile."""
+        number = self._next("BD")
+        letters = [self._fact(demand(number, charged["billingAccount"]["id"]), number)]
+        if self.lots.random() < 0.2:
+            self._repeat(letters)
+        return letters
 
     def sequel_of(self, invoice: dict[str, Any]) -> list[Letter]:
         """What follows an invoice as it is issued: what nobody will pay is lost; of others this or that, or nothing."""
@@ -310,6 +322,13 @@ class Business:
 
     def _order(self) -> list[Letter]:
         return [self._letter(self._one_order())]
+
+    def _charge(self) -> list[Letter]:
+        number, account = self._next("B"), self._account(self._accounts, "BA", 0.01)
+        euros = self.lots.randrange(1, 40)
+        self.owed[account] += euros * 120
+        sold_for = self._account(self._partners, "SA", 0.002) if self.lots.random() < 0.3 else None
+        return [self._fact(charge(number, account, euros, sold_for=sold_for), number)]
 
     def _array(self) -> list[Letter]:
         return [self._letter(("order.completed", [self._one_order()[1] for _ in range(self.lots.randrange(1, 20))]))]

@@ -29,10 +29,12 @@ from tests.support.client import Client
 from tests.support.messages import (
     Message,
     adjustment,
+    charge,
     closing,
     credit_note,
     credited,
     customer,
+    demand,
     dispute,
     dispute_settled,
     dispute_withdrawn,
@@ -68,7 +70,7 @@ forks.set_forkserver_preload([crashes.__name__])
 def business() -> list[Message]:
     """Orders and payments in pairs, every tenth message twice; a quarter of them wait for an account, opened last.
 
-    Some invoices are credited, some of them twice by the same note.
+    Some invoices are credited, some of them twice by the same note. Some charges are billed on demand, and paid.
     """
     accounts = ("BA-0", "BA-1", "BA-2", "BA-late")
     facts = [
@@ -79,11 +81,16 @@ def business() -> list[Message]:
     ]
     opened = [partner("SA-0"), *map(customer, accounts[:3])]
     notes = [credit_note(f"N-{n}", f"INV-{n * 3:09d}") for n in range(1, NOTES + 1)]
-    return [*opened, *facts, *facts[::10], *notes, *notes[::4], customer("BA-late")]
+    bills: list[Message] = []
+    for n in range(BILLS):
+        account = accounts[n % 3]
+        bills += [charge(f"C-{n}", account, 10), demand(f"D-{n}", account), payment(f"P-bill-{n}", account, "12.00")]
+    return [*opened, *facts, *facts[::10], *notes, *notes[::4], *bills, *bills[::4], customer("BA-late")]
 
 
 NOTES = 8
-EFFECTS = FACTS + 5 + NOTES
+BILLS = 6
+EFFECTS = FACTS + 5 + NOTES + 3 * BILLS
 
 
 @contextmanager
@@ -146,7 +153,7 @@ async def test_a_worker_that_dies_at_a_point_costs_nothing(
     assert sum(balances.pop("unapplied", 0) for balances in left) == 1200 * NOTES
     assert not any(left)
     assert position(database, "SA-0") == {"payable": 80 * (FACTS // 2 - NOTES)}
-    assert ledger(database)["cash"] == 1200 * FACTS // 2
+    assert ledger(database)["cash"] == 1200 * (FACTS // 2 + BILLS)
     await all_is_well(point, EFFECTS, client, database)
 
 

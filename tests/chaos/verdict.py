@@ -65,7 +65,9 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
     kinds = Counter(identity.partition(":")[0] for identity in business.facts)
     kinds["credit-note.issue"] += business.approved
     for kind, collection, which in (
-        ("order.completed", "invoices", {}),
+        ("order.completed", "invoices", {"orderId": {"$type": "string"}}),
+        ("charge.add", "charges", {"billed.billNo": {"$type": "string"}}),
+        ("bill.demand", "billsOnDemand", {}),
         ("payment.received", "payments", {"source": None}),
         ("credit-note.issue", "creditNotes", {}),
         ("refund.completed", "refunds", {}),

@@ -158,6 +158,31 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "reason": [*_TEXTS, None],
         "paymentId": [value for value in _IDS if value is not None],
     },
+    "charge.add": {
+        "chargeId": _IDS,
+        "billingAccount": _PARTS,
+        "billingAccount.id": _IDS,
+        "date": _DATES,
+        "currency": _CURRENCIES,
+        "item": _PARTS,
+        "item.id": _IDS,
+        "item.quantity": _DECIMALS,
+        "item.unitPrice": _DECIMALS,
+        "item.tax": _PARTS,
+        "item.tax.rate": _RATES,
+        "periodCoverage": [value for value in _PARTS if value is not None],
+        "periodCoverage.startDateTime": _TIMES,
+        "periodCoverage.endDateTime": [*_TIMES, "2026-11-16T00:00:00Z"],
+        "subscriptionId": [value for value in _IDS if value is not None],
+        "corrects.billNo": _IDS,
+        "corrects.lineId": _IDS,
+    },
+    "bill.demand": {
+        "id": _IDS,
+        "billingAccount": _PARTS,
+        "billingAccount.id": _IDS,
+        "billingDate": [value for value in _DATES if value is not None],
+    },
     "credit-note.issue": {
         "creditNoteId": _IDS,
         "billNo": _IDS,
@@ -238,6 +263,9 @@ OPTIONAL_THERE = {
     ("invoice.send", "medium"),
     ("dispute.settle", "approved.0"),
     ("settlement.adjust", "corrects"),
+    ("charge.add", "periodCoverage"),
+    ("charge.add", "subscriptionId"),
+    ("bill.demand", "billingDate"),
 }
 
 NEEDED = [

@@ -53,6 +53,12 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
         "applied {'recoverable': {'unit': 'EUR', 'value': 0.0}}",
         "0.0 is left to be given back",
     ]
+    assert await output_of("bill_on_demand", settings) == [
+        "applied {'taxExcludedAmount': {'unit': 'EUR', 'value': 9.31}}",
+        "[11.17] is what it would be",
+        "applied {'state': 'done', 'billNo': 'INV-000000002', 'creditNotes': []}",
+        "[('C-1', True, 'INV-000000002')]",
+    ]
     assert await output_of("partners_order", settings) == [
         "account.create applied",
         "order.completed applied",
@@ -61,7 +67,7 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
         "payout.completed applied {'settlementId': 'C-1', 'state': 'paid'}",
     ]
     answer = json.loads("\n".join(await output_of("ask", settings, "invoice.list", "billingAccount=BA-1")))
-    assert [invoice["state"] for invoice in answer["result"]["items"]] == ["settled", "new"]
+    assert [invoice["state"] for invoice in answer["result"]["items"]] == ["settled", "new", "new"]
     # A second time nothing new comes of it, and it says so.
     [again] = await output_of("bill_an_order", settings)
     assert again.startswith("no event within")

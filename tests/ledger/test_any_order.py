@@ -1,6 +1,10 @@
 """Whatever comes in, in whatever order and batches: the invariants stand, and the money ends where it must."""
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC
+from decimal import Decimal
 from itertools import pairwise
 from unittest.mock import patch
 
@@ -8,10 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.billing.queries import preview
+from adapters.mongodb.view import View
 from domain.accounts.model import BILLING, Account, NewAccount
+from domain.billing.model import BillDemand, ChargeToAdd
 from domain.corrections.model import (
     CompletedRefund,
     CreditNote,
+    CreditNoteIssued,
     CreditToTransfer,
     DisputeToOpen,
     DisputeToSettle,
@@ -21,8 +29,9 @@ from domain.corrections.model import (
     PaymentToReverse,
 )
 from domain.errors import Refused
-from domain.invoicing.model import InvoiceSending, InvoiceValidation
+from domain.invoicing.model import InvoiceIssued, InvoiceSending, InvoiceValidation
 from domain.invoicing.pricing import Item, price
+from domain.ledger.books import Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Currency
 from domain.ordering.completing import Order
@@ -30,6 +39,9 @@ from domain.payments.model import ReceivedPayment
 from domain.settlement.adjusting import Adjustment
 from domain.settlement.payouts import CompletedPayout
 from domain.settlement.returning import ReturnedPayout
+from schemas.billing.queries import BillPreview, unnumbered
+from schemas.corrections.events import credit_note_json
+from schemas.invoicing.events import invoice_json
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     EUR,
@@ -39,8 +51,10 @@ from tests.support.ledger_book import (
     LedgerBook,
     adjustment,
     billing,
+    charge,
     closing,
     credit_note,
+    demand,
     dispute,
     grant,
     line,
@@ -231,6 +245,37 @@ transfers = st.builds(
 )
 
 
+charges = st.builds(
+    lambda item, number, line_id, who, day: charge(
+        "?", item, corrects=line_id and (f"INV-{number:09d}", line_id), account=who, on=day
+    ),
+    lines,
+    st.integers(1, 6),
+    st.none() | st.none() | st.sampled_from("1234"),
+    customers,
+    days,
+)
+demands = st.builds(lambda who, day: demand("?", account=who, on=day), customers, days)
+
+
+@st.composite
+def charging(draw, orders_: list[Fact]) -> list[Fact]:
+    """Charges, of which some take back the orders' lines if these are billed in that order; and bills."""
+    facts: list[Fact] = []
+    billed = [one for one in orders_ if isinstance(one, Order)]
+    for number, one in enumerate(draw(st.lists(charges, max_size=8))):
+        facts.append(replace(one, id=f"B-{number}"))
+    for number in range(draw(st.integers(0, 6)) if billed else 0):
+        at = draw(st.integers(0, len(billed) - 1))
+        item = draw(st.sampled_from(billed[at].items))
+        back = replace(item, quantity=item.quantity * Decimal(draw(st.sampled_from(["-1", "-0.5", "-0.3", "-1.2"]))))
+        said = (f"INV-{at + 1:09d}", item.id)
+        facts.append(charge(f"B-back-{number}", back, corrects=said, account=draw(customers), on=draw(days)))
+    for number, asked in enumerate(draw(st.lists(demands, max_size=5))):
+        facts.append(replace(asked, id=f"BD-{number}"))
+    return facts
+
+
 @st.composite
 def business(draw) -> list[Fact]:
     """Everything that can happen, in any order: accounts that come late, closings, payouts, and duplicates of all."""
@@ -253,6 +298,7 @@ def business(draw) -> list[Fact]:
     for number, lost in enumerate(draw(st.lists(write_offs, max_size=4))):
         facts.append(replace(lost, id=f"W-{number}"))
     facts += draw(disputing())
+    facts += draw(charging(facts))
     for number, adjusted in enumerate(draw(st.lists(adjustments, max_size=4))):
         facts.append(replace(adjusted, id=f"A-{number}"))
     for number, of in enumerate(draw(st.lists(st.integers(0, 3), max_size=3))):
@@ -280,9 +326,10 @@ works = st.sampled_from([1, 8, 20_000])
     st.sampled_from([1, 2, 8]),
     works,
     st.booleans(),
+    st.sampled_from([2, 3, 1_000]),
 )
 def test_the_invariants_stand_whatever_comes_in(
-    facts, batch, first_limit, prefetch, lines_max, statements_max, work, rest_last
+    facts, batch, first_limit, prefetch, lines_max, statements_max, work, rest_last, bill_lines
 ):
     """Any sequence of facts, with duplicates and in any batches, leaves books in which every invariant holds.
 
@@ -293,6 +340,9 @@ def test_the_invariants_stand_whatever_comes_in(
         patch("domain.settlement.statements.LINES_MAX", lines_max),
         patch("domain.settlement.statements.STATEMENTS_MAX", statements_max),
         patch("domain.payments.allocating.WORK_MAX", work),
+        patch("domain.billing.demanding.LINES_MAX", bill_lines),
+        patch("domain.billing.composing.LINES_MAX", bill_lines),
+        patch("domain.billing.demanding.INVOICES_MAX", bill_lines),
     ):
         book.take(*facts, batch=batch)
     assert_books_hold(book, lines_max=lines_max)
@@ -316,7 +366,9 @@ def test_a_batch_decides_as_one_by_one_would(facts, batch, first_limit, prefetch
     """The same facts in the same order end in the same documents, rows and events, in batches or one by one."""
     # What waits is woken after the batch, so nothing here may wait: accounts come first, then orders, and no payout.
     facts = [*ACCOUNTS, *sorted(facts, key=lambda fact: not isinstance(fact, Order))]
-    facts = [fact for fact in facts if not isinstance(fact, CompletedPayout | ReturnedPayout)]
+    facts = [
+        fact for fact in facts if not isinstance(fact, CompletedPayout | ReturnedPayout | ChargeToAdd | BillDemand)
+    ]
     billed = len({fact.id for fact in facts if isinstance(fact, Order)})
     facts = [f for f in facts if not isinstance(f, NoteToIssue) or int(f.bill_no[-9:]) <= billed]
     facts = [f for f in facts if not isinstance(f, InvoiceToWriteOff | DisputeToOpen) or int(f.bill_no[-9:]) <= billed]
@@ -612,3 +664,35 @@ def test_where_the_order_counts(one_way, other_way, one_end, other_end):
         found |= {"elsewhere": book.position("BA-2").unapplied, "badDebt": book.ledger().get("EUR badDebt", 0)}
         assert {name: amount for name, amount in found.items() if amount} == end
         assert_books_hold(book)
+
+
+@STEADY
+@given(business(), batches, customers, days, st.sampled_from([2, 1_000]))
+def test_a_preview_is_the_bill_that_then_comes(facts, batch, account, day, bill_lines):
+    """Whatever came in before: the same invoices and notes, but for their numbers, and the preview leaves no trace."""
+    book = LedgerBook()
+    with (
+        patch("domain.billing.demanding.LINES_MAX", bill_lines),
+        patch("domain.billing.composing.LINES_MAX", bill_lines),
+        patch("domain.billing.demanding.INVOICES_MAX", bill_lines),
+    ):
+        book.take(*facts, batch=batch)
+        before, told = book.holdings(), len(book.events)
+
+        async def load(needs: Iterable[Need], books: WorkingSet) -> None:
+            for need in needs:
+                if not books.has(need):
+                    book._load(need, books)
+
+        book._asked = set()
+        asked = BillPreview.model_validate({"billingAccount": account, "billingDate": day})
+        view = View(None, None, book.booked_at, UTC, load)
+        seen = asyncio.run(preview(asked, view))
+        assert (book.holdings(), len(book.events)) == (before, told)
+        book.take(demand("BD-previewed", account=account, on=day))
+    bills = [one.event for one in book.events[told:] if one.cause.startswith(("bill.demand:", "bill.continue:"))]
+    assert seen == {
+        "invoices": [unnumbered(invoice_json(one.invoice)) for one in bills if isinstance(one, InvoiceIssued)],
+        "creditNotes": [unnumbered(credit_note_json(one.note)) for one in bills if isinstance(one, CreditNoteIssued)],
+    }
+    assert_books_hold(book)

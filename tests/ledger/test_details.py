@@ -20,6 +20,7 @@ from tests.support.ledger_book import (
     Fact,
     LedgerBook,
     billing,
+    charge,
     closing,
     credit_note,
     dispute,
@@ -260,6 +261,12 @@ WRONG: dict[str, Wrong] = {
         lambda i: transfer("T-1", 9999, currency=i.code),
         "insufficient-credit",
         "amount: <9999>, but <1000> can be taken of the credit of account BA-1",
+    ),
+    "a charge takes nothing back": (
+        In.billed,
+        lambda i: charge("C-1", i.line(1), corrects=(INV1, "1"), currency=i.currency),
+        "invalid",
+        f"item.unitPrice: comes to <1>, but line 1 of invoice {INV1} to <10000>: what takes it back has the other sign",
     ),
     # Partners.
     "more than is left of a statement is paid out": (

@@ -121,6 +121,23 @@ TRANSFER: Json = {
     "reason": "wrong account",
     "paymentId": "P-1",
 }
+CHARGE: Json = {
+    "chargeId": "C-1",
+    "billingAccount": {"id": "BA-1"},
+    "date": "2026-11-22",
+    "currency": "EUR",
+    "item": {
+        "id": "1",
+        "description": "Fibre 500, two weeks less",
+        "quantity": 1,
+        "unitPrice": "-19.95",
+        "tax": {"category": "S", "rate": "0.20"},
+    },
+    "periodCoverage": {"startDateTime": "2026-11-16T00:00:00Z", "endDateTime": "2026-12-01T00:00:00Z"},
+    "subscriptionId": "S-1",
+    "corrects": {"billNo": "INV-000000001", "lineId": "1"},
+}
+DEMAND: Json = {"id": "D-1", "billingAccount": {"id": "BA-1"}, "billingDate": "2026-11-22"}
 ACCOUNT: Json = {
     "id": "SA-1",
     "@type": "SettlementAccount",
@@ -162,6 +179,8 @@ MESSAGES: dict[str, Json] = {
     "settlement.adjust": ADJUSTMENT,
     "credit.grant": GRANT,
     "credit.transfer": TRANSFER,
+    "charge.add": CHARGE,
+    "bill.demand": DEMAND,
 }
 
 

@@ -16,6 +16,7 @@ from adapters.rabbitmq import publisher, topology
 from adapters.rabbitmq.frames import publish_frames
 from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
+from domain.billing.model import BillOnDemandResult, ChargeResult
 from domain.corrections.model import DisputeResult, NoteResult, RefundResult, ReversalResult, WriteOffResult
 from domain.invoicing.model import InvoicePaid, InvoiceStateResult
 from domain.ledger.books import Emitted
@@ -31,6 +32,8 @@ from schemas.accounts.tmf666 import Happened
 from schemas.asyncapi import asyncapi
 from schemas.asyncapi.document import QUEUES
 from schemas.asyncapi.outgoing import ERRORS
+from schemas.billing.events import charge_json
+from schemas.billing.queries import credit_note_preview, invoice_preview
 from schemas.corrections.events import credit_note_json, dispute_json, refund_json
 from schemas.event import OutgoingEvent
 from schemas.events import EVENTS, message_parked, outgoing
@@ -497,6 +500,9 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("dispute.settle", DisputeResult("settled", "CN-000000001")),
     ("dispute.withdraw", DisputeResult("withdrawn")),
     ("invoice.send", InvoiceStateResult("sent")),
+    ("charge.add", ChargeResult(Money("EUR", -1995))),
+    ("bill.demand", BillOnDemandResult("done", "INV-000000001", ("CN-000000001",))),
+    ("bill.demand", BillOnDemandResult("inProgress", None, ())),
 ]
 
 
@@ -544,6 +550,11 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("dispute.list", {"items": [dispute_json(sample.DISPUTE)], "after": None}),
     ("refund.list", {"items": [refund_json(sample.REFUND)], "after": None}),
     ("credit-note.list", {"items": [credit_note_json(sample.CREDIT_NOTE)], "after": None}),
+    ("charge.list", {"items": [charge_json(sample.CHARGE), charge_json(sample.BILLED)], "after": None}),
+    (
+        "bill.preview",
+        {"invoices": [invoice_preview(sample.BILL)], "creditNotes": [credit_note_preview(sample.CREDIT_NOTE)]},
+    ),
     (
         "account.balance",
         {

@@ -20,6 +20,7 @@ from domain.accounts.model import (
     State,
 )
 from domain.accounts.specifications import BillFormat, SpecificationChanged
+from domain.billing.model import BilledCharge, BillOnDemand, BillOnDemandStateChanged, Charge, ChargeAdded
 from domain.corrections.model import (
     CreditGranted,
     CreditNote,
@@ -47,9 +48,11 @@ from domain.corrections.model import (
 )
 from domain.invoicing.model import (
     AppliedPayment,
+    Billing,
     CorrectedLine,
     CorrectedTax,
     Corrections,
+    CorrectsLine,
     DisputedPart,
     Handling,
     Invoice,
@@ -59,10 +62,13 @@ from domain.invoicing.model import (
     InvoicePartiallyPaid,
     InvoiceRecovered,
     InvoiceStateChanged,
+    LineOrigin,
     PartnerShare,
+    Period,
     TaxItem,
     WrittenOff,
 )
+from domain.invoicing.pricing import Item
 from domain.ledger.books import Emitted
 from domain.parties.model import Seller, SellerChanged
 from domain.payments.allocating import Deallocation
@@ -337,6 +343,163 @@ STATEMENT_OF_ADJUSTMENTS = replace(
     brought_forward_from=None,
 )
 
+CHARGE = Charge(
+    id="C-1",
+    billing_account="BA-2",
+    date=date(2026, 11, 16),
+    currency="EUR",
+    item=Item("1", "Fibre 500, two weeks less", Decimal(1), Decimal("-19.95"), "S", Decimal("0.2"), "SA-1"),
+    net=-1995,
+    period=Period(datetime(2026, 11, 16, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)),
+    subscription_id="S-1",
+    corrects=CorrectsLine("INV-000000001", "1"),
+    booked_at=BOOKED_AT,
+)
+BILLED = replace(
+    CHARGE, billed=BilledCharge("INV-000000002", "1", None, -1000, "bill.demand:D-1", BOOKED_AT), corrects=None
+)
+BILL = Invoice(
+    id="INV-000000002",
+    billing_account="BA-1",
+    ordered_for="BA-1",
+    order_id=None,
+    currency="EUR",
+    state="new",
+    bill_date=date(2026, 11, 22),
+    payment_due_date=date(2026, 12, 22),
+    tax_point_date=date(2026, 11, 30),
+    booked_at=BOOKED_AT,
+    tax_excluded_amount=1000,
+    tax_included_amount=1200,
+    remaining_amount=1200,
+    tax_item=(TaxItem("S", Decimal("0.2"), 1000, 200),),
+    lines=(
+        InvoiceLine(
+            "1",
+            None,
+            Decimal(1),
+            Decimal(10),
+            "S",
+            Decimal("0.2"),
+            1000,
+            200,
+            None,
+            LineOrigin("BA-2", "C-1", "S-1", "P-1", CHARGE.period, CHARGE.corrects),
+        ),
+    ),
+    buyer_version=3,
+    billing=Billing("bill.demand:D-1", "offCycle", Period(datetime(2026, 11, 1, tzinfo=UTC), BOOKED_AT)),
+)
+ON_DEMAND = BillOnDemand(
+    id="D-1/2",
+    demand_id="D-1",
+    billing_account="BA-1",
+    billing_date=date(2026, 11, 30),
+    state="done",
+    bill_no="INV-000000002",
+    credit_notes=("CN-000000001",),
+    booked_at=BOOKED_AT,
+)
+
+CHARGE_JSON = """{
+  "charge": {
+    "@type": "AppliedCustomerBillingRate",
+    "id": "C-1",
+    "date": "2026-11-16",
+    "isBilled": false,
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-2"},
+    "itemId": "1",
+    "quantity": 1,
+    "unitPrice": -19.95,
+    "taxExcludedAmount": {"unit": "EUR", "value": -19.95},
+    "appliedTax": [{"@type": "AppliedBillingTaxRate", "taxCategory": "S", "taxRate": 0.2}],
+    "description": "Fibre 500, two weeks less",
+    "onBehalfOf": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "periodCoverage": {"startDateTime": "2026-11-16T00:00:00.000Z", "endDateTime": "2026-12-01T00:00:00.000Z"},
+    "subscriptionId": "S-1",
+    "corrects": {"billNo": "INV-000000001", "lineId": "1"}
+  }
+}"""
+BILL_JSON = """{
+  "invoice": {
+    "@type": "CustomerBill",
+    "id": "INV-000000002",
+    "billNo": "INV-000000002",
+    "paymentReference": "RF91INV000000002",
+    "billingPeriod": {"startDateTime": "2026-11-01T00:00:00.000Z", "endDateTime": "2026-11-22T12:00:00.007Z"},
+    "runType": "offCycle",
+    "billDate": "2026-11-22",
+    "paymentDueDate": "2026-12-22",
+    "taxPointDate": "2026-11-30",
+    "state": "new",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "sellerVersion": null,
+    "buyerVersion": 3,
+    "taxExcludedAmount": {"unit": "EUR", "value": 10},
+    "taxIncludedAmount": {"unit": "EUR", "value": 12},
+    "taxItem": [
+      {
+        "@type": "TaxItem",
+        "taxCategory": "S",
+        "taxRate": 0.2,
+        "taxExcludedAmount": {"unit": "EUR", "value": 10},
+        "taxAmount": {"unit": "EUR", "value": 2}
+      }
+    ],
+    "amountDue": {"unit": "EUR", "value": 12},
+    "remainingAmount": {"unit": "EUR", "value": 12},
+    "appliedPayment": [],
+    "lines": [
+      {
+        "@type": "AppliedCustomerBillingRate",
+        "id": "1",
+        "isBilled": true,
+        "bill": {"@type": "CustomerBillRef", "id": "INV-000000002"},
+        "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-2"},
+        "quantity": 1,
+        "unitPrice": 10,
+        "taxExcludedAmount": {"unit": "EUR", "value": 10},
+        "taxIncludedAmount": {"unit": "EUR", "value": 12},
+        "appliedTax": [
+          {
+            "@type": "AppliedBillingTaxRate",
+            "taxCategory": "S",
+            "taxRate": 0.2,
+            "taxAmount": {"unit": "EUR", "value": 2}
+          }
+        ],
+        "chargeId": "C-1",
+        "subscriptionId": "S-1",
+        "priceId": "P-1",
+        "periodCoverage": {"startDateTime": "2026-11-16T00:00:00.000Z", "endDateTime": "2026-12-01T00:00:00.000Z"},
+        "corrects": {"billNo": "INV-000000001", "lineId": "1"}
+      }
+    ]
+  }
+}"""
+ON_DEMAND_JSON = """{
+  "customerBillOnDemand": {
+    "@type": "CustomerBillOnDemand",
+    "id": "D-1",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "billingDate": "2026-11-30",
+    "state": "done",
+    "creditNotes": [{"@type": "CustomerBillRef", "id": "CN-000000001"}],
+    "lastUpdate": "2026-11-22T12:00:00.007Z",
+    "customerBill": {"@type": "CustomerBillRef", "id": "INV-000000002"}
+  }
+}"""
+NOTHING_BILLED_JSON = """{
+  "customerBillOnDemand": {
+    "@type": "CustomerBillOnDemand",
+    "id": "D-1",
+    "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+    "billingDate": "2026-11-30",
+    "state": "inProgress",
+    "creditNotes": [],
+    "lastUpdate": "2026-11-22T12:00:00.007Z"
+  }
+}"""
 ACCOUNT_JSON = """{
   "account": {
     "@type": "SettlementAccount",
@@ -991,6 +1154,14 @@ EVENTS: list[tuple[str, object, str]] = [
     ("settlement.adjusted", SettlementAdjusted(ADJUSTED, "EUR", "as agreed"), ADJUSTED_JSON),
     ("payout.return-booked", PayoutReturnBooked(RETURNED, STATEMENT_OF_ADJUSTMENTS), RETURNED_JSON),
     ("seller.changed", SellerChanged(SELLER, ("fax", "vatId")), SELLER_JSON),
+    ("charge.added", ChargeAdded(CHARGE), CHARGE_JSON),
+    ("invoice.issued", InvoiceIssued(BILL), BILL_JSON),
+    ("bill-on-demand.state-changed", BillOnDemandStateChanged(ON_DEMAND), ON_DEMAND_JSON),
+    (
+        "bill-on-demand.state-changed",
+        BillOnDemandStateChanged(replace(ON_DEMAND, state="inProgress", bill_no=None, credit_notes=())),
+        NOTHING_BILLED_JSON,
+    ),
 ]
 
 

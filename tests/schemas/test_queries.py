@@ -52,6 +52,8 @@ def test_the_queries_are_the_contract_s() -> None:
         "dispute.list",
         "payment.get",
         "payment.list",
+        "charge.list",
+        "bill.preview",
         *(
             f"{kind}.{verb}"
             for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media")

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from domain.accounts.model import NewAccount, SettlementTerms
-from domain.invoicing.model import TaxItem
+from domain.invoicing.model import CorrectsLine, TaxItem
 from domain.invoicing.pricing import Item, Pricing
 from domain.money import Currency, Money
 from domain.ordering.completing import Order
 from domain.payments.model import ReceivedPayment
-from domain.settlement.adjusting import Adjustment, CorrectsLine
+from domain.settlement.adjusting import Adjustment
 from domain.settlement.payouts import CompletedPayout
 from domain.settlement.returning import ReturnedPayout
 from domain.settlement.statements import Closing

@@ -17,8 +17,10 @@ from adapters.store.rows import held_row
 from adapters.store.store import Store
 from domain.accounts.model import AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.specifications import BillFormat
+from domain.billing.model import BilledCharge, Charge
 from domain.corrections.model import Dispute, DisputedLine, DisputeState, Refund, WriteOff
 from domain.invoicing.model import Loss
+from domain.invoicing.pricing import Item
 from domain.ledger.entries import Entry, Posting
 from domain.parties.model import SellerVersion
 from domain.payments.model import Allocation
@@ -117,6 +119,21 @@ def family() -> list[Any]:
         found.append(WriteOff(f"W-{n}", bill_no, "BA-1", "EUR", 5, **lost))
         found.append(Loss(f"{bill_no}/{n}", bill_no, "BA-1", 5, 0, 0, f"{n}", booked))
         found.append(Refund(f"R-{n}", "BA-1", "EUR", 5, NOW, booked, None, None, None, (), (), 5))
+        charged = Charge(
+            f"B-{n}",
+            "BA-1",
+            date(2026, 11, 1 + n % 20),
+            "EUR",
+            Item("1", None, Decimal(1), Decimal(1), "S", Decimal("0.2"), None),
+            100,
+            None,
+            None,
+            None,
+            NOW,
+        )
+        found.append(
+            replace(charged, billed=BilledCharge("INV-000000001", "1", None, 100, "x", NOW)) if n % 2 else charged
+        )
         found.append(replace(make.credit_note(n, "BA-1", f"INV-{n % 10:09d}"), booked_at=booked))
         found.append(
             Allocation(f"INV-{n:09d}/P-{n}", f"INV-{n:09d}", f"P-{n}", "BA-1", 1200, f"payment.received:P-{n}", booked)
@@ -207,6 +224,10 @@ ASKED: list[tuple[str, str, int]] = [
     ("dispute.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("dispute.list", '{"billingAccount": "BA-1", "billNo": "INV-000000001", "limit": 10}', 12),
     ("dispute.list", '{"billingAccount": "BA-1", "state": "settled", "limit": 10}', 12),
+    ("charge.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
+    ("charge.list", '{"billingAccount": "BA-1", "billed": true, "limit": 10}', 45),
+    ("charge.list", '{"billingAccount": "BA-1", "billed": false, "limit": 10}', 12),
+    ("bill.preview", '{"billingAccount": "BA-1", "billingDate": "2026-11-22"}', 330),
     ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
     ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),

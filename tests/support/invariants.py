@@ -17,6 +17,7 @@ from domain.accounts.model import (
     CreditLimitExceeded,
 )
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
+from domain.billing.model import BillOnDemand, Charge
 from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
 from domain.invoicing.model import Invoice, Loss
 from domain.ledger.entries import Entry
@@ -50,6 +51,9 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _what_is_deleted_was_never_used(book)
     _versions_tell_the_whole_story(book)
     _invoices_name_their_parties(book)
+    _charges_are_billed_once(book)
+    _bills_are_what_was_due(book)
+    _what_bills_took_back_is_known(book)
     _links_are_what_documents_say(book)
     _hierarchies_are_trees(book)
     _crossings_are_told_once(book)
@@ -123,8 +127,12 @@ def _invoices_add_up(book: LedgerBook) -> None:
         assert (invoice.tax_excluded_amount, invoice.tax_included_amount) == (net, net + tax), invoice.id
         assert sum(item.tax_amount for item in invoice.tax_item) == tax, invoice.id
         _tax_groups_add_up(invoice)
-        entry = book.rows[Entry][f"order.completed:{invoice.order_id}"]
-        debited = sum(p.amount for p in entry.postings if p.account.startswith("receivable:") and p.amount > 0)
+        entry = book.rows[Entry][invoice.cause]
+        account = invoice.billing_account
+        debited = sum(p.amount for p in entry.postings if p.account == f"receivable:{account}" and p.amount > 0)
+        # What credit notes beside a bill undo of allocations is debited with it.
+        beside = (one for one in book.documents[CreditNote].values() if one.cause == invoice.cause)
+        debited -= sum(part.amount for one in beside if one.billing_account == account for part in one.deallocated)
         assert debited == invoice.tax_included_amount, (invoice.id, "receivable", debited)
         notes = [note for note in book.documents[CreditNote].values() if note.corrected_bill_no == invoice.id]
         credited = sum(note.tax_included_amount for note in notes)
@@ -151,22 +159,26 @@ def _disputed_is_one_figure(invoice: Invoice, disputes: list[Dispute]) -> None:
     lines = [line for one in disputes for line in one.lines]
     if any(line.counted is None for line in lines):
         return  # An earlier version has worked it out, one by one.
-    credited = {line.line_id: line.credited for line in invoice.corrected.lines}
+    gone_of = {line.line_id: line.credited + (line.taken_back or 0) for line in invoice.corrected.lines}
+    gone_tax = {(one.category, one.rate): one.credited + (one.taken_back or 0) for one in invoice.corrected.tax}
     priced = 0
     for item in invoice.tax_item:
-        was = now = 0
+        was = now = touched = 0
         for line in invoice.lines:
             if (line.category, line.rate) == (item.category, item.rate):
-                gone = credited.get(line.id, 0)
+                gone = gone_of.get(line.id, 0)
                 left = abs(line.tax_excluded_amount - gone)
                 asked = sum(abs(one.tax_excluded_amount) for one in lines if one.line_id == line.id)
                 sign = -1 if line.tax_excluded_amount < 0 else 1
                 counted = sum(one.counted or 0 for one in lines if one.line_id == line.id)
                 assert counted == sign * min(asked, left), (invoice.id, line.id, "counted", counted)
+                touched += counted != 0
                 was, now = was + gone, now + gone + counted
-        taxes = [half_away(Fraction(net) * Fraction(item.rate)) for net in (was, now)]
-        priced += now - was + taxes[1] - taxes[0]
-    assert disputed == max(0, min(priced, invoice.billed)), (invoice.id, "disputed", disputed, priced)
+        if touched:
+            tax = half_away(Fraction(now) * Fraction(item.rate)) - gone_tax.get((item.category, item.rate), 0)
+            priced += now - was + tax
+    left = invoice.tax_included_amount - invoice.corrected.credited - invoice.corrected.taken_back
+    assert disputed == max(0, min(priced, left)), (invoice.id, "disputed", disputed, priced)
 
 
 def _what_is_lost(book: LedgerBook, invoice: Invoice, notes: list[CreditNote]) -> int:
@@ -235,8 +247,10 @@ def _notes_follow_their_invoice(invoice: Invoice, notes: list[CreditNote]) -> No
         assert abs(credited) <= abs(billed.tax_excluded_amount), (invoice.id, line_id, credited)
         assert not credited or (credited < 0) == (billed.tax_excluded_amount < 0), (invoice.id, line_id, credited)
         of_group[billed.category, Fraction(billed.rate)] += credited
+    by_bills = {(one.category, Fraction(one.rate)): one.taken_back or 0 for one in invoice.corrected.tax}
     for group, credited in of_group.items():
-        assert tax[group] == half_away(credited * group[1]), (invoice.id, group, "tax credited")
+        if not by_bills.get(group):
+            assert tax[group] == half_away(credited * group[1]), (invoice.id, group, "tax credited")
     if all(net[line.id] == line.tax_excluded_amount for line in invoice.lines):
         assert sum(note.tax_included_amount for note in notes) == invoice.tax_included_amount, invoice.id
 
@@ -454,7 +468,9 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     # What goes on may find that there is nothing left to do.
     rests = ("credit.allocate:", "credit.deallocate:")
     gone_on = {i for i, r in book.results.items() if i.startswith(rests) and (r["billNos"] or r["recovered"])}
-    assert set(book.rows[Entry]) == {i for i in book.applied if i.startswith(money)} | gone_on
+    bills = ("bill.demand:", "bill.continue:")
+    billed = {i for i, r in book.results.items() if i.startswith(bills) and (r["billNo"] or r["creditNotes"])}
+    assert set(book.rows[Entry]) == {i for i in book.applied if i.startswith(money)} | gone_on | billed
     assert book.left == [], "something is left to do"
     assert not book.applied.keys() & (book.waiting.keys() | book.refused.keys())
     assert {e.cause for e in book.rows[Entry].values()} == set(book.rows[Entry])
@@ -462,14 +478,15 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     def keys(kind: str) -> set[str]:
         return {identity.partition(":")[2] for identity in book.applied if identity.startswith(kind)}
 
-    assert {invoice.order_id for invoice in book.documents[Invoice].values()} == keys("order.completed:")
-    assert len(book.documents[Invoice]) == len(keys("order.completed:")), "an order has two invoices"
+    ordered = [invoice.order_id for invoice in book.documents[Invoice].values() if invoice.order_id is not None]
+    assert sorted(ordered) == sorted(keys("order.completed:")), "an order has two invoices, or none"
     paid = {payment.id for payment in book.documents[Payment].values() if payment.source is None}
     assert paid == keys("payment.received:")
     assert set(book.rows[Goodwill]) == keys("credit.grant:")
     assert set(book.rows[Transfer]) == keys("credit.transfer:")
     settled = {one.id for one in book.documents[Dispute].values() if one.credit_note is not None}
-    assert set(book.documents[CreditNote]) == keys("credit-note.issue:") | settled
+    by_themselves = {note.id for note in book.documents[CreditNote].values() if not note.cause.startswith("bill.")}
+    assert by_themselves == keys("credit-note.issue:") | settled
     assert not keys("credit-note.issue:") & set(book.documents[Dispute]), "a note has a dispute's id"
     assert set(book.rows[WriteOff]) == keys("invoice.write-off:")
     assert set(book.documents[Dispute]) == keys("dispute.open:")
@@ -485,6 +502,99 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     adjusted = {a.adjustment_id for a in book.documents[Accrual].values() if a.adjustment_id is not None}
     assert adjusted == keys("settlement.adjust:")
     assert {statement.closing_id for statement in book.documents[Settlement].values()} == keys("settlement.close:")
+
+
+def _charges_are_billed_once(book: LedgerBook) -> None:
+    """Each charge waits, or is on one line that is its own, or in one note of what it corrects, or of nothing left."""
+    charges = book.documents[Charge]
+    assert charges.keys() == {i.partition(":")[2] for i in book.applied if i.startswith("charge.add:")}
+    lines = {}
+    for invoice in book.documents[Invoice].values():
+        for line in invoice.lines:
+            if line.origin is not None and line.origin.charge_id is not None:
+                assert line.origin.charge_id not in lines, (line.origin.charge_id, "is on two lines")
+                lines[line.origin.charge_id] = (invoice, line)
+    noted: Counter[tuple[str, str]] = Counter()
+    for charge in charges.values():
+        billed = charge.billed
+        if billed is None:
+            assert charge.id not in lines, charge
+            continue
+        if billed.bill_no is not None:
+            invoice, line = lines.pop(charge.id)
+            origin = line.origin
+            assert (invoice.id, line.id, invoice.cause) == (billed.bill_no, billed.line_id, billed.cause), charge
+            assert billed.credit_note is None, charge
+            assert line.tax_excluded_amount == billed.amount, charge
+            assert (origin.account, origin.period) == (charge.billing_account, charge.period), charge
+            assert (origin.subscription_id, origin.corrects) == (charge.subscription_id, charge.corrects), charge
+            assert (line.category, line.rate) == (charge.item.category, charge.item.rate), charge
+            assert (line.on_behalf_of and line.on_behalf_of.id) == charge.item.on_behalf_of, charge
+            assert charge.date <= invoice.tax_point_date, (charge, "was not due")
+        elif billed.credit_note is not None:
+            noted[billed.credit_note, charge.corrects.line_id] -= billed.amount
+        if charge.corrects is None:
+            assert billed.amount == charge.net, charge
+        else:
+            assert abs(billed.amount) <= abs(charge.net), charge
+            assert billed.amount * charge.net >= 0, charge
+        assert billed.bill_no or billed.credit_note or not billed.amount, charge
+    assert not lines, "lines of charges that know nothing of them"
+    of_notes: Counter[tuple[str, str]] = Counter()
+    for note in book.documents[CreditNote].values():
+        if note.cause.startswith("bill."):
+            for line in note.lines:
+                of_notes[note.bill_no, line.line_id] += line.tax_excluded_amount
+    assert {key: net for key, net in noted.items() if net} == {key: net for key, net in of_notes.items() if net}
+
+
+def _bills_are_what_was_due(book: LedgerBook) -> None:
+    """Each demand has its bill and notes, each invoice without an order its demand; and what waits has a reason."""
+    made = {
+        f"bill.{'continue' if one.id != one.demand_id else 'demand'}:{one.id}": one
+        for one in book.rows[BillOnDemand].values()
+    }
+    assert made.keys() == {i for i in book.applied if i.startswith(("bill.demand:", "bill.continue:"))}
+    bills = {one.cause: one.id for one in book.documents[Invoice].values() if one.order_id is None}
+    assert bills == {cause: one.bill_no for cause, one in made.items() if one.bill_no is not None}
+    notes = {one.bill_no: one.cause for one in book.documents[CreditNote].values() if one.cause.startswith("bill.")}
+    assert notes == {number: cause for cause, one in made.items() for number in one.credit_notes}
+    for cause, one in made.items():
+        if one.bill_no is not None:
+            invoice = book.get(Invoice, one.bill_no)
+            assert (invoice.billing_account, invoice.tax_point_date) == (one.billing_account, one.billing_date), cause
+            assert [line.id for line in invoice.lines] == [str(n) for n in range(1, len(invoice.lines) + 1)], cause
+            assert invoice.tax_included_amount >= 0, cause
+
+
+def _what_bills_took_back_is_known(book: LedgerBook) -> None:
+    """What of a line, and of its tax, bills took back is what their lines say, and within the line."""
+    nets: Counter[tuple[str, str]] = Counter()
+    taxes: Counter[tuple[str, str, Fraction]] = Counter()
+    for bill in book.documents[Invoice].values():
+        for line in bill.lines:
+            if line.origin is not None and line.origin.corrects is not None:
+                corrects = line.origin.corrects
+                assert book.get(Invoice, corrects.bill_no).billing_account == bill.billing_account, (bill.id, line.id)
+                nets[corrects.bill_no, corrects.line_id] -= line.tax_excluded_amount
+                taxes[corrects.bill_no, line.category, Fraction(line.rate)] -= line.tax_amount
+    for invoice in book.documents[Invoice].values():
+        by_id = {line.id: line for line in invoice.lines}
+        for corrected in invoice.corrected.lines:
+            assert nets.pop((invoice.id, corrected.line_id), 0) == (corrected.taken_back or 0), (invoice.id, corrected)
+            gone, net = corrected.gone, by_id[corrected.line_id].tax_excluded_amount
+            assert min(0, net) <= gone <= max(0, net), (invoice.id, corrected)
+        for group in invoice.corrected.tax:
+            assert taxes.pop((invoice.id, group.category, Fraction(group.rate)), 0) == (group.taken_back or 0), (
+                invoice.id
+            )
+        gone = {line.line_id: line.gone for line in invoice.corrected.lines}
+        by_note = any(note.corrected_bill_no == invoice.id for note in book.documents[CreditNote].values())
+        if by_note and all(gone.get(line.id, 0) == line.tax_excluded_amount for line in invoice.lines):
+            left = invoice.tax_included_amount - invoice.corrected.credited - invoice.corrected.taken_back
+            assert abs(left) <= len(nets) + len(invoice.lines), (invoice.id, "is credited in full", left)
+    assert not {key for key, net in nets.items() if net}, nets
+    assert not {key for key, tax in taxes.items() if tax}, taxes
 
 
 def _events_run_without_a_gap(book: LedgerBook) -> None:
@@ -539,6 +649,10 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (Reversal, lambda r: [r.payment_id], Payment),
         (Reversal, lambda r: [one.credit_note_id for one in r.reserved], CreditNote),
         (CreditNote, lambda n: [part.payment_id for part in (*n.deallocated, *n.reserved)], Payment),
+        (Charge, lambda c: [c.billing_account, c.item.on_behalf_of], Account),
+        (Charge, lambda c: [c.corrects and c.corrects.bill_no, c.billed and c.billed.bill_no], Invoice),
+        (BillOnDemand, lambda b: [b.billing_account], Account),
+        (BillOnDemand, lambda b: [b.bill_no], Invoice),
         (Accrual, lambda a: [a.settlement_account], Account),
         (Accrual, lambda a: [a.bill_no], Invoice),
         (Accrual, lambda a: [a.settlement_id], Settlement),
@@ -571,6 +685,8 @@ def _open_things(book: LedgerBook) -> dict[str, list[str]]:
         found[account].append(what)
     for dispute in (one for one in book.documents[Dispute].values() if one.state == "open"):
         found[dispute.billing_account].append(f"dispute {dispute.id}")
+    for charge in (one for one in book.documents[Charge].values() if one.billed is None):
+        found[charge.billing_account].append(f"charge {charge.id}")
     for accrual in book.documents[Accrual].values():
         if accrual.settlement_id is None:
             found[accrual.settlement_account].append(f"accrual {accrual.id}")

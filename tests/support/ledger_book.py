@@ -47,6 +47,15 @@ from domain.accounts.specifications import (
     SpecificationResult,
     SpecificationUpdate,
 )
+from domain.billing.model import (
+    BillDemand,
+    BillOnDemandResult,
+    BillOnDemandStateChanged,
+    Charge,
+    ChargeAdded,
+    ChargeResult,
+    ChargeToAdd,
+)
 from domain.corrections.model import (
     CompletedRefund,
     CreditDeallocation,
@@ -80,8 +89,10 @@ from domain.corrections.model import (
     ReversalResult,
     WriteOffResult,
 )
+from domain.days.model import BegunDay, DayResult
 from domain.errors import MustWait, Refused
 from domain.invoicing.model import (
+    CorrectsLine,
     Invoice,
     InvoiceIssued,
     InvoicePaid,
@@ -91,6 +102,7 @@ from domain.invoicing.model import (
     InvoiceStateChanged,
     InvoiceStateResult,
     InvoiceValidation,
+    Period,
 )
 from domain.invoicing.pricing import Item, price
 from domain.ledger.books import (
@@ -109,7 +121,7 @@ from domain.ledger.chart import BALANCES
 from domain.ledger.entries import Entry, Posting
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
-from domain.money import Currency, Money
+from domain.money import Currency, Money, line_net
 from domain.ordering.completing import Order, OrderResult
 from domain.parties.model import SELLER, Seller, SellerChanged, SellerResult, SellerUpdate, SellerVersion
 from domain.payments.model import (
@@ -122,7 +134,7 @@ from domain.payments.model import (
     RestResult,
 )
 from domain.settlement.accruals import Accrual, SettlementAccrued
-from domain.settlement.adjusting import Adjustment, AdjustmentResult, CorrectsLine, SettlementAdjusted
+from domain.settlement.adjusting import Adjustment, AdjustmentResult, SettlementAdjusted
 from domain.settlement.payouts import CompletedPayout, Payout, PayoutResult, SettlementPaid
 from domain.settlement.returning import PayoutReturnBooked, ReturnedPayout
 from domain.settlement.statements import Closing, ClosingResult, Settlement, SettlementClosed
@@ -151,6 +163,9 @@ Fact = (
     | InvoiceSending
     | CreditToGrant
     | CreditToTransfer
+    | ChargeToAdd
+    | BillDemand
+    | BegunDay
     | NewSpecification
     | SpecificationUpdate
     | SpecificationDeletion
@@ -175,6 +190,8 @@ ROUTING_KEY: dict[type, str] = {
     DisputeToWithdraw: "dispute.withdraw",
     CreditToGrant: "credit.grant",
     CreditToTransfer: "credit.transfer",
+    ChargeToAdd: "charge.add",
+    BillDemand: "bill.demand",
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
@@ -204,6 +221,8 @@ EVENT: dict[type, str] = {
     DisputeWithdrawn: "dispute.withdrawn",
     CreditGranted: "credit.granted",
     CreditTransferred: "credit.transferred",
+    ChargeAdded: "charge.added",
+    BillOnDemandStateChanged: "bill-on-demand.state-changed",
 }
 
 # What the database's queues are sorted by, said here a second time on purpose.
@@ -215,6 +234,7 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Allocation: lambda allocation: (allocation.booked_at, allocation.id),
     Reversal: lambda reversal: (reversal.booked_at, reversal.id),
     Dispute: lambda dispute: (dispute.booked_at, dispute.id),
+    Charge: lambda charge: (charge.date, charge.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
@@ -224,6 +244,7 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Allocation: lambda _allocation: True,
     Reversal: lambda _reversal: True,
     Dispute: lambda dispute: bool(dispute.state == "open"),
+    Charge: lambda charge: charge.billed is None,
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
@@ -233,6 +254,7 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Allocation: lambda allocation: str(allocation.payment_id),
     Reversal: lambda reversal: str(reversal.payment_id),
     Dispute: lambda dispute: str(dispute.billing_account),
+    Charge: lambda charge: str(charge.billing_account),
 }
 
 
@@ -258,6 +280,10 @@ def identity_of(fact: Fact) -> str:
         return f"credit.deallocate:{fact.payment_id}/{fact.sequence}"
     if isinstance(fact, Closing) and fact.made:
         return f"settlement.continue:{fact.id}/{fact.made}"
+    if isinstance(fact, BillDemand) and fact.made:
+        return f"bill.continue:{fact.id}/{fact.made}"
+    if isinstance(fact, BegunDay):
+        return f"day.begin:{fact.date}"
     return f"{ROUTING_KEY[type(fact)]}:{fact.id}"
 
 
@@ -306,6 +332,12 @@ def _told_of_correction(result: object) -> dict[str, Any]:
             return {"state": state}
         case RefundResult(recoverable):
             return {"recoverable": recoverable.amount}
+        case DayResult(date):
+            return {"date": date}
+        case ChargeResult(net):
+            return {"net": net.amount}
+        case BillOnDemandResult(state, bill_no, notes):
+            return {"state": state, "billNo": bill_no, "creditNotes": list(notes)}
     raise AssertionError(result)
 
 
@@ -889,3 +921,33 @@ def transfer(
 ) -> CreditToTransfer:
     """Credit that is another account's, of a payment or of whatever credit there is."""
     return CreditToTransfer(id_, by, to, Money(currency, amount), moment(at), "wrong account", of)
+
+
+def charge(
+    id_: str,
+    item: Item,
+    *,
+    account: str = "BA-1",
+    on: str = "2026-11-22",
+    covers: tuple[str, str] | None = None,
+    subscription: str | None = None,
+    corrects: tuple[str, str] | None = None,
+    currency: Currency = EUR,
+) -> ChargeToAdd:
+    """An item for the next bill, due on a date; it may cover a period, and take back a line (bill number, line id)."""
+    return ChargeToAdd(
+        id_,
+        account,
+        date.fromisoformat(on),
+        currency,
+        replace(item, id="1"),
+        line_net(item.quantity, item.unit_price, currency),
+        None if covers is None else Period(moment(covers[0]), moment(covers[1])),
+        subscription,
+        None if corrects is None else CorrectsLine(*corrects),
+    )
+
+
+def demand(id_: str, *, account: str = "BA-1", on: str | None = "2026-11-30") -> BillDemand:
+    """A bill of what is due up to a date, or up to the newest day."""
+    return BillDemand(id_, account, None if on is None else date.fromisoformat(on))

@@ -224,6 +224,23 @@ def transfer(transfer_id: str, value: Any, by: str, to: str, **fields: Any) -> M
     }
 
 
+def charge(charge_id: str, account_id: str, price: Any, *, rate: Any = "0.20", **fields: Any) -> Message:
+    """An item for the next bill."""
+    body: Json = {
+        "chargeId": charge_id,
+        "billingAccount": {"id": account_id},
+        "date": "2026-11-22",
+        "currency": "EUR",
+        "item": item(1, price, rate=rate, sold_for=fields.pop("sold_for", None)),
+    }
+    return "charge.add", {**body, **fields}
+
+
+def demand(demand_id: str, account_id: str, on: str = "2026-11-22") -> Message:
+    """A bill of what is due up to a date."""
+    return "bill.demand", {"id": demand_id, "billingAccount": {"id": account_id}, "billingDate": on}
+
+
 def credited(line: int | str, value: Any) -> Json:
     """How much of a line's net a credit note takes back."""
     return {"lineId": str(line), "taxExcludedAmount": eur(value)}

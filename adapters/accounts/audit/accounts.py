@@ -43,6 +43,8 @@ CLOSES_BY_ITSELF = (
     "dispute.withdraw",
     "credit.grant",
     "credit.transfer",
+    "bill.demand",
+    "bill.continue",
 )
 """What may settle the last of an account that is to be closed."""
 SPECIFICATIONS = {

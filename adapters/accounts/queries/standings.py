@@ -236,40 +236,59 @@ async def _disputed_at(view: View, of_accounts: Row, at: datetime, day: str) -> 
             remained[bill_no] += sum_
     since: dict[str, list[Row]] = defaultdict(list)
     which = {**of_accounts, "bookedAt": {"$gt": at}, "correctedBillNo": {"$in": bill_nos}}
-    fields = {"correctedBillNo": 1, "taxIncludedAmount": 1, "lines": 1}
+    fields = {"correctedBillNo": 1, "taxIncludedAmount": 1, "taxItem": 1, "lines": 1}
     for note in await view.find("creditNotes", which, fields=fields, index="booked"):
         since[note["correctedBillNo"]].append(note)
+    bills: list[Row] = []
+    if any("takenBack" in line for row in invoices.values() for line in row.get("corrections", {}).get("lines", ())):
+        which = {**of_accounts, "bookedAt": {"$gt": at}, "lines.origin.corrects.billNo": {"$in": bill_nos}}
+        bills = await view.find("invoices", which, fields={"lines": 1}, index="listed")
     return sum(
-        min(_disputed_of(invoice, open_then[bill_no], since[bill_no]), remained[bill_no])
+        min(_disputed_of(invoice, open_then[bill_no], since[bill_no], bills), remained[bill_no])
         for bill_no, invoice in invoices.items()
     )
 
 
-def _disputed_of(invoice: Row, disputes: list[Row], notes_since: list[Row]) -> int:
-    """What was disputed of an invoice by the disputes that were open at a time, after which these notes came."""
+def _disputed_of(invoice: Row, disputes: list[Row], notes_since: list[Row], bills_since: list[Row]) -> int:
+    """What was disputed of an invoice by the disputes that were open at a time, after which these notes came.
+
+    Lines of the bills, which came after it too, took something back of the invoice.
+    """
     if any(line.get("counted") is None for dispute in disputes for line in dispute["lines"]):
         # An earlier version worked out what each comes to, and nothing has changed it since.
         return sum(dispute["amount"] for dispute in disputes)
-    corrections = invoice.get("corrections") or {"credited": 0, "lines": []}
-    credited: Sums = defaultdict(int)
+    corrections = invoice.get("corrections") or {"credited": 0, "lines": [], "tax": []}
+    gone: Sums = defaultdict(int)
+    tax: dict[tuple[str, str], int] = defaultdict(int)
     for line in corrections["lines"]:
-        credited[line["lineId"]] += line["credited"]
-    billed = invoice["taxIncludedAmount"] - corrections["credited"]
+        gone[line["lineId"]] += line["credited"] + line.get("takenBack", 0)
+    for group in corrections["tax"]:
+        tax[group["category"], group["rate"]] += group["credited"] + group.get("takenBack", 0)
+    taken = [part.get("takenBack", 0) for part in (*corrections["lines"], *corrections["tax"])]
+    creditable = invoice["taxIncludedAmount"] - corrections["credited"] - sum(taken)
     for note in notes_since:
-        billed += note["taxIncludedAmount"]
+        creditable += note["taxIncludedAmount"]
+        for group in note["taxItem"]:
+            tax[group["category"], group["rate"]] -= group["taxAmount"]
         for line in note["lines"]:
-            credited[line["lineId"]] -= line["taxExcludedAmount"]
+            gone[line["lineId"]] -= line["taxExcludedAmount"]
+    for bill in bills_since:
+        for line in bill["lines"]:
+            corrects = line.get("origin", {}).get("corrects")
+            if corrects is not None and corrects["billNo"] == invoice["_id"]:
+                creditable -= line["taxExcludedAmount"] + line["taxAmount"]
+                gone[corrects["lineId"]] += line["taxExcludedAmount"]
+                tax[line["category"], line["rate"]] += line["taxAmount"]
     lines = {
-        line["id"]: DisputableLine(
-            line["category"], Decimal(line["rate"]), line["taxExcludedAmount"], credited[line["id"]]
-        )
+        line["id"]: DisputableLine(line["category"], Decimal(line["rate"]), line["taxExcludedAmount"], gone[line["id"]])
         for line in invoice["lines"]
     }
+    of_groups = {(category, Decimal(rate)): amount for (category, rate), amount in tax.items()}
     asked = (
         {line["lineId"]: line["taxExcludedAmount"] for line in dispute["lines"]}
         for dispute in sorted(disputes, key=lambda one: (one["bookedAt"], one["_id"]))
     )
-    return sum(one.amount for one in count_disputed(lines, billed, asked))
+    return sum(one.amount for one in count_disputed(lines, of_groups, creditable, asked))
 
 
 async def _members_at(view: View, financial_account: str, at: datetime) -> dict[str, str]:

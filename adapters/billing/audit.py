@@ -1,0 +1,403 @@
+"""Billing (invariants 3, 6 and 9): charges beside the bills that they are on, bills beside what demanded them."""
+
+from adapters.checks import (
+    Check,
+    Expression,
+    Posted,
+    View,
+    agreed,
+    agrees,
+    begins,
+    both,
+    equal,
+    has,
+    minus,
+    only,
+    span,
+    union,
+)
+
+DEMAND, FURTHER = "bill.demand:", "bill.continue:"
+"""How the identities of demands begin, and of their further parts."""
+
+made_something = {"$or": [{"billNo": {"$gt": ""}}, {"creditNotes.0": {"$exists": True}}]}
+"""The filter for bills on demand that have an entry: nothing is posted where nothing is due."""
+is_further: Expression = {"$ne": ["$_id", "$demandId"]}
+identity: Expression = {"$concat": [{"$cond": [is_further, FURTHER, DEMAND]}, "$_id"]}
+
+POSTED = Posted(
+    tuple(
+        {
+            "$match": {
+                **begins(kind)["$match"],
+                "$or": [{"result.billNo": {"$gt": ""}}, {"result.creditNotes.0": {"$exists": True}}],
+            }
+        }
+        for kind in (DEMAND, FURTHER)
+    ),
+    (
+        # What a bill and the notes beside it post, they say themselves.
+        union(
+            "billsOnDemand", {"$match": made_something}, {"$project": {"_id": identity, "document": {"$literal": 1}}}
+        ),
+    ),
+)
+
+demands = View(
+    "bills on demand, what asked for them, and the invoices that they made",
+    "billsOnDemand",
+    (
+        {
+            "$project": {
+                "_id": identity,
+                "demand": {"$literal": 1},
+                "billed": {"$cond": [has("$billNo"), 1, 0]},
+                "noted": {"$size": "$creditNotes"},
+                "billNo": 1,
+                "account": "$billingAccount",
+                "date": "$billingDate",
+            }
+        },
+        *(union("inbox", begins(kind), {"$project": {"inbox": {"$literal": 1}}}) for kind in (DEMAND, FURTHER)),
+        union(
+            "invoices",
+            {"$match": {"billing.cause": {"$gt": ""}}},
+            {
+                "$project": {
+                    "_id": "$billing.cause",
+                    "invoices": {"$literal": 1},
+                    "billNo": "$_id",
+                    "account": "$billingAccount",
+                    "date": "$taxPointDate",
+                }
+            },
+        ),
+        # One that is neither an order's nor a bill's is nobody's.
+        union(
+            "invoices",
+            {"$match": {"orderId": {"$type": "null"}, "billing.cause": {"$exists": False}}},
+            {"$project": {"invoices": {"$literal": 1}}},
+        ),
+        union(
+            "creditNotes",
+            {"$match": {"cause": {"$gte": "bill.", "$lt": "bill/"}}},
+            {"$project": {"_id": "$cause", "notes": {"$literal": 1}}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("demand", "inbox", "billed", "invoices", "noted", "notes")},
+                **agreed("billNo"),
+                **agreed("account"),
+                **agreed("date"),
+            }
+        },
+    ),
+)
+
+# What is on a line, and what the charge says of it. Corrects and period are rows, which are equal as a whole.
+lines_and_charges = View(
+    "charges and the lines that bill them",
+    "charges",
+    (
+        {
+            "$project": {
+                "charge": {"$literal": 1},
+                "onLine": {"$cond": [has("$billed.billNo"), 1, 0]},
+                "what": {
+                    "$cond": [
+                        has("$billed.billNo"),
+                        {
+                            "billNo": "$billed.billNo",
+                            "lineId": "$billed.lineId",
+                            "cause": "$billed.cause",
+                            "amount": "$billed.amount",
+                            "account": "$billingAccount",
+                            "currency": "$currency",
+                            "tax": {"category": "$item.category", "rate": "$item.rate"},
+                            "partner": {"$ifNull": ["$item.onBehalfOf", None]},
+                            "corrects": "$corrects",
+                            "period": "$period",
+                            "subscriptionId": "$subscriptionId",
+                        },
+                        "$$REMOVE",
+                    ]
+                },
+            }
+        },
+        union(
+            "invoices",
+            {"$match": {"billing.cause": {"$gt": ""}}},
+            {"$project": {"currency": 1, "billing.cause": 1, "lines": only("$lines", has("$$this.origin.chargeId"))}},
+            {"$unwind": "$lines"},
+            {
+                "$project": {
+                    "_id": "$lines.origin.chargeId",
+                    "lines": {"$literal": 1},
+                    "what": {
+                        "billNo": "$_id",
+                        "lineId": "$lines.id",
+                        "cause": "$billing.cause",
+                        "amount": "$lines.taxExcludedAmount",
+                        "account": "$lines.origin.account",
+                        "currency": "$currency",
+                        "tax": {"category": "$lines.category", "rate": "$lines.rate"},
+                        "partner": {"$ifNull": ["$lines.onBehalfOf.id", None]},
+                        "corrects": "$lines.origin.corrects",
+                        "period": "$lines.origin.period",
+                        "subscriptionId": "$lines.origin.subscriptionId",
+                    },
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("charge", "onLine", "lines")},
+                **agreed("what"),
+            }
+        },
+    ),
+)
+
+charges = View("charges", "charges", ())
+whole: Expression = equal("$billed.amount", "$net")
+a_part: Expression = both(
+    {"$gte": [{"$multiply": ["$billed.amount", "$net"]}, 0]},
+    {"$lte": [{"$abs": "$billed.amount"}, {"$abs": "$net"}]},
+)
+on_a_line: Expression = both(has("$billed.billNo"), has("$billed.lineId"))
+by_a_note: Expression = has("$billed.creditNote")
+# Once: on a line, or by a note that takes back what it corrects, or by neither since nothing is left of that.
+billed_once: Expression = {
+    "$cond": [
+        on_a_line,
+        both({"$not": [by_a_note]}, {"$cond": [has("$corrects"), a_part, whole]}),
+        both(
+            has("$corrects"),
+            {"$not": [has("$billed.billNo")]},
+            a_part,
+            equal(by_a_note, {"$ne": ["$billed.amount", 0]}),
+        ),
+    ]
+}
+
+charges_and_messages = View(
+    "charges and what added them",
+    "charges",
+    (
+        {"$project": {"_id": {"$concat": ["charge.add:", "$_id"]}, "charge": {"$literal": 1}}},
+        union("inbox", begins("charge.add:"), {"$project": {"inbox": {"$literal": 1}}}),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("charge", "inbox")}}},
+    ),
+)
+
+noted_charges = View(
+    "charges that credit notes take back, and those notes",
+    "charges",
+    (
+        {"$match": {"billed.creditNote": {"$gt": ""}}},
+        {
+            "$project": {
+                "_id": {"note": "$billed.creditNote", "billNo": "$corrects.billNo", "lineId": "$corrects.lineId"},
+                "charged": minus("$billed.amount"),
+                "cause": "$billed.cause",
+            }
+        },
+        union(
+            "creditNotes",
+            {"$match": {"cause": {"$gte": "bill.", "$lt": "bill/"}}},
+            {"$unwind": "$lines"},
+            {
+                "$project": {
+                    "_id": {"note": "$billNo", "billNo": "$correctedBillNo", "lineId": "$lines.lineId"},
+                    "noted": "$lines.taxExcludedAmount",
+                    "cause": 1,
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "charged": {"$sum": "$charged"},
+                "noted": {"$sum": "$noted"},
+                **agreed("cause"),
+            }
+        },
+    ),
+)
+
+taken_back_lines = View(
+    "what bills took back of invoices' lines",
+    "invoices",
+    (
+        {"$match": {"corrections.credited": {"$gte": 0}}},
+        {"$project": {"corrections.lines": 1}},
+        {"$unwind": "$corrections.lines"},
+        {
+            "$project": {
+                "_id": {"billNo": "$_id", "lineId": "$corrections.lines.lineId"},
+                "said": "$corrections.lines.takenBack",
+            }
+        },
+        union(
+            "invoices",
+            {"$match": {"billing.cause": {"$gt": ""}}},
+            {"$project": {"lines": only("$lines", has("$$this.origin.corrects"))}},
+            {"$unwind": "$lines"},
+            {
+                "$project": {
+                    "_id": {
+                        "billNo": "$lines.origin.corrects.billNo",
+                        "lineId": "$lines.origin.corrects.lineId",
+                    },
+                    "taken": minus("$lines.taxExcludedAmount"),
+                }
+            },
+        ),
+        {"$group": {"_id": "$_id", "said": {"$sum": "$said"}, "taken": {"$sum": "$taken"}}},
+    ),
+)
+
+taken_back_tax = View(
+    "what bills took back of invoices' tax",
+    "invoices",
+    (
+        {"$match": {"corrections.credited": {"$gte": 0}}},
+        {"$project": {"corrections.tax": 1}},
+        {"$unwind": "$corrections.tax"},
+        {
+            "$project": {
+                "_id": {
+                    "billNo": "$_id",
+                    "category": "$corrections.tax.category",
+                    "rate": "$corrections.tax.rate",
+                },
+                "said": "$corrections.tax.takenBack",
+            }
+        },
+        union(
+            "invoices",
+            {"$match": {"billing.cause": {"$gt": ""}}},
+            {"$project": {"lines": only("$lines", has("$$this.origin.corrects"))}},
+            {"$unwind": "$lines"},
+            {
+                "$project": {
+                    "_id": {
+                        "billNo": "$lines.origin.corrects.billNo",
+                        "category": "$lines.category",
+                        "rate": "$lines.rate",
+                    },
+                    "taken": minus("$lines.taxAmount"),
+                }
+            },
+        ),
+        {"$group": {"_id": "$_id", "said": {"$sum": "$said"}, "taken": {"$sum": "$taken"}}},
+    ),
+)
+
+billed_accounts = View(
+    "accounts and what is charged to them",
+    "positions",
+    (
+        {"$project": {"position": {"$literal": 1}, "currency": 1}},
+        union(
+            "charges",
+            {"$group": {"_id": "$billingAccount", "charges": {"$sum": 1}, **agreed("currency")}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "position": {"$sum": "$position"},
+                "charges": {"$sum": "$charges"},
+                "currencyLeast": {"$min": {"$ifNull": ["$currencyLeast", "$currency"]}},
+                "currencyMost": {"$max": {"$ifNull": ["$currencyMost", "$currency"]}},
+            }
+        },
+    ),
+)
+
+CHECKS = (
+    Check(
+        name="taken-back-matches-bills",
+        invariant=3,
+        view=taken_back_lines,
+        holds=equal("$said", "$taken"),
+        expected="$taken",
+        found="$said",
+    ),
+    Check(
+        name="taken-back-tax-matches-bills",
+        invariant=3,
+        view=taken_back_tax,
+        holds=equal("$said", "$taken"),
+        expected="$taken",
+        found="$said",
+    ),
+    Check(
+        name="charges-match-lines",
+        invariant=3,
+        view=lines_and_charges,
+        holds=both(equal("$charge", 1), equal("$lines", "$onLine"), agrees("what")),
+        expected={"charge": 1, "lines": "$onLine", "what": "the same in both"},
+        found={"charge": "$charge", "lines": "$lines", "what": span("what")},
+    ),
+    Check(
+        name="charges-are-billed-once",
+        invariant=3,
+        view=charges,
+        among=has("$billed"),
+        holds=billed_once,
+        expected={"net": "$net", "corrects": "$corrects", "billed": "on a line, or of what it corrects by a note"},
+        found="$billed",
+    ),
+    Check(
+        name="charges-match-notes",
+        invariant=3,
+        view=noted_charges,
+        holds=both(equal("$charged", "$noted"), agrees("cause")),
+        expected={"noted": "$charged", "cause": "the same in both"},
+        found={"noted": "$noted", "cause": span("cause")},
+    ),
+    Check(
+        name="bills-match-demands",
+        invariant=6,
+        view=demands,
+        holds=both(
+            equal("$demand", 1),
+            equal("$inbox", 1),
+            equal("$billed", "$invoices"),
+            equal("$noted", "$notes"),
+            agrees("billNo"),
+            agrees("account"),
+            agrees("date"),
+        ),
+        expected={"demand": 1, "inbox": 1, "invoices": "$billed", "notes": "$noted", "bill": "the same in both"},
+        found={
+            "demand": "$demand",
+            "inbox": "$inbox",
+            "invoices": "$invoices",
+            "notes": "$notes",
+            "billNo": span("billNo"),
+            "billingAccount": span("account"),
+            "date": span("date"),
+        },
+    ),
+    Check(
+        name="charges-match-inbox",
+        invariant=6,
+        view=charges_and_messages,
+        holds=both(equal("$charge", 1), equal("$inbox", 1)),
+        expected={"charge": 1, "inbox": 1},
+        found={"charge": "$charge", "inbox": "$inbox"},
+    ),
+    Check(
+        name="charges-have-positions",
+        invariant=9,
+        view=billed_accounts,
+        among={"$gt": ["$charges", 0]},
+        holds=both(equal("$position", 1), agrees("currency")),
+        expected={"position": 1, "currency": "the same in both"},
+        found={"position": "$position", "currency": span("currency")},
+    ),
+)

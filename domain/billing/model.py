@@ -1,0 +1,145 @@
+"""Billing: charges and bills on demand, what comes in about them, and what happens to them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Literal
+
+from domain.frozen import dataclass
+from domain.invoicing.model import CorrectsLine, Period
+from domain.invoicing.pricing import Item
+from domain.money import Currency, Money
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeToAdd:
+    """`charge.add`: an item for the next bill; `net` is what it comes to without tax (minor units).
+
+    `corrects` is the line of an invoice that it takes back, or a part of it.
+    """
+
+    id: str
+    billing_account: str
+    date: dt.date
+    currency: Currency
+    item: Item
+    net: int
+    period: Period | None = None
+    subscription_id: str | None = None
+    corrects: CorrectsLine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BilledCharge:
+    """Where a charge was billed, and how much of its net (minor units): on a line of a bill, or by a credit note.
+
+    By neither where nothing could be taken back any more of the line that it corrects. `cause` is the identity of the
+    fact that made the bill.
+    """
+
+    bill_no: str | None
+    line_id: str | None
+    credit_note: str | None
+    amount: int
+    cause: str
+    booked_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A TMF678 AppliedCustomerBillingRate: an item that waits for a bill, until it is billed once.
+
+    `net` (minor units) is what it comes to without tax; a bill may take less of one that corrects a line.
+    """
+
+    id: str
+    billing_account: str
+    date: dt.date
+    currency: str
+    item: Item
+    net: int
+    period: Period | None
+    subscription_id: str | None
+    corrects: CorrectsLine | None
+    booked_at: dt.datetime
+    billed: BilledCharge | None = None
+
+    @property
+    def owner(self) -> str:
+        """The account that it is charged to."""
+        return self.billing_account
+
+    @property
+    def order_key(self) -> tuple[dt.date, str]:
+        """The order in which charges are billed."""
+        return (self.date, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not billed yet."""
+        return self.billed is None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeResult:
+    """What a charge is answered with: what it comes to without tax."""
+
+    net: Money
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeAdded:
+    """A charge waits for a bill."""
+
+    charge: Charge
+
+
+BillOnDemandState = Literal["inProgress", "done"]
+"""TMF678's states of a bill on demand, as far as there are any: what is refused makes none."""
+
+
+@dataclass(frozen=True, slots=True)
+class BillDemand:
+    """`bill.demand`: what is due of an account up to a date is billed; without a date, up to the newest day.
+
+    `made` is how many parts of it are made already; above zero, this is the rest of a demand.
+    """
+
+    id: str
+    billing_account: str
+    billing_date: dt.date | None
+    made: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BillOnDemand:
+    """A TMF678 CustomerBillOnDemand, or a further part of one, whose `id` has its number too: append-only.
+
+    `bill_no` is the bill that it made, None where nothing was due; `credit_notes` are the numbers of the notes beside
+    it. It is `inProgress` while more is to be billed, by further parts.
+    """
+
+    id: str
+    demand_id: str
+    billing_account: str
+    billing_date: dt.date
+    state: BillOnDemandState
+    bill_no: str | None
+    credit_notes: tuple[str, ...]
+    booked_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BillOnDemandResult:
+    """What a demand is answered with: the numbers of the bill, if any, and of the credit notes that it made."""
+
+    state: BillOnDemandState
+    bill_no: str | None
+    credit_notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BillOnDemandStateChanged:
+    """A bill on demand was made, or a part of it."""
+
+    bill: BillOnDemand

@@ -1,0 +1,1 @@
+"""Billing on the wire: charges, bills on demand, their events and queries."""

@@ -1,0 +1,84 @@
+"""The queries about charges, and about a bill that is not made yet: what each is asked with, and its answer."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, StrictBool
+
+from domain.corrections.model import CreditNote
+from domain.frozen import replace
+from domain.invoicing.model import Invoice
+from schemas.corrections.events import SHAPES as OF_CORRECTIONS
+from schemas.corrections.events import credit_note_json
+from schemas.invoicing.events import SHAPES as OF_INVOICES
+from schemas.invoicing.events import invoice_json
+from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of
+from schemas.shapes import Shape, page
+from schemas.values import Date, Id, Json, parse_date
+
+_place = place_of("charge.list", str, str)
+
+
+def _place_of_charge(value: object) -> tuple[date, str]:
+    day, id_ = _place(value)
+    try:
+        return parse_date(day), id_
+    except ValueError:
+        raise ValueError("is no cursor of charge.list") from None
+
+
+class ChargeList(Query):
+    """A billing account's charges, by date, then by id; all, those that are billed, or those that are not."""
+
+    TYPE = "charge.list"
+    ANSWER: ClassVar[Shape] = page("Charge")
+    billing_account: Id
+    billed: StrictBool | None = None
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[date, str], BeforeValidator(_place_of_charge)] | None = None
+
+
+class BillPreview(Query):
+    """What `bill.demand` would make of an account's bill now: the invoices and credit notes, without numbers."""
+
+    TYPE = "bill.preview"
+    ANSWER: ClassVar[Shape] = {"invoices": ["InvoicePreview"], "creditNotes": ["CreditNotePreview"]}
+    billing_account: Id
+    billing_date: Date
+
+
+_NUMBERS = ("id", "billNo", "paymentReference", "creditNoteId")
+
+
+def _without(shape: dict[str, Any], *names: str) -> Any:
+    return {name: part for name, part in shape.items() if name.removesuffix("?") not in names}
+
+
+PREVIEWS: dict[str, Shape] = {
+    "InvoicePreview": {**_without(OF_INVOICES["Invoice"], *_NUMBERS), "lines": ["InvoiceLinePreview"]},
+    "InvoiceLinePreview": _without(OF_INVOICES["InvoiceLine"], "bill"),
+    "CreditNotePreview": {**_without(OF_CORRECTIONS["CreditNote"], *_NUMBERS), "lines": ["CreditNoteLinePreview"]},
+    "CreditNoteLinePreview": _without(OF_CORRECTIONS["CreditNoteLine"], "bill"),
+}
+"""Invoices and credit notes as they would be: they have no numbers yet."""
+
+
+def invoice_preview(invoice: Invoice) -> Json:
+    """An invoice as `invoice.issued` would tell it, without its number and all that has it."""
+    # Of a number that is none, no payment reference can be made.
+    return unnumbered(invoice_json(replace(invoice, id="0")))
+
+
+def credit_note_preview(note: CreditNote) -> Json:
+    """A credit note as `credit-note.issued` would tell it, without its number and id."""
+    return unnumbered(credit_note_json(note))
+
+
+def unnumbered(bill: Json) -> Json:
+    """An invoice or credit note as it goes out, without its number and all that has it."""
+    return {**_without(bill, *_NUMBERS), "lines": [_without(line, "bill") for line in bill["lines"]]}
+
+
+QUERIES: tuple[type[Query], ...] = (ChargeList, BillPreview)

@@ -1,0 +1,244 @@
+"""The audit of bills: books with all kinds of them are clean, and each tampering is seen by what watches it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.write_concern import WriteConcern
+
+from adapters.audit import audit
+from adapters.billing.audit import CHECKS
+from adapters.documents import COLLECTION, ENCODE
+from tests.audit.test_audit import changing, copying, losing, red
+from tests.support.books import Books, Document, Made
+from tests.support.ledger_book import (
+    LedgerBook,
+    billing,
+    charge,
+    credit_note,
+    demand,
+    line,
+    order,
+    partner,
+    payment,
+    relation,
+)
+
+INV1 = "INV-000000001"
+WATCHED = {check.name for check in CHECKS} | {
+    "credited-within-lines",
+    "credited-tax-is-that-of-credited-nets",
+    "documents-match-inbox",
+    "entries-match-inbox",
+    "receivable-matches-invoices",
+    "income-matches-invoices",
+}
+
+
+def write(book: LedgerBook, database: Books) -> None:
+    """Write the books that were made in memory as the store would, as far as these checks look at them."""
+    rows: dict[str, list[Document]] = {}
+    for kind, documents in (*book.documents.items(), *book.rows.items()):
+        rows.setdefault(COLLECTION[kind], []).extend(ENCODE[kind](document) for document in documents.values())
+    rows["inbox"] = [
+        {"_id": identity, "digest": "d", "appliedAt": book.booked_at, "result": _plain(book.results[identity])}
+        for identity in book.applied
+    ]
+    for name, found in rows.items():
+        if found:
+            database[name].insert_many(found)
+
+
+def _plain(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name in ("billNo", "creditNotes") and value is not None}
+
+
+def made_books() -> LedgerBook:
+    """Bills: of two accounts; with a line taken back; of nothing; and one that is two credit notes beside a bill."""
+    book = LedgerBook()
+    book.take(
+        billing("BA-1"),
+        billing("BA-2", relationships=(relation("payer", "BA-1"),)),
+        partner(),
+        order("O-1", line("10", "0.2"), line("10", "0.2", "SA-1")),
+        order("O-2", line("10", "0.2")),
+        payment("P-1", 1200),
+        charge("C-1", line("-4", "0.2"), corrects=(INV1, "1")),
+        charge("C-2", line("6", "0.2", "SA-1"), account="BA-2", covers=("2026-11-01", "2026-12-01")),
+        demand("D-1"),
+        demand("D-2"),
+        charge("C-3", line("-3", "0.2"), corrects=(INV1, "1")),
+        charge("C-4", line("-1", "0.2"), corrects=("INV-000000002", "1")),
+        charge("C-5", line("2", "0.2")),
+        demand("D-3"),
+        charge("C-6", line("-99", "0.2"), corrects=(INV1, "1")),
+        demand("D-4"),
+        charge("C-7", line("-1", "0.2"), corrects=(INV1, "1")),
+        demand("D-5"),
+        charge("C-8", line("5", "0.2")),
+        credit_note("N-1", "INV-000000003", {"2": 100}),
+    )
+    return book
+
+
+@pytest.fixture(scope="module")
+def made(mongo: MongoClient[Document]) -> Iterator[Made]:
+    """Those books, once for all the tests here."""
+    database = mongo.get_database(f"test-{uuid.uuid4().hex[:12]}", write_concern=WriteConcern("majority"))
+    write(made_books(), database)
+    yield Made.of(database)
+    mongo.drop_database(database.name)
+
+
+@pytest.fixture
+def books(made: Made) -> Books:
+    """They, whatever the test before has done to them."""
+    return made.restored()
+
+
+def reported(books: Books) -> dict[str, Document]:
+    """What the checks of this page, and those that know bills too, say."""
+    now = made_books().booked_at + timedelta(days=1)
+    return {check["name"]: check for check in audit(books, now=now, relay_interval_seconds=5)["checks"]}
+
+
+def test_bills_are_clean(books: Books) -> None:
+    """And each check has something to look at."""
+    report = reported(books)
+    assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
+    assert {check.name: report[check.name]["checked"] for check in CHECKS} == {
+        "taken-back-matches-bills": 3,
+        "taken-back-tax-matches-bills": 3,
+        "charges-match-lines": 8,
+        "charges-are-billed-once": 7,
+        "charges-match-notes": 3,
+        "bills-match-demands": 5,
+        "charges-match-inbox": 8,
+        "charges-have-positions": 2,
+    }
+
+
+@dataclass(frozen=True)
+class Tampering:
+    """One way to break the books, and the checks that must see it; all others of these must stay green."""
+
+    name: str
+    breaks: Any
+    seen_by: set[str]
+
+
+TAMPERINGS = [
+    Tampering(
+        "take-back-more-than-bills-say",
+        changing("invoices", INV1, corrections__lines__0__takenBack=300),
+        {"taken-back-matches-bills"},
+    ),
+    Tampering(
+        "take-back-another-tax",
+        changing("invoices", INV1, corrections__tax__0__takenBack=79),
+        {"taken-back-tax-matches-bills"},
+    ),
+    Tampering(
+        "take-back-more-than-the-line",
+        changing("invoices", INV1, corrections__lines__0__takenBack=1001),
+        {"taken-back-matches-bills", "credited-within-lines"},
+    ),
+    Tampering(
+        "a-line-of-another-account",
+        changing("invoices", "INV-000000003", lines__1__origin__account="BA-1"),
+        {"charges-match-lines"},
+    ),
+    Tampering(
+        "a-line-that-covers-another-time",
+        changing("invoices", "INV-000000003", lines__1__origin__period=None),
+        {"charges-match-lines"},
+    ),
+    Tampering(
+        "a-charge-of-another-rate",
+        changing("charges", "C-2", item__rate="0.07"),
+        {"charges-match-lines"},
+    ),
+    Tampering(
+        "a-charge-billed-again",
+        changing("charges", "C-8", billed={"billNo": "INV-000000003", "lineId": "1", "amount": 500}),
+        {"charges-match-lines"},
+    ),
+    Tampering(
+        "a-charge-that-is-open-again",
+        changing("charges", "C-2", billed=None),
+        {"charges-match-lines"},
+    ),
+    Tampering(
+        "a-charge-that-came-to-another-sum",
+        changing("charges", "C-2", net=601),
+        {"charges-are-billed-once"},
+    ),
+    Tampering(
+        "a-charge-with-a-note-beside-its-line",
+        changing("charges", "C-1", billed__creditNote="CN-000000009"),
+        {"charges-are-billed-once", "charges-match-notes"},
+    ),
+    Tampering(
+        "a-charge-taken-back-by-nothing",
+        changing("charges", "C-7", billed__amount=-100),
+        {"charges-are-billed-once"},
+    ),
+    Tampering(
+        "a-note-of-less-than-its-charge",
+        changing("charges", "C-3", billed__amount=-299),
+        {"charges-match-notes"},
+    ),
+    Tampering(
+        "a-bill-without-its-demand",
+        losing("billsOnDemand", "D-1"),
+        {"bills-match-demands", "documents-match-inbox"},
+    ),
+    Tampering(
+        "a-demand-of-another-date",
+        changing("billsOnDemand", "D-1", billingDate="2026-11-29"),
+        {"bills-match-demands"},
+    ),
+    Tampering(
+        "a-demand-without-its-note",
+        changing("billsOnDemand", "D-3", creditNotes=["CN-000000001"]),
+        {"bills-match-demands"},
+    ),
+    Tampering("a-charge-that-nobody-sent", losing("inbox", "charge.add:C-8"), {"charges-match-inbox"}),
+    Tampering(
+        "a-charge-of-no-account",
+        copying("charges", "C-8", id_="C-9", billingAccount="BA-9"),
+        {"charges-match-inbox", "charges-have-positions"},
+    ),
+    Tampering("a-charge-in-another-currency", changing("charges", "C-8", currency="USD"), {"charges-have-positions"}),
+    Tampering(
+        "an-invoice-of-nobody",
+        changing("invoices", "INV-000000002", orderId=None),
+        {
+            "bills-match-demands",
+            "documents-match-inbox",
+            "entries-match-inbox",
+            "receivable-matches-invoices",
+            "income-matches-invoices",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS, ids=lambda tampering: tampering.name)
+def test_what_was_tampered_with_is_seen(books: Books, tampering: Tampering) -> None:
+    """By the checks that watch it, and by no others of these."""
+    tampering.breaks(books)
+    found = red({"checks": list(reported(books).values())})
+    assert found & WATCHED == tampering.seen_by
+
+
+def test_each_check_has_a_tampering_that_only_it_finds() -> None:
+    """A check that finds nothing that others do not is none."""
+    alone = {next(iter(one.seen_by)) for one in TAMPERINGS if len(one.seen_by) == 1}
+    assert {check.name for check in CHECKS} <= alone
