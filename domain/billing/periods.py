@@ -1,0 +1,95 @@
+"""Periods: how a subscription's time is divided, in half-open ranges of dates."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterator
+from datetime import MAXYEAR, MINYEAR, date
+from typing import Literal
+
+from domain.frozen import dataclass
+
+PeriodType = Literal["day", "week", "month", "year"]
+"""TMF's `recurringChargePeriodType`."""
+
+LENGTH_MAX: dict[PeriodType, int] = {"day": 3_660, "week": 520, "month": 120, "year": 10}
+"""The most that a period has of each type: ten years, so that whatever goes through the periods of another ends soon."""
+
+_DAYS = {"day": 1, "week": 7}
+_MONTHS = {"month": 1, "year": 12}
+
+
+@dataclass(frozen=True, slots=True)
+class DateRange:
+    """The days from `start` to `end`, which is not one of them; never empty."""
+
+    start: date
+    end: date
+
+    @property
+    def days(self) -> int:
+        """How many days it has."""
+        return (self.end - self.start).days
+
+    def __contains__(self, day: date) -> bool:
+        return self.start <= day < self.end
+
+    def overlap(self, other: DateRange) -> DateRange | None:
+        """The days that are in both."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return DateRange(start, end) if start < end else None
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """All periods of a length, before the anchor and after it: the nth begins n lengths after the anchor.
+
+    One that would begin on a day that its month does not have begins on the month's last day. It is counted from the
+    anchor's own day and never from another period: of 31 January follow 29 February and 31 March. A period that is not
+    wholly within the years 1 to 9999 is none: whoever asks for it gets None.
+    """
+
+    anchor: date
+    type: PeriodType
+    length: int = 1
+
+    def nth(self, n: int) -> DateRange | None:
+        """The period that begins n lengths after the anchor; n may be negative."""
+        start, end = self._start(n), self._start(n + 1)
+        return None if start is None or end is None else DateRange(start, end)
+
+    def index_of(self, day: date) -> int:
+        """Which period a day is in, whether all of that is within the calendar or not; looks at no other period."""
+        if self.type in _DAYS:
+            return (day - self.anchor).days // (_DAYS[self.type] * self.length)
+        n = (_month_of(day) - _month_of(self.anchor)) // (_MONTHS[self.type] * self.length)
+        start = self._start(n)
+        # The nth is the last that begins in the day's month or before, be it later in that month.
+        return n - 1 if start is not None and start > day else n
+
+    def containing(self, day: date) -> DateRange | None:
+        """The period that a day is in."""
+        return self.nth(self.index_of(day))
+
+    def overlapping(self, days: DateRange) -> Iterator[DateRange]:
+        """The periods that have one of these days, in order."""
+        n = self.index_of(days.start)
+        if self._start(n) is None:
+            n += 1  # the calendar begins within that one
+        while (period := self.nth(n)) is not None and period.start < days.end:
+            yield period
+            n += 1
+
+    def _start(self, n: int) -> date | None:
+        if self.type in _DAYS:
+            ordinal = self.anchor.toordinal() + n * self.length * _DAYS[self.type]
+            return date.fromordinal(ordinal) if 1 <= ordinal <= date.max.toordinal() else None
+        year, month = divmod(_month_of(self.anchor) + n * self.length * _MONTHS[self.type], 12)
+        if not MINYEAR <= year <= MAXYEAR:
+            return None
+        return date(year, month + 1, min(self.anchor.day, monthrange(year, month + 1)[1]))
+
+
+def _month_of(day: date) -> int:
+    """The months from the year 0 to the day's."""
+    return day.year * 12 + day.month - 1
