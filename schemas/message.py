@@ -169,6 +169,7 @@ WORDS: dict[str, str] = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
+    "extra_forbidden": "is no field of this",
 }
 """What pydantic finds wrong, by its name for it, in words that need neither pydantic nor Python."""
 _OURS = ("value_error", "no_id", "of_a_part", "not_of_this_place")

@@ -164,19 +164,19 @@ def parse_money(value: object) -> Money:
     try:
         unit = parse_currency(value["unit"])
     except ValueError as error:
-        raise _within("unit", str(error), value["unit"]) from None
+        raise within("unit", str(error), value["unit"]) from None
     given = value["value"]
     try:
         minor = parse_decimal(given, AMOUNT).scaleb(unit.digits)
     except ValueError as error:
-        raise _within("value", _beyond(given, unit) or str(error), given) from None
+        raise within("value", _beyond(given, unit) or str(error), given) from None
     if minor != minor.to_integral_value() or abs(minor) > AMOUNT_MAX:
-        raise _within("value", str(_beyond(given, unit)), given)
+        raise within("value", str(_beyond(given, unit)), given)
     return Money(unit.code, int(minor))
 
 
-def _within(field: str, problem: str, given: object) -> ValidationError:
-    """What is wrong with a field of the value that is read."""
+def within(field: str, problem: str, given: object) -> ValidationError:
+    """What is wrong with a field of the value that is read, for a check of that to raise; `given` is what it holds."""
     said = PydanticCustomError("of_a_part", "{problem}", {"problem": problem})
     return ValidationError.from_exception_data("amount", [{"type": said, "loc": (field,), "input": given}])
 

@@ -1,5 +1,6 @@
-"""Billing (invariants 3, 6 and 9): charges beside the bills that they are on, bills beside what demanded them."""
+"""Billing (invariants 3, 6 and 9): subscriptions; charges beside their bills, and bills beside what demanded them."""
 
+from adapters.billing.subscription_audit import SUBSCRIPTION_CHECKS
 from adapters.checks import (
     Check,
     Expression,
@@ -318,6 +319,7 @@ billed_accounts = View(
 )
 
 CHECKS = (
+    *SUBSCRIPTION_CHECKS,
     Check(
         name="taken-back-matches-bills",
         invariant=3,

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from domain.billing.model import BilledCharge, BillOnDemand, Charge
+from domain.billing.subscriptions import AppliedPatch, Subscription
+from domain.billing.terms import ProductPrice, Step, Terms, Tiers
 from domain.invoicing.model import CorrectsLine, LineOrigin, Period
 from domain.invoicing.pricing import Item
 
@@ -187,6 +189,155 @@ def decode_charge(row: Row) -> Charge:
     )
 
 
+def _encode_tiers(tiers: Tiers) -> Row:
+    return {
+        "mode": tiers.mode,
+        "steps": [
+            {
+                "upTo": None if step.up_to is None else f"{step.up_to:f}",
+                "unitPrice": f"{step.unit_price:f}",
+                "flatFee": f"{step.flat_fee:f}",
+            }
+            for step in tiers.steps
+        ],
+    }
+
+
+def _encode_product_price(product_price: ProductPrice) -> Row:
+    return {
+        "id": product_price.id,
+        "name": product_price.name,
+        "priceType": product_price.price_type,
+        "category": product_price.category,
+        "rate": f"{product_price.rate:f}",
+        "unitPrice": None if product_price.unit_price is None else f"{product_price.unit_price:f}",
+        "quantity": f"{product_price.quantity:f}",
+        "billed": product_price.billed,
+        "unitOfMeasure": product_price.unit_of_measure,
+        "tiers": None if product_price.tiers is None else _encode_tiers(product_price.tiers),
+        "amount": None if product_price.amount is None else f"{product_price.amount:f}",
+        "periodType": product_price.period_type,
+        "periodLength": product_price.period_length,
+        "onBehalfOf": product_price.on_behalf_of,
+        "proration": product_price.proration,
+    }
+
+
+def _encode_terms(terms: Terms) -> Row:
+    return {
+        "prices": [_encode_product_price(product_price) for product_price in terms.prices],
+        "name": terms.name,
+        "trialEndDate": None if terms.trial_end_date is None else terms.trial_end_date.isoformat(),
+        "terminationDate": None if terms.termination_date is None else terms.termination_date.isoformat(),
+        "billingAnchor": None if terms.billing_anchor is None else terms.billing_anchor.isoformat(),
+        "suspended": terms.suspended,
+    }
+
+
+def _encode_applied_patch(applied_patch: AppliedPatch) -> Row:
+    return {
+        "effectiveDate": applied_patch.effective_date.isoformat(),
+        "changed": list(applied_patch.changed),
+        "terms": _encode_terms(applied_patch.terms),
+        "revision": applied_patch.revision,
+        "kind": applied_patch.kind,
+        "cause": applied_patch.cause,
+        "bookedAt": applied_patch.booked_at,
+    }
+
+
+def encode_subscription(subscription: Subscription) -> Row:
+    """Subscription as a row."""
+    return {
+        "_id": subscription.id,
+        "billingAccount": subscription.billing_account,
+        "currency": subscription.currency,
+        "startDate": subscription.start_date.isoformat(),
+        "terms": _encode_terms(subscription.terms),
+        "patches": [_encode_applied_patch(applied_patch) for applied_patch in subscription.patches],
+        "state": subscription.state,
+        "revision": subscription.revision,
+        "bookedAt": subscription.booked_at,
+        "nextDue": None if subscription.next_due is None else subscription.next_due.isoformat(),
+        "recheckFrom": None if subscription.recheck_from is None else subscription.recheck_from.isoformat(),
+        "open": subscription.is_open,
+    }
+
+
+def _decode_tiers(row: Row) -> Tiers:
+    return Tiers(
+        row["mode"],
+        tuple(
+            Step(
+                None if step["upTo"] is None else Decimal(step["upTo"]),
+                Decimal(step["unitPrice"]),
+                Decimal(step["flatFee"]),
+            )
+            for step in row["steps"]
+        ),
+    )
+
+
+def _decode_product_price(row: Row) -> ProductPrice:
+    return ProductPrice(
+        row["id"],
+        row["name"],
+        row["priceType"],
+        row["category"],
+        Decimal(row["rate"]),
+        None if row["unitPrice"] is None else Decimal(row["unitPrice"]),
+        Decimal(row["quantity"]),
+        row["billed"],
+        row["unitOfMeasure"],
+        None if row["tiers"] is None else _decode_tiers(row["tiers"]),
+        None if row["amount"] is None else Decimal(row["amount"]),
+        row["periodType"],
+        row["periodLength"],
+        row["onBehalfOf"],
+        row["proration"],
+    )
+
+
+def _decode_terms(row: Row) -> Terms:
+    return Terms(
+        tuple(_decode_product_price(product_price) for product_price in row["prices"]),
+        row["name"],
+        None if row["trialEndDate"] is None else date.fromisoformat(row["trialEndDate"]),
+        None if row["terminationDate"] is None else date.fromisoformat(row["terminationDate"]),
+        None if row["billingAnchor"] is None else date.fromisoformat(row["billingAnchor"]),
+        row["suspended"],
+    )
+
+
+def _decode_applied_patch(row: Row) -> AppliedPatch:
+    return AppliedPatch(
+        date.fromisoformat(row["effectiveDate"]),
+        tuple(row["changed"]),
+        _decode_terms(row["terms"]),
+        row["revision"],
+        row["kind"],
+        row["cause"],
+        row["bookedAt"],
+    )
+
+
+def decode_subscription(row: Row) -> Subscription:
+    """Subscription of a row."""
+    return Subscription(
+        row["_id"],
+        row["billingAccount"],
+        row["currency"],
+        date.fromisoformat(row["startDate"]),
+        _decode_terms(row["terms"]),
+        tuple(_decode_applied_patch(applied_patch) for applied_patch in row["patches"]),
+        row["state"],
+        row["revision"],
+        row["bookedAt"],
+        None if row["nextDue"] is None else date.fromisoformat(row["nextDue"]),
+        None if row["recheckFrom"] is None else date.fromisoformat(row["recheckFrom"]),
+    )
+
+
 def encode_bill_on_demand(bill_on_demand: BillOnDemand) -> Row:
     """Bill on demand as a row."""
     return {
@@ -203,9 +354,11 @@ def encode_bill_on_demand(bill_on_demand: BillOnDemand) -> Row:
 
 ENCODE: dict[type, Callable[[Any], Row]] = {
     Charge: encode_charge,
+    Subscription: encode_subscription,
     BillOnDemand: encode_bill_on_demand,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     Charge: decode_charge,
+    Subscription: decode_subscription,
 }

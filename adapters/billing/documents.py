@@ -1,15 +1,17 @@
-"""How charges and bills on demand are kept."""
+"""How charges, subscriptions and bills on demand are kept."""
 
 from __future__ import annotations
 
 from pymongo import ASCENDING, IndexModel
 
-from adapters.codec import Layout
+from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
 from domain.billing.model import BillOnDemand, Charge
+from domain.billing.subscriptions import Subscription
 from domain.invoicing.pricing import Item
 
 UNBILLED = {"billed": {"$type": "null"}}
+LIVE = {"open": True}
 
 KEPT = (
     Kept(
@@ -48,6 +50,64 @@ KEPT = (
             but_for=("billed",),
         ),
         queue=QueueRead("billingAccount", "date", UNBILLED),
+    ),
+    Kept(
+        Layout(
+            Subscription,
+            keys=(
+                Key("_id", "id"),
+                "billing_account",
+                "currency",
+                "start_date",
+                "terms",
+                "patches",
+                "state",
+                "revision",
+                "booked_at",
+                "next_due",
+                "recheck_from",
+                Key("open", "is_open"),
+            ),
+        ),
+        Collection(
+            "subscriptions",
+            id="`subscriptionId`",
+            written="by each `subscription.*` message, and on the days on which its state changes",
+            fields={
+                "billingAccount": "that it is charged to; another one may pay for it",
+                "currency": "",
+                "startDate": "the first day served",
+                "terms": "what was agreed first: {`prices`, `name`, `trialEndDate`, `terminationDate`, "
+                "`billingAnchor`, `suspended`}. A price: {`id`, `name`, `priceType`, `category`, `rate`, `unitPrice`, "
+                "`quantity`, `billed`, `unitOfMeasure`, `tiers`: {`mode`, `steps`: [{`upTo`, `unitPrice`, `flatFee`}]} "
+                "or null, `amount`, `periodType`, `periodLength`, `onBehalfOf`, `proration`}",
+                "patches": "each change, in the order in which they were applied: {`effectiveDate`: from when on; "
+                "`changed`: the fields of `terms` that it changes; `terms`: what to, the other fields mean nothing; "
+                "`revision`: that it made; `kind`: `change`, `suspend`, `resume` or `terminate`; `cause`: the identity "
+                "of the fact; `bookedAt`}",
+                "state": "`pendingActive`, `active`, `suspended` or `terminated`, on the newest day, or on an earlier "
+                "one if a turn is to come",
+                "revision": "1 and the number of its patches",
+                "bookedAt": "when it was created",
+                "nextDue": "before that date nothing of it is due; null: nothing more ever is",
+                "recheckFrom": "the first day whose periods the next bill looks at again, or null",
+                "open": "whether it is live, or something of it is still to be billed",
+            },
+            indexes=(
+                # What is due of an account, and whether something is live, which keeps it from being closed.
+                IndexModel(
+                    [("billingAccount", ASCENDING), ("nextDue", ASCENDING), ("_id", ASCENDING)],
+                    name="open",
+                    partialFilterExpression=LIVE,
+                ),
+                # Lists of an account's subscriptions, all or those in one state, by id.
+                IndexModel([("billingAccount", ASCENDING), ("_id", ASCENDING), ("state", ASCENDING)], name="listed"),
+            ),
+            personal=("terms.name", "terms.prices", "patches.terms"),
+        ),
+        queue=QueueRead("billingAccount", "nextDue", LIVE),
+        awaited={"subscription": {}},
+        large=True,
     ),
     Kept(
         Layout(BillOnDemand, read=False),

@@ -1,20 +1,33 @@
-"""Charges in lists, and a bill that is not made yet."""
+"""Charges in lists, subscriptions, and a bill that is not made yet."""
 
 from __future__ import annotations
 
+from datetime import date
 from functools import partial
 
-from adapters.billing.codecs import decode_charge
-from adapters.mongodb.paging import Page, keyset
-from adapters.mongodb.view import Json, Reads, Row, View
+from adapters.billing.codecs import decode_charge, decode_subscription
+from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
+from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
 from domain import facts
 from domain.accounts.model import BILLING
 from domain.billing.model import BillDemand
+from domain.billing.subscriptions import Subscription
+from domain.billing.terms import state_on
 from domain.corrections.model import CreditNoteIssued
+from domain.days.model import CALENDAR
+from domain.frozen import replace
 from domain.invoicing.model import InvoiceIssued
 from domain.ledger.books import Books, NotLoaded, WorkingSet
-from schemas.billing.events import charge_json
-from schemas.billing.queries import BillPreview, ChargeList, credit_note_preview, invoice_preview
+from schemas.billing.events import charge_json, subscription_json
+from schemas.billing.queries import (
+    BillPreview,
+    ChargeList,
+    SubscriptionGet,
+    SubscriptionList,
+    credit_note_preview,
+    invoice_preview,
+    subscription_with_history,
+)
 from schemas.query import cursor
 
 
@@ -34,6 +47,63 @@ async def charges(query: ChargeList, view: View) -> bytes:
             assert after is not None
             return page.answer(cursor(ChargeList.TYPE, *after))
         after = (row["date"], row["_id"])
+    return page.answer(None)
+
+
+async def subscription(query: SubscriptionGet, view: View) -> Json:
+    """`subscription.get`: now, as it was at a time, or as of a revision."""
+    row = await view.one("subscriptions", {"_id": query.id}, index=BY_ID)
+    found = None if row is None else decode_subscription(row)
+    at = None if query.at is None else min(query.at, view.now)
+    if found is None or (at is not None and at < found.booked_at):
+        raise unknown("subscription", query.id)
+    if query.revision is not None and query.revision > found.revision:
+        raise unknown("subscription", f"{query.id} of revision {query.revision}", "revision")
+    now = await _newest_day(view)
+    if at is None and query.revision is None and query.on is None:
+        return subscription_with_history(found, now)
+    known = found
+    if at is not None:
+        known = _as_it_was(found, sum(patch.booked_at <= at for patch in found.patches))
+        now = view.date_of(at)
+    elif query.revision is not None:
+        known = _as_it_was(found, query.revision - 1)
+        now = view.date_of(known.patches[-1].booked_at if known.patches else known.booked_at)
+    on = query.on or now
+    return subscription_with_history(replace(known, state=state_on(known.segments, known.start_date, on)), on)
+
+
+def _as_it_was(found: Subscription, patches: int) -> Subscription:
+    """A subscription after so many of its changes."""
+    return replace(found, patches=found.patches[:patches], revision=patches + 1)
+
+
+async def _newest_day(view: View) -> date:
+    """The newest day begun; before any is, the day it is."""
+    row = await view.one("calendar", {"_id": CALENDAR}, index=BY_ID)
+    return date.fromisoformat(row["newest"]) if row is not None else view.date_of(view.now)
+
+
+async def subscriptions(query: SubscriptionList, view: View) -> bytes:
+    """`subscription.list`, by id."""
+    await view.check_account(query.billing_account, BILLING, "billingAccount")
+    on = await _newest_day(view)
+    which: Row = {"billingAccount": query.billing_account}
+    if query.state is not None:
+        which["state"] = query.state
+    if query.after is not None:
+        which["_id"] = {"$gt": query.after[0]}
+    page = Page(query.limit)
+    last = ""
+    # Those that were changed often are large.
+    found = view.cursor(
+        "subscriptions", which, sort=[("_id", 1)], limit=query.limit + 1, index="listed", batch=FEW_ROWS
+    )
+    async with reading(found) as rows:
+        async for row in rows:
+            if not page.take(subscription_json(decode_subscription(row), on)):
+                return page.answer(cursor(SubscriptionList.TYPE, last))
+            last = row["_id"]
     return page.answer(None)
 
 
@@ -66,4 +136,9 @@ async def _applied(fact: object, books: WorkingSet, view: View) -> Books:
             return tried
 
 
-READS: Reads = ((ChargeList, charges), (BillPreview, preview))
+READS: Reads = (
+    (ChargeList, charges),
+    (SubscriptionGet, subscription),
+    (SubscriptionList, subscriptions),
+    (BillPreview, preview),
+)

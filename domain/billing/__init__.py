@@ -1,16 +1,31 @@
-"""Billing: charges wait for a bill, which is made of what is due; it composes ordering and corrections."""
+"""Billing: subscriptions, charges, and bills of what is due; it composes ordering and corrections."""
 
 from domain.accounts.model import BILLING
 from domain.billing.charging import add_charge, charge_needs
 from domain.billing.demanding import demand_bill, demand_needs, demand_time
 from domain.billing.model import BillDemand, Charge, ChargeToAdd
-from domain.handler import Handler
+from domain.billing.subscribing import (
+    change_needs,
+    change_subscription,
+    create_subscription,
+    creation_needs,
+    turn_needs,
+    turn_subscription,
+)
+from domain.billing.subscriptions import Subscription, SubscriptionToChange, SubscriptionToCreate, SubscriptionTurn
+from domain.handler import Handler, nobody
 from domain.ledger.books import Queue
 
 FACTS = (
     Handler(ChargeToAdd, charge_needs, add_charge, lambda fact: fact.billing_account),
     Handler(BillDemand, demand_needs, demand_bill, lambda fact: fact.billing_account, demand_time),
+    Handler(SubscriptionToCreate, creation_needs, create_subscription, lambda fact: fact.billing_account),
+    Handler(SubscriptionToChange, change_needs, change_subscription, nobody),
+    Handler(SubscriptionTurn, turn_needs, turn_subscription, nobody),
 )
 
 # What an account owes tells nothing of what it will be billed.
-QUEUES = (Queue(Charge, is_empty=lambda _position: False, keeps_open=BILLING),)
+QUEUES = (
+    Queue(Charge, is_empty=lambda _position: False, keeps_open=BILLING),
+    Queue(Subscription, is_empty=lambda _position: False, keeps_open=BILLING),
+)

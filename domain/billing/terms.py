@@ -18,6 +18,8 @@ STEPS_MAX = 100
 """The most steps of a price's tiers."""
 PATCHES_MAX = 1_000
 """The most changes of a subscription."""
+BYTES_MAX = 8_000_000
+"""The most that a subscription's terms and changes may take to keep, roughly: what keeps it can hold twice as much."""
 
 PriceType = Literal["recurring", "oneTime", "usage", "minimum"]
 """TMF's `priceType`, and the true-up to what the other prices have to come to at least."""
@@ -89,6 +91,13 @@ class Terms:
     billing_anchor: date | None = None
     suspended: bool = False
 
+    @property
+    def bytes_max(self) -> int:
+        """No less than what it takes to keep these terms: texts are short, or said; four bytes a character."""
+        steps = sum(len(price.tiers.steps) for price in self.prices if price.tiers is not None)
+        texts = sum(len(price.name) + len(price.unit_of_measure or "") for price in self.prices) + len(self.name or "")
+        return 1_000 + 1_000 * len(self.prices) + 150 * steps + 4 * texts
+
     def price(self, price_id: str) -> ProductPrice | None:
         """The price of this id."""
         return next((price for price in self.prices if price.id == price_id), None)
@@ -96,7 +105,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A change of terms from a date on: a merge patch (RFC 7396), its values in `terms`, as far as `changed` names them.
+    """A change of terms from a date on: a merge patch (RFC 7396), whose values `terms` has as far as `changed` says.
 
     Terms have no objects within, so a field that is patched is replaced; one that is removed has its default. To
     suspend, resume and terminate are patches too, of `suspended` and of `termination_date`.
@@ -113,7 +122,7 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Days on which a subscription is served, or suspended, by the same terms; its periods are counted from `anchor`."""
+    """Days on which a subscription is served, or suspended, by the same terms; `anchor` is what periods count from."""
 
     days: DateRange
     terms: Terms
@@ -137,12 +146,38 @@ class Segment:
 def segments_of(start_date: date, terms: Terms, patches: Sequence[Patch]) -> tuple[Segment, ...]:
     """What a subscription is on its dates: its terms, patched by effective date, then in the order of `patches`.
 
-    That order is the one in which they were applied. Days on which it is not served are in no segment. One without an
-    end goes to the last day of the calendar, 31 December 9999, which is not in it.
+    That order is the one in which they were applied. The segments follow one another without a gap: after the first day
+    on which it is not served it never is, whatever else was agreed for later. One without an end goes to the last day
+    of the calendar, 31 December 9999, which is not in it.
     """
     dated = _dated(start_date, terms, patches)
     anchor = _first_after_trial(dated)
-    return tuple(segment for days, terms_then in dated for segment in _divided(days, terms_then, anchor))
+    found: list[Segment] = []
+    for days, terms_then in dated:
+        for segment in _divided(days, terms_then, anchor):
+            if segment.days.start != (found[-1].days.end if found else start_date):
+                return tuple(found)
+            found.append(segment)
+    return tuple(found)
+
+
+def terms_on(start_date: date, terms: Terms, patches: Sequence[Patch], day: date) -> Terms:
+    """The terms that are agreed for a day, served or not; before the start, those of the start."""
+    dated = _dated(start_date, terms, patches)
+    return next(found for days, found in reversed(dated) if days.start <= max(day, start_date))
+
+
+def end_of(segments: Sequence[Segment], start_date: date) -> date:
+    """The first day on which a subscription is not served any more; 31 December 9999 for one without an end."""
+    return segments[-1].days.end if segments else start_date
+
+
+def next_turn(segments: Sequence[Segment], start_date: date, after: date) -> date | None:
+    """The first day after another on which the state is not what it was the day before; None if it stays as it is."""
+    now = state_on(segments, start_date, after)
+    turns: list[tuple[date, SubscriptionState]] = [(one.days.start, _state_of(one)) for one in segments]
+    turns.append((end_of(segments, start_date), "terminated"))
+    return next((day for day, state in turns if after < day < date.max and state != now), None)
 
 
 def state_on(segments: Sequence[Segment], start_date: date, day: date) -> SubscriptionState:
@@ -150,6 +185,10 @@ def state_on(segments: Sequence[Segment], start_date: date, day: date) -> Subscr
     segment = next((segment for segment in segments if day in segment.days), None)
     if segment is None:
         return "pendingActive" if day < start_date else "terminated"
+    return _state_of(segment)
+
+
+def _state_of(segment: Segment) -> SubscriptionState:
     return "suspended" if segment.state == "suspended" else "active"
 
 
@@ -173,13 +212,13 @@ def _first_after_trial(dated: list[tuple[DateRange, Terms]]) -> date:
 
 def _divided(days: DateRange, terms: Terms, anchor: date) -> Iterator[Segment]:
     end = min(days.end, terms.termination_date or days.end)
-    charged = end if terms.trial_end_date is None else min(end, max(days.start, terms.trial_end_date))
-    if terms.trial_end_date is None:
-        charged = days.start
+    if end <= days.start:
+        return
     anchor = terms.billing_anchor or anchor
-    if terms.suspended:
-        charged = days.start
-    if days.start < min(charged, end):
+    charged = days.start
+    if terms.trial_end_date is not None and not terms.suspended:
+        charged = min(end, max(days.start, terms.trial_end_date))
+    if days.start < charged:
         yield Segment(DateRange(days.start, charged), terms, anchor, "trial")
     if charged < end:
         yield Segment(DateRange(charged, end), terms, anchor, "suspended" if terms.suspended else "active")

@@ -196,6 +196,8 @@ class WorkingSet:
     def accept(self, books: Books) -> None:
         """Merge what one fact has changed, after `books.finish()`."""
         for kind, documents in books.changed.items():
+            if kind in self._is_empty:
+                self._leave_places(kind, cast("Iterable[Queued]", documents.values()))
             self._documents[kind].update(documents)
             self.changed[kind].update(documents)
             if kind in self._is_empty:
@@ -225,6 +227,13 @@ class WorkingSet:
             yield self._documents[kind][id_]
         if queue.horizon is not None:
             raise NotLoaded(QueueNeed(kind, owner, queue.limit * 4))
+
+    def _leave_places(self, kind: type[Queued], documents: Iterable[Queued]) -> None:
+        """Take documents from where they stood in their queues, if their place there is another one now."""
+        for document in documents:
+            before = self._documents[kind].get(document.id)
+            if before is not None and before.order_key != document.order_key:
+                _remove(self._queues[kind, before.owner], before)
 
     def _complete_queues(self, position: Position, *, new: bool = False) -> None:
         # What a position owes, it owes on open invoices, and so on: an empty balance proves an empty queue, unread.

@@ -1,11 +1,23 @@
-"""Charges and bills on demand as they go out, and the events that tell of them."""
+"""Charges, subscriptions and bills on demand as they go out, and the events that tell of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import date
 from typing import get_args
 
 from domain.billing.model import BillOnDemand, BillOnDemandState, BillOnDemandStateChanged, Charge, ChargeAdded
+from domain.billing.subscriptions import (
+    AppliedPatch,
+    ChangeKind,
+    Subscription,
+    SubscriptionChanged,
+    SubscriptionCreated,
+    SubscriptionStateChanged,
+)
+from domain.billing.terms import SubscriptionState, Terms
 from schemas.accounts.events import account_ref
+from schemas.billing.prices import PRICE, price_json
 from schemas.event import Event
 from schemas.invoicing.events import CORRECTS, PERIOD, corrects_json, period_json
 from schemas.shapes import Shape
@@ -63,6 +75,70 @@ def bill_on_demand_json(bill: BillOnDemand) -> Json:
     return out
 
 
+TERMS = {
+    "name": "name",
+    "productPrice": "prices",
+    "trialEndDate": "trial_end_date",
+    "terminationDate": "termination_date",
+    "billingAnchor": "billing_anchor",
+    "state": "suspended",
+}
+"""What a subscription's terms are called as they go out; that it is suspended is its state."""
+_STATES = get_args(SubscriptionState)
+
+
+CHANGED: Shape = {"kind": get_args(ChangeKind), "effectiveDate": "Date", "changed": [tuple(TERMS)]}
+"""What a change of a subscription is like as it goes out, but for what it changes to."""
+
+
+def subscription_json(subscription: Subscription, on: date) -> Json:
+    """A TMF637 Product: a subscription with the terms of a day."""
+    return {
+        "@type": "Product",
+        "id": subscription.id,
+        "billingAccount": account_ref(subscription.billing_account, "BillingAccount"),
+        "currency": subscription.currency,
+        "startDate": subscription.start_date.isoformat(),
+        "state": subscription.state,
+        "revision": subscription.revision,
+        "lastUpdate": time_json(subscription.patches[-1].booked_at if subscription.patches else subscription.booked_at),
+        **_without_nulls(_terms(subscription.terms_on(on), TERMS)),
+    }
+
+
+def changed_json(patch: AppliedPatch) -> Json:
+    """Which terms a change changes, and from when on."""
+    changed = [name for name, field in TERMS.items() if field in patch.changed]
+    return {"kind": patch.kind, "effectiveDate": patch.effective_date.isoformat(), "changed": changed}
+
+
+def _subscription_changed(event: SubscriptionChanged) -> Json:
+    patch = event.subscription.patches[-1]
+    out = {"subscription": subscription_json(event.subscription, event.on), **changed_json(patch)}
+    if patch.kind == "change":
+        out["changes"] = _terms(patch.terms, out["changed"])
+    return out
+
+
+def _terms(terms: Terms, names: Iterable[str]) -> Json:
+    known: Json = {
+        "name": terms.name,
+        "productPrice": [price_json(price) for price in terms.prices],
+        **{name: None if day is None else day.isoformat() for name, day in _days(terms)},
+    }
+    return {name: known[name] for name in names if name in known}
+
+
+def _days(terms: Terms) -> Iterable[tuple[str, date | None]]:
+    yield "trialEndDate", terms.trial_end_date
+    yield "terminationDate", terms.termination_date
+    yield "billingAnchor", terms.billing_anchor
+
+
+def _without_nulls(told: Json) -> Json:
+    return {name: value for name, value in told.items() if value is not None}
+
+
 _BILL_REF: Shape = {"@type": ("CustomerBillRef",), "id": "Id"}
 
 SHAPES: dict[str, Shape] = {
@@ -86,6 +162,22 @@ SHAPES: dict[str, Shape] = {
         "bill?": _BILL_REF,
         "lineId?": "Id",
     },
+    "ProductPrice": PRICE,
+    "Subscription": {
+        "@type": ("Product",),
+        "id": "Id",
+        "name?": "Text",
+        "billingAccount": "BillingAccountReference",
+        "currency": "Currency",
+        "startDate": "Date",
+        "state": _STATES,
+        "revision": "Revision",
+        "lastUpdate": "Time",
+        "productPrice": ["ProductPrice"],
+        "trialEndDate?": "Date",
+        "terminationDate?": "Date",
+        "billingAnchor?": "Date",
+    },
     "BillOnDemand": {
         "@type": ("CustomerBillOnDemand",),
         "id": "Id",
@@ -106,6 +198,41 @@ EVENTS = (
         "An item waits for its account's next bill.",
         {"charge": "Charge"},
         lambda event: {"charge": charge_json(event.charge)},
+    ),
+    Event(
+        "subscription.created",
+        SubscriptionCreated,
+        "A subscription was agreed, with the terms of the newest day.",
+        {"subscription": "Subscription"},
+        lambda event: {"subscription": subscription_json(event.subscription, event.on)},
+    ),
+    Event(
+        "subscription.changed",
+        SubscriptionChanged,
+        "Other terms were agreed for a subscription, from a date on, with what they were changed to (null: removed).",
+        {
+            "subscription": "Subscription",
+            **CHANGED,
+            "changes?": {
+                "name?": "Text?",
+                "productPrice?": ["ProductPrice"],
+                "trialEndDate?": "Date?",
+                "terminationDate?": "Date?",
+                "billingAnchor?": "Date?",
+            },
+        },
+        _subscription_changed,
+    ),
+    Event(
+        "subscription.state-changed",
+        SubscriptionStateChanged,
+        "A subscription has come from one state to another: by a change, or by itself on a day.",
+        {"subscription": "Subscription", "oldState": _STATES, "newState": _STATES},
+        lambda event: {
+            "subscription": subscription_json(event.subscription, event.on),
+            "oldState": event.old_state,
+            "newState": event.subscription.state,
+        },
     ),
     Event(
         "bill-on-demand.state-changed",

@@ -1,17 +1,28 @@
-"""`charge.add`: an item for the next bill; `bill.demand`: what is due is billed, and what that may leave to do."""
+"""What is billed: charges, subscriptions and their changes; `bill.demand`; and what these leave to do."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Self, get_args
+from datetime import date
+from typing import Any, ClassVar, Self, get_args
 
-from pydantic import model_validator
+from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic.alias_generators import to_camel
 
 from domain.billing.model import BillDemand, BillOnDemandResult, BillOnDemandState, ChargeResult, ChargeToAdd
+from domain.billing.subscriptions import (
+    ChangeKind,
+    SubscriptionResult,
+    SubscriptionToChange,
+    SubscriptionToCreate,
+    SubscriptionTurn,
+)
+from domain.billing.terms import Patch, SubscriptionState, Terms
 from domain.invoicing.model import CorrectsLine, Period
 from domain.money import line_net, within_limit
-from schemas.message import Continuation, Message, Part, Reference, Result
+from schemas.billing.prices import Prices
+from schemas.message import Continuation, Message, Part, Reference, Result, message_key
 from schemas.ordering.messages import Item
-from schemas.values import Count, CurrencyCode, Date, Id, Json, Time, money_json
+from schemas.values import Count, CurrencyCode, Date, Id, Json, Revision, Text, Time, money_json, within
 
 
 class PeriodCoverage(Part):
@@ -142,5 +153,190 @@ class BillContinue(Continuation):
         )
 
 
-MESSAGES: tuple[type[Message], ...] = (ChargeAdd, BillDemanded)
-CONTINUATIONS: tuple[type[Continuation], ...] = (BillContinue,)
+_SUBSCRIPTION = Result(
+    SubscriptionResult,
+    {"subscriptionId": "Id", "revision": "Revision", "state": get_args(SubscriptionState)},
+    lambda result: {
+        "subscriptionId": result.subscription.id,
+        "revision": result.subscription.revision,
+        "state": result.subscription.state,
+    },
+)
+
+
+class SubscriptionCreate(Message):
+    """`subscription.create`: what a billing account is charged for from a date on."""
+
+    TYPE: ClassVar[str] = "subscription.create"
+    RESULT = _SUBSCRIPTION
+    KEY_FIELD = "subscriptionId"
+    ACCOUNT_PATH = "billingAccount.id"
+
+    subscription_id: Id
+    billing_account: Reference
+    start_date: Date
+    currency: CurrencyCode
+    product_price: Prices
+    name: Text | None = None
+    trial_end_date: Date | None = None
+    termination_date: Date | None = None
+    billing_anchor: Date | None = None
+
+    def key(self, message_id: str | None) -> str:
+        """The subscription's id."""
+        return self.subscription_id
+
+    def fact(self, key: str) -> SubscriptionToCreate:
+        """The subscription to create."""
+        return SubscriptionToCreate(
+            self.subscription_id,
+            self.billing_account.id,
+            self.start_date,
+            self.currency,
+            Terms(
+                tuple(price.price() for price in self.product_price),
+                self.name,
+                self.trial_end_date,
+                self.termination_date,
+                self.billing_anchor,
+            ),
+        )
+
+
+class SubscriptionChanges(Part):
+    """A JSON merge patch (RFC 7396) of a subscription's terms: what is null is removed, `productPrice` replaced."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Text | None = None
+    product_price: Prices | None = None
+    trial_end_date: Date | None = None
+    termination_date: Date | None = None
+    billing_anchor: Date | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must name what is changed")
+        if "product_price" in self.model_fields_set and self.product_price is None:
+            raise within("productPrice", "can't be removed", None)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _with_what_is_removed(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The content, of which the digest is made, has no nulls but for these.
+        removed = (to_camel(name) for name in sorted(self.model_fields_set) if getattr(self, name) is None)
+        return {**serialized(self), **dict.fromkeys(removed)}
+
+    def patch(self, effective_date: date) -> Patch:
+        """The changes from a date on."""
+        changed = tuple(sorted("prices" if name == "product_price" else name for name in self.model_fields_set))
+        prices = () if self.product_price is None else tuple(price.price() for price in self.product_price)
+        terms = Terms(prices, self.name, self.trial_end_date, self.termination_date, self.billing_anchor)
+        return Patch(effective_date, changed, terms)
+
+
+class _SubscriptionMessage(Message):
+    RESULT = _SUBSCRIPTION
+    KIND: ClassVar[ChangeKind]
+
+    subscription_id: Id
+    effective_date: Date
+    if_revision: Revision | None = None
+
+    def key(self, message_id: str | None) -> str:
+        """The message's id."""
+        return message_key(message_id)
+
+    def patch(self) -> Patch:
+        """What it changes, from when on."""
+        raise NotImplementedError
+
+    def fact(self, key: str) -> SubscriptionToChange:
+        """The change."""
+        return SubscriptionToChange(self.subscription_id, self.KIND, self.patch(), self.if_revision)
+
+
+class SubscriptionChange(_SubscriptionMessage):
+    """`subscription.change`: other terms from a date on, which may be past."""
+
+    TYPE: ClassVar[str] = "subscription.change"
+    KIND = "change"
+
+    changes: SubscriptionChanges
+
+    def patch(self) -> Patch:
+        """The changes."""
+        return self.changes.patch(self.effective_date)
+
+
+class SubscriptionSuspend(_SubscriptionMessage):
+    """`subscription.suspend`: from a date on nothing is charged, until it is resumed."""
+
+    TYPE: ClassVar[str] = "subscription.suspend"
+    KIND = "suspend"
+
+    def patch(self) -> Patch:
+        """That it is suspended."""
+        return Patch(self.effective_date, ("suspended",), Terms((), suspended=True))
+
+
+class SubscriptionResume(_SubscriptionMessage):
+    """`subscription.resume`: of one that is suspended on that date."""
+
+    TYPE: ClassVar[str] = "subscription.resume"
+    KIND = "resume"
+
+    def patch(self) -> Patch:
+        """That it is not suspended."""
+        return Patch(self.effective_date, ("suspended",), Terms(()))
+
+
+class SubscriptionTerminate(_SubscriptionMessage):
+    """`subscription.terminate`: the date is the first day not served."""
+
+    TYPE: ClassVar[str] = "subscription.terminate"
+    KIND = "terminate"
+
+    def patch(self) -> Patch:
+        """That it ends."""
+        return Patch(self.effective_date, ("termination_date",), Terms((), termination_date=self.effective_date))
+
+
+class SubscriptionTurns(Continuation):
+    """`subscription.turn`: a day on which the state changes by itself, as of a revision."""
+
+    TYPE: ClassVar[str] = "subscription.turn"
+    RESULT = _SUBSCRIPTION
+    FACT = SubscriptionTurn
+
+    subscription_id: Id
+    revision: Revision
+    date: Date
+
+    def key(self, message_id: str | None) -> str:
+        """The subscription, its revision and the day."""
+        return f"{self.subscription_id}/{self.revision}/{self.date.isoformat()}"
+
+    def fact(self, key: str) -> SubscriptionTurn:
+        """The turn."""
+        return SubscriptionTurn(self.subscription_id, self.revision, self.date)
+
+    @classmethod
+    def of(cls, fact: SubscriptionTurn) -> Self:
+        """The message that says a turn."""
+        return cls.model_validate(
+            {"subscriptionId": fact.subscription, "revision": fact.revision, "date": fact.date.isoformat()}
+        )
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    ChargeAdd,
+    SubscriptionCreate,
+    SubscriptionChange,
+    SubscriptionSuspend,
+    SubscriptionResume,
+    SubscriptionTerminate,
+    BillDemanded,
+)
+CONTINUATIONS: tuple[type[Continuation], ...] = (BillContinue, SubscriptionTurns)

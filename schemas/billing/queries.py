@@ -1,22 +1,26 @@
-"""The queries about charges, and about a bill that is not made yet: what each is asked with, and its answer."""
+"""The queries about charges, subscriptions, and a bill that is not made yet: what each is asked with, its answer."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, StrictBool
+from pydantic import BeforeValidator, StrictBool, model_validator
 
+from domain.billing.subscriptions import Subscription
+from domain.billing.terms import SubscriptionState
 from domain.corrections.model import CreditNote
 from domain.frozen import replace
 from domain.invoicing.model import Invoice
+from schemas.billing.events import CHANGED, changed_json, subscription_json
+from schemas.billing.events import SHAPES as OF_BILLING
 from schemas.corrections.events import SHAPES as OF_CORRECTIONS
 from schemas.corrections.events import credit_note_json
 from schemas.invoicing.events import SHAPES as OF_INVOICES
 from schemas.invoicing.events import invoice_json
 from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of
 from schemas.shapes import Shape, page
-from schemas.values import Date, Id, Json, parse_date
+from schemas.values import Date, Id, Json, Revision, Time, parse_date, time_json
 
 _place = place_of("charge.list", str, str)
 
@@ -38,6 +42,54 @@ class ChargeList(Query):
     billed: StrictBool | None = None
     limit: Limit = LIMIT_DEFAULT
     after: Annotated[tuple[date, str], BeforeValidator(_place_of_charge)] | None = None
+
+
+class SubscriptionGet(Query):
+    """One subscription and its history: now, as it was at a time, or as of a revision; with the terms of a date `on`.
+
+    Unless it is said, that is the newest day, or the day of that time or revision.
+    """
+
+    TYPE = "subscription.get"
+    ANSWER: ClassVar[Shape] = {
+        **OF_BILLING["Subscription"],
+        "history": [{"revision": "Revision", **CHANGED, "bookedAt": "Time", "cause": "Identity"}],
+    }
+    id: Id
+    at: Time | None = None
+    revision: Revision | None = None
+    on: Date | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.at is not None and self.revision is not None:
+            raise ValueError("at, revision: only one of them, since a revision has a time of its own")
+        return self
+
+
+class SubscriptionList(Query):
+    """A billing account's subscriptions, by id; all, or those in one state."""
+
+    TYPE = "subscription.list"
+    ANSWER: ClassVar[Shape] = page("Subscription")
+    billing_account: Id
+    state: SubscriptionState | None = None
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[str], BeforeValidator(place_of("subscription.list", str))] | None = None
+
+
+def subscription_with_history(subscription: Subscription, on: date) -> Json:
+    """A subscription with the terms of a day, and each change of it."""
+    history = [
+        {
+            "revision": patch.revision,
+            **changed_json(patch),
+            "bookedAt": time_json(patch.booked_at),
+            "cause": patch.cause,
+        }
+        for patch in subscription.patches
+    ]
+    return {**subscription_json(subscription, on), "history": history}
 
 
 class BillPreview(Query):
@@ -81,4 +133,4 @@ def unnumbered(bill: Json) -> Json:
     return {**_without(bill, *_NUMBERS), "lines": [_without(line, "bill") for line in bill["lines"]]}
 
 
-QUERIES: tuple[type[Query], ...] = (ChargeList, BillPreview)
+QUERIES: tuple[type[Query], ...] = (ChargeList, SubscriptionGet, SubscriptionList, BillPreview)

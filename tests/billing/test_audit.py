@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -15,19 +15,23 @@ from pymongo.write_concern import WriteConcern
 from adapters.audit import audit
 from adapters.billing.audit import CHECKS
 from adapters.documents import COLLECTION, ENCODE
+from domain.billing.subscriptions import Subscription
 from tests.audit.test_audit import changing, copying, losing, red
 from tests.support.books import Books, Document, Made
 from tests.support.ledger_book import (
     LedgerBook,
     billing,
+    change,
     charge,
     credit_note,
     demand,
+    identity_of,
     line,
     order,
     partner,
     payment,
     relation,
+    subscription,
 )
 
 INV1 = "INV-000000001"
@@ -50,18 +54,22 @@ def write(book: LedgerBook, database: Books) -> None:
         {"_id": identity, "digest": "d", "appliedAt": book.booked_at, "result": _plain(book.results[identity])}
         for identity in book.applied
     ]
+    rows["held"] = [{"_id": identity_of(fact), "state": "scheduled"} for _, fact in book.scheduled]
     for name, found in rows.items():
         if found:
             database[name].insert_many(found)
 
 
 def _plain(result: dict[str, Any]) -> dict[str, Any]:
+    if {"id", "revision", "state"} == result.keys():
+        return {"subscriptionId": result["id"], "revision": result["revision"]}
     return {name: value for name, value in result.items() if name in ("billNo", "creditNotes") and value is not None}
 
 
 def made_books() -> LedgerBook:
     """Bills: of two accounts; with a line taken back; of nothing; and one that is two credit notes beside a bill."""
     book = LedgerBook()
+    book.begin_days("2026-11-22")
     book.take(
         billing("BA-1"),
         billing("BA-2", relationships=(relation("payer", "BA-1"),)),
@@ -82,8 +90,23 @@ def made_books() -> LedgerBook:
         charge("C-7", line("-1", "0.2"), corrects=(INV1, "1")),
         demand("D-5"),
         charge("C-8", line("5", "0.2")),
+        subscription("S-1", start="2026-12-01"),
+        subscription("S-2"),
+        change("2026-12-01", "suspend", of="S-2"),
+        change("2026-11-25", "suspend", of="S-2"),
+        change("2026-12-24", "resume", of="S-2"),
+        subscription("S-3", start="2026-10-01", termination_date="2026-11-15"),
+        subscription("S-4"),
+        change("2026-12-01", termination_date="2027-01-31", of="S-4"),
+        change("2026-11-23", "terminate", of="S-4"),
+        subscription("S-5", account="BA-2", start="2026-10-01"),
+        change("2026-11-01", name="x", of="S-5"),
         credit_note("N-1", "INV-000000003", {"2": 100}),
     )
+    # Of which bills have been made up to then.
+    billed = book.get(Subscription, "S-5")
+    book.documents[Subscription]["S-5"] = replace(billed, next_due=date(2026, 12, 1), recheck_from=None)
+    book.begin_days("2026-11-25")
     return book
 
 
@@ -113,6 +136,13 @@ def test_bills_are_clean(books: Books) -> None:
     report = reported(books)
     assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
     assert {check.name: report[check.name]["checked"] for check in CHECKS} == {
+        "subscriptions-are-what-was-agreed": 5,
+        "subscription-turns-are-to-come": 5,
+        "subscription-revisions-are-patches": 5,
+        "live-subscriptions-are-open": 5,
+        "changed-subscriptions-are-due": 5,
+        "subscriptions-match-inbox": 11,
+        "subscriptions-have-positions": 2,
         "taken-back-matches-bills": 3,
         "taken-back-tax-matches-bills": 3,
         "charges-match-lines": 8,
@@ -216,6 +246,67 @@ TAMPERINGS = [
         {"charges-match-inbox", "charges-have-positions"},
     ),
     Tampering("a-charge-in-another-currency", changing("charges", "C-8", currency="USD"), {"charges-have-positions"}),
+    Tampering(
+        "a-subscription-that-is-another",
+        changing("subscriptions", "S-2", state="active"),
+        {"subscriptions-are-what-was-agreed"},
+    ),
+    Tampering(
+        "a-suspension-for-another-day",
+        changing("subscriptions", "S-2", patches__1__effectiveDate="2026-12-02"),
+        {"subscriptions-are-what-was-agreed", "subscription-turns-are-to-come"},
+    ),
+    Tampering(
+        "an-end-that-is-not-agreed",
+        changing("subscriptions", "S-4", patches__1__terms__terminationDate=None),
+        {"subscriptions-are-what-was-agreed", "subscription-turns-are-to-come"},
+    ),
+    Tampering(
+        "a-turn-that-nobody-will-take",
+        losing("held", "subscription.turn:S-1/1/2026-12-01"),
+        {"subscription-turns-are-to-come"},
+    ),
+    Tampering(
+        "a-turn-that-is-thrown-away",
+        changing("held", "subscription.turn:S-2/4/2026-12-24", state="discarded"),
+        {"subscription-turns-are-to-come"},
+    ),
+    Tampering(
+        "a-patch-from-before-the-start",
+        changing("subscriptions", "S-5", startDate="2026-11-02"),
+        {"subscription-revisions-are-patches"},
+    ),
+    Tampering(
+        "a-live-one-that-lets-its-account-close",
+        changing("subscriptions", "S-1", open=False),
+        {"live-subscriptions-are-open"},
+    ),
+    Tampering(
+        "an-ended-one-with-something-to-bill-that-lets-its-account-close",
+        changing("subscriptions", "S-3", open=False),
+        {"live-subscriptions-are-open"},
+    ),
+    Tampering(
+        "a-change-that-is-billed-too-late",
+        changing("subscriptions", "S-5", recheckFrom="2026-11-01"),
+        {"changed-subscriptions-are-due"},
+    ),
+    Tampering(
+        "a-change-that-is-never-billed",
+        changing("subscriptions", "S-1", nextDue=None),
+        {"changed-subscriptions-are-due"},
+    ),
+    Tampering(
+        "a-change-that-nobody-sent",
+        changing("subscriptions", "S-5", patches__0__cause="subscription.change:x"),
+        {"subscriptions-match-inbox"},
+    ),
+    Tampering("a-subscription-that-is-lost", losing("subscriptions", "S-3"), {"subscriptions-match-inbox"}),
+    Tampering(
+        "a-subscription-of-no-account",
+        changing("subscriptions", "S-3", billingAccount="BA-9"),
+        {"subscriptions-have-positions"},
+    ),
     Tampering(
         "an-invoice-of-nobody",
         changing("invoices", "INV-000000002", orderId=None),

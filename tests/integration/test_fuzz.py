@@ -177,6 +177,61 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "corrects.billNo": _IDS,
         "corrects.lineId": _IDS,
     },
+    "subscription.create": {
+        "subscriptionId": _IDS,
+        "billingAccount": _PARTS,
+        "billingAccount.id": _IDS,
+        "startDate": [*_DATES, "9999-12-31"],
+        "currency": _CURRENCIES,
+        "name": _TEXTS,
+        "trialEndDate": [value for value in _DATES if value is not None],
+        "terminationDate": [*[value for value in _DATES if value is not None], "2026-11-22", "2026-11-21"],
+        "billingAnchor": [value for value in _DATES if value is not None],
+        "productPrice": [*_PARTS, [5], [None], [[]], [{}]],
+        "productPrice.0": _PARTS,
+        "productPrice.0.id": [*_IDS, "P-2"],
+        "productPrice.0.name": [*_TEXTS, None],
+        "productPrice.0.priceType": [*_NEVER, None, 5, "", "discount", "usage", "oneTime", "minimum"],
+        "productPrice.0.unitPrice": [*_DECIMALS, None],
+        "productPrice.0.quantity": [value for value in _DECIMALS if value is not None],
+        "productPrice.0.billed": [*_NEVER, None, 5, "", "later"],
+        "productPrice.0.recurringChargePeriodType": [*_NEVER, None, 5, "", "months", "quarter"],
+        "productPrice.0.recurringChargePeriodLength": [*_NEVER, 0, -1, 121, 1.5, "1"],
+        "productPrice.0.tax": _PARTS,
+        "productPrice.0.tax.category": _IDS,
+        "productPrice.0.tax.rate": _RATES,
+        "productPrice.0.proration": [*_NEVER, None, 5, "", "monthly"],
+        "productPrice.0.amount": [1],
+        "productPrice.0.unitOfMeasure": ["GB"],
+        "productPrice.2.unitPrice": [1],
+        "productPrice.2.unitOfMeasure": [*_TEXTS, None],
+        "productPrice.2.tiers": [True, [], {}, None, 5, "x"],
+        "productPrice.2.tiers.mode": [*_NEVER, None, "", "tiered"],
+        "productPrice.2.tiers.steps": [*_PARTS, [5], [{}]],
+        "productPrice.2.tiers.steps.0.upTo": [*_DECIMALS, None, 0, -1],
+        "productPrice.2.tiers.steps.1.upTo": [20],
+        "productPrice.2.tiers.steps.0.unitPrice": [*_DECIMALS, None],
+        "productPrice.2.tiers.steps.0.flatFee": [value for value in _DECIMALS if value is not None],
+        "productPrice.3.amount": [*_DECIMALS, None, -1],
+    },
+    "subscription.change": {
+        "subscriptionId": _IDS,
+        "effectiveDate": _DATES,
+        "ifRevision": [*_NEVER, 0, -1, 1.5, "1"],
+        "changes": [True, [], {}, None, 5, "x", {"startDate": "2026-11-23"}, {"name": "x", "state": "active"}],
+        "changes.name": _TEXTS,
+        "changes.productPrice": [*_PARTS, [5], [{}]],
+        "changes.productPrice.0.unitPrice": [*_DECIMALS, None],
+        "changes.billingAnchor": [value for value in _DATES if value is not None],
+    },
+    **{
+        f"subscription.{kind}": {
+            "subscriptionId": _IDS,
+            "effectiveDate": _DATES,
+            "ifRevision": [*_NEVER, 0, -1, 1.5, "1"],
+        }
+        for kind in ("suspend", "resume", "terminate")
+    },
     "bill.demand": {
         "id": _IDS,
         "billingAccount": _PARTS,
@@ -266,6 +321,16 @@ OPTIONAL_THERE = {
     ("charge.add", "periodCoverage"),
     ("charge.add", "subscriptionId"),
     ("bill.demand", "billingDate"),
+    *[("subscription.create", name) for name in ("name", "trialEndDate", "terminationDate", "billingAnchor")],
+    *[
+        ("subscription.create", f"productPrice.0{field}")
+        for field in ("", ".quantity", ".recurringChargePeriodLength", ".proration", ".amount", ".unitOfMeasure")
+    ],
+    ("subscription.create", "productPrice.2.unitPrice"),
+    ("subscription.create", "productPrice.2.tiers.steps.0.flatFee"),
+    ("subscription.create", "productPrice.2.tiers.steps.1.upTo"),
+    *[("subscription.change", f"changes.{name}") for name in ("name", "productPrice", "billingAnchor")],
+    *[(f"subscription.{kind}", "ifRevision") for kind in ("change", "suspend", "resume", "terminate")],
 }
 
 NEEDED = [

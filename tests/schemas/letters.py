@@ -137,6 +137,67 @@ CHARGE: Json = {
     "subscriptionId": "S-1",
     "corrects": {"billNo": "INV-000000001", "lineId": "1"},
 }
+SUBSCRIPTION: Json = {
+    "subscriptionId": "S-1",
+    "billingAccount": {"id": "BA-1"},
+    "startDate": "2026-11-22",
+    "currency": "EUR",
+    "name": "Home",
+    "trialEndDate": "2026-12-06",
+    "terminationDate": "2028-11-22",
+    "billingAnchor": "2026-12-01",
+    "productPrice": [
+        {
+            "id": "P-1",
+            "name": "Fibre 500",
+            "priceType": "recurring",
+            "unitPrice": "39.90",
+            "quantity": 1,
+            "billed": "inAdvance",
+            "recurringChargePeriodType": "month",
+            "recurringChargePeriodLength": 1,
+            "tax": {"category": "S", "rate": "0.20"},
+            "onBehalfOf": {"id": "SA-1"},
+            "proration": "actual",
+        },
+        {
+            "id": "P-2",
+            "name": "Installation",
+            "priceType": "oneTime",
+            "unitPrice": "49",
+            "tax": {"category": "S", "rate": "0.20"},
+        },
+        {
+            "id": "P-3",
+            "name": "Data",
+            "priceType": "usage",
+            "unitOfMeasure": "GB",
+            "tiers": {
+                "mode": "graduated",
+                "steps": [{"upTo": 10, "unitPrice": 0, "flatFee": "1.50"}, {"unitPrice": "0.05"}],
+            },
+            "recurringChargePeriodType": "month",
+            "recurringChargePeriodLength": 3,
+            "tax": {"category": "S", "rate": "0.20"},
+        },
+        {
+            "id": "P-4",
+            "name": "At least",
+            "priceType": "minimum",
+            "amount": "9.90",
+            "recurringChargePeriodType": "month",
+            "tax": {"category": "S", "rate": "0.20"},
+            "proration": "none",
+        },
+    ],
+}
+SUBSCRIPTION_CHANGE: Json = {
+    "subscriptionId": "S-1",
+    "effectiveDate": "2026-12-24",
+    "ifRevision": 1,
+    "changes": {"name": None, "productPrice": SUBSCRIPTION["productPrice"][:1], "billingAnchor": "2026-12-02"},
+}
+SUBSCRIPTION_COMMAND: Json = {"subscriptionId": "S-1", "effectiveDate": "2026-12-24", "ifRevision": 1}
 DEMAND: Json = {"id": "D-1", "billingAccount": {"id": "BA-1"}, "billingDate": "2026-11-22"}
 ACCOUNT: Json = {
     "id": "SA-1",
@@ -180,6 +241,11 @@ MESSAGES: dict[str, Json] = {
     "credit.grant": GRANT,
     "credit.transfer": TRANSFER,
     "charge.add": CHARGE,
+    "subscription.create": SUBSCRIPTION,
+    "subscription.change": SUBSCRIPTION_CHANGE,
+    "subscription.suspend": SUBSCRIPTION_COMMAND,
+    "subscription.resume": SUBSCRIPTION_COMMAND,
+    "subscription.terminate": SUBSCRIPTION_COMMAND,
     "bill.demand": DEMAND,
 }
 

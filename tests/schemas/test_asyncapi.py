@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ from adapters.rabbitmq.frames import publish_frames
 from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
 from domain.billing.model import BillOnDemandResult, ChargeResult
+from domain.billing.subscriptions import SubscriptionResult
 from domain.corrections.model import DisputeResult, NoteResult, RefundResult, ReversalResult, WriteOffResult
 from domain.invoicing.model import InvoicePaid, InvoiceStateResult
 from domain.ledger.books import Emitted
@@ -32,8 +34,8 @@ from schemas.accounts.tmf666 import Happened
 from schemas.asyncapi import asyncapi
 from schemas.asyncapi.document import QUEUES
 from schemas.asyncapi.outgoing import ERRORS
-from schemas.billing.events import charge_json
-from schemas.billing.queries import credit_note_preview, invoice_preview
+from schemas.billing.events import charge_json, subscription_json
+from schemas.billing.queries import credit_note_preview, invoice_preview, subscription_with_history
 from schemas.corrections.events import credit_note_json, dispute_json, refund_json
 from schemas.event import OutgoingEvent
 from schemas.events import EVENTS, message_parked, outgoing
@@ -501,6 +503,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("dispute.withdraw", DisputeResult("withdrawn")),
     ("invoice.send", InvoiceStateResult("sent")),
     ("charge.add", ChargeResult(Money("EUR", -1995))),
+    ("subscription.create", SubscriptionResult(sample.SUBSCRIPTION)),
     ("bill.demand", BillOnDemandResult("done", "INV-000000001", ("CN-000000001",))),
     ("bill.demand", BillOnDemandResult("inProgress", None, ())),
 ]
@@ -551,6 +554,9 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("refund.list", {"items": [refund_json(sample.REFUND)], "after": None}),
     ("credit-note.list", {"items": [credit_note_json(sample.CREDIT_NOTE)], "after": None}),
     ("charge.list", {"items": [charge_json(sample.CHARGE), charge_json(sample.BILLED)], "after": None}),
+    ("subscription.get", subscription_with_history(sample.SUBSCRIPTION, date(2026, 12, 1))),
+    ("subscription.get", subscription_with_history(sample.RENAMED, date(2026, 12, 1))),
+    ("subscription.list", {"items": [subscription_json(sample.SUBSCRIPTION, date(2026, 12, 1))], "after": None}),
     (
         "bill.preview",
         {"invoices": [invoice_preview(sample.BILL)], "creditNotes": [credit_note_preview(sample.CREDIT_NOTE)]},

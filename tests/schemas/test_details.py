@@ -40,7 +40,7 @@ RAISED = {
     "tuple": ("tuple_type",),
     "dict": ("dict_type",),
     "model": ("model_type",),
-    "model-fields": ("missing",),
+    "model-fields": ("missing", "extra_forbidden"),
     "function-before": ("value_error", "of_a_part"),
     "function-after": ("value_error",),
     "function-plain": ("value_error", "not_of_this_place"),

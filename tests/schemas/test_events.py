@@ -21,6 +21,14 @@ from domain.accounts.model import (
 )
 from domain.accounts.specifications import BillFormat, SpecificationChanged
 from domain.billing.model import BilledCharge, BillOnDemand, BillOnDemandStateChanged, Charge, ChargeAdded
+from domain.billing.subscriptions import (
+    AppliedPatch,
+    Subscription,
+    SubscriptionChanged,
+    SubscriptionCreated,
+    SubscriptionStateChanged,
+)
+from domain.billing.terms import ProductPrice, Step, Terms, Tiers
 from domain.corrections.model import (
     CreditGranted,
     CreditNote,
@@ -401,6 +409,191 @@ ON_DEMAND = BillOnDemand(
     booked_at=BOOKED_AT,
 )
 
+RECURRING = ProductPrice(
+    "P-1", "Fibre 500", "recurring", "S", Decimal("0.2"), Decimal("39.90"), Decimal(2), on_behalf_of="SA-1"
+)
+SUBSCRIPTION = Subscription(
+    "S-1",
+    "BA-1",
+    "EUR",
+    date(2026, 11, 22),
+    Terms(
+        (
+            RECURRING,
+            ProductPrice("P-2", "Installation", "oneTime", "S", Decimal("0.2"), Decimal(49), proration="none"),
+            ProductPrice(
+                "P-3",
+                "Data",
+                "usage",
+                "S",
+                Decimal("0.2"),
+                unit_of_measure="GB",
+                tiers=Tiers("volume", (Step(Decimal(10), Decimal(0), Decimal("1.5")), Step(None, Decimal("0.05")))),
+                period_type="week",
+                period_length=2,
+            ),
+            ProductPrice("P-4", "At least", "minimum", "S", Decimal("0.2"), amount=Decimal("9.90")),
+        ),
+        "Home",
+        date(2026, 12, 6),
+        date(2028, 11, 22),
+        date(2026, 12, 1),
+    ),
+    (),
+    "active",
+    1,
+    BOOKED_AT,
+    date(2026, 11, 22),
+    date(2026, 11, 22),
+)
+RENAMED = replace(
+    SUBSCRIPTION,
+    patches=(
+        AppliedPatch(
+            date(2026, 12, 1),
+            ("name", "prices", "trial_end_date"),
+            Terms((RECURRING,), "House"),
+            2,
+            "change",
+            "subscription.change:m-1",
+            BOOKED_AT,
+        ),
+        AppliedPatch(
+            date(2027, 1, 1),
+            ("suspended",),
+            Terms((), suspended=True),
+            3,
+            "suspend",
+            "subscription.suspend:m-2",
+            BOOKED_AT,
+        ),
+        AppliedPatch(
+            date(2027, 2, 1),
+            ("termination_date",),
+            Terms((), termination_date=date(2027, 2, 1)),
+            4,
+            "terminate",
+            "subscription.terminate:m-3",
+            BOOKED_AT,
+        ),
+        AppliedPatch(
+            date(2026, 12, 3),
+            ("billing_anchor", "name"),
+            Terms((), "Haus"),
+            5,
+            "change",
+            "subscription.change:m-4",
+            BOOKED_AT,
+        ),
+    ),
+    revision=5,
+)
+_RECURRING_JSON = """{
+  "@type": "ProductPrice",
+  "id": "P-1",
+  "name": "Fibre 500",
+  "priceType": "recurring",
+  "tax": {"category": "S", "rate": 0.2},
+  "proration": "actual",
+  "unitPrice": 39.9,
+  "quantity": 2,
+  "billed": "inAdvance",
+  "recurringChargePeriodType": "month",
+  "recurringChargePeriodLength": 1,
+  "onBehalfOf": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"}
+}"""
+_SUBSCRIPTION_JSON = (
+    """{
+  "@type": "Product",
+  "id": "S-1",
+  "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+  "currency": "EUR",
+  "startDate": "2026-11-22",
+  "state": "active",
+  "revision": 1,
+  "lastUpdate": "2026-11-22T12:00:00.007Z",
+  "name": "Home",
+  "productPrice": [
+    """
+    + _RECURRING_JSON
+    + """,
+    {
+      "@type": "ProductPrice",
+      "id": "P-2",
+      "name": "Installation",
+      "priceType": "oneTime",
+      "tax": {"category": "S", "rate": 0.2},
+      "proration": "none",
+      "unitPrice": 49,
+      "quantity": 1
+    },
+    {
+      "@type": "ProductPrice",
+      "id": "P-3",
+      "name": "Data",
+      "priceType": "usage",
+      "tax": {"category": "S", "rate": 0.2},
+      "proration": "actual",
+      "unitOfMeasure": "GB",
+      "tiers": {"mode": "volume", "steps": [{"upTo": 10, "unitPrice": 0, "flatFee": 1.5}, {"unitPrice": 0.05}]},
+      "recurringChargePeriodType": "week",
+      "recurringChargePeriodLength": 2
+    },
+    {
+      "@type": "ProductPrice",
+      "id": "P-4",
+      "name": "At least",
+      "priceType": "minimum",
+      "tax": {"category": "S", "rate": 0.2},
+      "proration": "actual",
+      "amount": 9.9,
+      "recurringChargePeriodType": "month",
+      "recurringChargePeriodLength": 1
+    }
+  ],
+  "trialEndDate": "2026-12-06",
+  "terminationDate": "2028-11-22",
+  "billingAnchor": "2026-12-01"
+}"""
+)
+CREATED_JSON = f'{{"subscription": {_SUBSCRIPTION_JSON}}}'
+_CHANGED_JSON = (
+    """{
+  "@type": "Product",
+  "id": "S-1",
+  "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-1"},
+  "currency": "EUR",
+  "startDate": "2026-11-22",
+  "state": "%s",
+  "revision": %d,
+  "lastUpdate": "2026-11-22T12:00:00.007Z",
+  "name": "House",
+  "productPrice": ["""
+    + _RECURRING_JSON
+    + """],
+  "terminationDate": "2028-11-22",
+  "billingAnchor": "2026-12-01"
+}"""
+)
+CHANGED_JSON = (
+    '{"subscription": '
+    + _CHANGED_JSON % ("active", 2)
+    + ', "kind": "change", "effectiveDate": "2026-12-01", "changed": ["name", "productPrice", "trialEndDate"], '
+    + f'"changes": {{"name": "House", "productPrice": [{_RECURRING_JSON}], "trialEndDate": null}}}}'
+)
+SUSPENDED_JSON = (
+    '{"subscription": '
+    + _CHANGED_JSON % ("active", 3)
+    + ', "kind": "suspend", "effectiveDate": "2027-01-01", "changed": ["state"]}'
+)
+TERMINATED_JSON = (
+    '{"subscription": '
+    + _CHANGED_JSON % ("active", 4)
+    + ', "kind": "terminate", "effectiveDate": "2027-02-01", "changed": ["terminationDate"]}'
+)
+STATE_CHANGED_JSON = (
+    '{"subscription": ' + _CHANGED_JSON % ("suspended", 3) + ', "oldState": "active", "newState": "suspended"}'
+)
 CHARGE_JSON = """{
   "charge": {
     "@type": "AppliedCustomerBillingRate",
@@ -1156,6 +1349,22 @@ EVENTS: list[tuple[str, object, str]] = [
     ("seller.changed", SellerChanged(SELLER, ("fax", "vatId")), SELLER_JSON),
     ("charge.added", ChargeAdded(CHARGE), CHARGE_JSON),
     ("invoice.issued", InvoiceIssued(BILL), BILL_JSON),
+    ("subscription.created", SubscriptionCreated(SUBSCRIPTION, date(2026, 11, 22)), CREATED_JSON),
+    *[
+        ("subscription.changed", SubscriptionChanged(changed, date(2026, 12, 1)), literal)
+        for changed, literal in zip(
+            (replace(RENAMED, patches=RENAMED.patches[: n - 1], revision=n) for n in (2, 3, 4)),
+            (CHANGED_JSON, SUSPENDED_JSON, TERMINATED_JSON),
+            strict=True,
+        )
+    ],
+    (
+        "subscription.state-changed",
+        SubscriptionStateChanged(
+            replace(RENAMED, patches=RENAMED.patches[:2], revision=3, state="suspended"), date(2027, 1, 1), "active"
+        ),
+        STATE_CHANGED_JSON,
+    ),
     ("bill-on-demand.state-changed", BillOnDemandStateChanged(ON_DEMAND), ON_DEMAND_JSON),
     (
         "bill-on-demand.state-changed",

@@ -53,6 +53,8 @@ def test_the_queries_are_the_contract_s() -> None:
         "payment.get",
         "payment.list",
         "charge.list",
+        "subscription.get",
+        "subscription.list",
         "bill.preview",
         *(
             f"{kind}.{verb}"

@@ -18,6 +18,8 @@ from adapters.store.store import Store
 from domain.accounts.model import AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.specifications import BillFormat
 from domain.billing.model import BilledCharge, Charge
+from domain.billing.subscriptions import Subscription
+from domain.billing.terms import ProductPrice, Terms
 from domain.corrections.model import Dispute, DisputedLine, DisputeState, Refund, WriteOff
 from domain.invoicing.model import Loss
 from domain.invoicing.pricing import Item
@@ -134,6 +136,22 @@ def family() -> list[Any]:
         found.append(
             replace(charged, billed=BilledCharge("INV-000000001", "1", None, 100, "x", NOW)) if n % 2 else charged
         )
+        priced = Terms((ProductPrice("P-1", "fibre", "recurring", "S", Decimal("0.2"), Decimal(1)),))
+        found.append(
+            Subscription(
+                f"S-{n}",
+                "BA-1",
+                "EUR",
+                date(2026, 11, 1 + n % 20),
+                priced,
+                (),
+                "active" if n % 2 else "terminated",
+                1,
+                NOW,
+                date(2026, 11, 22) if n % 2 else None,
+                None,
+            )
+        )
         found.append(replace(make.credit_note(n, "BA-1", f"INV-{n % 10:09d}"), booked_at=booked))
         found.append(
             Allocation(f"INV-{n:09d}/P-{n}", f"INV-{n:09d}", f"P-{n}", "BA-1", 1200, f"payment.received:P-{n}", booked)
@@ -227,6 +245,10 @@ ASKED: list[tuple[str, str, int]] = [
     ("charge.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("charge.list", '{"billingAccount": "BA-1", "billed": true, "limit": 10}', 45),
     ("charge.list", '{"billingAccount": "BA-1", "billed": false, "limit": 10}', 12),
+    ("subscription.get", '{"id": "S-7"}', 1),
+    ("subscription.get", f'{{"id": "S-7", "at": "{NOW.isoformat()}"}}', 1),
+    ("subscription.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
+    ("subscription.list", '{"billingAccount": "BA-1", "state": "terminated", "limit": 10}', 12),
     ("bill.preview", '{"billingAccount": "BA-1", "billingDate": "2026-11-22"}', 330),
     ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),

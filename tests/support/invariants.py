@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
 from fractions import Fraction
 from itertools import combinations, pairwise
 from typing import Any
@@ -18,7 +20,9 @@ from domain.accounts.model import (
 )
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
 from domain.billing.model import BillOnDemand, Charge
+from domain.billing.subscriptions import Subscription, SubscriptionTurn
 from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
+from domain.days.model import Calendar
 from domain.invoicing.model import Invoice, Loss
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
@@ -54,6 +58,7 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _charges_are_billed_once(book)
     _bills_are_what_was_due(book)
     _what_bills_took_back_is_known(book)
+    _subscriptions_are_what_was_agreed(book)
     _links_are_what_documents_say(book)
     _hierarchies_are_trees(book)
     _crossings_are_told_once(book)
@@ -597,6 +602,49 @@ def _what_bills_took_back_is_known(book: LedgerBook) -> None:
     assert not {key for key, tax in taxes.items() if tax}, taxes
 
 
+def state_on(subscription: Subscription, day: date) -> str:
+    """What a subscription is on a day, found out by going through its days one by one."""
+    if day < subscription.start_date:
+        return "pendingActive"
+    state = ""
+    for passed in range((day - subscription.start_date).days + 1):
+        on = subscription.start_date + timedelta(days=passed)
+        terms = subscription.terms
+        by_then = [one for one in subscription.patches if one.effective_date <= on]
+        for patch in sorted(by_then, key=lambda one: (one.effective_date, one.revision)):
+            for name in patch.changed:
+                terms = replace(terms, **{name: getattr(patch.terms, name)})
+        if terms.termination_date is not None and on >= terms.termination_date:
+            return "terminated"
+        state = "suspended" if terms.suspended else "active"
+    return state
+
+
+def _subscriptions_are_what_was_agreed(book: LedgerBook) -> None:
+    """Each has its patches, a revision each; is what it is on the newest day; and its next turn is to come."""
+    calendar = book.documents[Calendar].get("calendar")
+    newest = book.booked_at.date() if calendar is None else calendar.newest
+    subscriptions = book.documents[Subscription]
+    assert subscriptions.keys() == {i.partition(":")[2] for i in book.applied if i.startswith("subscription.create:")}
+    changes = tuple(f"subscription.{kind}:" for kind in ("change", "suspend", "resume", "terminate"))
+    causes = [patch.cause for one in subscriptions.values() for patch in one.patches]
+    assert sorted(causes) == sorted(i for i in book.applied if i.startswith(changes))
+    scheduled = [fact for _, fact in book.scheduled if isinstance(fact, SubscriptionTurn)]
+    turns = {(fact.subscription, fact.revision): fact for fact in scheduled}
+    for one in subscriptions.values():
+        assert [patch.revision for patch in one.patches] == list(range(2, one.revision + 1)), one
+        assert all(patch.effective_date >= one.start_date for patch in one.patches), one
+        assert one.state == state_on(one, newest), one
+        dates = [one.start_date, *(patch.effective_date for patch in one.patches)]
+        assert one.next_due == one.recheck_from == min(dates), one
+        ends = [terms.termination_date for terms in (one.terms, *(patch.terms for patch in one.patches))]
+        last = max(newest, *dates, *(day for day in ends if day is not None))
+        to_come = (newest + timedelta(days=n) for n in range(1, (last - newest).days + 1))
+        turn = next((day for day in to_come if state_on(one, day) != one.state), None)
+        found = turns.get((one.id, one.revision))
+        assert (None if found is None else found.date) == turn, (one, found)
+
+
 def _events_run_without_a_gap(book: LedgerBook) -> None:
     sequences: dict[str, list[int]] = defaultdict(list)
     accrued: Counter[tuple[str, str]] = Counter()
@@ -651,6 +699,7 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (CreditNote, lambda n: [part.payment_id for part in (*n.deallocated, *n.reserved)], Payment),
         (Charge, lambda c: [c.billing_account, c.item.on_behalf_of], Account),
         (Charge, lambda c: [c.corrects and c.corrects.bill_no, c.billed and c.billed.bill_no], Invoice),
+        (Subscription, lambda s: [s.billing_account], Account),
         (BillOnDemand, lambda b: [b.billing_account], Account),
         (BillOnDemand, lambda b: [b.bill_no], Invoice),
         (Accrual, lambda a: [a.settlement_account], Account),
@@ -687,6 +736,9 @@ def _open_things(book: LedgerBook) -> dict[str, list[str]]:
         found[dispute.billing_account].append(f"dispute {dispute.id}")
     for charge in (one for one in book.documents[Charge].values() if one.billed is None):
         found[charge.billing_account].append(f"charge {charge.id}")
+    for one in book.documents[Subscription].values():
+        if one.state != "terminated" or one.next_due is not None:
+            found[one.billing_account].append(f"subscription {one.id}")
     for accrual in book.documents[Accrual].values():
         if accrual.settlement_id is None:
             found[accrual.settlement_account].append(f"accrual {accrual.id}")

@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from itertools import count
 from typing import Any, Literal, TypeVar, cast
@@ -56,6 +56,18 @@ from domain.billing.model import (
     ChargeResult,
     ChargeToAdd,
 )
+from domain.billing.subscriptions import (
+    ChangeKind,
+    Subscription,
+    SubscriptionChanged,
+    SubscriptionCreated,
+    SubscriptionResult,
+    SubscriptionStateChanged,
+    SubscriptionToChange,
+    SubscriptionToCreate,
+    SubscriptionTurn,
+)
+from domain.billing.terms import Patch, ProductPrice, Terms
 from domain.corrections.model import (
     CompletedRefund,
     CreditDeallocation,
@@ -89,7 +101,7 @@ from domain.corrections.model import (
     ReversalResult,
     WriteOffResult,
 )
-from domain.days.model import BegunDay, DayResult
+from domain.days.model import CALENDAR, BegunDay, Calendar, DayResult
 from domain.errors import MustWait, Refused
 from domain.invoicing.model import (
     CorrectsLine,
@@ -165,6 +177,9 @@ Fact = (
     | CreditToTransfer
     | ChargeToAdd
     | BillDemand
+    | SubscriptionToCreate
+    | SubscriptionToChange
+    | SubscriptionTurn
     | BegunDay
     | NewSpecification
     | SpecificationUpdate
@@ -192,6 +207,7 @@ ROUTING_KEY: dict[type, str] = {
     CreditToTransfer: "credit.transfer",
     ChargeToAdd: "charge.add",
     BillDemand: "bill.demand",
+    SubscriptionToCreate: "subscription.create",
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
@@ -223,6 +239,9 @@ EVENT: dict[type, str] = {
     CreditTransferred: "credit.transferred",
     ChargeAdded: "charge.added",
     BillOnDemandStateChanged: "bill-on-demand.state-changed",
+    SubscriptionCreated: "subscription.created",
+    SubscriptionChanged: "subscription.changed",
+    SubscriptionStateChanged: "subscription.state-changed",
 }
 
 # What the database's queues are sorted by, said here a second time on purpose.
@@ -235,6 +254,7 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Reversal: lambda reversal: (reversal.booked_at, reversal.id),
     Dispute: lambda dispute: (dispute.booked_at, dispute.id),
     Charge: lambda charge: (charge.date, charge.id),
+    Subscription: lambda subscription: (subscription.next_due or date.min, subscription.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
@@ -245,6 +265,7 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Reversal: lambda _reversal: True,
     Dispute: lambda dispute: bool(dispute.state == "open"),
     Charge: lambda charge: charge.billed is None,
+    Subscription: lambda one: one.state != "terminated" or one.next_due is not None,
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
@@ -255,6 +276,7 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Reversal: lambda reversal: str(reversal.payment_id),
     Dispute: lambda dispute: str(dispute.billing_account),
     Charge: lambda charge: str(charge.billing_account),
+    Subscription: lambda subscription: str(subscription.billing_account),
 }
 
 
@@ -280,11 +302,20 @@ def identity_of(fact: Fact) -> str:
         return f"credit.deallocate:{fact.payment_id}/{fact.sequence}"
     if isinstance(fact, Closing) and fact.made:
         return f"settlement.continue:{fact.id}/{fact.made}"
-    if isinstance(fact, BillDemand) and fact.made:
-        return f"bill.continue:{fact.id}/{fact.made}"
-    if isinstance(fact, BegunDay):
-        return f"day.begin:{fact.date}"
-    return f"{ROUTING_KEY[type(fact)]}:{fact.id}"
+    return _identity_of_billing(fact)
+
+
+def _identity_of_billing(fact: Fact) -> str:
+    match fact:
+        case BillDemand(id=id_, made=made) if made:
+            return f"bill.continue:{id_}/{made}"
+        case SubscriptionToChange(kind=kind):
+            return f"subscription.{kind}:m-{next(_MESSAGES)}"
+        case SubscriptionTurn(subscription=id_, revision=revision, date=day):
+            return f"subscription.turn:{id_}/{revision}/{day}"
+        case BegunDay(date=day):
+            return f"day.begin:{day}"
+    return f"{ROUTING_KEY[type(fact)]}:{fact.id}"  # type: ignore[union-attr]
 
 
 def event_type(fact: object) -> str:
@@ -338,6 +369,8 @@ def _told_of_correction(result: object) -> dict[str, Any]:
             return {"net": net.amount}
         case BillOnDemandResult(state, bill_no, notes):
             return {"state": state, "billNo": bill_no, "creditNotes": list(notes)}
+        case SubscriptionResult(subscription):
+            return {"id": subscription.id, "revision": subscription.revision, "state": subscription.state}
     raise AssertionError(result)
 
 
@@ -375,6 +408,7 @@ class LedgerBook:
         self.waiting: dict[str, tuple[Fact, MustWait]] = {}
         self.refused: dict[str, Refused] = {}
         self.left: list[Fact] = []
+        self.scheduled: list[tuple[datetime, Fact]] = []
         self._asked: set[tuple[type, str]] = set()
         self._begun: dict[type, dict[str, Any]] = {}
 
@@ -382,7 +416,7 @@ class LedgerBook:
 
     def take(self, *facts: Fact, batch: int | None = None) -> None:
         """Take facts, `batch` at once (None: all at once); those that wait are retried when what they wait for is."""
-        pending = deque((identity_of(fact), fact) for fact in facts)
+        pending = deque((identity_of(fact), fact) for fact in (*self._woken(), *facts))
         while pending:
             size = len(pending) if batch is None else batch
             taken = [pending.popleft() for _ in range(min(size, len(pending)))]
@@ -395,6 +429,21 @@ class LedgerBook:
                 pending += left
             else:
                 pending.extendleft(reversed(left))
+
+    def _woken(self) -> list[Fact]:
+        """What was to be done at a time that has come, in the order of the times."""
+        due = sorted((one for one in self.scheduled if one[0] <= self.booked_at), key=lambda one: one[0])
+        self.scheduled = [one for one in self.scheduled if one[0] > self.booked_at]
+        return [fact for _, fact in due]
+
+    def begin_days(self, until: str) -> None:
+        """Let each day to this one come, in order, at noon, and with it what is to be done then."""
+        calendar, last = self.documents[Calendar].get(CALENDAR), date.fromisoformat(until)
+        day = last if calendar is None else calendar.newest + timedelta(days=1)
+        while day <= last:
+            self.booked_at = datetime.combine(day, time(12), UTC)
+            self.take(BegunDay(day))
+            day += timedelta(days=1)
 
     def take_as(self, identity: str, fact: Fact) -> None:
         """Take one fact under an identity of its own, as one whose key is the message's id has."""
@@ -439,8 +488,11 @@ class LedgerBook:
                 working_set.accept(books)
                 self.applied[identity] = fact
                 self.results[identity] = told(result)
-                assert not any(at for _, at in books.continued), "nothing is woken here at a time"
-                self.left += [cast("Fact", rest) for rest, _ in books.continued]
+                for rest, at in books.continued:
+                    if at is None or at <= self.booked_at:
+                        self.left.append(cast("Fact", rest))
+                    else:
+                        self.scheduled.append((at, cast("Fact", rest)))
                 return
         raise AssertionError(f"{identity} asks for ever more of the books")
 
@@ -453,7 +505,7 @@ class LedgerBook:
         fork.rows = defaultdict(dict, {kind: dict(found) for kind, found in self.rows.items()})
         fork.events, fork._asked = [], set()
         fork.applied, fork.results = dict(self.applied), dict(self.results)
-        fork.waiting, fork.refused, fork.left = dict(self.waiting), dict(self.refused), []
+        fork.waiting, fork.refused, fork.left, fork.scheduled = dict(self.waiting), dict(self.refused), [], []
         fork._begun = {kind: dict(found) for kind, found in self.documents.items()}
         return fork
 
@@ -476,6 +528,7 @@ class LedgerBook:
             self.rows[kind].update(found)
         self.events += fork.events
         self.left += fork.left
+        self.scheduled += fork.scheduled
         for mine, theirs in (
             (self.applied, fork.applied),
             (self.results, fork.results),
@@ -951,3 +1004,46 @@ def charge(
 def demand(id_: str, *, account: str = "BA-1", on: str | None = "2026-11-30") -> BillDemand:
     """A bill of what is due up to a date, or up to the newest day."""
     return BillDemand(id_, account, None if on is None else date.fromisoformat(on))
+
+
+def monthly(id_: str = "P-1", price: str = "30", **fields: Any) -> ProductPrice:
+    """A price that is charged each month in advance."""
+    return replace(ProductPrice(id_, "fibre", "recurring", "S", Decimal("0.2"), Decimal(price)), **fields)
+
+
+def subscription(
+    id_: str = "S-1",
+    *prices: ProductPrice,
+    account: str = "BA-1",
+    start: str = "2026-11-22",
+    currency: Currency = EUR,
+    **terms: Any,
+) -> SubscriptionToCreate:
+    """A subscription, of a monthly price unless others are given; `terms` are those beside them, dates as texts."""
+    return SubscriptionToCreate(
+        id_, account, date.fromisoformat(start), currency, Terms(prices or (monthly(),), **_dates(terms))
+    )
+
+
+def _dates(terms: Mapping[str, Any]) -> dict[str, Any]:
+    days = ("trial_end_date", "termination_date", "billing_anchor")
+    return {
+        name: date.fromisoformat(value) if name in days and value is not None else value
+        for name, value in terms.items()
+    }
+
+
+def patch(on: str, **terms: Any) -> Patch:
+    """Other terms from a date on: those named, dates as texts."""
+    return Patch(date.fromisoformat(on), tuple(sorted(terms)), Terms(**{"prices": (), **_dates(terms)}))
+
+
+def change(
+    on: str, kind: ChangeKind = "change", *, of: str = "S-1", at: int | None = None, **terms: Any
+) -> SubscriptionToChange:
+    """A change of a subscription, to be suspended, resumed or terminated too; on a revision, if that is given."""
+    if kind == "terminate":
+        terms = {"termination_date": on}
+    elif kind != "change":
+        terms = {"suspended": kind == "suspend"}
+    return SubscriptionToChange(of, kind, patch(on, **terms), at)

@@ -236,6 +236,37 @@ def charge(charge_id: str, account_id: str, price: Any, *, rate: Any = "0.20", *
     return "charge.add", {**body, **fields}
 
 
+def monthly(price_id: str, price: Any, *, sold_for: str | None = None, **fields: Any) -> Json:
+    """A price of a subscription that is charged each month in advance."""
+    made = {
+        "id": price_id,
+        "name": "Fibre 500",
+        "priceType": "recurring",
+        "unitPrice": price,
+        "billed": "inAdvance",
+        "recurringChargePeriodType": "month",
+        "tax": {"category": "S", "rate": "0.20"},
+    }
+    return {**made, **({} if sold_for is None else {"onBehalfOf": {"id": sold_for}}), **fields}
+
+
+def subscription(subscription_id: str, account_id: str, *prices: Json, start: str, **fields: Any) -> Message:
+    """What an account is charged for over time."""
+    body: Json = {
+        "subscriptionId": subscription_id,
+        "billingAccount": {"id": account_id},
+        "startDate": start,
+        "currency": "EUR",
+        "productPrice": list(prices) or [monthly("P-1", "39.90")],
+    }
+    return "subscription.create", {**body, **fields}
+
+
+def subscribed(what: str, subscription_id: str, on: str, **fields: Any) -> Message:
+    """`subscription.change`, `.suspend`, `.resume` or `.terminate`, from a date on."""
+    return f"subscription.{what}", {"subscriptionId": subscription_id, "effectiveDate": on, **fields}
+
+
 def demand(demand_id: str, account_id: str, on: str = "2026-11-22") -> Message:
     """A bill of what is due up to a date."""
     return "bill.demand", {"id": demand_id, "billingAccount": {"id": account_id}, "billingDate": on}

@@ -45,6 +45,7 @@ CLOSES_BY_ITSELF = (
     "credit.transfer",
     "bill.demand",
     "bill.continue",
+    "subscription.turn",
 )
 """What may settle the last of an account that is to be closed."""
 SPECIFICATIONS = {
@@ -205,7 +206,16 @@ versions_by_themselves = View(
 financial_account: Expression = {
     "$ifNull": [{"$first": each(only("$references", equal("$$this.kind", "financialAccount")), "$$this.id")}, None]
 }
-MONEY = (*OWNED, "carried", "openInvoices", "openDisputes", "notStated", "withheldLines")
+MONEY = (
+    *OWNED,
+    "carried",
+    "openInvoices",
+    "openDisputes",
+    "unbilledCharges",
+    "openSubscriptions",
+    "notStated",
+    "withheldLines",
+)
 given_up: Expression = sum_where(
     {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.givenUp"
 )
@@ -264,6 +274,16 @@ accounts_and_money = View(
             "disputes",
             {"$match": {"state": "open", "billingAccount": {"$gt": ""}}},
             {"$group": {"_id": "$billingAccount", "openDisputes": {"$sum": 1}}},
+        ),
+        union(
+            "charges",
+            {"$match": {"billed": {"$type": "null"}, "billingAccount": {"$gt": ""}}},
+            {"$group": {"_id": "$billingAccount", "unbilledCharges": {"$sum": 1}}},
+        ),
+        union(
+            "subscriptions",
+            {"$match": {"open": True, "billingAccount": {"$gt": ""}}},
+            {"$group": {"_id": "$billingAccount", "openSubscriptions": {"$sum": 1}}},
         ),
         union(
             "accruals",

@@ -1,0 +1,140 @@
+"""Subscriptions: what is agreed with a customer for a time, each change of it, and what happens to them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+from domain.billing.terms import Patch, Segment, SubscriptionState, Terms, segments_of, terms_on
+from domain.frozen import dataclass
+from domain.money import Currency
+
+ChangeKind = Literal["change", "suspend", "resume", "terminate"]
+"""What changes a subscription's terms: the messages' last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedPatch(Patch):
+    """A change of a subscription's terms as it was applied: part of its history.
+
+    `revision` is the one that it made, `cause` the identity of the fact that said it.
+    """
+
+    revision: int
+    kind: ChangeKind
+    cause: str
+    booked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a billing account is charged for over time: the terms agreed first, and each change of them, in order.
+
+    `state` is that of the newest day begun, or of an earlier one as long as a turn is left to do. `recheck_from` is the
+    first day whose periods a bill has to look at again, None where nothing changed since it did; before `next_due`
+    nothing of it is due, and nothing more ever is where that is None.
+    """
+
+    id: str
+    billing_account: str
+    currency: str
+    start_date: date
+    terms: Terms
+    patches: tuple[AppliedPatch, ...]
+    state: SubscriptionState
+    revision: int
+    booked_at: datetime
+    next_due: date | None
+    recheck_from: date | None
+
+    @property
+    def owner(self) -> str:
+        """The account that it is billed to, or whose payer it is billed to."""
+        return self.billing_account
+
+    @property
+    def order_key(self) -> tuple[date, str]:
+        """The order in which subscriptions fall due; those of which nothing more will be come first."""
+        return (self.next_due or date.min, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is live, or something of it is still to be billed."""
+        return self.state != "terminated" or self.next_due is not None
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What it is on each of its days."""
+        return segments_of(self.start_date, self.terms, self.patches)
+
+    def terms_on(self, day: date) -> Terms:
+        """The terms that are agreed for a day."""
+        return terms_on(self.start_date, self.terms, self.patches, day)
+
+
+# -- facts
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionToCreate:
+    """`subscription.create`: what is agreed first."""
+
+    id: str
+    billing_account: str
+    start_date: date
+    currency: Currency
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionToChange:
+    """`subscription.change`, `.suspend`, `.resume` or `.terminate`: other terms from a date on, which may be past."""
+
+    subscription: str
+    kind: ChangeKind
+    patch: Patch
+    if_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionTurn:
+    """`subscription.turn`: a day has come on which the state changes by itself, as of that revision."""
+
+    subscription: str
+    revision: int
+    date: date
+
+
+# -- what came of it
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionResult:
+    """What a message about a subscription is answered with: the subscription as it leaves it."""
+
+    subscription: Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionCreated:
+    """A subscription was agreed; `on` is the newest day begun."""
+
+    subscription: Subscription
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionChanged:
+    """The last of a subscription's patches was applied; `on` is the newest day begun."""
+
+    subscription: Subscription
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionStateChanged:
+    """A subscription has come from one state to another, as of a day."""
+
+    subscription: Subscription
+    on: date
+    old_state: SubscriptionState
