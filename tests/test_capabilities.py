@@ -482,10 +482,10 @@ NOT_IN_THE_TRAFFIC = {
     "dispute.settle": "sent as disputes are opened",
     "dispute.withdraw": "likewise",
     "bill.demand": "sent as charges are added",
-    **{
-        f"subscription.{kind}": "moves nothing until it is billed"
-        for kind in ("create", "change", "suspend", "resume", "terminate")
-    },
+    "subscription.change": "sent as subscriptions are created",
+    "subscription.suspend": "likewise",
+    "subscription.terminate": "likewise",
+    "subscription.resume": "sent as they are suspended",
     "invoice.validate": "sent as invoices come",
     "invoice.send": "likewise",
 }

@@ -50,8 +50,8 @@ ALLOWED: dict[State, frozenset[str]] = {
 }
 """What may happen to an account in each state: an update of what clients say of it; an order billed to it, or made for
 it; a line accrued to it; a payment; a settlement's closing; a payout; a correction of what was booked; a charge for it,
-or a bill of such charges. What does not fit waits while the account may become active (`WAITS`), and is refused when it
-is on its way out."""
+a subscription of it, or a bill. What does not fit waits while the account may become active (`WAITS`), and is refused
+when it is on its way out."""
 
 WAITS: frozenset[State] = frozenset({"defined", "suspended"})
 """The states in which what is not allowed waits until the account is active."""

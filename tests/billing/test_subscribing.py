@@ -193,6 +193,19 @@ def test_a_turn_waits_for_its_day():
     assert_books_hold(book)
 
 
+def test_a_turn_is_told_as_of_its_own_day():
+    """All days of an outage are begun before the first turn is taken up: it was suspended all the same."""
+    book = begun(subscription(), change("2026-12-01", "suspend"), change("2026-12-02", "resume"))
+    book.begin_days("2026-11-30")
+    # The clock of who takes up what is scheduled is late.
+    book.take(*(BegunDay(date(2026, 12, day)) for day in (1, 2, 3)))
+    assert of(book).state == "active"
+    book.booked_at = moment("2026-12-03T00:00:00")
+    book.take()
+    assert told(book)[-2:] == ["StateChanged active suspended", "StateChanged suspended active"]
+    assert_books_hold(book)
+
+
 def test_before_any_day_is_begun_it_is_the_day_that_it_is():
     """Of books that know of no day yet."""
     book = LedgerBook()
@@ -397,6 +410,13 @@ def test_an_account_is_not_closed_while_it_has_one():
     assert (code, detail) == ("account-closed", "subscriptionId: account BA-1 is closed")
     code, detail = book.refusal(subscription("S-2"))
     assert (code, detail) == ("account-closed", "billingAccount.id: account BA-1 is closed")
+
+
+def test_an_account_is_not_closed_over_what_is_to_be_billed():
+    """Its subscription has ended, and no bill has been made of it yet."""
+    book = begun(subscription(start="2026-10-01", termination_date="2026-11-01"), command("close"))
+    assert (of(book).state, book.state("BA-1")) == ("terminated", "pendingClose")
+    assert_books_hold(book)
 
 
 def test_an_account_is_not_deleted_once_it_had_one():

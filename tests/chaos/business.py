@@ -24,6 +24,7 @@ from tests.support.messages import (
     dispute_withdrawn,
     grant,
     item,
+    monthly,
     order,
     partner,
     payment,
@@ -33,6 +34,8 @@ from tests.support.messages import (
     reversal,
     seller,
     sent,
+    subscribed,
+    subscription,
     transfer,
     update,
     validated,
@@ -113,8 +116,9 @@ class Business:
             self._grant,
             self._astray,
             self._charge,
+            self._subscription,
         )
-        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 1, 3, 2, 2, 2, 2, 6), k=self.lots.choice(BURSTS)):
+        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 1, 3, 2, 2, 2, 2, 6, 3), k=self.lots.choice(BURSTS)):
             made = kind()
             letters += made
             if self.lots.random() < 0.08:
@@ -156,9 +160,32 @@ class Business:
             "dispute.opened": lambda event: self.end_of(event["dispute"]),
             "invoice.written-off": self.recovery_of,
             "payout.return-booked": self.payout_anew,
+            "subscription.created": lambda event: self.changes_of(event["subscription"]["id"]),
+            "subscription.changed": self.resumption_of,
             "charge.added": lambda event: self.bill_of(event["charge"]),
             "credit.transferred": lambda event: self.reversal_of_transfer(event["transfer"]),
         }
+
+    def changes_of(self, subscription_id: str) -> list[Letter]:
+        """Some of what may be said of a subscription in any order: each is of a day of its own."""
+        said = [
+            subscribed("change", subscription_id, "2026-02-01", changes={"name": "Home"}),
+            subscribed("suspend", subscription_id, "2026-02-10"),
+            subscribed("terminate", subscription_id, "2026-03-01"),
+        ]
+        return [self._command(message) for message in said if self.lots.random() < 0.5]
+
+    def resumption_of(self, event: dict[str, Any]) -> list[Letter]:
+        """What was suspended is resumed."""
+        if event["kind"] != "suspend":
+            return []
+        return [self._command(subscribed("resume", event["subscription"]["id"], "2026-02-20"))]
+
+    def _command(self, message: Message) -> Letter:
+        """What has no key but the message's id."""
+        letter = self._letter(message)
+        self.facts.add(f"{message[0]}:{letter.message_id}")
+        return letter
 
     def bill_of(self, charged: dict[str, Any]) -> list[Letter]:
         """A bill as soon as something is charged: it has this charge, and whatever else came in meanwhile."""
@@ -183,9 +210,7 @@ class Business:
             return self._dispute_of(invoice)
         if drawn < CREDITED + DISPUTED + SAID:
             said = [validated, sent][self.lots.random() < 0.5](invoice["billNo"])
-            letter = self._letter(said)
-            self.facts.add(f"{said[0]}:{letter.message_id}")
-            return [letter]
+            return [self._command(said)]
         return []
 
     def _dispute_of(self, invoice: dict[str, Any]) -> list[Letter]:
@@ -329,6 +354,12 @@ class Business:
         self.owed[account] += euros * 120
         sold_for = self._account(self._partners, "SA", 0.002) if self.lots.random() < 0.3 else None
         return [self._fact(charge(number, account, euros, sold_for=sold_for), number)]
+
+    def _subscription(self) -> list[Letter]:
+        number, account = self._next("SUB"), self._account(self._accounts, "BA", 0.01)
+        sold_for = self._account(self._partners, "SA", 0.002) if self.lots.random() < 0.3 else None
+        made = subscription(number, account, monthly("P-1", 20, sold_for=sold_for), start="2026-01-31")
+        return [self._fact(made, number)]
 
     def _array(self) -> list[Letter]:
         return [self._letter(("order.completed", [self._one_order()[1] for _ in range(self.lots.randrange(1, 20))]))]

@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
@@ -13,6 +14,7 @@ from pymongo import MongoClient
 from adapters.settings import Settings
 from tests.chaos import crashes
 from tests.chaos.crashes import DIED, POINTS
+from tests.days.test_days import ClockFile
 from tests.support.books import (
     Books,
     Document,
@@ -41,6 +43,7 @@ from tests.support.messages import (
     eur,
     grant,
     item,
+    monthly,
     order,
     partner,
     payment,
@@ -49,6 +52,8 @@ from tests.support.messages import (
     refund,
     reversal,
     sent,
+    subscribed,
+    subscription,
     transfer,
     validated,
     write_off,
@@ -232,3 +237,65 @@ async def test_a_worker_that_dies_over_corrections_costs_nothing(
         "goodwill": 400,
     }
     await all_is_well(point, len(before) + CORRECTED, client, database)
+
+
+LIVE = 12
+BEGINNING = 10
+
+
+def subscriptions() -> list[Message]:
+    """Subscriptions that are changed and suspended as of earlier days, half of them to end later; a quarter waits."""
+    found: list[Message] = []
+    for n in range(LIVE):
+        made = subscription(f"S-{n}", "BA-late" if n % 4 == 3 else "BA-1", start="2026-11-01")
+        found += [
+            subscribed("change", f"S-{n}", "2026-11-11", changes={"productPrice": [monthly("P-1", 20)]}),
+            made,
+            subscribed("suspend", f"S-{n}", "2026-11-15"),
+            subscribed("change", f"S-{n}", "2026-11-10", changes={"name": f"Home {n}"}),
+            made,
+        ]
+        if n % 2:
+            found.append(subscribed("terminate", f"S-{n}", "2026-12-24"))
+    return [*found, customer("BA-late")]
+
+
+SUBSCRIBED = 4 * LIVE + LIVE // 2 + 1
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_worker_that_dies_over_subscriptions_costs_nothing(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str
+) -> None:
+    """Some begin on the day that has just come, others are made and changed; and the worker dies at the point."""
+    monkeypatch.setattr("handlers.days.LOOK_SECONDS", 0.02)
+    clock = ClockFile(tmp_path / "clock")
+    clock.show("2026-11-22T12:00:00Z")
+    settings = settings.model_copy(update={"relay_interval_seconds": 0.3, "clock_file": str(clock)})
+    async with working(settings, days=True, held_interval_seconds=3_600):
+        await wait_for(lambda: database["days"].count_documents({}) == 1)
+        begin = [subscription(f"T-{n}", "BA-1", start="2026-11-23") for n in range(BEGINNING)]
+        await client.send_all([customer("BA-1"), *begin])
+        await applied(database, 1 + BEGINNING)
+        clock.show("2026-11-23T00:00:01Z")
+        await wait_for(lambda: database["days"].count_documents({}) == 2)
+    await client.send_all(subscriptions())
+    await die_at(point, settings, database)
+    # Claims of the dead, and what they left unsent, go by the clock that stands in the file.
+    clock.show("2026-11-23T00:05:00Z")
+    effects = 1 + 2 * BEGINNING + SUBSCRIBED
+    async with working(settings, held_interval_seconds=0.1):
+        await applied(database, effects)
+        await wait_for(lambda: not held(database, "waiting"), otherwise=lambda: held(database))
+    # A change after the termination has scheduled its end anew.
+    assert len({turn.split("/")[0] for turn in held(database, "scheduled")}) == LIVE // 2
+    found = {row["_id"]: (row["state"], row["revision"]) for row in database["subscriptions"].find()}
+    assert found == {
+        **{f"T-{n}": ("active", 1) for n in range(BEGINNING)},
+        **{f"S-{n}": ("suspended", 4 + n % 2) for n in range(LIVE)},
+    }
+    told = client.counted()
+    assert (told["subscription.created"], told["subscription.changed"]) == (BEGINNING + LIVE, SUBSCRIBED - LIVE - 1)
+    assert told["subscription.state-changed"] == BEGINNING + LIVE
+    await all_is_well(point, effects, client, database)

@@ -68,6 +68,7 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         ("order.completed", "invoices", {"orderId": {"$type": "string"}}),
         ("charge.add", "charges", {"billed.billNo": {"$type": "string"}}),
         ("bill.demand", "billsOnDemand", {}),
+        ("subscription.create", "subscriptions", {}),
         ("payment.received", "payments", {"source": None}),
         ("credit-note.issue", "creditNotes", {}),
         ("refund.completed", "refunds", {}),
