@@ -13,7 +13,7 @@ PeriodType = Literal["day", "week", "month", "year"]
 """TMF's `recurringChargePeriodType`."""
 
 LENGTH_MAX: dict[PeriodType, int] = {"day": 3_660, "week": 520, "month": 120, "year": 10}
-"""The most that a period has of each type: ten years, so that whatever goes through the periods of another ends soon."""
+"""The most that a period has of each type: ten years, so that going through the periods of another ends soon."""
 
 _DAYS = {"day": 1, "week": 7}
 _MONTHS = {"month": 1, "year": 12}

@@ -96,7 +96,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A change of terms from a date on: a merge patch (RFC 7396), its values in `terms`, as far as `changed` names them.
+    """A change of terms from a date on: a merge patch (RFC 7396), by values in `terms`, as far as `changed` names them.
 
     Terms have no objects within, so a field that is patched is replaced; one that is removed has its default. To
     suspend, resume and terminate are patches too, of `suspended` and of `termination_date`.
@@ -113,7 +113,7 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Days on which a subscription is served, or suspended, by the same terms; its periods are counted from `anchor`."""
+    """Days on which a subscription is served or suspended by the same terms; its periods are counted from `anchor`."""
 
     days: DateRange
     terms: Terms
