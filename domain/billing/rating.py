@@ -1,0 +1,311 @@
+"""Rating: what a price of a subscription comes to in a period, by what the subscription is on the days of it.
+
+Nothing here knows what was billed, or asks for the day: the same terms, changes and usage always come to the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+from domain.billing.periods import DateRange
+from domain.billing.terms import ProductPrice, Segment, Step, Tiers
+from domain.frozen import dataclass, replace
+from domain.money import Currency, rounded_ratio
+
+Usage = Callable[[str, DateRange], Decimal]
+"""How much was used of a price, by its id, on these days."""
+
+_NEVER = DateRange(date.max - timedelta(days=1), date.max)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What makes two charges of a price the same one: what a unit costs, its tax, and on whose behalf it is sold.
+
+    A unit costs a decimal in major units; tiers, or a minimum, have no unit.
+    """
+
+    unit_price: Decimal | None
+    tiers: Tiers | None
+    category: str
+    rate: Decimal
+    on_behalf_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """What a period of a price comes to at one rate: `net` in minor units, for these days.
+
+    `quantity` × the unit's price is the net, where the period is charged whole; else it is None.
+    """
+
+    rate: Rate
+    days: DateRange
+    quantity: Decimal | None
+    net: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """A subscription's segments with what was used of it, in minor units of a currency."""
+
+    segments: tuple[Segment, ...]
+    used: Usage
+    currency: Currency
+
+    def periods(self, price_id: str, window: DateRange) -> Iterator[DateRange]:
+        """The periods of a price that have a day in a window on which it is charged, in order; each once."""
+        seen: set[DateRange] = set()
+        for segment, price in self._charging(price_id):
+            if (days := segment.days.overlap(window)) is None:
+                continue
+            if price.price_type == "oneTime":
+                found: Iterable[DateRange] = (self._first(price_id),)
+            else:
+                found = segment.periods(price).overlapping(days)
+            for period in found:
+                if period not in seen and period.overlap(window) is not None:
+                    seen.add(period)
+                    yield period
+
+    def due(self, price_id: str, period: DateRange) -> date:
+        """The date on which a period of a price is due.
+
+        In advance, that is the first day on which it is charged, for one-time prices too; in arrears, for usage and for
+        minimums it is the first day after the period, or after the last one served.
+        """
+        served = [(segment, price) for segment, price, _ in self._in(price_id, period)]
+        if not served:
+            return period.end
+        first = served[0][1]
+        if first.price_type == "oneTime" or (first.price_type == "recurring" and first.billed == "inAdvance"):
+            return max(period.start, served[0][0].days.start)
+        return min(period.end, max(period.start, self.segments[-1].days.end))
+
+    def next_due(self, after: date) -> date | None:
+        """A date after this one before which nothing more is due, None where nothing will be; it may be too early."""
+        served_until = self.segments[-1].days.end if self.segments else date.min
+        if served_until <= after:
+            return None
+        found = [served_until]
+        for segment in self.segments:
+            if segment.days.start > after:
+                found.append(segment.days.start)
+                break
+            last = min(after, segment.days.end - timedelta(days=1))
+            periods = (segment.periods(one) for one in segment.terms.prices if one.price_type != "oneTime")
+            found += [period.end for one in periods if (period := one.containing(last)) is not None]
+        # The end of what has no end never comes.
+        return min((day for day in found if after < day < date.max), default=None)
+
+    def charges(self, price_id: str, period: DateRange) -> list[Charged]:
+        """What a period of a price comes to, by rate, in the order of its days; nothing where it is not charged."""
+        parts = list(self._in(price_id, period))
+        if not parts:
+            return []
+        first = parts[0][1]
+        if first.price_type == "oneTime":
+            return [self._whole(first, period, first.quantity)] if period == self._first(price_id) else []
+        if first.price_type == "minimum":
+            return self._true_up(first, period, parts)
+        if first.price_type == "usage":
+            return self._used(period, parts)
+        if first.proration == "none":
+            return [self._whole(first, period, first.quantity)]
+        return list(_by_rate(self._part(price, period, days) for price, days in _joined(parts)))
+
+    def _charging(self, price_id: str) -> Iterator[tuple[Segment, ProductPrice]]:
+        """The segments in which a price is charged, with what it is then."""
+        for segment in self.segments:
+            if (price := segment.charged(price_id)) is not None:
+                yield segment, price
+
+    def _in(self, price_id: str, period: DateRange) -> Iterator[tuple[Segment, ProductPrice, DateRange]]:
+        """The segments in which a price is charged for a period, with the days of both."""
+        for segment, price in self._charging(price_id):
+            days = segment.days.overlap(period)
+            if days is None:
+                continue
+            if price.price_type == "oneTime" or segment.periods(price).containing(days.start) == period:
+                yield segment, price, days
+
+    def _first(self, price_id: str) -> DateRange:
+        """The first day on which a price is charged: when a one-time price is."""
+        for segment, _ in self._charging(price_id):
+            return DateRange(segment.days.start, segment.days.start + timedelta(days=1))
+        return _NEVER
+
+    def _whole(self, price: ProductPrice, days: DateRange, quantity: Decimal) -> Charged:
+        assert price.unit_price is not None, f"price {price.id} of type {price.price_type} has no unit price"
+        net = _rounded(Fraction(price.unit_price) * Fraction(quantity), self.currency)
+        return Charged(_rate(price, price.unit_price), days, quantity, net)
+
+    def _part(self, price: ProductPrice, period: DateRange, days: DateRange) -> Charged:
+        """What days of a period come to: what has elapsed by their end, less what had before them."""
+        if days == period:
+            return self._whole(price, days, price.quantity)
+        assert price.unit_price is not None, f"price {price.id} of type {price.price_type} has no unit price"
+        whole = Fraction(price.unit_price) * Fraction(price.quantity)
+        return Charged(_rate(price, price.unit_price), days, None, self._elapsed(whole, period, days))
+
+    def _elapsed(self, whole: Fraction, period: DateRange, days: DateRange) -> int:
+        by_end, by_start = (
+            _rounded(whole * (day - period.start).days / period.days, self.currency) for day in (days.end, days.start)
+        )
+        return by_end - by_start
+
+    def _used(
+        self, period: DateRange, parts: Sequence[tuple[Segment, ProductPrice, DateRange]], until: date = date.max
+    ) -> list[Charged]:
+        """Usage to date, by the terms that were in force on its day; steps are counted on through the whole period.
+
+        The fee of a step is due once a period: the first step's always, by the first terms; by volume, that of the step
+        that the quantity is in.
+        """
+        quantities = [self._quantity(price.id, days, until) for _, price, days in parts]
+        total, before = sum(quantities, Fraction(0)), Fraction(0)
+        found: dict[Rate, tuple[DateRange, Fraction | None, Fraction]] = {}
+        for (_, price, days), quantity in zip(parts, quantities, strict=True):
+            whole: Fraction | None = quantity
+            unit_price = price.unit_price
+            if price.tiers is None:
+                assert unit_price is not None, f"price {price.id} has neither a unit price nor tiers"
+                net = Fraction(unit_price) * quantity
+            elif price.tiers.mode == "volume":
+                step = next(one for one in price.tiers.steps if one.up_to is None or total <= one.up_to)
+                unit_price, fee = step.unit_price, Fraction(0 if found else step.flat_fee)
+                net = Fraction(unit_price) * quantity + fee
+                whole = None if fee else quantity
+            else:
+                so_far = graduated(price.tiers.steps, before) if found else 0
+                net, whole = graduated(price.tiers.steps, before + quantity) - so_far, None
+            before += quantity
+            graded = price.tiers if whole is None and unit_price is None else None
+            rate = _rate(price, unit_price, graded)
+            covered, so_much, sum_ = found.get(rate, (days, Fraction(0), Fraction(0)))
+            covered = DateRange(min(covered.start, days.start), max(covered.end, days.end))
+            found[rate] = (covered, None if whole is None or so_much is None else so_much + whole, sum_ + net)
+        return [
+            Charged(
+                rate,
+                period if len(found) == 1 else covered,
+                None if whole is None else _decimal(whole),
+                _rounded(net, self.currency),
+            )
+            for rate, (covered, whole, net) in found.items()
+        ]
+
+    def _quantity(self, price_id: str, days: DateRange, until: date) -> Fraction:
+        """How much was used on these days, as far as they are before a date."""
+        if until <= days.start:
+            return Fraction(0)
+        return Fraction(self.used(price_id, DateRange(days.start, min(days.end, until))))
+
+    def _true_up(
+        self, minimum: ProductPrice, period: DateRange, parts: Sequence[tuple[Segment, ProductPrice, DateRange]]
+    ) -> list[Charged]:
+        """What is missing to the minimum of what the subscription's other prices come to in a period."""
+        least = 0
+        if minimum.proration == "none":
+            least = _rounded(Fraction(minimum.amount or 0), self.currency)
+        else:
+            for _, price, days in parts:
+                least += self._elapsed(Fraction(price.amount or 0), period, days)
+        others = sum(self._comes_to(id_, period) for id_ in self._other_prices(minimum.id))
+        missing = max(0, least - others)
+        return [Charged(_rate(minimum, None), period, None, missing)] if missing else []
+
+    def _other_prices(self, price_id: str) -> list[str]:
+        ids = {
+            price.id: None
+            for segment in self.segments
+            for price in segment.terms.prices
+            if price.id != price_id and price.price_type != "minimum"
+        }
+        return list(ids)
+
+    def _comes_to(self, price_id: str, within: DateRange) -> int:
+        """What a price comes to on days: what it has come to by their end, less what it had before them.
+
+        One that is charged whole counts on the first day on which it is charged.
+        """
+        total = 0
+        for period in self.periods(price_id, within):
+            parts = list(self._in(price_id, period))
+            first = parts[0][1]
+            if first.price_type == "usage":
+                by_end, by_start = (
+                    sum(one.net for one in self._used(period, parts, until)) if until > period.start else 0
+                    for until in (within.end, within.start)
+                )
+                total += by_end - by_start
+            elif first.price_type == "recurring" and first.proration == "actual":
+                for _, price, days in parts:
+                    if (part := days.overlap(within)) is not None:
+                        total += self._part(price, period, part).net
+            elif parts[0][2].start in within:
+                total += sum(one.net for one in self.charges(price_id, period))
+        return total
+
+
+def graduated(steps: Iterable[Step], quantity: Fraction) -> Fraction:
+    """What a quantity comes to where each unit costs what its step says, in major units, unrounded.
+
+    A step's flat fee is due once it is entered; that of the first step always.
+    """
+    total, below = Fraction(0), Fraction(0)
+    for step in steps:
+        if below and quantity <= below:
+            break
+        top = quantity if step.up_to is None else min(quantity, Fraction(step.up_to))
+        total += (top - below) * Fraction(step.unit_price) + Fraction(step.flat_fee)
+        if step.up_to is None:
+            break
+        below = Fraction(step.up_to)
+    return total
+
+
+def _joined(parts: Iterable[tuple[Segment, ProductPrice, DateRange]]) -> Iterator[tuple[ProductPrice, DateRange]]:
+    """Days on end on which a price is the same, as one: whatever else has changed between them."""
+    before: tuple[ProductPrice, DateRange] | None = None
+    for _, price, days in parts:
+        if before is None:
+            before = (price, days)
+        elif before[1].end == days.start and replace(before[0], name=price.name) == price:
+            before = (price, DateRange(before[1].start, days.end))
+        else:
+            yield before
+            before = (price, days)
+    if before is not None:
+        yield before
+
+
+def _decimal(quantity: Fraction) -> Decimal:
+    """A sum of decimals as one again."""
+    return Decimal(quantity.numerator) / Decimal(quantity.denominator)
+
+
+def _rate(price: ProductPrice, unit_price: Decimal | None, tiers: Tiers | None = None) -> Rate:
+    return Rate(unit_price, tiers, price.category, price.rate, price.on_behalf_of)
+
+
+def _by_rate(charged: Iterable[Charged]) -> Iterator[Charged]:
+    """What is charged at the same rate, as one: from its first day to its last."""
+    found: dict[Rate, Charged] = {}
+    for one in charged:
+        before = found.get(one.rate)
+        if before is None:
+            found[one.rate] = one
+        else:
+            days = DateRange(min(before.days.start, one.days.start), max(before.days.end, one.days.end))
+            found[one.rate] = Charged(one.rate, days, None, before.net + one.net)
+    yield from found.values()
+
+
+def _rounded(amount: Fraction, currency: Currency) -> int:
+    """An amount in major units, in minor units of the currency, halves away from zero."""
+    scaled = amount * 10**currency.digits
+    return rounded_ratio(scaled.numerator, scaled.denominator)
