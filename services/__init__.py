@@ -18,7 +18,8 @@ def running() -> Iterator[Services]:
     """Give a RabbitMQ and a MongoDB that are ready, and stop what was started for it.
 
     Those that PAYMASTER_RABBITMQ_URL and PAYMASTER_MONGODB_URL name are taken as they are; otherwise both are started,
-    by Docker when a daemon answers and has the images, else on this machine. Raises `ServiceError`.
+    by Docker when a daemon answers and has the images, else on this machine. Raises `ServiceError`, at the end
+    also when a service had ended by itself, which is why everything else failed.
     """
     if services := named():
         check_answers(services)
@@ -28,7 +29,8 @@ def running() -> Iterator[Services]:
     try:
         yield services
     finally:
-        end(lifeline)
+        if ended := end(lifeline):
+            raise ServiceError(f"while it was in use, {ended}")
 
 
 def start(*, detached: bool) -> tuple[Services, Lifeline]:

@@ -12,6 +12,9 @@ from services.model import ServiceError, Services
 from services.ports import reserved
 from services.ready import REPLICA_SET, await_started
 
+CLOSE_FILES = "close_idle_time=10,close_scan_interval=2,close_handle_minimum=250"
+"""When MongoDB closes files that nobody uses, in seconds, and how many it keeps open in any case."""
+
 
 def start(*, detached: bool) -> tuple[Services, Lifeline]:
     """Start both services and wait until they are ready.
@@ -83,6 +86,8 @@ def _mongodb(program: str, directory: Path, port: int) -> dict[str, Any]:
             *("--replSet", REPLICA_SET, "--oplogSize", "512", "--wiredTigerCacheSizeGB", "1"),
             # failCommand, by which tests make the server fail, is one of the test commands.
             *("--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+            # The files of dropped databases are kept for minutes, for reads of the past; open only for seconds.
+            f"--wiredTigerEngineConfigString=file_manager=({CLOSE_FILES})",
         ],
         "environment": _environment(HOME=str(data)),
         "port": None,

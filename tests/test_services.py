@@ -2,16 +2,18 @@
 
 import json
 import os
+import resource
 import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -20,6 +22,8 @@ from aio_pika.exceptions import AMQPError
 from pymongo import MongoClient
 
 from services import ServiceError, Services, machine, programs, running
+from services.keeper import FILES_ENOUGH
+from services.lifeline import Lifeline, end, keep, why_ended
 from services.management import ManagementError, whoami
 from services.ports import reserved
 
@@ -101,6 +105,73 @@ def test_a_service_that_ends_is_an_error_that_ends_with_its_log(
     with pytest.raises(ServiceError, match=r"mongod ended with status 3.*\n *no space is left"):
         machine.start(detached=False)
     assert list(scratch.iterdir()) == []
+
+
+FEW_FILES = 1_024
+KEPT = """
+import resource, time
+print('{"s":"E","msg":"no room"}')
+print('{"s":"I","msg":"Frame"}\\n' * 40 + f"files {resource.getrlimit(resource.RLIMIT_NOFILE)}", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Lifeline]:
+    """The keeper of two children that do what `KEPT` says, started where few files may be open."""
+    command = [sys.executable, "-c", KEPT]
+    children: list[Any] = [
+        {"name": name, "command": command, "environment": {}, "port": None} for name in ("one", "other")
+    ]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_FILES, hard))
+    try:
+        lifeline = keep(tmp_path, {"children": children, "afterwards": None}, detached=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    yield lifeline
+    if Path(lifeline.directory).exists():
+        end(lifeline)
+
+
+def child(kept: Lifeline) -> int:
+    """The pid of the keeper's first child, when both are there and have written."""
+    logs = [Path(kept.directory, f"{name}.log") for name in ("one", "other")]
+    eventually(lambda: all(log.exists() and "files" in log.read_text() for log in logs))
+    return int(Path(f"/proc/{kept.pid}/task/{kept.pid}/children").read_text().split()[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the keeper has children on Linux only")
+def test_a_service_that_is_killed_while_it_is_used_is_told_at_the_end(
+    kept: Lifeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which it was, how it ended, and what it had to say, rather than only that nobody could connect any more."""
+    monkeypatch.setattr("services.start", lambda detached: (None, kept))
+    monkeypatch.setattr("services.named", lambda: None)
+
+    def use() -> None:
+        with running():
+            os.kill(child(kept), signal.SIGABRT)
+            eventually(lambda: why_ended(kept) is not None)
+            raise ConnectionRefusedError
+
+    with pytest.raises(ServiceError) as raised:
+        use()
+    told = str(raised.value)
+    assert "one ended by signal 6 (Aborted); its log ends:" in told
+    assert "no room" in told
+    assert "Frame" not in told
+    assert isinstance(raised.value.__context__, ConnectionRefusedError)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the keeper has children on Linux only")
+def test_services_may_open_as_many_files_as_they_need(kept: Lifeline) -> None:
+    """Where a shell lets its programs open few, and more if they ask: a mongod that may not gives up."""
+    child(kept)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = FILES_ENOUGH if hard == resource.RLIM_INFINITY else min(hard, FILES_ENOUGH)
+    assert allowed > FEW_FILES
+    assert f"files ({allowed}, {hard})" in Path(kept.directory, "one.log").read_text()
 
 
 def test_named_services_are_taken_as_they_are(
