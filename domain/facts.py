@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
 from domain import accounts, billing, corrections, days, invoicing, ordering, parties, payments, settlement
+from domain.accounts.lifecycle import complete_closings
 from domain.accounts.standing import tell_crossings
 from domain.handler import Handler
 from domain.ledger.books import Books, Need, Queue, WorkingSet
@@ -70,5 +71,6 @@ def apply(fact: object, books: Books) -> object:
     """Apply a fact to its books; returns the result that its sender is told. Raises what the domain raises."""
     result = HANDLERS[type(fact)].apply(fact, books)
     tell_crossings(books)
+    complete_closings(books)
     books.finish()
     return result

@@ -21,7 +21,7 @@ from domain.billing.model import (
     BillOnDemandStateChanged,
     Charge,
 )
-from domain.corrections.crediting import complete_closings_of_partners, correction_needs, credit, settle_up
+from domain.corrections.crediting import correction_needs, credit, settle_up
 from domain.corrections.model import CreditNote, Dispute
 from domain.corrections.taking_back import take_back
 from domain.days.model import CALENDAR, Calendar
@@ -118,10 +118,9 @@ def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
     books.emit(account.id, BillOnDemandStateChanged(made))
     if goes_on:
         books.continue_with(BillDemand(demand.id, account.id, on, demand.made + 1))
-    for account_id in dict.fromkeys((account.id, *_accounts_of(bill))):
+    for account_id in dict.fromkeys(due.charge.billing_account for due in bill.dues):
+        # Nothing is posted to one that another pays for; its last charge may be what kept it open.
         complete_closing(find_account(account_id, books), books)
-    for note in bill.notes:
-        complete_closings_of_partners(note.invoice, books)
     return BillOnDemandResult(made.state, made.bill_no, made.credit_notes)
 
 
@@ -266,11 +265,3 @@ def _settle_charges(bill: Composition, invoice: Invoice | None, numbers: dict[st
             billed(due, None, numbers[note.invoice.id])
     for due in bill.nothing_left:
         billed(due, None, None)
-
-
-def _accounts_of(bill: Composition) -> Iterator[str]:
-    """The other accounts of which a bill settles something: whose charges are on it, and whose invoices it credits."""
-    for due in bill.dues:
-        yield due.charge.billing_account
-    for note in bill.notes:
-        yield note.invoice.billing_account

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 from datetime import date, datetime
 
-from domain.accounts.lifecycle import check_state, complete_closing
+from domain.accounts.lifecycle import check_state
 from domain.accounts.model import find_account
-from domain.corrections.crediting import complete_closings_of_partners, settle_up, settling_needs
+from domain.corrections.crediting import settle_up, settling_needs
 from domain.corrections.deallocating import continue_deallocating, emit_reopened, uncover, uncovering_needs
 from domain.corrections.model import (
     CreditNote,
@@ -131,10 +131,6 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
         continue_deallocating(covering, account.id, rest, reversal.reversed_at, books)
     others = [holder for holder in holders.values() if holder.id != account.id]
     settle_up(account, taken.accruals, books, *others)
-    for one in (account, *others):
-        complete_closing(one, books)
-    for invoice in taken.reopened.values():
-        complete_closings_of_partners(invoice, books)
     return ReversalResult(Money(account.currency, amount), Money(account.currency, recoverable))
 
 

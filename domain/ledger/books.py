@@ -412,6 +412,11 @@ class Books:
         keys = [*self._posted, *self._debits] if self._posted else self._debits
         return {key.owner: None for key in keys if key.balance in balances and key.owner is not None}
 
+    def touched(self) -> dict[str, None]:
+        """The accounts that this fact has posted to, counted something of, or told something of so far."""
+        posting = (key.owner for key in (*self._debits, *self._credits) if key.owner is not None)
+        return dict.fromkeys((*posting, *self.changed[Position], *self._sequences, *self._counted))
+
     def emit(self, account_id: str, event: object) -> None:
         """Say what happened, as the account's next event."""
         sequence = self.sequence(account_id) + 1
