@@ -140,20 +140,8 @@ def change_state(command: StateCommand, books: Books) -> AccountResult:
     return AccountResult(account, standing(account, books))
 
 
-def complete_closings(books: Books) -> None:
-    """Close, of the accounts that a fact has moved money of, counted or told something, those that wait for it.
-
-    For every fact, when all else of it is done: whatever settles an account's money may complete its closing.
-    """
-    for account_id in books.touched():
-        account = books.find(Account, account_id)
-        assert account is not None, f"account {account_id} is touched, which is not there"
-        if account.state == "pendingClose":
-            complete_closing(account, books)
-
-
 def complete_closing(account: Account, books: Books) -> None:
-    """Close an account that is `pendingClose` if nothing is open any more."""
+    """Close an account that is `pendingClose` if nothing of it is open any more; each fact ends with it."""
     if account.state != "pendingClose":
         return
     books.post_entry()

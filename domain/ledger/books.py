@@ -272,7 +272,6 @@ class Books:
         self._reason: str | None = None
         self._sequences: dict[str, int] = {}
         self._counted: dict[str, dict[str, int]] = {}
-        self._posted: list[LedgerKey] = []
         self.result: object = None
 
     # -- reading
@@ -407,16 +406,6 @@ class Books:
         posted: int = getattr(self.position(key.owner), key.balance)
         return posted + SIGN[key.balance] * (self._debits.get(key, 0) + self._credits.get(key, 0))
 
-    def debited(self, balances: frozenset[str]) -> dict[str, None]:
-        """The accounts of which this fact has debited one of these balances so far, also by what is posted already."""
-        keys = [*self._posted, *self._debits] if self._posted else self._debits
-        return {key.owner: None for key in keys if key.balance in balances and key.owner is not None}
-
-    def touched(self) -> dict[str, None]:
-        """The accounts that this fact has posted to, counted something of, or told something of so far."""
-        posting = (key.owner for key in (*self._debits, *self._credits) if key.owner is not None)
-        return dict.fromkeys((*posting, *self.changed[Position], *self._sequences, *self._counted))
-
     def emit(self, account_id: str, event: object) -> None:
         """Say what happened, as the account's next event."""
         sequence = self.sequence(account_id) + 1
@@ -456,7 +445,7 @@ class Books:
         self.announced.append(name)
 
     def finish(self) -> None:
-        """Write the entry and bring the positions up to date.
+        """Write the entry and bring the positions up to date; again, if something was told or counted since.
 
         Raises `Refused` (`invalid`) when a balance would exceed what the books hold.
         """
@@ -473,10 +462,11 @@ class Books:
             for counter, by in self._counted.get(account_id, {}).items():
                 changes[counter] = getattr(position, counter) + by
             self.put(replace(position, **changes))  # type: ignore[arg-type]  # all of them are counters and balances
+        self._counted.clear()
+        self._sequences.clear()
 
     def post_entry(self) -> None:
         """Write the entry and its balances now, so that the rest of the fact sees them."""
-        self._posted += self._debits
         for account_id, changes in self._write_entry().items():
             position = self.position(account_id)
             self.put(replace(position, **self._after_entry(position, changes)))  # type: ignore[arg-type]

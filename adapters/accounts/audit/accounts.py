@@ -29,12 +29,15 @@ STATES = get_args(State)
 COMMAND = "account."
 """How the identities of the messages begin by which clients change accounts."""
 CLOSES_BY_ITSELF = (
+    "order.completed",
     "payment.received",
     "credit.allocate",
     "credit.deallocate",
     "payout.completed",
     "settlement.close",
     "settlement.continue",
+    "settlement.adjust",
+    "payout.returned",
     "credit-note.issue",
     "refund.completed",
     "payment.reversed",
@@ -46,7 +49,7 @@ CLOSES_BY_ITSELF = (
     "bill.demand",
     "bill.continue",
 )
-"""What may settle the last of an account that is to be closed."""
+"""What may settle the last of an account that is to be closed: all that posts something."""
 SPECIFICATIONS = {
     "format": "billFormats",
     "cycleSpecification": "billingCycleSpecifications",
