@@ -89,9 +89,40 @@ def test_a_service_that_ends_is_an_error_that_ends_with_its_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Which of the services it was, and what it said, is told at once; the others are ended."""
+    replace_programs(monkeypatch, tmp_path, mongod="print('no space is left'); raise SystemExit(3)")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    with pytest.raises(ServiceError, match=r"mongod ended with status 3.*\n *no space is left"):
+        machine.start(detached=False)
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("in_memory", "room_bytes", "where"),
+    [(False, 0, "disk"), (True, 0, "memory"), (True, 2**62, "disk")],
+)
+def test_data_is_in_memory_where_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, in_memory: bool, room_bytes: int, where: str
+) -> None:
+    """For who asks for that, and nothing of it stays behind; a machine with too little room has it on its disk."""
+    replace_programs(monkeypatch, tmp_path, mongod="import sys; raise SystemExit(' '.join(sys.argv))")
+    places = {name: tmp_path / name for name in ("disk", "memory")}
+    for place in places.values():
+        place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(places["disk"]))
+    monkeypatch.setattr(machine, "MEMORY", places["memory"])
+    monkeypatch.setattr(machine, "ROOM_BYTES", room_bytes)
+    with pytest.raises(ServiceError, match=f"--dbpath {places[where]}/paymaster-services-"):
+        machine.start(detached=False, in_memory=in_memory)
+    assert [list(place.iterdir()) for place in places.values()] == [[], []]
+
+
+def replace_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mongod: str) -> None:
+    """Let other programs be started as services; `mongod` is what Python does in place of that one."""
     commands = {
         "epmd": "import socket, sys, time; listener = socket.create_server(('', int(sys.argv[2]))); time.sleep(60)",
-        "mongod": "print('no space is left'); raise SystemExit(3)",
+        "mongod": mongod,
         "rabbitmq_server": "import time; time.sleep(60)",
     }
     for program, code in commands.items():
@@ -99,12 +130,6 @@ def test_a_service_that_ends_is_an_error_that_ends_with_its_log(
         path.write_text(f"#!{sys.executable}\n{code}\n")
         path.chmod(0o755)
         monkeypatch.setattr(programs, program, lambda path=path: str(path))
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    with pytest.raises(ServiceError, match=r"mongod ended with status 3.*\n *no space is left"):
-        machine.start(detached=False)
-    assert list(scratch.iterdir()) == []
 
 
 FEW_FILES = 1_024
@@ -146,7 +171,7 @@ def test_a_service_that_is_killed_while_it_is_used_is_told_at_the_end(
     kept: Lifeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which it was, how it ended, and what it had to say, rather than only that nobody could connect any more."""
-    monkeypatch.setattr("services.start", lambda detached: (None, kept))
+    monkeypatch.setattr("services.start", lambda **_: (None, kept))
     monkeypatch.setattr("services.named", lambda: None)
 
     def use() -> None:
