@@ -122,6 +122,8 @@ def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
         books.continue_with(BillDemand(demand.id, account.id, on, demand.made + 1, seen_to))
     for account_id in dict.fromkeys((account.id, *_accounts_of(bill))):
         complete_closing(find_account(account_id, books), books)
+    if invoice is not None:
+        complete_closings_of_partners(invoice, books)
     for note in bill.notes:
         complete_closings_of_partners(note.invoice, books)
     return BillOnDemandResult(made.state, made.bill_no, made.credit_notes)
@@ -163,7 +165,8 @@ def _queue(account: Account, accounts: list[Account], books: Books) -> Iterator[
     except NotLoaded as missing:
         [need] = missing.needs
         assert isinstance(need, QueueNeed)
-        books.require(QueueNeed(Charge, one.id, need.limit) for one in accounts)
+        assert need.limit is not None
+        books.require(QueueNeed(Charge, one.id, max(need.limit, LINES_MAX + 1)) for one in accounts)
         raise
 
 
@@ -211,7 +214,9 @@ def _share(due: Due, books: Books) -> PartnerShare | None:
     if due.item.on_behalf_of is None:
         return None
     field = f"charge {due.charge.id}: item.onBehalfOf.id"
-    partner = settlement_account(due.item.on_behalf_of, due.charge.currency, books, "accrual", field)
+    # One that is being closed may still lose what is taken back of it.
+    happening = "accrual" if due.corrected is None else "correction"
+    partner = settlement_account(due.item.on_behalf_of, due.charge.currency, books, happening, field)
     if due.corrected is None:
         return share_of_line(partner, due.net)
     frozen = due.line.on_behalf_of

@@ -337,6 +337,45 @@ def test_what_is_taken_back_is_taken_back_of_the_partner(on):
     assert_books_hold(book)
 
 
+def test_a_partner_that_is_being_closed_loses_what_is_taken_back():
+    """8.00 of 10.00 are the partner's, and open. All of it is taken back by a bill, and the partner is closed by that.
+
+    What is sold for it anew is not billed.
+    """
+    book = LedgerBook()
+    book.take(billing(), partner(), order("O-1", line("10", behalf="SA-1")), charge("C-0", line("1", behalf="SA-1")))
+    book.take(command("close", "SA-1"))
+    assert book.state("SA-1") == "pendingClose"
+    assert book.refusal(demand("D-0"))[0] == "account-closed"
+    book = LedgerBook()
+    book.take(billing(), partner(), order("O-1", line("10", behalf="SA-1")))
+    book.take(command("close", "SA-1"))
+    took = charge("C-1", line("-10", behalf="SA-1"), corrects=(INV1, "1"))
+    book.take(took, charge("C-2", line("12")), demand("D-1"))
+    assert lines_of(book, 2) == [("1", -1000, 0, "C-1"), ("2", 1200, 0, "C-2")]
+    assert book.position("SA-1").payable == 0
+    assert book.refusal(charge("C-3", line("1", behalf="SA-1")))[0] == "account-closed"
+    book.take(closing("S-1"))
+    assert book.state("SA-1") == "closed"
+    assert_books_hold(book)
+
+
+def test_what_waits_for_ever_can_be_ended():
+    """As the page says: by a charge of the other amount, or by a note of what is left of the invoice."""
+    book = LedgerBook()
+    book.take(billing(), charge("C-1", line("-5", "0.2")), command("close", "BA-1"), demand("D-1"))
+    assert book.state("BA-1") == "pendingClose"
+    book.take(charge("C-2", line("5", "0.2")), demand("D-2"))
+    assert book.state("BA-1") == "closed"
+    book.take(billing("BA-2"), order("O-1", line("10"), line("-9"), account="BA-2"))
+    book.take(charge("C-3", line("-10"), account="BA-2", corrects=(INV2, "1")), demand("D-3", account="BA-2"))
+    book.take(command("close", "BA-2"))
+    assert billed(book, "C-3") is None
+    book.take(credit_note("N-1", INV2), demand("D-4", account="BA-2"))
+    assert book.state("BA-2") == "closed"
+    assert_books_hold(book)
+
+
 def test_a_long_bill_goes_on_in_another():
     """With three lines a bill: seven charges are three bills, each in a transaction of its own."""
     book = LedgerBook()
