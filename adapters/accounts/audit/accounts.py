@@ -205,7 +205,7 @@ versions_by_themselves = View(
 financial_account: Expression = {
     "$ifNull": [{"$first": each(only("$references", equal("$$this.kind", "financialAccount")), "$$this.id")}, None]
 }
-MONEY = (*OWNED, "carried", "openInvoices", "openDisputes", "notStated", "withheldLines")
+MONEY = (*OWNED, "carried", "openInvoices", "openDisputes", "notStated", "withheldLines", "unbilled")
 given_up: Expression = sum_where(
     {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.givenUp"
 )
@@ -270,6 +270,11 @@ accounts_and_money = View(
             # Likewise the index of accruals that no statement holds.
             {"$match": {"settlementId": {"$type": "null"}, "settlementAccount": {"$gt": ""}}},
             {"$group": {"_id": "$settlementAccount", "notStated": {"$sum": 1}}},
+        ),
+        union(
+            "charges",
+            {"$match": {"billed": {"$type": "null"}, "billingAccount": {"$gt": ""}}},
+            {"$group": {"_id": "$billingAccount", "unbilled": {"$sum": 1}}},
         ),
         {
             "$group": {
