@@ -29,7 +29,6 @@ STATES = get_args(State)
 COMMAND = "account."
 """How the identities of the messages begin by which clients change accounts."""
 CLOSES_BY_ITSELF = (
-    "order.completed",
     "payment.received",
     "credit.allocate",
     "credit.deallocate",
@@ -49,7 +48,8 @@ CLOSES_BY_ITSELF = (
     "bill.demand",
     "bill.continue",
 )
-"""What may settle the last of an account that is to be closed: all that posts something."""
+"""What may settle the last of an account that is to be closed: all that posts something, but for orders, which are not
+for such an account."""
 SPECIFICATIONS = {
     "format": "billFormats",
     "cycleSpecification": "billingCycleSpecifications",
@@ -208,7 +208,7 @@ versions_by_themselves = View(
 financial_account: Expression = {
     "$ifNull": [{"$first": each(only("$references", equal("$$this.kind", "financialAccount")), "$$this.id")}, None]
 }
-MONEY = (*OWNED, "carried", "openInvoices", "openDisputes", "notStated", "withheldLines")
+MONEY = (*OWNED, "carried", "openInvoices", "openDisputes", "notStated", "withheldLines", "unbilled")
 given_up: Expression = sum_where(
     {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.givenUp"
 )
@@ -273,6 +273,11 @@ accounts_and_money = View(
             # Likewise the index of accruals that no statement holds.
             {"$match": {"settlementId": {"$type": "null"}, "settlementAccount": {"$gt": ""}}},
             {"$group": {"_id": "$settlementAccount", "notStated": {"$sum": 1}}},
+        ),
+        union(
+            "charges",
+            {"$match": {"billed": {"$type": "null"}, "billingAccount": {"$gt": ""}}},
+            {"$group": {"_id": "$billingAccount", "unbilled": {"$sum": 1}}},
         ),
         {
             "$group": {
