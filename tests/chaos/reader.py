@@ -56,9 +56,9 @@ class Reader(threading.Thread):
         books = client[self._name]
         with client.start_session(snapshot=True) as session:
 
-            def total(collection: str, field: str) -> int:
+            def total(collection: str, field: str, **which: str) -> int:
                 pipeline: list[Document] = [
-                    {"$match": {"billingAccount": account}},
+                    {"$match": {"billingAccount": account, **which}},
                     {"$group": {"_id": None, "sum": {"$sum": f"${field}"}}},
                 ]
                 rows: Any = books[collection].aggregate(pipeline, session=session)
@@ -66,6 +66,7 @@ class Reader(threading.Thread):
 
             position = books["positions"].find_one({"_id": account}, session=session)
             remaining = total("invoices", "remainingAmount")
+            disputed = total("disputes", "amount", state="open")
             unapplied = total("payments", "unapplied")
             events = books["outbox"].count_documents({"account": account}, session=session)
         if position is None:
@@ -74,8 +75,9 @@ class Reader(threading.Thread):
         saw = f"{account} at event {position['sequence']}"
         if (position["receivable"], position["unapplied"]) != (remaining, unapplied):
             self.wrong.append(f"{saw}: {position} beside {remaining} open and {unapplied} unapplied")
-        if remaining and unapplied:
-            self.wrong.append(f"{saw}: {remaining} open and {unapplied} unapplied")
+        # Credit does not cover what is disputed.
+        if remaining > disputed and unapplied:
+            self.wrong.append(f"{saw}: {remaining} open, {disputed} of it disputed, and {unapplied} unapplied")
         if events != position["sequence"]:
             self.wrong.append(f"{saw}: {events} events")
         if position["sequence"] < self._latest.get(account, 0):
