@@ -94,6 +94,8 @@ def _crossings_are_told_once(book: LedgerBook) -> None:
 
 
 def _positions_are_the_sums_of_their_postings(book: LedgerBook) -> None:
+    for position in book.documents[Position].values():
+        assert 0 <= (position.undoing or 0) <= position.recoverable, position
     sums: Counter[tuple[str, str]] = Counter()
     movements: dict[str, list[int]] = defaultdict(list)
     for entry in book.rows[Entry].values():
