@@ -16,7 +16,7 @@ from domain.ledger.chart import SIGN
 from domain.ledger.entries import Entry, Posting, assert_balanced
 from domain.ledger.keys import LedgerKey
 from domain.ledger.positions import Position
-from domain.money import Currency, within_limit
+from domain.money import AMOUNT_MAX, Currency, within_limit
 
 QUEUE_FIRST = 4
 """How many open documents of a queue are loaded for a fact at first; each time they run out, four times as many are."""
@@ -479,7 +479,9 @@ class Books:
         after = {"movements": position.movements + 1}
         for balance, change in changes.items():
             total = getattr(position, balance) + change
-            after[balance] = within_limit(total, self._currency, "the balance {} of account {}", balance, position.id)
+            if abs(total) > AMOUNT_MAX:
+                within_limit(total, self._currency, "the balance {} of account {}", balance, position.id)
+            after[balance] = total
         return after
 
     def _write_entry(self) -> dict[str, dict[str, int]]:
