@@ -35,6 +35,7 @@ MEASUREMENTS = (
     "hot",
     "payments",
     "corrections",
+    "bills",
     "arrays",
     "standby",
     "latency",

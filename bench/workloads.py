@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
 from itertools import islice
 from typing import Protocol
 
 from bench.broker import BenchError, Broker, Letter
-from bench.orders import CURRENCY, ORDER, order_bodies
+from bench.orders import CURRENCY, LINES, ORDER, Json, order_bodies, orders
 from bench.place import Contestant, Place, work_off
 
 HOT_ACCOUNT = "BA-0000"
@@ -16,6 +18,8 @@ FACTS_PER_ARRAY = 500
 """As many as one message may carry."""
 PAYMENT = "payment.received"
 LATER = "2026-11-24T09:30:00Z"
+BILL_LINES = 3
+FIRST_DAY = date(2026, 1, 1)
 EVENTS_PER_PAYMENT = 2
 """`payment.allocated` and `invoice.paid`: each pays one invoice, in full."""
 EVENTS_PER_CORRECTION = (3, 1, 2)
@@ -49,19 +53,20 @@ class Workload(Protocol):
 
 
 class Orders:
-    """Orders of four lines, a message each, over 200 accounts or on one; their numbers begin with `first`."""
+    """Orders of four lines or fewer, a message each, over 200 accounts or on one; their numbers begin with `first`."""
 
-    def __init__(self, name: str = "orders", *, account: str | None = None, first: int = 0) -> None:
+    def __init__(self, name: str = "orders", *, account: str | None = None, first: int = 0, lines: int = LINES) -> None:
         self.name = name
         self._account = account
         self._first = first
+        self._lines = lines
 
     async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
         """Nothing: accounts are all that they need."""
 
     def bodies(self, facts: int, place: Place) -> Iterator[bytes]:
         """An order a message."""
-        return order_bodies(facts, first=self._first, account=self._account)
+        return order_bodies(facts, first=self._first, account=self._account, lines=self._lines)
 
     def letters(self, facts: int, place: Place) -> Iterator[Letter]:
         """All of one type."""
@@ -194,8 +199,68 @@ def _corrections(place: Place) -> Iterator[Letter]:
         yield "payment.reversed", json.dumps(reversal).encode()
 
 
+class Bills:
+    """Bills on demand, each of what is an order of three lines otherwise; the charges are there by then.
+
+    Those of an account's first demand are dated on its first day, and so on, so that each demand bills three.
+    """
+
+    name = "bills"
+
+    async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
+        """Three charges for each."""
+        charges = (json.dumps(charge).encode() for one in _by_day(facts) for charge in _charges(*one))
+        await work_off(contestant, place, broker, "charge.add", charges, facts * BILL_LINES)
+
+    def bodies(self, facts: int, place: Place) -> Iterator[bytes]:
+        """A demand a message."""
+        for day, order in _by_day(facts):
+            demand = {"id": order["orderId"], "billingAccount": order["billingAccount"], "billingDate": day}
+            yield json.dumps(demand).encode()
+
+    def letters(self, facts: int, place: Place) -> Iterator[Letter]:
+        """All of one type."""
+        return (("bill.demand", body) for body in self.bodies(facts, place))
+
+    def orders(self, facts: int) -> int:
+        """Each is an invoice, as an order is."""
+        return facts
+
+    def events(self, facts: int, contestant: Contestant) -> int:
+        """What an order has, and that the demand is done."""
+        return facts * (contestant.events_per_order + 1)
+
+    def check(self, facts: int, place: Place) -> Mapping[str, object]:
+        """Every bill has three lines."""
+        others = place.database["invoices"].count_documents({"lines": {"$not": {"$size": BILL_LINES}}})
+        return {"bills of more lines, or fewer": others} if others else {}
+
+
+def _by_day(count: int) -> Iterator[tuple[str, Json]]:
+    """Orders of three lines, each with a day on which its account has no other."""
+    days: Counter[str] = Counter()
+    for order in orders(count, lines=BILL_LINES):
+        account = order["billingAccount"]["id"]
+        yield (FIRST_DAY + timedelta(days=days[account])).isoformat(), order
+        days[account] += 1
+
+
+def _charges(day: str, order: Json) -> Iterator[Json]:
+    """An order's lines, each charged on a day."""
+    for item in order["items"]:
+        yield {
+            "chargeId": f"{order['orderId']}-{item['id']}",
+            "billingAccount": order["billingAccount"],
+            "date": day,
+            "currency": order["currency"],
+            "item": item,
+        }
+
+
 ORDERS: Workload = Orders()
 HOT: Workload = Orders("hot account", account=HOT_ACCOUNT)
 ARRAYS: Workload = Arrays()
 PAYMENTS: Workload = Payments()
 CORRECTIONS: Workload = Corrections()
+SHORT: Workload = Orders("orders of three lines", lines=BILL_LINES)
+BILLS: Workload = Bills()

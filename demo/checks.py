@@ -90,11 +90,15 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("paymaster audit", "ok", "ok" if outcome.audit["ok"] else "not ok")
 
 
-def _bills(outcome: Outcome, events: Events) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """Whose they are, and what they come to."""
+def _bills(outcome: Outcome, events: Events) -> tuple[str, str]:
+    """How many, and what they come to; if they are others than they must be, whose they are."""
     demanded = [fact for sent in outcome.sent for fact in sent.facts if fact.type == "bill.demand"]
     made = [(i["billingAccount"]["id"], minor(i["taxIncludedAmount"])) for i in events.bills.values()]
-    return sorted((fact.account, fact.amount) for fact in demanded), sorted(made)
+    must, are = sorted((fact.account, fact.amount) for fact in demanded), sorted(made)
+    if must != are:
+        return str(must), str(are)
+    told = f"{len(are)}, {_euros(sum(amount for _, amount in are))}"
+    return told, told
 
 
 def _refunds(books: Database[dict[str, Any]]) -> int:

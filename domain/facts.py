@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
 from domain import accounts, billing, corrections, days, invoicing, ordering, parties, payments, settlement
-from domain.accounts.standing import tell_crossings
+from domain.accounts.lifecycle import complete_closing
+from domain.accounts.model import Account
+from domain.accounts.standing import tell_crossing
 from domain.handler import Handler
 from domain.ledger.books import Books, Need, Queue, WorkingSet
+from domain.ledger.positions import Position
 
 FACTS: tuple[Handler, ...] = (
     *accounts.FACTS,
@@ -67,8 +70,21 @@ def needs_of(fact: object, books: WorkingSet) -> Iterable[Need]:
 
 
 def apply(fact: object, books: Books) -> object:
-    """Apply a fact to its books; returns the result that its sender is told. Raises what the domain raises."""
+    """Apply a fact to its books; returns the result that its sender is told. Raises what the domain raises.
+
+    Every fact ends alike: what it took beyond its credit limit is told, and what is to be closed is closed once nothing
+    of it is open any more.
+    """
     result = HANDLERS[type(fact)].apply(fact, books)
-    tell_crossings(books)
     books.finish()
+    told = len(books.emitted)
+    for account_id in tuple(books.changed[Position]):
+        account = books.find(Account, account_id)
+        assert account is not None, f"account {account_id} has a position, and is not there"
+        if account.credit_limit is not None:
+            tell_crossing(account, books)
+        if account.state == "pendingClose":
+            complete_closing(account, books)
+    if len(books.emitted) > told:
+        books.finish()
     return result

@@ -14,28 +14,31 @@ __all__ = ["ServiceError", "Services", "named", "running", "start"]
 
 
 @contextmanager
-def running() -> Iterator[Services]:
+def running(*, in_memory: bool = False) -> Iterator[Services]:
     """Give a RabbitMQ and a MongoDB that are ready, and stop what was started for it.
 
     Those that PAYMASTER_RABBITMQ_URL and PAYMASTER_MONGODB_URL name are taken as they are; otherwise both are started,
-    by Docker when a daemon answers and has the images, else on this machine. Raises `ServiceError`.
+    by Docker when a daemon answers and has the images, else on this machine: there, with `in_memory`, on data in memory
+    where it has the room. Raises `ServiceError`, at the end also when a service had ended by itself, which is why
+    everything else failed.
     """
     if services := named():
         check_answers(services)
         yield services
         return
-    services, lifeline = start(detached=False)
+    services, lifeline = start(detached=False, in_memory=in_memory)
     try:
         yield services
     finally:
-        end(lifeline)
+        if ended := end(lifeline):
+            raise ServiceError(f"while it was in use, {ended}")
 
 
-def start(*, detached: bool) -> tuple[Services, Lifeline]:
+def start(*, detached: bool, in_memory: bool = False) -> tuple[Services, Lifeline]:
     """Start both services where that can be done; raises `ServiceError`. They live as their source's `start` says."""
     if docker.usable():
         return docker.start(detached=detached)
-    return machine.start(detached=detached)
+    return machine.start(detached=detached, in_memory=in_memory)
 
 
 def named() -> Services | None:

@@ -9,13 +9,17 @@ directory that holds `plan.json`:
 Each child writes to `<name>.log` there. The next child is started when `port` of the one before it takes connections.
 The end comes with the end of standard input (the parent has the other end of that pipe), or with SIGTERM: every
 process below this one is killed, the command `afterwards` is run, and the directory removed. Children are killed rather
-than asked: their data goes anyway. If a child ends by itself, the file `ended` says so, the others are killed, and the
-directory is left for whoever wants to read the logs.
+than asked: their data goes anyway. If a child ends by itself, the others are killed, the file `ended` says which it
+was, how it ended and what it logged last, and the directory is left for whoever wants to read the logs.
+
+Children may open as many files as the machine lets them, up to a number that is enough: a mongod that cannot open one
+more gives up at once, and has a hundred and more for each database of Paymaster's.
 """
 
 import ctypes
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -31,20 +35,27 @@ PR_SET_CHILD_SUBREAPER = 36
 PORT_TIMEOUT_S = 10
 AFTERWARDS_TIMEOUT_S = 25
 TAIL_LINES = 25
+TAIL_LINE_CHARACTERS = 600
+FILES_ENOUGH = 64_000
+"""What MongoDB asks for."""
+BACKTRACE = ('"BACKTRACE"', '"msg":"Frame"')
+"""What is in the lines that a mongod writes when it has given up, after it has said why: more than anyone reads."""
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log, indented; or that there is none."""
+    """The last lines of a log, indented, without a mongod's backtrace; or that there is none."""
     try:
-        lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        lines = log.read_text(errors="replace").splitlines()
     except OSError:
         lines = []
-    return "\n".join(f"    {line}" for line in lines) or "    (no log)"
+    told = [line for line in lines if not any(mark in line for mark in BACKTRACE)][-TAIL_LINES:]
+    return "\n".join(f"    {line[:TAIL_LINE_CHARACTERS]}" for line in told) or "    (no log)"
 
 
 def main(directory: Path) -> int:
     """Keep what `plan.json` in `directory` names; 0 when told to end, 1 when a child ended by itself."""
     plan = json.loads((directory / "plan.json").read_text())
+    _allow_files()
     # What a child leaves behind when it dies becomes our child, so that nothing below us can get lost.
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     wakeup = _wake_on_signals()
@@ -70,6 +81,14 @@ def main(directory: Path) -> int:
         return 0
     (directory / "ended").write_text(f"{ended}; its log ends:\n{tail(directory / (ended.split()[0] + '.log'))}")
     return 1
+
+
+def _allow_files() -> None:
+    """Let children open enough files where the machine does: a shell's usual limit is 1024, which it may raise."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = FILES_ENOUGH if hard == resource.RLIM_INFINITY else min(hard, FILES_ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
 
 
 def _wake_on_signals() -> int:
@@ -128,7 +147,11 @@ def _wait(names: dict[int, str], wakeup: int, *, watch_parent: bool) -> str | No
         while (found := _reap()) is not None:
             pid, status = found
             if pid in names:
-                return f"{names[pid]} ended with status {os.waitstatus_to_exitcode(status)}"
+                return f"{names[pid]} ended {_how(os.waitstatus_to_exitcode(status))}"
+
+
+def _how(code: int) -> str:
+    return f"with status {code}" if code >= 0 else f"by signal {-code} ({signal.strsignal(-code)})"
 
 
 def _reap() -> tuple[int, int] | None:

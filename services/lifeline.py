@@ -81,11 +81,13 @@ def why_ended(lifeline: Lifeline) -> str | None:
     return f"the keeper of the services ended; its log ends:\n{keeper.tail(Path(lifeline.directory, 'keeper.log'))}"
 
 
-def end(lifeline: Lifeline) -> None:
+def end(lifeline: Lifeline) -> str | None:
     """End the keeper and all that it keeps; returns when nothing of it is left.
 
-    Raises `ServiceError` when it does not end within 30 seconds.
+    What comes out is None, or why it had ended by itself before, with the tail of a log. Raises `ServiceError` when it
+    does not end within 30 seconds.
     """
+    before = why_ended(lifeline)
     deadline = time.monotonic() + STOP_TIMEOUT_S
     try:
         if runs(lifeline):
@@ -97,8 +99,11 @@ def end(lifeline: Lifeline) -> None:
     finally:
         if lifeline.pipe is not None:
             os.close(lifeline.pipe)
-    # It is left there when a service had ended by itself.
+    # It is left there when a service had ended by itself, perhaps only just.
+    ended = Path(lifeline.directory, "ended")
+    before = before or (ended.read_text() if ended.exists() else None)
     shutil.rmtree(lifeline.directory, ignore_errors=True)
+    return before
 
 
 def _start_time(pid: int) -> str | None:

@@ -1,6 +1,7 @@
 """Starts RabbitMQ and MongoDB as processes of this machine, each with its own data, ports, node name and cookie."""
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -12,9 +13,16 @@ from services.model import ServiceError, Services
 from services.ports import reserved
 from services.ready import REPLICA_SET, await_started
 
+CLOSE_FILES = "close_idle_time=10,close_scan_interval=2,close_handle_minimum=250"
+"""When MongoDB closes files that nobody uses, in seconds, and how many it keeps open in any case."""
+MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is made by mkdtemp
+"""Files in memory: they outlive a process that is killed, and writing them through to a disk takes no time."""
+ROOM_BYTES = 4 * 1024**3
+"""How much has to be free there: several times what the tests' services write."""
 
-def start(*, detached: bool) -> tuple[Services, Lifeline]:
-    """Start both services and wait until they are ready.
+
+def start(*, detached: bool, in_memory: bool = False) -> tuple[Services, Lifeline]:
+    """Start both services, with data `in_memory` where there is room for it, and wait until they are ready.
 
     They end with this process, however it ends, or with the lifeline; detached, only with the lifeline. Raises
     `ServiceError` when a program cannot be had or a service does not come up; nothing is left running then.
@@ -25,11 +33,17 @@ def start(*, detached: bool) -> tuple[Services, Lifeline]:
     rabbitmq_server, epmd, mongod = programs.rabbitmq_server(), programs.epmd(), programs.mongod()
     # Kept until they are bound: whoever starts others at the same moment is given other ones.
     with reserved(5) as ports:
-        return _start(rabbitmq_server, epmd, mongod, ports, detached=detached)
+        place = MEMORY if in_memory and _has_room(MEMORY) else None
+        directory = Path(tempfile.mkdtemp(prefix="paymaster-services-", dir=place))
+        return _start(rabbitmq_server, epmd, mongod, ports, directory, detached=detached)
+
+
+def _has_room(place: Path) -> bool:
+    return place.is_dir() and os.access(place, os.W_OK) and shutil.disk_usage(place).free >= ROOM_BYTES
 
 
 def _start(
-    rabbitmq_server: str, epmd: str, mongod: str, ports: list[int], *, detached: bool
+    rabbitmq_server: str, epmd: str, mongod: str, ports: list[int], directory: Path, *, detached: bool
 ) -> tuple[Services, Lifeline]:
     amqp, distribution, epmd_port, http, mongo = ports
     services = Services(
@@ -38,7 +52,6 @@ def _start(
         rabbitmq_management_url=f"http://guest:guest@127.0.0.1:{http}",
         source="machine",
     )
-    directory = Path(tempfile.mkdtemp(prefix="paymaster-services-"))
     children = [
         _epmd(epmd, epmd_port),
         _mongodb(mongod, directory, mongo),
@@ -83,6 +96,8 @@ def _mongodb(program: str, directory: Path, port: int) -> dict[str, Any]:
             *("--replSet", REPLICA_SET, "--oplogSize", "512", "--wiredTigerCacheSizeGB", "1"),
             # failCommand, by which tests make the server fail, is one of the test commands.
             *("--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+            # The files of dropped databases are kept for minutes, for reads of the past; open only for seconds.
+            f"--wiredTigerEngineConfigString=file_manager=({CLOSE_FILES})",
         ],
         "environment": _environment(HOME=str(data)),
         "port": None,

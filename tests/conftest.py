@@ -92,8 +92,8 @@ def plain_log() -> None:
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
-    """A RabbitMQ and a MongoDB, for the whole run."""
-    with running() as given:
+    """A RabbitMQ and a MongoDB, for the whole run; in memory, since each test has collections and indexes made."""
+    with running(in_memory=True) as given:
         yield given
 
 

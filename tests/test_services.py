@@ -2,16 +2,18 @@
 
 import json
 import os
+import resource
 import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -20,6 +22,8 @@ from aio_pika.exceptions import AMQPError
 from pymongo import MongoClient
 
 from services import ServiceError, Services, machine, programs, running
+from services.keeper import FILES_ENOUGH
+from services.lifeline import Lifeline, end, keep, why_ended
 from services.management import ManagementError, whoami
 from services.ports import reserved
 
@@ -85,9 +89,40 @@ def test_a_service_that_ends_is_an_error_that_ends_with_its_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Which of the services it was, and what it said, is told at once; the others are ended."""
+    replace_programs(monkeypatch, tmp_path, mongod="print('no space is left'); raise SystemExit(3)")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    with pytest.raises(ServiceError, match=r"mongod ended with status 3.*\n *no space is left"):
+        machine.start(detached=False)
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("in_memory", "room_bytes", "where"),
+    [(False, 0, "disk"), (True, 0, "memory"), (True, 2**62, "disk")],
+)
+def test_data_is_in_memory_where_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, in_memory: bool, room_bytes: int, where: str
+) -> None:
+    """For who asks for that, and nothing of it stays behind; a machine with too little room has it on its disk."""
+    replace_programs(monkeypatch, tmp_path, mongod="import sys; raise SystemExit(' '.join(sys.argv))")
+    places = {name: tmp_path / name for name in ("disk", "memory")}
+    for place in places.values():
+        place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(places["disk"]))
+    monkeypatch.setattr(machine, "MEMORY", places["memory"])
+    monkeypatch.setattr(machine, "ROOM_BYTES", room_bytes)
+    with pytest.raises(ServiceError, match=f"--dbpath {places[where]}/paymaster-services-"):
+        machine.start(detached=False, in_memory=in_memory)
+    assert [list(place.iterdir()) for place in places.values()] == [[], []]
+
+
+def replace_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mongod: str) -> None:
+    """Let other programs be started as services; `mongod` is what Python does in place of that one."""
     commands = {
         "epmd": "import socket, sys, time; listener = socket.create_server(('', int(sys.argv[2]))); time.sleep(60)",
-        "mongod": "print('no space is left'); raise SystemExit(3)",
+        "mongod": mongod,
         "rabbitmq_server": "import time; time.sleep(60)",
     }
     for program, code in commands.items():
@@ -95,12 +130,73 @@ def test_a_service_that_ends_is_an_error_that_ends_with_its_log(
         path.write_text(f"#!{sys.executable}\n{code}\n")
         path.chmod(0o755)
         monkeypatch.setattr(programs, program, lambda path=path: str(path))
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    with pytest.raises(ServiceError, match=r"mongod ended with status 3.*\n *no space is left"):
-        machine.start(detached=False)
-    assert list(scratch.iterdir()) == []
+
+
+FEW_FILES = 1_024
+KEPT = """
+import resource, time
+print('{"s":"E","msg":"no room"}')
+print('{"s":"I","msg":"Frame"}\\n' * 40 + f"files {resource.getrlimit(resource.RLIMIT_NOFILE)}", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Lifeline]:
+    """The keeper of two children that do what `KEPT` says, started where few files may be open."""
+    command = [sys.executable, "-c", KEPT]
+    children: list[Any] = [
+        {"name": name, "command": command, "environment": {}, "port": None} for name in ("one", "other")
+    ]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_FILES, hard))
+    try:
+        lifeline = keep(tmp_path, {"children": children, "afterwards": None}, detached=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    yield lifeline
+    if Path(lifeline.directory).exists():
+        end(lifeline)
+
+
+def child(kept: Lifeline) -> int:
+    """The pid of the keeper's first child, when both are there and have written."""
+    logs = [Path(kept.directory, f"{name}.log") for name in ("one", "other")]
+    eventually(lambda: all(log.exists() and "files" in log.read_text() for log in logs))
+    return int(Path(f"/proc/{kept.pid}/task/{kept.pid}/children").read_text().split()[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the keeper has children on Linux only")
+def test_a_service_that_is_killed_while_it_is_used_is_told_at_the_end(
+    kept: Lifeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which it was, how it ended, and what it had to say, rather than only that nobody could connect any more."""
+    monkeypatch.setattr("services.start", lambda **_: (None, kept))
+    monkeypatch.setattr("services.named", lambda: None)
+
+    def use() -> None:
+        with running():
+            os.kill(child(kept), signal.SIGABRT)
+            eventually(lambda: why_ended(kept) is not None)
+            raise ConnectionRefusedError
+
+    with pytest.raises(ServiceError) as raised:
+        use()
+    told = str(raised.value)
+    assert "one ended by signal 6 (Aborted); its log ends:" in told
+    assert "no room" in told
+    assert "Frame" not in told
+    assert isinstance(raised.value.__context__, ConnectionRefusedError)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the keeper has children on Linux only")
+def test_services_may_open_as_many_files_as_they_need(kept: Lifeline) -> None:
+    """Where a shell lets its programs open few, and more if they ask: a mongod that may not gives up."""
+    child(kept)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = FILES_ENOUGH if hard == resource.RLIM_INFINITY else min(hard, FILES_ENOUGH)
+    assert allowed > FEW_FILES
+    assert f"files ({allowed}, {hard})" in Path(kept.directory, "one.log").read_text()
 
 
 def test_named_services_are_taken_as_they_are(

@@ -133,7 +133,7 @@ changed_once: Expression = both(
 kept_open: Expression = equal("$open", either({"$ne": ["$state", "terminated"]}, has("$nextDue")))
 looked_at: Expression = either(
     {"$not": [has("$recheckFrom")]},
-    both(has("$nextDue"), {"$lte": ["$nextDue", "$recheckFrom"]}, {"$gte": ["$recheckFrom", "$startDate"]}),
+    both(equal("$nextDue", "$startDate"), {"$gte": ["$recheckFrom", "$startDate"]}),
 )
 
 subscriptions_and_messages = View(
@@ -241,7 +241,7 @@ SUBSCRIPTION_CHECKS = (
         invariant=3,
         view=subscriptions,
         holds=looked_at,
-        expected={"nextDue": "at the latest when it is looked at again", "recheckFrom": "not before it starts"},
+        expected={"nextDue": "$startDate", "recheckFrom": "not before it starts"},
         found={"nextDue": "$nextDue", "recheckFrom": "$recheckFrom", "startDate": "$startDate"},
     ),
     Check(

@@ -305,6 +305,7 @@ def taken_back_of(line_id: Expression) -> Expression:
     }
 
 
+taken_back: Expression = {"$add": [{"$sum": "$corrections.lines.takenBack"}, {"$sum": "$corrections.tax.takenBack"}]}
 gone_of_line: Expression = {"$add": [credited_of("$$this.id"), taken_back_of("$$this.id")]}
 within_line: Expression = {
     "$cond": [
@@ -313,8 +314,14 @@ within_line: Expression = {
         both({"$gte": [gone_of_line, 0]}, {"$lte": [gone_of_line, "$$this.taxExcludedAmount"]}),
     ]
 }
-taken_back_of_group: Expression = {
-    "$sum": {"$map": {"input": "$lines", "as": "line", "in": {"$cond": [of_tax_item, taken_back_of("$$line.id"), 0]}}}
+bills_took_back_of_group: Expression = {
+    "$anyElementTrue": {
+        "$map": {
+            "input": "$lines",
+            "as": "line",
+            "in": both(of_tax_item, {"$ne": [taken_back_of("$$line.id"), 0]}),
+        }
+    }
 }
 credited_of_group: Expression = {
     "$sum": {
@@ -775,7 +782,7 @@ opened_disputes = View(
 line_left: Expression = {"$subtract": ["$net", "$gone"]}
 counts: Expression = {
     "$cond": [
-        {"$lt": [line_left, 0]},
+        {"$lt": ["$net", 0]},
         {"$max": [line_left, "$asked"]},
         {"$min": [line_left, "$asked"]},
     ]
@@ -878,13 +885,7 @@ disputed_invoices = View(
                     "creditable": {
                         "$subtract": [
                             "$taxIncludedAmount",
-                            {
-                                "$sum": [
-                                    "$corrections.credited",
-                                    {"$sum": "$corrections.lines.takenBack"},
-                                    {"$sum": "$corrections.tax.takenBack"},
-                                ]
-                            },
+                            {"$sum": ["$corrections.credited", {"$max": [0, taken_back]}]},
                         ]
                     },
                 }
@@ -1062,7 +1063,7 @@ CHECKS = (
         # Where bills took something back, what a group's notes come to depends on what came before them.
         holds=true_of_each(
             "$taxItem",
-            {"$or": [{"$ne": [taken_back_of_group, 0]}, equal(of_group("credited"), tax_of_credited)]},
+            {"$or": [bills_took_back_of_group, equal(of_group("credited"), tax_of_credited)]},
         ),
         expected=each(
             "$taxItem",

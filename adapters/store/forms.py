@@ -108,7 +108,13 @@ async def prepare(database: Any) -> None:
         await _begin(database)
         await check(database)
     names = set(await database.list_collection_names())
-    await asyncio.gather(*(_prepare(database, name, indexes, names) for name, indexes in INDEXES.items()))
+    # All of them are over before one's failure is raised: whoever is told of it closes the client that they use.
+    ended = await asyncio.gather(
+        *(_prepare(database, name, indexes, names) for name, indexes in INDEXES.items()), return_exceptions=True
+    )
+    for error in ended:
+        if error is not None:
+            raise error
 
 
 async def _begin(database: Any) -> None:

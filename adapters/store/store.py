@@ -100,12 +100,14 @@ class Store:
             await awaited(session.start_transaction(**TRANSACTION))
             yield Transaction(self.database, session)
         finally:
+            # From here on it may be ended by whoever it is in the way of: to abort it may take as long as a dead
+            # connection takes to be given up.
+            self._sessions.discard(session)
             try:
                 if session.in_transaction:
                     await in_turn(self.database, session, [lambda _, session: session.abort_transaction()])
             except PyMongoError:
                 pass  # the server ends what it no longer hears of; the reason to abort is what counts
-            self._sessions.discard(session)
             await awaited(session.end_session())
 
     async def end_abandoned(self, inactive: timedelta) -> int:

@@ -173,7 +173,7 @@ class Transaction:
         await self._load_queues(queues, books)
 
     async def _load_queues(self, needs: Iterable[QueueNeed], books: WorkingSet) -> None:
-        """Load queues: those of accounts with one read for each kind and limit, any others one by one."""
+        """Load queues: whole ones, and those of accounts, with one read for each kind and limit, others one by one."""
         # A position that has just come may prove that a queue is empty.
         missing = {(need.type, need.owner): need for need in needs if not books.has(need)}
         together: dict[tuple[type, int | None], list[str]] = defaultdict(list)
@@ -183,6 +183,8 @@ class Transaction:
         for (kind, limit), owners in together.items():
             if len(owners) > 1 and _QUEUES[kind].of_accounts:
                 reads.append((kind, _queues(kind, owners, limit)))
+            elif len(owners) > 1 and limit is None:
+                reads.append((kind, _whole_queues(kind, owners)))
             else:
                 reads += [(kind, _queue(kind, owner, limit)) for owner in owners]
         rows: dict[tuple[type, str], list[Queued]] = defaultdict(list)
@@ -361,6 +363,16 @@ def _queue(kind: type, owner: str, limit: int | None) -> Command:
         .find_raw_batches(which, session=session, batch_size=READ_ROWS)
         .sort(order)
         .limit(limit or 0)
+    )
+
+
+def _whole_queues(kind: type, owners: list[str]) -> Command:
+    """All rows of several queues, queue by queue, each in its order."""
+    queue = _QUEUES[kind]
+    order = [(queue.owner, 1), (queue.order, 1), ("_id", 1)]
+    which = {queue.owner: {"$in": sorted(owners)}, **queue.is_open}
+    return lambda database, session: (
+        database[COLLECTION[kind]].find_raw_batches(which, session=session, batch_size=READ_ROWS).sort(order)
     )
 
 

@@ -1,4 +1,7 @@
-"""The workload `orders`: orders of four lines, one or two of them on behalf of a partner, over 200 billing accounts."""
+"""The workload `orders`: orders of four lines, one or two of them on behalf of a partner, over 200 billing accounts.
+
+Those that bills are compared with have three lines, one of them a partner's.
+"""
 
 import json
 import random
@@ -49,32 +52,36 @@ def account_messages() -> list[Json]:
     return [*billing, *settlement]
 
 
-def order_bodies(count: int, *, first: int = 0, account: str | None = None) -> Iterator[bytes]:
+def order_bodies(count: int, *, first: int = 0, account: str | None = None, lines: int = LINES) -> Iterator[bytes]:
     """The bodies of `count` orders: the same ones whoever asks, so that everyone does the same work.
 
     Their numbers begin with `first`; all of them are on `account` if that is given, and come to the same amounts.
     """
-    lots = random.Random(678)
-    for number in range(first, first + count):
-        order = _order(number, lots)
+    for order in orders(count, first=first, lines=lines):
         if account is not None:
             order["billingAccount"] = {"id": account}
         yield json.dumps(order).encode()
 
 
-def _order(number: int, lots: random.Random) -> Json:
+def orders(count: int, *, first: int = 0, lines: int = LINES) -> Iterator[Json]:
+    """The same orders before they are written; each has so many `lines`."""
+    lots = random.Random(678)
+    return (_order(number, lots, lines) for number in range(first, first + count))
+
+
+def _order(number: int, lots: random.Random, lines: int) -> Json:
     partner = {"id": f"SA-{lots.randrange(SETTLEMENT_ACCOUNTS)}"}
-    of_partner = lots.choice((1, 2))
+    of_partner = lots.choice((1, 2)) if lines == LINES else 1
     items: list[Json] = []
-    for line in range(1, LINES + 1):
+    for line in range(1, lines + 1):
         item: Json = {
             "id": str(line),
             "description": f"Product {lots.randrange(100)}, November",
             "quantity": lots.randint(1, 3),
             "unitPrice": f"{lots.randint(100, 9_999) / 100:.2f}",
-            "tax": {"category": "S", "rate": "0.10" if line == LINES else "0.20"},
+            "tax": {"category": "S", "rate": "0.10" if line == lines else "0.20"},
         }
-        if line > LINES - of_partner:
+        if line > lines - of_partner:
             item["onBehalfOf"] = partner
         items.append(item)
     return {

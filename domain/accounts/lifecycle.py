@@ -141,10 +141,7 @@ def change_state(command: StateCommand, books: Books) -> AccountResult:
 
 
 def complete_closing(account: Account, books: Books) -> None:
-    """Close an account that is `pendingClose` if nothing is open any more.
-
-    To be called at the end of whatever may settle an account's money.
-    """
+    """Close an account that is `pendingClose` if nothing of it is open any more; each fact ends with it."""
     if account.state != "pendingClose":
         return
     books.post_entry()

@@ -34,7 +34,8 @@ def add_charge(charge: ChargeToAdd, books: Books) -> ChargeResult:
     account = billing_account(charge.billing_account, currency, books, "billing")
     item = charge.item
     if item.on_behalf_of is not None:
-        settlement_account(item.on_behalf_of, currency, books, "accrual", "item.onBehalfOf.id")
+        happening = "accrual" if charge.corrects is None else "correction"
+        settlement_account(item.on_behalf_of, currency, books, happening, "item.onBehalfOf.id")
     if charge.corrects is not None:
         _check_corrects(charge, charge.corrects, books)
     # Its account can't be closed at the same time: that writes the position too.

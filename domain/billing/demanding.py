@@ -21,7 +21,7 @@ from domain.billing.model import (
     BillOnDemandStateChanged,
     Charge,
 )
-from domain.corrections.crediting import complete_closings_of_partners, correction_needs, credit, settle_up
+from domain.corrections.crediting import correction_needs, credit, settle_up
 from domain.corrections.model import CreditNote, Dispute
 from domain.corrections.taking_back import take_back
 from domain.days.model import CALENDAR, Calendar
@@ -29,7 +29,7 @@ from domain.errors import Refused
 from domain.frozen import replace
 from domain.invoicing.model import Billing, Invoice, InvoiceLine, LineOrigin, PartnerShare, Period, find_invoice
 from domain.invoicing.pricing import price
-from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.books import Books, DocumentNeed, Need, NotLoaded, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -41,6 +41,9 @@ from domain.settlement.accruals import Accrual, emit_accruals, share_of_line
 
 INVOICES_MAX = 50
 """Of how many invoices one part of a bill takes something back; what is beyond goes on in a further part."""
+
+CHARGES_FIRST = 16
+"""How many charges of an account are read at first: a bill is short as a rule, and what is due later is not read."""
 
 TAKEN_BACK = "taken back by a bill"
 """The reason of the credit notes beside a bill."""
@@ -64,7 +67,7 @@ def demand_needs(demand: BillDemand, books: WorkingSet) -> Iterator[Need]:
     yield DocumentNeed(Calendar, CALENDAR)
     yield QueueNeed(Link, f"{PAYER}/{account_id}", None)
     yield QueueNeed(Payment, account_id)
-    yield QueueNeed(Charge, account_id, LINES_MAX + 1)
+    yield QueueNeed(Charge, account_id, CHARGES_FIRST)
     for charge in books.known(Charge, account_id):
         if charge.item.on_behalf_of is not None:
             yield DocumentNeed(Account, charge.item.on_behalf_of)
@@ -93,9 +96,8 @@ def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
     account = billing_account(demand.billing_account, None, books, "billing")
     on = demand.billing_date or newest_day(books)
     at = books.start_of(on)
-    charges, has_more = _due_charges(paid_for(account, at, books), on, books)
+    charges, seen_to = _due_charges(paid_for(account, at, books), on, demand.after, books)
     bill = compose(account, _dues(charges, books), books)
-    goes_on = has_more and bool(bill.dues)
     part = demand.id if not demand.made else f"{demand.id}/{demand.made}"
     notes_of = {note.invoice.id: f"bill.demand:{part}:{note.invoice.id}" for note in bill.notes}
     if bill.lines or bill.notes:
@@ -108,7 +110,7 @@ def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
         demand_id=demand.id,
         billing_account=account.id,
         billing_date=on,
-        state="inProgress" if goes_on else "done",
+        state="done" if seen_to is None else "inProgress",
         bill_no=None if invoice is None else invoice.id,
         credit_notes=tuple(numbers.values()),
         booked_at=books.booked_at,
@@ -116,22 +118,24 @@ def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
     books.append(made)
     books.count(account.id, "used")
     books.emit(account.id, BillOnDemandStateChanged(made))
-    if goes_on:
-        books.continue_with(BillDemand(demand.id, account.id, on, demand.made + 1))
-    for account_id in dict.fromkeys((account.id, *_accounts_of(bill))):
+    if seen_to is not None:
+        books.continue_with(BillDemand(demand.id, account.id, on, demand.made + 1, seen_to))
+    for account_id in dict.fromkeys(due.charge.billing_account for due in bill.dues):
+        # Nothing is posted to one that another pays for; its last charge may be what kept it open.
         complete_closing(find_account(account_id, books), books)
-    for note in bill.notes:
-        complete_closings_of_partners(note.invoice, books)
     return BillOnDemandResult(made.state, made.bill_no, made.credit_notes)
 
 
-def _due_charges(accounts: list[Account], on: date, books: Books) -> tuple[list[Charge], bool]:
-    """The charges of accounts that are due by a date and fit one bill, in order; and whether there are more.
+def _due_charges(
+    accounts: list[Account], on: date, after: tuple[date, str] | None, books: Books
+) -> tuple[list[Charge], tuple[date, str] | None]:
+    """The charges of accounts that are due by a date and fit one bill, in order; and up to where, if there are more.
 
-    Those that are negative and correct nothing may wait for long: they take no room from what comes after them.
+    What may wait for long takes no room from what comes after it: what is negative and corrects nothing is not counted,
+    what corrects a line is passed over when an earlier part has looked at it, up to the place `after`.
     """
-    books.require(QueueNeed(Charge, account.id, LINES_MAX + 1) for account in accounts)
-    queues = (books.queue(Charge, account.id) for account in accounts)
+    books.require(QueueNeed(Charge, account.id, CHARGES_FIRST) for account in accounts)
+    queues = (_queue(account, accounts, books) for account in accounts)
     found: list[Charge] = []
     lines = 0
     corrected: set[str] = set()
@@ -139,13 +143,28 @@ def _due_charges(accounts: list[Account], on: date, books: Books) -> tuple[list[
         *(takewhile(lambda one: one.date <= on, queue) for queue in queues), key=attrgetter("order_key")
     ):
         if charge.corrects is not None:
+            if after is not None and charge.order_key <= after:
+                continue
             corrected.add(charge.corrects.bill_no)
         if charge.corrects is not None or charge.net >= 0:
             lines += 1
         if lines > LINES_MAX or len(corrected) > INVOICES_MAX:
-            return found, True
+            last = found[-1].order_key
+            return found, last if after is None else max(after, last)
         found.append(charge)
-    return found, False
+    return found, None
+
+
+def _queue(account: Account, accounts: list[Account], books: Books) -> Iterator[Charge]:
+    """An account's unbilled charges; raises `NotLoaded` where they run out: of all accounts, since each may run out."""
+    try:
+        yield from books.queue(Charge, account.id)
+    except NotLoaded as missing:
+        [need] = missing.needs
+        assert isinstance(need, QueueNeed)
+        assert need.limit is not None
+        books.require(QueueNeed(Charge, one.id, max(need.limit, LINES_MAX + 1)) for one in accounts)
+        raise
 
 
 def _dues(charges: list[Charge], books: Books) -> Iterator[Due]:
@@ -192,7 +211,9 @@ def _share(due: Due, books: Books) -> PartnerShare | None:
     if due.item.on_behalf_of is None:
         return None
     field = f"charge {due.charge.id}: item.onBehalfOf.id"
-    partner = settlement_account(due.item.on_behalf_of, due.charge.currency, books, "accrual", field)
+    # One that is being closed may still lose what is taken back of it.
+    happening = "accrual" if due.corrected is None else "correction"
+    partner = settlement_account(due.item.on_behalf_of, due.charge.currency, books, happening, field)
     if due.corrected is None:
         return share_of_line(partner, due.net)
     frozen = due.line.on_behalf_of
@@ -266,11 +287,3 @@ def _settle_charges(bill: Composition, invoice: Invoice | None, numbers: dict[st
             billed(due, None, numbers[note.invoice.id])
     for due in bill.nothing_left:
         billed(due, None, None)
-
-
-def _accounts_of(bill: Composition) -> Iterator[str]:
-    """The other accounts of which a bill settles something: whose charges are on it, and whose invoices it credits."""
-    for due in bill.dues:
-        yield due.charge.billing_account
-    for note in bill.notes:
-        yield note.invoice.billing_account

@@ -102,13 +102,15 @@ BillOnDemandState = Literal["inProgress", "done"]
 class BillDemand:
     """`bill.demand`: what is due of an account up to a date is billed; without a date, up to the newest day.
 
-    `made` is how many parts of it are made already; above zero, this is the rest of a demand.
+    `made` is how many parts of it are made already; above zero, this is the rest of a demand. Those parts have looked
+    at what corrects a line up to `after`, a place in the order of charges: what waited then waits for another demand.
     """
 
     id: str
     billing_account: str
     billing_date: dt.date | None
     made: int = 0
+    after: tuple[dt.date, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 
-from domain.accounts.lifecycle import billing_account, complete_closing, settlement_account
-from domain.accounts.model import Account, find_account
+from domain.accounts.lifecycle import billing_account, settlement_account
+from domain.accounts.model import Account
 from domain.billing.demanding import newest_day
 from domain.billing.subscriptions import (
     AppliedPatch,
@@ -20,7 +20,16 @@ from domain.billing.subscriptions import (
     SubscriptionToCreate,
     SubscriptionTurn,
 )
-from domain.billing.terms import BYTES_MAX, PATCHES_MAX, ProductPrice, Terms, end_of, next_turn, state_on
+from domain.billing.terms import (
+    BYTES_MAX,
+    PATCHES_MAX,
+    ProductPrice,
+    Terms,
+    end_of,
+    first_difference,
+    next_turn,
+    state_on,
+)
 from domain.days.model import CALENDAR, Calendar
 from domain.errors import MustWait, Refused
 from domain.frozen import replace
@@ -57,7 +66,7 @@ def create_subscription(new: SubscriptionToCreate, books: Books) -> Subscription
         revision=1,
         booked_at=books.booked_at,
         next_due=new.start_date,
-        recheck_from=new.start_date,
+        recheck_from=None,
     )
     on = newest_day(books)
     subscription = _as_of(on, subscription, books)
@@ -104,17 +113,9 @@ def change_subscription(change: SubscriptionToChange, books: Books) -> Subscript
         booked_at=books.booked_at,
     )
     on = newest_day(books)
-    subscription = _as_of(
-        on,
-        replace(
-            before,
-            patches=(*before.patches, applied),
-            revision=applied.revision,
-            next_due=min(before.next_due or date.max, patch.effective_date),
-            recheck_from=min(before.recheck_from or date.max, patch.effective_date),
-        ),
-        books,
-    )
+    changed = replace(before, patches=(*before.patches, applied), revision=applied.revision)
+    first = first_difference(before.segments, changed.segments)
+    subscription = _as_of(on, changed if first is None else changed.looked_at_again(first), books)
     _check_size(subscription)
     books.put(subscription)
     books.count(account.id, "used")
@@ -145,7 +146,6 @@ def turn_subscription(turn: SubscriptionTurn, books: Books) -> SubscriptionResul
     books.put(subscription)
     books.count(subscription.billing_account, "used")
     books.emit(subscription.billing_account, SubscriptionStateChanged(subscription, turn.date, before.state))
-    complete_closing(find_account(subscription.billing_account, books), books)
     return SubscriptionResult(subscription)
 
 

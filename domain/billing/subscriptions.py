@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from domain.billing.terms import Patch, Segment, SubscriptionState, Terms, segments_of, terms_on
-from domain.frozen import dataclass
+from domain.frozen import dataclass, replace
 from domain.money import Currency
 
 ChangeKind = Literal["change", "suspend", "resume", "terminate"]
@@ -30,9 +30,10 @@ class AppliedPatch(Patch):
 class Subscription:
     """What a billing account is charged for over time: the terms agreed first, and each change of them, in order.
 
-    `state` is that of the newest day begun, or of an earlier one as long as a turn is left to do. `recheck_from` is the
-    first day whose periods a bill has to look at again, None where nothing changed since it did; before `next_due`
-    nothing of it is due, and nothing more ever is where that is None.
+    `state` is that of the newest day begun, or of an earlier one as long as a turn is left to do. Before `next_due`
+    nothing of it is due, and nothing more ever is where that is None: all that fell due before is billed.
+    `recheck_from` is the first day whose periods the next bill looks at again, billed or not, None where nothing changed
+    since the last; where there is one, `next_due` is the start.
     """
 
     id: str
@@ -66,6 +67,16 @@ class Subscription:
     def segments(self) -> tuple[Segment, ...]:
         """What it is on each of its days."""
         return segments_of(self.start_date, self.terms, self.patches)
+
+    def looked_at_again(self, day: date) -> Subscription:
+        """The subscription when the next bill is to look at the periods again that have this day, or a later one."""
+        first = day
+        if self.recheck_from is not None:
+            first = min(day, self.recheck_from)
+        elif self.next_due is not None:
+            # What falls due from then on is not billed yet; a period may be due on the day after its last.
+            first = max(self.start_date, min(day, self.next_due - timedelta(days=1)))
+        return replace(self, recheck_from=first, next_due=self.start_date)
 
     def terms_on(self, day: date) -> Terms:
         """The terms that are agreed for a day."""

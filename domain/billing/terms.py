@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from operator import attrgetter
 from typing import Literal
 
@@ -159,6 +159,19 @@ def segments_of(start_date: date, terms: Terms, patches: Sequence[Patch]) -> tup
                 return tuple(found)
             found.append(segment)
     return tuple(found)
+
+
+def first_difference(before: Sequence[Segment], after: Sequence[Segment]) -> date | None:
+    """The first day on which a subscription is not the same by both; None where there is none."""
+    for one, other in zip_longest(before, after):
+        if one is None:
+            return other.days.start
+        if other is None:
+            return one.days.start
+        if one != other:
+            same = one.days.start == other.days.start and replace(one, days=other.days) == other
+            return min(one.days.end, other.days.end) if same else min(one.days.start, other.days.start)
+    return None
 
 
 def terms_on(start_date: date, terms: Terms, patches: Sequence[Patch], day: date) -> Terms:

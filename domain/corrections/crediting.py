@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from domain.accounts.lifecycle import check_state, complete_closing
+from domain.accounts.lifecycle import check_state
 from domain.accounts.model import Account, find_account
 from domain.corrections.model import (
     CreditedLine,
@@ -124,8 +124,6 @@ def issue_credit_note(note: NoteToIssue, books: Books) -> NoteResult:
     books.open_entry(note.issued_at, account.kept_in, reverses=invoice.cause, reason=note.reason)
     issued, accruals = credit(invoice, nets, note.id, note.issued_at, note.reason, note.excess, books)
     settle_up(account, accruals, books)
-    complete_closing(account, books)
-    complete_closings_of_partners(invoice, books)
     return NoteResult(issued.bill_no)
 
 
@@ -411,9 +409,3 @@ def settle_up(account: Account, accruals: list[Accrual], books: Books, *others: 
         bring_oldest_due_up_to_date(one.id, books)
     emit_accruals(accruals, account.currency, books)
     return tuple(bill_nos)
-
-
-def complete_closings_of_partners(invoice: Invoice, books: Books) -> None:
-    """Close those of an invoice's partners that are to be closed, and of which nothing is open any more."""
-    for partner in dict.fromkeys(line.on_behalf_of.id for line in invoice.lines if line.on_behalf_of is not None):
-        complete_closing(find_account(partner, books), books)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from itertools import islice
 
-from domain.accounts.lifecycle import check_state, complete_closing
+from domain.accounts.lifecycle import check_state
 from domain.accounts.model import find_account
-from domain.corrections.crediting import complete_closings_of_partners, partners_needs, settle_up, settling_needs
+from domain.corrections.crediting import partners_needs, settle_up, settling_needs
 from domain.corrections.model import CreditDeallocation, InvoiceReopened
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import Invoice
@@ -148,8 +148,4 @@ def deallocate_credit(rest: CreditDeallocation, books: Books) -> RestResult:
     recovered = owed - books.balance(chart.RECOVERABLE.of(debtor.id))
     if bill_nos or recovered:
         books.open_entry(rest.at, account.kept_in)
-    for one in (account, *others):
-        complete_closing(one, books)
-    for invoice in uncovered.invoices:
-        complete_closings_of_partners(invoice, books)
     return RestResult(tuple(dict.fromkeys(bill_nos)), Money(account.currency, recovered))

@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain.accounts.lifecycle import complete_closing
 from domain.accounts.model import Account
 from domain.corrections.crediting import (
-    complete_closings_of_partners,
     correctable_account,
     correction_needs,
     counted_of,
@@ -196,7 +194,6 @@ def settle_dispute(settling: DisputeToSettle, books: Books) -> DisputeResult:
     after = books.current(after)
     books.emit(account.id, DisputeSettled(ended, after))
     _end(before, after, account, accruals, books)
-    complete_closing(account, books)
     return DisputeResult("settled", number)
 
 
@@ -213,7 +210,6 @@ def withdraw_dispute(withdrawal: DisputeToWithdraw, books: Books) -> DisputeResu
     books.put(ended)
     books.emit(account.id, DisputeWithdrawn(ended, after))
     _end(before, after, account, [], books)
-    complete_closing(account, books)
     return DisputeResult("withdrawn")
 
 
@@ -245,4 +241,3 @@ def _end(before: Invoice, after: Invoice, account: Account, accruals: list[Accru
     """What follows the end of a dispute: the state is told, and credit covers what is due again."""
     tell_state(before, after, books)
     settle_up(account, accruals, books)
-    complete_closings_of_partners(after, books)

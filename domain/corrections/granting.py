@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain.accounts.lifecycle import billing_account, complete_closing
+from domain.accounts.lifecycle import billing_account
 from domain.corrections.crediting import settle_up
 from domain.corrections.model import CreditGranted, CreditToGrant, Goodwill
 from domain.ledger import chart
@@ -63,5 +63,4 @@ def grant_credit(grant: CreditToGrant, books: Books) -> PaymentResult:
     books.announce(f"credit:{account.id}")
     books.emit(account.id, CreditGranted(booked))
     bill_nos = settle_up(account, [], books)
-    complete_closing(account, books)
     return PaymentResult(bill_nos)

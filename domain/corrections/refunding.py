@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain.accounts.lifecycle import billing_account, complete_closing
+from domain.accounts.lifecycle import billing_account
 from domain.accounts.model import Account
-from domain.corrections.crediting import complete_closings_of_partners, settle_up, settling_needs
+from domain.corrections.crediting import settle_up, settling_needs
 from domain.corrections.deallocating import Uncovered, continue_deallocating, emit_reopened, uncover, uncovering_needs
 from domain.corrections.model import (
     CompletedRefund,
@@ -106,9 +106,6 @@ def complete_refund(refund: CompletedRefund, books: Books) -> RefundResult:
     if uncovered.rest:
         continue_deallocating(payment, account.id, uncovered.rest, refund.refunded_at, books)
     settle_up(account, uncovered.accruals, books)
-    complete_closing(account, books)
-    for invoice in uncovered.invoices:
-        complete_closings_of_partners(invoice, books)
     return RefundResult(Money(account.currency, booked.recoverable))
 
 

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 from datetime import date, datetime
 
-from domain.accounts.lifecycle import check_state, complete_closing
+from domain.accounts.lifecycle import check_state
 from domain.accounts.model import find_account
-from domain.corrections.crediting import complete_closings_of_partners, settle_up, settling_needs
+from domain.corrections.crediting import settle_up, settling_needs
 from domain.corrections.deallocating import continue_deallocating, emit_reopened, uncover, uncovering_needs
 from domain.corrections.model import (
     CreditNote,
@@ -87,7 +87,8 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
     )
     books.count(account.id, "used")
     taken = _Taken(books.date_of(reversal.reversed_at), WorkBudget())
-    recoverable = amount - _take_back(payment, amount, taken, books)
+    found = _take_back(payment, amount, taken, books)
+    recoverable = amount - found + sum(rest for _, rest in taken.rests)
     own = taken.parts[-1]
     transferred = [part for part in taken.parts[:-1] if part.credit or part.reserved]
     holders = {one.billing_account: find_account(one.billing_account, books) for one in transferred}
@@ -131,10 +132,6 @@ def reverse_payment(reversal: PaymentToReverse, books: Books) -> ReversalResult:
         continue_deallocating(covering, account.id, rest, reversal.reversed_at, books)
     others = [holder for holder in holders.values() if holder.id != account.id]
     settle_up(account, taken.accruals, books, *others)
-    for one in (account, *others):
-        complete_closing(one, books)
-    for invoice in taken.reopened.values():
-        complete_closings_of_partners(invoice, books)
     return ReversalResult(Money(account.currency, amount), Money(account.currency, recoverable))
 
 
@@ -156,7 +153,11 @@ class _Taken:
 
 
 def _take_back(payment: Payment, amount: int, taken: _Taken, books: Books) -> int:
-    """Take so much (minor units) of a payment and what was transferred of it, as far as that goes; returns how much."""
+    """Take so much (minor units) of a payment and what was transferred of it, as far as that goes.
+
+    Returns how much, with what is left to another transaction: what a part is still to be relieved of is asked of no
+    other.
+    """
     credit = min(payment.unapplied, amount)
     reserved = _of_notes(payment, amount - credit, books)
     left = amount - credit - sum(part.amount for part in reserved)
@@ -174,7 +175,7 @@ def _take_back(payment: Payment, amount: int, taken: _Taken, books: Books) -> in
     credit += uncovered.amount
     take(payment.id, credit, books)
     taken.parts.append(TransferredPart(payment.id, payment.billing_account, credit, tuple(reserved)))
-    return amount - left + uncovered.amount
+    return amount - left + to_uncover
 
 
 def _amount(reversal: PaymentToReverse, payment: Payment, left: int, currency: Currency) -> int:

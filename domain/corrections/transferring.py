@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain.accounts.lifecycle import billing_account, complete_closing
+from domain.accounts.lifecycle import billing_account
 from domain.accounts.model import Account
 from domain.corrections.crediting import settle_up
 from domain.corrections.model import CreditToTransfer, CreditTransferred, PaymentPart, Transfer
@@ -93,8 +93,6 @@ def transfer_credit(transfer: CreditToTransfer, books: Books) -> PaymentResult:
     for account in (giver, taker):
         books.emit(account.id, CreditTransferred(booked))
     bill_nos = settle_up(taker, [], books)
-    for account in (giver, taker):
-        complete_closing(account, books)
     return PaymentResult(bill_nos)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain.accounts.lifecycle import complete_closing
 from domain.accounts.model import Account
-from domain.corrections.crediting import complete_closings_of_partners, correctable_account, settle_up
+from domain.corrections.crediting import correctable_account, settle_up
 from domain.corrections.model import InvoiceToWriteOff, InvoiceWrittenOff, WriteOff, WriteOffResult
 from domain.errors import Refused
 from domain.frozen import replace
@@ -90,6 +89,4 @@ def write_off_invoice(write_off: InvoiceToWriteOff, books: Books) -> WriteOffRes
     books.emit(account.id, InvoiceWrittenOff(after, booked))
     tell_state(before, after, books)
     settle_up(account, accruals, books)
-    complete_closing(account, books)
-    complete_closings_of_partners(after, books)
     return WriteOffResult(Money(before.currency, amount))

@@ -294,8 +294,11 @@ class Invoice:
 
     @property
     def creditable(self) -> int:
-        """What notes can still credit of it: what it comes to, less what they have credited and bills took back."""
-        return self.billed - self.corrected.taken_back
+        """What notes can still credit of it: what it comes to, less what they have credited and bills took back.
+
+        Where bills took back discounts, the customer owes more on those, and no more of this one.
+        """
+        return self.billed - max(0, self.corrected.taken_back)
 
     @property
     def allocated(self) -> int:

@@ -16,7 +16,7 @@ from domain.ledger.chart import SIGN
 from domain.ledger.entries import Entry, Posting, assert_balanced
 from domain.ledger.keys import LedgerKey
 from domain.ledger.positions import Position
-from domain.money import Currency, within_limit
+from domain.money import AMOUNT_MAX, Currency, within_limit
 
 QUEUE_FIRST = 4
 """How many open documents of a queue are loaded for a fact at first; each time they run out, four times as many are."""
@@ -281,7 +281,6 @@ class Books:
         self._reason: str | None = None
         self._sequences: dict[str, int] = {}
         self._counted: dict[str, dict[str, int]] = {}
-        self._posted: list[LedgerKey] = []
         self.result: object = None
 
     # -- reading
@@ -416,11 +415,6 @@ class Books:
         posted: int = getattr(self.position(key.owner), key.balance)
         return posted + SIGN[key.balance] * (self._debits.get(key, 0) + self._credits.get(key, 0))
 
-    def debited(self, balances: frozenset[str]) -> dict[str, None]:
-        """The accounts of which this fact has debited one of these balances so far, also by what is posted already."""
-        keys = [*self._posted, *self._debits] if self._posted else self._debits
-        return {key.owner: None for key in keys if key.balance in balances and key.owner is not None}
-
     def emit(self, account_id: str, event: object) -> None:
         """Say what happened, as the account's next event."""
         sequence = self.sequence(account_id) + 1
@@ -460,7 +454,7 @@ class Books:
         self.announced.append(name)
 
     def finish(self) -> None:
-        """Write the entry and bring the positions up to date.
+        """Write the entry and bring the positions up to date; again, if something was told or counted since.
 
         Raises `Refused` (`invalid`) when a balance would exceed what the books hold.
         """
@@ -477,10 +471,11 @@ class Books:
             for counter, by in self._counted.get(account_id, {}).items():
                 changes[counter] = getattr(position, counter) + by
             self.put(replace(position, **changes))  # type: ignore[arg-type]  # all of them are counters and balances
+        self._counted.clear()
+        self._sequences.clear()
 
     def post_entry(self) -> None:
         """Write the entry and its balances now, so that the rest of the fact sees them."""
-        self._posted += self._debits
         for account_id, changes in self._write_entry().items():
             position = self.position(account_id)
             self.put(replace(position, **self._after_entry(position, changes)))  # type: ignore[arg-type]
@@ -493,7 +488,9 @@ class Books:
         after = {"movements": position.movements + 1}
         for balance, change in changes.items():
             total = getattr(position, balance) + change
-            after[balance] = within_limit(total, self._currency, "the balance {} of account {}", balance, position.id)
+            if abs(total) > AMOUNT_MAX:
+                within_limit(total, self._currency, "the balance {} of account {}", balance, position.id)
+            after[balance] = total
         return after
 
     def _write_entry(self) -> dict[str, dict[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from domain.accounts.lifecycle import ALLOWED, complete_closing
+from domain.accounts.lifecycle import ALLOWED
 from domain.accounts.model import Account, find_account
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import (
@@ -109,7 +109,6 @@ def allocate_credit(rest: CreditAllocation, books: Books) -> RestResult:
             books.open_entry(books.booked_at, account.kept_in)
         bring_oldest_due_up_to_date(account.id, books)
         emit_accruals(accruals, account.currency, books)
-        complete_closing(account, books)
     elif position.allocating:
         books.put(replace(position, allocating=False))
     return RestResult(tuple(bill_nos), Money(account.currency, recovered))

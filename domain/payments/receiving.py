@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain.accounts.lifecycle import billing_account, complete_closing
+from domain.accounts.lifecycle import billing_account
 from domain.accounts.model import Account
 from domain.frozen import replace
 from domain.invoicing.model import Invoice
@@ -87,5 +87,4 @@ def receive_payment(received: ReceivedPayment, books: Books) -> PaymentResult:
     emit_accruals(covered.accruals, account.currency, books)
     if budget.is_short:
         continue_allocating(account.id, books)
-    complete_closing(account, books)
     return PaymentResult(tuple(allocation.bill_no for allocation in covered.allocations))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain.accounts.lifecycle import complete_closing, settlement_account
+from domain.accounts.lifecycle import settlement_account
 from domain.accounts.model import Account
 from domain.errors import MustWait, Refused
 from domain.frozen import dataclass
@@ -99,5 +99,4 @@ def complete_payout(payout: CompletedPayout, books: Books) -> PayoutResult:
     settlement = paid_to_date(settlement, settlement.paid + amount)
     books.put(settlement)
     position.emit(account.id, SettlementPaid(settlement), books)
-    complete_closing(account, books)
     return PayoutResult(settlement.id, settlement.state)

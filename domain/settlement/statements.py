@@ -7,7 +7,7 @@ from datetime import date, datetime
 from itertools import islice, takewhile
 from typing import Literal
 
-from domain.accounts.lifecycle import complete_closing, settlement_account
+from domain.accounts.lifecycle import settlement_account
 from domain.accounts.model import Account
 from domain.errors import Refused
 from domain.frozen import dataclass, replace
@@ -128,7 +128,6 @@ def close_settlement(closing: Closing, books: Books) -> ClosingResult:
         made.append(settlement_id)
     if accruals:
         books.continue_with(replace(closing, made=closing.made + len(made)))
-    complete_closing(account, books)
     return ClosingResult(tuple(made))
 
 

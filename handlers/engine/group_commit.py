@@ -367,7 +367,7 @@ class GroupCommit:
     async def _before_another_attempt(self, attempts: int, error: BaseException | None) -> None:
         # A conflict is everyday business between several workers; one that lasts, or an outage, is told.
         tell = log.warning if attempts >= CONFLICTS_MAX else log.debug
-        tell("batch run again", attempt=attempts, error=type(error).__name__)
+        tell("batch run again", attempt=attempts, error=type(error).__name__, code=getattr(error, "code", None))
         taking_over = time.monotonic() - self._took_over < TAKEOVER_SECONDS
         if error is not None and is_conflict(error) and (taking_over or attempts >= ABANDONED_ATTEMPTS):
             try:

@@ -119,6 +119,13 @@ class BillDemanded(Message):
         return BillDemand(self.id, self.billing_account.id, self.billing_date)
 
 
+class Place(Part):
+    """A place in the order of an account's charges."""
+
+    date: Date
+    charge_id: Id
+
+
 class BillContinue(Continuation):
     """`bill.continue`: the rest of a demand, of which so many parts are made."""
 
@@ -130,6 +137,7 @@ class BillContinue(Continuation):
     billing_account: Reference
     billing_date: Date
     made: Count
+    after: Place | None = None
 
     def key(self, message_id: str | None) -> str:
         """The demand and how far it is."""
@@ -137,20 +145,23 @@ class BillContinue(Continuation):
 
     def fact(self, key: str) -> BillDemand:
         """The rest of a demand."""
-        return BillDemand(self.id, self.billing_account.id, self.billing_date, self.made)
+        after = None if self.after is None else (self.after.date, self.after.charge_id)
+        return BillDemand(self.id, self.billing_account.id, self.billing_date, self.made, after)
 
     @classmethod
     def of(cls, fact: BillDemand) -> Self:
         """The message that says the rest of a demand."""
         assert fact.billing_date is not None, f"{fact} goes on, and says not up to which date"
-        return cls.model_validate(
-            {
-                "id": fact.id,
-                "billingAccount": {"id": fact.billing_account},
-                "billingDate": fact.billing_date.isoformat(),
-                "made": fact.made,
-            }
-        )
+        said: Json = {
+            "id": fact.id,
+            "billingAccount": {"id": fact.billing_account},
+            "billingDate": fact.billing_date.isoformat(),
+            "made": fact.made,
+        }
+        if fact.after is not None:
+            day, charge_id = fact.after
+            said["after"] = {"date": day.isoformat(), "chargeId": charge_id}
+        return cls.model_validate(said)
 
 
 _SUBSCRIPTION = Result(

@@ -36,13 +36,13 @@ def invoice_json(invoice: Invoice) -> Json:
     ordered_for = account_ref(invoice.ordered_for, "BillingAccount")
     bill = {"@type": "CustomerBillRef", "id": invoice.id}
     reference = invoice.payment_reference
+    made_by = {"orderId": invoice.order_id} if invoice.billing is None else _billing_json(invoice.billing)
     return {
         "@type": "CustomerBill",
         "id": invoice.id,
         "billNo": invoice.id,
         **({"paymentReference": reference} if reference is not None else {}),
-        **order_json(invoice),
-        **({} if invoice.billing is None else _billing_json(invoice.billing)),
+        **made_by,
         "billDate": invoice.bill_date.isoformat(),
         "paymentDueDate": invoice.payment_due_date.isoformat(),
         "taxPointDate": invoice.tax_point_date.isoformat(),
@@ -185,7 +185,10 @@ def _origin_json(origin: LineOrigin) -> Json:
 def _invoice(
     event: InvoiceIssued | InvoicePaid | InvoicePartiallyPaid | InvoiceStateChanged | InvoiceRecovered,
 ) -> Json:
-    return {"invoice": invoice_json(event.invoice), **order_json(event.invoice)}
+    invoice = event.invoice
+    if invoice.order_id is None:
+        return {"invoice": invoice_json(invoice)}
+    return {"invoice": invoice_json(invoice), "orderId": invoice.order_id}
 
 
 TAX_ITEM: Shape = {

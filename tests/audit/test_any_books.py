@@ -40,6 +40,9 @@ def write(book: LedgerBook, database: Books) -> None:
             if found:
                 database[COLLECTION[kind]].insert_many([ENCODE[kind](one) for one in found.values()])
     results = {identity: {"billNos": book.results[identity].get("billNos", [])} for identity in book.applied}
+    for identity in results:
+        if identity.startswith("bill."):
+            results[identity] = {name: said for name, said in book.results[identity].items() if said is not None}
     database["inbox"].insert_many([{"_id": identity, "result": result} for identity, result in results.items()])
 
 

@@ -16,8 +16,10 @@ from adapters.audit import audit
 from adapters.billing.audit import CHECKS
 from adapters.documents import COLLECTION, ENCODE
 from domain.billing.subscriptions import Subscription
+from domain.invoicing.model import Invoice
 from tests.audit.test_audit import changing, copying, losing, red
 from tests.support.books import Books, Document, Made
+from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     LedgerBook,
     billing,
@@ -25,6 +27,7 @@ from tests.support.ledger_book import (
     charge,
     credit_note,
     demand,
+    dispute,
     identity_of,
     line,
     order,
@@ -38,6 +41,7 @@ INV1 = "INV-000000001"
 WATCHED = {check.name for check in CHECKS} | {
     "credited-within-lines",
     "credited-tax-is-that-of-credited-nets",
+    "disputed-is-that-of-lines",
     "documents-match-inbox",
     "entries-match-inbox",
     "receivable-matches-invoices",
@@ -152,6 +156,28 @@ def test_bills_are_clean(books: Books) -> None:
         "charges-match-inbox": 8,
         "charges-have-positions": 2,
     }
+
+
+def test_corrections_of_corrections_are_clean(new_database: Books) -> None:
+    """A line that takes back is taken back; and tax of which bills took back none is all a note's, or comes back."""
+    book = LedgerBook()
+    book.take(billing(), order("O-1", line("10", "0.2")), charge("C-1", line("-6", "0.2"), corrects=(INV1, "1")))
+    book.take(charge("C-2", line("20", "0.2")), demand("D-1"))
+    book.take(dispute("X-1", "INV-000000002", {"1": -600, "2": 2000}))
+    book.take(charge("C-3", line("6", "0.2"), corrects=("INV-000000002", "1")), demand("D-2"))
+    assert book.invoice(2).state == "onHold"
+    for net in ("0.02", "0.03"):
+        who = f"BA-{net}"
+        number = f"INV-{len(book.documents[Invoice]) + 1:09d}"
+        book.take(billing(who), order(f"O-{net}", *(line(net, "0.2") for _ in range(10)), account=who))
+        for n in range(1, 10):
+            took = charge(f"C-{net}-{n}", line(f"-{net}", "0.2"), account=who, corrects=(number, str(n)))
+            book.take(took, charge(f"E-{net}-{n}", line("1"), account=who), demand(f"D-{net}-{n}", account=who))
+        book.take(credit_note(f"N-{net}", number))
+    assert_books_hold(book)
+    write(book, new_database)
+    report = reported(new_database)
+    assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
 
 
 @dataclass(frozen=True)
@@ -293,7 +319,7 @@ TAMPERINGS = [
     ),
     Tampering(
         "a-change-that-is-never-billed",
-        changing("subscriptions", "S-1", nextDue=None),
+        changing("subscriptions", "S-2", nextDue=None),
         {"changed-subscriptions-are-due"},
     ),
     Tampering(

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from domain.billing.model import BillOnDemand, Charge
-from domain.corrections.model import CreditNote
+from domain.corrections.model import CreditNote, Dispute
 from domain.days.model import BegunDay
 from domain.invoicing.model import Invoice, Period
 from domain.ledger.entries import Entry
@@ -28,6 +28,7 @@ from tests.support.ledger_book import (
     payment,
     relation,
     update,
+    withdrawal,
 )
 
 INV1, INV2, INV3 = (f"INV-{n:09d}" for n in (1, 2, 3))
@@ -288,6 +289,39 @@ def test_a_discount_is_taken_back_too():
     assert_books_hold(book)
 
 
+def test_a_line_that_takes_back_may_be_taken_back():
+    """Of 10.00 a bill takes back 6.00 (and has 20.00), the next one takes that back: 16.80 + 7.20 are owed on them.
+
+    No note credits more of the bill than is owed on it: 16.80, not the 24.00 that are left of its lines. The 7.20 are
+    credited where they are owed. Then nothing is owed but the 7.20 of the order that a bill took back.
+    """
+    book = LedgerBook()
+    book.take(billing(), order("O-1", line("10", "0.2")))
+    book.take(charge("C-1", line("-6", "0.2"), corrects=(INV1, "1")), charge("C-2", line("20", "0.2")), demand("D-1"))
+    book.take(dispute("X-1", INV2, {"1": -600, "2": 2000}))
+    book.take(charge("C-3", line("6", "0.2"), corrects=(INV2, "1")), demand("D-2"))
+    assert [book.invoice(n).tax_included_amount for n in (2, 3)] == [1680, 720]
+    assert book.refusal(credit_note("N-1", INV2))[0] == "over-credited"
+    assert book.get(Dispute, "X-1").amount == 1680
+    book.take(withdrawal("X-1"), credit_note("N-2", INV2, {"2": 1400}), credit_note("N-3", INV3))
+    book.take(credit_note("N-4", INV1))
+    assert [book.invoice(n).remaining_amount for n in (1, 2, 3)] == [720, 0, 0]
+    assert_books_hold(book)
+
+
+def test_tax_that_bills_took_none_of_is_the_notes():
+    """Of ten lines of 0.02 with 0.04 of tax nine are taken back by bills, each with no tax: the note has all of it."""
+    book = LedgerBook()
+    book.take(billing(), order("O-1", *(line("0.02", "0.2") for _ in range(10))))
+    for n in range(1, 10):
+        took = charge(f"C-{n}", line("-0.02", "0.2"), corrects=(INV1, str(n)))
+        book.take(took, charge(f"E-{n}", line("1")), demand(f"D-{n}"))
+    book.take(credit_note("N-1", INV1))
+    note = book.get(CreditNote, "N-1")
+    assert (note.tax_excluded_amount, note.tax_included_amount) == (2, 6)
+    assert_books_hold(book)
+
+
 @pytest.mark.parametrize("on", ["invoice", "payment"])
 def test_what_is_taken_back_is_taken_back_of_the_partner(on):
     """By the terms of the line: 80 % of 4.00, whatever the partner's terms are now."""
@@ -300,6 +334,45 @@ def test_what_is_taken_back_is_taken_back_of_the_partner(on):
     assert (share.share, share.partner_share, share.accrue_on) == (-320, Decimal("0.8"), on)
     book.take(payment("P-2", 200))
     assert book.position("SA-1").payable == 480
+    assert_books_hold(book)
+
+
+def test_a_partner_that_is_being_closed_loses_what_is_taken_back():
+    """8.00 of 10.00 are the partner's, and open. All of it is taken back by a bill, and the partner is closed by that.
+
+    What is sold for it anew is not billed.
+    """
+    book = LedgerBook()
+    book.take(billing(), partner(), order("O-1", line("10", behalf="SA-1")), charge("C-0", line("1", behalf="SA-1")))
+    book.take(command("close", "SA-1"))
+    assert book.state("SA-1") == "pendingClose"
+    assert book.refusal(demand("D-0"))[0] == "account-closed"
+    book = LedgerBook()
+    book.take(billing(), partner(), order("O-1", line("10", behalf="SA-1")))
+    book.take(command("close", "SA-1"))
+    took = charge("C-1", line("-10", behalf="SA-1"), corrects=(INV1, "1"))
+    book.take(took, charge("C-2", line("12")), demand("D-1"))
+    assert lines_of(book, 2) == [("1", -1000, 0, "C-1"), ("2", 1200, 0, "C-2")]
+    assert book.position("SA-1").payable == 0
+    assert book.refusal(charge("C-3", line("1", behalf="SA-1")))[0] == "account-closed"
+    book.take(closing("S-1"))
+    assert book.state("SA-1") == "closed"
+    assert_books_hold(book)
+
+
+def test_what_waits_for_ever_can_be_ended():
+    """As the page says: by a charge of the other amount, or by a note of what is left of the invoice."""
+    book = LedgerBook()
+    book.take(billing(), charge("C-1", line("-5", "0.2")), command("close", "BA-1"), demand("D-1"))
+    assert book.state("BA-1") == "pendingClose"
+    book.take(charge("C-2", line("5", "0.2")), demand("D-2"))
+    assert book.state("BA-1") == "closed"
+    book.take(billing("BA-2"), order("O-1", line("10"), line("-9"), account="BA-2"))
+    book.take(charge("C-3", line("-10"), account="BA-2", corrects=(INV2, "1")), demand("D-3", account="BA-2"))
+    book.take(command("close", "BA-2"))
+    assert billed(book, "C-3") is None
+    book.take(credit_note("N-1", INV2), demand("D-4", account="BA-2"))
+    assert book.state("BA-2") == "closed"
     assert_books_hold(book)
 
 
@@ -322,6 +395,31 @@ def test_what_waits_does_not_hold_up_what_is_behind_it():
         book.take(billing(), *(charge(f"C-{n}", line("-9"), on="2026-11-01") for n in range(4)))
         book.take(*(charge(f"D-{n}", line("1")) for n in range(4)), demand("D-1"))
     assert [len(book.invoice(n).lines) for n in (1, 2)] == [3, 1]
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize("limit", ["LINES_MAX", "INVOICES_MAX"])
+def test_what_can_not_become_notes_holds_up_nothing_behind_it(limit):
+    """Seven corrections of closed accounts' invoices, and a part looks at three: what comes after them is billed.
+
+    Once the accounts are open again, the next demand bills those too.
+    """
+    book = LedgerBook()
+    book.take(billing())
+    for n in range(1, 8):
+        who = f"BA-C{n}"
+        book.take(billing(who), order(f"O-{n}", line("5"), account=who), payment(f"P-{n}", 500, account=who))
+        book.take(command("close", who), charge(f"C-{n}", line("-1"), on="2026-11-01", corrects=(f"INV-{n:09d}", "1")))
+    book.take(*(charge(f"D-{n}", line("1")) for n in range(2)))
+    with patch("domain.billing.composing.LINES_MAX", 3), patch(f"domain.billing.demanding.{limit}", 3):
+        book.take(demand("D-1"))
+        assert [book.rows[BillOnDemand][f"D-1{part}"].state for part in ("", "/1")] == ["inProgress"] * 2
+        assert book.rows[BillOnDemand]["D-1/2"].state == "done"
+        assert lines_of(book, 8) == [("1", 100, 0, "D-0"), ("2", 100, 0, "D-1")]
+        assert [billed(book, f"C-{n}") for n in range(1, 8)] == [None] * 7
+        assert_books_hold(book)
+        book.take(*(command("reopen", f"BA-C{n}") for n in range(1, 8)), demand("D-2"))
+    assert [billed(book, f"C-{n}") for n in range(1, 8)] == [(None, None, f"CN-{n:09d}", -100) for n in range(1, 8)]
     assert_books_hold(book)
 
 

@@ -46,8 +46,9 @@ ACCOUNTS = 20
 PARTNERS = 4
 BURSTS = (1, 1, 2, 5, 20, 60, 200)
 """How many messages come at once."""
-CREDITED, DISPUTED, SAID = 0.1, 0.05, 0.05
-"""How many of the invoices have a credit note, or a dispute, or are said to be accepted or sent."""
+CREDITED, DISPUTED, SAID, TAKEN_BACK = 0.1, 0.05, 0.05, 0.1
+"""How many of the invoices have a credit note, or a dispute, or are said to be accepted or sent, or have a charge that
+takes back a part of a line."""
 LOST = "BA-lost"
 """The account that pays nothing, unless it is for what was written off."""
 REVERSED = 0.05
@@ -203,6 +204,9 @@ class Business:
             return [self._fact(write_off(number, invoice["billNo"], taxRelief=self.lots.random() < 0.5), number)]
         if invoice["billingAccount"]["id"] == RIGHT:
             return []
+        if back := [line for line in invoice["lines"] if line["taxExcludedAmount"]["value"] < 0]:
+            # Its other lines come to more than it does, so a note of one might go beyond it.
+            return self._taking_back(invoice, self.lots.choice(back)) if self.lots.random() < 0.5 else []
         drawn = self.lots.random()
         if drawn < CREDITED:
             return self._note_of(invoice)
@@ -211,7 +215,19 @@ class Business:
         if drawn < CREDITED + DISPUTED + SAID:
             said = [validated, sent][self.lots.random() < 0.5](invoice["billNo"])
             return [self._command(said)]
+        if drawn < CREDITED + DISPUTED + SAID + TAKEN_BACK:
+            return self._taking_back(invoice, self.lots.choice(invoice["lines"]))
         return []
+
+    def _taking_back(self, invoice: dict[str, Any], line: dict[str, Any]) -> list[Letter]:
+        """A charge that takes back some whole euros of a line, which nothing else does: on a bill, or by a note."""
+        number, account = self._next("B"), invoice["billingAccount"]["id"]
+        net = int(line["taxExcludedAmount"]["value"])
+        euros = self.lots.randrange(1, abs(net) + 1) * (-1 if net > 0 else 1)
+        self.owed[account] += euros * 120
+        sold_for = line["onBehalfOf"]["id"] if "onBehalfOf" in line else None
+        corrects = {"billNo": invoice["billNo"], "lineId": line["id"]}
+        return [self._fact(charge(number, account, euros, sold_for=sold_for, corrects=corrects), number)]
 
     def _dispute_of(self, invoice: dict[str, Any]) -> list[Letter]:
         """Something of an invoice is disputed; now and then that ends before it has begun."""

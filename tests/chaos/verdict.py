@@ -66,11 +66,11 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
     kinds["credit-note.issue"] += business.approved
     for kind, collection, which in (
         ("order.completed", "invoices", {"orderId": {"$type": "string"}}),
-        ("charge.add", "charges", {"billed.billNo": {"$type": "string"}}),
+        ("charge.add", "charges", {"billed.cause": {"$type": "string"}}),
         ("bill.demand", "billsOnDemand", {}),
         ("subscription.create", "subscriptions", {}),
         ("payment.received", "payments", {"source": None}),
-        ("credit-note.issue", "creditNotes", {}),
+        ("credit-note.issue", "creditNotes", {"cause": {"$not": {"$regex": "^bill[.]"}}}),
         ("refund.completed", "refunds", {}),
         ("payment.reversed", "reversals", {}),
         ("credit.grant", "goodwill", {}),

@@ -216,3 +216,19 @@ def test_the_parts_come_to_the_whole(work):
         assert ends[0] == ends[1]
 
     check()
+
+
+def test_what_one_part_of_a_payment_is_still_to_give_back_is_asked_of_no_other(two_at_a_time):
+    """Of 90.00 30.00 cover invoices, 40.00 were transferred and cover others; 70.00 come back.
+
+    20.00 of that are its credit, 40.00 are of what was transferred, 20.00 of them later, and 10.00 are its own, later.
+    """
+    book = paid("10", "10", "10", amount=9000)
+    with patch(WORK_MAX, 20_000):
+        book.take(transfer("T-1", 4000, of="P-1"))
+        book.take(*(order(f"T-{n}", line("10"), account="BA-2") for n in range(4)))
+    book.take(reversal("X-1", "P-1", 7000))
+    assert book.results["payment.reversed:X-1"] == {"amount": 7000, "recoverable": 3000}
+    first, second = book.position("BA-1"), book.position("BA-2")
+    assert (first.receivable, first.recoverable, second.receivable) == (1000, 0, 4000)
+    assert_books_hold(book)

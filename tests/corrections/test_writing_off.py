@@ -1,9 +1,13 @@
 """What remains of an invoice is given up as lost; a payment that names the invoice, or a note, recovers it."""
 
+from dataclasses import replace
+
 import pytest
 
+from domain.accounts.model import Account
 from domain.corrections.model import WriteOff
 from domain.corrections.writing_off import WRITE_OFFS_MAX
+from domain.money import Currency
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     LedgerBook,
@@ -11,6 +15,7 @@ from tests.support.ledger_book import (
     closing,
     command,
     credit_note,
+    grant,
     line,
     order,
     partner,
@@ -21,6 +26,7 @@ from tests.support.ledger_book import (
 )
 
 INV1 = "INV-000000001"
+JPY = Currency("JPY", 0)
 
 
 def billed(*lines, book: LedgerBook | None = None) -> LedgerBook:
@@ -257,4 +263,27 @@ def test_a_partner_that_is_open_again_gets_its_share():
     assert book.refusal(payment("P-2", 500, [INV1]))[0] == "account-closed"
     book.take(command("reopen", "SA-1"), payment("P-3", 500, [INV1]))
     assert (book.position("SA-1").payable, book.invoice(1).corrected.written_off) == (400, 500)
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda: payment("P-1", 500, account="BA-2", currency="JPY"),
+        lambda: grant("G-1", 500, account="BA-2", currency="JPY"),
+        lambda: write_off("W-2", INV1, 500, currency="JPY"),
+    ],
+    ids=["payment", "goodwill", "write-off"],
+)
+def test_a_partner_is_closed_when_nothing_is_withheld_any_more(last):
+    """Of a share of 3, 1 is withheld for the 1,888 of 8,332 that remain; of 1,388 nothing is, and nothing accrues."""
+    book = LedgerBook()
+    accounts = (billing("BA-2"), partner("SA-2", "0.33333333", "payment"))
+    book.take(*(replace(account, currency=JPY) for account in accounts))
+    book.take(order("O-1", line("6933", "0.2"), line("10", "0.2", "SA-2"), account="BA-2", currency=JPY))
+    book.take(write_off("W-1", INV1, 6444, currency="JPY"), command("close", "SA-2"))
+    assert book.position("SA-2").withheld == 1
+    assert book.get(Account, "SA-2").state == "pendingClose"
+    book.take(last())
+    assert book.get(Account, "SA-2").state == "closed"
     assert_books_hold(book)

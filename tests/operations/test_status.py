@@ -78,7 +78,8 @@ async def test_status_tells_what_an_operator_wants_to_know(
     assert told["rabbitmq"]["version"]
     assert told["active"] == [name]
     [one] = told["workers"]
-    assert (one["worker"], one["role"], one["ready"], one["driver"]) == (name, "active", True, "pymongo")
+    said = (one["worker"], one["role"], one["ready"], one["driver"])
+    assert said == (name, "active", True, settings.mongodb_driver)
     assert {queue["queue"]: queue["messages"] for queue in told["queues"]} == {
         "paymaster.work": 0,
         "paymaster.dead": 0,

@@ -16,6 +16,7 @@ from adapters.mongodb.connection import is_conflict, is_transient
 from adapters.store.store import Store
 from adapters.store.transaction import Batch
 from domain.accounts.model import Account, SettlementTerms
+from domain.accounts.references import CONTAINS, PAYER, Link
 from domain.invoicing.model import AppliedPayment, Invoice, InvoiceLine, PartnerShare
 from domain.ledger.books import Books as FactBooks
 from domain.ledger.books import DocumentNeed, NotLoaded, QueueNeed, WorkingSet
@@ -343,6 +344,15 @@ async def test_one_long_queue_does_not_crowd_out_others(store: Store, hot: str) 
             assert [next(queue).id for _ in range(4)] == expected[:4]
         else:
             assert [one.id for one in queue] == expected
+
+
+async def test_whole_queues_that_are_no_accounts_come_together(store: Store) -> None:
+    """Whom accounts pay for, in one read: each queue has its own, in order, and is known to be all."""
+    links = [Link(PAYER, f"BA-{n}", f"BA-{payer}") for payer, n in ((1, 9), (1, 3), (2, 4))]
+    await write(store, *links, Link(PAYER, "BA-5", "BA-1", open=False), Link(CONTAINS, "BA-6", "BA-1"))
+    books = await loaded(store, *(QueueNeed(Link, f"{PAYER}/BA-{n}", None) for n in (1, 2, 3)))
+    found = [[link.referrer for link in books.queue(Link, f"{PAYER}/BA-{n}")] for n in (1, 2, 3)]
+    assert found == [["BA-3", "BA-9"], ["BA-4"], []]
 
 
 async def test_a_position_without_a_balance_proves_its_queues_empty(store: Store) -> None:

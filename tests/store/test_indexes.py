@@ -15,6 +15,7 @@ from adapters.store.collections import COLLECTIONS
 from adapters.store.store import Store
 from adapters.store.transaction import Batch, HeldChange
 from domain.accounts.model import Account
+from domain.accounts.references import PAYER, Link
 from domain.invoicing.model import Invoice
 from domain.ledger.books import DocumentNeed, QueueNeed
 from domain.ledger.numbering import Series
@@ -57,6 +58,7 @@ async def old_books(store: Store) -> None:
         *(make.position(f"SA-{n}") for n in range(3)),
         *(make.accrual(n, "SA-1", settlement="C-1") for n in range(OLD)),
         *(make.accrual(n, f"SA-{n % 3}") for n in range(OLD, OLD + 9)),
+        *(Link(PAYER, f"BA-{n}", f"BA-{n % 9}", open=n > OLD - 5) for n in range(OLD)),
     ]
     for document in done:
         books.changed[type(document)][document.id] = document
@@ -81,6 +83,7 @@ async def test_each_read_is_served_by_an_index(store: Store, database: Books) ->
             [QueueNeed(kind, f"BA-{n}", 4) for kind in (Invoice, Payment) for n in range(4)],
             [QueueNeed(Accrual, f"SA-{n}", None) for n in range(3)],
             [QueueNeed(Accrual, "SA-0", None)],
+            [QueueNeed(Link, f"{PAYER}/BA-{n}", None) for n in range(3)],
         ):
             books = make.books()
             async with store.transaction() as transaction:

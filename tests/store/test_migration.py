@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -210,6 +211,8 @@ async def test_a_worker_does_not_start_on_another_form(books: Books, mongodb_url
     async def told() -> str:
         with pytest.raises(WrongForm) as raised:
             await store.prepare()
+        # Nothing of it goes on, which would connect anew while the client is closed.
+        assert not [task for task in asyncio.all_tasks() if "_prepare()" in repr(task)]
         line = str(raised.value)
         assert len(line.splitlines()) == 1
         assert books.name in line

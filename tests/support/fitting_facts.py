@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from domain.billing.model import Charge
 from domain.corrections.model import CreditNote, Dispute, Reversal
 from domain.invoicing.model import Invoice
 from domain.ledger.positions import Position
@@ -22,9 +23,11 @@ from tests.support.ledger_book import (
     LedgerBook,
     adjustment,
     billing,
+    charge,
     closing,
     command,
     credit_note,
+    demand,
     dispute,
     grant,
     line,
@@ -126,8 +129,8 @@ class FittingFacts:
 
     def left_of(self, invoice: Invoice) -> dict[str, int]:
         """What is left to credit of each line's net."""
-        credited = {one.line_id: one.credited for one in invoice.corrected.lines}
-        return {one.id: one.tax_excluded_amount - credited.get(one.id, 0) for one in invoice.lines}
+        gone = {one.line_id: one.gone for one in invoice.corrected.lines}
+        return {one.id: one.tax_excluded_amount - gone.get(one.id, 0) for one in invoice.lines}
 
     def refund(self, id_: str) -> Fact:
         """Of what a note has reserved, of a payment, or of credit; now and then of more than there is, too late."""
@@ -196,6 +199,33 @@ class FittingFacts:
         of = self.some((None, one.id if one.source is None else None))
         return transfer(id_, self.part(one.unapplied), of=of, by=one.billing_account, to=to, currency=self.code)
 
+    def charge(self, id_: str) -> Fact:
+        """Of whoever is not closed, for nobody else; now and then it takes off something."""
+        if not (there := [who for who in CUSTOMERS if self.book.state(who) != "closed"]):
+            return command("reopen", self.some(CUSTOMERS))
+        price = str(Decimal(self.some((-7, 1, 333, 1234, 6833))).scaleb(-self.currency.digits))
+        item = line(price, self.some(("0.2", "0.07", "0")))
+        return charge(id_, item, account=self.some(there), currency=self.currency)
+
+    def take_back(self, id_: str) -> Fact:
+        """A charge that takes back some of a line, be it one that took back something itself; perhaps too much."""
+        if not (billed := self.all_of(Invoice, lambda one: any(net for net in self.left_of(one).values()))):
+            return self.order(id_)
+        invoice = self.some(billed)
+        left = self.left_of(invoice)
+        taken = self.some(one for one in invoice.lines if left[one.id])
+        net = self.part(abs(taken.tax_excluded_amount)) * (-1 if taken.tax_excluded_amount > 0 else 1)
+        price = str(Decimal(net).scaleb(-self.currency.digits))
+        partner_ = None if taken.on_behalf_of is None else taken.on_behalf_of.id
+        item = line(price, str(taken.rate), partner_)
+        who = self.some((invoice.billing_account, invoice.billing_account, *CUSTOMERS))
+        return charge(id_, item, account=who, corrects=(invoice.id, taken.id), currency=self.currency)
+
+    def bill(self, id_: str) -> Fact:
+        """Of what is charged to a customer; where there is nothing, of nothing."""
+        waiting = [one.billing_account for one in self.all_of(Charge, lambda one: one.is_open)]
+        return demand(id_, account=self.some(waiting or CUSTOMERS))
+
     # -- partners
 
     def adjust(self, id_: str) -> Fact:
@@ -239,6 +269,9 @@ KINDS = {
     "dispute": "dispute.open",
     "settle": "dispute.settle",
     "withdraw": "dispute.withdraw",
+    "charge": "charge.add",
+    "take_back": "charge.add",
+    "bill": "bill.demand",
     "goodwill": "credit.grant",
     "transfer": "credit.transfer",
     "adjust": "settlement.adjust",

@@ -99,6 +99,8 @@ def _crossings_are_told_once(book: LedgerBook) -> None:
 
 
 def _positions_are_the_sums_of_their_postings(book: LedgerBook) -> None:
+    for position in book.documents[Position].values():
+        assert 0 <= (position.undoing or 0) <= position.recoverable, position
     sums: Counter[tuple[str, str]] = Counter()
     movements: dict[str, list[int]] = defaultdict(list)
     for entry in book.rows[Entry].values():
@@ -182,7 +184,7 @@ def _disputed_is_one_figure(invoice: Invoice, disputes: list[Dispute]) -> None:
         if touched:
             tax = half_away(Fraction(now) * Fraction(item.rate)) - gone_tax.get((item.category, item.rate), 0)
             priced += now - was + tax
-    left = invoice.tax_included_amount - invoice.corrected.credited - invoice.corrected.taken_back
+    left = invoice.tax_included_amount - invoice.corrected.credited - max(0, invoice.corrected.taken_back)
     assert disputed == max(0, min(priced, left)), (invoice.id, "disputed", disputed, priced)
 
 
@@ -252,9 +254,9 @@ def _notes_follow_their_invoice(invoice: Invoice, notes: list[CreditNote]) -> No
         assert abs(credited) <= abs(billed.tax_excluded_amount), (invoice.id, line_id, credited)
         assert not credited or (credited < 0) == (billed.tax_excluded_amount < 0), (invoice.id, line_id, credited)
         of_group[billed.category, Fraction(billed.rate)] += credited
-    by_bills = {(one.category, Fraction(one.rate)): one.taken_back or 0 for one in invoice.corrected.tax}
+    by_bills = {line.line_id for line in invoice.corrected.lines if line.taken_back}
     for group, credited in of_group.items():
-        if not by_bills.get(group):
+        if not any(line.id in by_bills and (line.category, Fraction(line.rate)) == group for line in invoice.lines):
             assert tax[group] == half_away(credited * group[1]), (invoice.id, group, "tax credited")
     if all(net[line.id] == line.tax_excluded_amount for line in invoice.lines):
         assert sum(note.tax_included_amount for note in notes) == invoice.tax_included_amount, invoice.id
@@ -636,7 +638,7 @@ def _subscriptions_are_what_was_agreed(book: LedgerBook) -> None:
         assert all(patch.effective_date >= one.start_date for patch in one.patches), one
         assert one.state == state_on(one, newest), one
         dates = [one.start_date, *(patch.effective_date for patch in one.patches)]
-        assert one.next_due == one.recheck_from == min(dates), one
+        assert one.recheck_from is None or one.next_due == one.start_date <= one.recheck_from, one
         ends = [terms.termination_date for terms in (one.terms, *(patch.terms for patch in one.patches))]
         last = max(newest, *dates, *(day for day in ends if day is not None))
         to_come = (newest + timedelta(days=n) for n in range(1, (last - newest).days + 1))

@@ -35,6 +35,8 @@ CLOSES_BY_ITSELF = (
     "payout.completed",
     "settlement.close",
     "settlement.continue",
+    "settlement.adjust",
+    "payout.returned",
     "credit-note.issue",
     "refund.completed",
     "payment.reversed",
@@ -47,7 +49,8 @@ CLOSES_BY_ITSELF = (
     "bill.continue",
     "subscription.turn",
 )
-"""What may settle the last of an account that is to be closed."""
+"""What may settle the last of an account that is to be closed: all that posts something, and the day on which a
+subscription ends, but for orders, which are not for such an account."""
 SPECIFICATIONS = {
     "format": "billFormats",
     "cycleSpecification": "billingCycleSpecifications",
@@ -211,7 +214,7 @@ MONEY = (
     "carried",
     "openInvoices",
     "openDisputes",
-    "unbilledCharges",
+    "unbilled",
     "openSubscriptions",
     "notStated",
     "withheldLines",
@@ -276,11 +279,6 @@ accounts_and_money = View(
             {"$group": {"_id": "$billingAccount", "openDisputes": {"$sum": 1}}},
         ),
         union(
-            "charges",
-            {"$match": {"billed": {"$type": "null"}, "billingAccount": {"$gt": ""}}},
-            {"$group": {"_id": "$billingAccount", "unbilledCharges": {"$sum": 1}}},
-        ),
-        union(
             "subscriptions",
             {"$match": {"open": True, "billingAccount": {"$gt": ""}}},
             {"$group": {"_id": "$billingAccount", "openSubscriptions": {"$sum": 1}}},
@@ -290,6 +288,11 @@ accounts_and_money = View(
             # Likewise the index of accruals that no statement holds.
             {"$match": {"settlementId": {"$type": "null"}, "settlementAccount": {"$gt": ""}}},
             {"$group": {"_id": "$settlementAccount", "notStated": {"$sum": 1}}},
+        ),
+        union(
+            "charges",
+            {"$match": {"billed": {"$type": "null"}, "billingAccount": {"$gt": ""}}},
+            {"$group": {"_id": "$billingAccount", "unbilled": {"$sum": 1}}},
         ),
         {
             "$group": {

@@ -264,10 +264,10 @@ def _disputed_of(invoice: Row, disputes: list[Row], notes_since: list[Row], bill
         gone[line["lineId"]] += line["credited"] + line.get("takenBack", 0)
     for group in corrections["tax"]:
         tax[group["category"], group["rate"]] += group["credited"] + group.get("takenBack", 0)
-    taken = [part.get("takenBack", 0) for part in (*corrections["lines"], *corrections["tax"])]
-    creditable = invoice["taxIncludedAmount"] - corrections["credited"] - sum(taken)
+    taken_back = sum(part.get("takenBack", 0) for part in (*corrections["lines"], *corrections["tax"]))
+    billed = invoice["taxIncludedAmount"] - corrections["credited"]
     for note in notes_since:
-        creditable += note["taxIncludedAmount"]
+        billed += note["taxIncludedAmount"]
         for group in note["taxItem"]:
             tax[group["category"], group["rate"]] -= group["taxAmount"]
         for line in note["lines"]:
@@ -276,7 +276,7 @@ def _disputed_of(invoice: Row, disputes: list[Row], notes_since: list[Row], bill
         for line in bill["lines"]:
             corrects = line.get("origin", {}).get("corrects")
             if corrects is not None and corrects["billNo"] == invoice["_id"]:
-                creditable -= line["taxExcludedAmount"] + line["taxAmount"]
+                taken_back += line["taxExcludedAmount"] + line["taxAmount"]
                 gone[corrects["lineId"]] += line["taxExcludedAmount"]
                 tax[line["category"], line["rate"]] += line["taxAmount"]
     lines = {
@@ -288,7 +288,7 @@ def _disputed_of(invoice: Row, disputes: list[Row], notes_since: list[Row], bill
         {line["lineId"]: line["taxExcludedAmount"] for line in dispute["lines"]}
         for dispute in sorted(disputes, key=lambda one: (one["bookedAt"], one["_id"]))
     )
-    return sum(one.amount for one in count_disputed(lines, of_groups, creditable, asked))
+    return sum(one.amount for one in count_disputed(lines, of_groups, billed - max(0, taken_back), asked))
 
 
 async def _members_at(view: View, financial_account: str, at: datetime) -> dict[str, str]:
