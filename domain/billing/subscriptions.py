@@ -32,8 +32,8 @@ class Subscription:
 
     `state` is that of the newest day begun, or of an earlier one as long as a turn is left to do. Before `next_due`
     nothing of it is due, and nothing more ever is where that is None: all that fell due before is billed.
-    `recheck_from` is the first day whose periods the next bill looks at again, billed or not, None where nothing changed
-    since the last; where there is one, `next_due` is the start.
+    `recheck_from` is the first day whose periods the next bill looks at again, billed or not; where there is one,
+    `next_due` is the start. It is None where nothing changed since the last bill.
     """
 
     id: str
