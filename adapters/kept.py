@@ -41,13 +41,19 @@ class Collection:
 class QueueRead:
     """How a queue is read: the keys of its owner and its order, and the filter of the partial index that serves it.
 
-    `of_accounts`: its owners are accounts, each of which has a position.
+    `of_accounts`: its owners are accounts, each of which has a position. `descending`: the order's last comes first.
     """
 
     owner: str
     order: str
     is_open: Filter
     of_accounts: bool = True
+    descending: bool = False
+
+    @property
+    def direction(self) -> int:
+        """Of the order, as MongoDB has it."""
+        return -1 if self.descending else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from domain.billing.billed import BilledPeriod
+from domain.billing.differing import BilledLine, TakenBack
 from domain.billing.model import BilledCharge, BillOnDemand, Charge
+from domain.billing.periods import DateRange
+from domain.billing.rating import Charged, Part, Rate
 from domain.billing.subscriptions import AppliedPatch, Subscription
 from domain.billing.terms import ProductPrice, Step, Terms, Tiers
 from domain.invoicing.model import CorrectsLine, LineOrigin, Period
@@ -338,6 +342,145 @@ def decode_subscription(row: Row) -> Subscription:
     )
 
 
+def _encode_rate(rate: Rate) -> Row:
+    return {
+        "unitPrice": None if rate.unit_price is None else f"{rate.unit_price:f}",
+        "tiers": None if rate.tiers is None else _encode_tiers(rate.tiers),
+        "category": rate.category,
+        "rate": f"{rate.rate:f}",
+        "onBehalfOf": rate.on_behalf_of,
+    }
+
+
+def _encode_part(part: Part) -> Row:
+    return {
+        "days": {
+            "start": part.days.start.isoformat(),
+            "end": part.days.end.isoformat(),
+        },
+        "quantity": f"{part.quantity:f}",
+        "net": part.net,
+    }
+
+
+def _encode_charged(charged: Charged) -> Row:
+    return {
+        "rate": _encode_rate(charged.rate),
+        "days": {
+            "start": charged.days.start.isoformat(),
+            "end": charged.days.end.isoformat(),
+        },
+        "quantity": None if charged.quantity is None else f"{charged.quantity:f}",
+        "net": charged.net,
+        "parts": [_encode_part(part) for part in charged.parts],
+    }
+
+
+def _encode_billed_line(billed_line: BilledLine) -> Row:
+    return {
+        "billNo": billed_line.bill_no,
+        "lineId": billed_line.line_id,
+        "rate": _encode_rate(billed_line.rate),
+        "quantity": None if billed_line.quantity is None else f"{billed_line.quantity:f}",
+        "net": billed_line.net,
+        "taken": [
+            {
+                "billNo": taken_back.bill_no,
+                "lineId": taken_back.line_id,
+                "creditNote": taken_back.credit_note,
+                "net": taken_back.net,
+                "amount": taken_back.amount,
+            }
+            for taken_back in billed_line.taken
+        ],
+    }
+
+
+def encode_billed_period(billed_period: BilledPeriod) -> Row:
+    """Billed period as a row."""
+    return {
+        "_id": billed_period.id,
+        "subscription": billed_period.subscription,
+        "priceId": billed_period.price_id,
+        "period": {
+            "start": billed_period.period.start.isoformat(),
+            "end": billed_period.period.end.isoformat(),
+        },
+        "end": billed_period.period.end.isoformat(),
+        "charged": [_encode_charged(charged) for charged in billed_period.charged],
+        "lines": [_encode_billed_line(billed_line) for billed_line in billed_period.lines],
+    }
+
+
+def _decode_rate(row: Row) -> Rate:
+    return Rate(
+        None if row["unitPrice"] is None else Decimal(row["unitPrice"]),
+        None if row["tiers"] is None else _decode_tiers(row["tiers"]),
+        row["category"],
+        Decimal(row["rate"]),
+        row["onBehalfOf"],
+    )
+
+
+def _decode_part(row: Row) -> Part:
+    return Part(
+        DateRange(
+            date.fromisoformat(row["days"]["start"]),
+            date.fromisoformat(row["days"]["end"]),
+        ),
+        Decimal(row["quantity"]),
+        row["net"],
+    )
+
+
+def _decode_charged(row: Row) -> Charged:
+    return Charged(
+        _decode_rate(row["rate"]),
+        DateRange(
+            date.fromisoformat(row["days"]["start"]),
+            date.fromisoformat(row["days"]["end"]),
+        ),
+        None if row["quantity"] is None else Decimal(row["quantity"]),
+        row["net"],
+        tuple(_decode_part(part) for part in row["parts"]),
+    )
+
+
+def _decode_billed_line(row: Row) -> BilledLine:
+    return BilledLine(
+        row["billNo"],
+        row["lineId"],
+        _decode_rate(row["rate"]),
+        None if row["quantity"] is None else Decimal(row["quantity"]),
+        row["net"],
+        tuple(
+            TakenBack(
+                taken_back["billNo"],
+                taken_back["lineId"],
+                taken_back["creditNote"],
+                taken_back["net"],
+                taken_back["amount"],
+            )
+            for taken_back in row["taken"]
+        ),
+    )
+
+
+def decode_billed_period(row: Row) -> BilledPeriod:
+    """Billed period of a row."""
+    return BilledPeriod(
+        row["_id"],
+        row["subscription"],
+        row["priceId"],
+        DateRange(
+            date.fromisoformat(row["period"]["start"]),
+            date.fromisoformat(row["period"]["end"]),
+        ),
+        tuple(_decode_charged(charged) for charged in row["charged"]),
+        tuple(_decode_billed_line(billed_line) for billed_line in row["lines"]),
+    )
+
+
 def encode_bill_on_demand(bill_on_demand: BillOnDemand) -> Row:
     """Bill on demand as a row."""
     return {
@@ -355,10 +498,12 @@ def encode_bill_on_demand(bill_on_demand: BillOnDemand) -> Row:
 ENCODE: dict[type, Callable[[Any], Row]] = {
     Charge: encode_charge,
     Subscription: encode_subscription,
+    BilledPeriod: encode_billed_period,
     BillOnDemand: encode_bill_on_demand,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     Charge: decode_charge,
     Subscription: decode_subscription,
+    BilledPeriod: decode_billed_period,
 }

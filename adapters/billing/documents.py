@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
+from domain.billing.billed import BilledPeriod
 from domain.billing.model import BillOnDemand, Charge
 from domain.billing.subscriptions import Subscription
 from domain.invoicing.pricing import Item
@@ -108,6 +109,43 @@ KEPT = (
         queue=QueueRead("billingAccount", "nextDue", LIVE),
         awaited={"subscription": {}},
         large=True,
+    ),
+    Kept(
+        Layout(
+            BilledPeriod,
+            keys=(
+                Key("_id", "id"),
+                "subscription",
+                "price_id",
+                "period",
+                Key("end", "period.end"),
+                "charged",
+                "lines",
+            ),
+        ),
+        Collection(
+            "billedPeriods",
+            id="`<subscriptionId>/<priceId>/<start>/<end>`",
+            written="by each bill that bills something of it, or looks at it again",
+            fields={
+                "subscription": "",
+                "priceId": "",
+                "period": "{`start`, `end`: the first day that is not in it}",
+                "end": "`period.end`, by which it is found",
+                "charged": "what it came to at the last bill, by rate: {`rate`, `days`, `quantity`: null where it is "
+                "not so many units at their price, `net`, `parts`: {`days`, `quantity`, `net`} of days on which so "
+                "much of a recurring price was agreed}. A rate is {`unitPrice`, `tiers`, `category`, `rate`, "
+                "`onBehalfOf`}",
+                "lines": "the lines of bills that billed something of it: {`billNo`, `lineId`, `rate`, `quantity`, "
+                "`net`, `taken`: what billing took back of it since: {`billNo`, `lineId`, `creditNote`: where, "
+                "`net`: what counts as taken back, `amount`: what of that could be}}",
+            },
+            indexes=(
+                # What was billed of a subscription, the last first.
+                IndexModel([("subscription", ASCENDING), ("end", DESCENDING), ("_id", ASCENDING)], name="billed"),
+            ),
+        ),
+        queue=QueueRead("subscription", "end", {}, of_accounts=False, descending=True),
     ),
     Kept(
         Layout(BillOnDemand, read=False),

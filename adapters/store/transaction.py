@@ -356,7 +356,7 @@ def _take_in(documents: dict[type, set[str]], found: Iterable[list[dict[str, Any
 def _queue(kind: type, owner: str, limit: int | None) -> Command:
     """The first rows of one queue, in order."""
     queue = _QUEUES[kind]
-    order = [(queue.owner, 1), (queue.order, 1), ("_id", 1)]
+    order = [(queue.owner, 1), (queue.order, queue.direction), ("_id", 1)]
     which = {queue.owner: owner, **queue.is_open}
     return lambda database, session: (
         database[COLLECTION[kind]]
@@ -369,7 +369,7 @@ def _queue(kind: type, owner: str, limit: int | None) -> Command:
 def _whole_queues(kind: type, owners: list[str]) -> Command:
     """All rows of several queues, queue by queue, each in its order."""
     queue = _QUEUES[kind]
-    order = [(queue.owner, 1), (queue.order, 1), ("_id", 1)]
+    order = [(queue.owner, 1), (queue.order, queue.direction), ("_id", 1)]
     which = {queue.owner: {"$in": sorted(owners)}, **queue.is_open}
     return lambda database, session: (
         database[COLLECTION[kind]].find_raw_batches(which, session=session, batch_size=READ_ROWS).sort(order)
@@ -379,7 +379,7 @@ def _whole_queues(kind: type, owners: list[str]) -> Command:
 def _queues(kind: type, owners: list[str], limit: int | None) -> Command:
     """The first rows of each account's queue, in order: a read by the index for each, on the server."""
     queue = _QUEUES[kind]
-    first: list[dict[str, Any]] = [{"$match": queue.is_open}, {"$sort": {queue.order: 1, "_id": 1}}]
+    first: list[dict[str, Any]] = [{"$match": queue.is_open}, {"$sort": {queue.order: queue.direction, "_id": 1}}]
     if limit is not None:
         first.append({"$limit": limit})
     lookup = {

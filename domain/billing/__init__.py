@@ -1,6 +1,7 @@
 """Billing: subscriptions, charges, and bills of what is due; it composes ordering and corrections."""
 
 from domain.accounts.model import BILLING
+from domain.billing.billed import BilledPeriod
 from domain.billing.charging import add_charge, charge_needs
 from domain.billing.demanding import demand_bill, demand_needs, demand_time
 from domain.billing.model import BillDemand, Charge, ChargeToAdd
@@ -28,4 +29,6 @@ FACTS = (
 QUEUES = (
     Queue(Charge, is_empty=lambda _position: False, keeps_open=BILLING),
     Queue(Subscription, is_empty=lambda _position: False, keeps_open=BILLING),
+    # A subscription's, which has no position.
+    Queue(BilledPeriod, is_empty=lambda _position: False),
 )

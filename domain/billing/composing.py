@@ -8,43 +8,14 @@ from decimal import Decimal
 
 from domain.accounts.lifecycle import ALLOWED
 from domain.accounts.model import Account, find_account
-from domain.billing.model import Charge
+from domain.billing.gathering import LINES_MAX, Due
 from domain.corrections.crediting import price_note
 from domain.corrections.taking_back import left_of
 from domain.errors import Refused
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import CorrectsLine, Invoice, InvoiceLine, find_invoice
-from domain.invoicing.pricing import Item
+from domain.invoicing.model import Invoice, find_invoice
 from domain.ledger.books import Books
 from domain.money import rounded_ratio
-
-LINES_MAX = 1_000
-"""The most lines of a bill; what is beyond goes on a further bill."""
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What is due as one line: the item with its origin, what of it is billed (minor units), and the charge that it is.
-
-    One that takes back what another line billed has that line's invoice, as it stands before the bill.
-    """
-
-    item: Item
-    net: int
-    charge: Charge
-    corrected: Invoice | None = None
-
-    @property
-    def corrects(self) -> CorrectsLine | None:
-        """The line that it takes back."""
-        return None if self.item.origin is None else self.item.origin.corrects
-
-    @property
-    def line(self) -> InvoiceLine:
-        """The line that it takes back, where it does."""
-        assert self.corrected is not None
-        assert self.corrects is not None
-        return next(line for line in self.corrected.lines if line.id == self.corrects.line_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +90,7 @@ def compose(account: Account, dues: Iterable[Due], books: Books) -> Composition:
         if len(lines) < LINES_MAX and total.with_(due) >= 0:
             total.add(due)
             lines.append(due)
-    lines.sort(key=lambda due: due.charge.order_key)
+    lines.sort(key=lambda due: due.of.order_key)
     nothing_left = tuple(
         due for bill_no, taken in taking.items() if bill_no not in waits for due in taken if not due.net
     )

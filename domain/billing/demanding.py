@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from heapq import merge
-from itertools import takewhile
-from operator import attrgetter
 
-from domain.accounts.lifecycle import billing_account, complete_closing, settlement_account
+from domain.accounts.lifecycle import billing_account, settlement_account
 from domain.accounts.model import Account, find_account
 from domain.accounts.references import PAYER, Link
 from domain.accounts.relations import paid_for
-from domain.billing.composing import LINES_MAX, Composition, Due, compose
+from domain.billing.billed import BilledPeriod
+from domain.billing.composing import Composition, compose
+from domain.billing.differing import BilledLine, TakenBack
+from domain.billing.gathering import Due, Gathered, PeriodDue, Visit, gather, gathering_needs
 from domain.billing.model import (
     BillDemand,
     BilledCharge,
     BillOnDemand,
     BillOnDemandResult,
     BillOnDemandStateChanged,
-    Charge,
+    Place,
 )
+from domain.billing.rating import Charged
+from domain.billing.subscriptions import Subscription
 from domain.corrections.crediting import correction_needs, credit, settle_up
 from domain.corrections.model import CreditNote, Dispute
 from domain.corrections.taking_back import take_back
 from domain.days.model import CALENDAR, Calendar
 from domain.errors import Refused
 from domain.frozen import replace
-from domain.invoicing.model import Billing, Invoice, InvoiceLine, LineOrigin, PartnerShare, Period, find_invoice
+from domain.invoicing.model import Billing, Invoice, InvoiceLine, PartnerShare, Period, find_invoice
 from domain.invoicing.pricing import price
-from domain.ledger.books import Books, DocumentNeed, Need, NotLoaded, QueueNeed, WorkingSet
+from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -38,12 +41,6 @@ from domain.ordering.booking import book_invoice
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
 from domain.settlement.accruals import Accrual, emit_accruals, share_of_line
-
-INVOICES_MAX = 50
-"""Of how many invoices one part of a bill takes something back; what is beyond goes on in a further part."""
-
-CHARGES_FIRST = 16
-"""How many charges of an account are read at first: a bill is short as a rule, and what is due later is not read."""
 
 TAKEN_BACK = "taken back by a bill"
 """The reason of the credit notes beside a bill."""
@@ -67,13 +64,13 @@ def demand_needs(demand: BillDemand, books: WorkingSet) -> Iterator[Need]:
     yield DocumentNeed(Calendar, CALENDAR)
     yield QueueNeed(Link, f"{PAYER}/{account_id}", None)
     yield QueueNeed(Payment, account_id)
-    yield QueueNeed(Charge, account_id, CHARGES_FIRST)
-    for charge in books.known(Charge, account_id):
-        if charge.item.on_behalf_of is not None:
-            yield DocumentNeed(Account, charge.item.on_behalf_of)
-            yield DocumentNeed(Position, charge.item.on_behalf_of)
-        if charge.corrects is not None:
-            yield DocumentNeed(Invoice, charge.corrects.bill_no)
+    calendar = books.peek(Calendar, CALENDAR)
+    newest = books.booked_at.astimezone(books.zone).date() if calendar is None else calendar.newest
+    on = demand.billing_date or newest
+    for need in gathering_needs(account_id, on, books):
+        yield need
+        if isinstance(need, DocumentNeed) and need.type is Account:
+            yield DocumentNeed(Position, need.id)
 
 
 def newest_day(books: Books) -> date:
@@ -96,89 +93,37 @@ def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
     account = billing_account(demand.billing_account, None, books, "billing")
     on = demand.billing_date or newest_day(books)
     at = books.start_of(on)
-    charges, seen_to = _due_charges(paid_for(account, at, books), on, demand.after, books)
-    bill = compose(account, _dues(charges, books), books)
+    accounts = paid_for(account, at, books)
+    gathered = gather(accounts, on, demand.after, books)
+    bill = compose(account, gathered.dues, books)
     part = demand.id if not demand.made else f"{demand.id}/{demand.made}"
     notes_of = {note.invoice.id: f"bill.demand:{part}:{note.invoice.id}" for note in bill.notes}
     if bill.lines or bill.notes:
         books.open_entry(at, account.kept_in)
     invoice, accruals = _issue(account, bill, at, books) if bill.lines else (None, [])
     numbers = _credit(account, bill, notes_of, at, accruals, books)
-    _settle_charges(bill, invoice, numbers, books)
+    _note_billed(gathered, bill, on, invoice, numbers, books)
     made = BillOnDemand(
         id=part,
         demand_id=demand.id,
         billing_account=account.id,
         billing_date=on,
-        state="done" if seen_to is None else "inProgress",
+        state="done" if gathered.rest is None else "inProgress",
         bill_no=None if invoice is None else invoice.id,
         credit_notes=tuple(numbers.values()),
         booked_at=books.booked_at,
     )
     books.append(made)
     books.count(account.id, "used")
-    books.emit(account.id, BillOnDemandStateChanged(made))
-    if seen_to is not None:
-        books.continue_with(BillDemand(demand.id, account.id, on, demand.made + 1, seen_to))
-    for account_id in dict.fromkeys(due.charge.billing_account for due in bill.dues):
-        # Nothing is posted to one that another pays for; its last charge may be what kept it open.
-        complete_closing(find_account(account_id, books), books)
-    return BillOnDemandResult(made.state, made.bill_no, made.credit_notes)
-
-
-def _due_charges(
-    accounts: list[Account], on: date, after: tuple[date, str] | None, books: Books
-) -> tuple[list[Charge], tuple[date, str] | None]:
-    """The charges of accounts that are due by a date and fit one bill, in order; and up to where, if there are more.
-
-    What may wait for long takes no room from what comes after it: what is negative and corrects nothing is not counted,
-    what corrects a line is passed over when an earlier part has looked at it, up to the place `after`.
-    """
-    books.require(QueueNeed(Charge, account.id, CHARGES_FIRST) for account in accounts)
-    queues = (_queue(account, accounts, books) for account in accounts)
-    found: list[Charge] = []
-    lines = 0
-    corrected: set[str] = set()
-    for charge in merge(
-        *(takewhile(lambda one: one.date <= on, queue) for queue in queues), key=attrgetter("order_key")
+    for other in dict.fromkeys(due.origin.account for due in gathered.dues) | dict.fromkeys(
+        visit.subscription.billing_account for visit in gathered.visits
     ):
-        if charge.corrects is not None:
-            if after is not None and charge.order_key <= after:
-                continue
-            corrected.add(charge.corrects.bill_no)
-        if charge.corrects is not None or charge.net >= 0:
-            lines += 1
-        if lines > LINES_MAX or len(corrected) > INVOICES_MAX:
-            last = found[-1].order_key
-            return found, last if after is None else max(after, last)
-        found.append(charge)
-    return found, None
-
-
-def _queue(account: Account, accounts: list[Account], books: Books) -> Iterator[Charge]:
-    """An account's unbilled charges; raises `NotLoaded` where they run out: of all accounts, since each may run out."""
-    try:
-        yield from books.queue(Charge, account.id)
-    except NotLoaded as missing:
-        [need] = missing.needs
-        assert isinstance(need, QueueNeed)
-        assert need.limit is not None
-        books.require(QueueNeed(Charge, one.id, max(need.limit, LINES_MAX + 1)) for one in accounts)
-        raise
-
-
-def _dues(charges: list[Charge], books: Books) -> Iterator[Due]:
-    """Charges as lines of a bill, with the invoices that they correct."""
-    books.require(DocumentNeed(Invoice, one.corrects.bill_no) for one in charges if one.corrects is not None)
-    corrected = {
-        one.corrects.bill_no: find_invoice(one.corrects.bill_no, books) for one in charges if one.corrects is not None
-    }
-    books.require(DocumentNeed(Account, invoice.billing_account) for invoice in corrected.values())
-    for charge in charges:
-        corrects = charge.corrects
-        origin = LineOrigin(charge.billing_account, charge.id, charge.subscription_id, None, charge.period, corrects)
-        invoice = None if corrects is None else corrected[corrects.bill_no]
-        yield Due(replace(charge.item, origin=origin), charge.net, charge, invoice)
+        # One that another pays for: what is charged to it meanwhile is billed later, and its last may be billed now.
+        books.touch(other)
+    books.emit(account.id, BillOnDemandStateChanged(made))
+    if gathered.rest is not None:
+        books.continue_with(BillDemand(demand.id, account.id, on, demand.made + 1, gathered.rest))
+    return BillOnDemandResult(made.state, made.bill_no, made.credit_notes)
 
 
 def _issue(account: Account, bill: Composition, at: datetime, books: Books) -> tuple[Invoice, list[Accrual]]:
@@ -189,7 +134,7 @@ def _issue(account: Account, bill: Composition, at: datetime, books: Books) -> t
         account,
         items,
         price(items, account.kept_in),
-        [_share(due, books) for due in bill.lines],
+        [_share(due, account.currency, books) for due in bill.lines],
         ordered_for=account.id,
         billing=Billing(books.cause, "offCycle", _period(bill.lines, books)),
         currency=account.kept_in,
@@ -206,24 +151,24 @@ def _require_partners(dues: Iterable[Due], books: Books) -> None:
     books.require(need for id_ in partners for need in (DocumentNeed(Account, id_), DocumentNeed(Position, id_)))
 
 
-def _share(due: Due, books: Books) -> PartnerShare | None:
+def _share(due: Due, currency: str, books: Books) -> PartnerShare | None:
     """A partner's part in a line; what takes back a line takes it back by that line's terms."""
     if due.item.on_behalf_of is None:
         return None
-    field = f"charge {due.charge.id}: item.onBehalfOf.id"
+    field = f"{due.field}.onBehalfOf.id"
     # One that is being closed may still lose what is taken back of it.
     happening = "accrual" if due.corrected is None else "correction"
-    partner = settlement_account(due.item.on_behalf_of, due.charge.currency, books, happening, field)
+    partner = settlement_account(due.item.on_behalf_of, currency, books, happening, field)
     if due.corrected is None:
         return share_of_line(partner, due.net)
     frozen = due.line.on_behalf_of
-    assert frozen is not None, f"{due.charge.id} takes back a line of {due.corrected.id} that nobody has a part in"
+    assert frozen is not None, f"{due.field} takes back a line of {due.corrected.id} that nobody has a part in"
     return replace(frozen, share=share_of(due.net, frozen.partner_share), accrued=0)
 
 
 def _period(dues: Iterable[Due], books: Books) -> Period:
     """The time that lines cover together: what has no period of its own covers the day of its date."""
-    periods = [due.charge.period or _day(due.charge.date, books) for due in dues]
+    periods = [due.origin.period or _day(due.of.date, books) for due in dues]
     return Period(min(period.start for period in periods), max(period.end for period in periods))
 
 
@@ -262,28 +207,59 @@ def _credit(
     return numbers
 
 
-def _settle_charges(bill: Composition, invoice: Invoice | None, numbers: dict[str, str], books: Books) -> None:
-    """Note at each charge where it is billed, and how much of it."""
+def _note_billed(
+    gathered: Gathered, bill: Composition, on: date, invoice: Invoice | None, numbers: dict[str, str], books: Books
+) -> None:
+    """Note at each charge and each subscription's period where it is billed, and how much of it."""
+    billed: list[tuple[Due, InvoiceLine | None, str | None]] = []
+    billed += [(due, line, None) for due, line in zip(bill.lines, invoice.lines if invoice else (), strict=True)]
+    billed += [(due, None, numbers[note.invoice.id]) for note in bill.notes for due in note.dues]
+    billed += [(due, None, None) for due in bill.nothing_left]
+    of_periods: dict[str, list[tuple[PeriodDue, TakenBack]]] = defaultdict(list)
+    for due, line, note in billed:
+        bill_no = None if line is None or invoice is None else invoice.id
+        line_id = None if line is None else line.id
+        if isinstance(due.of, PeriodDue):
+            where = TakenBack(bill_no, line_id, note, due.of.difference.net, due.net)
+            of_periods[due.of.id].append((due.of, where))
+        else:
+            by = BilledCharge(bill_no, line_id, note, due.net, books.cause, books.booked_at)
+            books.put(replace(due.of, billed=by))
+    done = {due.of.order_key for due, _, _ in billed}
+    for visit in gathered.visits:
+        for id_, (period, charged) in visit.charged.items():
+            _note_period(period, charged, of_periods[id_], books)
+        books.put(_looked_at(visit, on, done))
 
-    def billed(due: Due, line: InvoiceLine | None, note: str | None) -> None:
-        books.put(
-            replace(
-                due.charge,
-                billed=BilledCharge(
-                    bill_no=None if line is None or invoice is None else invoice.id,
-                    line_id=None if line is None else line.id,
-                    credit_note=note,
-                    amount=due.net,
-                    cause=books.cause,
-                    booked_at=books.booked_at,
-                ),
-            )
-        )
 
-    for due, line in zip(bill.lines, () if invoice is None else invoice.lines, strict=True):
-        billed(due, line, None)
-    for note in bill.notes:
-        for due in note.dues:
-            billed(due, None, numbers[note.invoice.id])
-    for due in bill.nothing_left:
-        billed(due, None, None)
+def _note_period(
+    period: BilledPeriod, charged: tuple[Charged, ...], billed: Iterable[tuple[PeriodDue, TakenBack]], books: Books
+) -> None:
+    """Note what a period comes to now, and what of that is billed where; of what never was, nothing is kept."""
+    lines = list(period.lines)
+    for due, where in billed:
+        difference = due.difference
+        if difference.corrects is None:
+            assert where.bill_no is not None, f"{due.id} is billed, and on no bill"
+            assert where.line_id is not None, f"{due.id} is billed, and on no line"
+            lines.append(BilledLine(where.bill_no, where.line_id, difference.rate, difference.quantity, difference.net))
+        else:
+            at = (difference.corrects.bill_no, difference.corrects.line_id)
+            n = next(n for n, line in enumerate(lines) if (line.bill_no, line.line_id) == at)
+            lines[n] = replace(lines[n], taken=(*lines[n].taken, where))
+    if lines and (tuple(lines), charged) != (period.lines, period.charged):
+        books.put(replace(period, charged=charged, lines=tuple(lines)))
+
+
+def _looked_at(visit: Visit, on: date, billed: set[Place]) -> Subscription:
+    """A subscription after a bill has looked at it: what had to wait, or is left to a further part, is looked at again.
+
+    Where nothing is, something is due again when it falls due after the bill's date.
+    """
+    waits = [of.period.start for of in visit.of_periods if of.order_key not in billed]
+    again = [*waits, *(day for day in (visit.rest, visit.waits) if day is not None)]
+    subscription = visit.subscription
+    if not again:
+        return replace(subscription, recheck_from=None, next_due=visit.rating.next_due(on))
+    first = max(subscription.start_date, min(again))
+    return replace(subscription, recheck_from=first, next_due=subscription.start_date)

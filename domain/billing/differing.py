@@ -12,11 +12,26 @@ from domain.invoicing.model import CorrectsLine
 
 
 @dataclass(frozen=True, slots=True)
-class BilledLine:
-    """A line of a bill for a period of a price: `net` as it was billed, `taken_back` of it by billing since.
+class TakenBack:
+    """What billing took back of a line: on a line of a bill, or by a credit note; by neither where nothing was left.
 
-    Both are minor units with the line's sign. What people gave with credit notes and disputes is not in it: that stays
-    given. `quantity` is None where a part of the period, or tiers, were charged.
+    `net` is what was to be taken back, and counts as taken back; `amount` what of it could be, since the rest is given
+    already. Both are minor units with the other sign than the line's.
+    """
+
+    bill_no: str | None
+    line_id: str | None
+    credit_note: str | None
+    net: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class BilledLine:
+    """A line of a bill for a period of a price: its net as it was billed, and what billing took back of it since.
+
+    The net is minor units, with the line's sign. What people gave with credit notes and disputes is not in it: that
+    stays given. `quantity` is None where a part of the period, or tiers, were charged.
     """
 
     bill_no: str
@@ -24,12 +39,12 @@ class BilledLine:
     rate: Rate
     quantity: Decimal | None
     net: int
-    taken_back: int = 0
+    taken: tuple[TakenBack, ...] = ()
 
     @property
     def left(self) -> int:
         """What is billed by it now."""
-        return self.net - self.taken_back
+        return self.net + sum(one.net for one in self.taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,27 @@ class ChargeAdded:
     charge: Charge
 
 
+Place = tuple[dt.date, str]
+"""A place in the order of an account's charges, or of its subscriptions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What earlier parts of a demand have been through: whatever of that had to wait waits for another demand.
+
+    Charges that correct a line were looked at up to `charges`, subscriptions up to `subscriptions`. Of `of`, the id of
+    one of these, the periods that begin on a day or later are still to be looked at.
+    """
+
+    charges: Place | None = None
+    subscriptions: Place | None = None
+    of: tuple[str, dt.date] | None = None
+
+
+NOTHING_YET = Rest()
+ALL_SUBSCRIPTIONS: Place = (dt.date.max, "")
+"""The place behind all subscriptions."""
+
 BillOnDemandState = Literal["inProgress", "done"]
 """TMF678's states of a bill on demand, as far as there are any: what is refused makes none."""
 
@@ -102,15 +123,15 @@ BillOnDemandState = Literal["inProgress", "done"]
 class BillDemand:
     """`bill.demand`: what is due of an account up to a date is billed; without a date, up to the newest day.
 
-    `made` is how many parts of it are made already; above zero, this is the rest of a demand. Those parts have looked
-    at what corrects a line up to `after`, a place in the order of charges: what waited then waits for another demand.
+    `made` is how many parts of it are made already; above zero, this is the rest of a demand, and `after` says what
+    those parts have been through.
     """
 
     id: str
     billing_account: str
     billing_date: dt.date | None
     made: int = 0
-    after: tuple[dt.date, str] | None = None
+    after: Rest = NOTHING_YET
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,16 +36,27 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Days of a period on which so much of a recurring price was agreed, and what they come to (minor units)."""
+
+    days: DateRange
+    quantity: Decimal
+    net: int
+
+
+@dataclass(frozen=True, slots=True)
 class Charged:
     """What a period of a price comes to at one rate: `net` in minor units, for these days.
 
-    `quantity` × the unit's price is the net, where the period is charged whole; else it is None.
+    `quantity` × the unit's price is the net, where the period is charged whole; else it is None. Of a recurring price
+    that is not, `parts` say what of it which days come to.
     """
 
     rate: Rate
     days: DateRange
     quantity: Decimal | None
     net: int
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +68,19 @@ class Rating:
     currency: Currency
 
     def periods(self, price_id: str, window: DateRange) -> Iterator[DateRange]:
-        """The periods of a price that have a day in a window on which it is charged, in order; each once."""
+        """The periods of a price, with a day on which it is charged, that have a day in a window; each once."""
         seen: set[DateRange] = set()
         for segment, price in self._charging(price_id):
-            if (days := segment.days.overlap(window)) is None:
-                continue
             if price.price_type == "oneTime":
                 found: Iterable[DateRange] = (self._first(price_id),)
             else:
+                # What has a day of each has one that is in both, if there is any, else the one next to the other.
+                nearest = window.start if segment.days.start < window.start else window.end - timedelta(days=1)
+                days = segment.days.overlap(window) or DateRange(nearest, nearest + timedelta(days=1))
                 found = segment.periods(price).overlapping(days)
             for period in found:
-                if period not in seen and period.overlap(window) is not None:
+                of_both = period.overlap(window) is not None and period.overlap(segment.days) is not None
+                if of_both and period not in seen:
                     seen.add(period)
                     yield period
 
@@ -149,7 +162,8 @@ class Rating:
             return self._whole(price, days, price.quantity)
         assert price.unit_price is not None, f"price {price.id} of type {price.price_type} has no unit price"
         whole = Fraction(price.unit_price) * Fraction(price.quantity)
-        return Charged(_rate(price, price.unit_price), days, None, self._elapsed(whole, period, days))
+        net = self._elapsed(whole, period, days)
+        return Charged(_rate(price, price.unit_price), days, None, net, (Part(days, price.quantity, net),))
 
     def _elapsed(self, whole: Fraction, period: DateRange, days: DateRange) -> int:
         by_end, by_start = (
@@ -301,7 +315,7 @@ def _by_rate(charged: Iterable[Charged]) -> Iterator[Charged]:
             found[one.rate] = one
         else:
             days = DateRange(min(before.days.start, one.days.start), max(before.days.end, one.days.end))
-            found[one.rate] = Charged(one.rate, days, None, before.net + one.net)
+            found[one.rate] = Charged(one.rate, days, None, before.net + one.net, before.parts + one.parts)
     yield from found.values()
 
 

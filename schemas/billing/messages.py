@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, get_args
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic.alias_generators import to_camel
 
-from domain.billing.model import BillDemand, BillOnDemandResult, BillOnDemandState, ChargeResult, ChargeToAdd
+from domain.billing.model import BillDemand, BillOnDemandResult, BillOnDemandState, ChargeResult, ChargeToAdd, Rest
 from domain.billing.subscriptions import (
     ChangeKind,
     SubscriptionResult,
@@ -119,11 +119,18 @@ class BillDemanded(Message):
         return BillDemand(self.id, self.billing_account.id, self.billing_date)
 
 
-class Place(Part):
+class ChargePlace(Part):
     """A place in the order of an account's charges."""
 
     date: Date
     charge_id: Id
+
+
+class SubscriptionPlace(Part):
+    """A place in the order of an account's subscriptions, or a day from which on one's periods are left."""
+
+    date: Date
+    subscription_id: Id | None = None
 
 
 class BillContinue(Continuation):
@@ -137,7 +144,9 @@ class BillContinue(Continuation):
     billing_account: Reference
     billing_date: Date
     made: Count
-    after: Place | None = None
+    after: ChargePlace | None = None
+    after_subscription: SubscriptionPlace | None = None
+    rest_of: SubscriptionPlace | None = None
 
     def key(self, message_id: str | None) -> str:
         """The demand and how far it is."""
@@ -145,7 +154,12 @@ class BillContinue(Continuation):
 
     def fact(self, key: str) -> BillDemand:
         """The rest of a demand."""
-        after = None if self.after is None else (self.after.date, self.after.charge_id)
+        charges, subscriptions, rest = self.after, self.after_subscription, self.rest_of
+        after = Rest(
+            None if charges is None else (charges.date, charges.charge_id),
+            None if subscriptions is None else (subscriptions.date, subscriptions.subscription_id or ""),
+            None if rest is None or rest.subscription_id is None else (rest.subscription_id, rest.date),
+        )
         return BillDemand(self.id, self.billing_account.id, self.billing_date, self.made, after)
 
     @classmethod
@@ -158,9 +172,17 @@ class BillContinue(Continuation):
             "billingDate": fact.billing_date.isoformat(),
             "made": fact.made,
         }
-        if fact.after is not None:
-            day, charge_id = fact.after
+        after = fact.after
+        if after.charges is not None:
+            day, charge_id = after.charges
             said["after"] = {"date": day.isoformat(), "chargeId": charge_id}
+        if after.subscriptions is not None:
+            day, subscription_id = after.subscriptions
+            place = {"date": day.isoformat(), "subscriptionId": subscription_id or None}
+            said["afterSubscription"] = {name: value for name, value in place.items() if value is not None}
+        if after.of is not None:
+            subscription_id, day = after.of
+            said["restOf"] = {"date": day.isoformat(), "subscriptionId": subscription_id}
         return cls.model_validate(said)
 
 

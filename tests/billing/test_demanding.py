@@ -379,7 +379,7 @@ def test_what_waits_for_ever_can_be_ended():
 def test_a_long_bill_goes_on_in_another():
     """With three lines a bill: seven charges are three bills, each in a transaction of its own."""
     book = LedgerBook()
-    with patch("domain.billing.demanding.LINES_MAX", 3), patch("domain.billing.composing.LINES_MAX", 3):
+    with patch("domain.billing.gathering.LINES_MAX", 3), patch("domain.billing.composing.LINES_MAX", 3):
         book.take(billing(), *(charge(f"C-{n}", line("1")) for n in range(7)), demand("D-1"))
     assert book.results["bill.demand:D-1"] == {"state": "inProgress", "billNo": INV1, "creditNotes": []}
     assert book.results["bill.continue:D-1/1"]["billNo"] == INV2
@@ -391,7 +391,7 @@ def test_a_long_bill_goes_on_in_another():
 def test_what_waits_does_not_hold_up_what_is_behind_it():
     """Four negative charges that fit nowhere, and a bill holds three lines: what comes after them is billed."""
     book = LedgerBook()
-    with patch("domain.billing.demanding.LINES_MAX", 3), patch("domain.billing.composing.LINES_MAX", 3):
+    with patch("domain.billing.gathering.LINES_MAX", 3), patch("domain.billing.composing.LINES_MAX", 3):
         book.take(billing(), *(charge(f"C-{n}", line("-9"), on="2026-11-01") for n in range(4)))
         book.take(*(charge(f"D-{n}", line("1")) for n in range(4)), demand("D-1"))
     assert [len(book.invoice(n).lines) for n in (1, 2)] == [3, 1]
@@ -411,7 +411,7 @@ def test_what_can_not_become_notes_holds_up_nothing_behind_it(limit):
         book.take(billing(who), order(f"O-{n}", line("5"), account=who), payment(f"P-{n}", 500, account=who))
         book.take(command("close", who), charge(f"C-{n}", line("-1"), on="2026-11-01", corrects=(f"INV-{n:09d}", "1")))
     book.take(*(charge(f"D-{n}", line("1")) for n in range(2)))
-    with patch("domain.billing.composing.LINES_MAX", 3), patch(f"domain.billing.demanding.{limit}", 3):
+    with patch("domain.billing.composing.LINES_MAX", 3), patch(f"domain.billing.gathering.{limit}", 3):
         book.take(demand("D-1"))
         assert [book.rows[BillOnDemand][f"D-1{part}"].state for part in ("", "/1")] == ["inProgress"] * 2
         assert book.rows[BillOnDemand]["D-1/2"].state == "done"

@@ -8,7 +8,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.billing.differing import BilledLine, Difference, differences
+from domain.billing.differing import BilledLine, Difference, TakenBack, differences
 from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Rate
 from domain.invoicing.model import CorrectsLine
@@ -42,7 +42,7 @@ class Billed:
                 self.lines.append(BilledLine(number, str(n), one.rate, one.quantity, one.net))
                 continue
             self.lines = [
-                replace(line, taken_back=line.taken_back - one.net)
+                replace(line, taken=(*line.taken, TakenBack(number, str(n), None, one.net, one.net)))
                 if CorrectsLine(line.bill_no, line.line_id) == one.corrects
                 else line
                 for line in self.lines

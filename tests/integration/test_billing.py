@@ -115,7 +115,7 @@ async def test_a_bill_of_more_lines_than_one_holds_goes_on(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seven charges of accounts that it pays for, and three lines a bill: a message of ours goes on with the rest."""
-    monkeypatch.setattr("domain.billing.demanding.LINES_MAX", 3)
+    monkeypatch.setattr("domain.billing.gathering.LINES_MAX", 3)
     monkeypatch.setattr("domain.billing.composing.LINES_MAX", 3)
     async with working(settings):
         await client.send(customer("BA-P"))

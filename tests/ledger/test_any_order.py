@@ -340,9 +340,9 @@ def test_the_invariants_stand_whatever_comes_in(
         patch("domain.settlement.statements.LINES_MAX", lines_max),
         patch("domain.settlement.statements.STATEMENTS_MAX", statements_max),
         patch("domain.payments.allocating.WORK_MAX", work),
-        patch("domain.billing.demanding.LINES_MAX", bill_lines),
+        patch("domain.billing.gathering.LINES_MAX", bill_lines),
         patch("domain.billing.composing.LINES_MAX", bill_lines),
-        patch("domain.billing.demanding.INVOICES_MAX", bill_lines),
+        patch("domain.billing.gathering.INVOICES_MAX", bill_lines),
     ):
         book.take(*facts, batch=batch)
     assert_books_hold(book, lines_max=lines_max)
@@ -672,9 +672,9 @@ def test_a_preview_is_the_bill_that_then_comes(facts, batch, account, day, bill_
     """Whatever came in before: the same invoices and notes, but for their numbers, and the preview leaves no trace."""
     book = LedgerBook()
     with (
-        patch("domain.billing.demanding.LINES_MAX", bill_lines),
+        patch("domain.billing.gathering.LINES_MAX", bill_lines),
         patch("domain.billing.composing.LINES_MAX", bill_lines),
-        patch("domain.billing.demanding.INVOICES_MAX", bill_lines),
+        patch("domain.billing.gathering.INVOICES_MAX", bill_lines),
     ):
         book.take(*facts, batch=batch)
         before, told = book.holdings(), len(book.events)

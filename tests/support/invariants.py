@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations, pairwise
 from typing import Any
@@ -19,11 +20,14 @@ from domain.accounts.model import (
     CreditLimitExceeded,
 )
 from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
+from domain.billing.billed import BilledPeriod
 from domain.billing.model import BillOnDemand, Charge
+from domain.billing.periods import DateRange
+from domain.billing.rating import Rate, Rating
 from domain.billing.subscriptions import Subscription, SubscriptionTurn
 from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
 from domain.days.model import Calendar
-from domain.invoicing.model import Invoice, Loss
+from domain.invoicing.model import CorrectsLine, Invoice, Loss
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -58,6 +62,7 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _charges_are_billed_once(book)
     _bills_are_what_was_due(book)
     _what_bills_took_back_is_known(book)
+    _subscriptions_are_billed(book)
     _subscriptions_are_what_was_agreed(book)
     _links_are_what_documents_say(book)
     _hierarchies_are_trees(book)
@@ -547,12 +552,21 @@ def _charges_are_billed_once(book: LedgerBook) -> None:
             assert billed.amount * charge.net >= 0, charge
         assert billed.bill_no or billed.credit_note or not billed.amount, charge
     assert not lines, "lines of charges that know nothing of them"
+    _count_what_notes_took_back(book, noted)
     of_notes: Counter[tuple[str, str]] = Counter()
     for note in book.documents[CreditNote].values():
         if note.cause.startswith("bill."):
             for line in note.lines:
                 of_notes[note.bill_no, line.line_id] += line.tax_excluded_amount
     assert {key: net for key, net in noted.items() if net} == {key: net for key, net in of_notes.items() if net}
+
+
+def _count_what_notes_took_back(book: LedgerBook, noted: Counter[tuple[str, str]]) -> None:
+    for period in book.documents[BilledPeriod].values():
+        for line in period.lines:
+            for taken in line.taken:
+                if taken.credit_note is not None:
+                    noted[taken.credit_note, line.line_id] -= taken.amount
 
 
 def _bills_are_what_was_due(book: LedgerBook) -> None:
@@ -572,6 +586,58 @@ def _bills_are_what_was_due(book: LedgerBook) -> None:
             assert (invoice.billing_account, invoice.tax_point_date) == (one.billing_account, one.billing_date), cause
             assert [line.id for line in invoice.lines] == [str(n) for n in range(1, len(invoice.lines) + 1)], cause
             assert invoice.tax_included_amount >= 0, cause
+
+
+def _subscriptions_are_billed(book: LedgerBook) -> None:
+    """Each line of a price is one of its period, or takes back one; what fell due is billed to what it comes to now."""
+    lines = {
+        (invoice.id, line.id): line
+        for invoice in book.documents[Invoice].values()
+        for line in invoice.lines
+        if line.origin is not None and line.origin.price_id is not None
+    }
+    for period in book.documents[BilledPeriod].values():
+        assert period.id == f"{period.subscription}/{period.price_id}/{period.period.start}/{period.period.end}"
+        subscription = book.get(Subscription, period.subscription)
+        for billed in period.lines:
+            line = lines.pop((billed.bill_no, billed.line_id))
+            assert (line.tax_excluded_amount, line.origin.corrects) == (billed.net, None), (period, billed)
+            for taken in billed.taken:
+                assert abs(taken.amount) <= abs(taken.net), (period, taken)
+                assert taken.amount * taken.net >= 0, (period, taken)
+                assert taken.bill_no is not None or taken.credit_note is not None or not taken.amount, (period, taken)
+                if taken.bill_no is not None:
+                    taking = lines.pop((taken.bill_no, taken.line_id))
+                    at = CorrectsLine(billed.bill_no, billed.line_id)
+                    assert (taking.tax_excluded_amount, taking.origin.corrects) == (taken.amount, at), (period, taken)
+        if subscription.recheck_from is None:
+            left: Counter[Rate] = Counter()
+            for billed in period.lines:
+                left[billed.rate] += billed.left
+            assert {r: net for r, net in left.items() if net} == {c.rate: c.net for c in period.charged if c.net}, (
+                period
+            )
+    assert not lines, "lines of prices that no period knows"
+    for subscription in book.documents[Subscription].values():
+        if subscription.recheck_from is None:
+            _is_billed_to_what_it_comes_to(subscription, book)
+
+
+def _is_billed_to_what_it_comes_to(subscription: Subscription, book: LedgerBook) -> None:
+    """Of each period that was billed what it comes to now is billed; of all others, what is due comes to nothing."""
+    currency = book.get(Account, subscription.billing_account).kept_in
+    rating = Rating(subscription.segments, lambda _price, _days: Decimal(0), currency)
+    billed = {one.id: one for one in book.documents[BilledPeriod].values() if one.subscription == subscription.id}
+    for period in billed.values():
+        charged = tuple(rating.charges(period.price_id, period.period))
+        assert period.charged == charged, (period, charged)
+    until = subscription.next_due or date(2040, 1, 1)
+    window = DateRange(subscription.start_date - timedelta(days=1), until)
+    for price_id in {price.id: None for segment in subscription.segments for price in segment.terms.prices}:
+        for days in rating.periods(price_id, window):
+            if f"{subscription.id}/{price_id}/{days.start}/{days.end}" not in billed:
+                nets = [one.net for one in rating.charges(price_id, days)]
+                assert rating.due(price_id, days) >= until or not any(nets), (subscription.id, price_id, days, nets)
 
 
 def _what_bills_took_back_is_known(book: LedgerBook) -> None:

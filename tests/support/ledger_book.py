@@ -47,6 +47,7 @@ from domain.accounts.specifications import (
     SpecificationResult,
     SpecificationUpdate,
 )
+from domain.billing.billed import BilledPeriod
 from domain.billing.model import (
     BillDemand,
     BillOnDemandResult,
@@ -255,6 +256,7 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Dispute: lambda dispute: (dispute.booked_at, dispute.id),
     Charge: lambda charge: (charge.date, charge.id),
     Subscription: lambda subscription: (subscription.next_due or date.min, subscription.id),
+    BilledPeriod: lambda billed: (-billed.period.end.toordinal(), billed.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
@@ -266,6 +268,7 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Dispute: lambda dispute: bool(dispute.state == "open"),
     Charge: lambda charge: charge.billed is None,
     Subscription: lambda one: one.state != "terminated" or one.next_due is not None,
+    BilledPeriod: lambda _billed: True,
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
@@ -277,6 +280,7 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Dispute: lambda dispute: str(dispute.billing_account),
     Charge: lambda charge: str(charge.billing_account),
     Subscription: lambda subscription: str(subscription.billing_account),
+    BilledPeriod: lambda billed: str(billed.subscription),
 }
 
 

@@ -1,0 +1,345 @@
+"""Bills of subscriptions: what falls due, and what changes of it afterwards; each expectation is worked out by hand."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from unittest.mock import patch
+
+import pytest
+
+from domain.billing.billed import BilledPeriod
+from domain.billing.model import BillOnDemand
+from domain.billing.subscriptions import Subscription
+from domain.corrections.model import CreditNote
+from domain.invoicing.model import Invoice
+from tests.support.invariants import assert_books_hold
+from tests.support.ledger_book import (
+    LedgerBook,
+    billing,
+    change,
+    charge,
+    credit_note,
+    demand,
+    line,
+    monthly,
+    partner,
+    payment,
+    relation,
+    subscription,
+    update,
+)
+
+
+def lines(book, number):
+    """The lines of an invoice: net in minor units, first day covered, first day not, and the line that it corrects."""
+    found = []
+    for one in book.invoice(number).lines:
+        covers = one.origin.period
+        corrects = one.origin.corrects and f"{one.origin.corrects.bill_no[-1]}.{one.origin.corrects.line_id}"
+        found.append((one.tax_excluded_amount, str(covers.start.date()), str(covers.end.date()), corrects))
+    return found
+
+
+def nets(book, number):
+    """The nets of an invoice's lines, in minor units."""
+    return [one.tax_excluded_amount for one in book.invoice(number).lines]
+
+
+def notes(book):
+    """What credit notes there are: the invoice's last digit, net and total in minor units."""
+    return [
+        (one.corrected_bill_no[-1], one.tax_excluded_amount, one.tax_included_amount)
+        for one in book.documents[CreditNote].values()
+    ]
+
+
+def begun(*facts):
+    """Books with the account BA-1."""
+    book = LedgerBook()
+    book.take(billing(), *facts)
+    return book
+
+
+def bills(book, *days):
+    """A bill on each of these days."""
+    for on in days:
+        book.take(demand(f"D-{on}", on=on))
+        assert_books_hold(book)
+
+
+def of(book, id_="S-1"):
+    """A subscription."""
+    return book.get(Subscription, id_)
+
+
+def test_a_bill_has_what_falls_due():
+    """In advance on the first day of each period, in arrears on the first day after it; one-time at the start."""
+    book = begun(
+        subscription(
+            "S-1",
+            monthly("A", "30"),
+            monthly("R", "7", billed="inArrears"),
+            monthly("O", "50", price_type="oneTime"),
+            start="2026-11-10",
+        )
+    )
+    bills(book, "2026-11-09")
+    assert not book.documents[Invoice]
+    bills(book, "2026-11-10", "2026-11-30")
+    assert lines(book, 1) == [
+        (3000, "2026-11-10", "2026-12-10", None),
+        (5000, "2026-11-10", "2026-11-11", None),
+    ]
+    assert len(book.documents[Invoice]) == 1
+    assert of(book).next_due == date(2026, 12, 10)
+    bills(book, "2026-12-10", "2026-12-31")
+    assert lines(book, 2) == [
+        (3000, "2026-12-10", "2027-01-10", None),
+        (700, "2026-11-10", "2026-12-10", None),
+    ]
+    first = book.invoice(1).lines[0]
+    assert (first.description, first.quantity, first.unit_price) == ("fibre", 1, 30)
+    assert (first.origin.account, first.origin.subscription_id, first.origin.price_id) == ("BA-1", "S-1", "A")
+
+
+def test_a_bill_day_beyond_the_month_does_not_drift():
+    """31 January, 29 February, 31 March, 30 April: counted from the anchor, never from a clamped day."""
+    book = begun(subscription("S-1", monthly(), start="2024-01-31"))
+    days = [date(2024, 1, 31) + timedelta(days=n) for n in range(100)]
+    bills(book, *map(str, days))
+    starts = [lines(book, n)[0][1] for n in range(1, 5)]
+    assert starts == ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"]
+
+
+def test_two_changes_in_one_month():
+    """599.95 for May, 9.95 from the 7th, 29.95 from the 8th, with a bill after each."""
+    book = begun(subscription("S-1", monthly(price="599.95"), start="2012-05-01"))
+    bills(book, "2012-05-01")
+    book.take(change("2012-05-07", prices=(monthly(price="9.95"),)), payment("P-1", 71994))
+    bills(book, "2012-05-07")
+    # What is taken back is more than the bill comes to, so it is a credit note beside it.
+    assert (nets(book, 1), nets(book, 2)) == ([59995], [802])
+    assert [one[:2] for one in notes(book)] == [("1", 48383)]
+    book.take(change("2012-05-08", prices=(monthly(price="29.95"),)))
+    bills(book, "2012-05-08")
+    assert lines(book, 3) == [
+        (-770, "2012-05-07", "2012-06-01", "2.1"),
+        (2319, "2012-05-08", "2012-06-01", None),
+    ]
+    assert 59995 - 48383 + 802 - 770 + 2319 == 13963
+
+
+def test_three_prices_in_one_period():
+    """30, 60 and 90 for ten days of thirty each: 60 in all, by the plan's price and not by what was charged last."""
+    book = begun(subscription("S-1", monthly(price="30"), start="2026-11-01"))
+    bills(book, "2026-11-01")
+    book.take(change("2026-11-11", prices=(monthly(price="60"),)))
+    bills(book, "2026-11-11")
+    book.take(change("2026-11-21", prices=(monthly(price="90"),)))
+    bills(book, "2026-11-21")
+    assert (nets(book, 1), nets(book, 2), nets(book, 3)) == ([3000], [-2000, 4000], [-2000, 3000])
+    once = begun(
+        subscription("S-1", monthly(price="30"), start="2026-11-01"),
+        change("2026-11-11", prices=(monthly(price="60"),)),
+        change("2026-11-21", prices=(monthly(price="90"),)),
+    )
+    bills(once, "2026-11-30")
+    assert nets(once, 1) == [1000, 2000, 3000]
+
+
+def test_parts_of_a_period_add_up_to_its_price():
+    """10, 10 and 11 days of 31 at 10.00 are 3.23, 3.22 and 3.55, and not 10.01."""
+    book = begun(
+        subscription("S-1", monthly(price="10", rate=Decimal("0.19")), start="2026-12-01"),
+        change("2026-12-11", prices=(monthly(price="10", rate=Decimal("0.2")),)),
+        change("2026-12-21", prices=(monthly(price="10", rate=Decimal("0.07")),)),
+    )
+    bills(book, "2026-12-31")
+    assert nets(book, 1) == [323, 322, 355]
+
+
+def test_paid_in_advance_and_ended_early():
+    """75.00 and 20 % for 21 of 28 days; what is not served any more, 25.00, is a credit note of 30.00."""
+    book = begun(subscription("S-1", monthly(price="100"), start="2025-02-08", billing_anchor="2025-02-01"))
+    bills(book, "2025-02-08")
+    assert nets(book, 1) == [7500]
+    book.take(change("2025-02-22", "terminate"))
+    bills(book, "2025-02-22")
+    assert [(net, total) for _, net, total in notes(book)] == [(2500, 3000)]
+    assert (of(book).next_due, of(book).recheck_from) == (None, None)
+
+
+def test_days_of_suspension_are_taken_back():
+    """249.95 for 31 days, suspended from the 10th to the 20th: 80.63 are taken back, of what the next bill comes to."""
+    book = begun(subscription("S-1", monthly(price="249.95"), start="2012-06-30", billing_anchor="2012-05-31"))
+    bills(book, "2012-06-30")
+    book.take(change("2012-07-10", "suspend"), change("2012-07-20", "resume"))
+    bills(book, "2012-07-31")
+    assert lines(book, 2) == [
+        (-8063, "2012-06-30", "2012-07-31", "1.1"),
+        (24995, "2012-07-31", "2012-08-31", None),
+    ]
+
+
+def test_ended_after_the_fact():
+    """29.00 a month; on 5 March it is ended as of 20 February: 10 of 29 days are credited, and March is not billed."""
+    book = begun(subscription("S-1", monthly(price="29"), start="2020-01-01"))
+    bills(book, "2020-01-01", "2020-02-01")
+    book.take(change("2020-02-20", "terminate"))
+    bills(book, "2020-03-05")
+    assert len(book.documents[Invoice]) == 2
+    assert [one[:2] for one in notes(book)] == [("2", 1000)]
+    # One that was billed for March before gets all of it back.
+    late = begun(subscription("S-1", monthly(price="29"), start="2020-01-01"))
+    bills(late, "2020-01-01", "2020-02-01", "2020-03-01")
+    late.take(change("2020-02-20", "terminate"))
+    bills(late, "2020-03-05")
+    assert sorted(one[:2] for one in notes(late)) == [("2", 1000), ("3", 2900)]
+
+
+def test_what_people_gave_stays_given():
+    """5.00 were credited for a bad day; the end takes back what is not served, and not the 5.00 once more."""
+    book = begun(subscription("S-1", monthly(price="30"), start="2026-11-01"))
+    bills(book, "2026-11-01")
+    book.take(credit_note("N-1", "INV-000000001", {"1": 500}))
+    bills(book, "2026-11-02")
+    assert len(book.documents[Invoice]) == 1
+    book.take(change("2026-11-16", "terminate"))
+    bills(book, "2026-11-16")
+    assert sorted(one[1] for one in notes(book)) == [500, 1500]
+    # The half that was served was 15.00, of which the customer owes 10.00.
+    assert book.invoice(1).billed == 1200
+
+
+def test_what_is_left_of_a_line_limits_what_is_taken_back():
+    """20.00 of 30.00 were credited: of the 15.00 that are not served 10.00 are left, and that is all there will be."""
+    book = begun(subscription("S-1", monthly(price="30"), start="2026-11-01"))
+    bills(book, "2026-11-01")
+    book.take(credit_note("N-1", "INV-000000001", {"1": 2000}), change("2026-11-16", "terminate"))
+    bills(book, "2026-11-16", "2026-11-17")
+    assert sorted(one[1] for one in notes(book)) == [1000, 2000]
+    assert book.invoice(1).billed == 0
+    # To be served after all costs what was taken back, as the subscription counts it: 15.00.
+    book.take(change("2026-11-16", termination_date=None))
+    bills(book, "2026-11-18")
+    assert nets(book, 2) == [1500]
+
+
+def test_an_unchanged_unit_price_is_one_line_of_the_difference():
+    """Two lines at 10.00 become three: one more unit, for the whole period or the rest of it."""
+    book = begun(subscription("S-1", monthly(price="10", quantity=Decimal(2)), start="2026-11-01"))
+    bills(book, "2026-11-01")
+    book.take(change("2026-11-01", prices=(monthly(price="10", quantity=Decimal(3)),)))
+    bills(book, "2026-11-02")
+    [more] = book.invoice(2).lines
+    assert (more.quantity, more.unit_price, more.tax_excluded_amount) == (1, 10, 1000)
+    book.take(change("2026-11-16", prices=(monthly(price="10", quantity=Decimal(5)),)))
+    bills(book, "2026-11-16")
+    assert lines(book, 3) == [(1000, "2026-11-01", "2026-12-01", None)]
+
+
+def test_a_trial_costs_nothing():
+    """The first day charged is the anchor."""
+    book = begun(subscription("S-1", monthly(price="30"), start="2026-11-05", trial_end_date="2026-12-05"))
+    bills(book, "2026-11-30")
+    assert not book.documents[Invoice]
+    bills(book, "2026-12-05")
+    assert lines(book, 1) == [(3000, "2026-12-05", "2027-01-05", None)]
+    # It is made longer afterwards: the days are counted from another day, and all is taken back.
+    book.take(change("2026-11-05", trial_end_date="2027-01-05"))
+    bills(book, "2026-12-20")
+    assert [one[:2] for one in notes(book)] == [("1", 3000)]
+
+
+def test_a_discount_waits_for_a_bill_that_it_fits_in():
+    """5.00 off each month, agreed as a price below zero; alone on a bill it waits."""
+    book = begun(
+        subscription("S-1", monthly("D", "-5"), start="2026-11-01", name="discount"),
+    )
+    bills(book, "2026-11-01")
+    assert not book.documents[Invoice]
+    assert (of(book).recheck_from, of(book).next_due) == (date(2026, 11, 1), date(2026, 11, 1))
+    book.take(subscription("S-2", monthly(price="30"), start="2026-11-15"))
+    bills(book, "2026-11-15")
+    assert nets(book, 1) == [-500, 3000]
+    book.take(change("2026-11-16", "terminate"))
+    bills(book, "2026-11-16")
+    assert lines(book, 2) == [(250, "2026-11-01", "2026-12-01", "1.1")]
+
+
+def test_the_payer_gets_the_bill():
+    """What is due of two accounts that another one pays for, with the tax of each group on all of it."""
+    book = LedgerBook()
+    book.take(billing("BA-P"))
+    for n in (1, 2, 3):
+        book.take(billing(f"BA-{n}", relationships=(relation("payer", "BA-P"),)))
+        book.take(subscription(f"S-{n}", monthly(price="0.33"), account=f"BA-{n}", start="2026-11-01"))
+    book.take(demand("D-1", account="BA-P", on="2026-11-01"))
+    invoice = book.invoice(1)
+    assert (invoice.billing_account, nets(book, 1)) == ("BA-P", [33, 33, 33])
+    assert [one.origin and one.origin.account for one in invoice.lines] == ["BA-1", "BA-2", "BA-3"]
+    assert (invoice.tax_excluded_amount, invoice.tax_included_amount) == (99, 119)
+    assert_books_hold(book)
+
+
+def test_a_partner_has_its_share_and_loses_it():
+    """60 % of 30.00 are its 18.00; of what is taken back it loses as much as it was sold on."""
+    book = LedgerBook()
+    book.take(billing(), partner("SA-1", "0.6"))
+    book.take(subscription("S-1", monthly(price="30", on_behalf_of="SA-1"), start="2026-11-01"))
+    bills(book, "2026-11-01")
+    assert book.position("SA-1").payable == 1800
+    book.take(change("2026-11-16", "terminate"))
+    bills(book, "2026-11-16")
+    assert book.position("SA-1").payable == 900
+
+
+def test_a_long_bill_goes_on_in_another():
+    """Three lines a bill: of three subscriptions, of which one alone has more than fit; each is billed once."""
+    book = begun(
+        subscription("S-1", monthly("A", "1"), monthly("B", "2"), start="2026-11-01"),
+        subscription("S-2", monthly("A", "3", period_type="day"), start="2026-11-02"),
+        subscription("S-3", monthly("A", "5"), monthly("B", "6"), start="2026-11-01"),
+    )
+    with patch("domain.billing.gathering.LINES_MAX", 3), patch("domain.billing.composing.LINES_MAX", 3):
+        book.take(demand("D-1", on="2026-11-08"))
+    assert [nets(book, n + 1) for n in range(len(book.documents[Invoice]))] == [
+        [100, 200],
+        [500, 600, 300],
+        [300] * 3,
+        [300] * 3,
+    ]
+    states = [one.state for one in book.rows[BillOnDemand].values()]
+    assert states == ["inProgress"] * (len(states) - 1) + ["done"]
+    assert_books_hold(book)
+
+
+def test_what_waits_does_not_hold_up_what_is_behind_it():
+    """Discounts for which there is no room wait; the days of the same subscription go on through all parts."""
+    book = begun(
+        subscription("S-1", monthly("D", "-5", period_type="day"), start="2026-11-01"),
+        subscription("S-2", monthly("A", "1", period_type="day"), start="2026-11-01"),
+        charge("C-1", line("7"), on="2026-11-01"),
+    )
+    with patch("domain.billing.gathering.LINES_MAX", 3), patch("domain.billing.composing.LINES_MAX", 3):
+        book.take(demand("D-1", on="2026-11-07"))
+        charged = [net for n in range(len(book.documents[Invoice])) for net in nets(book, n + 1)]
+        assert sorted(charged) == [100] * 7 + [700]
+        assert_books_hold(book)
+        book.take(charge("C-2", line("50")), demand("D-2"))
+    assert of(book).recheck_from is None or of(book).recheck_from >= date(2026, 11, 1)
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize("days", [1, 3, 40])
+def test_billing_again_bills_nothing(days):
+    """Neither on the same day nor on an earlier one; after a change that changes nothing, either."""
+    book = begun(subscription("S-1", monthly("A", "30"), monthly("R", "7", billed="inArrears"), start="2026-11-10"))
+    last = date(2026, 11, 10) + timedelta(days=days)
+    bills(book, str(last))
+    made = len(book.documents[Invoice])
+    periods = dict(book.documents[BilledPeriod])
+    bills(book, "2026-11-10", str(last - timedelta(days=1)))
+    book.take(change("2026-11-12", name="other"), demand("D-x", on=str(last)))
+    book.take(update("BA-1", name="x"), demand("D-y", on="2026-11-12"))
+    assert (len(book.documents[Invoice]), book.documents[BilledPeriod]) == (made, periods)
+    assert_books_hold(book)
