@@ -261,5 +261,4 @@ def _looked_at(visit: Visit, on: date, billed: set[Place]) -> Subscription:
     subscription = visit.subscription
     if not again:
         return replace(subscription, recheck_from=None, next_due=visit.rating.next_due(on))
-    first = max(subscription.start_date, min(again))
-    return replace(subscription, recheck_from=first, next_due=subscription.start_date)
+    return replace(subscription, recheck_from=min(again), next_due=subscription.start_date)

@@ -32,7 +32,7 @@ class Subscription:
 
     `state` is that of the newest day begun, or of an earlier one as long as a turn is left to do. Before `next_due`
     nothing of it is due, and nothing more ever is where that is None: all that fell due before is billed.
-    `recheck_from` is the first day whose periods the next bill looks at again, billed or not; where there is one,
+    `recheck_from` is a day from which on the next bill looks at all periods again, billed or not; where there is one,
     `next_due` is the start. It is None where nothing changed since the last bill.
     """
 
@@ -75,7 +75,7 @@ class Subscription:
             first = min(day, self.recheck_from)
         elif self.next_due is not None:
             # What falls due from then on is not billed yet; a period may be due on the day after its last.
-            first = max(self.start_date, min(day, self.next_due - timedelta(days=1)))
+            first = min(day, self.next_due - timedelta(days=1))
         return replace(self, recheck_from=first, next_due=self.start_date)
 
     def terms_on(self, day: date) -> Terms:

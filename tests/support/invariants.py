@@ -704,7 +704,7 @@ def _subscriptions_are_what_was_agreed(book: LedgerBook) -> None:
         assert all(patch.effective_date >= one.start_date for patch in one.patches), one
         assert one.state == state_on(one, newest), one
         dates = [one.start_date, *(patch.effective_date for patch in one.patches)]
-        assert one.recheck_from is None or one.next_due == one.start_date <= one.recheck_from, one
+        assert one.recheck_from is None or one.next_due == one.start_date, one
         ends = [terms.termination_date for terms in (one.terms, *(patch.terms for patch in one.patches))]
         last = max(newest, *dates, *(day for day in ends if day is not None))
         to_come = (newest + timedelta(days=n) for n in range(1, (last - newest).days + 1))
