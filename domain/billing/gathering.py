@@ -94,8 +94,8 @@ class Due:
 class Visit:
     """A subscription that a bill has looked at, what is due of it, and what each period comes to that it looked at.
 
-    `rest` is the day from which on its periods are left to a further part; `waits` the day from which on something has
-    waited since an earlier one.
+    The periods that begin from `rest` on are left to a further part; of those from `waits` on something has waited
+    since an earlier one, or has changed since.
     """
 
     subscription: Subscription
@@ -140,7 +140,7 @@ def gathering_needs(account_id: str, on: date, books: WorkingSet) -> Iterator[Ne
     for subscription in books.known(Subscription, account_id):
         if subscription.next_due is not None and subscription.next_due <= on and subscription.recheck_from is None:
             rating = Rating(subscription.segments, _no_usage, account.kept_in)
-            for price_id, period in _falling_due(subscription, rating, _window(subscription, on, None), on):
+            for price_id, period in _falling_due(subscription, rating, _window(subscription, on), on):
                 yield DocumentNeed(BilledPeriod, id_of(subscription.id, price_id, period))
             for segment in subscription.segments:
                 for price in segment.terms.prices:
@@ -256,11 +256,13 @@ def _visits(
         subscription_id, day = after.of
         subscription = books.find(Subscription, subscription_id)
         assert subscription is not None, f"subscription {subscription_id} is not there any more"
-        visit = _visit(subscription, currencies[subscription.billing_account], on, day, room, books)
-        assert visit is not None
-        found.append(visit)
-        if visit.rest is not None:
-            return found, Rest(None, last, (subscription_id, visit.rest))
+        # Else another demand has billed the rest of it.
+        if subscription.next_due is not None and subscription.next_due <= on:
+            visit = _visit(subscription, currencies[subscription.billing_account], on, day, room, books)
+            assert visit is not None, f"subscription {subscription_id} does not fit into a part of its own"
+            found.append(visit)
+            if visit.rest is not None:
+                return found, Rest(None, last, (subscription_id, visit.rest))
     queues = (_queue(Subscription, account, accounts, books) for account in accounts)
     for subscription in merge(
         *(takewhile(lambda one: one.order_key[0] <= on, queue) for queue in queues), key=attrgetter("order_key")
@@ -269,7 +271,7 @@ def _visits(
         looked_at = after.of is not None and subscription.id == after.of[0]
         if looked_at or subscription.next_due is None or (last is not None and subscription.order_key <= last):
             continue
-        visit = _visit(subscription, currencies[subscription.billing_account], on, None, room, books)
+        visit = _visit(subscription, currencies[subscription.billing_account], on, date.min, room, books)
         if visit is None:
             return found, Rest(None, last)
         found.append(visit)
@@ -280,34 +282,37 @@ def _visits(
 
 
 def _visit(
-    subscription: Subscription, currency: Currency, on: date, since: date | None, room: _Room, books: Books
+    subscription: Subscription, currency: Currency, on: date, since: date, room: _Room, books: Books
 ) -> Visit | None:
     """What is due of a subscription up to a date; None where it does not fit, and is left to a further part as a whole.
 
-    What does not fit into a part alone is divided: the rest is of the periods that begin from a day on, `since`.
+    What does not fit into a part alone is divided: the rest is of the periods that begin `since` a day. What is still
+    due of earlier ones has had to wait, or has changed meanwhile, and waits for another demand.
     """
     rating = Rating(subscription.segments, _no_usage, currency)
-    looked_at_again = since is not None or subscription.recheck_from is not None
-    window = _window(subscription, on, since)
+    window = _window(subscription, on)
     due = list(_falling_due(subscription, rating, window, on))
-    while len(due) > LINES_MAX and window.days > 1:
-        window = DateRange(window.start, window.start + timedelta(days=window.days // 2))
+    first = max(since, window.start)
+    while sum(period.start >= since for _, period in due) > LINES_MAX and (left := (window.end - first).days) > 1:
+        window = DateRange(window.start, first + timedelta(days=left // 2))
         due = list(_falling_due(subscription, rating, window, on))
     rest = None if window.end > on else window.end
-    known = _billed(subscription, window.start, due, books, again=looked_at_again)
-    periods = {(one.price_id, one.period): one for one in known if since is None or one.period.start >= since}
-    if rest is not None:
-        periods = {key: one for key, one in periods.items() if key[1].start < rest}
+    periods = {one.id: one for one in _billed(subscription, window.start, due, books)}
     for price_id, period in due:
-        if (price_id, period) not in periods and (since is None or period.start >= since):
-            id_ = id_of(subscription.id, price_id, period)
-            periods[price_id, period] = BilledPeriod(id_, subscription.id, price_id, period, (), ())
+        id_ = id_of(subscription.id, price_id, period)
+        periods.setdefault(id_, BilledPeriod(id_, subscription.id, price_id, period, (), ()))
     dues: list[Due] = []
     charged: dict[str, tuple[BilledPeriod, tuple[Charged, ...]]] = {}
+    waits = None
     in_order = sorted(periods.values(), key=lambda one: (one.period.start, one.price_id, one.period.end))
     for start, group in groupby(in_order, key=lambda one: one.period.start):
+        if rest is not None and start >= rest:
+            break
         looked_at = [(one, tuple(rating.charges(one.price_id, one.period))) for one in group]
         more = list(_of_periods(subscription, rating, looked_at, books))
+        if start < since:
+            waits = start if more and waits is None else waits
+            continue
         corrected = {due.corrects.bill_no for due in more if due.corrects is not None}
         if not room.has(len(more), corrected):
             if not room.is_whole and not dues:
@@ -318,15 +323,12 @@ def _visit(
         room.take(len(more), corrected)
         dues += more
         charged |= {one.id: (one, comes_to) for one, comes_to in looked_at}
-    waits = subscription.recheck_from if since is not None else None
-    if waits is not None and since is not None and waits >= since:
-        waits = None
     return Visit(subscription, rating, tuple(dues), charged, rest, waits)
 
 
-def _window(subscription: Subscription, on: date, since: date | None) -> DateRange:
+def _window(subscription: Subscription, on: date) -> DateRange:
     """The days whose periods are looked at: up to a date, what is due after that begins later."""
-    first = since or subscription.recheck_from
+    first = subscription.recheck_from
     if first is None:
         assert subscription.next_due is not None
         # It may be due on the day after its last.
@@ -347,10 +349,10 @@ def _falling_due(
 
 
 def _billed(
-    subscription: Subscription, since: date, due: list[tuple[str, DateRange]], books: Books, *, again: bool
+    subscription: Subscription, since: date, due: list[tuple[str, DateRange]], books: Books
 ) -> list[BilledPeriod]:
-    """What was billed of the periods that are due; of what is looked at again, of all that have a day from then on."""
-    if again:
+    """What was billed of the periods that are due; of what is looked at again, of all that have a day since then."""
+    if subscription.recheck_from is not None:
         billed = books.queue(BilledPeriod, subscription.id)
         return list(takewhile(lambda one: one.period.end > since, billed))
     ids = [id_of(subscription.id, price_id, period) for price_id, period in due]

@@ -72,30 +72,29 @@ def starts(number):
     )
 
 
-changes = st.builds(
-    lambda number, on, terms: change(on, of=f"S-{number}", **terms),
-    st.integers(1, 2),
-    days,
-    st.builds(lambda prices: {"prices": prices}, prices)
-    | st.builds(lambda end: {"termination_date": end}, st.none() | days)
-    | st.builds(lambda anchor: {"billing_anchor": anchor}, st.none() | days)
-    | st.builds(lambda end: {"trial_end_date": end}, st.none() | days),
-)
-states = st.builds(
-    lambda number, on, kind: change(on, kind, of=f"S-{number}"),
-    st.integers(1, 2),
-    days,
-    st.sampled_from(["suspend", "resume", "suspend", "resume", "terminate"]),
-)
+def changes(*numbers):
+    """Changes of the subscriptions of these numbers."""
+    of = st.sampled_from([f"S-{number}" for number in numbers])
+    terms = (
+        st.builds(lambda prices: {"prices": prices}, prices)
+        | st.builds(lambda end: {"termination_date": end}, st.none() | days)
+        | st.builds(lambda anchor: {"billing_anchor": anchor}, st.none() | days)
+        | st.builds(lambda end: {"trial_end_date": end}, st.none() | days)
+    )
+    kinds = st.sampled_from(["suspend", "resume", "suspend", "resume", "terminate"])
+    changed = st.builds(lambda of, on, terms: change(on, of=of, **terms), of, days, terms)
+    return changed | st.builds(lambda of, on, kind: change(on, kind, of=of), of, days, kinds)
+
+
 bills = st.builds(lambda on: demand("?", on=on), days)
 given_back = st.builds(
     lambda number, part: credit_note("?", f"INV-{number:09d}", {"1": part}), st.integers(1, 4), st.integers(1, 1500)
 )
 facts = st.tuples(
     starts(1).map(lambda one: [one]),
-    st.lists(changes | states | bills | bills | given_back, max_size=5),
+    st.lists(changes(1) | bills | given_back, max_size=5),
     starts(2).map(lambda one: [one]),
-    st.lists(changes | states | bills | bills | given_back, max_size=8),
+    st.lists(changes(1, 2) | bills | given_back, max_size=8),
 ).map(lambda parts: [fact for part in parts for fact in part])
 
 
