@@ -10,6 +10,7 @@ from typing import Any
 from domain.billing.model import BilledCharge, BillOnDemand, Charge
 from domain.billing.subscriptions import AppliedPatch, Subscription
 from domain.billing.terms import ProductPrice, Step, Terms, Tiers
+from domain.billing.usage import UsageMonth, UsageRecord, UsedOn
 from domain.invoicing.model import CorrectsLine, LineOrigin, Period
 from domain.invoicing.pricing import Item
 
@@ -338,6 +339,64 @@ def decode_subscription(row: Row) -> Subscription:
     )
 
 
+def encode_usage_record(usage_record: UsageRecord) -> Row:
+    """Usage record as a row."""
+    return {
+        "_id": usage_record.id,
+        "subscriptionId": usage_record.subscription,
+        "priceId": usage_record.price_id,
+        "usageDate": usage_record.usage_date,
+        "day": usage_record.day.isoformat(),
+        "quantity": f"{usage_record.quantity:f}",
+        "number": usage_record.number,
+        "bookedAt": usage_record.booked_at,
+    }
+
+
+def decode_usage_record(row: Row) -> UsageRecord:
+    """Usage record of a row."""
+    return UsageRecord(
+        row["_id"],
+        row["subscriptionId"],
+        row["priceId"],
+        row["usageDate"],
+        date.fromisoformat(row["day"]),
+        Decimal(row["quantity"]),
+        row["number"],
+        row["bookedAt"],
+    )
+
+
+def encode_usage_month(usage_month: UsageMonth) -> Row:
+    """Usage month as a row."""
+    return {
+        "_id": usage_month.id,
+        "count": usage_month.count,
+        "days": [
+            {
+                "day": used_on.day.isoformat(),
+                "quantity": f"{used_on.quantity:f}",
+            }
+            for used_on in usage_month.days
+        ],
+    }
+
+
+def decode_usage_month(row: Row) -> UsageMonth:
+    """Usage month of a row."""
+    return UsageMonth(
+        row["_id"],
+        row["count"],
+        tuple(
+            UsedOn(
+                date.fromisoformat(used_on["day"]),
+                Decimal(used_on["quantity"]),
+            )
+            for used_on in row["days"]
+        ),
+    )
+
+
 def encode_bill_on_demand(bill_on_demand: BillOnDemand) -> Row:
     """Bill on demand as a row."""
     return {
@@ -355,10 +414,14 @@ def encode_bill_on_demand(bill_on_demand: BillOnDemand) -> Row:
 ENCODE: dict[type, Callable[[Any], Row]] = {
     Charge: encode_charge,
     Subscription: encode_subscription,
+    UsageRecord: encode_usage_record,
+    UsageMonth: encode_usage_month,
     BillOnDemand: encode_bill_on_demand,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     Charge: decode_charge,
     Subscription: decode_subscription,
+    UsageRecord: decode_usage_record,
+    UsageMonth: decode_usage_month,
 }

@@ -1,4 +1,4 @@
-"""How charges, subscriptions and bills on demand are kept."""
+"""How charges, subscriptions, usage and bills on demand are kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
 from domain.billing.model import BillOnDemand, Charge
 from domain.billing.subscriptions import Subscription
+from domain.billing.usage import UsageMonth, UsageRecord
 from domain.invoicing.pricing import Item
 
 UNBILLED = {"billed": {"$type": "null"}}
@@ -108,6 +109,61 @@ KEPT = (
         queue=QueueRead("billingAccount", "nextDue", LIVE),
         awaited={"subscription": {}},
         large=True,
+    ),
+    Kept(
+        Layout(
+            UsageRecord,
+            keys=(
+                Key("_id", "id"),
+                Key("subscriptionId", "subscription"),
+                "price_id",
+                "usage_date",
+                "day",
+                "quantity",
+                "number",
+                "booked_at",
+            ),
+        ),
+        Collection(
+            "usageRecords",
+            id="`usageId`",
+            written="once, with the fact",
+            fields={
+                "subscriptionId": "",
+                "priceId": "",
+                "usageDate": "when it was used",
+                "day": "the date of that in the seller's zone: it counts on it",
+                "quantity": "may be below zero: it corrects an earlier record",
+                "number": "the how-many-eth record it is of its price's month, from 1",
+                "bookedAt": "",
+            },
+            indexes=(
+                # Lists of a subscription's usage, of all prices or of one, by its time, then by id.
+                IndexModel(
+                    [
+                        ("subscriptionId", ASCENDING),
+                        ("usageDate", ASCENDING),
+                        ("_id", ASCENDING),
+                        ("priceId", ASCENDING),
+                        ("day", ASCENDING),
+                    ],
+                    name="listed",
+                ),
+            ),
+            append_only=True,
+        ),
+    ),
+    Kept(
+        Layout(UsageMonth),
+        Collection(
+            "usageMonths",
+            id="`<subscriptionId>/<priceId>/<yyyy-mm>`",
+            written="with each record of its month",
+            fields={
+                "count": "how many records it has",
+                "days": "each day that has any: {`day`, `quantity`: what its records come to}, in order",
+            },
+        ),
     ),
     Kept(
         Layout(BillOnDemand, read=False),

@@ -83,7 +83,7 @@ def change_needs(change: SubscriptionToChange, books: WorkingSet) -> Iterator[Ne
     yield DocumentNeed(Subscription, change.subscription)
     yield DocumentNeed(Calendar, CALENDAR)
     yield from _partners(change.patch.terms)
-    yield from _account_of(change.subscription, books)
+    yield from account_needs(change.subscription, books)
 
 
 def change_subscription(change: SubscriptionToChange, books: Books) -> SubscriptionResult:
@@ -94,7 +94,7 @@ def change_subscription(change: SubscriptionToChange, books: Books) -> Subscript
     date does not allow or for too many changes, `invalid` for a date before it starts and what `create_subscription`
     calls so.
     """
-    before = _find(change.subscription, books)
+    before = find_subscription(change.subscription, books)
     account = billing_account(before.billing_account, None, books, "billing", "subscriptionId")
     if change.if_revision not in (None, before.revision):
         detail = f"ifRevision: {change.if_revision}, but subscription {before.id} is at revision {before.revision}"
@@ -129,7 +129,7 @@ def turn_needs(turn: SubscriptionTurn, books: WorkingSet) -> Iterator[Need]:
     """What a turn looks at, as far as that can be told from what is loaded so far."""
     yield DocumentNeed(Subscription, turn.subscription)
     yield DocumentNeed(Calendar, CALENDAR)
-    yield from _account_of(turn.subscription, books)
+    yield from account_needs(turn.subscription, books)
 
 
 def turn_subscription(turn: SubscriptionTurn, books: Books) -> SubscriptionResult:
@@ -139,7 +139,7 @@ def turn_subscription(turn: SubscriptionTurn, books: Books) -> SubscriptionResul
     """
     if newest_day(books) < turn.date:
         raise MustWait("day-gap", f"date: {turn.date} is not begun", f"day:{turn.date}")
-    before = _find(turn.subscription, books)
+    before = find_subscription(turn.subscription, books)
     if before.revision != turn.revision:
         return SubscriptionResult(before)
     subscription = _as_of(turn.date, before, books)
@@ -149,7 +149,8 @@ def turn_subscription(turn: SubscriptionTurn, books: Books) -> SubscriptionResul
     return SubscriptionResult(subscription)
 
 
-def _find(subscription_id: str, books: Books) -> Subscription:
+def find_subscription(subscription_id: str, books: Books) -> Subscription:
+    """The subscription that a fact names; raises `MustWait` (`unknown-subscription`)."""
     subscription = books.find(Subscription, subscription_id)
     if subscription is None:
         detail = f"subscriptionId: no subscription {subscription_id}"
@@ -157,7 +158,8 @@ def _find(subscription_id: str, books: Books) -> Subscription:
     return subscription
 
 
-def _account_of(subscription_id: str, books: WorkingSet) -> Iterator[Need]:
+def account_needs(subscription_id: str, books: WorkingSet) -> Iterator[Need]:
+    """A subscription's account, once it is known which that is."""
     subscription = books.peek(Subscription, subscription_id)
     if subscription is not None:
         yield DocumentNeed(Account, subscription.billing_account)
