@@ -17,7 +17,6 @@ from domain.billing.terms import ProductPrice, Segment, end_of
 from domain.errors import Refused
 from domain.frozen import dataclass
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
-from domain.money import Currency
 
 DAY_MAX = 10**15
 """The most that a day's records come to: what ten years of such days come to has 27 digits with its decimals, and is
@@ -130,7 +129,8 @@ def record_usage(usage: UsageToRecord, books: Books) -> UsageResult:
     subscription = find_subscription(usage.subscription, books)
     account = billing_account(subscription.billing_account, None, books, "billing", "subscriptionId")
     day = books.date_of(usage.usage_date)
-    segment, price = _in_force(usage.price_id, day, subscription)
+    segments = subscription.segments
+    segment, price = _in_force(usage.price_id, day, subscription, segments)
     month_id = _month_id(subscription.id, price.id, _month(day))
     before = books.find(UsageMonth, month_id) or UsageMonth(month_id, 0, ())
     _check_sum(before.on(day), usage.quantity, day)
@@ -148,7 +148,7 @@ def record_usage(usage: UsageToRecord, books: Books) -> UsageResult:
         )
     )
     books.put(month)
-    if _is_late(day, segment, price, subscription, account.kept_in):
+    if _is_late(day, segment, price, subscription, Rating(segments, _nothing, account.kept_in)):
         books.put(subscription.looked_at_again(day))
     # Who bills the subscription writes the position too (`used_by`): neither goes unseen by the other.
     books.count(account.id, "used")
@@ -203,9 +203,10 @@ def _month_id(subscription_id: str, price_id: str, month: str) -> str:
     return f"{subscription_id}/{price_id}/{month}"
 
 
-def _in_force(price_id: str, day: date, subscription: Subscription) -> tuple[Segment, ProductPrice]:
+def _in_force(
+    price_id: str, day: date, subscription: Subscription, segments: tuple[Segment, ...]
+) -> tuple[Segment, ProductPrice]:
     """A price of usage on a day on which it is charged, with what the subscription is then."""
-    segments = subscription.segments
     segment = next((segment for segment in segments if day in segment.days), None)
     said = f"priceId: on {day} subscription {subscription.id}"
     if segment is None:
@@ -232,7 +233,7 @@ def _check_sum(before: Decimal, quantity: Decimal, day: date) -> None:
         raise Refused("invalid", detail)
 
 
-def _is_late(day: date, segment: Segment, price: ProductPrice, subscription: Subscription, currency: Currency) -> bool:
+def _is_late(day: date, segment: Segment, price: ProductPrice, subscription: Subscription, rating: Rating) -> bool:
     """Whether bills have looked at a period that usage of a day counts in, and will not look at it again anyway.
 
     Such periods are the price's own, and those of minimums that have a day from then on in it: what is used first may
@@ -242,10 +243,11 @@ def _is_late(day: date, segment: Segment, price: ProductPrice, subscription: Sub
         return day < subscription.recheck_from
     if subscription.next_due is None:
         return True
+    if subscription.next_due <= day:
+        return False  # whatever it counts in is due later
     period = segment.periods(price).containing(day)
     if period is None:
         return False  # it reaches beyond the calendar, and is never billed
-    rating = Rating(subscription.segments, _nothing, currency)
     if rating.due(price.id, period) < subscription.next_due:
         return True
     return any(
