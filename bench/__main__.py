@@ -36,6 +36,7 @@ MEASUREMENTS = (
     "payments",
     "corrections",
     "bills",
+    "usage",
     "arrays",
     "standby",
     "latency",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
@@ -10,7 +11,7 @@ from itertools import islice
 from typing import Protocol
 
 from bench.broker import BenchError, Broker, Letter
-from bench.orders import CURRENCY, LINES, ORDER, Json, order_bodies, orders
+from bench.orders import BILLING_ACCOUNTS, CURRENCY, LINES, ORDER, Json, order_bodies, orders
 from bench.place import Contestant, Place, work_off
 
 HOT_ACCOUNT = "BA-0000"
@@ -257,6 +258,81 @@ def _charges(day: str, order: Json) -> Iterator[Json]:
         }
 
 
+class Usages:
+    """Usage of a subscription for each account, on days of November, 500 records in each message; and an order.
+
+    Of usage no event tells. The order is the last message, so that by its events all usage is counted.
+    """
+
+    name = "usage in arrays"
+
+    async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
+        """A subscription on each account."""
+        made = [
+            json.dumps(
+                {
+                    "subscriptionId": f"S-{number:04d}",
+                    "billingAccount": {"id": f"BA-{number:04d}"},
+                    "startDate": "2026-11-01",
+                    "currency": CURRENCY,
+                    "productPrice": [_PRICE],
+                }
+            ).encode()
+            for number in range(BILLING_ACCOUNTS)
+        ]
+        await work_off(contestant, place, broker, "subscription.create", made, len(made))
+
+    def bodies(self, facts: int, place: Place) -> Iterator[bytes]:
+        """The last message of usage may carry fewer; then comes the order."""
+        return (body for _, body in self.letters(facts, place))
+
+    def letters(self, facts: int, place: Place) -> Iterator[Letter]:
+        """All of one type but for the last."""
+        records = _usage(facts)
+        while chunk := list(islice(records, FACTS_PER_ARRAY)):
+            yield "usage.record", json.dumps(chunk).encode()
+        for body in order_bodies(1):
+            yield ORDER, body
+
+    def orders(self, facts: int) -> int:
+        """The last message."""
+        return 1
+
+    def events(self, facts: int, contestant: Contestant) -> int:
+        """The order's."""
+        return contestant.events_per_order
+
+    def check(self, facts: int, place: Place) -> Mapping[str, object]:
+        """Every record is counted."""
+        lacking = facts - place.database["usageRecords"].count_documents({})
+        return {"records that lack": lacking} if lacking else {}
+
+
+_PRICE: Json = {
+    "id": "P-1",
+    "name": "Data",
+    "priceType": "usage",
+    "unitOfMeasure": "GB",
+    "unitPrice": "0.10",
+    "recurringChargePeriodType": "month",
+    "tax": {"category": "S", "rate": "0.20"},
+}
+
+
+def _usage(count: int) -> Iterator[Json]:
+    """Records of usage, on any of the subscriptions and days."""
+    lots = random.Random(678)
+    for number in range(count):
+        day, second = lots.randrange(1, 23), lots.randrange(60)
+        yield {
+            "usageId": f"U-{number:09d}",
+            "subscriptionId": f"S-{lots.randrange(BILLING_ACCOUNTS):04d}",
+            "usageDate": f"2026-11-{day:02d}T10:15:{second:02d}Z",
+            "priceId": "P-1",
+            "quantity": f"{lots.randrange(1, 5_000) / 100:.2f}",
+        }
+
+
 ORDERS: Workload = Orders()
 HOT: Workload = Orders("hot account", account=HOT_ACCOUNT)
 ARRAYS: Workload = Arrays()
@@ -264,3 +340,4 @@ PAYMENTS: Workload = Payments()
 CORRECTIONS: Workload = Corrections()
 SHORT: Workload = Orders("orders of three lines", lines=BILL_LINES)
 BILLS: Workload = Bills()
+USAGE: Workload = Usages()

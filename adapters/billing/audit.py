@@ -1,6 +1,7 @@
-"""Billing (invariants 3, 6 and 9): subscriptions; charges beside their bills, and bills beside what demanded them."""
+"""Billing (invariants 3, 6, 9): subscriptions, usage; charges beside their bills, bills beside what demanded them."""
 
 from adapters.billing.subscription_audit import SUBSCRIPTION_CHECKS
+from adapters.billing.usage_audit import USAGE_CHECKS
 from adapters.checks import (
     Check,
     Expression,
@@ -320,6 +321,7 @@ billed_accounts = View(
 
 CHECKS = (
     *SUBSCRIPTION_CHECKS,
+    *USAGE_CHECKS,
     Check(
         name="taken-back-matches-bills",
         invariant=3,

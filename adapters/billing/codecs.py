@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from domain.billing.billed import BilledPeriod
-from domain.billing.differing import BilledLine, TakenBack
+from domain.billing.differing import BilledLine, CountedMonth, TakenBack
 from domain.billing.model import BilledCharge, BillOnDemand, Charge
 from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Part, Rate
 from domain.billing.subscriptions import AppliedPatch, Subscription
 from domain.billing.terms import ProductPrice, Step, Terms, Tiers
+from domain.billing.usage import UsageMonth, UsageRecord, UsedOn
 from domain.invoicing.model import CorrectsLine, LineOrigin, Period
 from domain.invoicing.pricing import Item
 
@@ -376,6 +377,24 @@ def _encode_charged(charged: Charged) -> Row:
     }
 
 
+def _encode_taken_back(taken_back: TakenBack) -> Row:
+    return {
+        "billNo": taken_back.bill_no,
+        "lineId": taken_back.line_id,
+        "creditNote": taken_back.credit_note,
+        "net": taken_back.net,
+        "amount": taken_back.amount,
+        "counted": [
+            {
+                "month": counted_month.month,
+                "after": counted_month.after,
+                "count": counted_month.count,
+            }
+            for counted_month in taken_back.counted
+        ],
+    }
+
+
 def _encode_billed_line(billed_line: BilledLine) -> Row:
     return {
         "billNo": billed_line.bill_no,
@@ -383,15 +402,14 @@ def _encode_billed_line(billed_line: BilledLine) -> Row:
         "rate": _encode_rate(billed_line.rate),
         "quantity": None if billed_line.quantity is None else f"{billed_line.quantity:f}",
         "net": billed_line.net,
-        "taken": [
+        "taken": [_encode_taken_back(taken_back) for taken_back in billed_line.taken],
+        "counted": [
             {
-                "billNo": taken_back.bill_no,
-                "lineId": taken_back.line_id,
-                "creditNote": taken_back.credit_note,
-                "net": taken_back.net,
-                "amount": taken_back.amount,
+                "month": counted_month.month,
+                "after": counted_month.after,
+                "count": counted_month.count,
             }
-            for taken_back in billed_line.taken
+            for counted_month in billed_line.counted
         ],
     }
 
@@ -400,7 +418,7 @@ def encode_billed_period(billed_period: BilledPeriod) -> Row:
     """Billed period as a row."""
     return {
         "_id": billed_period.id,
-        "subscription": billed_period.subscription,
+        "subscriptionId": billed_period.subscription,
         "priceId": billed_period.price_id,
         "period": {
             "start": billed_period.period.start.isoformat(),
@@ -446,6 +464,24 @@ def _decode_charged(row: Row) -> Charged:
     )
 
 
+def _decode_taken_back(row: Row) -> TakenBack:
+    return TakenBack(
+        row["billNo"],
+        row["lineId"],
+        row["creditNote"],
+        row["net"],
+        row["amount"],
+        tuple(
+            CountedMonth(
+                counted_month["month"],
+                counted_month["after"],
+                counted_month["count"],
+            )
+            for counted_month in row["counted"]
+        ),
+    )
+
+
 def _decode_billed_line(row: Row) -> BilledLine:
     return BilledLine(
         row["billNo"],
@@ -453,15 +489,14 @@ def _decode_billed_line(row: Row) -> BilledLine:
         _decode_rate(row["rate"]),
         None if row["quantity"] is None else Decimal(row["quantity"]),
         row["net"],
+        tuple(_decode_taken_back(taken_back) for taken_back in row["taken"]),
         tuple(
-            TakenBack(
-                taken_back["billNo"],
-                taken_back["lineId"],
-                taken_back["creditNote"],
-                taken_back["net"],
-                taken_back["amount"],
+            CountedMonth(
+                counted_month["month"],
+                counted_month["after"],
+                counted_month["count"],
             )
-            for taken_back in row["taken"]
+            for counted_month in row["counted"]
         ),
     )
 
@@ -470,7 +505,7 @@ def decode_billed_period(row: Row) -> BilledPeriod:
     """Billed period of a row."""
     return BilledPeriod(
         row["_id"],
-        row["subscription"],
+        row["subscriptionId"],
         row["priceId"],
         DateRange(
             date.fromisoformat(row["period"]["start"]),
@@ -478,6 +513,64 @@ def decode_billed_period(row: Row) -> BilledPeriod:
         ),
         tuple(_decode_charged(charged) for charged in row["charged"]),
         tuple(_decode_billed_line(billed_line) for billed_line in row["lines"]),
+    )
+
+
+def encode_usage_record(usage_record: UsageRecord) -> Row:
+    """Usage record as a row."""
+    return {
+        "_id": usage_record.id,
+        "subscriptionId": usage_record.subscription,
+        "priceId": usage_record.price_id,
+        "usageDate": usage_record.usage_date,
+        "day": usage_record.day.isoformat(),
+        "quantity": f"{usage_record.quantity:f}",
+        "number": usage_record.number,
+        "bookedAt": usage_record.booked_at,
+    }
+
+
+def decode_usage_record(row: Row) -> UsageRecord:
+    """Usage record of a row."""
+    return UsageRecord(
+        row["_id"],
+        row["subscriptionId"],
+        row["priceId"],
+        row["usageDate"],
+        date.fromisoformat(row["day"]),
+        Decimal(row["quantity"]),
+        row["number"],
+        row["bookedAt"],
+    )
+
+
+def encode_usage_month(usage_month: UsageMonth) -> Row:
+    """Usage month as a row."""
+    return {
+        "_id": usage_month.id,
+        "count": usage_month.count,
+        "days": [
+            {
+                "day": used_on.day.isoformat(),
+                "quantity": f"{used_on.quantity:f}",
+            }
+            for used_on in usage_month.days
+        ],
+    }
+
+
+def decode_usage_month(row: Row) -> UsageMonth:
+    """Usage month of a row."""
+    return UsageMonth(
+        row["_id"],
+        row["count"],
+        tuple(
+            UsedOn(
+                date.fromisoformat(used_on["day"]),
+                Decimal(used_on["quantity"]),
+            )
+            for used_on in row["days"]
+        ),
     )
 
 
@@ -499,6 +592,8 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
     Charge: encode_charge,
     Subscription: encode_subscription,
     BilledPeriod: encode_billed_period,
+    UsageRecord: encode_usage_record,
+    UsageMonth: encode_usage_month,
     BillOnDemand: encode_bill_on_demand,
 }
 
@@ -506,4 +601,6 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     Charge: decode_charge,
     Subscription: decode_subscription,
     BilledPeriod: decode_billed_period,
+    UsageRecord: decode_usage_record,
+    UsageMonth: decode_usage_month,
 }

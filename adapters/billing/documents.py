@@ -1,4 +1,4 @@
-"""How charges, subscriptions and bills on demand are kept."""
+"""How charges, subscriptions, usage and bills on demand are kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from adapters.kept import Collection, Kept, QueueRead
 from domain.billing.billed import BilledPeriod
 from domain.billing.model import BillOnDemand, Charge
 from domain.billing.subscriptions import Subscription
+from domain.billing.usage import UsageMonth, UsageRecord
 from domain.invoicing.pricing import Item
 
 UNBILLED = {"billed": {"$type": "null"}}
@@ -115,7 +116,7 @@ KEPT = (
             BilledPeriod,
             keys=(
                 Key("_id", "id"),
-                "subscription",
+                Key("subscriptionId", "subscription"),
                 "price_id",
                 "period",
                 Key("end", "period.end"),
@@ -128,7 +129,7 @@ KEPT = (
             id="`<subscriptionId>/<priceId>/<start>/<end>`",
             written="by each bill that bills something of it, or looks at it again",
             fields={
-                "subscription": "",
+                "subscriptionId": "",
                 "priceId": "",
                 "period": "{`start`, `end`: the first day that is not in it}",
                 "end": "`period.end`, by which it is found",
@@ -138,14 +139,70 @@ KEPT = (
                 "`onBehalfOf`}",
                 "lines": "the lines of bills that billed something of it: {`billNo`, `lineId`, `rate`, `quantity`, "
                 "`net`, `taken`: what billing took back of it since: {`billNo`, `lineId`, `creditNote`: where, "
-                "`net`: what counts as taken back, `amount`: what of that could be}}",
+                "`net`: what counts as taken back, `amount`: what of that could be, `counted`}, `counted`: of usage, "
+                "which records it counts: those of each `month` beyond the first `after`, up to `count`}",
             },
             indexes=(
                 # What was billed of a subscription, the last first.
-                IndexModel([("subscription", ASCENDING), ("end", DESCENDING), ("_id", ASCENDING)], name="billed"),
+                IndexModel([("subscriptionId", ASCENDING), ("end", DESCENDING), ("_id", ASCENDING)], name="billed"),
             ),
         ),
-        queue=QueueRead("subscription", "end", {}, of_accounts=False, descending=True),
+        queue=QueueRead("subscriptionId", "end", {}, of_accounts=False, descending=True),
+    ),
+    Kept(
+        Layout(
+            UsageRecord,
+            keys=(
+                Key("_id", "id"),
+                Key("subscriptionId", "subscription"),
+                "price_id",
+                "usage_date",
+                "day",
+                "quantity",
+                "number",
+                "booked_at",
+            ),
+        ),
+        Collection(
+            "usageRecords",
+            id="`usageId`",
+            written="once, with the fact",
+            fields={
+                "subscriptionId": "",
+                "priceId": "",
+                "usageDate": "when it was used",
+                "day": "the date of that in the seller's zone: it counts on it",
+                "quantity": "may be below zero: it corrects an earlier record",
+                "number": "the how-many-eth record it is of its price's month, from 1",
+                "bookedAt": "",
+            },
+            indexes=(
+                # Lists of a subscription's usage, of all prices or of one, by its time, then by id.
+                IndexModel(
+                    [
+                        ("subscriptionId", ASCENDING),
+                        ("usageDate", ASCENDING),
+                        ("_id", ASCENDING),
+                        ("priceId", ASCENDING),
+                        ("day", ASCENDING),
+                    ],
+                    name="listed",
+                ),
+            ),
+            append_only=True,
+        ),
+    ),
+    Kept(
+        Layout(UsageMonth),
+        Collection(
+            "usageMonths",
+            id="`<subscriptionId>/<priceId>/<yyyy-mm>`",
+            written="with each record of its month",
+            fields={
+                "count": "how many records it has",
+                "days": "each day that has any: {`day`, `quantity`: what its records come to}, in order",
+            },
+        ),
     ),
     Kept(
         Layout(BillOnDemand, read=False),

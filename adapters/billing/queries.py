@@ -1,11 +1,12 @@
-"""Charges in lists, subscriptions, and a bill that is not made yet."""
+"""Charges and usage in lists, subscriptions, and a bill that is not made yet."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from typing import Any
 
-from adapters.billing.codecs import decode_charge, decode_subscription
+from adapters.billing.codecs import decode_charge, decode_subscription, decode_usage_record
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
 from domain import facts
@@ -18,17 +19,18 @@ from domain.days.model import CALENDAR
 from domain.frozen import replace
 from domain.invoicing.model import InvoiceIssued
 from domain.ledger.books import Books, NotLoaded, WorkingSet
-from schemas.billing.events import charge_json, subscription_json
+from schemas.billing.events import charge_json, subscription_json, usage_json
 from schemas.billing.queries import (
     BillPreview,
     ChargeList,
     SubscriptionGet,
     SubscriptionList,
+    UsageList,
     credit_note_preview,
     invoice_preview,
     subscription_with_history,
 )
-from schemas.query import cursor
+from schemas.query import cursor, milliseconds
 
 
 async def charges(query: ChargeList, view: View) -> bytes:
@@ -107,6 +109,50 @@ async def subscriptions(query: SubscriptionList, view: View) -> bytes:
     return page.answer(None)
 
 
+async def usage(query: UsageList, view: View) -> bytes:
+    """`usage.list`, by time, then by id."""
+    if await view.one("subscriptions", {"_id": query.subscription_id}, fields={"_id": 1}, index=BY_ID) is None:
+        raise unknown("subscription", query.subscription_id, "subscriptionId")
+    which: Row = {"subscriptionId": query.subscription_id}
+    if query.price_id is not None:
+        which["priceId"] = query.price_id
+    page = Page(query.limit)
+    after = query.after
+    for row in await usage_rows(which, query.since, query.until, after, query.limit + 1, view):
+        if not page.take(usage_json(decode_usage_record(row))):
+            assert after is not None
+            return page.answer(cursor(UsageList.TYPE, milliseconds(after[0]), after[1]))
+        after = (row["usageDate"], row["_id"])
+    return page.answer(None)
+
+
+async def usage_rows(
+    which: Row, first: date | None, last: date | None, after: tuple[datetime, str] | None, limit: int, view: View
+) -> list[Row]:
+    """A subscription's records of usage that count on the days from a first to a last, after a place in their order.
+
+    `which` names the subscription, and whatever else is asked of a record.
+    """
+    counts: dict[str, str] = {}
+    used: dict[str, Any] = {}
+    # In no zone is a date's time more than a day away from the same date in UTC.
+    if first is not None:
+        counts["$gte"] = first.isoformat()
+        if first > date.min:
+            used["$gte"] = _midnight(first - timedelta(days=1))
+    if last is not None:
+        counts["$lte"] = last.isoformat()
+        if last < date.max - timedelta(days=1):
+            used["$lt"] = _midnight(last + timedelta(days=2))
+    query = {**which, **({"day": counts} if counts else {}), **({"usageDate": used} if used else {})}
+    read = partial(view.find, "usageRecords", index="listed")
+    return await keyset(read, query, ("usageDate", "_id"), after, limit)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
 async def preview(query: BillPreview, view: View) -> Json:
     """`bill.preview`: what `bill.demand` makes of books that are thrown away, with all its parts."""
     # No id, and no series of numbers, has a tilde: nothing that is kept is met by these.
@@ -140,5 +186,6 @@ READS: Reads = (
     (ChargeList, charges),
     (SubscriptionGet, subscription),
     (SubscriptionList, subscriptions),
+    (UsageList, usage),
     (BillPreview, preview),
 )

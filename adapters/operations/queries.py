@@ -52,6 +52,7 @@ KEPT_FROM_HAPPENING = {
     "subscription.resume": "not resumed: nothing of it is charged",
     "subscription.terminate": "not terminated: it is charged as it was",
     "subscription.turn": "not told: its state is that of an earlier day; what it is charged goes by its dates",
+    "usage.record": "not counted: it will be on no bill",
     "bill.demand": "not billed: what is due of the account waits for its next bill",
     "bill.continue": "not billed: the demand's first bill is there, the rest of what is due waits",
     "account.create": "not opened: whatever names the account waits",

@@ -11,7 +11,7 @@ from bench.paymaster import READY, Paymaster
 from bench.place import Contestant, new_place
 from bench.plain.contestant import Plain
 from bench.sizes import Sizes
-from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, SHORT
+from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, SHORT, USAGE
 from services import Services
 
 PAYMASTER, PLAIN = Paymaster(), Plain()
@@ -41,8 +41,11 @@ def lanes(only: Collection[str], peers: Sequence[Contestant], sizes: Sizes) -> l
     if "bills" in only:
         found.append(Lane(SHORT.name, PAYMASTER, SHORT, sizes.orders))
         found.append(Lane(BILLS.name, PAYMASTER, BILLS, sizes.orders, audited=True))
-    if "arrays" in only:
+    if not {"arrays", "usage"}.isdisjoint(only):
         found.append(Lane(ARRAYS.name, PAYMASTER, ARRAYS, sizes.orders))
+    if "usage" in only:
+        # They take no longer than the orders.
+        found.append(Lane(USAGE.name, PAYMASTER, USAGE, sizes.orders * 3, audited=True))
     if "standby" in only:
         found.append(Lane(ALONE, PAYMASTER, ORDERS, sizes.orders, ready=READY))
         found.append(Lane(STANDBY, PAYMASTER, ORDERS, sizes.orders, workers=2, ready=READY))
@@ -53,8 +56,8 @@ def run(
     services: Services, racing: Sequence[Lane], rounds: int, tell: Callable[[str], None], failures: dict[str, str]
 ) -> Iterator[Round]:
     """Run the rounds; what goes wrong in one is added to `failures`, and the race goes on without it."""
-    # Those of three lines come to other amounts.
-    alike = [lane for lane in racing if lane.contestant.keeps_books and lane.workload not in (SHORT, BILLS)]
+    # Those of three lines come to other amounts, and usage has none.
+    alike = [lane for lane in racing if lane.contestant.keeps_books and lane.workload not in (SHORT, BILLS, USAGE)]
     compared = min((lane.facts for lane in alike), default=0)
     for number in range(1, rounds + 1):
         # Each goes first in turn: what gets slower with time would otherwise fall on the same one.

@@ -14,6 +14,7 @@ from domain.billing.subscribing import (
     turn_subscription,
 )
 from domain.billing.subscriptions import Subscription, SubscriptionToChange, SubscriptionToCreate, SubscriptionTurn
+from domain.billing.usage import UsageToRecord, record_usage, usage_needs, usage_time
 from domain.handler import Handler, nobody
 from domain.ledger.books import Queue
 
@@ -23,6 +24,7 @@ FACTS = (
     Handler(SubscriptionToCreate, creation_needs, create_subscription, lambda fact: fact.billing_account),
     Handler(SubscriptionToChange, change_needs, change_subscription, nobody),
     Handler(SubscriptionTurn, turn_needs, turn_subscription, nobody),
+    Handler(UsageToRecord, usage_needs, record_usage, nobody, usage_time),
 )
 
 # What an account owes tells nothing of what it will be billed.

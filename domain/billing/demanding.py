@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
 from domain.accounts.lifecycle import billing_account, settlement_account
@@ -12,7 +12,7 @@ from domain.accounts.references import PAYER, Link
 from domain.accounts.relations import paid_for
 from domain.billing.billed import BilledPeriod
 from domain.billing.composing import Composition, compose
-from domain.billing.differing import BilledLine, TakenBack
+from domain.billing.differing import BilledLine, CountedMonth, TakenBack
 from domain.billing.gathering import Due, Gathered, PeriodDue, Visit, gather, gathering_needs
 from domain.billing.model import (
     BillDemand,
@@ -22,12 +22,12 @@ from domain.billing.model import (
     BillOnDemandStateChanged,
     Place,
 )
-from domain.billing.rating import Charged
+from domain.billing.rating import Charged, Rate
 from domain.billing.subscriptions import Subscription
 from domain.corrections.crediting import correction_needs, credit, settle_up
 from domain.corrections.model import CreditNote, Dispute
 from domain.corrections.taking_back import take_back
-from domain.days.model import CALENDAR, Calendar
+from domain.days.model import CALENDAR, Calendar, newest_day
 from domain.errors import Refused
 from domain.frozen import replace
 from domain.invoicing.model import Billing, Invoice, InvoiceLine, PartnerShare, Period, find_invoice
@@ -71,12 +71,6 @@ def demand_needs(demand: BillDemand, books: WorkingSet) -> Iterator[Need]:
         yield need
         if isinstance(need, DocumentNeed) and need.type is Account:
             yield DocumentNeed(Position, need.id)
-
-
-def newest_day(books: Books) -> date:
-    """The newest day begun, up to which is billed what says no date; before any is begun, the day it is."""
-    calendar = books.find(Calendar, CALENDAR)
-    return books.date_of(books.booked_at) if calendar is None else calendar.newest
 
 
 def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
@@ -228,27 +222,52 @@ def _note_billed(
     done = {due.of.order_key for due, _, _ in billed}
     for visit in gathered.visits:
         for id_, (period, charged) in visit.charged.items():
-            _note_period(period, charged, of_periods[id_], books)
+            _note_period(period, charged, of_periods[id_], visit.counts(period, books), books)
         books.put(_looked_at(visit, on, done))
 
 
 def _note_period(
-    period: BilledPeriod, charged: tuple[Charged, ...], billed: Iterable[tuple[PeriodDue, TakenBack]], books: Books
+    period: BilledPeriod,
+    charged: tuple[Charged, ...],
+    billed: Iterable[tuple[PeriodDue, TakenBack]],
+    counts: Mapping[str, int],
+    books: Books,
 ) -> None:
-    """Note what a period comes to now, and what of that is billed where; of what never was, nothing is kept."""
+    """Note what a period comes to now, and what of that is billed where; of what never was, nothing is kept.
+
+    Of usage, `counts` says how many records each month has.
+    """
     lines = list(period.lines)
     for due, where in billed:
         difference = due.difference
+        # What is taken back at a rate that nothing is charged at any more is the line's, with all that it counted.
+        at_this_rate = any(one.rate == difference.rate for one in charged)
+        counted = _counted(period.lines, difference.rate, counts) if at_this_rate else ()
         if difference.corrects is None:
             assert where.bill_no is not None, f"{due.id} is billed, and on no bill"
             assert where.line_id is not None, f"{due.id} is billed, and on no line"
-            lines.append(BilledLine(where.bill_no, where.line_id, difference.rate, difference.quantity, difference.net))
+            rate, quantity, net = difference.rate, difference.quantity, difference.net
+            lines.append(BilledLine(where.bill_no, where.line_id, rate, quantity, net, (), counted))
         else:
             at = (difference.corrects.bill_no, difference.corrects.line_id)
             n = next(n for n, line in enumerate(lines) if (line.bill_no, line.line_id) == at)
-            lines[n] = replace(lines[n], taken=(*lines[n].taken, where))
+            lines[n] = replace(lines[n], taken=(*lines[n].taken, replace(where, counted=counted)))
     if lines and (tuple(lines), charged) != (period.lines, period.charged):
         books.put(replace(period, charged=charged, lines=tuple(lines)))
+
+
+def _counted(lines: Iterable[BilledLine], rate: Rate, counts: Mapping[str, int]) -> tuple[CountedMonth, ...]:
+    """Which records count now that did not when this rate was billed before."""
+    before: dict[str, int] = {}
+    for line in lines:
+        if line.rate == rate and line.left:
+            for one in (*line.counted, *(one for taken in line.taken for one in taken.counted)):
+                before[one.month] = max(before.get(one.month, 0), one.count)
+    return tuple(
+        CountedMonth(month, before.get(month, 0), count)
+        for month, count in counts.items()
+        if count > before.get(month, 0)
+    )
 
 
 def _looked_at(visit: Visit, on: date, billed: set[Place]) -> Subscription:

@@ -12,6 +12,15 @@ from domain.invoicing.model import CorrectsLine
 
 
 @dataclass(frozen=True, slots=True)
+class CountedMonth:
+    """Which records of usage are counted: those of a month of the calendar beyond the first `after`, up to `count`."""
+
+    month: str
+    after: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class TakenBack:
     """What billing took back of a line: on a line of a bill, or by a credit note; by neither where nothing was left.
 
@@ -24,6 +33,7 @@ class TakenBack:
     credit_note: str | None
     net: int
     amount: int
+    counted: tuple[CountedMonth, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,8 @@ class BilledLine:
     """A line of a bill for a period of a price: its net as it was billed, and what billing took back of it since.
 
     The net is minor units, with the line's sign. What people gave with credit notes and disputes is not in it: that
-    stays given. `quantity` is None where a part of the period, or tiers, were charged.
+    stays given. `quantity` is None where a part of the period, or tiers, were charged. Of usage, `counted` says which
+    records it counts.
     """
 
     bill_no: str
@@ -40,6 +51,7 @@ class BilledLine:
     quantity: Decimal | None
     net: int
     taken: tuple[TakenBack, ...] = ()
+    counted: tuple[CountedMonth, ...] = ()
 
     @property
     def left(self) -> int:

@@ -17,6 +17,7 @@ from domain.billing.model import ALL_SUBSCRIPTIONS, Charge, Place, Rest
 from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Rating
 from domain.billing.subscriptions import Subscription
+from domain.billing.usage import counted, months_needs, used_by
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import CorrectsLine, Invoice, InvoiceLine, LineOrigin, Period, find_invoice
 from domain.invoicing.pricing import Item
@@ -105,6 +106,13 @@ class Visit:
     rest: date | None
     waits: date | None
 
+    def counts(self, period: BilledPeriod, books: Books) -> dict[str, int]:
+        """How many records of usage each month of a period has, of a price of usage."""
+        prices = (segment.terms.price(period.price_id) for segment in self.rating.segments)
+        if any(price is not None and price.price_type == "usage" for price in prices):
+            return counted(self.subscription.id, period.price_id, period.period, books)
+        return {}
+
     @property
     def of_periods(self) -> list[PeriodDue]:
         """What its dues are of."""
@@ -139,13 +147,21 @@ def gathering_needs(account_id: str, on: date, books: WorkingSet) -> Iterator[Ne
         return
     for subscription in books.known(Subscription, account_id):
         if subscription.next_due is not None and subscription.next_due <= on and subscription.recheck_from is None:
-            rating = Rating(subscription.segments, _no_usage, account.kept_in)
-            for price_id, period in _falling_due(subscription, rating, _window(subscription, on), on):
-                yield DocumentNeed(BilledPeriod, id_of(subscription.id, price_id, period))
-            for segment in subscription.segments:
-                for price in segment.terms.prices:
-                    if price.on_behalf_of is not None:
-                        yield DocumentNeed(Account, price.on_behalf_of)
+            yield from _subscription_needs(subscription, on, account.kept_in)
+
+
+def _subscription_needs(subscription: Subscription, on: date, currency: Currency) -> Iterator[Need]:
+    rating = Rating(subscription.segments, _no_usage, currency)
+    prices = {price.id: price for segment in rating.segments for price in segment.terms.prices}
+    used = [price.id for price in prices.values() if price.price_type == "usage"]
+    for price_id, period in _falling_due(subscription, rating, _window(subscription, on), on):
+        yield DocumentNeed(BilledPeriod, id_of(subscription.id, price_id, period))
+        # A minimum is what is missing to it of what all others come to.
+        for other in used if prices[price_id].price_type == "minimum" else {price_id}.intersection(used):
+            yield from months_needs(subscription.id, other, period)
+    for price in prices.values():
+        if price.on_behalf_of is not None:
+            yield DocumentNeed(Account, price.on_behalf_of)
 
 
 def gather(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> Gathered:
@@ -289,7 +305,7 @@ def _visit(
     What does not fit into a part alone is divided: the rest is of the periods that begin `since` a day. What is still
     due of earlier ones has had to wait, or has changed meanwhile, and waits for another demand.
     """
-    rating = Rating(subscription.segments, _no_usage, currency)
+    rating = Rating(subscription.segments, used_by(subscription.id, books), currency)
     window = _window(subscription, on)
     due = list(_falling_due(subscription, rating, window, on))
     first = max(since, window.start)

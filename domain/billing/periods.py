@@ -17,6 +17,8 @@ LENGTH_MAX: dict[PeriodType, int] = {"day": 3_660, "week": 520, "month": 120, "y
 
 _DAYS = {"day": 1, "week": 7}
 _MONTHS = {"month": 1, "year": 12}
+_SHORTEST = 28
+"""The days that every month has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ class Periods:
         year, month = divmod(_month_of(self.anchor) + n * self.length * _MONTHS[self.type], 12)
         if not MINYEAR <= year <= MAXYEAR:
             return None
-        return date(year, month + 1, min(self.anchor.day, monthrange(year, month + 1)[1]))
+        day = self.anchor.day
+        return date(year, month + 1, day if day <= _SHORTEST else min(day, monthrange(year, month + 1)[1]))
 
 
 def _month_of(day: date) -> int:

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from domain.accounts.lifecycle import billing_account, settlement_account
 from domain.accounts.model import Account
-from domain.billing.demanding import newest_day
 from domain.billing.subscriptions import (
     AppliedPatch,
     Subscription,
@@ -30,12 +29,15 @@ from domain.billing.terms import (
     next_turn,
     state_on,
 )
-from domain.days.model import CALENDAR, Calendar
+from domain.days.model import CALENDAR, Calendar, newest_day
 from domain.errors import MustWait, Refused
 from domain.frozen import replace
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Currency, line_net, within_limit
+
+FIRST_START = date(1970, 1, 1)
+"""The earliest start of a subscription: all its periods since then are billed."""
 
 
 def creation_needs(new: SubscriptionToCreate, _books: WorkingSet) -> Iterator[Need]:
@@ -83,7 +85,7 @@ def change_needs(change: SubscriptionToChange, books: WorkingSet) -> Iterator[Ne
     yield DocumentNeed(Subscription, change.subscription)
     yield DocumentNeed(Calendar, CALENDAR)
     yield from _partners(change.patch.terms)
-    yield from _account_of(change.subscription, books)
+    yield from account_needs(change.subscription, books)
 
 
 def change_subscription(change: SubscriptionToChange, books: Books) -> SubscriptionResult:
@@ -94,7 +96,7 @@ def change_subscription(change: SubscriptionToChange, books: Books) -> Subscript
     date does not allow or for too many changes, `invalid` for a date before it starts and what `create_subscription`
     calls so.
     """
-    before = _find(change.subscription, books)
+    before = find_subscription(change.subscription, books)
     account = billing_account(before.billing_account, None, books, "billing", "subscriptionId")
     if change.if_revision not in (None, before.revision):
         detail = f"ifRevision: {change.if_revision}, but subscription {before.id} is at revision {before.revision}"
@@ -103,6 +105,7 @@ def change_subscription(change: SubscriptionToChange, books: Books) -> Subscript
     patch = change.patch
     _check_dates(patch.terms, before.start_date, "changes.")
     _check_prices(patch.terms.prices, account.kept_in, "changes.productPrice", books)
+    _check_types(patch.terms.prices, before)
     applied = AppliedPatch(
         effective_date=patch.effective_date,
         changed=patch.changed,
@@ -129,7 +132,7 @@ def turn_needs(turn: SubscriptionTurn, books: WorkingSet) -> Iterator[Need]:
     """What a turn looks at, as far as that can be told from what is loaded so far."""
     yield DocumentNeed(Subscription, turn.subscription)
     yield DocumentNeed(Calendar, CALENDAR)
-    yield from _account_of(turn.subscription, books)
+    yield from account_needs(turn.subscription, books)
 
 
 def turn_subscription(turn: SubscriptionTurn, books: Books) -> SubscriptionResult:
@@ -139,7 +142,7 @@ def turn_subscription(turn: SubscriptionTurn, books: Books) -> SubscriptionResul
     """
     if newest_day(books) < turn.date:
         raise MustWait("day-gap", f"date: {turn.date} is not begun", f"day:{turn.date}")
-    before = _find(turn.subscription, books)
+    before = find_subscription(turn.subscription, books)
     if before.revision != turn.revision:
         return SubscriptionResult(before)
     subscription = _as_of(turn.date, before, books)
@@ -149,7 +152,8 @@ def turn_subscription(turn: SubscriptionTurn, books: Books) -> SubscriptionResul
     return SubscriptionResult(subscription)
 
 
-def _find(subscription_id: str, books: Books) -> Subscription:
+def find_subscription(subscription_id: str, books: Books) -> Subscription:
+    """The subscription that a fact names; raises `MustWait` (`unknown-subscription`)."""
     subscription = books.find(Subscription, subscription_id)
     if subscription is None:
         detail = f"subscriptionId: no subscription {subscription_id}"
@@ -157,7 +161,8 @@ def _find(subscription_id: str, books: Books) -> Subscription:
     return subscription
 
 
-def _account_of(subscription_id: str, books: WorkingSet) -> Iterator[Need]:
+def account_needs(subscription_id: str, books: WorkingSet) -> Iterator[Need]:
+    """A subscription's account, once it is known which that is."""
     subscription = books.peek(Subscription, subscription_id)
     if subscription is not None:
         yield DocumentNeed(Account, subscription.billing_account)
@@ -203,6 +208,8 @@ def _check_state(change: SubscriptionToChange, before: Subscription) -> None:
 
 def _check_dates(terms: Terms, start: date, path: str) -> None:
     """Check that what is agreed of a subscription is of days on which it is served."""
+    if start < FIRST_START:
+        raise Refused("invalid", f"startDate: must not be earlier than {FIRST_START}")
     if start == date.max:
         raise Refused("invalid", f"startDate: must be earlier than {date.max}, the last day that there is")
     for name, day in (("trialEndDate", terms.trial_end_date), ("terminationDate", terms.termination_date)):
@@ -224,6 +231,15 @@ def _check_prices(prices: tuple[ProductPrice, ...], currency: Currency, path: st
         if price.on_behalf_of is not None:
             field = f"{path}.{n}.onBehalfOf.id"
             settlement_account(price.on_behalf_of, currency.code, books, "accrual", field)
+
+
+def _check_types(prices: tuple[ProductPrice, ...], before: Subscription) -> None:
+    """Check that each price is of the type that its id has always had: what was billed of it is told by the id."""
+    types = {price.id: price.price_type for terms in before.all_terms for price in terms.prices}
+    for n, price in enumerate(prices):
+        if types.get(price.id, price.price_type) != price.price_type:
+            detail = f"price {price.id} of subscription {before.id} is {types[price.id]}: another type needs another id"
+            raise Refused("invalid", f"changes.productPrice.{n}.priceType: {detail}")
 
 
 def _check_size(subscription: Subscription) -> None:

@@ -64,6 +64,11 @@ class Subscription:
         return self.state != "terminated" or self.next_due is not None
 
     @property
+    def all_terms(self) -> tuple[Terms, ...]:
+        """The terms agreed first, and those of its changes."""
+        return (self.terms, *(patch.terms for patch in self.patches))
+
+    @property
     def segments(self) -> tuple[Segment, ...]:
         """What it is on each of its days."""
         return segments_of(self.start_date, self.terms, self.patches)

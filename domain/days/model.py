@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from domain.frozen import dataclass
+from domain.ledger.books import Books
 
 CALENDAR = "calendar"
 """The id of the calendar: one database is one seller, in one time zone."""
@@ -45,3 +46,9 @@ class DayResult:
     """What came of it: the newest day begun."""
 
     date: date
+
+
+def newest_day(books: Books) -> date:
+    """The newest day begun, up to which is billed what says no date; before any is begun, the day it is."""
+    calendar = books.find(Calendar, CALENDAR)
+    return books.date_of(books.booked_at) if calendar is None else calendar.newest

@@ -166,6 +166,13 @@ class WorkingSet:
             raise NotLoaded(DocumentNeed(kind, id_)) from None
         return found
 
+    def date_of(self, moment: datetime) -> date:
+        """The date of a time, in the seller's time zone."""
+        try:
+            return moment.astimezone(self.zone).date()
+        except OverflowError:  # within a day of the first or last moment that there is
+            return moment.date()
+
     def known(self, kind: type[Q], owner: str) -> Iterator[Q]:
         """The open documents of a queue that are loaded so far."""
         return (self._documents[kind][id_] for _, id_ in self._queues[kind, owner].items)
@@ -359,10 +366,7 @@ class Books:
 
     def date_of(self, moment: datetime) -> date:
         """The date of a time, in the seller's time zone."""
-        try:
-            return moment.astimezone(self._set.zone).date()
-        except OverflowError:  # within a day of the first or last moment that there is
-            return moment.date()
+        return self._set.date_of(moment)
 
     def start_of(self, day: date) -> datetime:
         """The first moment of a date, in the seller's time zone."""

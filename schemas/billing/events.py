@@ -1,4 +1,4 @@
-"""Charges, subscriptions and bills on demand as they go out, and the events that tell of them."""
+"""Charges, subscriptions, usage and bills on demand as they go out, and the events that tell of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from domain.billing.subscriptions import (
     SubscriptionStateChanged,
 )
 from domain.billing.terms import SubscriptionState, Terms
+from domain.billing.usage import UsageRecord
 from schemas.accounts.events import account_ref
 from schemas.billing.prices import PRICE, price_json
 from schemas.event import Event
@@ -57,6 +58,19 @@ def charge_json(charge: Charge) -> Json:
         if billed.line_id is not None:
             out["lineId"] = billed.line_id
     return out
+
+
+def usage_json(record: UsageRecord) -> Json:
+    """A record of usage, with the date that it counts on."""
+    return {
+        "usageId": record.id,
+        "subscriptionId": record.subscription,
+        "priceId": record.price_id,
+        "usageDate": time_json(record.usage_date),
+        "date": record.day.isoformat(),
+        "quantity": decimal_json(record.quantity),
+        "bookedAt": time_json(record.booked_at),
+    }
 
 
 def bill_on_demand_json(bill: BillOnDemand) -> Json:
@@ -177,6 +191,15 @@ SHAPES: dict[str, Shape] = {
         "trialEndDate?": "Date",
         "terminationDate?": "Date",
         "billingAnchor?": "Date",
+    },
+    "Usage": {
+        "usageId": "Id",
+        "subscriptionId": "Id",
+        "priceId": "Id",
+        "usageDate": "Time",
+        "date": "Date",
+        "quantity": "Decimal",
+        "bookedAt": "Time",
     },
     "BillOnDemand": {
         "@type": ("CustomerBillOnDemand",),

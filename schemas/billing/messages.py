@@ -1,4 +1,4 @@
-"""What is billed: charges, subscriptions and their changes; `bill.demand`; and what these leave to do."""
+"""What is billed: charges, subscriptions, their changes and usage; `bill.demand`; and what these leave to do."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from domain.billing.subscriptions import (
     SubscriptionTurn,
 )
 from domain.billing.terms import Patch, SubscriptionState, Terms
+from domain.billing.usage import UsageResult, UsageToRecord
 from domain.invoicing.model import CorrectsLine, Period
 from domain.money import line_net, within_limit
 from schemas.billing.prices import Prices
 from schemas.message import Continuation, Message, Part, Reference, Result, message_key
 from schemas.ordering.messages import Item
-from schemas.values import Count, CurrencyCode, Date, Id, Json, Revision, Text, Time, money_json, within
+from schemas.values import Count, CurrencyCode, Date, Id, Json, Number, Revision, Text, Time, money_json, within
 
 
 class PeriodCoverage(Part):
@@ -363,6 +364,36 @@ class SubscriptionTurns(Continuation):
         )
 
 
+class UsageRecorded(Message):
+    """`usage.record`: so much of a subscription's price was used at a time."""
+
+    TYPE: ClassVar[str] = "usage.record"
+    RESULT = Result(
+        UsageResult,
+        {"subscriptionId": "Id", "priceId": "Id", "date": "Date"},
+        lambda result: {
+            "subscriptionId": result.subscription,
+            "priceId": result.price_id,
+            "date": result.day.isoformat(),
+        },
+    )
+    KEY_FIELD = "usageId"
+
+    usage_id: Id
+    subscription_id: Id
+    usage_date: Time
+    price_id: Id
+    quantity: Number
+
+    def key(self, message_id: str | None) -> str:
+        """The record's id."""
+        return self.usage_id
+
+    def fact(self, key: str) -> UsageToRecord:
+        """The usage to count."""
+        return UsageToRecord(self.usage_id, self.subscription_id, self.usage_date, self.price_id, self.quantity)
+
+
 MESSAGES: tuple[type[Message], ...] = (
     ChargeAdd,
     SubscriptionCreate,
@@ -370,6 +401,7 @@ MESSAGES: tuple[type[Message], ...] = (
     SubscriptionSuspend,
     SubscriptionResume,
     SubscriptionTerminate,
+    UsageRecorded,
     BillDemanded,
 )
 CONTINUATIONS: tuple[type[Continuation], ...] = (BillContinue, SubscriptionTurns)

@@ -1,11 +1,11 @@
-"""The queries about charges, subscriptions, and a bill that is not made yet: what each is asked with, its answer."""
+"""The queries about charges, subscriptions, usage, and a bill that is not made yet, and their answers."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import SubscriptionState
@@ -18,7 +18,7 @@ from schemas.corrections.events import SHAPES as OF_CORRECTIONS
 from schemas.corrections.events import credit_note_json
 from schemas.invoicing.events import SHAPES as OF_INVOICES
 from schemas.invoicing.events import invoice_json
-from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of
+from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of, time_place_of
 from schemas.shapes import Shape, page
 from schemas.values import Date, Id, Json, Revision, Time, parse_date, time_json
 
@@ -92,6 +92,19 @@ def subscription_with_history(subscription: Subscription, on: date) -> Json:
     return {**subscription_json(subscription, on), "history": history}
 
 
+class UsageList(Query):
+    """What was used of a subscription, or of one price of it, by its time, then by id; between days, both included."""
+
+    TYPE = "usage.list"
+    ANSWER: ClassVar[Shape] = page("Usage")
+    subscription_id: Id
+    price_id: Id | None = None
+    since: Date | None = Field(None, alias="from")
+    until: Date | None = Field(None, alias="to")
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[datetime, str], BeforeValidator(time_place_of("usage.list"))] | None = None
+
+
 class BillPreview(Query):
     """What `bill.demand` would make of an account's bill now: the invoices and credit notes, without numbers."""
 
@@ -133,4 +146,4 @@ def unnumbered(bill: Json) -> Json:
     return {**_without(bill, *_NUMBERS), "lines": [_without(line, "bill") for line in bill["lines"]]}
 
 
-QUERIES: tuple[type[Query], ...] = (ChargeList, SubscriptionGet, SubscriptionList, BillPreview)
+QUERIES: tuple[type[Query], ...] = (ChargeList, SubscriptionGet, SubscriptionList, UsageList, BillPreview)

@@ -17,7 +17,7 @@ from adapters.billing.audit import CHECKS
 from adapters.documents import COLLECTION, ENCODE
 from domain.billing.subscriptions import Subscription
 from domain.invoicing.model import Invoice
-from tests.audit.test_audit import changing, copying, losing, red
+from tests.audit.test_audit import all_of, changing, copying, losing, red, renaming
 from tests.support.books import Books, Document, Made
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
@@ -30,11 +30,13 @@ from tests.support.ledger_book import (
     dispute,
     identity_of,
     line,
+    metered,
     order,
     partner,
     payment,
     relation,
     subscription,
+    usage,
 )
 
 INV1 = "INV-000000001"
@@ -67,6 +69,8 @@ def write(book: LedgerBook, database: Books) -> None:
 def _plain(result: dict[str, Any]) -> dict[str, Any]:
     if {"id", "revision", "state"} == result.keys():
         return {"subscriptionId": result["id"], "revision": result["revision"]}
+    if "priceId" in result:
+        return result
     return {name: value for name, value in result.items() if name in ("billNo", "creditNotes") and value is not None}
 
 
@@ -105,6 +109,12 @@ def made_books() -> LedgerBook:
         change("2026-11-23", "terminate", of="S-4"),
         subscription("S-5", account="BA-2", start="2026-10-01"),
         change("2026-11-01", name="x", of="S-5"),
+        subscription("S-6", metered(), metered("P-2"), start="2026-10-01"),
+        usage("U-1", "2.5", "2026-10-31T10:00:00", of="S-6"),
+        usage("U-2", "-1.5", "2026-10-31T11:00:00", of="S-6"),
+        usage("U-3", "4", "2026-10-02T10:00:00", of="S-6"),
+        usage("U-4", "0.00000001", "2026-11-02T10:00:00", of="S-6"),
+        usage("U-5", "99999999999", "2026-11-02T10:00:00", of="S-6", price="P-2"),
         credit_note("N-1", "INV-000000003", {"2": 100}),
     )
     # Of which bills have been made up to then.
@@ -140,13 +150,17 @@ def test_bills_are_clean(books: Books) -> None:
     report = reported(books)
     assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
     assert {check.name: report[check.name]["checked"] for check in CHECKS} == {
-        "subscriptions-are-what-was-agreed": 5,
-        "subscription-turns-are-to-come": 5,
-        "subscription-revisions-are-patches": 5,
-        "live-subscriptions-are-open": 5,
-        "changed-subscriptions-are-due": 5,
-        "subscriptions-match-inbox": 11,
+        "subscriptions-are-what-was-agreed": 6,
+        "subscription-turns-are-to-come": 6,
+        "subscription-revisions-are-patches": 6,
+        "live-subscriptions-are-open": 6,
+        "changed-subscriptions-are-due": 6,
+        "subscriptions-match-inbox": 12,
         "subscriptions-have-positions": 2,
+        "usage-is-counted-by-day": 4,
+        "usage-is-numbered-by-month": 3,
+        "usage-matches-inbox": 5,
+        "usage-points-to-subscriptions": 1,
         "taken-back-matches-bills": 3,
         "taken-back-tax-matches-bills": 3,
         "charges-match-lines": 8,
@@ -332,6 +346,61 @@ TAMPERINGS = [
         "a-subscription-of-no-account",
         changing("subscriptions", "S-3", billingAccount="BA-9"),
         {"subscriptions-have-positions"},
+    ),
+    Tampering(
+        "usage-that-is-counted-twice",
+        changing("usageMonths", "S-6/P-1/2026-10", days__0__quantity="8"),
+        {"usage-is-counted-by-day"},
+    ),
+    Tampering(
+        "usage-of-less-than-was-counted", changing("usageRecords", "U-1", quantity="2.4"), {"usage-is-counted-by-day"}
+    ),
+    Tampering(
+        "usage-that-is-counted-on-another-day",
+        changing("usageMonths", "S-6/P-1/2026-10", days__0__day="2026-10-03"),
+        {"usage-is-counted-by-day"},
+    ),
+    Tampering(
+        "usage-below-zero",
+        all_of(
+            changing("usageRecords", "U-3", quantity="-4"),
+            changing("usageMonths", "S-6/P-1/2026-10", days__0__quantity="-4"),
+        ),
+        {"usage-is-counted-by-day"},
+    ),
+    Tampering(
+        "days-of-usage-out-of-order",
+        changing(
+            "usageMonths",
+            "S-6/P-1/2026-10",
+            days=[{"day": "2026-10-31", "quantity": "1"}, {"day": "2026-10-02", "quantity": "4"}],
+        ),
+        {"usage-is-numbered-by-month"},
+    ),
+    Tampering(
+        "a-month-of-more-records", changing("usageMonths", "S-6/P-1/2026-10", count=4), {"usage-is-numbered-by-month"}
+    ),
+    Tampering("two-records-of-one-number", changing("usageRecords", "U-3", number=2), {"usage-is-numbered-by-month"}),
+    Tampering("a-number-that-is-left-out", changing("usageRecords", "U-3", number=4), {"usage-is-numbered-by-month"}),
+    Tampering(
+        "usage-that-is-lost",
+        losing("usageRecords", "U-2"),
+        {"usage-is-counted-by-day", "usage-is-numbered-by-month", "usage-matches-inbox"},
+    ),
+    Tampering("usage-that-nobody-sent", losing("inbox", "usage.record:U-1"), {"usage-matches-inbox"}),
+    Tampering(
+        "usage-that-was-told-of-another-day",
+        changing("inbox", "usage.record:U-1", result__date="2026-11-01"),
+        {"usage-matches-inbox"},
+    ),
+    Tampering(
+        "usage-of-no-subscription",
+        all_of(
+            changing("usageRecords", "U-5", subscriptionId="S-9"),
+            renaming("usageMonths", "S-6/P-2/2026-11", "S-9/P-2/2026-11"),
+            changing("inbox", "usage.record:U-5", result__subscriptionId="S-9"),
+        ),
+        {"usage-points-to-subscriptions"},
     ),
     Tampering(
         "an-invoice-of-nobody",

@@ -24,6 +24,7 @@ from tests.support.messages import (
     dispute_withdrawn,
     grant,
     item,
+    metered,
     monthly,
     order,
     partner,
@@ -38,6 +39,7 @@ from tests.support.messages import (
     subscription,
     transfer,
     update,
+    usage,
     validated,
     write_off,
 )
@@ -76,7 +78,7 @@ class Business:
     `facts` are the identities that have to be applied, `conflicts` those for which other content is parked beside
     them, `poison` the reason for which each message id is parked; `owed` is in cents, credit being negative, and
     `adjusted` likewise, what each partner's adjustments come to; `approved` is of how many disputes something is to be
-    credited.
+    credited; `used` is how much is used of each subscription.
     """
 
     lots: random.Random
@@ -86,6 +88,7 @@ class Business:
     owed: Counter[str] = field(default_factory=Counter)
     approved: int = 0
     adjusted: Counter[str] = field(default_factory=Counter)
+    used: Counter[str] = field(default_factory=Counter)
     _numbers: Counter[str] = field(default_factory=Counter)
     _accounts: list[str] = field(default_factory=list)
     _partners: list[str] = field(default_factory=list)
@@ -161,20 +164,21 @@ class Business:
             "dispute.opened": lambda event: self.end_of(event["dispute"]),
             "invoice.written-off": self.recovery_of,
             "payout.return-booked": self.payout_anew,
-            "subscription.created": lambda event: self.changes_of(event["subscription"]["id"]),
+            "subscription.created": lambda event: self.sequel_of_subscription(event["subscription"]["id"]),
             "subscription.changed": self.resumption_of,
             "charge.added": lambda event: self.bill_of(event["charge"]),
             "credit.transferred": lambda event: self.reversal_of_transfer(event["transfer"]),
         }
 
-    def changes_of(self, subscription_id: str) -> list[Letter]:
-        """Some of what may be said of a subscription in any order: each is of a day of its own."""
+    def sequel_of_subscription(self, subscription_id: str) -> list[Letter]:
+        """Some of what may be said of a subscription in any order: each is of days of its own."""
         said = [
             subscribed("change", subscription_id, "2026-02-01", changes={"name": "Home"}),
             subscribed("suspend", subscription_id, "2026-02-10"),
             subscribed("terminate", subscription_id, "2026-03-01"),
         ]
-        return [self._command(message) for message in said if self.lots.random() < 0.5]
+        letters = [self._command(message) for message in said if self.lots.random() < 0.5]
+        return [*letters, self._usage_of(subscription_id)]
 
     def resumption_of(self, event: dict[str, Any]) -> list[Letter]:
         """What was suspended is resumed."""
@@ -374,8 +378,20 @@ class Business:
     def _subscription(self) -> list[Letter]:
         number, account = self._next("SUB"), self._account(self._accounts, "BA", 0.01)
         sold_for = self._account(self._partners, "SA", 0.002) if self.lots.random() < 0.3 else None
-        made = subscription(number, account, monthly("P-1", 20, sold_for=sold_for), start="2026-01-31")
-        return [self._fact(made, number)]
+        prices = monthly("P-1", 20, sold_for=sold_for), metered("P-2", 1)
+        made = subscription(number, account, *prices, start="2026-01-31")
+        return [self._fact(made, number), self._usage_of(number)]
+
+    def _usage_of(self, subscription_id: str) -> Letter:
+        """What is used in the first days of February, when it is neither suspended nor ended."""
+        records = []
+        for _ in range(self.lots.randrange(1, 8)):
+            number, quantity = self._next("U"), self.lots.randrange(1, 20)
+            self.used[subscription_id] += quantity
+            self.facts.add(f"usage.record:{number}")
+            at = f"2026-02-0{self.lots.randrange(1, 10)}T10:00:00Z"
+            records.append(usage(number, subscription_id, quantity, at, "P-2")[1])
+        return self._letter(("usage.record", records))
 
     def _array(self) -> list[Letter]:
         return [self._letter(("order.completed", [self._one_order()[1] for _ in range(self.lots.randrange(1, 20))]))]

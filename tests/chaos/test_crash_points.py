@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -43,6 +44,7 @@ from tests.support.messages import (
     eur,
     grant,
     item,
+    metered,
     monthly,
     order,
     partner,
@@ -55,6 +57,7 @@ from tests.support.messages import (
     subscribed,
     subscription,
     transfer,
+    usage,
     validated,
     write_off,
 )
@@ -243,17 +246,24 @@ LIVE = 12
 BEGINNING = 10
 
 
-def subscriptions() -> list[Message]:
-    """Subscriptions that are changed and suspended as of earlier days, half of them to end later; a quarter waits."""
-    found: list[Message] = []
+def subscriptions() -> list[tuple[str, Any]]:
+    """Subscriptions that are changed and suspended as of earlier days, half of them to end later; a quarter waits.
+
+    Something is used of each before that, told in arrays, some of it twice.
+    """
+    found: list[tuple[str, Any]] = []
     for n in range(LIVE):
-        made = subscription(f"S-{n}", "BA-late" if n % 4 == 3 else "BA-1", start="2026-11-01")
+        prices = monthly("P-1", "39.90"), metered("P-2", 1)
+        made = subscription(f"S-{n}", "BA-late" if n % 4 == 3 else "BA-1", *prices, start="2026-11-01")
+        used = [usage(f"U-{n}-{day}", f"S-{n}", day, f"2026-11-0{day}T10:00:00Z", "P-2")[1] for day in (3, 1, 2)]
         found += [
             subscribed("change", f"S-{n}", "2026-11-11", changes={"productPrice": [monthly("P-1", 20)]}),
             made,
             subscribed("suspend", f"S-{n}", "2026-11-15"),
+            ("usage.record", used[:2]),
             subscribed("change", f"S-{n}", "2026-11-10", changes={"name": f"Home {n}"}),
             made,
+            ("usage.record", used),
         ]
         if n % 2:
             found.append(subscribed("terminate", f"S-{n}", "2026-12-24"))
@@ -261,6 +271,7 @@ def subscriptions() -> list[Message]:
 
 
 SUBSCRIBED = 4 * LIVE + LIVE // 2 + 1
+USED = 3 * LIVE
 
 
 @pytest.mark.parametrize("driver", ["motor"])
@@ -284,7 +295,7 @@ async def test_a_worker_that_dies_over_subscriptions_costs_nothing(
     await die_at(point, settings, database)
     # Claims of the dead, and what they left unsent, go by the clock that stands in the file.
     clock.show("2026-11-23T00:05:00Z")
-    effects = 1 + 2 * BEGINNING + SUBSCRIBED
+    effects = 1 + 2 * BEGINNING + SUBSCRIBED + USED
     async with working(settings, held_interval_seconds=0.1):
         await applied(database, effects)
         await wait_for(lambda: not held(database, "waiting"), otherwise=lambda: held(database))
@@ -295,6 +306,9 @@ async def test_a_worker_that_dies_over_subscriptions_costs_nothing(
         **{f"T-{n}": ("active", 1) for n in range(BEGINNING)},
         **{f"S-{n}": ("suspended", 4 + n % 2) for n in range(LIVE)},
     }
+    months = database["usageMonths"].find()
+    used = {row["_id"]: (row["count"], [one["quantity"] for one in row["days"]]) for row in months}
+    assert used == {f"S-{n}/P-2/2026-11": (3, ["1", "2", "3"]) for n in range(LIVE)}
     told = client.counted()
     assert (told["subscription.created"], told["subscription.changed"]) == (BEGINNING + LIVE, SUBSCRIBED - LIVE - 1)
     assert told["subscription.state-changed"] == BEGINNING + LIVE

@@ -69,6 +69,7 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         ("charge.add", "charges", {"billed.cause": {"$type": "string"}}),
         ("bill.demand", "billsOnDemand", {}),
         ("subscription.create", "subscriptions", {}),
+        ("usage.record", "usageRecords", {}),
         ("payment.received", "payments", {"source": None}),
         ("credit-note.issue", "creditNotes", {"cause": {"$not": {"$regex": "^bill[.]"}}}),
         ("refund.completed", "refunds", {}),
@@ -89,6 +90,11 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         owed = row["receivable"] - row["unapplied"] - row["refundable"] + row["recoverable"]
         if owed != business.owed[row["_id"]]:
             offences["unexpected"].append(f"{row['_id']} owes {owed}, and should {business.owed[row['_id']]}")
+    used: Counter[str] = Counter()
+    for row in database["usageMonths"].find():
+        used[row["_id"].partition("/")[0]] += sum(int(one["quantity"]) for one in row["days"])
+    if used != business.used:
+        offences["unexpected"].append(f"so much was used: {used}, and should have been: {business.used}")
     of_adjustments: list[Document] = [
         {"$match": {"adjustmentId": {"$gt": ""}}},
         {"$group": {"_id": "$settlementAccount", "amount": {"$sum": "$amount"}}},

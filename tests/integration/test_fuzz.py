@@ -232,6 +232,13 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         }
         for kind in ("suspend", "resume", "terminate")
     },
+    "usage.record": {
+        "usageId": _IDS,
+        "subscriptionId": _IDS,
+        "usageDate": _TIMES,
+        "priceId": _IDS,
+        "quantity": _DECIMALS,
+    },
     "bill.demand": {
         "id": _IDS,
         "billingAccount": _PARTS,

@@ -93,6 +93,8 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
             "sellerVersions",
             "subscriptions",
             "transfers",
+            "usageMonths",
+            "usageRecords",
             "values",
             "workers",
             "writeOffs",

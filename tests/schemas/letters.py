@@ -198,6 +198,13 @@ SUBSCRIPTION_CHANGE: Json = {
     "changes": {"name": None, "productPrice": SUBSCRIPTION["productPrice"][:1], "billingAnchor": "2026-12-02"},
 }
 SUBSCRIPTION_COMMAND: Json = {"subscriptionId": "S-1", "effectiveDate": "2026-12-24", "ifRevision": 1}
+USAGE: Json = {
+    "usageId": "U-1",
+    "subscriptionId": "S-1",
+    "usageDate": "2026-11-22T10:15:00+01:00",
+    "priceId": "P-3",
+    "quantity": "2.50",
+}
 DEMAND: Json = {"id": "D-1", "billingAccount": {"id": "BA-1"}, "billingDate": "2026-11-22"}
 ACCOUNT: Json = {
     "id": "SA-1",
@@ -246,6 +253,7 @@ MESSAGES: dict[str, Json] = {
     "subscription.suspend": SUBSCRIPTION_COMMAND,
     "subscription.resume": SUBSCRIPTION_COMMAND,
     "subscription.terminate": SUBSCRIPTION_COMMAND,
+    "usage.record": USAGE,
     "bill.demand": DEMAND,
 }
 

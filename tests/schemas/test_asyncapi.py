@@ -19,6 +19,7 @@ from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
 from domain.billing.model import BillOnDemandResult, ChargeResult
 from domain.billing.subscriptions import SubscriptionResult
+from domain.billing.usage import UsageResult
 from domain.corrections.model import DisputeResult, NoteResult, RefundResult, ReversalResult, WriteOffResult
 from domain.invoicing.model import InvoicePaid, InvoiceStateResult
 from domain.ledger.books import Emitted
@@ -34,7 +35,7 @@ from schemas.accounts.tmf666 import Happened
 from schemas.asyncapi import asyncapi
 from schemas.asyncapi.document import QUEUES
 from schemas.asyncapi.outgoing import ERRORS
-from schemas.billing.events import charge_json, subscription_json
+from schemas.billing.events import charge_json, subscription_json, usage_json
 from schemas.billing.queries import credit_note_preview, invoice_preview, subscription_with_history
 from schemas.corrections.events import credit_note_json, dispute_json, refund_json
 from schemas.event import OutgoingEvent
@@ -504,6 +505,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("invoice.send", InvoiceStateResult("sent")),
     ("charge.add", ChargeResult(Money("EUR", -1995))),
     ("subscription.create", SubscriptionResult(sample.SUBSCRIPTION)),
+    ("usage.record", UsageResult("S-1", "P-3", date(2026, 11, 22))),
     ("bill.demand", BillOnDemandResult("done", "INV-000000001", ("CN-000000001",))),
     ("bill.demand", BillOnDemandResult("inProgress", None, ())),
 ]
@@ -557,6 +559,7 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("subscription.get", subscription_with_history(sample.SUBSCRIPTION, date(2026, 12, 1))),
     ("subscription.get", subscription_with_history(sample.RENAMED, date(2026, 12, 1))),
     ("subscription.list", {"items": [subscription_json(sample.SUBSCRIPTION, date(2026, 12, 1))], "after": None}),
+    ("usage.list", {"items": [usage_json(sample.USAGE)], "after": None}),
     (
         "bill.preview",
         {"invoices": [invoice_preview(sample.BILL)], "creditNotes": [credit_note_preview(sample.CREDIT_NOTE)]},

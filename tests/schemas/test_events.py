@@ -29,6 +29,7 @@ from domain.billing.subscriptions import (
     SubscriptionStateChanged,
 )
 from domain.billing.terms import ProductPrice, Step, Terms, Tiers
+from domain.billing.usage import UsageRecord
 from domain.corrections.model import (
     CreditGranted,
     CreditNote,
@@ -446,6 +447,7 @@ SUBSCRIPTION = Subscription(
     date(2026, 11, 22),
     date(2026, 11, 22),
 )
+USAGE = UsageRecord("U-1", "S-1", "P-3", BOOKED_AT, date(2026, 11, 22), Decimal("2.5"), 1, BOOKED_AT)
 RENAMED = replace(
     SUBSCRIPTION,
     patches=(

@@ -55,6 +55,7 @@ def test_the_queries_are_the_contract_s() -> None:
         "charge.list",
         "subscription.get",
         "subscription.list",
+        "usage.list",
         "bill.preview",
         *(
             f"{kind}.{verb}"

@@ -156,6 +156,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "writeOffs.invoice",
         "subscriptions.listed",
         "subscriptions.open",
+        "usageRecords.listed",
     ]
     referring = [f"{name}.values" for name in ("accountVersions", "inbox", "outbox")]
     assert sorted(done.made) == sorted(["allocations.payment", *of_notes, *of_disputes, *others, *referring])

@@ -20,6 +20,7 @@ from domain.accounts.specifications import BillFormat
 from domain.billing.model import BilledCharge, Charge
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import ProductPrice, Terms
+from domain.billing.usage import UsageRecord
 from domain.corrections.model import Dispute, DisputedLine, DisputeState, Refund, WriteOff
 from domain.invoicing.model import Loss
 from domain.invoicing.pricing import Item
@@ -152,6 +153,8 @@ def family() -> list[Any]:
                 None,
             )
         )
+        used = NOW - timedelta(hours=n)
+        found.append(UsageRecord(f"U-{n}", "S-7", f"P-{n % 3}", used, used.date(), Decimal(1), n, NOW))
         found.append(replace(make.credit_note(n, "BA-1", f"INV-{n % 10:09d}"), booked_at=booked))
         found.append(
             Allocation(f"INV-{n:09d}/P-{n}", f"INV-{n:09d}", f"P-{n}", "BA-1", 1200, f"payment.received:P-{n}", booked)
@@ -249,6 +252,13 @@ ASKED: list[tuple[str, str, int]] = [
     ("subscription.get", f'{{"id": "S-7", "at": "{NOW.isoformat()}"}}', 1),
     ("subscription.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("subscription.list", '{"billingAccount": "BA-1", "state": "terminated", "limit": 10}', 12),
+    ("usage.list", '{"subscriptionId": "S-7", "limit": 10}', 12),
+    ("usage.list", '{"subscriptionId": "S-7", "priceId": "P-1", "limit": 10}', 12),
+    (
+        "usage.list",
+        f'{{"subscriptionId": "S-7", "from": "{NOW.date()}", "to": "{NOW.date()}", "limit": 10}}',
+        12,
+    ),
     ("bill.preview", '{"billingAccount": "BA-1", "billingDate": "2026-11-22"}', 330),
     ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
@@ -272,6 +282,10 @@ ASKED: list[tuple[str, str, int]] = [
 ]
 
 
+OF = ("id", "billingAccount", "settlementAccount", "subscriptionId")
+"""What a list may have to name."""
+
+
 async def test_each_query_is_served_by_indexes(store: Store, world: Books) -> None:
     """No collection is scanned and nothing sorted by hand, on first pages and later ones, and little is read."""
     asked = set()
@@ -292,7 +306,7 @@ async def test_each_query_is_served_by_indexes(store: Store, world: Books) -> No
             assert examined, where
             if not answer.get("after"):
                 break
-            place = type(query).model_validate({"id": "x", "billingAccount": "x", "settlementAccount": "x", **answer})
+            place = type(query).model_validate({**dict.fromkeys(OF, "x"), **answer})
             query = query.model_copy(update={"after": place.after})  # type: ignore[attr-defined]
     others = ("billing-cycle-specification", "bill-presentation-media")  # which are read as bill formats are
     assert asked == {query for query in READS if not query.TYPE.startswith(others)}

@@ -25,6 +25,7 @@ from domain.billing.model import BillOnDemand, Charge
 from domain.billing.periods import DateRange
 from domain.billing.rating import Rate, Rating
 from domain.billing.subscriptions import Subscription, SubscriptionTurn
+from domain.billing.usage import UsageMonth, UsageRecord, UsageToRecord
 from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
 from domain.days.model import Calendar
 from domain.invoicing.model import CorrectsLine, Invoice, Loss
@@ -64,6 +65,7 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _what_bills_took_back_is_known(book)
     _subscriptions_are_billed(book)
     _subscriptions_are_what_was_agreed(book)
+    _usage_is_counted_once(book)
     _links_are_what_documents_say(book)
     _hierarchies_are_trees(book)
     _crossings_are_told_once(book)
@@ -626,7 +628,12 @@ def _subscriptions_are_billed(book: LedgerBook) -> None:
 def _is_billed_to_what_it_comes_to(subscription: Subscription, book: LedgerBook) -> None:
     """Of each period that was billed what it comes to now is billed; of all others, what is due comes to nothing."""
     currency = book.get(Account, subscription.billing_account).kept_in
-    rating = Rating(subscription.segments, lambda _price, _days: Decimal(0), currency)
+    records = [one for one in book.rows[UsageRecord].values() if one.subscription == subscription.id]
+
+    def used(price_id: str, days: DateRange) -> Decimal:
+        return sum((one.quantity for one in records if one.price_id == price_id and one.day in days), Decimal(0))
+
+    rating = Rating(subscription.segments, used, currency)
     billed = {one.id: one for one in book.documents[BilledPeriod].values() if one.subscription == subscription.id}
     for period in billed.values():
         charged = tuple(rating.charges(period.price_id, period.period))
@@ -713,6 +720,30 @@ def _subscriptions_are_what_was_agreed(book: LedgerBook) -> None:
         assert (None if found is None else found.date) == turn, (one, found)
 
 
+def _usage_is_counted_once(book: LedgerBook) -> None:
+    """Each record is there, on the day of its time, and its month has it, under a number of its own."""
+    records = book.rows[UsageRecord]
+    said = {i.partition(":")[2]: fact for i, fact in book.applied.items() if i.startswith("usage.record:")}
+    assert records.keys() == said.keys()
+    sums: dict[str, dict[date, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for id_, one in records.items():
+        fact = said[id_]
+        assert isinstance(fact, UsageToRecord)
+        said_so = (fact.subscription, fact.price_id, fact.usage_date, fact.quantity)
+        assert (one.subscription, one.price_id, one.usage_date, one.quantity) == said_so
+        assert one.day == one.usage_date.astimezone(book.zone).date(), one
+        month = f"{one.subscription}/{one.price_id}/{one.day:%Y-%m}"
+        sums[month][one.day] += Fraction(one.quantity)
+        numbers[month].append(one.number)
+    months = book.documents[UsageMonth]
+    assert months.keys() == sums.keys()
+    for id_, month in months.items():
+        assert [(one.day, Fraction(one.quantity)) for one in month.days] == sorted(sums[id_].items()), id_
+        assert all(one.quantity >= 0 for one in month.days), id_
+        assert sorted(numbers[id_]) == list(range(1, month.count + 1)), id_
+
+
 def _events_run_without_a_gap(book: LedgerBook) -> None:
     sequences: dict[str, list[int]] = defaultdict(list)
     accrued: Counter[tuple[str, str]] = Counter()
@@ -768,6 +799,7 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (Charge, lambda c: [c.billing_account, c.item.on_behalf_of], Account),
         (Charge, lambda c: [c.corrects and c.corrects.bill_no, c.billed and c.billed.bill_no], Invoice),
         (Subscription, lambda s: [s.billing_account], Account),
+        (UsageRecord, lambda u: [u.subscription], Subscription),
         (BillOnDemand, lambda b: [b.billing_account], Account),
         (BillOnDemand, lambda b: [b.bill_no], Invoice),
         (Accrual, lambda a: [a.settlement_account], Account),

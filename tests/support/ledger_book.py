@@ -69,6 +69,7 @@ from domain.billing.subscriptions import (
     SubscriptionTurn,
 )
 from domain.billing.terms import Patch, ProductPrice, Terms
+from domain.billing.usage import UsageResult, UsageToRecord
 from domain.corrections.model import (
     CompletedRefund,
     CreditDeallocation,
@@ -181,6 +182,7 @@ Fact = (
     | SubscriptionToCreate
     | SubscriptionToChange
     | SubscriptionTurn
+    | UsageToRecord
     | BegunDay
     | NewSpecification
     | SpecificationUpdate
@@ -209,6 +211,7 @@ ROUTING_KEY: dict[type, str] = {
     ChargeToAdd: "charge.add",
     BillDemand: "bill.demand",
     SubscriptionToCreate: "subscription.create",
+    UsageToRecord: "usage.record",
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
@@ -369,12 +372,19 @@ def _told_of_correction(result: object) -> dict[str, Any]:
             return {"recoverable": recoverable.amount}
         case DayResult(date):
             return {"date": date}
+    return _told_of_billing(result)
+
+
+def _told_of_billing(result: object) -> dict[str, Any]:
+    match result:
         case ChargeResult(net):
             return {"net": net.amount}
         case BillOnDemandResult(state, bill_no, notes):
             return {"state": state, "billNo": bill_no, "creditNotes": list(notes)}
         case SubscriptionResult(subscription):
             return {"id": subscription.id, "revision": subscription.revision, "state": subscription.state}
+        case UsageResult(subscription_id, price_id, day):
+            return {"subscriptionId": subscription_id, "priceId": price_id, "date": day.isoformat()}
     raise AssertionError(result)
 
 
@@ -1013,6 +1023,24 @@ def demand(id_: str, *, account: str = "BA-1", on: str | None = "2026-11-30") ->
 def monthly(id_: str = "P-1", price: str = "30", **fields: Any) -> ProductPrice:
     """A price that is charged each month in advance."""
     return replace(ProductPrice(id_, "fibre", "recurring", "S", Decimal("0.2"), Decimal(price)), **fields)
+
+
+def metered(id_: str = "P-1", price: str | None = "0.10", **fields: Any) -> ProductPrice:
+    """A price of usage, of months."""
+    unit_price = None if price is None else Decimal(price)
+    return replace(ProductPrice(id_, "data", "usage", "S", Decimal("0.2"), unit_price, unit_of_measure="GB"), **fields)
+
+
+def minimum(id_: str, amount: str, **fields: Any) -> ProductPrice:
+    """What a subscription's other prices come to at least, each month."""
+    return replace(ProductPrice(id_, "at least", "minimum", "S", Decimal("0.2"), amount=Decimal(amount)), **fields)
+
+
+def usage(
+    id_: str, quantity: str = "1", at: str = "2026-11-22T10:00:00", *, of: str = "S-1", price: str = "P-1"
+) -> UsageToRecord:
+    """So much was used of a subscription's price, at a time in UTC."""
+    return UsageToRecord(id_, of, moment(at), price, Decimal(quantity))
 
 
 def subscription(

@@ -267,6 +267,39 @@ def subscribed(what: str, subscription_id: str, on: str, **fields: Any) -> Messa
     return f"subscription.{what}", {"subscriptionId": subscription_id, "effectiveDate": on, **fields}
 
 
+def metered(price_id: str, price: Any, **fields: Any) -> Json:
+    """A price of usage, of months."""
+    made = {
+        "id": price_id,
+        "name": "Data",
+        "priceType": "usage",
+        "unitOfMeasure": "GB",
+        "unitPrice": price,
+        "recurringChargePeriodType": "month",
+        "tax": {"category": "S", "rate": "0.20"},
+    }
+    return {**made, **fields}
+
+
+def usage(
+    usage_id: str,
+    subscription_id: str,
+    quantity: Any = 1,
+    at: str = "2026-11-22T10:00:00Z",
+    price_id: str = "P-1",
+    **fields: Any,
+) -> Message:
+    """So much was used of a subscription's price."""
+    body: Json = {
+        "usageId": usage_id,
+        "subscriptionId": subscription_id,
+        "usageDate": at,
+        "priceId": price_id,
+        "quantity": quantity,
+    }
+    return "usage.record", {**body, **fields}
+
+
 def demand(demand_id: str, account_id: str, on: str = "2026-11-22") -> Message:
     """A bill of what is due up to a date."""
     return "bill.demand", {"id": demand_id, "billingAccount": {"id": account_id}, "billingDate": on}
