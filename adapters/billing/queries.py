@@ -6,16 +6,20 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
-from adapters.billing.codecs import decode_charge, decode_subscription, decode_usage_record
+from adapters.billing.codecs import decode_billed_period, decode_charge, decode_subscription, decode_usage_record
+from adapters.invoicing.codecs import decode_invoice
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
 from domain import facts
 from domain.accounts.model import BILLING
+from domain.billing.differing import CountedMonth
 from domain.billing.model import BillDemand
+from domain.billing.periods import DateRange
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import state_on
 from domain.corrections.model import CreditNoteIssued
 from domain.days.model import CALENDAR
+from domain.errors import Refused
 from domain.frozen import replace
 from domain.invoicing.model import InvoiceIssued
 from domain.ledger.books import Books, NotLoaded, WorkingSet
@@ -111,14 +115,22 @@ async def subscriptions(query: SubscriptionList, view: View) -> bytes:
 
 async def usage(query: UsageList, view: View) -> bytes:
     """`usage.list`, by time, then by id."""
-    if await view.one("subscriptions", {"_id": query.subscription_id}, fields={"_id": 1}, index=BY_ID) is None:
-        raise unknown("subscription", query.subscription_id, "subscriptionId")
-    which: Row = {"subscriptionId": query.subscription_id}
-    if query.price_id is not None:
-        which["priceId"] = query.price_id
+    first, last = query.since, query.until
+    if query.subscription_id is None:
+        of_line = await _of_line(query, view)
+        if of_line is None:
+            return Page(query.limit).answer(None)
+        which, days = of_line
+        first, last = max(first or days.start, days.start), min(last or days.end, days.end - timedelta(days=1))
+    else:
+        if await view.one("subscriptions", {"_id": query.subscription_id}, fields={"_id": 1}, index=BY_ID) is None:
+            raise unknown("subscription", query.subscription_id, "subscriptionId")
+        which = {"subscriptionId": query.subscription_id}
+        if query.price_id is not None:
+            which["priceId"] = query.price_id
     page = Page(query.limit)
     after = query.after
-    for row in await usage_rows(which, query.since, query.until, after, query.limit + 1, view):
+    for row in await _usage_rows(which, first, last, after, query.limit + 1, view):
         if not page.take(usage_json(decode_usage_record(row))):
             assert after is not None
             return page.answer(cursor(UsageList.TYPE, milliseconds(after[0]), after[1]))
@@ -126,10 +138,44 @@ async def usage(query: UsageList, view: View) -> bytes:
     return page.answer(None)
 
 
-async def usage_rows(
+async def _of_line(query: UsageList, view: View) -> tuple[Row, DateRange] | None:
+    """Which records a line of a bill counts, and the days that it covers; None of one that counts none."""
+    bill = await view.one("invoices", {"_id": query.bill_no}, index=BY_ID)
+    if bill is None:
+        raise unknown("invoice", str(query.bill_no), "billNo")
+    line = next((one for one in decode_invoice(bill).lines if one.id == query.line_id), None)
+    if line is None:
+        raise Refused("invalid", f"lineId: invoice {query.bill_no} has no line {query.line_id}")
+    origin = line.origin
+    if origin is None or origin.price_id is None or origin.period is None:
+        return None
+    days = DateRange(view.date_of(origin.period.start), view.date_of(origin.period.end))
+    of_price: Row = {"subscriptionId": origin.subscription_id, "priceId": origin.price_id}
+    at = {"$elemMatch": {"billNo": query.bill_no, "lineId": query.line_id}}
+    period = await view.one(
+        "billedPeriods",
+        {**of_price, "end": {"$gt": days.start.isoformat()}, "$or": [{"lines": at}, {"lines.taken": at}]},
+        index="billed",
+    )
+    assert period is not None, f"line {query.line_id} of {query.bill_no} is of no period"
+    this = (query.bill_no, query.line_id)
+    counted: tuple[CountedMonth, ...] = ()
+    for billed in decode_billed_period(period).lines:
+        if this in {(billed.bill_no, billed.line_id), *((taken.bill_no, taken.line_id) for taken in billed.taken)}:
+            anew = (taken.counted for taken in billed.taken if (taken.bill_no, taken.line_id) == this)
+            counted = next(anew, ()) or billed.counted
+    numbers: list[Row] = [
+        # Days are compared as texts.
+        {"day": {"$gte": one.month, "$lte": f"{one.month}-31"}, "number": {"$gt": one.after, "$lte": one.count}}
+        for one in counted
+    ]
+    return ({**of_price, "$or": numbers}, days) if numbers else None
+
+
+async def _usage_rows(
     which: Row, first: date | None, last: date | None, after: tuple[datetime, str] | None, limit: int, view: View
 ) -> list[Row]:
-    """A subscription's records of usage that count on the days from a first to a last, after a place in their order.
+    """The records of usage that count on the days from a first to a last, after a place in their order.
 
     `which` names the subscription, and whatever else is asked of a record.
     """

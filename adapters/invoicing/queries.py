@@ -11,7 +11,7 @@ from adapters.mongodb.view import Json, Reads, Row, View, unknown
 from domain.accounts.model import BILLING
 from domain.invoicing.model import InvoiceState
 from schemas.invoicing.events import invoice_json
-from schemas.invoicing.queries import InvoiceGet, InvoiceList
+from schemas.invoicing.queries import InvoiceGet, InvoiceList, breakdown_json
 from schemas.query import cursor
 from schemas.values import money_json
 
@@ -24,7 +24,8 @@ async def invoice(query: InvoiceGet, view: View) -> Json:
     row = await view.one("invoices", {"_id": query.bill_no})
     if row is None:
         raise unknown("invoice", query.bill_no, "billNo")
-    shown, most = invoice_json(decode_invoice(row)), REFERENCES_MAX
+    found, most = decode_invoice(row), REFERENCES_MAX
+    shown = invoice_json(found)
     if "corrections" in row:
         fields = {"billNo": 1, "taxIncludedAmount": 1, "currency": 1}
         which = {"correctedBillNo": query.bill_no}
@@ -35,6 +36,8 @@ async def invoice(query: InvoiceGet, view: View) -> Json:
         of_it = partial(view.find, query={"billNo": query.bill_no}, sort=order, limit=most, index="invoice")
         shown["writeOffs"] = [write_off_ref(one) for one in await of_it("writeOffs")]
         shown["disputes"] = [dispute_ref(one) for one in await of_it("disputes")]
+    if query.breakdown:
+        shown["breakdown"] = breakdown_json(found)
     return shown
 
 

@@ -93,16 +93,32 @@ def subscription_with_history(subscription: Subscription, on: date) -> Json:
 
 
 class UsageList(Query):
-    """What was used of a subscription, or of one price of it, by its time, then by id; between days, both included."""
+    """What was used of a subscription, or of one price of it, by its time, then by id; between days, both included.
+
+    Or what a line of a bill counts; of one that takes something back, what is counted anew, or what its line counted.
+    """
 
     TYPE = "usage.list"
     ANSWER: ClassVar[Shape] = page("Usage")
-    subscription_id: Id
+    subscription_id: Id | None = None
     price_id: Id | None = None
+    bill_no: Id | None = None
+    line_id: Id | None = None
     since: Date | None = Field(None, alias="from")
     until: Date | None = Field(None, alias="to")
     limit: Limit = LIMIT_DEFAULT
     after: Annotated[tuple[datetime, str], BeforeValidator(time_place_of("usage.list"))] | None = None
+
+    @model_validator(mode="after")
+    def _of_one_thing(self) -> Self:
+        of_line = (self.bill_no, self.line_id)
+        if self.subscription_id is not None and of_line != (None, None):
+            raise ValueError("subscriptionId, billNo: only one of them, since a line has a subscription of its own")
+        if self.subscription_id is None and None in of_line:
+            raise ValueError("subscriptionId: is needed, or billNo and lineId")
+        if self.price_id is not None and self.subscription_id is None:
+            raise ValueError("priceId: goes with subscriptionId, since a line has a price of its own")
+        return self
 
 
 class BillPreview(Query):
