@@ -145,7 +145,7 @@ def test_a_change_replaces_what_it_names():
 
 
 def test_a_change_in_the_past_is_looked_at_again():
-    """From its date on, the earliest of several, and not before what is not billed yet; it is due from its start."""
+    """From its own date on, or from what is not billed yet, the earliest of these; until then it is due at once."""
     book = begun(subscription(start="2026-10-01"))
     billed = replace(of(book), next_due=date(2026, 12, 1), recheck_from=None)
     book.documents[Subscription]["S-1"] = billed
