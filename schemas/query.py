@@ -88,7 +88,7 @@ def time_place_of(query: str) -> Callable[[object], tuple[datetime, str]]:
 
     def read(value: object) -> tuple[datetime, str]:
         moment, id_ = place(value)
-        if not 0 <= moment <= LAST_MILLISECOND:
+        if not FIRST_MILLISECOND <= moment <= LAST_MILLISECOND:
             raise ValueError(f"is no cursor of {query}")
         return from_milliseconds(moment), id_
 

@@ -151,7 +151,7 @@ def used_by(subscription_id: str, books: Books) -> Usage:
     """What a `Rating` takes: how much was used of a price of the subscription on these days, late corrections included.
 
     Writes the position of the subscription's account, so that no usage is counted unseen while a bill is made of it.
-    What it is made raises `NotLoaded` for all months of the days that it is asked for.
+    What it returns raises `NotLoaded`, for all months of the days that it is asked for at once.
     """
     books.touch(find_subscription(subscription_id, books).billing_account)
 

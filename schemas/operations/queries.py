@@ -37,6 +37,7 @@ REASONS = (
     "unknown-payment",
     "unknown-payout",
     "unknown-settlement",
+    "unknown-subscription",
     "unknown-specification",
     "unknown-type",
     "wrong-state",

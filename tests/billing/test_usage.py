@@ -112,6 +112,11 @@ def test_usage_is_counted_on_its_day():
     assert_books_hold(book)
 
 
+def test_its_time_is_its_own():
+    """One far ahead of the clock waits until that has come."""
+    assert all_facts.own_time_of(usage("U-1")) == ("usageDate", moment("2026-11-22T10:00:00"))
+
+
 def test_each_record_writes_the_account_s_position():
     """So that no bill of the account that is made by another worker commits unseen of it."""
     book = begun()

@@ -99,6 +99,26 @@ async def test_usage_alone_and_in_an_array(settings: Settings, client: Client, d
 
 
 @pytest.mark.parametrize("driver", ["motor"])
+async def test_usage_of_long_ago_is_listed(settings: Settings, client: Client, database: Books) -> None:
+    """Page by page, from a time before 1970 on."""
+    ask = Asker(client)
+    times = ["0001-01-02T00:00:00Z", "1969-12-31T23:59:59.999Z", "1970-01-01T00:00:00Z"]
+    async with working(settings):
+        await client.send(customer("BA-1"))
+        await client.send(subscription("S-1", "BA-1", metered("P-1", 1), start="0001-01-01"))
+        await client.send_all([usage(f"U-{n}", "S-1", n, at) for n, at in enumerate(times)])
+        await applied(database, 5)
+        found, after = [], None
+        while True:
+            page = await ask("usage.list", subscriptionId="S-1", limit=1, after=after)
+            found += [one["usageId"] for one in page["items"]]
+            if (after := page["after"]) is None:
+                break
+    assert found == ["U-0", "U-1", "U-2"]
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
 async def test_usage_of_one_subscription_by_three_workers(settings: Settings, client: Client, database: Books) -> None:
     """Nine hundred records of one month, alone and in arrays, every fifth twice: sums and numbers lose none."""
     lots = random.Random(1)
