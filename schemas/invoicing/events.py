@@ -208,6 +208,20 @@ PERIOD: Shape = {"startDateTime": "Time", "endDateTime": "Time"}
 CORRECTS: Shape = {"billNo": "Id", "lineId": "Id"}
 """The invoice's line that something corrects."""
 
+BREAKDOWN: Shape = {
+    "billingAccount": "BillingAccountReference",
+    "subscriptionId?": "Id",
+    "priceId?": "Id",
+    "periodCoverage?": PERIOD,
+    "taxCategory": "Id",
+    "taxRate": float,
+    "taxExcludedAmount": "Money",
+    "taxAmount": "Money",
+    "taxIncludedAmount": "Money",
+    "lines": ["Id"],
+}
+"""What some of an invoice's lines come to."""
+
 SHAPES: dict[str, Shape] = {
     "Invoice": {
         "@type": ("CustomerBill",),
@@ -237,6 +251,7 @@ SHAPES: dict[str, Shape] = {
             }
         ],
         "lines": ["InvoiceLine"],
+        "breakdown?": [BREAKDOWN],
         "creditNotes?": [
             {"@type": ("CustomerBillRef",), "id": "Id", "creditNoteId": "CreditNoteId", "taxIncludedAmount": "Money"}
         ],

@@ -9,31 +9,17 @@ from pydantic import BeforeValidator, StrictBool
 
 from domain.invoicing.model import Invoice, InvoiceLine, InvoiceState, LineOrigin
 from schemas.accounts.events import account_ref
-from schemas.invoicing.events import PERIOD, SHAPES, period_json
+from schemas.invoicing.events import period_json
 from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of
 from schemas.shapes import Shape, page
 from schemas.values import Id, Json, money_json
-
-BREAKDOWN: Shape = {
-    "billingAccount": "BillingAccountReference",
-    "subscriptionId?": "Id",
-    "priceId?": "Id",
-    "periodCoverage?": PERIOD,
-    "taxCategory": "Id",
-    "taxRate": float,
-    "taxExcludedAmount": "Money",
-    "taxAmount": "Money",
-    "taxIncludedAmount": "Money",
-    "lines": ["Id"],
-}
-"""What some of an invoice's lines come to."""
 
 
 class InvoiceGet(Query):
     """One invoice; with what its lines come to by subscription, price, period and tax, if that is asked for."""
 
     TYPE = "invoice.get"
-    ANSWER: ClassVar[Shape] = {**SHAPES["Invoice"], "breakdown?": [BREAKDOWN]}
+    ANSWER: ClassVar[Shape] = "Invoice"
     bill_no: Id
     breakdown: StrictBool = False
 
