@@ -7,8 +7,10 @@ from unittest.mock import patch
 import pytest
 
 from domain.billing.billed import BilledPeriod
+from domain.billing.differing import CountedMonth
 from domain.billing.model import BillOnDemand
 from domain.billing.subscriptions import Subscription
+from domain.billing.terms import Step, Tiers
 from domain.corrections.model import CreditNote
 from domain.invoicing.model import Invoice
 from tests.support.invariants import assert_books_hold
@@ -17,15 +19,19 @@ from tests.support.ledger_book import (
     billing,
     change,
     charge,
+    command,
     credit_note,
     demand,
     line,
+    metered,
+    minimum,
     monthly,
     partner,
     payment,
     relation,
     subscription,
     update,
+    usage,
 )
 
 
@@ -342,4 +348,168 @@ def test_billing_again_bills_nothing(days):
     book.take(change("2026-11-12", name="other"), demand("D-x", on=str(last)))
     book.take(update("BA-1", name="x"), demand("D-y", on="2026-11-12"))
     assert (len(book.documents[Invoice]), book.documents[BilledPeriod]) == (made, periods)
+    assert_books_hold(book)
+
+
+def tiers(mode, *steps):
+    """Steps as (up to, unit price, flat fee)."""
+    return Tiers(mode, tuple(Step(to and Decimal(to), Decimal(unit), Decimal(flat)) for to, unit, flat in steps))
+
+
+def counted(book):
+    """What records each line of usage counts, by the month: beyond the first so many, up to so many."""
+    return [
+        [(one.month, one.after, one.count) for one in line.counted]
+        for period in book.documents[BilledPeriod].values()
+        for line in period.lines
+    ]
+
+
+def test_usage_after_the_bill_is_on_the_next():
+    """100 units in January, 10.00, unchanged; 5 that come in February are 0.50 of January on February's bill."""
+    book = begun(
+        subscription("S-1", metered(), start="2026-01-01"),
+        usage("U-1", "60", "2026-01-10T10:00:00"),
+        usage("U-2", "40", "2026-01-31T23:59:59"),
+    )
+    bills(book, "2026-01-31", "2026-02-01")
+    assert lines(book, 1) == [(1000, "2026-01-01", "2026-02-01", None)]
+    [line] = book.invoice(1).lines
+    assert (line.quantity, line.unit_price) == (100, Decimal("0.1"))
+    book.take(usage("U-3", "5", "2026-01-30T10:00:00"), usage("U-4", "7", "2026-02-10T10:00:00"))
+    bills(book, "2026-02-03", "2026-03-01")
+    assert nets(book, 1) == [1000]
+    assert lines(book, 2) == [(50, "2026-01-01", "2026-02-01", None)]
+    assert lines(book, 3) == [(70, "2026-02-01", "2026-03-01", None)]
+    assert counted(book) == [[("2026-01", 0, 2)], [("2026-01", 2, 3)], [("2026-02", 0, 1)]]
+
+
+def test_usage_after_a_bill_of_none_is_on_the_next():
+    """The same line, where January was billed at nothing."""
+    book = begun(subscription("S-1", metered(), start="2026-01-01"))
+    bills(book, "2026-02-01")
+    assert not book.documents[Invoice]
+    book.take(usage("U-3", "5", "2026-01-30T10:00:00"))
+    bills(book, "2026-03-01")
+    assert lines(book, 1) == [(50, "2026-01-01", "2026-02-01", None)]
+
+
+def test_late_usage_reprices_a_volume():
+    """15 units at 10.00, one more makes all 16 cost 5.00: 150.00 are taken back, 80.00 charged."""
+    by_volume = metered(price=None, tiers=tiers("volume", ("15", "10", "0"), (None, "5", "0")))
+    book = begun(
+        subscription("S-1", by_volume, start="2026-01-01"),
+        *(usage(f"U-{n}", "1", f"2026-01-{n:02}T10:00:00") for n in range(1, 16)),
+    )
+    bills(book, "2026-02-01")
+    assert nets(book, 1) == [15000]
+    book.take(usage("U-16", "1", "2026-01-31T10:00:00"))
+    bills(book, "2026-02-02")
+    assert nets(book, 2) == [8000]
+    assert notes(book) == [("1", 15000, 18000)]
+    # The new line counts all sixteen, not the late one alone.
+    assert counted(book) == [[("2026-01", 0, 15)], [("2026-01", 0, 16)]]
+
+
+def test_graduated_usage_is_billed_in_two_parts():
+    """12 units cross two steps and enter a third: 160.00; ten more of the period are 22.00, and 182.00 in all."""
+    steps = tiers("graduated", ("5", "0", "100"), ("10", "0", "50"), ("15", "5", "0"), (None, "1", "0"))
+    book = begun(
+        subscription("S-1", metered(price=None, tiers=steps), start="2026-01-01"),
+        usage("U-1", "12", "2026-01-10T10:00:00"),
+    )
+    bills(book, "2026-02-01")
+    book.take(usage("U-2", "10", "2026-01-20T10:00:00"))
+    bills(book, "2026-03-01")
+    # February's first step is due, used or not.
+    assert (nets(book, 1), nets(book, 2)) == ([16000], [2200, 10000])
+
+
+@pytest.mark.parametrize(("quantity", "net"), [("0", 200), ("1", 1200), ("10", 10200), ("11", 11000), ("12", 11500)])
+def test_a_step_has_its_fee_once_it_is_entered(quantity, net):
+    """The first step's always."""
+    steps = tiers("graduated", ("10", "10", "2"), ("20", "5", "3"), (None, "5", "3"))
+    book = begun(subscription("S-1", metered(price=None, tiers=steps), start="2026-01-01"))
+    if quantity != "0":
+        book.take(usage("U-1", quantity, "2026-01-10T10:00:00"))
+    bills(book, "2026-02-01")
+    assert nets(book, 1) == [net]
+
+
+@pytest.mark.parametrize(("mode", "net"), [("graduated", 60000), ("volume", 15000)])
+def test_each_unit_by_its_step_or_all_by_the_last(mode, net):
+    """15,000 units: 1,000 at 0.10, 9,000 at 0.05 and 5,000 at 0.01; or all of them at 0.01."""
+    steps = tiers(mode, ("1000", "0.10", "0"), ("10000", "0.05", "0"), (None, "0.01", "0"))
+    book = begun(
+        subscription("S-1", metered(price=None, tiers=steps), start="2026-01-01"),
+        usage("U-1", "15000", "2026-01-10T10:00:00"),
+    )
+    bills(book, "2026-02-01")
+    assert nets(book, 1) == [net]
+
+
+def test_a_minimum_of_a_part_of_a_period():
+    """Two days of February: 689.66 of 10,000.00 and 6.90 of 100.00; 30.00 were used, so 652.76 are missing."""
+    book = begun(
+        subscription(
+            "S-1",
+            monthly("A", "100", billed="inArrears"),
+            metered("U", "1"),
+            minimum("M", "10000"),
+            start="2024-02-28",
+            billing_anchor="2024-01-01",
+        ),
+        usage("U-1", "30", "2024-02-28T10:00:00", price="U"),
+    )
+    bills(book, "2024-03-01")
+    assert sorted(nets(book, 1)) == [690, 3000, 65276]
+    # What comes late is charged, and what was missing is that much less.
+    book.take(usage("U-2", "100", "2024-02-29T10:00:00", price="U"))
+    bills(book, "2024-03-02")
+    assert (sorted(nets(book, 2)), len(book.documents[CreditNote])) == ([-10000, 10000], 0)
+
+
+def test_usage_that_is_corrected_is_taken_back():
+    """3 of 10 units were none; of what comes next, the line counts what it came to."""
+    book = begun(subscription("S-1", metered(price="1"), start="2026-01-01"), usage("U-1", "10", "2026-01-05T10:00:00"))
+    bills(book, "2026-02-01")
+    book.take(usage("U-2", "-3", "2026-01-05T11:00:00"))
+    bills(book, "2026-02-02")
+    assert notes(book) == [("1", 300, 360)]
+    book.take(usage("U-3", "2", "2026-01-06T10:00:00"))
+    bills(book, "2026-02-03")
+    assert nets(book, 2) == [200]
+    [period] = book.documents[BilledPeriod].values()
+    assert [one.counted for one in period.lines[0].taken] == [(CountedMonth("2026-01", 1, 2),)]
+    assert period.lines[1].counted == (CountedMonth("2026-01", 2, 3),)
+
+
+def test_an_id_keeps_its_type():
+    """What was billed of a price is known by its id."""
+    book = begun(subscription("S-1", monthly(), start="2026-01-01"))
+    assert book.refusal(change("2026-02-01", prices=(metered("P-2"), metered("P-1")))) == (
+        "invalid",
+        "changes.productPrice.1.priceType: price P-1 of subscription S-1 is recurring: another type needs another id",
+    )
+
+
+def test_a_subscription_does_not_start_in_another_age():
+    """All its periods are billed, one by one."""
+    assert begun().refusal(subscription(start="1969-12-31")) == (
+        "invalid",
+        "startDate: must not be earlier than 1970-01-01",
+    )
+
+
+def test_the_last_bill_closes_the_account():
+    """It is to be closed; its subscription ends, is billed for the last time, and that is paid."""
+    book = begun(subscription("S-1", monthly("R", "31", billed="inArrears"), start="2026-10-01"))
+    book.take(demand("D-1", on="2026-11-01"), change("2026-11-16", "terminate"), command("close", "BA-1"))
+    assert (of(book).state, of(book).is_open, book.state("BA-1")) == ("terminated", True, "pendingClose")
+    book.take(payment("P-1", 3720))
+    bills(book, "2026-11-20")
+    assert nets(book, 2) == [1550]
+    assert (of(book).is_open, book.state("BA-1")) == (False, "pendingClose")
+    book.take(payment("P-2", 1860))
+    assert book.state("BA-1") == "closed"
     assert_books_hold(book)
