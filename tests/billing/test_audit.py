@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from pymongo import MongoClient
@@ -16,6 +17,7 @@ from adapters.audit import audit
 from adapters.billing.audit import CHECKS
 from adapters.documents import COLLECTION, ENCODE
 from domain.billing.subscriptions import Subscription
+from domain.corrections.model import CreditNote
 from domain.invoicing.model import Invoice
 from tests.audit.test_audit import all_of, changing, copying, losing, red, renaming
 from tests.support.books import Books, Document, Made
@@ -191,6 +193,29 @@ def test_corrections_of_corrections_are_clean(new_database: Books) -> None:
     assert_books_hold(book)
     write(book, new_database)
     report = reported(new_database)
+    assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
+
+
+def test_bills_of_zero_release_what_they_withhold(new_database: Books) -> None:
+    """Of a partner that gets its share with the payment, which never comes; so does a further part of a long bill."""
+    book = LedgerBook()
+    book.take(billing(), partner("SA-1", "0.8", "payment"))
+    book.take(charge("C-1", line("1", "0", "SA-1")), charge("C-2", line("-1", "0")), demand("D-1"))
+    with patch("domain.billing.gathering.LINES_MAX", 1):
+        book.take(charge("C-3", line("5")), charge("C-4", line("2", "0", "SA-1"), on="2026-11-23"))
+        book.take(charge("C-5", line("-2", "0"), on="2026-11-23"), demand("D-2"))
+    assert [one.tax_included_amount for one in book.documents[Invoice].values()] == [0, 500, 0]
+    assert book.position("SA-1").payable == 240
+    # What a note of a further part takes back says itself what of it was withheld.
+    book.take(order("O-1", line("3", "0", "SA-1")), order("O-2", line("3", "0", "SA-1")))
+    book.take(*(charge(f"T-{n}", line("-1", "0", "SA-1"), corrects=(f"INV-{n:09d}", "1")) for n in (4, 5)))
+    with patch("domain.billing.gathering.INVOICES_MAX", 1):
+        book.take(payment("P-1", 600, [f"INV-{n:09d}" for n in (4, 5)]), demand("D-3"))
+    assert [one.cause for one in book.documents[CreditNote].values()] == ["bill.demand:D-3", "bill.continue:D-3/1"]
+    assert_books_hold(book)
+    write(book, new_database)
+    report = reported(new_database)
+    assert report["payable-entries-match-accruals"]["broken"] == []
     assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
 
 
