@@ -237,6 +237,30 @@ class Bills:
         return {"bills of more lines, or fewer": others} if others else {}
 
 
+class Recurring(Bills):
+    """Bills on demand of subscriptions, of three prices each day: what bills make of charges, without any."""
+
+    name = "bills of subscriptions"
+
+    async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
+        """A subscription on each account."""
+        prices = [{**_DAILY, "id": f"P-{n}", "unitPrice": f"{n}9.90"} for n in range(1, BILL_LINES + 1)]
+        made = (json.dumps(subscription).encode() for subscription in _subscriptions(FIRST_DAY.isoformat(), prices))
+        await work_off(contestant, place, broker, "subscription.create", made, BILLING_ACCOUNTS)
+
+
+def _subscriptions(start: str, prices: list[Json]) -> Iterator[Json]:
+    """One on each account."""
+    for number in range(BILLING_ACCOUNTS):
+        yield {
+            "subscriptionId": f"S-{number:04d}",
+            "billingAccount": {"id": f"BA-{number:04d}"},
+            "startDate": start,
+            "currency": CURRENCY,
+            "productPrice": prices,
+        }
+
+
 def _by_day(count: int) -> Iterator[tuple[str, Json]]:
     """Orders of three lines, each with a day on which its account has no other."""
     days: Counter[str] = Counter()
@@ -268,19 +292,8 @@ class Usages:
 
     async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
         """A subscription on each account."""
-        made = [
-            json.dumps(
-                {
-                    "subscriptionId": f"S-{number:04d}",
-                    "billingAccount": {"id": f"BA-{number:04d}"},
-                    "startDate": "2026-11-01",
-                    "currency": CURRENCY,
-                    "productPrice": [_PRICE],
-                }
-            ).encode()
-            for number in range(BILLING_ACCOUNTS)
-        ]
-        await work_off(contestant, place, broker, "subscription.create", made, len(made))
+        made = (json.dumps(subscription).encode() for subscription in _subscriptions("2026-11-01", [_PRICE]))
+        await work_off(contestant, place, broker, "subscription.create", made, BILLING_ACCOUNTS)
 
     def bodies(self, facts: int, place: Place) -> Iterator[bytes]:
         """The last message of usage may carry fewer; then comes the order."""
@@ -319,6 +332,15 @@ _PRICE: Json = {
 }
 
 
+_DAILY: Json = {
+    "name": "Line",
+    "priceType": "recurring",
+    "billed": "inAdvance",
+    "recurringChargePeriodType": "day",
+    "tax": {"category": "S", "rate": "0.20"},
+}
+
+
 def _usage(count: int) -> Iterator[Json]:
     """Records of usage, on any of the subscriptions and days."""
     lots = random.Random(678)
@@ -340,4 +362,5 @@ PAYMENTS: Workload = Payments()
 CORRECTIONS: Workload = Corrections()
 SHORT: Workload = Orders("orders of three lines", lines=BILL_LINES)
 BILLS: Workload = Bills()
+RECURRING: Workload = Recurring()
 USAGE: Workload = Usages()
