@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from heapq import merge
@@ -17,6 +17,7 @@ from domain.billing.model import ALL_SUBSCRIPTIONS, Charge, Place, Rest
 from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Rating
 from domain.billing.subscriptions import Subscription
+from domain.billing.terms import ProductPrice, Segment
 from domain.billing.usage import counted, months_needs, used_by
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import CorrectsLine, Invoice, InvoiceLine, LineOrigin, Period, find_invoice
@@ -92,6 +93,21 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What of a subscription falls due by a date, by the terms that there are now: the period's id, with its due date.
+
+    `prices` are all that it ever has, by id, `partners` those on whose behalf they are sold. `window` are the days
+    whose periods are looked at.
+    """
+
+    segments: tuple[Segment, ...]
+    prices: Mapping[str, ProductPrice]
+    partners: tuple[str, ...]
+    window: DateRange
+    falling_due: tuple[tuple[str, str, DateRange, date], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Visit:
     """A subscription that a bill has looked at, what is due of it, and what each period comes to that it looked at.
 
@@ -101,6 +117,7 @@ class Visit:
 
     subscription: Subscription
     rating: Rating
+    plan: Plan
     dues: tuple[Due, ...]
     charged: dict[str, tuple[BilledPeriod, tuple[Charged, ...]]]
     rest: date | None
@@ -108,8 +125,8 @@ class Visit:
 
     def counts(self, period: BilledPeriod, books: Books) -> dict[str, int]:
         """How many records of usage each month of a period has, of a price of usage."""
-        prices = (segment.terms.price(period.price_id) for segment in self.rating.segments)
-        if any(price is not None and price.price_type == "usage" for price in prices):
+        price = self.plan.prices.get(period.price_id)
+        if price is not None and price.price_type == "usage":
             return counted(self.subscription.id, period.price_id, period.period, books)
         return {}
 
@@ -142,26 +159,34 @@ def gathering_needs(account_id: str, on: date, books: WorkingSet) -> Iterator[Ne
         if charge.corrects is not None:
             yield DocumentNeed(Invoice, charge.corrects.bill_no)
     yield QueueNeed(Subscription, account_id, SUBSCRIPTIONS_FIRST)
-    account = books.peek(Account, account_id)
-    if account is None:
-        return
     for subscription in books.known(Subscription, account_id):
         if subscription.next_due is not None and subscription.next_due <= on and subscription.recheck_from is None:
-            yield from _subscription_needs(subscription, on, account.kept_in)
+            yield from _subscription_needs(subscription, on, books)
 
 
-def _subscription_needs(subscription: Subscription, on: date, currency: Currency) -> Iterator[Need]:
-    rating = Rating(subscription.segments, _no_usage, currency)
-    prices = {price.id: price for segment in rating.segments for price in segment.terms.prices}
-    used = [price.id for price in prices.values() if price.price_type == "usage"]
-    for price_id, period in _falling_due(subscription, rating, _window(subscription, on), on):
-        yield DocumentNeed(BilledPeriod, id_of(subscription.id, price_id, period))
+def _subscription_needs(subscription: Subscription, on: date, books: WorkingSet) -> Iterator[Need]:
+    plan = _plan(subscription, on, books)
+    used = [price.id for price in plan.prices.values() if price.price_type == "usage"]
+    for id_, price_id, period, _ in plan.falling_due:
+        yield DocumentNeed(BilledPeriod, id_)
         # A minimum is what is missing to it of what all others come to.
-        for other in used if prices[price_id].price_type == "minimum" else {price_id}.intersection(used):
+        for other in used if plan.prices[price_id].price_type == "minimum" else {price_id}.intersection(used):
             yield from months_needs(subscription.id, other, period)
-    for price in prices.values():
-        if price.on_behalf_of is not None:
-            yield DocumentNeed(Account, price.on_behalf_of)
+    for partner in plan.partners:
+        yield DocumentNeed(Account, partner)
+
+
+def _plan(subscription: Subscription, on: date, books: WorkingSet | Books) -> Plan:
+    return books.worked_out(subscription, on, lambda one: _planned(one, on))
+
+
+def _planned(subscription: Subscription, on: date) -> Plan:
+    segments = subscription.segments
+    prices = {price.id: price for segment in segments for price in segment.terms.prices}
+    partners = {price.on_behalf_of for segment in segments for price in segment.terms.prices}
+    window = _window(subscription, on)
+    due = _falling_due(subscription, Rating(segments, _no_usage, _NO_CURRENCY), list(prices), window, on)
+    return Plan(segments, prices, tuple(one for one in partners if one is not None), window, tuple(due))
 
 
 def gather(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> Gathered:
@@ -305,18 +330,18 @@ def _visit(
     What does not fit into a part alone is divided: the rest is of the periods that begin `since` a day. What is still
     due of earlier ones has had to wait, or has changed meanwhile, and waits for another demand.
     """
-    rating = Rating(subscription.segments, used_by(subscription.id, books), currency)
-    window = _window(subscription, on)
-    due = list(_falling_due(subscription, rating, window, on))
+    plan = _plan(subscription, on, books)
+    rating = Rating(plan.segments, used_by(subscription.id, books), currency)
+    window, due = plan.window, list(plan.falling_due)
     first = max(since, window.start)
-    while sum(period.start >= since for _, period in due) > LINES_MAX and (left := (window.end - first).days) > 1:
+    while sum(period.start >= since for _, _, period, _ in due) > LINES_MAX and (left := (window.end - first).days) > 1:
         window = DateRange(window.start, first + timedelta(days=left // 2))
-        due = list(_falling_due(subscription, rating, window, on))
+        due = [one for one in due if one[2].overlap(window)]
     rest = None if window.end > on else window.end
-    periods = {one.id: one for one in _billed(subscription, window.start, due, books)}
-    for price_id, period in due:
-        id_ = id_of(subscription.id, price_id, period)
-        periods.setdefault(id_, BilledPeriod(id_, subscription.id, price_id, period, (), ()))
+    periods = {one.id: one for one in _billed(subscription, window.start, [id_ for id_, *_ in due], books)}
+    for id_, price_id, period, _ in due:
+        if id_ not in periods:
+            periods[id_] = BilledPeriod(id_, subscription.id, price_id, period, (), ())
     dues: list[Due] = []
     charged: dict[str, tuple[BilledPeriod, tuple[Charged, ...]]] = {}
     waits = None
@@ -325,7 +350,7 @@ def _visit(
         if rest is not None and start >= rest:
             break
         looked_at = [(one, tuple(rating.charges(one.price_id, one.period))) for one in group]
-        more = list(_of_periods(subscription, rating, looked_at, books))
+        more = list(_of_periods(subscription, rating, plan, looked_at, books))
         if start < since:
             waits = start if more and waits is None else waits
             continue
@@ -339,7 +364,7 @@ def _visit(
         room.take(len(more), corrected)
         dues += more
         charged |= {one.id: (one, comes_to) for one, comes_to in looked_at}
-    return Visit(subscription, rating, tuple(dues), charged, rest, waits)
+    return Visit(subscription, rating, plan, tuple(dues), charged, rest, waits)
 
 
 def _window(subscription: Subscription, on: date) -> DateRange:
@@ -353,25 +378,21 @@ def _window(subscription: Subscription, on: date) -> DateRange:
 
 
 def _falling_due(
-    subscription: Subscription, rating: Rating, window: DateRange, on: date
-) -> Iterator[tuple[str, DateRange]]:
+    subscription: Subscription, rating: Rating, prices: list[str], window: DateRange, on: date
+) -> Iterator[tuple[str, str, DateRange, date]]:
     """The periods that have a day in a window and are due by a date, by the terms that there are now."""
-    ids = {price.id: None for segment in rating.segments for price in segment.terms.prices}
-    for price_id in ids:
+    for price_id in prices:
         for period in rating.periods(price_id, window):
             due = rating.due(price_id, period)
             if due <= on and (subscription.recheck_from is not None or due >= (subscription.next_due or due)):
-                yield price_id, period
+                yield id_of(subscription.id, price_id, period), price_id, period, due
 
 
-def _billed(
-    subscription: Subscription, since: date, due: list[tuple[str, DateRange]], books: Books
-) -> list[BilledPeriod]:
+def _billed(subscription: Subscription, since: date, ids: list[str], books: Books) -> list[BilledPeriod]:
     """What was billed of the periods that are due; of what is looked at again, of all that have a day since then."""
     if subscription.recheck_from is not None:
         billed = books.queue(BilledPeriod, subscription.id)
         return list(takewhile(lambda one: one.period.end > since, billed))
-    ids = [id_of(subscription.id, price_id, period) for price_id, period in due]
     books.require(DocumentNeed(BilledPeriod, id_) for id_ in ids)
     found = (books.find(BilledPeriod, id_) for id_ in ids)
     return [one for one in found if one is not None]
@@ -380,16 +401,18 @@ def _billed(
 def _of_periods(
     subscription: Subscription,
     rating: Rating,
+    plan: Plan,
     looked_at: Iterable[tuple[BilledPeriod, tuple[Charged, ...]]],
     books: Books,
 ) -> Iterator[Due]:
     """What is to be billed of periods, as lines of a bill, with the invoices that they correct."""
+    dates = {id_: due for id_, _, _, due in plan.falling_due}
     found = [
         PeriodDue(
             subscription,
             one.price_id,
             one.period,
-            rating.due(one.price_id, one.period) if charged else one.period.start,
+            dates.get(one.id, one.period.start),
             difference,
             n,
         )
@@ -431,6 +454,10 @@ def _name(of: PeriodDue) -> str | None:
         if price is not None and (segment.days.overlap(of.period) or price.price_type == "oneTime"):
             return price.name
     return None
+
+
+_NO_CURRENCY = Currency("XXX", 0)
+"""When something is due does not depend on what it comes to."""
 
 
 def _no_usage(_price_id: str, _days: DateRange) -> Decimal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from calendar import monthrange
 from collections.abc import Iterator
 from datetime import MAXYEAR, MINYEAR, date
+from functools import lru_cache
 from typing import Literal
 
 from domain.frozen import dataclass
@@ -57,8 +58,7 @@ class Periods:
 
     def nth(self, n: int) -> DateRange | None:
         """The period that begins n lengths after the anchor; n may be negative."""
-        start, end = self._start(n), self._start(n + 1)
-        return None if start is None or end is None else DateRange(start, end)
+        return _nth(self.anchor, self.type, self.length, n)
 
     def index_of(self, day: date) -> int:
         """Which period a day is in, whether all of that is within the calendar or not; looks at no other period."""
@@ -83,14 +83,26 @@ class Periods:
             n += 1
 
     def _start(self, n: int) -> date | None:
-        if self.type in _DAYS:
-            ordinal = self.anchor.toordinal() + n * self.length * _DAYS[self.type]
-            return date.fromordinal(ordinal) if 1 <= ordinal <= date.max.toordinal() else None
-        year, month = divmod(_month_of(self.anchor) + n * self.length * _MONTHS[self.type], 12)
-        if not MINYEAR <= year <= MAXYEAR:
-            return None
-        day = self.anchor.day
-        return date(year, month + 1, day if day <= _SHORTEST else min(day, monthrange(year, month + 1)[1]))
+        return _start(self.anchor, self.type, n * self.length)
+
+
+# Many have the same anchor, and bills ask for the same few periods of them.
+@lru_cache(maxsize=16_384)
+def _nth(anchor: date, type_: PeriodType, length: int, n: int) -> DateRange | None:
+    start, end = _start(anchor, type_, n * length), _start(anchor, type_, (n + 1) * length)
+    return None if start is None or end is None else DateRange(start, end)
+
+
+def _start(anchor: date, type_: PeriodType, lengths: int) -> date | None:
+    """The day that is so many days, weeks, months or years after an anchor; None beyond the calendar."""
+    if type_ in _DAYS:
+        ordinal = anchor.toordinal() + lengths * _DAYS[type_]
+        return date.fromordinal(ordinal) if 1 <= ordinal <= date.max.toordinal() else None
+    year, month = divmod(_month_of(anchor) + lengths * _MONTHS[type_], 12)
+    if not MINYEAR <= year <= MAXYEAR:
+        return None
+    day = anchor.day
+    return date(year, month + 1, day if day <= _SHORTEST else min(day, monthrange(year, month + 1)[1]))
 
 
 def _month_of(day: date) -> int:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from domain.billing.periods import DateRange
 from domain.billing.terms import ProductPrice, Segment, Step, Tiers
 from domain.frozen import dataclass, replace
-from domain.money import Currency, rounded_ratio
+from domain.money import Currency, line_net, rounded_ratio
 
 Usage = Callable[[str, DateRange], Decimal]
 """How much was used of a price, by its id, on these days."""
@@ -153,7 +153,7 @@ class Rating:
 
     def _whole(self, price: ProductPrice, days: DateRange, quantity: Decimal) -> Charged:
         assert price.unit_price is not None, f"price {price.id} of type {price.price_type} has no unit price"
-        net = _rounded(Fraction(price.unit_price) * Fraction(quantity), self.currency)
+        net = line_net(quantity, price.unit_price, self.currency)
         return Charged(_rate(price, price.unit_price), days, quantity, net)
 
     def _part(self, price: ProductPrice, period: DateRange, days: DateRange) -> Charged:

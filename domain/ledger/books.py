@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, tzinfo
 from heapq import merge
 from operator import attrgetter
@@ -48,6 +48,7 @@ class Queued(Document, Protocol):
 
 D = TypeVar("D", bound=Document)
 Q = TypeVar("Q", bound=Queued)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ class WorkingSet:
         self.announced: list[str] = []
         self._documents: dict[type, dict[str, Any]] = defaultdict(dict)
         self._queues: dict[tuple[type, str], _Queue] = defaultdict(_Queue)
+        self._worked_out: dict[tuple[type, str, Hashable], tuple[object, object]] = {}
 
     def has(self, need: Need) -> bool:
         """Whether `need` is loaded."""
@@ -176,6 +178,15 @@ class WorkingSet:
     def known(self, kind: type[Q], owner: str) -> Iterator[Q]:
         """The open documents of a queue that are loaded so far."""
         return (self._documents[kind][id_] for _, id_ in self._queues[kind, owner].items)
+
+    def worked_out(self, document: D, what: Hashable, make: Callable[[D], T]) -> T:
+        """What follows from a document and from `what` alone: made once for all who ask, as long as it is the same."""
+        key = (type(document), document.id, what)
+        of, found = self._worked_out.get(key, (None, None))
+        if of is not document:
+            found = make(document)
+            self._worked_out[key] = (document, found)
+        return cast("T", found)
 
     def load(self, kind: type[Document], id_: str, document: Document | None) -> None:
         """Put in what the database has under a key (None: nothing). What is loaded already stays."""
@@ -309,6 +320,10 @@ class Books:
 
     def _has(self, need: Need) -> bool:
         return (isinstance(need, DocumentNeed) and need.id in self.changed[need.type]) or self._set.has(need)
+
+    def worked_out(self, document: D, what: Hashable, make: Callable[[D], T]) -> T:
+        """What follows from a document and from `what` alone, made once."""
+        return self._set.worked_out(document, what, make)
 
     def current(self, document: D) -> D:
         """A document of a queue as this fact has left it so far."""
