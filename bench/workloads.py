@@ -238,13 +238,14 @@ class Bills:
 
 
 class Recurring(Bills):
-    """Bills on demand of subscriptions, of three prices each day: what bills make of charges, without any."""
+    """Bills on demand of subscriptions: of three prices a day, one of them a partner's, as the orders' lines are."""
 
     name = "bills of subscriptions"
 
     async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
         """A subscription on each account."""
-        prices = [{**_DAILY, "id": f"P-{n}", "unitPrice": f"{n}9.90"} for n in range(1, BILL_LINES + 1)]
+        prices: list[Json] = [{**_DAILY, "id": f"P-{n}", "unitPrice": f"{n}9.90"} for n in range(1, BILL_LINES + 1)]
+        prices[-1] |= {"onBehalfOf": {"id": "SA-0"}, "tax": {"category": "S", "rate": "0.10"}}
         made = (json.dumps(subscription).encode() for subscription in _subscriptions(FIRST_DAY.isoformat(), prices))
         await work_off(contestant, place, broker, "subscription.create", made, BILLING_ACCOUNTS)
 
