@@ -39,24 +39,23 @@ Q = TypeVar("Q", bound=Queued)
 
 @dataclass(frozen=True, slots=True)
 class PeriodDue:
-    """What is due of a period of a subscription's price, at a rate; `n` is its place among what is of that period."""
+    """What is due of a period of a subscription's price, at a rate; `id` is the period's.
 
+    `order_key` says where its line is on a bill: by the date on which it is due, then by the period, then by its place
+    among what is due of that.
+    """
+
+    id: str
+    order_key: Place
     subscription: Subscription
     price_id: str
     period: DateRange
-    date: date
     difference: Difference
-    n: int
 
     @property
-    def id(self) -> str:
-        """The period's id."""
-        return id_of(self.subscription.id, self.price_id, self.period)
-
-    @property
-    def order_key(self) -> Place:
-        """Where its line is on a bill."""
-        return (self.date, f"{self.id}/{self.n:06}")
+    def date(self) -> date:
+        """When it is due."""
+        return self.order_key[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,20 +408,22 @@ def _of_periods(
     dates = {id_: due for id_, _, _, due in plan.falling_due}
     found = [
         PeriodDue(
+            one.id,
+            (dates.get(one.id, one.period.start), f"{one.id}/{n:06}"),
             subscription,
             one.price_id,
             one.period,
-            dates.get(one.id, one.period.start),
             difference,
-            n,
         )
         for one, charged in looked_at
         for n, difference in enumerate(differences(charged, one.lines, one.period))
     ]
     numbers = {one.difference.corrects.bill_no for one in found if one.difference.corrects is not None}
-    books.require(DocumentNeed(Invoice, number) for number in numbers)
-    corrected = {number: find_invoice(number, books) for number in numbers}
-    books.require(DocumentNeed(Account, invoice.billing_account) for invoice in corrected.values())
+    corrected: dict[str, Invoice] = {}
+    if numbers:
+        books.require(DocumentNeed(Invoice, number) for number in numbers)
+        corrected = {number: find_invoice(number, books) for number in numbers}
+        books.require(DocumentNeed(Account, invoice.billing_account) for invoice in corrected.values())
     for of in found:
         difference = of.difference
         days, corrects = difference.days, difference.corrects

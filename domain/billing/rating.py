@@ -79,7 +79,8 @@ class Rating:
                 days = segment.days.overlap(window) or DateRange(nearest, nearest + timedelta(days=1))
                 found = segment.periods(price).overlapping(days)
             for period in found:
-                of_both = period.overlap(window) is not None and period.overlap(segment.days) is not None
+                of_window = period.start < window.end and window.start < period.end
+                of_both = of_window and period.start < segment.days.end and segment.days.start < period.end
                 if of_both and period not in seen:
                     seen.add(period)
                     yield period
@@ -90,12 +91,12 @@ class Rating:
         In advance, that is the first day on which it is charged, for one-time prices too; in arrears, for usage and for
         minimums it is the first day after the period, or after the last one served.
         """
-        served = [(segment, price) for segment, price, _ in self._in(price_id, period)]
-        if not served:
+        served = next(self._in(price_id, period), None)
+        if served is None:
             return period.end
-        first = served[0][1]
+        segment, first, _ = served
         if first.price_type == "oneTime" or (first.price_type == "recurring" and first.billed == "inAdvance"):
-            return max(period.start, served[0][0].days.start)
+            return max(period.start, segment.days.start)
         return min(period.end, max(period.start, self.segments[-1].days.end))
 
     def next_due(self, after: date) -> date | None:
@@ -128,6 +129,8 @@ class Rating:
             return self._used(period, parts)
         if first.proration == "none":
             return [self._whole(first, period, first.quantity)]
+        if len(parts) == 1:
+            return [self._part(first, period, parts[0][2])]
         return list(_by_rate(self._part(price, period, days) for price, days in _joined(parts)))
 
     def _charging(self, price_id: str) -> Iterator[tuple[Segment, ProductPrice]]:
