@@ -428,7 +428,7 @@ def _of_periods(
         difference = of.difference
         days, corrects = difference.days, difference.corrects
         covered: Period | None = Period(books.start_of(days.start), books.start_of(days.end))
-        name = _name(of)
+        name = _name(of, plan)
         invoice = None
         if corrects is not None:
             invoice = corrected[corrects.bill_no]
@@ -448,9 +448,9 @@ def _item(difference: Difference, name: str | None, origin: LineOrigin, currency
     return Item("", name, quantity, unit_price, rate.category, rate.rate, rate.on_behalf_of, origin)
 
 
-def _name(of: PeriodDue) -> str | None:
+def _name(of: PeriodDue, plan: Plan) -> str | None:
     """What the price is called in the period."""
-    for segment in of.subscription.segments:
+    for segment in plan.segments:
         price = segment.charged(of.price_id)
         if price is not None and (segment.days.overlap(of.period) or price.price_type == "oneTime"):
             return price.name
