@@ -193,8 +193,22 @@ AS_AGREED: tuple[Stage, ...] = (
         }
     },
     {"$set": {"servedUntil": {"$ifNull": [{"$last": "$segments.end"}, "$startDate"]}}},
+    # Their ids begin with the subscription's; what follows on a stroke is a zero.
+    {
+        "$lookup": {
+            "from": "usageMonths",
+            "let": {"first": {"$concat": ["$_id", "/"]}, "last": {"$concat": ["$_id", "0"]}},
+            "pipeline": [
+                {"$match": {"$expr": both({"$gte": ["$_id", "$$first"]}, {"$lt": ["$_id", "$$last"]})}},
+            ],
+            "as": "usage",
+        }
+    },
 )
-"""The stages that turn subscriptions into what each is on its days: `segments`, with the prices that `agreed` says."""
+"""The stages that turn subscriptions into what each is on its days: `segments`, with the prices that `agreed` says.
+
+`usage` is what was used of it, by month.
+"""
 
 
 # -- periods
@@ -523,7 +537,17 @@ def comes_to(until: Expression = NEVER) -> tuple[Stage, ...]:
                 "months": {"$cond": [equal("$first.priceType", "usage"), _months, []]},
             }
         },
-        {"$lookup": {"from": "usageMonths", "localField": "months", "foreignField": "_id", "as": "usageMonths"}},
+        {
+            "$set": {
+                "usageMonths": {
+                    "$cond": [
+                        equal("$priceType", "usage"),
+                        where("$usage", "month", {"$in": ["$$month._id", "$months"]}),
+                        [],
+                    ]
+                }
+            }
+        },
         {"$set": {"used": joined("$usageMonths.days")}},
         {"$set": {"stretches": mapped("$stretches", "stretch", {"$mergeObjects": ["$$stretch", {"used": _used}]})}},
         {"$set": {"each": _each_by_type}},
