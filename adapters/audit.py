@@ -6,7 +6,8 @@ The nine invariants of the design, and the module in which their checks stand; e
 2. each position's balances are the sums of its postings: `ledger`, and its oldest due date is that of the open
    invoices: `accounts`;
 3. an invoice's total is its lines plus tax and what was posted, and what remains is what was neither credited nor
-   allocated: `invoicing`, `corrections` for what was credited, and `store` for what was posted;
+   allocated: `invoicing`, `corrections` for what was credited, and `store` for what was posted; a bill's lines are what
+   was charged, and what subscriptions come to: `billing`;
 4. allocations stay within the invoice (`invoicing`) and the payment, credit is what is left, never beside an open
    invoice: `payments`;
 5. payable is accruals less payouts, an accrual is stated once, statements add up: `settlement`, and `invoicing` and

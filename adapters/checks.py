@@ -24,7 +24,8 @@ class View:
     """One read of the database: `steps` turn `collection` into a row for each thing that checks look at.
 
     Rows of several collections are brought together by `union` and a `$group` on a shared key, never by a `$lookup`
-    for each document: one hash table stays fast with a million entries.
+    for each row: one hash table stays fast with a million entries. What belongs to one document, and is worked out by
+    all that it says, is looked up once for that, by an index.
     """
 
     name: str

@@ -1,5 +1,6 @@
 """Billing (invariants 3, 6, 9): subscriptions, usage; charges beside their bills, bills beside what demanded them."""
 
+from adapters.billing.billed_audit import BILLED_CHECKS, NOTED
 from adapters.billing.subscription_audit import SUBSCRIPTION_CHECKS
 from adapters.billing.usage_audit import USAGE_CHECKS
 from adapters.checks import (
@@ -195,7 +196,7 @@ charges_and_messages = View(
 )
 
 noted_charges = View(
-    "charges that credit notes take back, and those notes",
+    "what credit notes take back of charges and of periods, and those notes",
     "charges",
     (
         {"$match": {"billed.creditNote": {"$gt": ""}}},
@@ -206,6 +207,7 @@ noted_charges = View(
                 "cause": "$billed.cause",
             }
         },
+        NOTED,
         union(
             "creditNotes",
             {"$match": {"cause": {"$gte": "bill.", "$lt": "bill/"}}},
@@ -322,6 +324,7 @@ billed_accounts = View(
 CHECKS = (
     *SUBSCRIPTION_CHECKS,
     *USAGE_CHECKS,
+    *BILLED_CHECKS,
     Check(
         name="taken-back-matches-bills",
         invariant=3,

@@ -24,9 +24,13 @@ AT_WORK = ("waiting", "scheduled", "suspect", "parked")
 NEVER = "9999-12-31"
 
 
-def patched(term: str, key: str) -> Expression:
-    """What a field of the terms, and its key, is after the patch `$$this`."""
-    return {"$cond": [{"$in": [term, "$$this.changed"]}, f"$$this.terms.{key}", f"$$value.{key}"]}
+IN_ORDER: Expression = {"$sortArray": {"input": "$patches", "sortBy": {"effectiveDate": 1, "revision": 1}}}
+"""A subscription's patches in the order of their dates, then in that in which they were applied."""
+
+
+def patched(term: str, key: str, before: str = "$$value") -> Expression:
+    """What a field of the terms, and its key, is after the patch `$$this`; `before` has what it was."""
+    return {"$cond": [{"$in": [term, "$$this.changed"]}, f"$$this.terms.{key}", f"{before}.{key}"]}
 
 
 def state_on(day: Expression) -> Expression:
@@ -80,7 +84,7 @@ subscriptions_and_turns = View(
         {
             "$set": {
                 "newest": {"$max": "$calendar.newest"},
-                "inOrder": {"$sortArray": {"input": "$patches", "sortBy": {"effectiveDate": 1, "revision": 1}}},
+                "inOrder": IN_ORDER,
             }
         },
         {"$set": {"now": state_on("$newest")}},

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Literal
 from unittest.mock import patch
 
 import pytest
@@ -16,13 +17,14 @@ from pymongo.write_concern import WriteConcern
 from adapters.audit import audit
 from adapters.billing.audit import CHECKS
 from adapters.documents import COLLECTION, ENCODE
-from domain.billing.subscriptions import Subscription
+from domain.billing.terms import Step, Tiers
 from domain.corrections.model import CreditNote
 from domain.invoicing.model import Invoice
 from tests.audit.test_audit import all_of, changing, copying, losing, red, renaming
 from tests.support.books import Books, Document, Made
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
+    Fact,
     LedgerBook,
     billing,
     change,
@@ -33,6 +35,9 @@ from tests.support.ledger_book import (
     identity_of,
     line,
     metered,
+    minimum,
+    moment,
+    monthly,
     order,
     partner,
     payment,
@@ -42,6 +47,9 @@ from tests.support.ledger_book import (
 )
 
 INV1 = "INV-000000001"
+BILL = "INV-000000005"
+"""The first bill of subscriptions."""
+JANUARY, MARCH = "2026-01-01/2026-02-01", "2026-03-01/2026-04-01"
 WATCHED = {check.name for check in CHECKS} | {
     "credited-within-lines",
     "credited-tax-is-that-of-credited-nets",
@@ -74,6 +82,69 @@ def _plain(result: dict[str, Any]) -> dict[str, Any]:
     if "priceId" in result:
         return result
     return {name: value for name, value in result.items() if name in ("billNo", "creditNotes") and value is not None}
+
+
+def tiers(mode: Literal["graduated", "volume"]) -> Tiers:
+    """Steps up to 10 and beyond, both with a fee."""
+    steps = (Step(Decimal(10), Decimal("0.50"), Decimal(1)), Step(None, Decimal("0.25"), Decimal(2)))
+    return Tiers(mode, steps)
+
+
+def billed_facts() -> list[Fact]:
+    """Bills of subscriptions of all kinds, of what was changed in the past, and of what was taken back."""
+    return [
+        billing("BA-3"),
+        subscription(
+            "B-1",
+            monthly("A"),
+            monthly("R", "7", billed="inArrears", quantity=Decimal("1.5")),
+            monthly("O", "50", price_type="oneTime"),
+            monthly("X", "9.99", on_behalf_of="SA-1"),
+            account="BA-3",
+            start="2026-01-31",
+        ),
+        subscription(
+            "B-2",
+            metered("U"),
+            metered("G", None, tiers=tiers("graduated")),
+            metered("V", None, tiers=tiers("volume")),
+            monthly("W", "1", period_type="week", billed="inArrears"),
+            minimum("M", "40"),
+            account="BA-3",
+            start="2026-01-01",
+            billing_anchor="2025-12-15",
+        ),
+        subscription(
+            "B-3",
+            monthly("A", "31"),
+            monthly("N", "5", proration="none"),
+            account="BA-3",
+            start="2026-01-01",
+            trial_end_date="2026-01-11",
+        ),
+        subscription("B-4", monthly("A", "8"), account="BA-3", start="2026-01-01"),
+        subscription("B-5", monthly("A", "3"), account="BA-3", start="2026-01-01"),
+        usage("V-1", "12", "2026-01-03T10:00:00", of="B-2", price="U"),
+        usage("V-2", "12", "2026-01-20T10:00:00", of="B-2", price="G"),
+        usage("V-3", "12", "2026-01-20T10:00:00", of="B-2", price="V"),
+        demand("E-1", account="BA-3", on="2026-02-01"),
+        # Given by people: all of a line, and some of another one.
+        credit_note("N-2", "INV-000000005", {"1": 800, "4": 2000}),
+        # In the past, or late.
+        usage("V-4", "5.5", "2026-01-04T10:00:00", of="B-2", price="U"),
+        usage("V-5", "-5", "2026-01-20T11:00:00", of="B-2", price="V"),
+        change("2026-01-21", prices=(monthly("A", "62"), monthly("N", "5", proration="none")), of="B-3"),
+        change("2026-02-05", "suspend", of="B-1"),
+        change("2026-02-15", "resume", of="B-1"),
+        demand("E-2", account="BA-3", on="2026-03-01"),
+        change("2026-01-01", "terminate", of="B-4"),
+        change("2026-01-25", "terminate", of="B-3"),
+        demand("E-3", account="BA-3", on="2026-03-01"),
+        usage("V-6", "3", "2026-02-20T11:00:00", of="B-2", price="V"),
+        demand("E-4", account="BA-3", on="2026-04-01"),
+        # Of which the next bill finds out.
+        change("2026-03-05", prices=(monthly("A", "4"),), of="B-5"),
+    ]
 
 
 def made_books() -> LedgerBook:
@@ -119,10 +190,8 @@ def made_books() -> LedgerBook:
         usage("U-5", "99999999999", "2026-11-02T10:00:00", of="S-6", price="P-2"),
         credit_note("N-1", "INV-000000003", {"2": 100}),
     )
-    # Of which bills have been made up to then.
-    billed = book.get(Subscription, "S-5")
-    book.documents[Subscription]["S-5"] = replace(billed, next_due=date(2026, 12, 1), recheck_from=None)
     book.begin_days("2026-11-25")
+    book.take(*billed_facts())
     return book
 
 
@@ -152,23 +221,32 @@ def test_bills_are_clean(books: Books) -> None:
     report = reported(books)
     assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
     assert {check.name: report[check.name]["checked"] for check in CHECKS} == {
-        "subscriptions-are-what-was-agreed": 6,
-        "subscription-turns-are-to-come": 6,
-        "subscription-revisions-are-patches": 6,
-        "live-subscriptions-are-open": 6,
-        "changed-subscriptions-are-due": 6,
-        "subscriptions-match-inbox": 12,
-        "subscriptions-have-positions": 2,
-        "usage-is-counted-by-day": 4,
-        "usage-is-numbered-by-month": 3,
-        "usage-matches-inbox": 5,
-        "usage-points-to-subscriptions": 1,
-        "taken-back-matches-bills": 3,
-        "taken-back-tax-matches-bills": 3,
+        "subscriptions-are-what-was-agreed": 11,
+        "subscription-turns-are-to-come": 11,
+        "subscription-revisions-are-patches": 11,
+        "live-subscriptions-are-open": 11,
+        "changed-subscriptions-are-due": 11,
+        "subscriptions-match-inbox": 23,
+        "subscriptions-have-positions": 3,
+        "usage-is-counted-by-day": 9,
+        "usage-is-numbered-by-month": 7,
+        "usage-matches-inbox": 11,
+        "usage-points-to-subscriptions": 2,
+        "lines-of-prices-match-periods": 49,
+        "periods-are-taken-back-once": 43,
+        "billed-is-what-is-charged": 41,
+        "charged-is-what-was-agreed": 38,
+        "charged-adds-up": 43,
+        "minimums-are-what-is-missing": 3,
+        "counted-usage-is-kept": 7,
+        "what-fell-due-is-billed": 13,
+        "periods-point-to-subscriptions": 5,
+        "taken-back-matches-bills": 13,
+        "taken-back-tax-matches-bills": 5,
         "charges-match-lines": 8,
         "charges-are-billed-once": 7,
-        "charges-match-notes": 3,
-        "bills-match-demands": 5,
+        "charges-match-notes": 8,
+        "bills-match-demands": 9,
         "charges-match-inbox": 8,
         "charges-have-positions": 2,
     }
@@ -338,7 +416,7 @@ TAMPERINGS = [
     ),
     Tampering(
         "a-patch-from-before-the-start",
-        changing("subscriptions", "S-5", startDate="2026-11-02"),
+        changing("subscriptions", "S-5", startDate="2026-11-02", nextDue="2026-11-02"),
         {"subscription-revisions-are-patches"},
     ),
     Tampering(
@@ -353,7 +431,7 @@ TAMPERINGS = [
     ),
     Tampering(
         "a-change-that-is-billed-too-late",
-        changing("subscriptions", "S-5", recheckFrom="2026-11-01"),
+        changing("subscriptions", "B-1", recheckFrom="2026-11-01"),
         {"changed-subscriptions-are-due"},
     ),
     Tampering(
@@ -426,6 +504,134 @@ TAMPERINGS = [
             changing("inbox", "usage.record:U-5", result__subscriptionId="S-9"),
         ),
         {"usage-points-to-subscriptions"},
+    ),
+    Tampering(
+        "a-line-of-another-price",
+        changing("invoices", BILL, lines__4__origin__priceId="A"),
+        {"lines-of-prices-match-periods"},
+    ),
+    Tampering(
+        "a-line-that-covers-another-period",
+        changing("invoices", BILL, lines__4__origin__period__end=moment("2026-02-13")),
+        {"lines-of-prices-match-periods"},
+    ),
+    Tampering(
+        "a-line-that-takes-back-another-one",
+        changing("invoices", "INV-000000006", lines__0__origin__corrects__lineId="5"),
+        {"lines-of-prices-match-periods", "taken-back-matches-bills"},
+    ),
+    Tampering(
+        "a-line-that-no-period-knows",
+        changing("billedPeriods", f"B-5/A/{MARCH}", lines=[]),
+        {"lines-of-prices-match-periods"},
+    ),
+    Tampering(
+        "taken-back-by-nothing",
+        changing("billedPeriods", f"B-4/A/{JANUARY}", lines__0__taken__0__amount=-1),
+        {"periods-are-taken-back-once"},
+    ),
+    Tampering(
+        "taken-back-by-a-line-and-a-note",
+        changing("billedPeriods", "B-1/A/2026-01-31/2026-02-28", lines__0__taken__0__creditNote="CN-000000009"),
+        {"periods-are-taken-back-once", "charges-match-notes"},
+    ),
+    Tampering(
+        "a-period-that-ends-later",
+        changing("billedPeriods", f"B-4/A/{JANUARY}", end="2026-02-02"),
+        {"periods-are-taken-back-once"},
+    ),
+    Tampering(
+        "taken-back-less-than-what-counts",
+        changing("billedPeriods", "B-3/A/2026-01-11/2026-02-11", lines__0__taken__0__net=-2099),
+        {"billed-is-what-is-charged"},
+    ),
+    Tampering(
+        "taken-back-less-than-the-note-says",
+        changing("billedPeriods", "B-3/N/2026-02-11/2026-03-11", lines__0__taken__0__amount=-499),
+        {"charges-match-notes"},
+    ),
+    Tampering(
+        "a-price-that-was-not-agreed",
+        changing("subscriptions", "B-1", terms__prices__0__unitPrice="31"),
+        {"charged-is-what-was-agreed"},
+    ),
+    Tampering(
+        "a-price-of-another-partner",
+        changing("subscriptions", "B-1", terms__prices__3__onBehalfOf="SA-2"),
+        {"charged-is-what-was-agreed"},
+    ),
+    Tampering(
+        "a-suspension-that-was-not-agreed",
+        changing("subscriptions", "B-1", patches__0__effectiveDate="2026-02-06"),
+        {"charged-is-what-was-agreed"},
+    ),
+    Tampering(
+        "a-trial-that-was-not-agreed",
+        changing("subscriptions", "B-3", terms__trialEndDate="2026-01-12"),
+        {"charged-is-what-was-agreed", "what-fell-due-is-billed"},
+    ),
+    Tampering(
+        "an-anchor-that-was-not-agreed",
+        changing("subscriptions", "B-5", recheckFrom=None, nextDue="2026-05-01", terms__billingAnchor="2026-01-02"),
+        {"charged-is-what-was-agreed", "what-fell-due-is-billed"},
+    ),
+    Tampering(
+        "a-step-that-was-not-agreed",
+        changing("subscriptions", "B-2", terms__prices__1__tiers__steps__1__unitPrice="0.26"),
+        {"charged-is-what-was-agreed", "minimums-are-what-is-missing"},
+    ),
+    Tampering(
+        "the-fee-of-a-step-that-was-not-agreed",
+        changing("subscriptions", "B-2", terms__prices__2__tiers__steps__0__flatFee="1.01"),
+        {"charged-is-what-was-agreed", "minimums-are-what-is-missing"},
+    ),
+    Tampering(
+        "usage-that-was-charged-otherwise",
+        changing("usageMonths", "B-2/U/2026-01", days__1__quantity="5.4"),
+        {"charged-is-what-was-agreed", "minimums-are-what-is-missing", "usage-is-counted-by-day"},
+    ),
+    Tampering(
+        "days-on-which-another-quantity-was-agreed",
+        all_of(
+            changing("subscriptions", "B-1", terms__prices__1__quantity="3", terms__prices__1__unitPrice="3.5"),
+            changing("billedPeriods", "B-1/R/2026-01-31/2026-02-28", charged__0__rate__unitPrice="3.5"),
+        ),
+        {"charged-is-what-was-agreed", "charged-adds-up", "billed-is-what-is-charged"},
+    ),
+    Tampering(
+        "days-that-come-to-something-else",
+        changing(
+            "billedPeriods",
+            "B-1/R/2026-01-31/2026-02-28",
+            charged__0__parts__0__net=187,
+            charged__0__parts__1__net=488,
+        ),
+        {"charged-adds-up"},
+    ),
+    Tampering(
+        "a-minimum-that-was-not-agreed",
+        changing("subscriptions", "B-2", terms__prices__4__amount="41"),
+        {"minimums-are-what-is-missing"},
+    ),
+    Tampering(
+        "records-that-nobody-sent",
+        changing("billedPeriods", "B-2/U/2025-12-15/2026-01-15", lines__1__counted__0__count=3),
+        {"counted-usage-is-kept"},
+    ),
+    Tampering(
+        "a-period-that-fell-due",
+        changing("subscriptions", "B-1", nextDue="2026-05-01"),
+        {"what-fell-due-is-billed"},
+    ),
+    Tampering(
+        "a-period-that-is-lost",
+        losing("billedPeriods", "B-1/O/2026-01-31/2026-02-01"),
+        {"lines-of-prices-match-periods", "what-fell-due-is-billed"},
+    ),
+    Tampering(
+        "a-line-of-an-account-that-it-is-not-of",
+        changing("invoices", BILL, lines__4__origin__account="BA-1"),
+        {"periods-point-to-subscriptions"},
     ),
     Tampering(
         "an-invoice-of-nobody",

@@ -11,6 +11,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from domain.billing.model import Charge
+from domain.billing.subscriptions import Subscription
+from domain.billing.terms import ProductPrice, Step, Tiers
 from domain.corrections.model import CreditNote, Dispute, Reversal
 from domain.invoicing.model import Invoice
 from domain.ledger.positions import Position
@@ -23,6 +25,7 @@ from tests.support.ledger_book import (
     LedgerBook,
     adjustment,
     billing,
+    change,
     charge,
     closing,
     command,
@@ -31,6 +34,9 @@ from tests.support.ledger_book import (
     dispute,
     grant,
     line,
+    metered,
+    minimum,
+    monthly,
     order,
     partner,
     payment,
@@ -39,13 +45,19 @@ from tests.support.ledger_book import (
     refund,
     reversal,
     settlement_of,
+    subscription,
     transfer,
+    usage,
     withdrawal,
     write_off,
 )
 
 CUSTOMERS = ("BA-1", "BA-2")
 PARTNERS = ("SA-1", "SA-2")
+DAYS = ("2026-08-31", "2026-09-10", "2026-09-30", "2026-10-14", "2026-11-03", "2026-11-22")
+"""The days on which subscriptions start, are changed, used and billed."""
+LATER = {"trial_end_date": "2026-10-05", "termination_date": "2026-10-20", "billing_anchor": "2026-07-31"}
+"""What else may be agreed of one, which is not before any starts."""
 
 
 @dataclass
@@ -222,9 +234,58 @@ class FittingFacts:
         return charge(id_, item, account=who, corrects=(invoice.id, taken.id), currency=self.currency)
 
     def bill(self, id_: str) -> Fact:
-        """Of what is charged to a customer; where there is nothing, of nothing."""
-        waiting = [one.billing_account for one in self.all_of(Charge, lambda one: one.is_open)]
-        return demand(id_, account=self.some(waiting or CUSTOMERS))
+        """Of what is due of a customer up to a day; where there is nothing, of nothing."""
+        waiting = [
+            one.billing_account for kind in (Charge, Subscription) for one in self.all_of(kind, lambda one: one.is_open)
+        ]
+        return demand(id_, account=self.some(waiting or CUSTOMERS), on=self.some((*DAYS[1:], "2026-11-30")))
+
+    def subscribe(self, id_: str) -> Fact:
+        """A subscription of some prices, from a day on; perhaps with a trial, an end, or an anchor."""
+        if not (there := [who for who in CUSTOMERS if self.book.state(who) != "closed"]):
+            return command("reopen", self.some(CUSTOMERS))
+        terms = {name: self.some((None, None, None, day)) for name, day in LATER.items()}
+        who, start = self.some(there), self.some(DAYS[:3])
+        return subscription(id_, *self.prices(), account=who, start=start, currency=self.currency, **terms)
+
+    def prices(self) -> tuple[ProductPrice, ...]:
+        """Some prices of each type."""
+        unit = Decimal(1).scaleb(-self.currency.digits)
+        partners = [None, *(who for who in PARTNERS if self.book.state(who) == "active")]
+        period = {"period_type": self.some(("month", "month", "week")), "period_length": self.some((1, 1, 2))}
+        proration = self.some(("actual", "actual", "none"))
+        price, quantity = str(self.some((3000, 1995, 7, 0, -200)) * unit), Decimal(self.some(("1", "2", "0.5")))
+        steps = (Step(Decimal(3), 33 * unit / 10, 50 * unit), Step(Decimal(9), 10 * unit, 100 * unit), Step(None, unit))
+        tiers = self.some((None, Tiers("graduated", steps), Tiers("volume", steps)))
+        all_prices = (
+            monthly("A", price, quantity=quantity, proration=proration, on_behalf_of=self.some(partners), **period),
+            monthly("R", price, billed="inArrears", rate=Decimal(self.some(("0.2", "0.07")))),
+            monthly("O", str(500 * unit), price_type="oneTime", on_behalf_of=self.some(partners)),
+            metered("U", None if tiers else str(123 * unit / 10), tiers=tiers),
+            minimum("M", str(self.some((500, 4000)) * unit), proration=proration),
+        )
+        return tuple(one for one in all_prices if self.draw(st.booleans())) or all_prices
+
+    def alter(self, id_: str) -> Fact:
+        """Other terms of a subscription from a day on, which may be one that was billed."""
+        if not (agreed := self.all_of(Subscription, lambda one: one.is_open)):
+            return self.subscribe(id_)
+        of, day = self.some(agreed).id, self.some(DAYS)
+        kind = self.some(("change", "change", "suspend", "resume", "terminate"))
+        if kind != "change":
+            return change(day, kind, of=of)
+        if self.draw(st.booleans()):
+            return change(day, of=of, prices=self.prices())
+        name = self.some(LATER)
+        return change(day, of=of, **{name: self.some((None, LATER[name]))})
+
+    def use(self, id_: str) -> Fact:
+        """Usage of a subscription on a day, or a correction of it."""
+        metering = self.all_of(Subscription, lambda one: any(p.id == "U" for t in one.all_terms for p in t.prices))
+        if not metering:
+            return self.subscribe(id_)
+        quantity = self.some(("1", "4", "-1", "2.5", "20", "0.001"))
+        return usage(id_, quantity, f"{self.some(DAYS)}T10:00:00", of=self.some(metering).id, price="U")
 
     # -- partners
 
@@ -272,6 +333,9 @@ KINDS = {
     "charge": "charge.add",
     "take_back": "charge.add",
     "bill": "bill.demand",
+    "subscribe": "subscription.create",
+    "alter": "subscription.change",
+    "use": "usage.record",
     "goodwill": "credit.grant",
     "transfer": "credit.transfer",
     "adjust": "settlement.adjust",
@@ -281,5 +345,5 @@ KINDS = {
     "leave": "account.close",
 }
 """The kinds there are, and the type of the message that each is."""
-OFTEN = [*KINDS, "payout", "give_back", "give_back"]
+OFTEN = [*KINDS, "payout", "give_back", "give_back", "alter", "use", "bill"]
 """The kinds to draw from: most of what is drawn needs something else first, and some things more than others."""
