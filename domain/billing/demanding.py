@@ -277,7 +277,11 @@ def _looked_at(visit: Visit, on: date, billed: set[Place]) -> Subscription:
     """
     waits = [of.period.start for of in visit.of_periods if of.order_key not in billed]
     again = [*waits, *(day for day in (visit.rest, visit.waits) if day is not None)]
-    subscription = visit.subscription
+    subscription, next_due = visit.subscription, visit.rating.next_due(on)
     if not again:
-        return replace(subscription, recheck_from=None, next_due=visit.rating.next_due(on))
+        return replace(subscription, recheck_from=None, next_due=next_due)
+    if next_due is not None:
+        # What waits may be of later periods, of which bills up to later dates had something. What falls due until then
+        # is not billed yet; a period may be due on the day after its last.
+        again.append(next_due - timedelta(days=1))
     return replace(subscription, recheck_from=min(again), next_due=subscription.start_date)

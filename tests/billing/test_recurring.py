@@ -336,6 +336,24 @@ def test_what_waits_does_not_hold_up_what_is_behind_it():
     assert_books_hold(book)
 
 
+def test_what_waits_of_a_later_period_leaves_out_nothing_before_it():
+    """A bill up to the 10th of January: a discount for February waits, and the weeks until then are billed later."""
+    weekly = monthly("R", "7", billed="inArrears", period_type="week")
+    book = begun(subscription("S-1", monthly("A", "30"), start="2025-01-01"))
+    bills(book, "2025-01-01", "2025-02-01")
+    book.take(
+        change("2025-01-01", prices=(monthly("A", "30"), weekly)),
+        change("2025-02-01", prices=(monthly("A", "-50"), weekly)),
+    )
+    bills(book, "2025-01-10")
+    assert lines(book, 3) == [(700, "2025-01-01", "2025-01-08", None)]
+    book.take(charge("C-1", line("200"), on="2025-02-28"))
+    bills(book, "2025-02-28")
+    weeks = [str(one.origin.period.start.date()) for one in book.invoice(4).lines if one.origin.price_id == "R"]
+    assert weeks == ["2025-01-08", "2025-01-15", "2025-01-22", "2025-01-29", "2025-02-05", "2025-02-12", "2025-02-19"]
+    assert sorted(nets(book, 4)) == [-5000, *[700] * 7, 20000]
+
+
 @pytest.mark.parametrize("days", [1, 3, 40])
 def test_billing_again_bills_nothing(days):
     """Neither on the same day nor on an earlier one; after a change that changes nothing, either."""

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from domain.billing.billed import BilledPeriod
 from domain.billing.model import BillDemand
 from domain.billing.subscriptions import Subscription, SubscriptionToChange, SubscriptionToCreate
+from domain.billing.terms import Step, Tiers
+from domain.billing.usage import UsageRecord, UsageToRecord
 from domain.corrections.model import CreditNote, NoteToIssue
 from domain.invoicing.model import Invoice
 from tests.support.invariants import assert_books_hold
@@ -22,8 +24,11 @@ from tests.support.ledger_book import (
     credit_note,
     demand,
     line,
+    metered,
+    minimum,
     monthly,
     subscription,
+    usage,
 )
 from tests.support.steady import steady
 
@@ -32,75 +37,155 @@ LAST = 150
 """Days within which all of it is."""
 AT_THE_END = "2025-07-15"
 
+
+def flat(lists):
+    """What is in lists, as one."""
+    return [one for found in lists for one in found]
+
+
 days = st.integers(0, LAST).map(lambda n: str(FIRST + timedelta(days=n)))
+later_days = st.integers(60, LAST).map(lambda n: str(FIRST + timedelta(days=n)))
 amounts = st.sampled_from(["30", "19.95", "0.07", "10", "0", "-3"])
-prices = st.lists(
-    st.builds(
-        monthly,
-        st.sampled_from(["A", "B"]),
-        amounts,
-        quantity=st.sampled_from([Decimal(1), Decimal(2), Decimal("0.5")]),
-        billed=st.sampled_from(["inAdvance", "inArrears"]),
-        period_type=st.sampled_from(["month", "month", "week"]),
-        period_length=st.sampled_from([1, 1, 2]),
-        proration=st.sampled_from(["actual", "actual", "none"]),
-        rate=st.sampled_from([Decimal("0.2"), Decimal("0.2"), Decimal("0.07")]),
-    )
-    | st.builds(monthly, st.just("O"), st.sampled_from(["50", "0.01"]), price_type=st.just("oneTime")),
+recurring = st.builds(
+    monthly,
+    st.sampled_from(["A", "B"]),
+    amounts,
+    quantity=st.sampled_from([Decimal(1), Decimal(2), Decimal("0.5")]),
+    billed=st.sampled_from(["inAdvance", "inArrears"]),
+    period_type=st.sampled_from(["month", "month", "week"]),
+    period_length=st.sampled_from([1, 1, 2]),
+    proration=st.sampled_from(["actual", "actual", "none"]),
+    rate=st.sampled_from([Decimal("0.2"), Decimal("0.2"), Decimal("0.07")]),
+)
+one_time = st.builds(monthly, st.just("O"), st.sampled_from(["50", "0.01"]), price_type=st.just("oneTime"))
+tiers = st.builds(
+    lambda mode, first, below, beyond, fees: Tiers(
+        mode,
+        (
+            Step(Decimal(first), Decimal(below), Decimal(fees[0])),
+            Step(Decimal(first) + 5, Decimal(beyond), Decimal(fees[1])),
+            Step(None, Decimal("0.5")),
+        ),
+    ),
+    st.sampled_from(["graduated", "volume"]),
+    st.sampled_from(["3", "10"]),
+    st.sampled_from(["2", "0.333", "0"]),
+    st.sampled_from(["1", "0.07", "4"]),
+    st.sampled_from([("0", "0"), ("5", "0"), ("0", "7"), ("1", "2")]),
+)
+of_usage = {
+    "period_type": st.sampled_from(["month", "month", "week"]),
+    "period_length": st.sampled_from([1, 1, 2]),
+    "rate": st.sampled_from([Decimal("0.2"), Decimal("0.2"), Decimal("0.07")]),
+}
+
+
+def metered_prices(id_):
+    """A price of usage, by the unit or by tiers."""
+    by_unit = st.builds(metered, st.just(id_), st.sampled_from(["2", "0.333", "-1", "0"]), **of_usage)
+    by_tiers = st.builds(metered, st.just(id_), st.none(), tiers=tiers, **of_usage)
+    return by_unit | by_tiers | by_tiers
+
+
+minimums = st.builds(
+    minimum,
+    st.just("M"),
+    st.sampled_from(["15", "40", "0.5"]),
+    period_type=st.sampled_from(["month", "month", "week"]),
+    period_length=st.sampled_from([1, 1, 2]),
+    proration=st.sampled_from(["actual", "actual", "none"]),
+)
+others = st.lists(
+    recurring | recurring | one_time | metered_prices("V") | minimums | minimums,
     min_size=1,
     max_size=3,
     unique_by=lambda price: price.id,
-).map(tuple)
+)
+prices = st.builds(lambda one, others: (one, *others), metered_prices("U"), others) | others.map(tuple)
+rarely = st.sampled_from([False, False, False, False, True])
 
 
 def starts(number):
-    """A subscription of that number."""
+    """A subscription of that number; few have a trial, an anchor of their own, or an end."""
     return st.builds(
-        lambda prices, start, trial, anchor, end: subscription(
-            f"S-{number}",
-            *prices,
-            start=start,
-            trial_end_date=None if trial is None else str(date.fromisoformat(start) + timedelta(days=trial)),
-            billing_anchor=anchor,
-            termination_date=None if end is None else str(date.fromisoformat(start) + timedelta(days=end)),
-        ),
+        lambda prices, start, few, trial, anchor, end: [
+            subscription(
+                f"S-{number}",
+                *prices,
+                start=str(start),
+                trial_end_date=str(start + timedelta(days=trial)) if few[0] else None,
+                billing_anchor=anchor if few[1] else None,
+                termination_date=str(start + timedelta(days=end)) if few[2] else None,
+            )
+        ],
         prices,
+        st.integers(0, 31).map(lambda n: FIRST + timedelta(days=n)),
+        st.tuples(rarely, rarely, rarely),
+        st.integers(0, 40),
         days,
-        st.none() | st.integers(0, 40),
-        st.none() | st.none() | days,
-        st.none() | st.none() | st.integers(1, 100),
+        st.integers(60, LAST),
     )
 
 
-def changes(*numbers):
-    """Changes of the subscriptions of these numbers."""
-    of = st.sampled_from([f"S-{number}" for number in numbers])
+def changes(of):
+    """Changes of a subscription."""
     terms = (
         st.builds(lambda prices: {"prices": prices}, prices)
         | st.builds(lambda end: {"termination_date": end}, st.none() | days)
         | st.builds(lambda anchor: {"billing_anchor": anchor}, st.none() | days)
         | st.builds(lambda end: {"trial_end_date": end}, st.none() | days)
     )
-    kinds = st.sampled_from(["suspend", "resume", "suspend", "resume", "terminate"])
-    changed = st.builds(lambda of, on, terms: change(on, of=of, **terms), of, days, terms)
-    return changed | st.builds(lambda of, on, kind: change(on, kind, of=of), of, days, kinds)
+    return st.builds(lambda on, terms: [change(on, of=of, **terms)], days | later_days, terms)
 
 
-bills = st.builds(lambda on: demand("?", on=on), days)
+def interrupted(of):
+    """A subscription is suspended, and now and then resumed; or it ends."""
+    kinds = st.sampled_from([["suspend", "resume"], ["suspend", "resume"], ["suspend"], ["terminate"], ["terminate"]])
+    return st.builds(
+        lambda days, kinds: [change(on, kind, of=of) for on, kind in zip(sorted(days), kinds, strict=False)],
+        st.tuples(days, later_days),
+        kinds,
+    )
+
+
+def used(of):
+    """Something is used on a day, and now and then that is corrected; or only the correction comes."""
+    return st.builds(
+        lambda quantities, day, price: [
+            usage("?", quantity, f"{FIRST + timedelta(days=day)}T12:00:00", of=of, price=price)
+            for quantity in quantities
+        ],
+        st.sampled_from([["1"], ["2.5"], ["12"], ["0.3", "40"], ["7", "-2.5"], ["12", "-12"], ["3", "-0.3"], ["-1"]]),
+        st.sampled_from([45, 50, 75, 110]),
+        st.sampled_from(["U", "U", "U", "V"]),
+    )
+
+
+def steps(*numbers):
+    """What happens to the subscriptions of these numbers, or between."""
+    return st.sampled_from([f"S-{number}" for number in numbers]).flatmap(
+        lambda of: changes(of) | interrupted(of) | used(of) | used(of) | bills | given_back
+    )
+
+
+bills = (days | later_days).map(lambda on: [demand("?", on=on)])
 given_back = st.builds(
-    lambda number, part: credit_note("?", f"INV-{number:09d}", {"1": part}), st.integers(1, 4), st.integers(1, 1500)
+    lambda number, part: [credit_note("?", f"INV-{number:09d}", {"1": part})], st.integers(1, 3), st.integers(1, 1500)
 )
-facts = st.tuples(
-    starts(1).map(lambda one: [one]),
-    st.lists(changes(1) | bills | given_back, max_size=5),
-    starts(2).map(lambda one: [one]),
-    st.lists(changes(1, 2) | bills | given_back, max_size=8),
-).map(lambda parts: [fact for part in parts for fact in part])
+
+
+def rounds(*numbers):
+    """Now and again a bill, and what happens before it."""
+    before = st.lists(steps(*numbers), min_size=2, max_size=5).map(flat)
+    return st.lists(st.tuples(before, bills).map(flat), min_size=2, max_size=3).map(flat)
+
+
+facts = st.tuples(starts(1), rounds(1), starts(2), rounds(1, 2)).map(flat)
 
 
 def named(facts):
-    """Each demand and note under an id of its own."""
-    own = (BillDemand, NoteToIssue)
+    """Each demand, note and record of usage under an id of its own."""
+    own = (BillDemand, NoteToIssue, UsageToRecord)
     return [replace(fact, id=f"N-{n}") if isinstance(fact, own) else fact for n, fact in enumerate(facts)]
 
 
@@ -123,7 +208,7 @@ def room_for_discounts(book):
 @steady(200)
 @given(facts, st.integers(1, 5), st.sampled_from([1, 2, 64]), st.booleans(), st.sampled_from([1, 3, 1000]))
 def test_billing_again_is_a_difference_and_nothing_else(facts, batch, first_limit, prefetch, bill_lines):
-    """Bills at any dates, changes in the past, and what people give in between, in any order and twice."""
+    """Bills at any dates, changes in the past, late usage, and what people give in between, in any order, twice."""
     facts = named(facts)
     book = LedgerBook(first_limit=first_limit, prefetch=prefetch)
     with (
@@ -136,13 +221,14 @@ def test_billing_again_is_a_difference_and_nothing_else(facts, batch, first_limi
     room_for_discounts(book)
     assert_books_hold(book)
     once = LedgerBook()
-    applied = [fact for fact in facts if isinstance(fact, SubscriptionToCreate | SubscriptionToChange)]
+    applied = [fact for fact in facts if isinstance(fact, SubscriptionToCreate | SubscriptionToChange | UsageToRecord)]
     once.take(billing(days=0), *applied, batch=1)
     room_for_discounts(once)
     assert_books_hold(once)
     assert {id_: one.segments for id_, one in book.documents[Subscription].items()} == {
         id_: one.segments for id_, one in once.documents[Subscription].items()
     }
+    assert book.rows[UsageRecord] == once.rows[UsageRecord]
     periods = book.documents[BilledPeriod].values()
     # What could not be taken back any more, since people had given it already.
     cut = sum(taken.amount - taken.net for one in periods for billed in one.lines for taken in billed.taken)

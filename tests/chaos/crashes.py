@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 from adapters.rabbitmq import publishing
 from adapters.rabbitmq.work_queue import WorkQueue
@@ -162,9 +163,15 @@ def _stopped(starter: Any) -> Any:
     return make
 
 
-def run_doomed(point: str, nth: int, settings: Settings, *, days: bool = False) -> None:
-    """Run a worker in this process until it dies at the point; unless it begins days it gets there by what was sent."""
+def run_doomed(point: str, nth: int, settings: Settings, bill_lines: int | None = None, *, days: bool = False) -> None:
+    """Run a worker in this process until it dies at the point; unless it begins days it gets there by what was sent.
+
+    Its bills have so many lines at most, if that is said.
+    """
     die_at(point, nth)
+    if bill_lines is not None:
+        for room in ("gathering", "composing"):
+            patch(f"domain.billing.{room}.LINES_MAX", bill_lines).start()
     held.LEASE = LEASE
     if not days:
         around(worker, "DayStarter", _stopped)

@@ -61,6 +61,7 @@ from tests.support.messages import (
     validated,
     write_off,
 )
+from tests.support.one_bill import billed, billed_at_once
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_for
 from tests.support.workers import working
@@ -102,10 +103,10 @@ EFFECTS = FACTS + 5 + NOTES + 3 * BILLS
 
 
 @contextmanager
-def doomed(point: str, settings: Settings) -> Iterator[ForkServerProcess]:
+def doomed(point: str, settings: Settings, bill_lines: int | None = None) -> Iterator[ForkServerProcess]:
     """A worker that will die at the point."""
     settings = settings.model_copy(update={"prefetch": 16})
-    process = forks.Process(target=crashes.run_doomed, args=(point, NTH.get(point, 1), settings))
+    process = forks.Process(target=crashes.run_doomed, args=(point, NTH.get(point, 1), settings, bill_lines))
     process.start()
     try:
         yield process
@@ -114,11 +115,11 @@ def doomed(point: str, settings: Settings) -> Iterator[ForkServerProcess]:
         process.join()
 
 
-async def die_at(point: str, settings: Settings, database: Books) -> None:
+async def die_at(point: str, settings: Settings, database: Books, bill_lines: int | None = None) -> None:
     """Let a worker die where it is to die, and see that it leaves what it has to."""
     applied_before = facts(database)
     async with Proxy.between(settings.mongodb_url) as network:
-        with doomed(point, settings.model_copy(update={"mongodb_url": network.url})) as dying:
+        with doomed(point, settings.model_copy(update={"mongodb_url": network.url}), bill_lines) as dying:
             if "shutdown" in point:
                 await stands_still(network, database, applied_before + 1, lambda: f"exit code {dying.exitcode}")
                 dying.terminate()
@@ -313,3 +314,86 @@ async def test_a_worker_that_dies_over_subscriptions_costs_nothing(
     assert (told["subscription.created"], told["subscription.changed"]) == (BEGINNING + LIVE, SUBSCRIBED - LIVE - 1)
     assert told["subscription.state-changed"] == BEGINNING + LIVE
     await all_is_well(point, effects, client, database)
+
+
+RECURRING = 6
+"""Customers that are billed by the month."""
+PART = 5
+"""How many lines a bill has."""
+
+
+def billed_before() -> list[list[Message]]:
+    """What comes one after another: each customer is billed for October and November, one by the day not at all."""
+    prices = monthly("P-1", 30), metered("P-2", 1)
+    daily = monthly("P-1", 1, billed="inArrears", recurringChargePeriodType="day")
+    numbers = range(RECURRING)
+    return [
+        [customer("BA-days"), *(customer(f"BA-{n}") for n in numbers)],
+        [
+            subscription("S-days", "BA-days", daily, start="2026-11-01"),
+            *(subscription(f"S-{n}", f"BA-{n}", *prices, start="2026-10-01") for n in numbers),
+        ],
+        [usage(f"U-{n}", f"S-{n}", 5, "2026-10-15T10:00:00Z", "P-2") for n in numbers],
+        [demand(f"B-{n}", f"BA-{n}", "2026-11-01") for n in numbers],
+    ]
+
+
+def billed_now() -> list[Message]:
+    """Usage that is late and some that is not, prices that change as of an earlier day, and bills; most of it twice.
+
+    For half of them it is less than what was billed; the one by the day has more than one bill holds.
+    """
+    found = [demand("D-days", "BA-days", "2026-11-20")]
+    for n in range(RECURRING):
+        prices = [monthly("P-1", 60 if n % 2 else 15), metered("P-2", 1)]
+        keyed = [
+            usage(f"U-late-{n}", f"S-{n}", 3, "2026-10-20T10:00:00Z", "P-2"),
+            usage(f"U-then-{n}", f"S-{n}", 2, "2026-11-02T10:00:00Z", "P-2"),
+            demand(f"D-{n}", f"BA-{n}", "2026-11-17"),
+        ]
+        change = subscribed("change", f"S-{n}", "2026-11-16", changes={"productPrice": prices})
+        found += [change, *keyed, demand(f"E-{n}", f"BA-{n}", "2026-12-01"), *keyed]
+    return [*found, found[0]]
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_worker_that_dies_over_recurring_bills_costs_nothing(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """What falls due, what is taken back, usage, and a bill in parts: each is billed once, whatever was under way."""
+    monkeypatch.setattr("domain.billing.gathering.LINES_MAX", PART)
+    monkeypatch.setattr("domain.billing.composing.LINES_MAX", PART)
+    settings = settings.model_copy(update={"relay_interval_seconds": 0.3})
+    effects = 0
+    async with working(settings):
+        for messages in billed_before():
+            await client.send_all(messages)
+            effects += len(messages)
+            await applied(database, effects)
+    await client.send_all(billed_now())
+    await die_at(point, settings, database, PART)
+    last = [demand(f"F-{account}", f"BA-{account}", "2026-12-01") for account in ("days", *range(RECURRING))]
+    effects += 1 + 5 * RECURRING
+    async with working(settings):
+        await wait_for(lambda: facts(database) - parts(database) >= effects)
+        await wait_for(lambda: not held(database), otherwise=lambda: held(database))
+        await client.send_all(last)
+        effects += len(last)
+        await wait_for(lambda: facts(database) - parts(database) >= effects)
+        await wait_for(lambda: not held(database), otherwise=lambda: held(database))
+        await applied(database, effects + parts(database))
+    # October is 30.00 and 8 units, November half at 30.00 and half at 15.00 or 60.00, with 2 units; and December.
+    nets = {n: 3000 + 800 + 1500 + (3000 if n % 2 else 750) + 200 + (6000 if n % 2 else 1500) for n in range(RECURRING)}
+    owed = {f"BA-{n}": net * 6 // 5 for n, net in nets.items()} | {"BA-days": 3600}
+    found = {name: position(database, name) for name in owed}
+    assert {name: one["receivable"] - one.get("unapplied", 0) for name, one in found.items()} == owed
+    assert sum(billed(database).values()) == sum(nets.values()) + 3000 == -ledger(database)["revenue"]
+    assert billed(database) == billed_at_once(database, "2026-12-01")
+    assert parts(database) > 3
+    await all_is_well(point, effects + parts(database), client, database)
+
+
+def parts(database: Books) -> int:
+    """How many bills went on in a further part."""
+    return database["inbox"].count_documents({"_id": {"$regex": "^bill.continue:"}})

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
+from itertools import islice
 from typing import Any
+
+import pytest
 
 from adapters.checks import REFERRING
 from adapters.records import ReplyTo
@@ -16,8 +19,10 @@ from adapters.store.store import Store
 from adapters.store.transaction import Batch, HeldChange
 from domain.accounts.model import Account
 from domain.accounts.references import PAYER, Link
+from domain.billing.billed import BilledPeriod, id_of
+from domain.billing.periods import DateRange
 from domain.invoicing.model import Invoice
-from domain.ledger.books import DocumentNeed, QueueNeed
+from domain.ledger.books import DocumentNeed, NotLoaded, QueueNeed
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.payments.model import Payment
@@ -116,6 +121,49 @@ async def test_each_read_is_served_by_an_index(store: Store, database: Books) ->
         assert entry.get("docsExamined", 0) <= max(given, 12), entry
         if "_id" not in entry.get("planSummary", ""):
             assert not entry.get("hasSortStage"), entry
+
+
+async def test_what_was_billed_is_read_from_its_last_period_back(store: Store, database: Books) -> None:
+    """A subscription's periods, the last end first and then by id, a page at a time; by the index, and no more."""
+    count, page = 3 * OLD, 4
+    books = make.books()
+    every: list[BilledPeriod] = []
+    ends = [date(2026, 1, 1) + timedelta(days=n * 7 % count // 2) for n in range(count)]  # in no order, some twice
+    for n, end in enumerate(ends):
+        days = DateRange(end - timedelta(days=1), end)
+        of, price = f"S-{n % 3}", f"P-{n % 2}-{n}"
+        period = BilledPeriod(id_of(of, price, days), of, price, days, (), ())
+        books.changed[BilledPeriod][period.id] = period
+        every.append(period)
+    async with store.transaction() as transaction:
+        await transaction.write(books, Batch())
+        await transaction.commit()
+    due = {
+        of: [one.id for one in sorted(every, key=lambda one: (-one.period.end.toordinal(), one.id)) if one.owner == of]
+        for of in ("S-0", "S-1", "S-2")
+    }
+    found: list[dict[str, Any]] = []
+    with profiled(database, found):
+        for owners in (["S-1"], ["S-0", "S-2"]):
+            for limit in (page, 4 * page, None):
+                read = make.books()
+                async with store.transaction() as transaction:
+                    await transaction.load([QueueNeed(BilledPeriod, of, limit) for of in owners], read)
+                    await transaction.commit()
+                for of in owners:
+                    queue = read.queue(BilledPeriod, of)
+                    assert [one.id for one in islice(queue, limit)] == due[of][:limit]
+                    if limit is None:
+                        assert next(queue, None) is None
+                    else:
+                        with pytest.raises(NotLoaded):
+                            next(queue)
+    reads = [entry for entry in found if entry["ns"].endswith(".billedPeriods")]
+    assert len(reads) >= 6
+    for entry in reads:
+        assert "IXSCAN { subscriptionId: 1, end: -1, _id: 1 }" in entry.get("planSummary", ""), entry
+        assert not entry.get("hasSortStage"), entry
+        assert entry["docsExamined"] <= entry["nreturned"], entry
 
 
 async def test_every_index_serves_its_query(store: Store, database: Books) -> None:
