@@ -346,12 +346,17 @@ rated_periods = View(
             }
         },
         *comes_to(),
-        {"$set": {"said": _charged, "billed": _billed_lines, "parts": _parts, "counted": _counted}},
+        {"$set": {"due": DUE, "said": _charged, "billed": _billed_lines, "parts": _parts, "counted": _counted}},
     ),
 )
 
 # Before that day nothing has changed since the last bill.
-settled: Expression = either({"$not": [has("$recheckFrom")]}, {"$lte": ["$end", "$recheckFrom"]})
+looked_at: Expression = either({"$not": [has("$recheckFrom")]}, {"$lte": ["$end", "$recheckFrom"]})
+# After a bill of an earlier date than the last one, what falls due later is looked at again, be it billed or not.
+settled: Expression = both(
+    looked_at,
+    {"$or": [has("$recheckFrom"), {"$not": [has("$nextDue")]}, {"$lt": ["$due", "$nextDue"]}]},
+)
 is_minimum: Expression = equal("$priceType", "minimum")
 
 _of_rate: Expression = {
@@ -480,7 +485,7 @@ BILLED_CHECKS = (
         name="billed-is-what-is-charged",
         invariant=3,
         view=rated_periods,
-        among=settled,
+        among=looked_at,
         holds=billed_to_target,
         expected="$said.net",
         found={"lines": "$lines"},

@@ -297,6 +297,21 @@ def test_bills_of_zero_release_what_they_withhold(new_database: Books) -> None:
     assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
 
 
+def test_usage_of_what_is_billed_and_due_again_is_clean(new_database: Books) -> None:
+    """After a bill of an earlier date than the one before, what falls due later is looked at by the next one."""
+    book = LedgerBook()
+    book.take(billing(), subscription("S-1", metered("P-1", None, tiers=tiers("volume")), start="2026-09-10"))
+    book.take(demand("D-1"), change("2026-09-10", name="x"), demand("D-2", on="2026-11-03"))
+    book.take(usage("U-1", "1", "2026-11-03T10:00:00"))
+    assert_books_hold(book)
+    write(book, new_database)
+    report = reported(new_database)
+    assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
+    book.take(demand("D-3"))
+    assert_books_hold(book)
+    assert [line.tax_excluded_amount for line in book.invoice(2).lines] == [50]
+
+
 @dataclass(frozen=True)
 class Tampering:
     """One way to break the books, and the checks that must see it; all others of these must stay green."""
