@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.support.messages import (
     payout,
     payout_return,
     refund,
+    relationship,
     reversal,
     seller,
     sent,
@@ -62,6 +64,57 @@ NAMED, UNNAMED, RIGHT = "BA-named", "BA-unnamed", "BA-right"
 credit there is. They have no orders, and the third no notes: what is transferred to it and comes back is its own."""
 
 
+PAYER = "BA-payer"
+PAID_FOR = ("BA-sub-1", "BA-sub-2")
+SUBSCRIBERS = (*PAID_FOR, "BA-sub-3", "BA-sub-4")
+"""Accounts with subscriptions, of which the payer pays for the first two. Nothing else takes back lines of theirs:
+what people give stays given, so that what bills come to would depend on what came first."""
+FIRST_DAY, LAST_DAY = date(2026, 1, 5), date(2026, 3, 20)
+"""Subscriptions begin from the first day on, by which bills have nothing, and are billed up to the last in the end."""
+ROOM = 10_000
+"""Euros that are charged for a last bill to have room for whatever is taken back."""
+
+
+@dataclass
+class Agreed:
+    """What a subscription is in the end, whatever is applied first: euros a day from each of these dates on.
+
+    It has weeks for periods, and a unit of usage is a euro: so all that there is are whole euros, of days and of units.
+    """
+
+    account: str
+    start: date
+    in_advance: bool
+    sold_for: str | None
+    euros: dict[date, int]
+    free: set[date] = field(default_factory=set)
+    """On which it is suspended."""
+    end: date = date.max
+    used: Counter[date] = field(default_factory=Counter)
+
+    def prices(self, euros: int) -> list[dict[str, Any]]:
+        """Its prices, when it costs so much a day."""
+        billed = "inAdvance" if self.in_advance else "inArrears"
+        week = {"recurringChargePeriodType": "week"}
+        fixed = monthly("P-1", 7 * euros, sold_for=self.sold_for, billed=billed, **week)
+        return [fixed, metered("P-2", 1, **week)]
+
+    def weeks(self) -> dict[tuple[str, date], int]:
+        """What is to be billed of it by the last day, in euros: by price and first day of the week, without zeros."""
+        found: Counter[tuple[str, date]] = Counter()
+        week = self.start
+        while week < min(self.end, LAST_DAY + timedelta(days=1)):
+            after = week + timedelta(days=7)
+            days = [week + timedelta(days=n) for n in range(7)]
+            served = [day for day in days if day < self.end and day not in self.free]
+            if self.in_advance or min(after, self.end) <= LAST_DAY:
+                found["P-1", week] += sum(self.euros[max(on for on in self.euros if on <= day)] for day in served)
+            if min(after, self.end) <= LAST_DAY:
+                found["P-2", week] += sum(self.used[day] for day in days)
+            week = after
+        return {which: euros for which, euros in found.items() if euros}
+
+
 @dataclass(frozen=True)
 class Letter:
     """A message as it is sent."""
@@ -78,7 +131,7 @@ class Business:
     `facts` are the identities that have to be applied, `conflicts` those for which other content is parked beside
     them, `poison` the reason for which each message id is parked; `owed` is in cents, credit being negative, and
     `adjusted` likewise, what each partner's adjustments come to; `approved` is of how many disputes something is to be
-    credited; `used` is how much is used of each subscription.
+    credited; `agreed` is what each subscription is in the end.
     """
 
     lots: random.Random
@@ -88,18 +141,22 @@ class Business:
     owed: Counter[str] = field(default_factory=Counter)
     approved: int = 0
     adjusted: Counter[str] = field(default_factory=Counter)
-    used: Counter[str] = field(default_factory=Counter)
+    agreed: dict[str, Agreed] = field(default_factory=dict)
     _numbers: Counter[str] = field(default_factory=Counter)
     _accounts: list[str] = field(default_factory=list)
     _partners: list[str] = field(default_factory=list)
     _later: list[tuple[int, Letter]] = field(default_factory=list)
     _reversed: set[str] = field(default_factory=set)
     _bursts: int = 0
+    _over: bool = False
 
     def opening(self) -> list[Letter]:
         """The first accounts."""
         self._accounts.append(RIGHT)
-        others = [self._fact(customer(number), number) for number in (LOST, NAMED, UNNAMED, RIGHT)]
+        others = [self._fact(customer(number), number) for number in (LOST, NAMED, UNNAMED, RIGHT, PAYER)]
+        for number in SUBSCRIBERS:
+            paid = {"accountRelationship": [relationship("payer", PAYER)]} if number in PAID_FOR else {}
+            others.append(self._fact(customer(number, **paid), number))
         return others + [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
 
     def burst(self) -> list[Letter]:
@@ -121,8 +178,9 @@ class Business:
             self._astray,
             self._charge,
             self._subscription,
+            self._bill,
         )
-        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 1, 3, 2, 2, 2, 2, 6, 3), k=self.lots.choice(BURSTS)):
+        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 1, 3, 2, 2, 2, 2, 6, 3, 3), k=self.lots.choice(BURSTS)):
             made = kind()
             letters += made
             if self.lots.random() < 0.08:
@@ -131,7 +189,8 @@ class Business:
         return letters
 
     def rest(self) -> list[Letter]:
-        """What was put off and not yet sent."""
+        """What was put off and not yet sent; nothing is put off any more that has to be applied."""
+        self._over = True
         letters, self._later = [letter for _, letter in self._later], []
         return letters
 
@@ -172,19 +231,77 @@ class Business:
 
     def sequel_of_subscription(self, subscription_id: str) -> list[Letter]:
         """Some of what may be said of a subscription in any order: each is of days of its own."""
-        said = [
-            subscribed("change", subscription_id, "2026-02-01", changes={"name": "Home"}),
-            subscribed("suspend", subscription_id, "2026-02-10"),
-            subscribed("terminate", subscription_id, "2026-03-01"),
-        ]
-        letters = [self._command(message) for message in said if self.lots.random() < 0.5]
-        return [*letters, self._usage_of(subscription_id)]
+        agreed = self.agreed[subscription_id]
+        said = []
+        for on in (date(2026, 1, 28), date(2026, 2, 4)):
+            if self.lots.random() < 0.5:
+                agreed.euros[on] = self.lots.randrange(1, 9)
+                changes = {"productPrice": agreed.prices(agreed.euros[on])}
+                said.append(subscribed("change", subscription_id, str(on), changes=changes))
+        if self.lots.random() < 0.5:
+            said.append(subscribed("change", subscription_id, "2026-02-01", changes={"name": "Home"}))
+        if self.lots.random() < 0.5:
+            agreed.free = {date(2026, 2, day) for day in range(10, 20)}
+            said.append(subscribed("suspend", subscription_id, "2026-02-10"))
+        if self.lots.random() < 0.5:
+            agreed.end = date(2026, 3, 1)
+            said.append(subscribed("terminate", subscription_id, "2026-03-01"))
+        letters = [self._usage_of(subscription_id), *self._bill()]
+        for message in said:
+            if self._over or self.lots.random() < 0.5:
+                letters.append(self._command(message))
+            else:  # it is billed without it first, or not
+                self._put_off(self._command(message))
+        return letters
 
     def resumption_of(self, event: dict[str, Any]) -> list[Letter]:
-        """What was suspended is resumed."""
+        """What was suspended is resumed; after other changes there may be a bill."""
         if event["kind"] != "suspend":
-            return []
+            return self._bill() if self.lots.random() < 0.3 else []
         return [self._command(subscribed("resume", event["subscription"]["id"], "2026-02-20"))]
+
+    def _bill(self) -> list[Letter]:
+        """A bill of one of the subscribers, or of whom it pays for, up to any day."""
+        number, account = self._next("BD"), self.lots.choice((PAYER, *SUBSCRIBERS))
+        day = FIRST_DAY + timedelta(days=self.lots.randrange((LAST_DAY - FIRST_DAY).days + 1))
+        letters = [self._fact(demand(number, account, str(day)), number)]
+        if self.lots.random() < 0.2:
+            self._repeat(letters)
+        return letters
+
+    def corrections(self) -> list[Letter]:
+        """Once all that was used is counted: some of it was too much."""
+        letters = []
+        for subscription_id, agreed in self.agreed.items():
+            for day, quantity in list(agreed.used.items()):
+                if quantity > 1 and self.lots.random() < 0.2:
+                    letters.append(self._letter(self._one_use(subscription_id, day, -self.lots.randrange(1, quantity))))
+        return letters
+
+    def last_bills(self) -> list[Letter]:
+        """A charge for each subscriber, which a last bill follows (`bill_of`)."""
+        letters = []
+        for account in (PAYER, *SUBSCRIBERS):
+            if account not in PAID_FOR:
+                number = self._next("B")
+                self.owed[account] += ROOM * 120
+                letters.append(self._fact(charge(number, account, ROOM, date=str(LAST_DAY)), number))
+        return letters
+
+    def billed(self) -> dict[str, int]:
+        """What each week of each subscription comes to in the end, in cents; it is owed by whoever pays."""
+        return {
+            f"{subscription_id}/{price_id}/{week}/{week + timedelta(days=7)}": 100 * euros
+            for subscription_id, agreed in self.agreed.items()
+            for (price_id, week), euros in agreed.weeks().items()
+        }
+
+    def subscriptions_owed(self) -> Counter[str]:
+        """What is owed of all subscriptions in the end, by account, in cents with tax."""
+        owed: Counter[str] = Counter()
+        for agreed in self.agreed.values():
+            owed[PAYER if agreed.account in PAID_FOR else agreed.account] += 120 * sum(agreed.weeks().values())
+        return owed
 
     def _command(self, message: Message) -> Letter:
         """What has no key but the message's id."""
@@ -194,8 +311,9 @@ class Business:
 
     def bill_of(self, charged: dict[str, Any]) -> list[Letter]:
         """A bill as soon as something is charged: it has this charge, and whatever else came in meanwhile."""
-        number = self._next("BD")
-        letters = [self._fact(demand(number, charged["billingAccount"]["id"]), number)]
+        number, account = self._next("BD"), charged["billingAccount"]["id"]
+        up_to = {"on": str(LAST_DAY)} if account in (PAYER, *SUBSCRIBERS) else {}
+        letters = [self._fact(demand(number, account, **up_to), number)]
         if self.lots.random() < 0.2:
             self._repeat(letters)
         return letters
@@ -208,6 +326,8 @@ class Business:
             return [self._fact(write_off(number, invoice["billNo"], taxRelief=self.lots.random() < 0.5), number)]
         if invoice["billingAccount"]["id"] == RIGHT:
             return []
+        if invoice["billingAccount"]["id"] in (PAYER, *SUBSCRIBERS):
+            return self._sequel_of_bill(invoice)
         if back := [line for line in invoice["lines"] if line["taxExcludedAmount"]["value"] < 0]:
             # Its other lines come to more than it does, so a note of one might go beyond it.
             return self._taking_back(invoice, self.lots.choice(back)) if self.lots.random() < 0.5 else []
@@ -222,6 +342,20 @@ class Business:
         if drawn < CREDITED + DISPUTED + SAID + TAKEN_BACK:
             return self._taking_back(invoice, self.lots.choice(invoice["lines"]))
         return []
+
+    def _sequel_of_bill(self, invoice: dict[str, Any]) -> list[Letter]:
+        """What follows a bill of subscriptions: it is paid, there is more usage of days that it has billed, or not."""
+        letters = []
+        if self.lots.random() < 0.5:
+            number, account = self._next("P"), invoice["billingAccount"]["id"]
+            value = str(invoice["taxIncludedAmount"]["value"])
+            self.owed[account] -= int(Decimal(value) * 100)
+            if Decimal(value):
+                letters.append(self._fact(payment(number, account, value), number))
+        ids = sorted({line["subscriptionId"] for line in invoice["lines"] if "subscriptionId" in line})
+        if ids and not self._over and self.lots.random() < 0.5:
+            letters.append(self._usage_of(self.lots.choice(ids)))
+        return letters
 
     def _taking_back(self, invoice: dict[str, Any], line: dict[str, Any]) -> list[Letter]:
         """A charge that takes back some whole euros of a line, which nothing else does: on a bill, or by a note."""
@@ -376,22 +510,28 @@ class Business:
         return [self._fact(charge(number, account, euros, sold_for=sold_for), number)]
 
     def _subscription(self) -> list[Letter]:
-        number, account = self._next("SUB"), self._account(self._accounts, "BA", 0.01)
+        number, account = self._next("SUB"), self.lots.choice(SUBSCRIBERS)
         sold_for = self._account(self._partners, "SA", 0.002) if self.lots.random() < 0.3 else None
-        prices = monthly("P-1", 20, sold_for=sold_for), metered("P-2", 1)
-        made = subscription(number, account, *prices, start="2026-01-31")
+        start = FIRST_DAY + timedelta(days=self.lots.randrange(20))
+        euros = self.lots.randrange(1, 9)
+        agreed = Agreed(account, start, self.lots.random() < 0.5, sold_for, {start: euros})
+        self.agreed[number] = agreed
+        made = subscription(number, account, *agreed.prices(euros), start=str(start))
         return [self._fact(made, number), self._usage_of(number)]
 
     def _usage_of(self, subscription_id: str) -> Letter:
         """What is used in the first days of February, when it is neither suspended nor ended."""
         records = []
         for _ in range(self.lots.randrange(1, 8)):
-            number, quantity = self._next("U"), self.lots.randrange(1, 20)
-            self.used[subscription_id] += quantity
-            self.facts.add(f"usage.record:{number}")
-            at = f"2026-02-0{self.lots.randrange(1, 10)}T10:00:00Z"
-            records.append(usage(number, subscription_id, quantity, at, "P-2")[1])
+            day = date(2026, 2, self.lots.randrange(1, 10))
+            records.append(self._one_use(subscription_id, day, self.lots.randrange(1, 20))[1])
         return self._letter(("usage.record", records))
+
+    def _one_use(self, subscription_id: str, day: date, quantity: int) -> Message:
+        number = self._next("U")
+        self.agreed[subscription_id].used[day] += quantity
+        self.facts.add(f"usage.record:{number}")
+        return usage(number, subscription_id, quantity, f"{day}T10:00:00Z", "P-2")
 
     def _array(self) -> list[Letter]:
         return [self._letter(("order.completed", [self._one_order()[1] for _ in range(self.lots.randrange(1, 20))]))]

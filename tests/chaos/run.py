@@ -32,6 +32,7 @@ from tests.chaos.verdict import Offences, judge, proof
 from tests.conftest import end_abandoned_transactions
 from tests.support.books import Books, Document, facts
 from tests.support.broker import Broker
+from tests.support.one_bill import billed
 from tests.support.waiting import wait_for
 
 START_SECONDS = 120
@@ -134,6 +135,10 @@ async def run(
             end_abandoned_transactions(mongo, 0.5)
             outside.send(business.rest())
             await _drained(plan, business, outside, database, say, for_credit=False)
+            # What there is no room for waits: a second bill has it all to itself.
+            for letters in (business.corrections, business.last_bills, business.last_bills):
+                outside.send(letters())
+                await _drained(plan, business, outside, database, say, for_credit=False)
             # What was reserved for a refund may have been reversed: in the end it is booked all the same.
             ahead += settings.waiting_seconds_max
             for hand in hands:
@@ -158,6 +163,10 @@ async def run(
         "sent again, unconfirmed": outside.attempts - outside.confirmed,
         "facts to apply": len(business.facts),
         "applied": facts(database),
+        "subscriptions": len(business.agreed),
+        "weeks of them billed": len(billed(database)),
+        "bills' further parts": further_parts(database),
+        "credit notes by bills": database["creditNotes"].count_documents({"cause": {"$regex": "^bill[.]"}}),
         "parked": states["parked"],
         "waiting or suspect": states["waiting"] + states["suspect"],
         "events": len(outside.events),
@@ -214,7 +223,7 @@ async def _drained(
     def left() -> dict[str, int]:
         wrong = len(business.poison) + len(business.conflicts)
         waiting = held.count_documents({"state": "waiting"})
-        applied = facts(database)
+        applied = facts(database) - further_parts(database)
         if not for_credit:
             short = held.count_documents({"state": "waiting", "reason": "insufficient-credit"})
             waiting, applied = waiting - short, applied + short
@@ -237,6 +246,11 @@ async def _drained(
         if (now := left()) != before:
             before, since = now, time.monotonic()
     say("nothing moves any more" if any(before.values()) else "all is drained")
+
+
+def further_parts(database: Books) -> int:
+    """How many bills went on in a further part, which nobody has sent."""
+    return database["inbox"].count_documents({"_id": {"$regex": "^bill.continue:"}})
 
 
 def _logs(hands: list[Hand]) -> str:

@@ -10,14 +10,17 @@ from adapters.audit import audit
 from tests.chaos.business import Business
 from tests.chaos.outside import Outside
 from tests.support.books import Books, Document
+from tests.support.one_bill import billed
 
 Offences = dict[str, list[str]]
+OURS = ("day.begin:", "bill.continue:")
+"""What workers say to themselves: nobody has sent it."""
 
 
 def judge(business: Business, outside: Outside, database: Books) -> Offences:
     """Compare, once everything is healed and drained and no worker runs."""
     held = {row["_id"]: row for row in database["held"].find({}, {"state": 1, "reason": 1, "messageId": 1})}
-    applied = {row["_id"] for row in database["inbox"].find({}, {"_id": 1}) if not row["_id"].startswith("day.begin:")}
+    applied = {row["_id"] for row in database["inbox"].find({}, {"_id": 1}) if not row["_id"].startswith(OURS)}
     offences: Offences = {"lost": [], "duplicated": [], "unexpected": []}
     if outside.confirmed < outside.asked:
         offences["lost"].append(f"{outside.asked - outside.confirmed} messages could not be sent")
@@ -86,15 +89,13 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         if count != kinds[kind]:
             found = f"{kind}: {count} {collection} of {kinds[kind]}"
             offences["lost" if count < kinds[kind] else "duplicated"].append(found)
+    of_subscriptions = business.subscriptions_owed()
     for row in database["positions"].find({"_id": {"$regex": "^BA-"}}):
         owed = row["receivable"] - row["unapplied"] - row["refundable"] + row["recoverable"]
-        if owed != business.owed[row["_id"]]:
-            offences["unexpected"].append(f"{row['_id']} owes {owed}, and should {business.owed[row['_id']]}")
-    used: Counter[str] = Counter()
-    for row in database["usageMonths"].find():
-        used[row["_id"].partition("/")[0]] += sum(int(one["quantity"]) for one in row["days"])
-    if used != business.used:
-        offences["unexpected"].append(f"so much was used: {used}, and should have been: {business.used}")
+        should = business.owed[row["_id"]] + of_subscriptions[row["_id"]]
+        if owed != should:
+            offences["unexpected"].append(f"{row['_id']} owes {owed}, and should {should}")
+    _judge_subscriptions(business, database, offences)
     of_adjustments: list[Document] = [
         {"$match": {"adjustmentId": {"$gt": ""}}},
         {"$group": {"_id": "$settlementAccount", "amount": {"$sum": "$amount"}}},
@@ -102,6 +103,21 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
     adjusted = {row["_id"]: row["amount"] for row in database["accruals"].aggregate(of_adjustments) if row["amount"]}
     if adjusted != (due := {who: cents for who, cents in business.adjusted.items() if cents}):
         offences["unexpected"].append(f"partners were adjusted by {adjusted}, and should be by {due}")
+
+
+def _judge_subscriptions(business: Business, database: Books, offences: Offences) -> None:
+    """Each week of each subscription is billed once, to what it comes to in the end; all that was used is counted."""
+    found, should = billed(database), business.billed()
+    for id_ in found.keys() | should.keys():
+        net, due = found.get(id_, 0), should.get(id_, 0)
+        if net != due:
+            offences["lost" if net < due else "duplicated"].append(f"{id_}: {net} is billed, and should be {due}")
+    used: Counter[str] = Counter()
+    for row in database["usageMonths"].find():
+        used[row["_id"].partition("/")[0]] += sum(int(one["quantity"]) for one in row["days"])
+    all_used = Counter({id_: sum(agreed.used.values()) for id_, agreed in business.agreed.items()})
+    if used != all_used:
+        offences["unexpected"].append(f"so much was used: {used}, and should have been: {all_used}")
 
 
 def _judge_events(outside: Outside, database: Books, offences: Offences) -> None:
