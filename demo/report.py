@@ -266,8 +266,8 @@ def _checks(results: Sequence[Check]) -> Told:
 def _speed(day: Wave, events: Events) -> str:
     return (
         f"[bold]{day.messages / day.seconds:,.0f} messages a second[/]: the {day.messages:,} messages of the day of "
-        f"trade in {day.seconds:.1f} s, from the first publish to the last of their {day.events:,} events. One worker, from its "
-        f"first message on, every effect in a majority-committed transaction; RabbitMQ, MongoDB, the worker and this "
-        f"demo shared {os.cpu_count()} cores. It is no benchmark: that is `make bench`. "
+        f"trade in {day.seconds:.1f} s, from the first publish to the last of their {day.events:,} events. One worker, "
+        f"from its first message on, every effect in a majority-committed transaction; RabbitMQ, MongoDB, the worker "
+        f"and this demo shared {os.cpu_count()} cores. It is no benchmark: that is `make bench`. "
         f"All in all {events.distinct:,} events came, {events.repeated:,} of them more than once."
     )

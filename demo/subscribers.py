@@ -31,7 +31,7 @@ SERVED, TRIAL, PARTNER, STEPS, VOLUME, MINIMUM = (
 UPGRADE, SEATS, BACKDATED, PAUSE, EARLY = (
     "another plan from 11 November",
     "more seats from 11 November",
-    "told late: cheaper since 20 October",
+    "cheaper since 20 October, told late",
     "suspended from 9 to 20 November",
     "ends early, on 15 November",
 )
