@@ -10,14 +10,14 @@ CAME_BACK = date(2026, 11, 5)
 SUSPENDED = date(2026, 11, 9)
 """The day from which on some are suspended: agreed on the 5th, happens by itself."""
 CHANGED = date(2026, 11, 11)
+"""The day from which on plans are others: agreed a day later."""
 DISPUTES = date(2026, 11, 12)
 ENDED = date(2026, 11, 15)
 """The first day on which some are not served any more: agreed on the 12th, happens by itself."""
 MIDDLE = date(2026, 11, 16)
-CHEAPER_SINCE = date(2026, 10, 20)
-LOOKED_BACK = date(2026, 11, 18)
-"""The day on which it is found that lower prices were agreed, in October."""
 RESUMED = date(2026, 11, 20)
+CHEAPER_SINCE = date(2026, 10, 20)
+"""The day from which on some prices are lower: agreed a month later, after two bills."""
 PAID = date(2026, 11, 23)
 LAST = date(2026, 11, 30)
 END = date(2026, 12, 1)

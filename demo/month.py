@@ -98,12 +98,12 @@ class Month:
         late = usage(subscribed, days_between(LATE, dates.TRADE), "late")
         week = usage(subscribed, days_between(dates.TRADE, dates.SUSPENDED), "first-week")
         await self._wave("usage, some of it late", late + week + not_in_force(subscribed))
-        await self._begin(dates.CHANGED)
-        upgrades = changes(subscribed, UPGRADE, "change", dates.CHANGED)
-        await self._wave("other plans", upgrades + changes(subscribed, SEATS, "change", dates.CHANGED))
         await self._begin(dates.DISPUTES)
+        plans = changes(subscribed, UPGRADE, "change", dates.CHANGED)
+        plans += changes(subscribed, SEATS, "change", dates.CHANGED)
+        plans += changes(subscribed, EARLY, "terminate", dates.ENDED)
         disputed = disputes_and_losses(self._events.first_lines(paid=False))
-        await self._wave("disputes, losses", disputed + changes(subscribed, EARLY, "terminate", dates.ENDED))
+        await self._wave("other plans, disputes, losses", plans + disputed)
 
     async def _middle(self, subscribed: Sequence[Subscription], charged_to: Charged) -> None:
         await self._begin(dates.ENDED)
@@ -112,10 +112,10 @@ class Month:
         await self._wave("usage, charges", used + charges(charged_to))
         bills = bills_of(subscribed, dates.MIDDLE) | billed_for(charged_to)
         await self._bills("the bills in the middle", bills, dates.MIDDLE)
-        await self._begin(dates.LOOKED_BACK)
-        await self._wave("prices since October", changes(subscribed, BACKDATED, "change", dates.CHEAPER_SINCE))
         await self._begin(dates.RESUMED)
-        await self._wave("resumed", changes(subscribed, PAUSE, "resume", dates.RESUMED))
+        resumed = changes(subscribed, PAUSE, "resume", dates.RESUMED)
+        cheaper = changes(subscribed, BACKDATED, "change", dates.CHEAPER_SINCE)
+        await self._wave("resumed, cheaper since October", resumed + cheaper)
 
     async def _last_days(self, subscribed: Sequence[Subscription]) -> None:
         """Bills are paid, usage is told, adjustments are agreed with partners."""
