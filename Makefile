@@ -19,7 +19,7 @@ endif
 help:  ## what can be made
 	@sed -n 's/\$$\$$/$$/; s/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 
-demo: .venv/.project  ## start the services and a worker, send it a day of business, show what came of it
+demo: .venv/.project  ## start the services and a worker, send it a month of business, show what came of it
 	@$(BIN)/python -m demo
 
 # Two processes, each with services of its own; with services that were named, which they would share, one. Some tests

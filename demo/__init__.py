@@ -1,1 +1,1 @@
-"""The demo: a day of business, sent to a worker over AMQP, and what came of it."""
+"""The demo: a month of business, sent to a worker over AMQP, and what came of it."""

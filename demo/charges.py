@@ -1,26 +1,29 @@
-"""What is charged in the evening and billed on demand: the rest of the month of some customers, with a discount."""
+"""What is charged to some customers beside what they subscribe to, with a discount: it waits for the next bill."""
 
 from collections.abc import Iterable
 from decimal import Decimal
 from random import Random
 
+from demo.dates import MIDDLE
 from demo.day import SEED
-from demo.facts import DATE, Fact, Line, Message, message, total
+from demo.facts import Fact, Line, Made, Message, message, total
 
+Charged = dict[str, list[Line]]
+"""What is charged, by account."""
 CHARGED = 12
 REST = Line("Fibre 500, the rest of November", Decimal(1), Decimal("13.30"), "S", "0.20")
 RENTAL = Line("Router, rental", Decimal(1), Decimal("3.50"), "S", "0.20")
 DISCOUNT = Line("For your patience", Decimal(1), Decimal("-5.00"), "S", "0.20")
 
 
-def charged(accounts: Iterable[str], seed: int = SEED) -> dict[str, list[Line]]:
+def charged(accounts: Iterable[str], seed: int = SEED) -> Charged:
     """What is charged to which of these accounts: every third has a discount."""
     known = sorted(accounts)
     chosen = Random(seed).sample(known, min(CHARGED, len(known)))
     return {account: [REST, RENTAL, *([DISCOUNT] if n % 3 == 0 else [])] for n, account in enumerate(chosen)}
 
 
-def charges(billed: dict[str, list[Line]]) -> list[Message]:
+def charges(billed: Charged) -> list[Message]:
     """Each line as a charge of its own."""
     return [
         message(
@@ -28,7 +31,7 @@ def charges(billed: dict[str, list[Line]]) -> list[Message]:
             {
                 "chargeId": f"CHG-{account}-{n}",
                 "billingAccount": {"id": account},
-                "date": DATE.isoformat(),
+                "date": MIDDLE.isoformat(),
                 "currency": "EUR",
                 "item": {
                     "id": "1",
@@ -46,14 +49,6 @@ def charges(billed: dict[str, list[Line]]) -> list[Message]:
     ]
 
 
-def demands(billed: dict[str, list[Line]]) -> list[Message]:
-    """A bill of them for each account."""
-    return [
-        message(
-            "bill.demand",
-            {"id": f"BILL-{account}", "billingAccount": {"id": account}, "billingDate": DATE.isoformat()},
-            f"bill-{account}",
-            Fact("bill.demand", account=account, amount=total(lines, "EUR"), note="bills on demand"),
-        )
-        for account, lines in billed.items()
-    ]
+def billed_for(charged_to: Charged) -> dict[str, Made]:
+    """What a bill of each account has to make."""
+    return {account: Made(total(lines, "EUR")) for account, lines in charged_to.items()}

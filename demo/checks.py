@@ -1,17 +1,23 @@
-"""Compares what came of the day with what must have come of it."""
+"""Compares what came of the month with what must have come of it."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from pymongo.database import Database
 
-from demo.facts import RECOVERS, Message, Tally, rounded, tally
+from demo.bills import Documents, same
+from demo.dates import END, LAST, TRADE
+from demo.facts import RECOVERS, Made, Message, Tally, minor, rounded, tally
+from demo.plans import Subscription
 from demo.returns import CHARGEBACKS
-from demo.traffic import Events, minor
+from demo.traffic import Events
 from demo.wares import PARTNERS, Partner
+
+NOTHING: Documents = {"invoices": [], "creditNotes": []}
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,23 @@ class Wave:
 
 
 @dataclass(frozen=True)
+class Previewed:
+    """What a bill on demand of an account would be on a day, before it was demanded."""
+
+    account: str
+    day: date
+    told: Documents
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What was sent, and all that can be known of what came of it."""
 
     sent: list[Message]
     waves: list[Wave]
     events: Events
+    subscriptions: list[Subscription]
+    previews: list[Previewed]
     worker_exit: int
     left_in_queue: int
     audit: dict[str, Any]
@@ -51,7 +68,7 @@ class Check:
 
 
 def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]:
-    """What came of the day, point for point."""
+    """What came of the month, point for point."""
     must, events = tally(outcome.sent), outcome.events
     orders, applied, counts = must.orders, must.applied, events.counts
     invoices = list(events.invoices.values())
@@ -61,14 +78,15 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
 
     yield Check("accounts opened, once each", applied["account.create"], counts["account.created"])
     yield Check("invoices issued, one for each order", applied["order.completed"], len(invoices))
-    yield Check("bills made on demand, as was charged", *_bills(outcome, events))
+    yield from _billing(outcome, must, books)
     yield Check("invoices that come to what was ordered", len(orders), len(as_ordered))
     yield Check("invoices that name the seller as it is", len(orders), sum(i["sellerVersion"] == 1 for i in invoices))
     yield Check(
         "payments booked, once each", applied["payment.received"], books["payments"].count_documents({"source": None})
     )
     yield Check("accounts that owe what was billed less paid, all told", *_balances(must, books))
-    yield Check("credit notes issued, of what came back", _notes(must), counts["credit-note.issued"])
+    of_bills = sum(len(made["creditNotes"]) for made in events.made.values())
+    yield Check("credit notes issued, of what came back", _notes(must), counts["credit-note.issued"] - of_bills)
     yield Check("refunds booked, with nothing owed for them", applied["refund.completed"], _refunds(books))
     yield Check("payments that bounced, and are reversed", *_bounced(must, books))
     yield Check("chargebacks of what had gone back, owed once", *_charged_back(must, books))
@@ -77,11 +95,11 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("payments transferred to the right account", applied["credit.transfer"], _transfers(books))
     yield Check("goodwill granted", applied["credit.grant"], counts["credit.granted"])
     yield Check("invoices settled that a payment named", len(must.paid_in_full), len(must.paid_in_full & settled))
-    yield Check("partners whose statements hold all they earned", *_statements(must, events))
+    yield Check("partners whose statements hold all they earned", *_statements(_earned(must, events), events))
     yield Check("adjustments stated, of partners", *_adjusted(must, events))
     yield Check("payouts that came back", applied["payout.returned"], counts["payout.return-booked"])
     yield Check("statements paid as the payouts say", *_payouts(must, events))
-    yield Check("messages parked, by reason", words(must.parked), words(reasons))
+    yield from _each("messages parked as", must.parked, reasons)
     yield Check("parked messages kept", must.parked.total(), books["held"].count_documents({"state": "parked"}))
     yield Check("events received, of those written", books["outbox"].count_documents({}), events.distinct)
     yield Check("accounts with a gap in their events", 0, events.gaps())
@@ -90,15 +108,59 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("paymaster audit", "ok", "ok" if outcome.audit["ok"] else "not ok")
 
 
-def _bills(outcome: Outcome, events: Events) -> tuple[str, str]:
-    """How many, and what they come to; if they are others than they must be, whose they are."""
-    demanded = [fact for sent in outcome.sent for fact in sent.facts if fact.type == "bill.demand"]
-    made = [(i["billingAccount"]["id"], minor(i["taxIncludedAmount"])) for i in events.bills.values()]
-    must, are = sorted((fact.account, fact.amount) for fact in demanded), sorted(made)
-    if must != are:
-        return str(must), str(are)
-    told = f"{len(are)}, {_euros(sum(amount for _, amount in are))}"
-    return told, told
+def _billing(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) -> Iterator[Check]:
+    events = outcome.events
+    begun = [(TRADE + timedelta(days=n)).isoformat() for n in range((END - TRADE).days + 1)]
+    found = [str(row["_id"]) for row in books["days"].find().sort("bookedAt")]
+    yield Check("days begun, once each and in order", len(begun), len(begun) if found == begun else str(found))
+    states = Counter(one.state(END) for one in outcome.subscriptions)
+    yield from _each("subscriptions that are", states, Counter(one["state"] for one in events.subscriptions.values()))
+    yield Check(
+        "records of usage, counted once each", must.applied["usage.record"], books["usageRecords"].count_documents({})
+    )
+    made = {key: events.made.get(key, NOTHING) for key in must.bills}
+    bills = _told(bill.total for bill in must.bills.values() if bill.total is not None)
+    yield Check("bills made on demand", bills, _told(_totals(made, "invoices")))
+    right = [bill.lines == _lines(made[key]) for key, bill in must.bills.items()]
+    yield Check("demands whose lines come to what was worked out by days", len(must.bills), sum(right))
+    notes = _told(note for bill in must.bills.values() for note in bill.notes)
+    yield Check("credit notes, where a bill would be below zero", notes, _told(_totals(made, "creditNotes")))
+    wrong = {key for key, bill in must.bills.items() if bill != _made(bill, made[key])}
+    whose = ", ".join(f"{account} on {day}" for account, day in sorted(wrong))
+    yield Check("demands that made anything else", "none", whose or "none")
+    nothing = sum(bill.total is None and not bill.notes for bill in must.bills.values())
+    yield Check("demands with nothing due, and no bill", nothing, events.nothing_due)
+    as_seen = sum(same(one.told, events.made.get((one.account, one.day), NOTHING)) for one in outcome.previews)
+    yield Check("previews that the bills then were like", len(must.bills), as_seen)
+
+
+def _made(must: Made, documents: Documents) -> Made:
+    """What was made, as far as a message says what it must be."""
+    totals = list(_totals({0: documents}, "invoices"))
+    notes = tuple(sorted(_totals({0: documents}, "creditNotes")))
+    return replace(must, total=sum(totals) if totals else None, notes=notes, lines=_lines(documents))
+
+
+def _totals(made: Mapping[Any, Documents], kind: str) -> Iterator[int]:
+    return (minor(one["taxIncludedAmount"]) for documents in made.values() for one in documents[kind])
+
+
+def _lines(documents: Documents) -> tuple[tuple[str, str, int], ...]:
+    """What the lines of a bill for subscriptions come to."""
+    return tuple(
+        sorted(
+            (line["subscriptionId"], line["priceId"], minor(line["taxExcludedAmount"]))
+            for bill in documents["invoices"]
+            for line in bill["lines"]
+            if "subscriptionId" in line
+        )
+    )
+
+
+def _told(amounts: Iterable[int]) -> str:
+    """How many, and what they come to."""
+    all_of_them = list(amounts)
+    return f"{len(all_of_them)}, {_euros(sum(all_of_them))}"
 
 
 def _refunds(books: Database[dict[str, Any]]) -> int:
@@ -141,9 +203,9 @@ def _transfers(books: Database[dict[str, Any]]) -> int:
     return books["payments"].count_documents({"source": "transfer", "unapplied": 0})
 
 
-def words(counter: Counter[str]) -> str:
-    """A counter in one line."""
-    return ", ".join(f"{key} {number}" for key, number in sorted(counter.items()))
+def _each(what: str, must: Counter[str], found: Counter[str]) -> Iterator[Check]:
+    """A check for each thing that is counted, or has to be."""
+    return (Check(f"{what} {one}", must[one], found[one]) for one in sorted(must.keys() | found.keys()))
 
 
 def _balances(must: Tally, books: Database[dict[str, Any]]) -> tuple[int, int]:
@@ -165,12 +227,11 @@ def _balances(must: Tally, books: Database[dict[str, Any]]) -> tuple[int, int]:
     return len(accounts), right
 
 
-def _statements(must: Tally, events: Events) -> tuple[int, int]:
+def _statements(earned: Counter[str], events: Events) -> tuple[int, int]:
     stated: Counter[str] = Counter()
     for statement in events.statements.values():
         accruals = [line for line in statement["lines"] if line["kind"] == "accrual"]
         stated[statement["settlementAccount"]["id"]] += sum(minor(line["amount"]) for line in accruals)
-    earned = _earned(must, events)
     return len(PARTNERS), sum(earned[partner.id] == stated[partner.id] for partner in PARTNERS)
 
 
@@ -183,18 +244,28 @@ def _adjusted(must: Tally, events: Events) -> tuple[int, int]:
 
 
 def _earned(must: Tally, events: Events) -> Counter[str]:
-    """What each partner has earned: its shares, or of each share the part that corresponds to what was paid."""
+    """What each partner has earned by the last day of the month.
+
+    That is its shares of what was invoiced until then, or of each share the part that corresponds to what was paid: all
+    payments are of that month, also those that cover a later bill.
+    """
     partners: dict[str, Partner] = {partner.id: partner for partner in PARTNERS}
     invoices = {invoice["orderId"]: invoice for invoice in events.invoices.values()}
-    earned: Counter[str] = Counter()
-    for order_id, order in must.orders.items():
-        remaining = minor(invoices[order_id]["remainingAmount"]) if order_id in invoices else order.amount
-        for partner, share in order.shares:
-            if partners[partner].accrue_on == "invoice" or remaining == 0:
-                earned[partner] += share
+    bills = {(bill["billingAccount"]["id"], bill["billDate"]): bill for bill in events.bills.values()}
+    shares = [(TRADE, order.shares, order.amount, invoices.get(id_)) for id_, order in must.orders.items()]
+    for (account, day), bill in must.bills.items():
+        shares.append((day, bill.shares, bill.total or 0, bills.get((account, day.isoformat()))))
+    found: Counter[str] = Counter()
+    for day, of_partners, amount, invoice in shares:
+        remaining = minor(invoice["remainingAmount"]) if invoice is not None else amount
+        for partner, share in of_partners:
+            if partners[partner].accrue_on == "invoice":
+                found[partner] += share if day <= LAST else 0
+            elif remaining == 0:
+                found[partner] += share
             else:
-                earned[partner] += rounded(Decimal(share * (order.amount - remaining)) / order.amount)
-    return earned
+                found[partner] += rounded(Decimal(share * (amount - remaining)) / amount)
+    return found
 
 
 def _payouts(must: Tally, events: Events) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A day of business, drawn by lot from a seed, each fact beside what must become of it."""
+"""A day of trade, the first of the month, drawn by lot from a seed, each fact beside what must become of it."""
 
 import json
 from collections.abc import Sequence

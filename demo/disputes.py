@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from random import Random
 
+from demo.dates import DISPUTES
 from demo.day import SEED
 from demo.facts import HOUR, RECOVERS, Fact, Message, message, moment, money
 from demo.returns import BilledLine
@@ -32,17 +33,17 @@ def _dispute(n: int, line: BilledLine) -> list[Message]:
     opened: dict[str, object] = {
         "disputeId": f"DIS-{n:03d}",
         "billNo": line.bill_no,
-        "openedAt": moment(23.85 * HOUR),
+        "openedAt": moment(8.5 * HOUR, DISPUTES),
         "reason": "never came",
         "items": [disputed],
     }
     told = [message("dispute.open", opened, f"disputed-{n:03d}", Fact("dispute.open", note="lines that are disputed"))]
     if n % 3 == 2:
-        ended: dict[str, object] = {"disputeId": f"DIS-{n:03d}", "withdrawnAt": moment(23.9 * HOUR)}
+        ended: dict[str, object] = {"disputeId": f"DIS-{n:03d}", "withdrawnAt": moment(9 * HOUR, DISPUTES)}
         fact = Fact("dispute.withdraw", note="disputes that are withdrawn")
         told.append(message("dispute.withdraw", ended, f"withdrawn-{n:03d}", fact))
     else:
-        ended = {"disputeId": f"DIS-{n:03d}", "settledAt": moment(23.9 * HOUR), "approved": [disputed]}
+        ended = {"disputeId": f"DIS-{n:03d}", "settledAt": moment(9 * HOUR, DISPUTES), "approved": [disputed]}
         fact = Fact("dispute.settle", account=line.account, amount=line.total, note="disputes that are settled")
         told.insert(n % 2, message("dispute.settle", ended, f"settled-{n:03d}", fact))
     return told
@@ -52,7 +53,7 @@ def _loss(n: int, line: BilledLine) -> list[Message]:
     lost = {
         "writeOffId": f"LOSS-{n:03d}",
         "billNo": line.bill_no,
-        "writtenOffAt": moment(23.85 * HOUR),
+        "writtenOffAt": moment(8.5 * HOUR, DISPUTES),
         "reason": "insolvent",
         "taxRelief": n % 2 == 0,
     }
@@ -62,7 +63,7 @@ def _loss(n: int, line: BilledLine) -> list[Message]:
     if n % 2 == 0 and half:
         paid = {
             "paymentId": f"LATE-{n:03d}",
-            "receivedAt": moment(23.95 * HOUR),
+            "receivedAt": moment(9.5 * HOUR, DISPUTES),
             "billingAccount": {"id": line.account},
             "amount": money(half, line.currency),
             "invoices": [line.bill_no],

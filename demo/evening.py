@@ -1,15 +1,14 @@
-"""What follows the day, written with what the worker has answered: bill numbers, and the totals of statements."""
+"""What follows the trade, written with what the worker has answered: bill numbers, and the totals of statements."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from random import Random
 
+from demo.dates import BANK, END, LAST
 from demo.day import SEED
-from demo.facts import APPLIED, DATE, HOUR, PAID_IN_FULL, PARTIAL, REPEATED, Fact, Message, message, moment, money
+from demo.facts import APPLIED, HOUR, PAID_IN_FULL, PARTIAL, REPEATED, Fact, Message, message, moment, money
 from demo.wares import Partner
-
-DAY_BEFORE = DATE - timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class OpenStatement:
 
 
 def bank_file(invoices: Iterable[OpenInvoice], seed: int = SEED) -> list[Message]:
-    """The bank's file of the evening: payments of 80 customers that name one or two of their open invoices.
+    """The bank's file of the day after: payments of 80 customers that name one or two of their open invoices.
 
     Every tenth names another customer's invoice as well, which must not be paid by it; every seventh pays too little.
     """
@@ -54,7 +53,7 @@ def bank_file(invoices: Iterable[OpenInvoice], seed: int = SEED) -> list[Message
             names.insert(0, by_account[chosen[n - 1]][0].bill_no)
         content = {
             "paymentId": f"BANK-{n:04d}",
-            "receivedAt": moment(23.5 * HOUR),
+            "receivedAt": moment(6 * HOUR, BANK),
             "billingAccount": {"id": account},
             "amount": money(amount, own[0].currency),
             "invoices": names,
@@ -100,7 +99,7 @@ def adjustments(partners: Sequence[Partner]) -> list[Message]:
                 "adjustmentId": f"ADJ-{n:03d}",
                 "settlementAccount": {"id": partner.id},
                 "amount": money(amount, partner.currency),
-                "date": DATE.isoformat(),
+                "date": LAST.isoformat(),
                 "reason": reason,
             },
             f"adjust-{n:03d}",
@@ -136,7 +135,7 @@ def _return(statement: OpenStatement, amount: int, payout_id: str) -> Message:
     content = {
         "returnId": f"RET-{payout_id}",
         "payoutId": payout_id,
-        "returnedAt": moment(23.9 * HOUR),
+        "returnedAt": moment(9 * HOUR, END),
         "reason": "AC04",
     }
     fact = Fact(

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from demo.dates import TRADE
 from demo.wares import DIGITS, Partner
 
-DATE = date(2026, 11, 20)
 HOUR = 3600.0
 
 APPLIED = "applied"
@@ -21,6 +21,18 @@ RECOVERS = "payments of what was written off"
 """The note of those."""
 PAID_IN_FULL = "payments that name their invoices, and cover them"
 PARTIAL = "partial payments"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a bill on demand has to make, in cents: the bill's total, if there is one, and those of its credit notes."""
+
+    total: int | None
+    notes: tuple[int, ...] = ()
+    lines: tuple[tuple[str, str, int], ...] = ()
+    """Of the lines for subscriptions: the subscription, the price, the net."""
+    shares: tuple[tuple[str, int], ...] = ()
+    """The partner and its share of each line sold on its behalf."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,10 @@ class Fact:
     """Of a payment of the bank's: its currency."""
     to: str = ""
     """Of a transfer: the account that has the credit now."""
+    day: date = TRADE
+    """Of a bill on demand: the day on which it is made."""
+    made: Made | None = None
+    """Of a bill on demand: what it has to make."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,6 @@ class Message:
 
 BILLED = {
     "order.completed": 1,
-    "bill.demand": 1,
     "credit-note.issue": -1,
     "dispute.settle": -1,
     "invoice.write-off": -1,
@@ -79,10 +94,15 @@ class Tally:
     paid_out: Counter[str] = field(default_factory=Counter)
     adjusted: Counter[str] = field(default_factory=Counter)
     orders: dict[str, Fact] = field(default_factory=dict)
+    bills: dict[tuple[str, date], Made] = field(default_factory=dict)
+    """By account and day."""
     paid_in_full: set[str] = field(default_factory=set)
 
     def book(self, fact: Fact) -> None:
         """What a fact moves between us and its account, or to another one."""
+        if fact.made is not None:
+            self.billed[fact.account] += (fact.made.total or 0) - sum(fact.made.notes)
+            self.bills[fact.account, fact.day] = fact.made
         if fact.type in BILLED:
             self.billed[fact.account] += BILLED[fact.type] * fact.amount
         if fact.type in PAID:
@@ -117,7 +137,8 @@ def tally(messages: Iterable[Message]) -> Tally:
             result.notes["orders before their account"] += not accounts.issuperset({fact.account, *dict(fact.shares)})
             result.orders[fact.orders[0]] = fact
         elif fact.type == "payment.received":
-            result.notes["payments before their invoice"] += not result.orders.keys() & fact.orders
+            early = fact.orders and result.orders.keys().isdisjoint(fact.orders)
+            result.notes["payments before their invoice"] += bool(early)
             # What was given up is owed again, as far as it is paid.
             result.billed[fact.account] += fact.amount if fact.note == RECOVERS else 0
             if fact.note == PAID_IN_FULL:
@@ -182,9 +203,14 @@ def money(amount: int, currency: str, *, text: bool = True) -> dict[str, Any]:
     return {"unit": currency, "value": str(value) if text else float(value)}
 
 
-def moment(second: float, *, hours_east: int = 0) -> str:
-    """A time of the day as RFC 3339, as it is written in a zone east of Greenwich."""
-    at = datetime.combine(DATE, time(), UTC) + timedelta(seconds=int(second))
+def minor(amount: dict[str, Any]) -> int:
+    """An amount of an event in minor units."""
+    return int(Decimal(amount["value"]).scaleb(DIGITS[amount["unit"]]))
+
+
+def moment(second: float, on: date = TRADE, *, hours_east: int = 0) -> str:
+    """A time of a day as RFC 3339, as it is written in a zone east of Greenwich."""
+    at = datetime.combine(on, time(), UTC) + timedelta(seconds=int(second))
     return at.astimezone(timezone(timedelta(hours=hours_east))).isoformat()
 
 

@@ -1,4 +1,4 @@
-"""Shows what came of the day, as tables."""
+"""Shows what came of the month, as tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
@@ -16,14 +17,17 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from demo.checks import Check, Outcome, Wave
-from demo.facts import APPLIED, REPEATED, Tally, tally
-from demo.traffic import Events, minor
+from demo.checks import NOTHING, Check, Outcome, Wave
+from demo.facts import APPLIED, REPEATED, Tally, minor, tally
+from demo.subscribers import BACKDATED, EACH, MINIMUM, PAUSE, STORIES, UPGRADE
+from demo.traffic import Events
 from demo.wares import DIGITS
 from handlers.console.fitting import Kind, fits, fitted
 
 OK, NOT_OK = "[green]✓[/]", "[bold red]✗[/]"
 BALANCES_SHOWN = 3
+SHOWN = (UPGRADE, PAUSE, BACKDATED, MINIMUM)
+"""The ways to subscribe of which one is shown line by line."""
 
 
 def figure(amount: int, currency: str) -> str:
@@ -39,6 +43,8 @@ def show(console: Console, outcome: Outcome, books: Database[dict[str, Any]], re
         _sent(outcome),
         _notes(must),
         _accounts(events),
+        _subscriptions(outcome),
+        *(_lines(outcome, story) for story in SHOWN),
         _invoices(events),
         _balances(events, must, books),
         _statements(events),
@@ -132,6 +138,62 @@ def _invoices(events: Events) -> Told:
     return table
 
 
+def _subscriptions(outcome: Outcome) -> Told:
+    """What came of each way to subscribe, with tax: the bills of each day less the credit notes beside them."""
+    days = sorted({day for _, day in outcome.events.made})
+    rows = []
+    for story in STORIES:
+        accounts = [one.account for one in outcome.subscriptions if one.story == story]
+        sums = [sum(_billed(outcome.events, account, day) for account in accounts) for day in days]
+        rows.append((story, *(figure(amount, "EUR") if amount else "" for amount in sums), figure(sum(sums), "EUR")))
+    columns = ("=in which way", *(f">{told(day)}" for day in days), ">in all")
+    table = _table("What subscriptions were billed, in EUR, with tax", *columns, rows=rows)
+    table.below = (
+        f"{EACH} customers subscribe in each way. Credit notes are taken off. "
+        "Where nothing stands, nothing was due, and no bill was made."
+    )
+    return table
+
+
+def _billed(events: Events, account: str, day: date) -> int:
+    documents = events.made.get((account, day), NOTHING)
+    bills, notes = (sum(minor(one["taxIncludedAmount"]) for one in documents[kind]) for kind in documents)
+    return bills - notes
+
+
+def _lines(outcome: Outcome, story: str) -> Told:
+    """All lines of the first who subscribes in a way, as its bills and credit notes have them."""
+    first = next(one for one in outcome.subscriptions if one.story == story)
+    rows = [
+        (
+            told(day),
+            document["id"],
+            line["description"] if kind == "invoices" else f"of {document['correctedBillNo']}",
+            _covered(line),
+            figure(sign * minor(line["taxExcludedAmount"]), "EUR"),
+        )
+        for (account, day), documents in sorted(outcome.events.made.items())
+        if account == first.account
+        for sign, kind in ((1, "invoices"), (-1, "creditNotes"))
+        for document in documents[kind]
+        for line in document["lines"]
+    ]
+    title = f"{first.account}, line by line: {story}"
+    return _table(title, ">day", "=bill, or credit note", "line", "=days", ">net", rows=rows)
+
+
+def _covered(line: dict[str, Any]) -> str:
+    if "periodCoverage" not in line:
+        return ""
+    start, end = (date.fromisoformat(line["periodCoverage"][name][:10]) for name in ("startDateTime", "endDateTime"))
+    return f"{told(start)} – {told(end - timedelta(days=1))}"
+
+
+def told(day: date) -> str:
+    """A day of the month as people read it: 1 Nov."""
+    return f"{day.day} {day:%b}"
+
+
 def _balances(events: Events, must: Tally, books: Database[dict[str, Any]]) -> Told:
     rows = []
     for balance in ("receivable", "unapplied"):
@@ -145,21 +207,28 @@ def _balances(events: Events, must: Tally, books: Database[dict[str, Any]]) -> T
 
 
 def _statements(events: Events) -> Told:
-    rows = []
+    """The partners' statements; where there is less room, without terms and what is only in the total."""
+    rows, narrower = [], []
     for id_, statement in sorted(events.statements.items()):
         accruals, adjusted = (
             [minor(line["amount"]) for line in statement["lines"] if line["kind"] == kind]
             for kind in ("accrual", "adjustment")
         )
-        told = (minor(statement[name]) for name in ("broughtForward", "total", "paidAmount"))
-        amounts = [sum(accruals), sum(adjusted), *told]
-        currency = statement["total"]["unit"]
+        currency, state = statement["total"]["unit"], statement["state"]
+        forward, total, paid = (
+            figure(minor(statement[name]), currency) for name in ("broughtForward", "total", "paidAmount")
+        )
+        accrued = figure(sum(accruals), currency)
         terms = events.accounts[statement["settlementAccount"]["id"]]["settlementTerms"]
         share = f"{(Decimal(terms['partnerShare']) * 100).normalize():f} % / {terms['accrueOn']}"
-        figures = (figure(amount, currency) for amount in amounts)
-        rows.append((id_, share, currency, len(accruals), *figures, statement["state"]))
-    columns = (">lines", ">accrued", ">adjusted", ">brought forw.", ">total", ">paid out")
-    return _table("The partners' statements", "=statement", "share", "=", *columns, "=state", rows=rows)
+        beside = (figure(sum(adjusted), currency), forward)
+        rows.append((id_, share, currency, len(accruals), accrued, *beside, total, paid, state))
+        narrower.append((id_, currency, len(accruals), accrued, total, paid, state))
+    title, (lines, accrued, total, paid) = "The partners' statements", (">lines", ">accrued", ">total", ">paid out")
+    columns = ("=statement", "share", "=", lines, accrued, ">adjusted", ">brought forw.", total, paid, "=state")
+    table = _table(title, *columns, rows=rows)
+    table.narrower = _table(title, "=statement", "=", lines, accrued, total, paid, "=state", rows=narrower)
+    return table
 
 
 def _parked(events: Events) -> Told:
@@ -186,18 +255,19 @@ def _audit(audit: dict[str, Any]) -> Told:
 
 
 def _checks(results: Sequence[Check]) -> Told:
-    rows = [
-        (OK if check.ok else NOT_OK, check.name, check.expected, "" if check.ok else f"[red]{check.found}[/]")
-        for check in results
-    ]
-    return _table("Checked against how the day was made", "=", "check", "as it must be", "but it is", rows=rows)
+    title = "Checked against how the month was made"
+    rows = [(OK if check.ok else NOT_OK, check.name, check.expected, f"[red]{check.found}[/]") for check in results]
+    if all(check.ok for check in results):
+        return _table(title, "=", "check", "as it must be", rows=[row[:3] for row in rows])
+    rows = [(*row[:3], row[3] if row[0] == NOT_OK else "") for row in rows]
+    return _table(title, "=", "check", "as it must be", "but it is", rows=rows)
 
 
 def _speed(day: Wave, events: Events) -> str:
     return (
-        f"[bold]{day.messages / day.seconds:,.0f} messages a second[/]: the day's {day.messages:,} messages in "
-        f"{day.seconds:.1f} s, from the first publish to the last of their {day.events:,} events. One worker, from its "
-        f"first message on, every effect in a majority-committed transaction; RabbitMQ, MongoDB, the worker and this "
-        f"demo shared {os.cpu_count()} cores. It is no benchmark: that is `make bench`. "
+        f"[bold]{day.messages / day.seconds:,.0f} messages a second[/]: the {day.messages:,} messages of the day of "
+        f"trade in {day.seconds:.1f} s, from the first publish to the last of their {day.events:,} events. One worker, "
+        f"from its first message on, every effect in a majority-committed transaction; RabbitMQ, MongoDB, the worker "
+        f"and this demo shared {os.cpu_count()} cores. It is no benchmark: that is `make bench`. "
         f"All in all {events.distinct:,} events came, {events.repeated:,} of them more than once."
     )

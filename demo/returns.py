@@ -1,4 +1,4 @@
-"""What is put right in the evening: goods and money come back, debits bounce, a payment was another account's.
+"""What is put right on a later day: goods and money come back, debits bounce, a payment was another account's.
 
 Written with what the worker has told.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 
+from demo.dates import CAME_BACK
 from demo.day import SEED
 from demo.evening import OpenInvoice
 from demo.facts import HOUR, PAID_IN_FULL, Fact, Message, message, moment, money, rounded
@@ -52,7 +53,7 @@ def returns(lines: Iterable[BilledLine], seed: int = SEED) -> list[Message]:
         note = {
             "creditNoteId": f"RET-{n:03d}",
             "billNo": bill_no,
-            "issuedAt": moment(23.6 * HOUR),
+            "issuedAt": moment(6 * HOUR, CAME_BACK),
             "reason": "goods returned",
             "lines": [{"lineId": line.line_id, "taxExcludedAmount": money(line.net, line.currency)}],
             "excess": "refund" if goes_back else "credit",
@@ -64,7 +65,7 @@ def returns(lines: Iterable[BilledLine], seed: int = SEED) -> list[Message]:
                 "refundId": f"BACK-{n:03d}",
                 "billingAccount": {"id": line.account},
                 "amount": money(line.total, line.currency),
-                "refundedAt": moment(23.8 * HOUR),
+                "refundedAt": moment(8 * HOUR, CAME_BACK),
                 "creditNoteId": f"RET-{n:03d}",
             }
             fact = Fact("refund.completed", account=line.account, amount=line.total, note="money that went back")
@@ -95,7 +96,7 @@ def charged_back(bank: Sequence[Message], of_partners: set[str], touched: set[st
             "refundId": f"SWAP-{n:03d}",
             "billingAccount": {"id": fact.account},
             "amount": money(fact.amount, fact.currency),
-            "refundedAt": moment(23.6 * HOUR),
+            "refundedAt": moment(6 * HOUR, CAME_BACK),
             "paymentId": fact.id,
         }
         back = Fact("refund.completed", account=fact.account, amount=fact.amount, note="money that went back")
@@ -117,7 +118,7 @@ def _reversal(reversal_id: str, message_id: str, reason: str, paid: Fact, note: 
     content = {
         "reversalId": reversal_id,
         "paymentId": paid.id,
-        "reversedAt": moment(23.7 * HOUR),
+        "reversedAt": moment(7 * HOUR, CAME_BACK),
         "reason": reason,
     }
     fact = Fact("payment.reversed", account=paid.account, amount=paid.amount, orders=paid.orders, note=note)
@@ -140,7 +141,7 @@ def put_right(invoices: Iterable[OpenInvoice], depositors: Sequence[Customer]) -
         all_of_it = money(invoice.remaining, invoice.currency)
         payment = {
             "paymentId": f"ASTRAY-{n:03d}",
-            "receivedAt": moment(23.4 * HOUR),
+            "receivedAt": moment(4 * HOUR, CAME_BACK),
             "billingAccount": {"id": wrong},
             "amount": all_of_it,
         }
@@ -149,7 +150,7 @@ def put_right(invoices: Iterable[OpenInvoice], depositors: Sequence[Customer]) -
             "from": {"id": wrong},
             "to": {"id": invoice.account},
             "amount": all_of_it,
-            "transferredAt": moment(23.6 * HOUR),
+            "transferredAt": moment(6 * HOUR, CAME_BACK),
             "reason": "the customer's payment, booked on another's account",
             "paymentId": f"ASTRAY-{n:03d}",
         }
@@ -172,7 +173,7 @@ def put_right(invoices: Iterable[OpenInvoice], depositors: Sequence[Customer]) -
             "creditId": f"SORRY-{n:03d}",
             "billingAccount": {"id": invoice.account},
             "amount": money(amount, invoice.currency),
-            "grantedAt": moment(23.5 * HOUR),
+            "grantedAt": moment(5 * HOUR, CAME_BACK),
             "reason": "for a night without films",
         }
         fact = Fact("credit.grant", account=invoice.account, amount=amount, note="goodwill")

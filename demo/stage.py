@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ class DemoError(Exception):
     """The demo can't go on; the message says why."""
 
 
+def morning_of(day: date) -> datetime:
+    """The time at which the worker's clock stands on a day."""
+    return datetime(day.year, day.month, day.day, 8, tzinfo=UTC)
+
+
 @contextmanager
 def database(given: Services) -> Iterator[Database[dict[str, Any]]]:
     """Give a database with a new name; drop it afterwards, unless it goes with a MongoDB that was started for us."""
@@ -40,15 +46,20 @@ def database(given: Services) -> Iterator[Database[dict[str, Any]]]:
 class Worker:
     """A worker as it is run in earnest, `paymaster run` in a process of its own."""
 
-    def __init__(self, rabbitmq_url: str, mongodb_url: str, database_name: str, directory: Path) -> None:
+    def __init__(self, rabbitmq_url: str, mongodb_url: str, database_name: str, directory: Path, day: date) -> None:
         # Only what is given here counts: no setting of the shell's, and no .env in the directory.
         self._environment = {key: value for key, value in os.environ.items() if not key.startswith("PAYMASTER_")}
         self._environment |= {
             "PAYMASTER_RABBITMQ_URL": rabbitmq_url,
             "PAYMASTER_MONGODB_URL": mongodb_url,
             "PAYMASTER_DATABASE": database_name,
+            "PAYMASTER_CLOCK_FILE": str(directory / "clock"),
+            # What is scheduled for a day is to happen soon after its beginning: nobody waits for it for long.
+            "PAYMASTER_HELD_INTERVAL_SECONDS": "0.5",
         }
         self._directory = directory
+        self._clock = directory / "clock"
+        self.begin(day)
         self._log = directory / "worker.log"
         self._command = Path(sys.executable).with_name("paymaster")
         with self._log.open("wb") as log:
@@ -62,6 +73,13 @@ class Worker:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def begin(self, day: date) -> None:
+        """Move the worker's clock to a day's morning."""
+        self.day = day
+        beside = self._clock.with_suffix(".new")
+        beside.write_text(morning_of(day).isoformat())
+        beside.replace(self._clock)
 
     def check_alive(self) -> None:
         """Raise `DemoError` with the tail of the log when the worker has ended."""
@@ -105,10 +123,10 @@ class Worker:
 
 
 @contextmanager
-def worker(rabbitmq_url: str, mongodb_url: str, database_name: str) -> Iterator[Worker]:
-    """Start a worker; stop it afterwards."""
+def worker(rabbitmq_url: str, mongodb_url: str, database_name: str, day: date) -> Iterator[Worker]:
+    """Start a worker whose clock is in the morning of a day; stop it afterwards."""
     with tempfile.TemporaryDirectory(prefix="paymaster-demo-") as directory:
-        started = Worker(rabbitmq_url, mongodb_url, database_name, Path(directory))
+        started = Worker(rabbitmq_url, mongodb_url, database_name, Path(directory), day)
         try:
             yield started
         finally:

@@ -3,26 +3,26 @@
 import asyncio
 import json
 import time
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pymongo.database import Database
 
 from demo.evening import OpenInvoice, OpenStatement
-from demo.facts import Message
+from demo.facts import Message, minor
 from demo.returns import BilledLine
-from demo.stage import DemoError, Worker
-from demo.wares import DIGITS
+from demo.stage import DemoError, Worker, morning_of
 
-IN, OUT, WORK = "paymaster.in", "paymaster.out", "paymaster.work"
+IN, OUT, WORK, QUERIES = "paymaster.in", "paymaster.out", "paymaster.work", "paymaster.queries"
 PIPELINE = 200
 """How many messages are on their way to the broker, not yet confirmed, at once."""
 POLL_S = 0.1
@@ -30,11 +30,6 @@ START_TIMEOUT_S = 60
 DRAIN_TIMEOUT_S = 120
 
 Told = Callable[[int], None]
-
-
-def minor(money: dict[str, Any]) -> int:
-    """An amount of an event in minor units."""
-    return int(Decimal(money["value"]).scaleb(DIGITS[money["unit"]]))
 
 
 class Events:
@@ -50,6 +45,10 @@ class Events:
         """Those of orders."""
         self.bills: dict[str, dict[str, Any]] = {}
         """The invoices of bills on demand."""
+        self.made: dict[tuple[str, date], dict[str, list[dict[str, Any]]]] = {}
+        """By account and day: the bills on demand and their credit notes, as they were issued."""
+        self.nothing_due = 0
+        self.subscriptions: dict[str, dict[str, Any]] = {}
         self.statements: dict[str, dict[str, Any]] = {}
         self.parked: list[dict[str, Any]] = []
         self._seen: set[str] = set()
@@ -83,6 +82,15 @@ class Events:
         elif type_.startswith("invoice."):
             kept = self.invoices if "orderId" in event["invoice"] else self.bills
             self._keep(kept, event["invoice"], sequence)
+            if type_ == "invoice.issued" and kept is self.bills:
+                self._made("invoices", event["invoice"], event["invoice"]["billDate"])
+        elif type_ == "credit-note.issued" and event["creditNote"]["creditNoteId"].startswith("bill.demand:"):
+            self._made("creditNotes", event["creditNote"], event["creditNote"]["billDate"])
+        elif type_ == "bill-on-demand.state-changed":
+            made = event["customerBillOnDemand"]
+            self.nothing_due += "customerBill" not in made and not made["creditNotes"]
+        elif type_.startswith("subscription."):
+            self._keep(self.subscriptions, event["subscription"], sequence)
         elif type_ in ("settlement.closed", "settlement.paid", "payout.return-booked"):
             self._keep(self.statements, event["settlement"], sequence)
 
@@ -91,6 +99,10 @@ class Events:
         if sequence > self._newest.get(document["id"], 0):
             self._newest[document["id"]] = sequence
             kept[document["id"]] = document
+
+    def _made(self, kind: str, document: dict[str, Any], day: str) -> None:
+        of = (document["billingAccount"]["id"], date.fromisoformat(day[:10]))
+        self.made.setdefault(of, {"invoices": [], "creditNotes": []})[kind].append(document)
 
     def gaps(self) -> int:
         """How many accounts lack an event: their sequence has to be 1, 2, 3 … without a gap."""
@@ -154,12 +166,20 @@ class Traffic:
     """Sends messages to the worker and follows what becomes of them; `open` makes one."""
 
     def __init__(
-        self, connection: AbstractConnection, exchange: aio_pika.abc.AbstractExchange, books: Database[dict[str, Any]]
+        self,
+        connection: AbstractConnection,
+        channel: AbstractChannel,
+        into: AbstractExchange,
+        answers: AbstractQueue,
+        books: Database[dict[str, Any]],
     ) -> None:
         self.events = Events()
         self._connection = connection
-        self._exchange = exchange
+        self._channel = channel
+        self._exchange = into
+        self._answers = answers
         self._books = books
+        self._asked: dict[str, asyncio.Future[Any]] = {}
 
     @classmethod
     async def open(cls, connection: AbstractConnection, books: Database[dict[str, Any]]) -> "Traffic":
@@ -168,7 +188,8 @@ class Traffic:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         into = await channel.declare_exchange(IN, aio_pika.ExchangeType.TOPIC, durable=True)
         out = await channel.declare_exchange(OUT, aio_pika.ExchangeType.TOPIC, durable=True)
-        traffic = cls(connection, into, books)
+        answers = await channel.declare_queue(exclusive=True)
+        traffic = cls(connection, channel, into, answers, books)
         reader = await connection.channel()
         await reader.set_qos(prefetch_count=1000)
         queue = await reader.declare_queue(exclusive=True)
@@ -178,6 +199,7 @@ class Traffic:
             traffic.events.take(message)
 
         await queue.consume(take, no_ack=True)
+        await answers.consume(traffic._answered, no_ack=True)
         return traffic
 
     async def worker_ready(self, worker: Worker) -> None:
@@ -186,6 +208,31 @@ class Traffic:
             while (await self._queue())[1] == 0:
                 worker.check_alive()
                 await asyncio.sleep(POLL_S)
+
+    async def day_begun(self, worker: Worker) -> None:
+        """Wait until the worker has begun its day, and all before it."""
+        day = worker.day.isoformat()
+        async with _limit(DRAIN_TIMEOUT_S, lambda: f"{day} is not begun; the log:\n{worker.log_tail()}"):
+            while await asyncio.to_thread(self._books["days"].find_one, {"_id": day}) is None:
+                worker.check_alive()
+                await asyncio.sleep(POLL_S)
+
+    async def ask(self, query: str, **arguments: str) -> Any:
+        """The answer to a query; raises `DemoError` where it is none."""
+        id_ = str(uuid.uuid4())
+        self._asked[id_] = asyncio.get_running_loop().create_future()
+        asked = aio_pika.Message(
+            json.dumps(arguments).encode(), type=query, correlation_id=id_, reply_to=self._answers.name
+        )
+        await self._channel.default_exchange.publish(asked, QUERIES)
+        async with _limit(DRAIN_TIMEOUT_S, lambda: f"no answer to {query} {arguments}"):
+            answer = await self._asked[id_]
+        if "error" in answer:
+            raise DemoError(f"{query} {arguments}: {answer['error']}")
+        return answer["result"]
+
+    async def _answered(self, message: AbstractIncomingMessage) -> None:
+        self._asked.pop(str(message.correlation_id)).set_result(json.loads(message.body, parse_float=Decimal))
 
     async def publish(self, messages: Sequence[Message], told: Told) -> None:
         """Publish in order, confirmed by the broker, many at a time; `told` hears how many more were confirmed."""
@@ -219,19 +266,20 @@ class Traffic:
             while True:
                 worker.check_alive()
                 ready, _ = await self._queue()
-                left = await asyncio.to_thread(self._left)
+                left = await asyncio.to_thread(self._left, worker.day)
                 told(left.effects)
                 if ready == 0 and left.effects >= effects and not (left.waiting or left.unsent or left.events):
                     return
                 await asyncio.sleep(POLL_S)
 
-    def _left(self) -> Left:
+    def _left(self, day: date) -> Left:
         # In this order, and counted exactly: an effect that is counted is committed, and so are its events.
-        held = self._books["held"]
-        # What is sent has an effect, and so has a day that begins, which nobody sends.
-        sent = {"_id": {"$not": {"$regex": "^day.begin:"}}}
-        effects = self._books["inbox"].count_documents(sent) + held.count_documents({"state": "parked"})
-        waiting = held.count_documents({"state": {"$in": ["waiting", "suspect"]}})
+        held, morning = self._books["held"], morning_of(day)
+        # What is sent has an effect, and so has what the worker says to itself: that a day begins, or turns something.
+        sent = {"_id": {"$not": {"$regex": "^(day.begin|subscription.turn|bill.continue):"}}}
+        at_work = [{"state": {"$in": ["waiting", "suspect"]}}, {"state": "scheduled", "dueAt": {"$lte": morning}}]
+        effects = self._books["inbox"].count_documents(sent) + held.count_documents({"state": "parked", **sent})
+        waiting = held.count_documents({"$or": at_work})
         unsent = self._books["outbox"].count_documents({"unsent": True})
         return Left(effects, waiting, unsent, self._books["outbox"].count_documents({}) - self.events.distinct)
 

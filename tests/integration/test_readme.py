@@ -59,6 +59,20 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
         "applied {'state': 'done', 'billNo': 'INV-000000002', 'creditNotes': []}",
         "[('C-1', True, 'INV-000000002')]",
     ]
+    # 15 of 30 days at 39.90 come back, 15 at 54.90 are 27.45; of 125.5 GB 25.5 cost 0.20.
+    assert await output_of("subscribe", settings) == [
+        "subscription.create applied {'subscriptionId': 'S-1', 'revision': 1, 'state': 'active'}",
+        "bill.demand applied {'state': 'done', 'billNo': 'INV-000000003', 'creditNotes': []}",
+        "usage.record applied {'subscriptionId': 'S-1', 'priceId': 'traffic', 'date': '2025-09-10'}",
+        "usage.record applied {'subscriptionId': 'S-1', 'priceId': 'traffic', 'date': '2025-09-20'}",
+        "subscription.change applied {'subscriptionId': 'S-1', 'revision': 2, 'state': 'active'}",
+        "[81.0] is what the second bill would be",
+        "2025-09-01 to 2025-10-01 Fibre -19.95 INV-000000003 1",
+        "2025-09-16 to 2025-10-01 Fibre 27.45",
+        "2025-10-01 to 2025-11-01 Fibre 54.9",
+        "2025-09-01 to 2025-10-01 Traffic 5.1",
+        "81.0 with tax",
+    ]
     assert await output_of("partners_order", settings) == [
         "account.create applied",
         "order.completed applied",
@@ -67,7 +81,7 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
         "payout.completed applied {'settlementId': 'C-1', 'state': 'paid'}",
     ]
     answer = json.loads("\n".join(await output_of("ask", settings, "invoice.list", "billingAccount=BA-1")))
-    assert [invoice["state"] for invoice in answer["result"]["items"]] == ["settled", "new", "new"]
+    assert [invoice["state"] for invoice in answer["result"]["items"]] == ["settled", "new", "new", "new", "new"]
     # A second time nothing new comes of it, and it says so.
     [again] = await output_of("bill_an_order", settings)
     assert again.startswith("no event within")

@@ -1,20 +1,45 @@
-"""The demo's day is real work, the same for the same seed, and as good and as bad as it says."""
+"""The demo's month is real work, the same for the same seed, and as good and as bad as it says."""
 
+import json
 from collections import Counter
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 import pytest
 
-from demo.charges import charged, charges, demands
+from demo import dates
+from demo.bills import bills_of, demands, direct_debits, same
+from demo.charges import billed_for, charged, charges
+from demo.dates import CHEAPER_SINCE, DAY_BEFORE, END, LAST, MIDDLE, RESUMED, SUSPENDED, TRADE
 from demo.day import make_day
 from demo.disputes import DISPUTED, LOST, disputes_and_losses
-from demo.evening import DAY_BEFORE, OpenInvoice, OpenStatement, adjustments, bank_file, closings, payouts
-from demo.facts import APPLIED, DATE, PAID_IN_FULL, PARTIAL, REPEATED, Message, tally
+from demo.evening import OpenInvoice, OpenStatement, adjustments, bank_file, closings, payouts
+from demo.facts import APPLIED, PAID_IN_FULL, PARTIAL, REPEATED, Message, tally
+from demo.plans import Price, Step, Subscription, made_of
 from demo.returns import CHARGEBACKS, BilledLine, bounced, charged_back, put_right, returns
+from demo.subscribers import (
+    EACH,
+    EARLY,
+    PAUSE,
+    SEATS,
+    STORIES,
+    changes,
+    days_between,
+    not_in_force,
+    starts,
+    subscriptions,
+    usage,
+)
 from demo.wares import PARTNERS, Customer
 from schemas.incoming import read
 
+BILL = {
+    "id": "INV-000000001",
+    "state": "new",
+    "billingAccount": {"id": "BA-0001"},
+    "remainingAmount": {"unit": "EUR", "value": Decimal("10.01")},
+}
 AT_THE_DOOR = {"malformed", "invalid", "unknown-type"}
 INVOICES = [
     OpenInvoice(f"INV-{n:09d}", f"O-{n}", f"BA-{n // 3:04d}", "KWD" if n % 2 else "EUR", 1_000 + n) for n in range(300)
@@ -67,7 +92,8 @@ def test_the_day_is_as_large_and_as_various_as_promised(day: list[Message]):
 def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
     """What is to be applied is read; what is to be parked at the door is refused with the code that the day says."""
     bank = bank_file(INVOICES)
-    evening = (
+    charged_to = charged(f"BA-{n:04d}" for n in range(30))
+    later = (
         bank
         + returns(PAID)
         + bounced(bank, set())
@@ -75,14 +101,16 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
         + disputes_and_losses(OPEN)
         + adjustments(PARTNERS)
         + put_right(INVOICES, DEPOSITORS)
-        + charges(charged(f"BA-{n:04d}" for n in range(30)))
-        + demands(charged(f"BA-{n:04d}" for n in range(30)))
-        + closings(PARTNERS, DATE)
+        + charges(charged_to)
+        + demands(billed_for(charged_to), MIDDLE)
+        + subscribed_to()
+        + direct_debits([BILL])
+        + closings(PARTNERS, LAST)
         + closings(PARTNERS, DAY_BEFORE)
         + payouts(STATEMENTS)
     )
     seen: dict[str, str] = {}
-    for message in day + evening:
+    for message in day + later:
         facts = read(message.routing_key, message.body, message.message_id, {}, None)
         assert len(facts) == len(message.facts)
         for incoming, expected in zip(facts, message.facts, strict=True):
@@ -215,3 +243,146 @@ def test_a_payout_that_bounces_is_paid_anew():
     [back] = [n for n, fact in enumerate(sent) if fact.type == "payout.returned"]
     assert (sent[back - 1].amount, sent[back + 1].amount) == (sent[back].amount,) * 2
     assert tally(payouts(STATEMENTS)).paid_out[sent[back].statement] == STATEMENTS[1].total
+
+
+def subscribed_to() -> list[Message]:
+    """Everything that is said of subscriptions, and a demand of each of their bills."""
+    all_of_them = subscriptions(f"BA-{n:04d}" for n in range(100))
+    return (
+        starts(all_of_them)
+        + usage(all_of_them, days_between(TRADE, MIDDLE), "told")
+        + not_in_force(all_of_them)
+        + changes(all_of_them, SEATS, "change", MIDDLE)
+        + changes(all_of_them, PAUSE, "suspend", SUSPENDED)
+        + changes(all_of_them, PAUSE, "resume", RESUMED)
+        + changes(all_of_them, EARLY, "terminate", END)
+        + demands(bills_of(all_of_them, END), END)
+    )
+
+
+def test_subscriptions_are_as_various_as_promised():
+    """So many in each way, each of an account of its own; usage is told in arrays, and corrected; some is parked."""
+    sent = subscribed_to()
+    must = tally(sent)
+    assert must.applied["subscription.create"] == EACH * len(STORIES) == len({account for account, _ in must.bills})
+    assert max(len(message.facts) for message in sent if message.routing_key == "usage.record") > 100
+    assert must.notes["corrections of usage"] > 0
+    assert must.notes["sent again"] > 0
+    assert must.parked == Counter({"wrong-state": EACH})
+
+
+# What bills must be, worked out by hand: docs/billing.md has the figures.
+
+
+def fibre(amount: str) -> Price:
+    """A price of a month."""
+    return Price("P-1", "Fibre", "recurring", Decimal(amount))
+
+
+def subscription(*prices: Price, start: date = date(2026, 10, 1), trial_end: date | None = None) -> Subscription:
+    """A subscription that starts in October."""
+    return Subscription("S-1", "BA-1", STORIES[0], start, prices, trial_end)
+
+
+def nets(one: Subscription, day: date) -> list[int]:
+    """The lines of its bill of a day."""
+    return [line.net for line in one.bill(day)]
+
+
+def test_a_plan_that_changes_within_its_month():
+    """599.95 for May; on the 7th 9.95, on the 8th 29.95: 6, 1 and 24 days of 31."""
+    one = subscription(fibre("599.95"), start=date(2026, 5, 1))
+    assert nets(one, date(2026, 5, 1)) == [59995]
+    one.said.append((date(2026, 5, 7), "change", (fibre("9.95"),)))
+    bill = one.bill(date(2026, 5, 7))
+    assert [line.net for line in bill] == [-48383, 802]
+    # Below zero: a note of 483.83 and its tax, 96.77, and a bill of 8.02 and its tax.
+    assert made_of(bill).notes == (58060,)
+    assert made_of(bill).total == 962
+    one.said.append((date(2026, 5, 8), "change", (fibre("29.95"),)))
+    bill = one.bill(date(2026, 5, 8))
+    assert [(line.net, line.of) for line in bill] == [(-770, date(2026, 5, 7)), (2319, None)]
+    assert made_of(bill).notes == ()
+    assert made_of(bill).total == 1549 + 310
+
+
+def test_usage_by_steps_and_by_volume():
+    """12 units by steps come to 115.00; by volume, 15 come to 150.00 and 16, once one is told late, to 80.00."""
+    steps = (Step(Decimal(10), Decimal(10), Decimal(2)), Step(Decimal(20), Decimal(5), Decimal(3)))
+    assert Price("U", "Data", "usage", steps=steps).of_usage(Decimal(12)) == ("by steps", 11500)
+    assert Price("U", "Data", "usage", steps=steps).of_usage(Decimal(10)) == ("by steps", 10200)
+    volume = (Step(Decimal(15), Decimal(10)), Step(None, Decimal(5)))
+    one = subscription(Price("U", "Data", "usage", mode="volume", steps=volume))
+    one.used["U", date(2026, 10, 3)] = 15_000
+    assert nets(one, date(2026, 10, 31)) == []
+    assert nets(one, TRADE) == [15000]
+    one.used["U", date(2026, 10, 20)] = 1_000
+    assert nets(one, MIDDLE) == [-15000, 8000]
+    assert nets(one, MIDDLE) == []
+
+
+def test_a_minimum_is_what_usage_lacks_of_it():
+    """To 40.00 10.00 of usage lack 30.00; with 10.00 told late they lack 20.00."""
+    one = subscription(Price("U", "Data", "usage", Decimal(1)), Price("M", "Least", "minimum", Decimal(40)))
+    one.used["U", date(2026, 10, 3)] = 10_000
+    assert sorted(nets(one, TRADE)) == [1000, 3000]
+    one.used["U", date(2026, 10, 31)] = 10_000
+    assert sorted(nets(one, MIDDLE)) == [-1000, 1000]
+
+
+def test_a_suspension_leaves_a_gap():
+    """Of 30.00 for November the 9th to the 19th are free: 8.00 and 11.00 are left, and the rest comes back."""
+    one = subscription(fibre("30.00"), start=TRADE)
+    assert nets(one, TRADE) == [3000]
+    changes([replace(one, story=PAUSE, said=one.said)], PAUSE, "suspend", SUSPENDED)
+    assert (one.state(date(2026, 11, 8)), one.state(SUSPENDED)) == ("active", "suspended")
+    assert nets(one, MIDDLE) == [-2200]
+    changes([replace(one, story=PAUSE, said=one.said)], PAUSE, "resume", RESUMED)
+    assert nets(one, END) == [1100, 3000]
+
+
+def test_a_trial_frees_what_recurs_and_nothing_else():
+    """An installation is charged at the start; the first month begins when the trial ends."""
+    setup = Price("O", "Installation", "oneTime", Decimal(49))
+    one = subscription(fibre("30.00"), setup, trial_end=date(2026, 11, 8))
+    assert nets(one, TRADE) == [4900]
+    assert nets(one, MIDDLE) == [3000]
+    assert nets(one, END) == []
+
+
+def test_what_was_agreed_late_is_billed_from_its_own_day_on():
+    """30.00 since 1 October that were 25.00 since the 20th: 12 of 31 days, then all of November."""
+    one = subscription(fibre("30.00"))
+    assert nets(one, TRADE) == [3000, 3000]
+    one.said.append((CHEAPER_SINCE, "change", (fibre("25.00"),)))
+    # October: 19 of 31 days at 30.00 are 18.39, 12 days at 25.00 are 9.68.
+    assert nets(one, MIDDLE) == [-1161, 968, -3000, 2500]
+
+
+def test_a_partner_has_its_share_of_a_line():
+    """80 % of 14.99 is 11.99."""
+    one = subscription(replace(fibre("14.99"), partner=PARTNERS[0]), start=TRADE)
+    assert made_of(one.bill(TRADE)).shares == ((PARTNERS[0].id, 1199),)
+
+
+def test_three_of_four_bills_are_paid_and_one_by_half():
+    """Each payment names its bill."""
+    open_ones = [{**BILL, "id": f"INV-{n}"} for n in range(4)]
+    sent = direct_debits([*open_ones, {**BILL, "id": "INV-9", "state": "settled"}])
+    assert [fact.amount for message in sent for fact in message.facts] == [1001, 1001, 500]
+    assert [json.loads(message.body)["invoices"] for message in sent] == [["INV-0"], ["INV-1"], ["INV-2"]]
+    assert all(json.loads(message.body)["receivedAt"].startswith(dates.PAID.isoformat()) for message in sent)
+
+
+def test_a_preview_is_its_bill_but_for_the_numbers():
+    """A line that differs is seen, the number is not."""
+    line = {"id": "1", "net": 1}
+    preview = {"state": "new", "lines": [line]}
+    numbers = {"id": "INV-1", "billNo": "INV-1", "paymentReference": "RF18INV1"}
+    bill = {**preview, **numbers, "lines": [{**line, "bill": {"id": "INV-1"}}]}
+    other = {**bill, "lines": [{**line, "net": 2}]}
+    would_be = {"invoices": [preview], "creditNotes": []}
+    assert same(would_be, {"invoices": [bill], "creditNotes": []})
+    assert not same(would_be, {"invoices": [other], "creditNotes": []})
+    assert not same(would_be, {"invoices": [], "creditNotes": []})
+    assert not same(would_be, {"invoices": [bill], "creditNotes": [bill]})
