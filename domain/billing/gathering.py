@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from heapq import merge
@@ -17,12 +18,13 @@ from domain.billing.model import ALL_SUBSCRIPTIONS, Charge, Place, Rest
 from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Rating
 from domain.billing.subscriptions import Subscription
-from domain.billing.terms import ProductPrice, Segment
+from domain.billing.terms import ProductPrice
 from domain.billing.usage import counted, months_needs, used_by
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import CorrectsLine, Invoice, InvoiceLine, LineOrigin, Period, find_invoice
 from domain.invoicing.pricing import Item
 from domain.ledger.books import Books, DocumentNeed, Need, NotLoaded, Queued, QueueNeed, WorkingSet
+from domain.ledger.positions import Position
 from domain.money import Currency, line_net
 
 LINES_MAX = 1_000
@@ -35,6 +37,7 @@ SUBSCRIPTIONS_FIRST = 4
 """How many subscriptions of an account are read at first."""
 
 Q = TypeVar("Q", bound=Queued)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,10 @@ class Plan:
     """What of a subscription falls due by a date, by the terms that there are now: the period's id, with its due date.
 
     `prices` are all that it ever has, by id, `partners` those on whose behalf they are sold. `window` are the days
-    whose periods are looked at.
+    whose periods are looked at: not all, where these are more than a bill holds.
     """
 
-    segments: tuple[Segment, ...]
+    rating: Rating
     prices: Mapping[str, ProductPrice]
     partners: tuple[str, ...]
     window: DateRange
@@ -159,33 +162,65 @@ def gathering_needs(account_id: str, on: date, books: WorkingSet) -> Iterator[Ne
             yield DocumentNeed(Invoice, charge.corrects.bill_no)
     yield QueueNeed(Subscription, account_id, SUBSCRIPTIONS_FIRST)
     for subscription in books.known(Subscription, account_id):
-        if subscription.next_due is not None and subscription.next_due <= on and subscription.recheck_from is None:
+        if subscription.next_due is not None and subscription.next_due <= on:
             yield from _subscription_needs(subscription, on, books)
 
 
 def _subscription_needs(subscription: Subscription, on: date, books: WorkingSet) -> Iterator[Need]:
-    plan = _plan(subscription, on, books)
-    used = [price.id for price in plan.prices.values() if price.price_type == "usage"]
-    for id_, price_id, period, _ in plan.falling_due:
-        yield DocumentNeed(BilledPeriod, id_)
-        # A minimum is what is missing to it of what all others come to.
-        for other in used if plan.prices[price_id].price_type == "minimum" else {price_id}.intersection(used):
-            yield from months_needs(subscription.id, other, period)
+    plan = _plan(subscription, on, date.min, books)
+    if subscription.recheck_from is not None:
+        yield QueueNeed(BilledPeriod, subscription.id)
+    else:
+        for id_, *_ in plan.falling_due:
+            yield DocumentNeed(BilledPeriod, id_)
+    yield from _usage_needs(subscription, plan, [(price_id, period) for _, price_id, period, _ in plan.falling_due])
     for partner in plan.partners:
         yield DocumentNeed(Account, partner)
 
 
-def _plan(subscription: Subscription, on: date, books: WorkingSet | Books) -> Plan:
-    return books.worked_out(subscription, on, lambda one: _planned(one, on))
+def _usage_needs(subscription: Subscription, plan: Plan, periods: Iterable[tuple[str, DateRange]]) -> Iterator[Need]:
+    """What is looked at of usage for periods of prices: for a minimum, which others are held against, of all others."""
+    used = [price.id for price in plan.prices.values() if price.price_type == "usage"]
+    for price_id, period in periods if used else ():
+        price = plan.prices.get(price_id)
+        if price is None:
+            continue
+        if price.price_type == "usage":
+            yield from months_needs(subscription.id, price_id, period)
+        elif price.price_type == "minimum":
+            for other in used:
+                for of_other in plan.rating.periods(other, period):
+                    yield from months_needs(subscription.id, other, of_other)
 
 
-def _planned(subscription: Subscription, on: date) -> Plan:
+def _plan(subscription: Subscription, on: date, since: date, books: WorkingSet | Books) -> Plan:
+    """What falls due of a subscription by a date, of as many of its days `since` another as a bill may hold."""
+    return books.worked_out(subscription, (on, since), lambda one: _planned(one, on, since))
+
+
+def _planned(subscription: Subscription, on: date, since: date) -> Plan:
     segments = subscription.segments
     prices = {price.id: price for segment in segments for price in segment.terms.prices}
     partners = {price.on_behalf_of for segment in segments for price in segment.terms.prices}
-    window = _window(subscription, on)
-    due = _falling_due(subscription, Rating(segments, _no_usage, _NO_CURRENCY), list(prices), window, on)
-    return Plan(segments, prices, tuple(one for one in partners if one is not None), window, tuple(due))
+    rating = Rating(segments, _no_usage, _NO_CURRENCY)
+    window = all_days = _window(subscription, on)
+    first = min(max(since, window.start), on)
+    # As many days as have something for a bill; of most, that is all of them.
+    days = max(31, LINES_MAX // max(1, len(prices)))
+    while True:
+        if (all_days.end - first).days > days:
+            window = DateRange(window.start, first + timedelta(days=days))
+        else:
+            window = all_days
+        due = list(_falling_due(subscription, rating, list(prices), window, on))
+        count = sum(period.start >= since for _, _, period, _ in due)
+        if window == all_days or count > LINES_MAX // 2:
+            break
+        days *= 2
+    while sum(period.start >= since for _, _, period, _ in due) > LINES_MAX and (left := (window.end - first).days) > 1:
+        window = DateRange(window.start, first + timedelta(days=left // 2))
+        due = [one for one in due if one[2].overlap(window)]
+    return Plan(rating, prices, tuple(one for one in partners if one is not None), window, tuple(due))
 
 
 def gather(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> Gathered:
@@ -289,68 +324,155 @@ def _visits(
     What a bill has looked at stands no further back in the order than it did, so what comes behind the last one that a
     part has looked at was not looked at yet.
     """
-    currencies = {account.id: account.kept_in for account in accounts}
+    looks, more = _looks(accounts, on, after, books)
+    looked_at = _looked_at(looks, on, books)
     found: list[Visit] = []
     last = after.subscriptions
+    for look, groups in zip(looks, looked_at, strict=True):
+        visit = _visit(look, groups, on, room)
+        if visit is None:
+            return found, Rest(None, last)
+        found.append(visit)
+        # The one that a part begins with stands at that place already.
+        if after.of is None or look.subscription.id != after.of[0]:
+            last = look.subscription.order_key
+        if visit.rest is not None:
+            return found, Rest(None, last, (look.subscription.id, visit.rest))
+    return found, Rest(None, last) if more else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A subscription that is to be looked at, at its periods that begin `since` a day."""
+
+    subscription: Subscription
+    since: date
+    plan: Plan
+    rating: Rating
+
+
+def _looks(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> tuple[list[_Look], bool]:
+    """The subscriptions that a part of a bill looks at, no more than may fit; and whether there are more."""
+    currencies = {account.id: account.kept_in for account in accounts}
+    looks: list[_Look] = []
+
+    def look(subscription: Subscription, since: date) -> int:
+        plan = _plan(subscription, on, since, books)
+        used = used_by(subscription.id, books)
+        rating = Rating(plan.rating.segments, used, currencies[subscription.billing_account])
+        looks.append(_Look(subscription, since, plan, rating))
+        return max(1, len(plan.falling_due))
+
+    count, begun_with = 0, None
     if after.of is not None:
-        subscription_id, day = after.of
-        subscription = books.find(Subscription, subscription_id)
-        assert subscription is not None, f"subscription {subscription_id} is not there any more"
-        # Else another demand has billed the rest of it.
-        if subscription.next_due is not None and subscription.next_due <= on:
-            visit = _visit(subscription, currencies[subscription.billing_account], on, day, room, books)
-            assert visit is not None, f"subscription {subscription_id} does not fit into a part of its own"
-            found.append(visit)
-            if visit.rest is not None:
-                return found, Rest(None, last, (subscription_id, visit.rest))
+        begun_with, day = after.of
+        subscription = books.find(Subscription, begun_with)
+        assert subscription is not None, f"subscription {begun_with} is not there any more"
+        # Else another demand has billed the rest of it, or another account pays for it now.
+        if subscription.is_due(on) and subscription.billing_account in currencies:
+            count += look(subscription, day)
     queues = (_queue(Subscription, account, accounts, books) for account in accounts)
     for subscription in merge(
         *(takewhile(lambda one: one.order_key[0] <= on, queue) for queue in queues), key=attrgetter("order_key")
     ):
-        # Another demand may have moved the one that this part began with to behind that place.
-        looked_at = after.of is not None and subscription.id == after.of[0]
-        if looked_at or subscription.next_due is None or (last is not None and subscription.order_key <= last):
+        # Another demand may have moved the one that this part begins with to behind that place.
+        if subscription.id == begun_with or not subscription.is_due(on):
             continue
-        visit = _visit(subscription, currencies[subscription.billing_account], on, date.min, room, books)
-        if visit is None:
-            return found, Rest(None, last)
-        found.append(visit)
-        last = subscription.order_key
-        if visit.rest is not None:
-            return found, Rest(None, last, (subscription.id, visit.rest))
-    return found, None
+        if after.subscriptions is not None and subscription.order_key <= after.subscriptions:
+            continue
+        if count > LINES_MAX:
+            return looks, True
+        count += look(subscription, date.min)
+    return looks, False
 
 
-def _visit(
-    subscription: Subscription, currency: Currency, on: date, since: date, room: _Room, books: Books
-) -> Visit | None:
+_Rated = tuple[BilledPeriod, tuple[Charged, ...], tuple[Due, ...]]
+"""A period, what it comes to, and what of that is due."""
+
+
+def _looked_at(looks: Sequence[_Look], on: date, books: Books) -> list[list[_Rated]]:
+    """The periods of subscriptions in the order of their first days, each with what it comes to and what is due of it.
+
+    What is not loaded is asked for of all of them together: each question is one more run of the fact.
+    """
+    periods = _together(looks, lambda look: _periods(look, on, books))
+    books.require(
+        need
+        for look, found in zip(looks, periods, strict=True)
+        for need in _usage_needs(look.subscription, look.plan, ((one.price_id, one.period) for one in found))
+    )
+    charged = [
+        [(one, tuple(look.rating.charges(one.price_id, one.period))) for one in found]
+        for look, found in zip(looks, periods, strict=True)
+    ]
+    due = [_due_of(look, found) for look, found in zip(looks, charged, strict=True)]
+    numbers = {one.difference.corrects.bill_no for dues in due for one in dues if one.difference.corrects is not None}
+    if numbers:
+        books.require(DocumentNeed(Invoice, number) for number in numbers)
+        invoices = [find_invoice(number, books) for number in numbers]
+        partners = {line.on_behalf_of.id for one in invoices for line in one.lines if line.on_behalf_of is not None}
+        of_invoices = {invoice.billing_account for invoice in invoices}
+        books.require(DocumentNeed(kind, id_) for id_ in sorted(partners | of_invoices) for kind in (Account, Position))
+    found: list[list[_Rated]] = []
+    for look, rated, dues in zip(looks, charged, due, strict=True):
+        of_period: dict[str, list[Due]] = defaultdict(list)
+        for one in dues:
+            of_period[one.id].append(_as_line(one, look, books))
+        found.append([(period, comes_to, tuple(of_period[period.id])) for period, comes_to in rated])
+    return found
+
+
+def _together(looks: Iterable[_Look], ask: Callable[[_Look], T]) -> list[T]:
+    """What is asked of each; raises `NotLoaded` for what all of them lack."""
+    found: list[T] = []
+    missing: list[Need] = []
+    for look in looks:
+        try:
+            found.append(ask(look))
+        except NotLoaded as lacking:
+            missing += lacking.needs
+    if missing:
+        raise NotLoaded(*dict.fromkeys(missing))
+    return found
+
+
+def _periods(look: _Look, on: date, books: Books) -> list[BilledPeriod]:
+    """The periods that are looked at, in the order of their first days, with what was billed of them."""
+    subscription, plan = look.subscription, look.plan
+    due = {id_: (price_id, period) for id_, price_id, period, _ in plan.falling_due}
+    periods = {}
+    for one in _billed(subscription, plan.window.start, list(due), books):
+        # What is billed, and falls due later by the terms that there are now, is looked at then.
+        if one.id in due or look.rating.due(one.price_id, one.period) <= on or not _is_charged(look.rating, one):
+            periods[one.id] = one
+    for id_, (price_id, period) in due.items():
+        if id_ not in periods:
+            periods[id_] = BilledPeriod(id_, subscription.id, price_id, period, (), ())
+    in_order = sorted(periods.values(), key=lambda one: (one.period.start, one.price_id, one.period.end))
+    if plan.window.end > on:
+        return in_order
+    return [one for one in in_order if one.period.start < plan.window.end]
+
+
+def _is_charged(rating: Rating, one: BilledPeriod) -> bool:
+    """Whether anything is charged for a period of a price, be it nothing much."""
+    return any(True for period in rating.periods(one.price_id, one.period) if period == one.period)
+
+
+def _visit(look: _Look, rated: Sequence[_Rated], on: date, room: _Room) -> Visit | None:
     """What is due of a subscription up to a date; None where it does not fit, and is left to a further part as a whole.
 
     What does not fit into a part alone is divided: the rest is of the periods that begin `since` a day. What is still
     due of earlier ones has had to wait, or has changed meanwhile, and waits for another demand.
     """
-    plan = _plan(subscription, on, books)
-    rating = Rating(plan.segments, used_by(subscription.id, books), currency)
-    window, due = plan.window, list(plan.falling_due)
-    first = max(since, window.start)
-    while sum(period.start >= since for _, _, period, _ in due) > LINES_MAX and (left := (window.end - first).days) > 1:
-        window = DateRange(window.start, first + timedelta(days=left // 2))
-        due = [one for one in due if one[2].overlap(window)]
-    rest = None if window.end > on else window.end
-    periods = {one.id: one for one in _billed(subscription, window.start, [id_ for id_, *_ in due], books)}
-    for id_, price_id, period, _ in due:
-        if id_ not in periods:
-            periods[id_] = BilledPeriod(id_, subscription.id, price_id, period, (), ())
+    rest = None if look.plan.window.end > on else look.plan.window.end
     dues: list[Due] = []
     charged: dict[str, tuple[BilledPeriod, tuple[Charged, ...]]] = {}
     waits = None
-    in_order = sorted(periods.values(), key=lambda one: (one.period.start, one.price_id, one.period.end))
-    for start, group in groupby(in_order, key=lambda one: one.period.start):
-        if rest is not None and start >= rest:
-            break
-        looked_at = [(one, tuple(rating.charges(one.price_id, one.period))) for one in group]
-        more = list(_of_periods(subscription, rating, plan, looked_at, books))
-        if start < since:
+    for start, begun in groupby(rated, key=lambda one: one[0].period.start):
+        group = list(begun)
+        more = [due for _, _, of_period in group for due in of_period]
+        if start < look.since:
             waits = start if more and waits is None else waits
             continue
         corrected = {due.corrects.bill_no for due in more if due.corrects is not None}
@@ -362,8 +484,8 @@ def _visit(
                 break
         room.take(len(more), corrected)
         dues += more
-        charged |= {one.id: (one, comes_to) for one, comes_to in looked_at}
-    return Visit(subscription, rating, plan, tuple(dues), charged, rest, waits)
+        charged |= {period.id: (period, comes_to) for period, comes_to, _ in group}
+    return Visit(look.subscription, look.rating, look.plan, tuple(dues), charged, rest, waits)
 
 
 def _window(subscription: Subscription, on: date) -> DateRange:
@@ -397,46 +519,36 @@ def _billed(subscription: Subscription, since: date, ids: list[str], books: Book
     return [one for one in found if one is not None]
 
 
-def _of_periods(
-    subscription: Subscription,
-    rating: Rating,
-    plan: Plan,
-    looked_at: Iterable[tuple[BilledPeriod, tuple[Charged, ...]]],
-    books: Books,
-) -> Iterator[Due]:
-    """What is to be billed of periods, as lines of a bill, with the invoices that they correct."""
-    dates = {id_: due for id_, _, _, due in plan.falling_due}
-    found = [
+def _due_of(look: _Look, rated: Iterable[tuple[BilledPeriod, tuple[Charged, ...]]]) -> list[PeriodDue]:
+    """What is to be billed of periods, for it to come to what they do."""
+    dates = {id_: due for id_, _, _, due in look.plan.falling_due}
+    return [
         PeriodDue(
             one.id,
             (dates.get(one.id, one.period.start), f"{one.id}/{n:06}"),
-            subscription,
+            look.subscription,
             one.price_id,
             one.period,
             difference,
         )
-        for one, charged in looked_at
+        for one, charged in rated
         for n, difference in enumerate(differences(charged, one.lines, one.period))
     ]
-    numbers = {one.difference.corrects.bill_no for one in found if one.difference.corrects is not None}
-    corrected: dict[str, Invoice] = {}
-    if numbers:
-        books.require(DocumentNeed(Invoice, number) for number in numbers)
-        corrected = {number: find_invoice(number, books) for number in numbers}
-        books.require(DocumentNeed(Account, invoice.billing_account) for invoice in corrected.values())
-    for of in found:
-        difference = of.difference
-        days, corrects = difference.days, difference.corrects
-        covered: Period | None = Period(books.start_of(days.start), books.start_of(days.end))
-        name = _name(of, plan)
-        invoice = None
-        if corrects is not None:
-            invoice = corrected[corrects.bill_no]
-            line = next(line for line in invoice.lines if line.id == corrects.line_id)
-            name = line.description
-            covered = covered if line.origin is None else line.origin.period
-        origin = LineOrigin(subscription.billing_account, None, subscription.id, of.price_id, covered, corrects)
-        yield Due(_item(difference, name, origin, rating.currency), origin, difference.net, of, invoice)
+
+
+def _as_line(of: PeriodDue, look: _Look, books: Books) -> Due:
+    """What is to be billed as a line of a bill, with the invoice that it corrects."""
+    difference = of.difference
+    days, corrects = difference.days, difference.corrects
+    covered: Period | None = Period(books.start_of(days.start), books.start_of(days.end))
+    name, invoice = _name(of, look.plan), None
+    if corrects is not None:
+        invoice = find_invoice(corrects.bill_no, books)
+        line = next(line for line in invoice.lines if line.id == corrects.line_id)
+        name = line.description
+        covered = covered if line.origin is None else line.origin.period
+    origin = LineOrigin(look.subscription.billing_account, None, look.subscription.id, of.price_id, covered, corrects)
+    return Due(_item(difference, name, origin, look.rating.currency), origin, difference.net, of, invoice)
 
 
 def _item(difference: Difference, name: str | None, origin: LineOrigin, currency: Currency) -> Item:
@@ -449,10 +561,10 @@ def _item(difference: Difference, name: str | None, origin: LineOrigin, currency
 
 
 def _name(of: PeriodDue, plan: Plan) -> str | None:
-    """What the price is called in the period."""
-    for segment in plan.segments:
+    """What the price is called on the days that are charged."""
+    for segment in plan.rating.segments:
         price = segment.charged(of.price_id)
-        if price is not None and (segment.days.overlap(of.period) or price.price_type == "oneTime"):
+        if price is not None and (segment.days.overlap(of.difference.days) or price.price_type == "oneTime"):
             return price.name
     return None
 

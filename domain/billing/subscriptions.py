@@ -63,6 +63,10 @@ class Subscription:
         """Whether it is live, or something of it is still to be billed."""
         return self.state != "terminated" or self.next_due is not None
 
+    def is_due(self, on: date) -> bool:
+        """Whether something of it may be due by a date."""
+        return self.next_due is not None and self.next_due <= on
+
     @property
     def all_terms(self) -> tuple[Terms, ...]:
         """The terms agreed first, and those of its changes."""

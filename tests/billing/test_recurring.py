@@ -351,7 +351,38 @@ def test_what_waits_of_a_later_period_leaves_out_nothing_before_it():
     bills(book, "2025-02-28")
     weeks = [str(one.origin.period.start.date()) for one in book.invoice(4).lines if one.origin.price_id == "R"]
     assert weeks == ["2025-01-08", "2025-01-15", "2025-01-22", "2025-01-29", "2025-02-05", "2025-02-12", "2025-02-19"]
-    assert sorted(nets(book, 4)) == [-5000, *[700] * 7, 20000]
+    assert sorted(nets(book, 4)) == [-5000, -3000, *[700] * 7, 20000]
+
+
+def test_what_is_taken_back_of_later_leaves_out_nothing_before_it():
+    """December was billed less 20.00 and is not served: 30.00 are more than its bill came to, and wait for room."""
+    book = begun(subscription("S-1", monthly("A", "30"), start="2026-11-01"))
+    bills(book, "2026-11-01")
+    book.take(charge("C-1", line("-20", "0.2"), on="2026-12-01"))
+    bills(book, "2026-12-01")
+    book.take(change("2026-12-01", "terminate"))
+    book.take(change("2026-11-20", prices=(monthly("A", "30"), monthly("B", "60"))))
+    bills(book, "2026-11-15")
+    book.take(demand("D-5", on="2026-12-01"), charge("C-9", line("500", "0.2"), on="2026-12-31"))
+    bills(book, "2026-12-31")
+    billed = sorted(net for n in range(3, len(book.documents[Invoice]) + 1) for net in nets(book, n))
+    assert (billed, notes(book)) == ([-3000, 2200, 50000], [])
+
+
+def test_what_falls_due_later_now_is_looked_at_then():
+    """Half of November was billed as it was to end; it goes on, and the rest is due with December and not before."""
+    book = begun(
+        subscription("S-1", metered("U", "1"), minimum("M", "100"), start="2026-11-01", termination_date="2026-11-16"),
+        subscription("S-2", monthly("R", "30", billed="inArrears"), start="2026-11-01", termination_date="2026-11-16"),
+        usage("U-1", "10", "2026-11-02T10:00:00", price="U"),
+    )
+    bills(book, "2026-11-16")
+    assert sorted(nets(book, 1)) == [1000, 1500, 4000]
+    book.take(*(change("2026-11-16", of=of, termination_date=None) for of in ("S-1", "S-2")))
+    bills(book, "2026-11-17", "2026-11-30")
+    assert len(book.documents[Invoice]) == 1
+    bills(book, "2026-12-01")
+    assert sorted(nets(book, 2)) == [1500, 5000]
 
 
 @pytest.mark.parametrize("days", [1, 3, 40])
