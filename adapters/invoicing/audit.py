@@ -239,7 +239,14 @@ share_as_issued: Expression = {
     ]
 }
 shares: Expression = {"$sum": each("$partners", share_as_issued)}
-shares_withheld: Expression = sum_where("$partners", equal("$$this.onBehalfOf.accrueOn", "payment"), share_as_issued)
+# A bill of zero is paid as it is issued, by itself: what it would withhold is released.
+shares_withheld: Expression = {
+    "$cond": [
+        both({"$not": [of_an_order]}, equal("$taxIncludedAmount", 0)),
+        0,
+        sum_where("$partners", equal("$$this.onBehalfOf.accrueOn", "payment"), share_as_issued),
+    ]
+}
 
 # By the posting table. Payable follows the accruals, and those follow the invoice's lines (`lines-match-accruals`).
 POSTED = Posted(

@@ -279,21 +279,16 @@ PAYOUT, RETURN, ADJUSTMENT = "payout.completed:", "payout.returned:", "settlemen
 
 # `<billNo>/<lineId>` accrued with the invoice, and with `/<type>/<key>` by a credit note, which says itself what it
 # changes of what is withheld. Where a payment stands behind the line, what accrues was withheld: it is released by
-# what the payment covers, and withheld again where that is less than nothing. Of the keys that follow a payment, that
-# of `credit.allocate` has a stroke. A bill of zero, which nothing pays, releases what it withheld by its own key.
-by_own_key: Expression = equal(
-    "$_id",
-    {
-        "$concat": [
-            "$billNo",
-            "/",
-            "$lineId",
-            "/",
-            {"$replaceOne": {"input": "$cause", "find": ":", "replacement": "/"}},
-        ]
-    },
-)
-released: Expression = both({"$not": [by_own_key]}, {"$in": [{"$size": {"$split": ["$_id", "/"]}}, [3, 5, 6]]})
+# what the payment covers, and withheld again where that is less than nothing. Of the keys only those of
+# `credit.allocate`, and a payment stands before it always, and of `bill.continue` have a stroke: what bills accrue is
+# by their notes, or with an invoice of zero, which withholds nothing.
+_parts: Expression = {"$split": ["$_id", "/"]}
+released: Expression = {
+    "$and": [
+        {"$in": [{"$size": _parts}, [3, 5, 6]]},
+        {"$or": [equal({"$size": _parts}, 3), {"$ne": [{"$arrayElemAt": [_parts, 2]}, "bill.continue"]}]},
+    ]
+}
 
 # By the posting table.
 POSTED = Posted(
@@ -314,21 +309,6 @@ POSTED = Posted(
                     ),
                 }
             },
-        ),
-        union(
-            "accruals",
-            {"$match": {"cause": {"$regex": "^bill\\."}, "$expr": by_own_key}},
-            {
-                "$lookup": {
-                    "from": "invoices",
-                    "localField": "billNo",
-                    "foreignField": "_id",
-                    "pipeline": [{"$project": {"cause": "$billing.cause"}}],
-                    "as": "bill",
-                }
-            },
-            {"$match": {"$expr": equal("$cause", {"$first": "$bill.cause"})}},
-            {"$project": {"_id": "$cause", **due({"withheld": "$amount"})}},
         ),
         union(
             "payouts",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.audit import audit
 from adapters.documents import COLLECTION, ENCODE
+from domain.corrections.model import CreditNote
 from domain.invoicing.model import Loss
 from tests.support.books import Books
 from tests.support.fitting_facts import OFTEN, FittingFacts
@@ -19,7 +20,9 @@ from tests.support.ledger_book import (
     KWD,
     LedgerBook,
     billing,
+    charge,
     credit_note,
+    demand,
     line,
     moment,
     order,
@@ -110,4 +113,18 @@ def test_what_goes_on_in_another_transaction_releases_shares_too(new_database: B
         book.take(billing(), partner(on="payment"), *[order(f"O-{n}", line("1.00", "0", "SA-1")) for n in (1, 2)])
         book.take(payment("P-1", 200))
     assert sorted(accrual.id.count("/") for accrual in book.accruals("SA-1")) == [2, 5]
+    assert broken_of(book, new_database) == []
+
+
+def test_a_bill_of_zero_releases_shares_at_once(new_database: Books) -> None:
+    """Nobody pays it: what a partner gets of its lines, and what notes beside its further parts take back, is known."""
+    book = LedgerBook()
+    book.take(billing(), partner(on="payment"), charge("C-1", line("-2.00", "0", "SA-1")), charge("C-2", line("2.00")))
+    book.take(demand("D-1"))
+    assert (book.invoice(1).state, [one.amount for one in book.accruals("SA-1")]) == ("settled", [-160])
+    book.take(order("O-1", *[line("1.00", "0", "SA-1") for _ in range(2)]))
+    taken = [charge(f"T-{n}", line("-1.00", "0", "SA-1"), corrects=("INV-000000002", str(n))) for n in (1, 2)]
+    with patch("domain.billing.gathering.LINES_MAX", 1):
+        book.take(*taken, demand("D-2"))
+    assert [note.cause for note in book.documents[CreditNote].values()] == ["bill.demand:D-2", "bill.continue:D-2/1"]
     assert broken_of(book, new_database) == []
