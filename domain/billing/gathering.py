@@ -280,14 +280,19 @@ def _visits(
             if visit.rest is not None:
                 return found, Rest(None, last, (subscription_id, visit.rest))
     queues = (_queue(Subscription, account, accounts, books) for account in accounts)
-    for subscription in merge(
+    in_order = merge(
         *(takewhile(lambda one: one.order_key[0] <= on, queue) for queue in queues), key=attrgetter("order_key")
-    ):
+    )
+    for subscription in in_order:
         # Another demand may have moved the one that this part began with to behind that place.
         looked_at = after.of is not None and subscription.id == after.of[0]
         if looked_at or subscription.next_due is None or (last is not None and subscription.order_key <= last):
             continue
-        visit = _visit(subscription, currencies[subscription.billing_account], on, date.min, room, books)
+        try:
+            visit = _visit(subscription, currencies[subscription.billing_account], on, date.min, room, books)
+        except NotLoaded as missing:
+            needs = (*missing.needs, *_missing(in_order, currencies, on, books))
+            raise NotLoaded(*dict.fromkeys(needs)) from None
         if visit is None:
             return found, Rest(None, last)
         found.append(visit)
@@ -295,6 +300,21 @@ def _visits(
         if visit.rest is not None:
             return found, Rest(None, last, (subscription.id, visit.rest))
     return found, None
+
+
+def _missing(
+    subscriptions: Iterator[Subscription], currencies: dict[str, Currency], on: date, books: Books
+) -> Iterator[Need]:
+    """What else is not loaded of what is known to be due: a bill of many would ask for more too often, one by one."""
+    try:
+        for subscription in subscriptions:
+            if subscription.next_due is not None:
+                try:
+                    _visit(subscription, currencies[subscription.billing_account], on, date.min, _Room(), books)
+                except NotLoaded as missing:
+                    yield from missing.needs
+    except NotLoaded:
+        return  # there are more, which are asked for once these are done
 
 
 def _visit(
@@ -320,12 +340,7 @@ def _visit(
     dues: list[Due] = []
     charged: dict[str, tuple[BilledPeriod, tuple[Charged, ...]]] = {}
     waits = None
-    in_order = sorted(periods.values(), key=lambda one: (one.period.start, one.price_id, one.period.end))
-    for start, group in groupby(in_order, key=lambda one: one.period.start):
-        if rest is not None and start >= rest:
-            break
-        looked_at = [(one, tuple(rating.charges(one.price_id, one.period))) for one in group]
-        more = list(_of_periods(subscription, rating, looked_at, books))
+    for start, looked_at, more in _by_start(subscription, rating, periods.values(), rest, books):
         if start < since:
             waits = start if more and waits is None else waits
             continue
@@ -340,6 +355,29 @@ def _visit(
         dues += more
         charged |= {one.id: (one, comes_to) for one, comes_to in looked_at}
     return Visit(subscription, rating, tuple(dues), charged, rest, waits)
+
+
+def _by_start(
+    subscription: Subscription, rating: Rating, periods: Iterable[BilledPeriod], until: date | None, books: Books
+) -> Iterator[tuple[date, list[tuple[BilledPeriod, tuple[Charged, ...]]], list[Due]]]:
+    """Periods that begin before a day by their first day, in order: what each comes to, and what is due of all.
+
+    Raises `NotLoaded` for what all of them miss, as far as that is of not too many invoices.
+    """
+    missing: list[Need] = []
+    in_order = sorted(periods, key=lambda one: (one.period.start, one.price_id, one.period.end))
+    for start, group in groupby(in_order, key=lambda one: one.period.start):
+        if (until is not None and start >= until) or len(missing) >= INVOICES_MAX:
+            break
+        try:
+            looked_at = [(one, tuple(rating.charges(one.price_id, one.period))) for one in group]
+            more = list(_of_periods(subscription, rating, looked_at, books))
+        except NotLoaded as one_by_one:
+            missing += one_by_one.needs
+        if not missing:
+            yield start, looked_at, more
+    if missing:
+        raise NotLoaded(*dict.fromkeys(missing))
 
 
 def _window(subscription: Subscription, on: date) -> DateRange:
