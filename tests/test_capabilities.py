@@ -483,7 +483,6 @@ NOT_IN_THE_TRAFFIC = {
     "dispute.open": "likewise",
     "dispute.settle": "sent as disputes are opened",
     "dispute.withdraw": "likewise",
-    "bill.demand": "sent as charges are added",
     "subscription.change": "sent as subscriptions are created",
     "subscription.suspend": "likewise",
     "subscription.terminate": "likewise",

@@ -336,6 +336,30 @@ def test_what_waits_does_not_hold_up_what_is_behind_it():
     assert_books_hold(book)
 
 
+def test_a_bill_of_many_subscriptions_asks_for_them_together():
+    """A hundred of an account, new and then changed as of their start: a bill may ask for more 64 times."""
+    prices = monthly("A", "1"), metered("U", "1")
+    book = begun(*(subscription(f"S-{n}", *prices, start="2026-01-01") for n in range(100)))
+    bills(book, "2026-02-01")
+    assert len(nets(book, 1)) == 200
+    changed = monthly("A", "2"), metered("U", "1")
+    book.take(*(change("2026-01-01", of=f"S-{n}", prices=changed) for n in range(100)))
+    bills(book, "2026-02-02")
+    assert sorted(nets(book, 2)) == [-100] * 200 + [200] * 200
+
+
+def test_a_bill_of_many_periods_asks_for_them_together():
+    """Weeks of a year, each on an invoice of its own, changed as of the first."""
+    week = {"period_type": "week"}
+    book = begun(subscription("S-1", monthly("A", "1", **week), metered("U", "1", **week), start="2025-01-01"))
+    bills(book, *(str(date(2025, 1, 1) + timedelta(days=7 * n)) for n in range(60)))
+    book.take(change("2025-01-01", prices=(monthly("A", "2", **week), metered("U", "1", **week))))
+    bills(book, "2026-02-19")
+    assert of(book).recheck_from is None
+    last = [book.invoice(n + 1) for n in range(60, len(book.documents[Invoice]))]
+    assert sum(one.tax_excluded_amount for one in last) == 60 * 100
+
+
 def test_what_waits_of_a_later_period_leaves_out_nothing_before_it():
     """A bill up to the 10th of January: a discount for February waits, and the weeks until then are billed later."""
     weekly = monthly("R", "7", billed="inArrears", period_type="week")
