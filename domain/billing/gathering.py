@@ -263,8 +263,7 @@ def _queue(kind: type[Q], account: Account, accounts: Sequence[Account], books: 
         [need] = missing.needs
         assert isinstance(need, QueueNeed)
         assert need.limit is not None
-        limit = max(need.limit, LINES_MAX + 1) if kind is Charge else need.limit
-        books.require(QueueNeed(kind, one.id, limit) for one in accounts)
+        books.require(QueueNeed(kind, one.id, max(need.limit, LINES_MAX + 1)) for one in accounts)
         raise
 
 

@@ -100,12 +100,12 @@ async def test_usage_alone_and_in_an_array(settings: Settings, client: Client, d
 
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_usage_of_long_ago_is_listed(settings: Settings, client: Client, database: Books) -> None:
-    """Page by page, from a time before 1970 on."""
+    """Page by page, from a time before 1970 on, which is of 1970 already where the seller is."""
     ask = Asker(client)
-    times = ["0001-01-02T00:00:00Z", "1969-12-31T23:59:59.999Z", "1970-01-01T00:00:00Z"]
-    async with working(settings):
+    times = ["1969-12-31T15:00:00Z", "1969-12-31T23:59:59.999Z", "1970-01-01T00:00:00Z"]
+    async with working(settings, time_zone="Asia/Tokyo"):
         await client.send(customer("BA-1"))
-        await client.send(subscription("S-1", "BA-1", metered("P-1", 1), start="0001-01-01"))
+        await client.send(subscription("S-1", "BA-1", metered("P-1", 1), start="1970-01-01"))
         await client.send_all([usage(f"U-{n}", "S-1", n, at) for n, at in enumerate(times)])
         await applied(database, 5)
         found, after = [], None

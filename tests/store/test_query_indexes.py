@@ -259,7 +259,7 @@ ASKED: list[tuple[str, str, int]] = [
         f'{{"subscriptionId": "S-7", "from": "{NOW.date()}", "to": "{NOW.date()}", "limit": 10}}',
         12,
     ),
-    ("bill.preview", '{"billingAccount": "BA-1", "billingDate": "2026-11-22"}', 330),
+    ("bill.preview", '{"billingAccount": "BA-1", "billingDate": "2026-11-22"}', 630),
     ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
     ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),

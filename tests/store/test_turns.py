@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from pymongo.errors import PyMongoError
 
+from adapters.mongodb.connection import is_transient
 from adapters.store.store import Store
 from adapters.store.transaction import ALONE, Batch
 from domain.accounts.model import Account
@@ -18,7 +20,7 @@ from domain.ledger.positions import Position
 from tests.conftest import Driver
 from tests.store import documents as make
 from tests.support.books import Books
-from tests.support.waiting import SECONDS_MAX
+from tests.support.waiting import SECONDS_MAX, wait_for
 
 NEEDS: list[Need] = [
     *(DocumentNeed(Account, f"BA-{n}") for n in range(4)),
@@ -47,9 +49,20 @@ def full() -> WorkingSet:
 
 
 async def written(store: Store, books: WorkingSet, batch: Batch) -> None:
-    async with store.transaction() as transaction:
-        await transaction.write(books, batch)
-        await transaction.commit()
+    """Written, and again after a conflict, as the worker does: a server whose cache is full of others' rolls back."""
+
+    async def done() -> bool:
+        try:
+            async with store.transaction() as transaction:
+                await transaction.write(books, batch)
+                await transaction.commit()
+        except PyMongoError as error:
+            if not is_transient(error):
+                raise
+            return False
+        return True
+
+    await wait_for(done)
 
 
 @pytest.mark.parametrize("identity", ["applied:1", "waiting:1", "parked:1", "none:1"])
