@@ -133,9 +133,10 @@ class Month:
         await self._wave("the payouts", payouts(self._events.open_statements()))
 
     async def _begin(self, day: date) -> None:
-        """Let a day begin, and all before it that have not."""
+        """Let a day begin, and all before it that have not; wait for what happens by itself on them."""
         self._worker.begin(day)
         await self._traffic.day_begun(self._worker)
+        await self._traffic.drained(tally(self._sent).effects, self._worker, lambda _: None)
 
     async def _bills(self, name: str, bills: dict[str, Made], day: date) -> None:
         """Look at what bills would be, then demand them."""
