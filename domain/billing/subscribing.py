@@ -138,9 +138,10 @@ def turn_needs(turn: SubscriptionTurn, books: WorkingSet) -> Iterator[Need]:
 def turn_subscription(turn: SubscriptionTurn, books: Books) -> SubscriptionResult:
     """Let a subscription be what it is on a day that has come; returns it. After another change it stays as it is.
 
-    Raises `MustWait` (`day-gap`) when the day is not begun: its clock may be ahead of that.
+    Raises `MustWait` (`day-gap`) when the day is not begun: its clock may be ahead of that. After an outage the day may
+    be over, and not begun yet; then it does not wait, since that might be for too long.
     """
-    if newest_day(books) < turn.date:
+    if newest_day(books) < turn.date and books.date_of(books.booked_at) <= turn.date:
         raise MustWait("day-gap", f"date: {turn.date} is not begun", f"day:{turn.date}")
     before = find_subscription(turn.subscription, books)
     if before.revision != turn.revision:

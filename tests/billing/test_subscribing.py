@@ -179,18 +179,23 @@ def test_a_turn_after_another_change_changes_nothing():
 
 
 def test_a_turn_waits_for_its_day():
-    """The worker's clock shows the 1st before that is begun; and after an outage each turn is told, in order."""
+    """The worker's clock shows the 1st before that is begun; what an outage has left is taken up, be it days later."""
     book = begun(subscription(), change("2026-12-01", "suspend"), change("2026-12-02", "resume"))
     book.begin_days("2026-11-30")
-    book.booked_at = moment("2026-12-03T00:00:00")
+    book.booked_at = moment("2026-12-01T00:00:00")
     book.take()
     waiting = {(why.code, why.detail, why.waits_for) for _, why in book.waiting.values()}
     assert waiting == {("day-gap", "date: 2026-12-01 is not begun", "day:2026-12-01")}
     assert of(book).state == "active"
-    for day in (1, 2, 3):
+    book.take(BegunDay(date(2026, 12, 1)))
+    assert of(book).state == "suspended"
+    # Nobody was there for two days; what waits would be parked before the 2nd is begun.
+    book.booked_at = moment("2026-12-04T08:00:00")
+    book.take()
+    assert (of(book).state, book.waiting) == ("active", {})
+    for day in (2, 3, 4):
         book.take(BegunDay(date(2026, 12, day)))
     assert told(book)[-2:] == ["StateChanged active suspended", "StateChanged suspended active"]
-    assert book.waiting == {}
     assert_books_hold(book)
 
 
