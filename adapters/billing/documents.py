@@ -30,7 +30,7 @@ KEPT = (
                 "partner's account or null}",
                 "net": "what it comes to without tax",
                 "period": "what it covers: {`start`, `end`}, or null",
-                "subscriptionId": "as the message says it, or null",
+                "subscriptionId": "for which it is charged, or null",
                 "corrects": "the line that it takes back: {`billNo`, `lineId`}, or null",
                 "bookedAt": "",
                 "billed": "null until it is billed; then {`billNo`, `lineId`: the line of the bill, null where it is "

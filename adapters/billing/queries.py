@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
 from domain import facts
 from domain.accounts.model import BILLING
+from domain.billing.demanding import demand_time
 from domain.billing.differing import CountedMonth
 from domain.billing.model import BillDemand
 from domain.billing.periods import DateRange
@@ -35,6 +37,9 @@ from schemas.billing.queries import (
     subscription_with_history,
 )
 from schemas.query import cursor, milliseconds
+
+PREVIEW_PARTS_MAX = 50
+"""The most parts of a bill that is previewed: they are worked out beside the work, and answered as one."""
 
 
 async def charges(query: ChargeList, view: View) -> bytes:
@@ -200,11 +205,24 @@ def _midnight(day: date) -> datetime:
 
 
 async def preview(query: BillPreview, view: View) -> Json:
-    """`bill.preview`: what `bill.demand` makes of books that are thrown away, with all its parts."""
+    """`bill.preview`: what `bill.demand` makes of books that are thrown away, with all its parts.
+
+    Raises `Refused` (`invalid`) for a date so far ahead that its demand would wait, or a bill of too many parts.
+    """
+    asked = BillDemand("preview~", query.billing_account, query.billing_date)
+    own = demand_time(asked)
+    if own is not None and own[1] - view.now > view.ahead_max:
+        days = f"{view.ahead_max.days} days ahead, when its demand would be too-early"
+        raise Refused("invalid", f"{own[0]}: {query.billing_date} is more than {days}")
     # No id, and no series of numbers, has a tilde: nothing that is kept is met by these.
     books = facts.working_set(booked_at=view.now, zone=view.zone, series="bill~", credit_notes="note~")
-    parts: list[object] = [BillDemand("preview~", query.billing_account, query.billing_date)]
+    parts: list[object] = [asked]
     for part in parts:
+        if len(parts) > PREVIEW_PARTS_MAX:
+            detail = f"billingDate: what is due by {query.billing_date} has more than {PREVIEW_PARTS_MAX} parts"
+            raise Refused("invalid", f"{detail}: say an earlier date, or demand the bill")
+        # The work has its turn, and a query that takes too long is given up.
+        await asyncio.sleep(0)
         await view.load(facts.needs_of(part, books), books)
         done = await _applied(part, books, view)
         books.accept(done)

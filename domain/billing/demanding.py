@@ -36,7 +36,7 @@ from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
-from domain.money import share_of
+from domain.money import Currency, share_of, within_limit
 from domain.ordering.booking import book_invoice
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
@@ -123,6 +123,7 @@ def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
 def _issue(account: Account, bill: Composition, at: datetime, books: Books) -> tuple[Invoice, list[Accrual]]:
     """Issue the invoice of a bill's lines, numbered in their order; returns it, and what accrues."""
     items = tuple(replace(due.item, id=str(n)) for n, due in enumerate(bill.lines, 1))
+    _check_amounts(bill.lines, account.kept_in)
     _require_partners(bill.lines, books)
     invoice, accruals = book_invoice(
         account,
@@ -138,6 +139,16 @@ def _issue(account: Account, bill: Composition, at: datetime, books: Books) -> t
     )
     take_back(invoice, books)
     return invoice, accruals
+
+
+def _check_amounts(dues: Iterable[Due], currency: Currency) -> None:
+    """Check that each line is within the limit: what is beyond it is told by its charge, or its price and period."""
+    for due in dues:
+        if isinstance(due.of, PeriodDue):
+            days = due.of.period
+            within_limit(due.net, currency, "{}: the net of {} to {}", due.field, days.start, days.end)
+        else:
+            within_limit(due.net, currency, "{}: the net", due.field)
 
 
 def _require_partners(dues: Iterable[Due], books: Books) -> None:

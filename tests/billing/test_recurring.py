@@ -502,6 +502,32 @@ def test_usage_that_is_corrected_is_taken_back():
     assert period.lines[1].counted == (CountedMonth("2026-01", 2, 3),)
 
 
+def test_an_amount_beyond_the_limit_is_told_by_what_it_is_of():
+    """One absurd record keeps a bill from being made, until it is taken back; a sum becomes two bills."""
+    book = begun(subscription("S-1", metered(price="0.01"), start="2026-10-01"))
+    book.take(usage("U-1", "1000000000000000", "2026-10-02T10:00:00"))
+    limit = "beyond ±100000000000.00 EUR, the largest amount"
+    assert book.refusal(demand("D-1", on="2026-11-01")) == (
+        "invalid",
+        "subscription S-1: productPrice P-1: the net of 2026-10-01 to 2026-11-01 comes to 10000000000000.00 EUR, "
+        + limit,
+    )
+    book.take(usage("U-2", "-999999999999000", "2026-10-02T11:00:00"))
+    bills(book, "2026-11-01")
+    assert nets(book, 1) == [1000]
+    large = line("60000000000")
+    book.take(charge("C-1", large, on="2026-11-02"), charge("C-2", large, on="2026-11-03"))
+    assert book.refusal(demand("D-2", on="2026-11-03")) == (
+        "invalid",
+        f"items: the invoice's net comes to 120000000000.00 EUR, {limit}",
+    )
+    bills(book, "2026-11-02")
+    assert book.refusal(demand("D-3", on="2026-11-03"))[0] == "invalid"
+    book.take(payment("P-1", 7_200_000_000_000))
+    bills(book, "2026-11-03")
+    assert (nets(book, 2), nets(book, 3)) == ([6000000000000], [6000000000000])
+
+
 def test_an_id_keeps_its_type():
     """What was billed of a price is known by its id."""
     book = begun(subscription("S-1", monthly(), start="2026-01-01"))
