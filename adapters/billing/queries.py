@@ -19,6 +19,7 @@ from domain.billing.model import BillDemand
 from domain.billing.periods import DateRange
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import state_on
+from domain.billing.usage import days_of
 from domain.corrections.model import CreditNoteIssued
 from domain.days.model import CALENDAR
 from domain.errors import Refused
@@ -144,7 +145,7 @@ async def usage(query: UsageList, view: View) -> bytes:
 
 
 async def _of_line(query: UsageList, view: View) -> tuple[Row, DateRange] | None:
-    """Which records a line of a bill counts, and the days that it covers; None of one that counts none."""
+    """Which records a line of a bill counts, and the days that they are within; None of one that counts none."""
     bill = await view.one("invoices", {"_id": query.bill_no}, index=BY_ID)
     if bill is None:
         raise unknown("invoice", str(query.bill_no), "billNo")
@@ -169,12 +170,19 @@ async def _of_line(query: UsageList, view: View) -> tuple[Row, DateRange] | None
         if this in {(billed.bill_no, billed.line_id), *((taken.bill_no, taken.line_id) for taken in billed.taken)}:
             anew = (taken.counted for taken in billed.taken if (taken.bill_no, taken.line_id) == this)
             counted = next(anew, ()) or billed.counted
+    # One that an earlier version wrote, or whose line says so, has those of the days that the line covers.
+    found = [(on, one) for one in counted for on in one.days or (days_of(one.month).overlap(days),) if on is not None]
+    if not found:
+        return None
     numbers: list[Row] = [
-        # Days are compared as texts.
-        {"day": {"$gte": one.month, "$lte": f"{one.month}-31"}, "number": {"$gt": one.after, "$lte": one.count}}
-        for one in counted
+        {
+            "day": {"$gte": on.start.isoformat(), "$lt": on.end.isoformat()},
+            "number": {"$gt": one.after, "$lte": one.count},
+        }
+        for on, one in found
     ]
-    return ({**of_price, "$or": numbers}, days) if numbers else None
+    within = DateRange(min(on.start for on, _ in found), max(on.end for on, _ in found))
+    return {**of_price, "$or": numbers}, within
 
 
 async def _usage_rows(
