@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from pydantic_core import to_json
@@ -41,8 +41,10 @@ READS: dict[type[Query], Read] = dict(
 """What answers each query."""
 
 
-async def read(query: Query, database: Any, now: datetime, zone: tzinfo) -> bytes:
+async def read(query: Query, database: Any, now: datetime, zone: tzinfo, ahead_max: timedelta) -> bytes:
     """The answer to a query as JSON, of what is committed at this moment; `zone` is the one that dates are taken in.
+
+    A fact that is tried out may be as far ahead of `now` as one that comes in, `ahead_max`.
 
     Raises `Refused` (`unknown-account`, `unknown-invoice`, `unknown-settlement`, `unknown-specification`,
     `unknown-seller`, `unknown-credit-note`, `unknown-payment`, `unknown-dispute`, `invalid`; of a bill that is tried
@@ -54,6 +56,6 @@ async def read(query: Query, database: Any, now: datetime, zone: tzinfo) -> byte
             async with view(database, now, zone) as books:
                 # It reads in the view's session, and is never asked to write.
                 loading = Transaction(books.database, books.session)
-                answer = await READS[type(query)](query, replace(books, load=loading.load))
+                answer = await READS[type(query)](query, replace(books, load=loading.load, ahead_max=ahead_max))
                 return answer if isinstance(answer, bytes) else to_json(answer)
     raise AssertionError("unreachable")

@@ -235,7 +235,7 @@ async def run(place: Place, count: int, machine: dict[str, Any]) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS)
-    enquiries = QueryServer(store, Publisher(place.rabbitmq_url), UTC, lambda: datetime.now(UTC))
+    enquiries = QueryServer(store, Publisher(place.rabbitmq_url), UTC, lambda: datetime.now(UTC), timedelta(days=7))
 
     async def directly(name: str, arguments: dict[str, Any]) -> bytes:
         return await enquiries.answer(Properties(type=name), json.dumps(arguments).encode())

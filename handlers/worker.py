@@ -131,7 +131,9 @@ class Worker:
         # Connections of its own, so that no query takes one from the work; Motor's way through threads takes a page of
         # accounts a third longer.
         self.readings = Store(settings.mongodb_url, settings.database, "pymongo")
-        self.enquiries = QueryServer(self.readings, self.publisher, settings.zone, clock, settings.reply_queues)
+        self.enquiries = QueryServer(
+            self.readings, self.publisher, settings.zone, clock, keeping.ahead_max, settings.reply_queues
+        )
         # Of its own too: it gives up sooner than the work does.
         self.looks = Store(settings.mongodb_url, settings.database, "pymongo", WATCH_SELECTION_SECONDS)
         self.watch = Watch(

@@ -365,7 +365,7 @@ def _encode_part(part: Part) -> Row:
 
 
 def _encode_charged(charged: Charged) -> Row:
-    return {
+    row: Row = {
         "rate": _encode_rate(charged.rate),
         "days": {
             "start": charged.days.start.isoformat(),
@@ -375,6 +375,32 @@ def _encode_charged(charged: Charged) -> Row:
         "net": charged.net,
         "parts": [_encode_part(part) for part in charged.parts],
     }
+    if charged.used_on is not None:
+        row["usedOn"] = [
+            {
+                "start": date_range.start.isoformat(),
+                "end": date_range.end.isoformat(),
+            }
+            for date_range in charged.used_on
+        ]
+    return row
+
+
+def _encode_counted_month(counted_month: CountedMonth) -> Row:
+    row: Row = {
+        "month": counted_month.month,
+        "after": counted_month.after,
+        "count": counted_month.count,
+    }
+    if counted_month.days is not None:
+        row["days"] = [
+            {
+                "start": date_range.start.isoformat(),
+                "end": date_range.end.isoformat(),
+            }
+            for date_range in counted_month.days
+        ]
+    return row
 
 
 def _encode_taken_back(taken_back: TakenBack) -> Row:
@@ -384,14 +410,7 @@ def _encode_taken_back(taken_back: TakenBack) -> Row:
         "creditNote": taken_back.credit_note,
         "net": taken_back.net,
         "amount": taken_back.amount,
-        "counted": [
-            {
-                "month": counted_month.month,
-                "after": counted_month.after,
-                "count": counted_month.count,
-            }
-            for counted_month in taken_back.counted
-        ],
+        "counted": [_encode_counted_month(counted_month) for counted_month in taken_back.counted],
     }
 
 
@@ -403,14 +422,7 @@ def _encode_billed_line(billed_line: BilledLine) -> Row:
         "quantity": None if billed_line.quantity is None else f"{billed_line.quantity:f}",
         "net": billed_line.net,
         "taken": [_encode_taken_back(taken_back) for taken_back in billed_line.taken],
-        "counted": [
-            {
-                "month": counted_month.month,
-                "after": counted_month.after,
-                "count": counted_month.count,
-            }
-            for counted_month in billed_line.counted
-        ],
+        "counted": [_encode_counted_month(counted_month) for counted_month in billed_line.counted],
     }
 
 
@@ -452,6 +464,7 @@ def _decode_part(row: Row) -> Part:
 
 
 def _decode_charged(row: Row) -> Charged:
+    used_on = row.get("usedOn")
     return Charged(
         _decode_rate(row["rate"]),
         DateRange(
@@ -461,6 +474,37 @@ def _decode_charged(row: Row) -> Charged:
         None if row["quantity"] is None else Decimal(row["quantity"]),
         row["net"],
         tuple(_decode_part(part) for part in row["parts"]),
+        (
+            None
+            if used_on is None
+            else tuple(
+                DateRange(
+                    date.fromisoformat(date_range["start"]),
+                    date.fromisoformat(date_range["end"]),
+                )
+                for date_range in used_on
+            )
+        ),
+    )
+
+
+def _decode_counted_month(row: Row) -> CountedMonth:
+    days = row.get("days")
+    return CountedMonth(
+        row["month"],
+        row["after"],
+        row["count"],
+        (
+            None
+            if days is None
+            else tuple(
+                DateRange(
+                    date.fromisoformat(date_range["start"]),
+                    date.fromisoformat(date_range["end"]),
+                )
+                for date_range in days
+            )
+        ),
     )
 
 
@@ -471,14 +515,7 @@ def _decode_taken_back(row: Row) -> TakenBack:
         row["creditNote"],
         row["net"],
         row["amount"],
-        tuple(
-            CountedMonth(
-                counted_month["month"],
-                counted_month["after"],
-                counted_month["count"],
-            )
-            for counted_month in row["counted"]
-        ),
+        tuple(_decode_counted_month(counted_month) for counted_month in row["counted"]),
     )
 
 
@@ -490,14 +527,7 @@ def _decode_billed_line(row: Row) -> BilledLine:
         None if row["quantity"] is None else Decimal(row["quantity"]),
         row["net"],
         tuple(_decode_taken_back(taken_back) for taken_back in row["taken"]),
-        tuple(
-            CountedMonth(
-                counted_month["month"],
-                counted_month["after"],
-                counted_month["count"],
-            )
-            for counted_month in row["counted"]
-        ),
+        tuple(_decode_counted_month(counted_month) for counted_month in row["counted"]),
     )
 
 

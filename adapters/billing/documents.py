@@ -7,7 +7,9 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
 from domain.billing.billed import BilledPeriod
+from domain.billing.differing import CountedMonth
 from domain.billing.model import BillOnDemand, Charge
+from domain.billing.rating import Charged
 from domain.billing.subscriptions import Subscription
 from domain.billing.usage import UsageMonth, UsageRecord
 from domain.invoicing.pricing import Item
@@ -30,7 +32,7 @@ KEPT = (
                 "partner's account or null}",
                 "net": "what it comes to without tax",
                 "period": "what it covers: {`start`, `end`}, or null",
-                "subscriptionId": "as the message says it, or null",
+                "subscriptionId": "for which it is charged, or null",
                 "corrects": "the line that it takes back: {`billNo`, `lineId`}, or null",
                 "bookedAt": "",
                 "billed": "null until it is billed; then {`billNo`, `lineId`: the line of the bill, null where it is "
@@ -123,6 +125,7 @@ KEPT = (
                 "charged",
                 "lines",
             ),
+            parts=(Layout(Charged, absent=(("used_on",),)), Layout(CountedMonth, absent=(("days",),))),
         ),
         Collection(
             "billedPeriods",
@@ -135,12 +138,14 @@ KEPT = (
                 "end": "`period.end`, by which it is found",
                 "charged": "what it came to at the last bill, by rate: {`rate`, `days`, `quantity`: null where it is "
                 "not so many units at their price, `net`, `parts`: {`days`, `quantity`, `net`} of days on which so "
-                "much of a recurring price was agreed}. A rate is {`unitPrice`, `tiers`, `category`, `rate`, "
+                "much of a recurring price was agreed, `usedOn`: of usage, the days that were at this rate; missing: "
+                "all}. A rate is {`unitPrice`, `tiers`, `category`, `rate`, "
                 "`onBehalfOf`}",
                 "lines": "the lines of bills that billed something of it: {`billNo`, `lineId`, `rate`, `quantity`, "
                 "`net`, `taken`: what billing took back of it since: {`billNo`, `lineId`, `creditNote`: where, "
                 "`net`: what counts as taken back, `amount`: what of that could be, `counted`}, `counted`: of usage, "
-                "which records it counts: those of each `month` beyond the first `after`, up to `count`}",
+                "which records it counts: those of each `month` beyond the first `after`, up to `count`, on these "
+                "`days`; missing: on those that the line covers}",
             },
             indexes=(
                 # What was billed of a subscription, the last first.

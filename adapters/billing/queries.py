@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
@@ -12,11 +13,13 @@ from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
 from domain import facts
 from domain.accounts.model import BILLING
+from domain.billing.demanding import demand_time
 from domain.billing.differing import CountedMonth
 from domain.billing.model import BillDemand
 from domain.billing.periods import DateRange
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import state_on
+from domain.billing.usage import days_of
 from domain.corrections.model import CreditNoteIssued
 from domain.days.model import CALENDAR
 from domain.errors import Refused
@@ -35,6 +38,9 @@ from schemas.billing.queries import (
     subscription_with_history,
 )
 from schemas.query import cursor, milliseconds
+
+PREVIEW_PARTS_MAX = 50
+"""The most parts of a bill that is previewed: they are worked out beside the work, and answered as one."""
 
 
 async def charges(query: ChargeList, view: View) -> bytes:
@@ -139,7 +145,7 @@ async def usage(query: UsageList, view: View) -> bytes:
 
 
 async def _of_line(query: UsageList, view: View) -> tuple[Row, DateRange] | None:
-    """Which records a line of a bill counts, and the days that it covers; None of one that counts none."""
+    """Which records a line of a bill counts, and the days that they are within; None of one that counts none."""
     bill = await view.one("invoices", {"_id": query.bill_no}, index=BY_ID)
     if bill is None:
         raise unknown("invoice", str(query.bill_no), "billNo")
@@ -164,12 +170,19 @@ async def _of_line(query: UsageList, view: View) -> tuple[Row, DateRange] | None
         if this in {(billed.bill_no, billed.line_id), *((taken.bill_no, taken.line_id) for taken in billed.taken)}:
             anew = (taken.counted for taken in billed.taken if (taken.bill_no, taken.line_id) == this)
             counted = next(anew, ()) or billed.counted
+    # One that an earlier version wrote, or whose line says so, has those of the days that the line covers.
+    found = [(on, one) for one in counted for on in one.days or (days_of(one.month).overlap(days),) if on is not None]
+    if not found:
+        return None
     numbers: list[Row] = [
-        # Days are compared as texts.
-        {"day": {"$gte": one.month, "$lte": f"{one.month}-31"}, "number": {"$gt": one.after, "$lte": one.count}}
-        for one in counted
+        {
+            "day": {"$gte": on.start.isoformat(), "$lt": on.end.isoformat()},
+            "number": {"$gt": one.after, "$lte": one.count},
+        }
+        for on, one in found
     ]
-    return ({**of_price, "$or": numbers}, days) if numbers else None
+    within = DateRange(min(on.start for on, _ in found), max(on.end for on, _ in found))
+    return {**of_price, "$or": numbers}, within
 
 
 async def _usage_rows(
@@ -200,11 +213,24 @@ def _midnight(day: date) -> datetime:
 
 
 async def preview(query: BillPreview, view: View) -> Json:
-    """`bill.preview`: what `bill.demand` makes of books that are thrown away, with all its parts."""
+    """`bill.preview`: what `bill.demand` makes of books that are thrown away, with all its parts.
+
+    Raises `Refused` (`invalid`) for a date so far ahead that its demand would wait, or a bill of too many parts.
+    """
+    asked = BillDemand("preview~", query.billing_account, query.billing_date)
+    own = demand_time(asked)
+    if own is not None and own[1] - view.now > view.ahead_max:
+        days = f"{view.ahead_max.days} days ahead, when its demand would be too-early"
+        raise Refused("invalid", f"{own[0]}: {query.billing_date} is more than {days}")
     # No id, and no series of numbers, has a tilde: nothing that is kept is met by these.
     books = facts.working_set(booked_at=view.now, zone=view.zone, series="bill~", credit_notes="note~")
-    parts: list[object] = [BillDemand("preview~", query.billing_account, query.billing_date)]
+    parts: list[object] = [asked]
     for part in parts:
+        if len(parts) > PREVIEW_PARTS_MAX:
+            detail = f"billingDate: what is due by {query.billing_date} has more than {PREVIEW_PARTS_MAX} parts"
+            raise Refused("invalid", f"{detail}: say an earlier date, or demand the bill")
+        # The work has its turn, and a query that takes too long is given up.
+        await asyncio.sleep(0)
         await view.load(facts.needs_of(part, books), books)
         done = await _applied(part, books, view)
         books.accept(done)

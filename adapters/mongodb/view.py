@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
 from pymongo.errors import PyMongoError
@@ -55,7 +55,7 @@ def moved(error: BaseException) -> bool:
 class View:
     """The database at one point in time; `now` is the worker's clock, `zone` the one that dates are taken in.
 
-    `load` loads what a fact looks at, for a query that tries one out.
+    `load` loads what a fact looks at, for a query that tries one out; its own time is at most `ahead_max` ahead of now.
     """
 
     database: Any
@@ -63,6 +63,7 @@ class View:
     now: datetime
     zone: tzinfo
     load: Load = _no_load
+    ahead_max: timedelta = timedelta.max
 
     def date_of(self, moment: datetime) -> date:
         """The date of a time, where the seller is."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from domain.accounts.lifecycle import billing_account, settlement_account
 from domain.accounts.model import Account
 from domain.billing.model import Charge, ChargeAdded, ChargeResult, ChargeToAdd
+from domain.billing.subscribing import find_subscription
+from domain.billing.subscriptions import Subscription
 from domain.errors import Refused
 from domain.invoicing.model import CorrectsLine, Invoice, find_invoice
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
@@ -22,13 +24,16 @@ def charge_needs(charge: ChargeToAdd, _books: WorkingSet) -> Iterator[Need]:
         yield DocumentNeed(Account, charge.item.on_behalf_of)
     if charge.corrects is not None:
         yield DocumentNeed(Invoice, charge.corrects.bill_no)
+    if charge.subscription_id is not None:
+        yield DocumentNeed(Subscription, charge.subscription_id)
 
 
 def add_charge(charge: ChargeToAdd, books: Books) -> ChargeResult:
     """Keep a charge for the next bill; returns what it comes to without tax. Nothing is posted.
 
-    Raises `MustWait` (`unknown-account`, `account-suspended`, `unknown-invoice`) and `Refused`: `currency-mismatch`,
-    `account-closed`, `invalid` for an account of another type, or for a line that it can't correct.
+    Raises `MustWait` (`unknown-account`, `account-suspended`, `unknown-subscription`, `unknown-invoice`) and `Refused`:
+    `currency-mismatch`, `account-closed`, `invalid` for an account of another type or another one than its
+    subscription's, or for a line that it can't correct.
     """
     currency = charge.currency.code
     account = billing_account(charge.billing_account, currency, books, "billing")
@@ -36,6 +41,11 @@ def add_charge(charge: ChargeToAdd, books: Books) -> ChargeResult:
     if item.on_behalf_of is not None:
         happening = "accrual" if charge.corrects is None else "correction"
         settlement_account(item.on_behalf_of, currency, books, happening, "item.onBehalfOf.id")
+    if charge.subscription_id is not None:
+        of = find_subscription(charge.subscription_id, books)
+        if of.billing_account != account.id:
+            detail = f"subscription {of.id} is {of.billing_account}'s, and what is charged for it is charged to that"
+            raise Refused("invalid", f"billingAccount.id: {account.id}, but {detail}")
     if charge.corrects is not None:
         _check_corrects(charge, charge.corrects, books)
     # Its account can't be closed at the same time: that writes the position too.

@@ -22,8 +22,9 @@ from domain.billing.model import (
     BillOnDemandStateChanged,
     Place,
 )
-from domain.billing.rating import Charged, Rate
+from domain.billing.rating import Charged
 from domain.billing.subscriptions import Subscription
+from domain.billing.usage import days_of
 from domain.corrections.crediting import correction_needs, credit, settle_up
 from domain.corrections.model import CreditNote, Dispute
 from domain.corrections.taking_back import take_back
@@ -36,7 +37,7 @@ from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
-from domain.money import share_of
+from domain.money import Currency, share_of, within_limit
 from domain.ordering.booking import book_invoice
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
@@ -123,6 +124,7 @@ def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
 def _issue(account: Account, bill: Composition, at: datetime, books: Books) -> tuple[Invoice, list[Accrual]]:
     """Issue the invoice of a bill's lines, numbered in their order; returns it, and what accrues."""
     items = tuple(replace(due.item, id=str(n)) for n, due in enumerate(bill.lines, 1))
+    _check_amounts(bill.lines, account.kept_in)
     _require_partners(bill.lines, books)
     invoice, accruals = book_invoice(
         account,
@@ -138,6 +140,16 @@ def _issue(account: Account, bill: Composition, at: datetime, books: Books) -> t
     )
     take_back(invoice, books)
     return invoice, accruals
+
+
+def _check_amounts(dues: Iterable[Due], currency: Currency) -> None:
+    """Check that each line is within the limit: what is beyond it is told by its charge, or its price and period."""
+    for due in dues:
+        if isinstance(due.of, PeriodDue):
+            days = due.of.period
+            within_limit(due.net, currency, "{}: the net of {} to {}", due.field, days.start, days.end)
+        else:
+            within_limit(due.net, currency, "{}: the net", due.field)
 
 
 def _require_partners(dues: Iterable[Due], books: Books) -> None:
@@ -241,8 +253,8 @@ def _note_period(
     for due, where in billed:
         difference = due.difference
         # What is taken back at a rate that nothing is charged at any more is the line's, with all that it counted.
-        at_this_rate = any(one.rate == difference.rate for one in charged)
-        counted = _counted(period.lines, difference.rate, counts) if at_this_rate else ()
+        now = next((one for one in charged if one.rate == difference.rate), None)
+        counted = () if now is None else _counted(period, now, counts, is_new=difference.corrects is None)
         if difference.corrects is None:
             assert where.bill_no is not None, f"{due.id} is billed, and on no bill"
             assert where.line_id is not None, f"{due.id} is billed, and on no line"
@@ -256,18 +268,36 @@ def _note_period(
         books.put(replace(period, charged=charged, lines=tuple(lines)))
 
 
-def _counted(lines: Iterable[BilledLine], rate: Rate, counts: Mapping[str, int]) -> tuple[CountedMonth, ...]:
-    """Which records count now that did not when this rate was billed before."""
-    before: dict[str, int] = {}
-    for line in lines:
-        if line.rate == rate and line.left:
+def _counted(
+    period: BilledPeriod, now: Charged, counts: Mapping[str, int], *, is_new: bool
+) -> tuple[CountedMonth, ...]:
+    """Which records make a difference at a rate: those that came since it was billed before, and those of other days.
+
+    What takes back has those of days that are not at this rate any more, too. Where the line `is_new`, and what it
+    covers says on which days they are, it is not said again.
+    """
+    so_far: dict[str, int] = {}
+    for line in period.lines:
+        if line.rate == now.rate and line.left:
             for one in (*line.counted, *(one for taken in line.taken for one in taken.counted)):
-                before[one.month] = max(before.get(one.month, 0), one.count)
-    return tuple(
-        CountedMonth(month, before.get(month, 0), count)
-        for month, count in counts.items()
-        if count > before.get(month, 0)
-    )
+                so_far[one.month] = max(so_far.get(one.month, 0), one.count)
+    on = now.at_this_rate
+    before = next((one.at_this_rate for one in period.charged if one.rate == now.rate), on)
+    found: list[CountedMonth] = []
+    for month, count in counts.items():
+        of_month, after = days_of(month), so_far.get(month, 0)
+        days = [common for one in on if (common := one.overlap(of_month)) is not None]
+        other = [part for one in days for part in one.without(before)] if after else []
+        same = [part for one in days for part in one.without(other)]
+        gone = [part for one in before if (common := one.overlap(of_month)) is not None for part in common.without(on)]
+        if gone and after and not is_new:
+            found.append(CountedMonth(month, 0, after, tuple(gone)))
+        if other:
+            found.append(CountedMonth(month, 0, count, tuple(other)))
+        if same and count > after:
+            is_said = is_new and now.used_on is None and not other
+            found.append(CountedMonth(month, after, count, None if is_said else tuple(same)))
+    return tuple(found)
 
 
 def _looked_at(visit: Visit, on: date, billed: set[Place]) -> Subscription:

@@ -13,11 +13,15 @@ from domain.invoicing.model import CorrectsLine
 
 @dataclass(frozen=True, slots=True)
 class CountedMonth:
-    """Which records of usage are counted: those of a month of the calendar beyond the first `after`, up to `count`."""
+    """Which records of usage are counted: those of a month of the calendar beyond the first `after`, up to `count`.
+
+    Of these, those on some `days` of the month; None: on those that the line covers.
+    """
 
     month: str
     after: int
     count: int
+    days: tuple[DateRange, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import MAXYEAR, MINYEAR, date
 from functools import lru_cache
 from typing import Literal
@@ -43,6 +43,24 @@ class DateRange:
         start = self.start if self.start > other.start else other.start
         end = self.end if self.end < other.end else other.end
         return DateRange(start, end) if start < end else None
+
+    def without(self, others: Iterable[DateRange]) -> Iterator[DateRange]:
+        """The days that are in none of these, which are in order and have no day in common."""
+        start = self.start
+        for other in others:
+            if (common := self.overlap(other)) is not None:
+                if start < common.start:
+                    yield DateRange(start, common.start)
+                start = common.end
+        if start < self.end:
+            yield DateRange(start, self.end)
+
+
+def joined_to(before: tuple[DateRange, ...], days: DateRange) -> tuple[DateRange, ...]:
+    """Days in order, with those that follow them: as one where there is none between them."""
+    if before and before[-1].end == days.start:
+        return (*before[:-1], DateRange(before[-1].start, days.end))
+    return (*before, days)
 
 
 @dataclass(frozen=True, slots=True)

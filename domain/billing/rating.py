@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from domain.billing.periods import DateRange
+from domain.billing.periods import DateRange, joined_to
 from domain.billing.terms import ProductPrice, Segment, Step, Tiers
 from domain.frozen import dataclass, replace
 from domain.money import Currency, line_net, rounded_ratio
@@ -49,7 +49,8 @@ class Charged:
     """What a period of a price comes to at one rate: `net` in minor units, for these days.
 
     `quantity` × the unit's price is the net, where the period is charged whole; else it is None. Of a recurring price
-    that is not, `parts` say what of it which days come to.
+    that is not, `parts` say what of it which days come to. Of usage, `used_on` are the days that were at this rate, in
+    order; None where all of them were.
     """
 
     rate: Rate
@@ -57,6 +58,12 @@ class Charged:
     quantity: Decimal | None
     net: int
     parts: tuple[Part, ...] = ()
+    used_on: tuple[DateRange, ...] | None = None
+
+    @property
+    def at_this_rate(self) -> tuple[DateRange, ...]:
+        """The days on which usage is at this rate."""
+        return (self.days,) if self.used_on is None else self.used_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +191,7 @@ class Rating:
         """
         quantities = [self._quantity(price.id, days, until) for _, price, days in parts]
         total, before = sum(quantities, Fraction(0)), Fraction(0)
-        found: dict[Rate, tuple[DateRange, Fraction | None, Fraction]] = {}
+        found: dict[Rate, tuple[tuple[DateRange, ...], Fraction | None, Fraction]] = {}
         for (_, price, days), quantity in zip(parts, quantities, strict=True):
             whole: Fraction | None = quantity
             unit_price = price.unit_price
@@ -202,18 +209,16 @@ class Rating:
             before += quantity
             graded = price.tiers if whole is None and unit_price is None else None
             rate = _rate(price, unit_price, graded)
-            covered, so_much, sum_ = found.get(rate, (days, Fraction(0), Fraction(0)))
-            covered = DateRange(min(covered.start, days.start), max(covered.end, days.end))
-            found[rate] = (covered, None if whole is None or so_much is None else so_much + whole, sum_ + net)
-        return [
-            Charged(
-                rate,
-                period if len(found) == 1 else covered,
-                None if whole is None else _decimal(whole),
-                _rounded(net, self.currency),
-            )
-            for rate, (covered, whole, net) in found.items()
-        ]
+            used_on, so_much, sum_ = found.get(rate, ((), Fraction(0), Fraction(0)))
+            used_on = joined_to(used_on, days)
+            found[rate] = (used_on, None if whole is None or so_much is None else so_much + whole, sum_ + net)
+        charged: list[Charged] = []
+        for rate, (used_on, whole, net) in found.items():
+            covered = period if len(found) == 1 else DateRange(used_on[0].start, used_on[-1].end)
+            units = None if whole is None else _decimal(whole)
+            of_these = None if used_on == (covered,) else used_on
+            charged.append(Charged(rate, covered, units, _rounded(net, self.currency), (), of_these))
+        return charged
 
     def _quantity(self, price_id: str, days: DateRange, until: date) -> Fraction:
         """How much was used on these days, as far as they are before a date."""

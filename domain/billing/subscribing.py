@@ -93,8 +93,8 @@ def change_subscription(change: SubscriptionToChange, books: Books) -> Subscript
 
     Each change that is applied is a new revision. Raises `MustWait` (`unknown-subscription`, `unknown-account`,
     `account-suspended`) and `Refused`: `revision-mismatch`, `account-closed`, `wrong-state` for what its state on that
-    date does not allow or for too many changes, `invalid` for a date before it starts and what `create_subscription`
-    calls so.
+    date does not allow, for an end that what is agreed for a later day keeps as it is, or for too many changes,
+    `invalid` for a date before it starts and what `create_subscription` calls so.
     """
     before = find_subscription(change.subscription, books)
     account = billing_account(before.billing_account, None, books, "billing", "subscriptionId")
@@ -117,9 +117,10 @@ def change_subscription(change: SubscriptionToChange, books: Books) -> Subscript
     )
     on = newest_day(books)
     changed = replace(before, patches=(*before.patches, applied), revision=applied.revision)
+    _check_size(changed)
+    _check_end(changed, before)
     first = first_difference(before.segments, changed.segments)
     subscription = _as_of(on, changed if first is None else changed.looked_at_again(first), books)
-    _check_size(subscription)
     books.put(subscription)
     books.count(account.id, "used")
     books.emit(account.id, SubscriptionChanged(subscription, on))
@@ -243,11 +244,32 @@ def _check_types(prices: tuple[ProductPrice, ...], before: Subscription) -> None
             raise Refused("invalid", f"changes.productPrice.{n}.priceType: {detail}")
 
 
+def _check_end(changed: Subscription, before: Subscription) -> None:
+    """Check that an end which is agreed otherwise is not left as it was by what is agreed of it for a later day."""
+    said = changed.patches[-1]
+    if said.kind != "change" or "termination_date" not in said.changed:
+        return
+    asked = said.terms.termination_date or date.max
+    end = end_of(changed.segments, changed.start_date)
+    if end == asked or end != end_of(before.segments, before.start_date):
+        return
+    later = (one.effective_date for one in before.patches if "termination_date" in one.changed)
+    day = max((day for day in later if said.effective_date < day <= min(asked, end)), default=None)
+    if day is not None:
+        detail = f"from {day} on what was agreed for that day holds, and subscription {before.id} ends as before"
+        raise Refused("wrong-state", f"changes.terminationDate: {detail}: send it with effectiveDate {day}")
+
+
 def _check_size(subscription: Subscription) -> None:
-    """Check that a subscription with its last patch can be kept."""
-    patches = subscription.patches
-    if len(patches) > PATCHES_MAX:
-        raise Refused("wrong-state", f"subscriptionId: {subscription.id} was changed {PATCHES_MAX:,} times, the most")
-    if subscription.terms.bytes_max + sum(patch.terms.bytes_max for patch in patches) > BYTES_MAX:
+    """Check that a subscription with its last patch can be kept: what others there are of its kind says so alone."""
+    kind = subscription.patches[-1].kind
+    alike = [patch for patch in subscription.patches if patch.kind == kind]
+    if len(alike) > PATCHES_MAX:
+        many = f"subscriptionId: {subscription.id} has {PATCHES_MAX:,} changes by subscription.{kind}, the most"
+        raise Refused("wrong-state", many)
+    if (
+        kind == "change"
+        and sum(terms.bytes_max for terms in (subscription.terms, *(one.terms for one in alike))) > BYTES_MAX
+    ):
         detail = f"subscriptionId: {subscription.id} was changed so often that no more prices can be kept with it"
         raise Refused("wrong-state", detail)

@@ -17,9 +17,12 @@ PRICES_MAX = 100
 STEPS_MAX = 100
 """The most steps of a price's tiers."""
 PATCHES_MAX = 1_000
-"""The most changes of a subscription."""
+"""The most changes of a subscription of each kind: however often its terms were changed, it can be ended."""
 BYTES_MAX = 8_000_000
-"""The most that a subscription's terms and changes may take to keep, roughly: what keeps it can hold twice as much."""
+"""The most that what is agreed of a subscription, and changed of it, may take to keep, roughly.
+
+What keeps it can hold twice as much: all that suspends, resumes and ends it has room beside that.
+"""
 
 PriceType = Literal["recurring", "oneTime", "usage", "minimum"]
 """TMF's `priceType`, and the true-up to what the other prices have to come to at least."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
 
@@ -181,6 +181,12 @@ def months_of(days: DateRange) -> tuple[str, ...]:
     if days.end.day == 1:
         last -= 1  # the end is not one of them
     return tuple(f"{n // 12:04}-{n % 12 + 1:02}" for n in range(first, last + 1))
+
+
+def days_of(month: str) -> DateRange:
+    """The days of a month of the calendar that is not its last: `2026-11`."""
+    first = date.fromisoformat(f"{month}-01")
+    return DateRange(first, (first + timedelta(days=31)).replace(day=1))
 
 
 def _months(subscription_id: str, price_id: str, days: DateRange, books: Books) -> Iterator[tuple[str, UsageMonth]]:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, TypeVar
 
 import typer
@@ -112,7 +112,8 @@ class Access:
         """The answer to a query, as its message would be answered; arguments that are None are left out."""
         given = {name: value for name, value in arguments.items() if value is not None}
         found = read_query(query, json.dumps(given).encode(), {}, None)
-        return json.loads(await read(found, self.store.database, self.now(), self.zone))
+        ahead_max = timedelta(days=self.settings.days_ahead_max)
+        return json.loads(await read(found, self.store.database, self.now(), self.zone, ahead_max))
 
 
 def with_access(do: Callable[[Access], Awaitable[T]], *, refusals: bool = False) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import structlog
@@ -38,12 +38,14 @@ class QueryServer:
         publisher: Publisher,
         zone: tzinfo,
         clock: Callable[[], datetime],
+        ahead_max: timedelta,
         prefixes: tuple[str, ...] = (),
     ) -> None:
         self._store = store
         self._publisher = publisher
         self._zone = zone
         self._clock = clock
+        self._ahead_max = ahead_max
         self._prefixes = prefixes
         self._slots = asyncio.Semaphore(UNDER_WAY_MAX)
 
@@ -79,7 +81,7 @@ class QueryServer:
         try:
             query = read_query(properties.type, body, properties.headers, properties.content_encoding)
             async with asyncio.timeout(SECONDS_MAX):
-                result = await read(query, self._store.database, self._clock(), self._zone)
+                result = await read(query, self._store.database, self._clock(), self._zone, self._ahead_max)
             return b'{"result":' + result + b"}"
         except Refused as refusal:
             return _error(refusal.code, refusal.detail)

@@ -27,6 +27,7 @@ from tests.support.ledger_book import (
     partner,
     payment,
     relation,
+    subscription,
     update,
     withdrawal,
 )
@@ -54,6 +55,7 @@ def test_what_is_due_is_one_bill():
     book = LedgerBook()
     book.take(
         billing(),
+        subscription("S-1", start="2026-12-01"),
         charge("C-1", line("39.90", "0.2"), covers=("2026-11-01", "2026-12-01"), subscription="S-1"),
         charge("C-2", line("10.00", "0.07"), on="2026-11-30"),
         charge("C-3", line("5.00", "0.2"), on="2026-12-01"),
@@ -110,18 +112,33 @@ def test_without_a_date_the_newest_day_counts():
     assert_books_hold(book)
 
 
-def test_a_charge_waits_for_its_account_partner_and_invoice():
-    """Each of the three may come later."""
+def test_a_charge_waits_for_its_account_partner_subscription_and_invoice():
+    """Each of the four may come later."""
     book = LedgerBook()
-    late = charge("C-1", line("-1", behalf="SA-1"), corrects=(INV1, "1"))
+    late = charge("C-1", line("-1", behalf="SA-1"), corrects=(INV1, "1"), subscription="S-1")
     book.take(late)
     assert book.waiting["charge.add:C-1"][1].waits_for == "account:BA-1"
     book.take(billing())
     assert book.waiting["charge.add:C-1"][1].waits_for == "account:SA-1"
     book.take(partner())
+    assert (book.waiting["charge.add:C-1"][1].code, book.waiting["charge.add:C-1"][1].waits_for) == (
+        "unknown-subscription",
+        "subscription:S-1",
+    )
+    book.take(subscription("S-1", start="2026-12-01"))
     assert book.waiting["charge.add:C-1"][1].waits_for == f"invoice:{INV1}"
     book.take(order("O-1", line("5", behalf="SA-1")))
     assert "charge.add:C-1" in book.applied
+    assert_books_hold(book)
+
+
+def test_a_charge_for_a_subscription_is_its_account_s():
+    book = LedgerBook()
+    book.take(billing(), billing("BA-2"), subscription("S-1", start="2026-12-01"))
+    assert book.refusal(charge("C-1", line("1"), account="BA-2", subscription="S-1")) == (
+        "invalid",
+        "billingAccount.id: BA-2, but subscription S-1 is BA-1's, and what is charged for it is charged to that",
+    )
     assert_books_hold(book)
 
 

@@ -9,6 +9,7 @@ import pytest
 from domain.billing.billed import BilledPeriod
 from domain.billing.differing import CountedMonth
 from domain.billing.model import BillOnDemand
+from domain.billing.periods import DateRange
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import Step, Tiers
 from domain.corrections.model import CreditNote
@@ -553,8 +554,71 @@ def test_usage_that_is_corrected_is_taken_back():
     bills(book, "2026-02-03")
     assert nets(book, 2) == [200]
     [period] = book.documents[BilledPeriod].values()
-    assert [one.counted for one in period.lines[0].taken] == [(CountedMonth("2026-01", 1, 2),)]
+    january = DateRange(date(2026, 1, 1), date(2026, 2, 1))
+    assert [one.counted for one in period.lines[0].taken] == [(CountedMonth("2026-01", 1, 2, (january,)),)]
     assert period.lines[1].counted == (CountedMonth("2026-01", 2, 3),)
+
+
+def test_an_amount_beyond_the_limit_is_told_by_what_it_is_of():
+    """One absurd record keeps a bill from being made, until it is taken back; a sum becomes two bills."""
+    book = begun(subscription("S-1", metered(price="0.01"), start="2026-10-01"))
+    book.take(usage("U-1", "1000000000000000", "2026-10-02T10:00:00"))
+    limit = "beyond ±100000000000.00 EUR, the largest amount"
+    assert book.refusal(demand("D-1", on="2026-11-01")) == (
+        "invalid",
+        "subscription S-1: productPrice P-1: the net of 2026-10-01 to 2026-11-01 comes to 10000000000000.00 EUR, "
+        + limit,
+    )
+    book.take(usage("U-2", "-999999999999000", "2026-10-02T11:00:00"))
+    bills(book, "2026-11-01")
+    assert nets(book, 1) == [1000]
+    large = line("60000000000")
+    book.take(charge("C-1", large, on="2026-11-02"), charge("C-2", large, on="2026-11-03"))
+    assert book.refusal(demand("D-2", on="2026-11-03")) == (
+        "invalid",
+        f"items: the invoice's net comes to 120000000000.00 EUR, {limit}",
+    )
+    bills(book, "2026-11-02")
+    assert book.refusal(demand("D-3", on="2026-11-03"))[0] == "invalid"
+    book.take(payment("P-1", 7_200_000_000_000))
+    bills(book, "2026-11-03")
+    assert (nets(book, 2), nets(book, 3)) == ([6000000000000], [6000000000000])
+
+
+def test_usage_is_of_the_days_that_were_at_a_rate():
+    """January at 1.00, from the 11th at 2.00, from the 21st at 1.00; then the days from the 6th on are suspended."""
+
+    def days(*ranges):
+        return tuple(
+            DateRange(date(2026, 1, start), date(2026, 1, 1) + timedelta(days=end - 1)) for start, end in ranges
+        )
+
+    one, two = metered(price="1"), metered(price="2")
+    book = begun(subscription("S-1", one, start="2026-01-01"), change("2026-01-11", prices=(two,)))
+    book.take(change("2026-01-21", prices=(one,)))
+    book.take(*(usage(f"U-{day}", "10", f"2026-01-{day:02}T10:00:00") for day in (3, 8, 13, 23)))
+    bills(book, "2026-02-01")
+    [period] = book.documents[BilledPeriod].values()
+    first, second = days((1, 11), (21, 32)), days((11, 21))
+    assert [(one.net, one.at_this_rate) for one in period.charged] == [(3000, first), (2000, second)]
+    assert [(line.net, line.counted) for line in period.lines] == [
+        (3000, (CountedMonth("2026-01", 0, 4, first),)),
+        (2000, (CountedMonth("2026-01", 0, 4),)),
+    ]
+    book.take(change("2026-01-06", "suspend"), change("2026-01-21", "resume"))
+    bills(book, "2026-02-02")
+    [period] = book.documents[BilledPeriod].values()
+    left, gone = days((1, 6), (21, 32)), days((6, 11))
+    assert [(one.net, one.at_this_rate) for one in period.charged] == [(2000, left)]
+    assert [one.counted for line in period.lines for one in line.taken] == [(CountedMonth("2026-01", 0, 4, gone),), ()]
+    # Served after all, at 1.00: the days that come to it have all their records, the others those that came since.
+    book.take(change("2026-01-06", "resume"), change("2026-01-11", prices=(one,)))
+    book.take(usage("U-4", "1", "2026-01-04T10:00:00"))
+    bills(book, "2026-02-03")
+    [period] = book.documents[BilledPeriod].values()
+    assert [(line.net, line.counted) for line in period.lines[2:]] == [
+        (2100, (CountedMonth("2026-01", 0, 5, days((6, 21))), CountedMonth("2026-01", 4, 5, left))),
+    ]
 
 
 def test_an_id_keeps_its_type():

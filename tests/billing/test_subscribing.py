@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, timedelta
 from decimal import Decimal
+from typing import get_args
 from unittest.mock import patch as patched
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import facts as all_facts
-from domain.billing.subscriptions import Subscription, SubscriptionTurn
+from domain.billing.subscriptions import ChangeKind, Subscription, SubscriptionTurn
+from domain.billing.terms import BYTES_MAX, PATCHES_MAX, Terms, end_of
 from domain.days.model import BegunDay
 from domain.ledger.books import Books, QueueNeed
 from tests.support.invariants import assert_books_hold
@@ -354,7 +356,7 @@ def test_what_can_not_be_agreed(said, code, detail):
 
 
 def test_the_end_can_be_taken_back_on_the_day_itself():
-    """Terminated on the 1st, and then not: a change of the end, effective on that day, or before."""
+    """Terminated on the 1st, and then not: a change of the end, effective on that day."""
     book = begun(
         subscription(),
         change("2026-12-01", "terminate"),
@@ -364,6 +366,58 @@ def test_the_end_can_be_taken_back_on_the_day_itself():
     assert book.refused == {}
     book.begin_days("2026-12-05")
     assert of(book).state == "suspended"
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize(
+    ("agreed", "said", "ends", "instead"),
+    [
+        # What terminates it is agreed for the day on which it ends.
+        ((change("2026-12-16", "terminate"),), ("2026-12-10", None), None, "2026-12-16"),
+        ((change("2026-12-16", "terminate"),), ("2026-12-10", "2026-12-20"), None, "2026-12-16"),
+        ((change("2026-12-16", "terminate"),), (TODAY, "2026-12-20"), None, "2026-12-16"),
+        ((change("2026-12-16", "terminate"),), ("2026-12-10", "2026-12-12"), "2026-12-12", None),
+        ((change("2026-12-16", "terminate"),), ("2026-12-10", "2026-12-16"), "2026-12-16", None),
+        ((change("2026-12-16", "terminate"),), ("2026-12-16", None), "9999-12-31", None),
+        ((change("2026-12-16", "terminate"),), ("2026-12-16", "2026-12-20"), "2026-12-20", None),
+        # A change of the end is agreed for its own day, and so may be the next one.
+        ((change("2026-12-12", termination_date="2026-12-16"),), ("2026-12-10", None), None, "2026-12-12"),
+        ((change("2026-12-12", termination_date="2026-12-16"),), ("2026-12-14", None), "9999-12-31", None),
+        ((change("2026-12-12", termination_date="2026-12-16"),), ("2026-12-10", "2026-12-11"), "2026-12-11", None),
+        # That it does not end is agreed for a day too.
+        ((change("2026-12-11", termination_date=None),), ("2026-12-10", "2026-12-14"), None, "2026-12-11"),
+        ((change("2026-12-11", termination_date=None),), ("2026-12-10", "2026-12-11"), None, "2026-12-11"),
+        ((change("2026-12-11", termination_date=None),), ("2026-12-10", None), "9999-12-31", None),
+        # Two ends: without the first it ends with the second.
+        (
+            (change("2026-12-20", "terminate"), change("2026-12-16", "terminate")),
+            ("2026-12-16", None),
+            "2026-12-20",
+            None,
+        ),
+        ((change("2026-12-20", "terminate"), change("2026-12-16", "terminate")), (TODAY, None), None, "2026-12-16"),
+        # Nothing else is agreed of the end.
+        ((change("2026-12-16", name="x"),), ("2026-12-10", None), "9999-12-31", None),
+    ],
+)
+def test_an_end_is_agreed_otherwise_for_the_day_for_which_it_was(agreed, said, ends, instead):
+    """Said for an earlier day, what was agreed for the later one would hold all the same: that is told."""
+    book = begun(subscription(), *agreed)
+    before = of(book)
+    on, end = said
+    asked = change(on, termination_date=end, name="y")
+    if instead is None:
+        book.take(asked)
+        assert book.refused == {}
+        assert of(book).segments[-1].days.end == date.fromisoformat(ends)
+    else:
+        detail = f"from {instead} on what was agreed for that day holds, and subscription S-1 ends as before"
+        told_so = f"changes.terminationDate: {detail}: send it with effectiveDate {instead}"
+        assert book.refusal(asked) == ("wrong-state", told_so)
+        assert of(book) is before
+        book.take(change(instead, termination_date=end))
+        assert len(book.refused) == 1
+        assert end_of(of(book).segments, before.start_date) != end_of(before.segments, before.start_date)
     assert_books_hold(book)
 
 
@@ -435,21 +489,39 @@ def test_an_account_is_not_deleted_once_it_had_one():
 
 
 def test_a_subscription_is_changed_so_often_and_no_more():
-    """A thousand times, or until it can't be kept any more."""
+    """A thousand times, or until it can't be kept any more; it is suspended, resumed and ended all the same."""
     with patched("domain.billing.subscribing.PATCHES_MAX", 2):
         book = begun(subscription(), change(TODAY, name="a"), change(TODAY, name="b"))
         assert book.refusal(change(TODAY, name="c")) == (
             "wrong-state",
-            "subscriptionId: S-1 was changed 2 times, the most",
+            "subscriptionId: S-1 has 2 changes by subscription.change, the most",
         )
+        for kind in ("suspend", "resume", "suspend", "resume"):
+            book.take(change("2026-12-01", kind))
+        assert book.refusal(change("2026-12-01", "suspend")) == (
+            "wrong-state",
+            "subscriptionId: S-1 has 2 changes by subscription.suspend, the most",
+        )
+        book.take(change("2026-12-16", "terminate"))
+    assert [one.kind for one in of(book).patches].count("terminate") == 1
+    assert_books_hold(book)
     with patched("domain.billing.subscribing.BYTES_MAX", 6_047):
         book = begun(subscription(), change(TODAY, name="a"), change(TODAY, prices=(monthly(),)))
         code, detail = book.refusal(change(TODAY, name="c"))
-    assert of(book).revision == 3
+        assert of(book).revision == 3
+        book.take(change("2026-12-01", "suspend"), change("2026-12-16", "terminate"))
+    assert of(book).revision == 5
     assert (code, detail) == (
         "wrong-state",
         "subscriptionId: S-1 was changed so often that no more prices can be kept with it",
     )
+    assert_books_hold(book)
+
+
+def test_what_it_takes_to_keep_leaves_room_for_its_ends():
+    """A subscription of which as much is agreed as can be kept, with all that suspends, resumes and ends it."""
+    of_its_state = Terms(()).bytes_max * (len(get_args(ChangeKind)) - 1) * PATCHES_MAX
+    assert BYTES_MAX + of_its_state < 16_000_000
 
 
 def test_those_that_are_due_first_come_first():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.support.messages import (
     partner,
     payment,
     relationship,
+    subscription,
 )
 from tests.support.waiting import wait_for
 from tests.support.workers import working
@@ -38,10 +40,15 @@ async def test_what_is_charged_is_billed_on_demand(settings: Settings, client: C
     async with working(settings):
         await client.send_all([customer("BA-1"), partner("SA-1")])
         await applied(database, 2)
-        answer = await client.ask(charge("C-1", "BA-1", "39.90", periodCoverage=period, subscriptionId="S-1"))
+        asked = asyncio.create_task(
+            client.ask(charge("C-1", "BA-1", "39.90", periodCoverage=period, subscriptionId="S-1"))
+        )
+        await wait_for(lambda: [row["waitsFor"] for row in held(database, "waiting").values()] == ["subscription:S-1"])
+        await client.send(subscription("S-1", "BA-1", start="2026-12-01"))
+        answer = await asked
         assert answer == {"outcome": "applied", "result": {"taxExcludedAmount": eur(39.9)}}
         await client.send(charge("C-2", "BA-1", 10, sold_for="SA-1"))
-        await applied(database, 4)
+        await applied(database, 5)
         open_ = await ask("charge.list", billingAccount="BA-1", billed=False)
         preview = await ask("bill.preview", billingAccount="BA-1", billingDate="2026-11-22")
         answer = await client.ask(demand("D-1", "BA-1"))
@@ -49,10 +56,10 @@ async def test_what_is_charged_is_billed_on_demand(settings: Settings, client: C
         assert await client.ask(demand("D-1", "BA-1")) == {**answer, "outcome": "duplicate"}
         await client.send(charge("C-3", "BA-1", -15, corrects={"billNo": INV1, "lineId": "1"}))
         await client.send(charge("C-4", "BA-1", 20))
-        await applied(database, 7)
+        await applied(database, 8)
         answer = await client.ask(demand("D-2", "BA-1"))
         assert answer["result"]["billNo"] == INV2
-        await applied(database, 8)
+        await applied(database, 9)
         billed = await ask("charge.list", billingAccount="BA-1", billed=True)
         first = await ask("charge.list", billingAccount="BA-1", limit=3)
         rest = await ask("charge.list", billingAccount="BA-1", limit=3, after=first["after"])
@@ -155,19 +162,37 @@ async def test_what_a_charge_needs_may_come_later(settings: Settings, client: Cl
     await assert_clean(client, database)
 
 
-async def test_a_query_for_no_bill_says_why(settings: Settings, client: Client, database: Books) -> None:
-    """Of no account, of a partner's, of one that is closed."""
+async def test_a_query_for_no_bill_says_why(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of no account, of a partner's, of one that is closed; of a date far ahead, or too long."""
     ask = Asker(client).answer
+    monkeypatch.setattr("domain.billing.gathering.LINES_MAX", 1)
+    monkeypatch.setattr("domain.billing.composing.LINES_MAX", 1)
+    monkeypatch.setattr("adapters.billing.queries.PREVIEW_PARTS_MAX", 2)
     async with working(settings):
         await client.send_all([customer("BA-1"), partner("SA-1")])
         await applied(database, 2)
         await client.send(command("close", "BA-1"))
         await applied(database, 3)
+        await client.send_all([customer("BA-2"), *(charge(f"C-{n}", "BA-2", 1) for n in range(3))])
+        await applied(database, 7)
+        far = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
+        ahead, long = [
+            (await ask("bill.preview", {"billingAccount": "BA-2", "billingDate": day}))["error"]
+            for day in (far, "2026-11-22")
+        ]
         codes: list[Any] = [
             (await ask("bill.preview", {"billingAccount": id_, "billingDate": "2026-11-22"}))["error"]["code"]
             for id_ in ("BA-9", "SA-1", "BA-1")
         ]
     assert codes == ["unknown-account", "invalid", "account-closed"]
+    too_far = f"billingDate: {far} is more than 7 days ahead, when its demand would be too-early"
+    assert (ahead["code"], ahead["detail"]) == ("invalid", too_far)
+    assert (long["code"], long["detail"]) == (
+        "invalid",
+        "billingDate: what is due by 2026-11-22 has more than 2 parts: say an earlier date, or demand the bill",
+    )
     await assert_clean(client, database)
 
 

@@ -14,7 +14,7 @@ from adapters.settings import Settings
 from tests.integration.test_queries import Asker
 from tests.support.books import Books, applied, assert_clean, held
 from tests.support.client import Client
-from tests.support.messages import customer, metered, subscription, usage
+from tests.support.messages import customer, demand, metered, subscribed, subscription, usage
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -100,7 +100,7 @@ async def test_usage_alone_and_in_an_array(settings: Settings, client: Client, d
 
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_usage_of_long_ago_is_listed(settings: Settings, client: Client, database: Books) -> None:
-    """Page by page, from a time before 1970 on, which is of 1970 already where the seller is."""
+    """Page by page, from a time before 1970 on, which is 1970 where the seller is."""
     ask = Asker(client)
     times = ["1969-12-31T15:00:00Z", "1969-12-31T23:59:59.999Z", "1970-01-01T00:00:00Z"]
     async with working(settings, time_zone="Asia/Tokyo"):
@@ -115,6 +115,55 @@ async def test_usage_of_long_ago_is_listed(settings: Settings, client: Client, d
             if (after := page["after"]) is None:
                 break
     assert found == ["U-0", "U-1", "U-2"]
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_usage_of_a_line_is_what_made_it(settings: Settings, client: Client, database: Books) -> None:
+    """January at 1.00, from the 11th at 2.00, from the 21st at 1.00 again: the line at 1.00 has 20 units of 30."""
+    ask = Asker(client)
+    used = [usage(f"U-{n}", "S-1", 10, f"2026-01-{day:02}T10:00:00Z") for n, day in enumerate((3, 13, 23))]
+
+    async def changed(on: str, price: str) -> None:
+        await client.send(subscribed("change", "S-1", on, changes={"productPrice": [metered("P-1", price)]}))
+
+    async def bill(on: str) -> list[Any]:
+        """The lines of a bill: price, quantity, net, and the records that made each."""
+        made = (await client.ask(demand(f"D-{on}", "BA-1", on)))["result"]
+        lines = (await ask("invoice.get", billNo=made["billNo"]))["lines"]
+        found = []
+        for line in lines:
+            listed = await ask("usage.list", billNo=made["billNo"], lineId=line["id"])
+            net, quantity = line["taxExcludedAmount"]["value"], line["quantity"]
+            found.append((line["unitPrice"], quantity, net, [one["usageId"] for one in listed["items"]]))
+        return found
+
+    async with working(settings):
+        await client.send(customer("BA-1"))
+        await client.send(subscription("S-1", "BA-1", metered("P-1", "1"), start="2026-01-01"))
+        await changed("2026-01-11", "2")
+        await changed("2026-01-21", "1")
+        await client.send_all(used)
+        await applied(database, 7)
+        first = await bill("2026-02-01")
+        # What comes late counts at the rate of its own day.
+        await client.send(usage("U-3", "S-1", 1, "2026-01-05T10:00:00Z"))
+        await client.send(usage("U-4", "S-1", 2, "2026-01-15T10:00:00Z"))
+        await applied(database, 10)
+        second = await bill("2026-02-02")
+        await client.send(usage("U-5", "S-1", 5, "2026-01-17T10:00:00Z"))
+        await applied(database, 12)
+        third = await bill("2026-02-03")
+        # From the 16th at 1.00: what was used on the 13th stays at 2.00.
+        await changed("2026-01-16", "1")
+        await client.send(usage("U-6", "S-1", 100, "2026-01-28T10:00:00Z"))
+        await applied(database, 15)
+        fourth = await bill("2026-02-04")
+    assert first == [(1, 20, 20, ["U-0", "U-2"]), (2, 10, 20, ["U-1"])]
+    assert second == [(1, 1, 1, ["U-3"]), (2, 2, 4, ["U-4"])]
+    assert third == [(2, 5, 10, ["U-5"])]
+    # 5 units of the 17th and 100 of the 28th; what they came to at 2.00 is taken back of its line.
+    assert sorted(fourth) == [(-10, 1, -10, ["U-5"]), (1, 105, 105, ["U-5", "U-6"])]
     await assert_clean(client, database)
 
 

@@ -799,6 +799,7 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (CreditNote, lambda n: [part.payment_id for part in (*n.deallocated, *n.reserved)], Payment),
         (Charge, lambda c: [c.billing_account, c.item.on_behalf_of], Account),
         (Charge, lambda c: [c.corrects and c.corrects.bill_no, c.billed and c.billed.bill_no], Invoice),
+        (Charge, lambda c: [c.subscription_id], Subscription),
         (Subscription, lambda s: [s.billing_account], Account),
         (UsageRecord, lambda u: [u.subscription], Subscription),
         (BillOnDemand, lambda b: [b.billing_account], Account),
