@@ -531,3 +531,26 @@ def test_the_last_bill_closes_the_account():
     book.take(payment("P-2", 1860))
     assert book.state("BA-1") == "closed"
     assert_books_hold(book)
+
+
+def test_what_is_credited_of_a_take_back_can_be_credited_where_it_was_taken():
+    """30.00 becomes 40.00 after ten days: -20.00 + 26.67. Notes of all of both bills leave nothing owed."""
+    book = begun(subscription("S-1", monthly(price="30"), start="2026-11-01"))
+    bills(book, "2026-11-01")
+    book.take(change("2026-11-11", prices=(monthly(price="40"),)))
+    bills(book, "2026-11-11")
+    assert lines(book, 2) == [
+        (-2000, "2026-11-01", "2026-12-01", "1.1"),
+        (2667, "2026-11-11", "2026-12-01", None),
+    ]
+    # As long as that stands, 10.00 are left of the first.
+    assert book.refusal(credit_note("N-0", "INV-000000001", {"1": 1001}))[0] == "over-credited"
+    book.take(credit_note("N-1", "INV-000000002", {"1": -500, "2": 1000}))
+    [corrected] = book.invoice(1).corrected.lines
+    [group] = book.invoice(1).corrected.tax
+    assert (corrected.taken_back, group.taken_back) == (1500, 300)
+    assert_books_hold(book)
+    book.take(credit_note("N-2", "INV-000000002"), credit_note("N-3", "INV-000000001"))
+    assert notes(book) == [("2", 500, 600), ("2", 167, 200), ("1", 3000, 3600)]
+    assert [book.invoice(n).remaining_amount for n in (1, 2)] == [0, 0]
+    assert_books_hold(book)

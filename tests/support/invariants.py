@@ -261,9 +261,9 @@ def _notes_follow_their_invoice(invoice: Invoice, notes: list[CreditNote]) -> No
         assert abs(credited) <= abs(billed.tax_excluded_amount), (invoice.id, line_id, credited)
         assert not credited or (credited < 0) == (billed.tax_excluded_amount < 0), (invoice.id, line_id, credited)
         of_group[billed.category, Fraction(billed.rate)] += credited
-    by_bills = {line.line_id for line in invoice.corrected.lines if line.taken_back}
+    by_bills = {(one.category, Fraction(one.rate)) for one in invoice.corrected.tax if one.taken_back is not None}
     for group, credited in of_group.items():
-        if not any(line.id in by_bills and (line.category, Fraction(line.rate)) == group for line in invoice.lines):
+        if group not in by_bills:
             assert tax[group] == half_away(credited * group[1]), (invoice.id, group, "tax credited")
     if all(net[line.id] == line.tax_excluded_amount for line in invoice.lines):
         assert sum(note.tax_included_amount for note in notes) == invoice.tax_included_amount, invoice.id
@@ -649,9 +649,16 @@ def _is_billed_to_what_it_comes_to(subscription: Subscription, book: LedgerBook)
 
 
 def _what_bills_took_back_is_known(book: LedgerBook) -> None:
-    """What of a line, and of its tax, bills took back is what their lines say, and within the line."""
+    """What of a line, and of its tax, bills took back is what their lines say less what is credited of those."""
     nets: Counter[tuple[str, str]] = Counter()
     taxes: Counter[tuple[str, str, Fraction]] = Counter()
+    for note in book.documents[CreditNote].values():
+        by_id = {line.id: line for line in book.get(Invoice, note.corrected_bill_no).lines}
+        for line in note.lines:
+            origin = by_id[line.line_id].origin
+            if origin is not None and origin.corrects is not None:
+                nets[origin.corrects.bill_no, origin.corrects.line_id] += line.tax_excluded_amount
+                taxes[origin.corrects.bill_no, line.category, Fraction(line.rate)] += line.tax_amount
     for bill in book.documents[Invoice].values():
         for line in bill.lines:
             if line.origin is not None and line.origin.corrects is not None:
