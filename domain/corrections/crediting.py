@@ -208,13 +208,21 @@ def price_note(invoice: Invoice, nets: dict[str, int], currency: Currency, field
     total = pricing.total
     if total < 0:
         raise Refused("over-credited", f"{field}: {currency.written(total)} with tax, which may not be negative")
-    if total > invoice.creditable:
+    if total > (left := creditable(invoice)):
         raise Refused(
             "over-credited",
-            f"{field}: {currency.written(total)} with tax, but {currency.written(invoice.creditable)} is left of "
-            f"invoice {invoice.id}",
+            f"{field}: {currency.written(total)} with tax, but {currency.written(left)} is left of invoice "
+            f"{invoice.id}",
         )
     return pricing
+
+
+def creditable(invoice: Invoice) -> int:
+    """What one more note of an invoice may come to (minor units, with tax).
+
+    A note of zero may always come: what it credits of one line it takes back less by another one.
+    """
+    return max(0, invoice.creditable)
 
 
 def price_nets(invoice: Invoice, nets: dict[str, int]) -> NotePricing:
