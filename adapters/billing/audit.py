@@ -19,6 +19,7 @@ from adapters.checks import (
     span,
     union,
 )
+from adapters.corrections.audit import credited_of
 
 DEMAND, FURTHER = "bill.demand:", "bill.continue:"
 """How the identities of demands begin, and of their further parts."""
@@ -247,7 +248,7 @@ taken_back_lines = View(
         union(
             "invoices",
             {"$match": {"billing.cause": {"$gt": ""}}},
-            {"$project": {"lines": only("$lines", has("$$this.origin.corrects"))}},
+            {"$project": {"corrections.lines": 1, "lines": only("$lines", has("$$this.origin.corrects"))}},
             {"$unwind": "$lines"},
             {
                 "$project": {
@@ -255,7 +256,8 @@ taken_back_lines = View(
                         "billNo": "$lines.origin.corrects.billNo",
                         "lineId": "$lines.origin.corrects.lineId",
                     },
-                    "taken": minus("$lines.taxExcludedAmount"),
+                    # What is credited of it is not taken back any more.
+                    "taken": {"$subtract": [credited_of("$lines.id"), "$lines.taxExcludedAmount"]},
                 }
             },
         ),
@@ -293,6 +295,32 @@ taken_back_tax = View(
                         "rate": "$lines.rate",
                     },
                     "taken": minus("$lines.taxAmount"),
+                }
+            },
+        ),
+        union(
+            "invoices",
+            {
+                "$match": {
+                    "billing.cause": {"$gt": ""},
+                    "corrections.credited": {"$gte": 0},
+                    "lines.origin.corrects.billNo": {"$gt": ""},
+                }
+            },
+            {"$project": {"taking": only("$lines", has("$$this.origin.corrects"))}},
+            {"$lookup": {"from": "creditNotes", "localField": "_id", "foreignField": "correctedBillNo", "as": "notes"}},
+            {"$unwind": "$notes"},
+            {"$unwind": "$notes.lines"},
+            {"$set": {"taking": only("$taking", equal("$$this.id", "$notes.lines.lineId"))}},
+            {"$unwind": "$taking"},
+            {
+                "$project": {
+                    "_id": {
+                        "billNo": "$taking.origin.corrects.billNo",
+                        "category": "$taking.category",
+                        "rate": "$taking.rate",
+                    },
+                    "taken": "$notes.lines.taxAmount",
                 }
             },
         ),

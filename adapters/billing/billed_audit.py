@@ -60,6 +60,8 @@ _itself: Expression = {
     "lineId": "$line.lineId",
     "what": {"amount": "$line.net", "corrects": None, **_of_line},
 }
+# What has a note beside its line is what that note undid of it.
+_on_a_line: Expression = both(has("$$this.billNo"), {"$not": [has("$$this.creditNote")]})
 _taking: Expression = {
     "billNo": "$$this.billNo",
     "lineId": "$$this.lineId",
@@ -82,7 +84,7 @@ lines_and_periods = View(
                 "line": {
                     "$concatArrays": [
                         [_itself],
-                        {"$map": {"input": only("$line.taken", has("$$this.billNo")), "in": _taking}},
+                        {"$map": {"input": only("$line.taken", _on_a_line), "in": _taking}},
                     ]
                 },
             }
@@ -152,9 +154,22 @@ _somewhere: Expression = {
         "default": equal("$$taken.amount", 0),
     }
 }
-_taken_of_line: Expression = both(
-    _a_part("$$taken.amount", "$$taken.net"), _a_part(minus("$$taken.net"), "$$line.net"), _somewhere
+# What a note undid of what a line took back: no more than that, in all; another note took it instead.
+_of_one_line: Expression = both(
+    equal("$$one.billNo", "$$taken.billNo"), equal("$$one.lineId", "$$taken.lineId"), has("$$one.billNo")
 )
+_undone: Expression = both(
+    equal("$$taken.amount", "$$taken.net"),
+    {"$gt": [{"$multiply": ["$$taken.net", "$$line.net"]}, 0]},
+    _a_part(minus({"$sum": mapped(where("$$line.taken", "one", _of_one_line), "one", "$$one.amount")}), "$$line.net"),
+)
+_taken_of_line: Expression = {
+    "$cond": [
+        both(has("$$taken.creditNote"), has("$$taken.billNo")),
+        _undone,
+        both(_a_part("$$taken.amount", "$$taken.net"), _a_part(minus("$$taken.net"), "$$line.net"), _somewhere),
+    ]
+}
 _left: Expression = {"$add": ["$$line.net", {"$sum": "$$line.taken.net"}]}
 # Under its own name, and of each line at most that is taken back, on a line, or by a note, or by neither.
 taken_once: Expression = both(
@@ -184,7 +199,11 @@ NOTED: Stage = union(
     {"$unwind": "$taken"},
     {
         "$project": {
-            "_id": {"note": "$taken.creditNote", "billNo": "$line.billNo", "lineId": "$line.lineId"},
+            "_id": {
+                "note": "$taken.creditNote",
+                "billNo": {"$ifNull": ["$taken.billNo", "$line.billNo"]},
+                "lineId": {"$ifNull": ["$taken.lineId", "$line.lineId"]},
+            },
             "charged": minus("$taken.amount"),
         }
     },
@@ -477,7 +496,7 @@ BILLED_CHECKS = (
         holds=taken_once,
         expected={
             "id": "of its subscription, price and days",
-            "taken": "of each line at most its net, on a line, or by a note, or by neither",
+            "taken": "of each line at most its net, on a line, or by a note, or by neither; undone at most once",
         },
         found={"period": "$period", "end": "$end", "lines": "$lines"},
     ),

@@ -317,9 +317,11 @@ within_line: Expression = {
 bills_took_back_of_group: Expression = {
     "$anyElementTrue": {
         "$map": {
-            "input": "$lines",
-            "as": "line",
-            "in": both(of_tax_item, {"$ne": [taken_back_of("$$line.id"), 0]}),
+            "input": "$corrections.tax",
+            "as": "tax",
+            "in": both(
+                equal("$$tax.category", "$$this.category"), equal("$$tax.rate", "$$this.rate"), has("$$tax.takenBack")
+            ),
         }
     }
 }

@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 
 from domain.accounts.lifecycle import ALLOWED
 from domain.accounts.model import Account, find_account
-from domain.billing.gathering import LINES_MAX, Due
-from domain.corrections.crediting import price_note
+from domain.billing.gathering import INVOICES_MAX, LINES_MAX, Due
+from domain.corrections.crediting import creditable, price_nets, with_taken_back
 from domain.corrections.taking_back import left_of
-from domain.errors import Refused
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import Invoice, find_invoice
+from domain.invoicing.model import CorrectsLine, Invoice, InvoiceLine, find_invoice
 from domain.ledger.books import Books
 from domain.money import rounded_ratio
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """So much (minor units) of what a line of a bill took back is credited of it, and taken where it took it instead.
+
+    `bill_no` is the bill's, `corrects` the line that it took it of.
+    """
+
+    bill_no: str
+    line: InvoiceLine
+    corrects: CorrectsLine
+    net: int
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
-    """What is taken back of an invoice by a credit note."""
+    """What is taken back of an invoice by a credit note.
+
+    `nets` is what is credited of each line's net (minor units), with the line's sign: for what is due, for what is
+    `undone` of the invoice's own lines, and for what notes before it undo that was taken of this one.
+    """
 
     invoice: Invoice
     dues: tuple[Due, ...]
-
-    @property
-    def nets(self) -> dict[str, int]:
-        """What is credited of each line's net (minor units), with the line's sign."""
-        nets: dict[str, int] = defaultdict(int)
-        for due in self.dues:
-            nets[due.line.id] -= due.net
-        return dict(nets)
+    nets: dict[str, int]
+    undone: tuple[Undone, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Composition:
     """A bill as it is to be: its lines in order, the notes beside it, and what is done with as nothing is left of it.
 
-    What of the due is in none of them waits for another bill.
+    The notes are in the order in which they are to be issued. What of the due is in none of them waits for another
+    bill.
     """
 
     lines: tuple[Due, ...]
@@ -55,9 +67,11 @@ def compose(account: Account, dues: Iterable[Due], books: Books) -> Composition:
     """Divide what is due on an account's bill among the bill and the credit notes beside it.
 
     What takes back a line goes to that line's invoice: to a note, where another account owes that, or where the bill
-    would be below zero. It takes at most what can still be taken back of the line. A note that would be below zero, or
-    go beyond its invoice, is not made: what it would be made of stays on the bill, if that gets no smaller by it, or
-    waits. So does what is negative and corrects nothing, unless the bill has room for it, in the order of what is due.
+    would be below zero. It takes at most what can still be taken back of the line. Where a note would be below zero, or
+    go beyond its invoice, what it would be made of stays on the bill, if that has room for it. Else the note undoes
+    what the invoice took back itself, which further notes take of the invoices that it was taken of. Where that can't
+    be done, what makes the bill no smaller stays on it, and the rest waits. So does what is negative and corrects
+    nothing, unless the bill has room for it, in the order of what is due.
     """
     plain: list[Due] = []
     taking: dict[str, list[Due]] = defaultdict(list)
@@ -70,21 +84,18 @@ def compose(account: Account, dues: Iterable[Due], books: Books) -> Composition:
             (plain if due.net >= 0 else negative).append(due)
     own = [due for due in _each(taking) if due.net and _is_of(account, due)]
     total = Total([*plain, *own])
-    notes: list[Note] = []
-    waits: set[str] = set()
-    for bill_no, taken in taking.items():
-        some = [due for due in taken if due.net]
-        mine = bool(some) and _is_of(account, some[0])
-        if not some or (mine and total.amount >= 0):
-            continue
-        note = Note(find_invoice(bill_no, books), tuple(some))
-        if _can_be_made(note, books):
-            notes.append(note)
-            own = [due for due in own if due.corrected is None or due.corrected.id != bill_no]
-        else:
-            waits.add(bill_no)
-            own = [due for due in own if due.corrected is None or due.corrected.id != bill_no or due.net > 0]
+    to_note = {
+        bill_no: some
+        for bill_no, taken in taking.items()
+        if (some := tuple(due for due in taken if due.net)) and not (_is_of(account, some[0]) and total.amount >= 0)
+    }
+    own = [due for due in own if due.corrected is not None and due.corrected.id not in to_note]
     lines = [*plain, *own]
+    waits: dict[str, tuple[Due, ...]] = {}
+    notes = _notes(to_note, books)
+    if notes is None:
+        noted, waits = _made_as_they_are(to_note, books)
+        notes = _rest(account, noted, waits, lines, books)
     total = Total(lines)
     for due in negative:
         if len(lines) < LINES_MAX and total.with_(due) >= 0:
@@ -94,7 +105,7 @@ def compose(account: Account, dues: Iterable[Due], books: Books) -> Composition:
     nothing_left = tuple(
         due for bill_no, taken in taking.items() if bill_no not in waits for due in taken if not due.net
     )
-    return Composition(tuple(lines), tuple(notes), nothing_left)
+    return Composition(tuple(lines), notes, nothing_left)
 
 
 def _each(taking: dict[str, list[Due]]) -> Iterable[Due]:
@@ -120,16 +131,120 @@ def _cut(due: Due, invoice: Invoice, left: dict[tuple[str, str], int], account: 
     return replace(due, net=net, item=replace(due.item, quantity=Decimal(1), unit_price=price))
 
 
-def _can_be_made(note: Note, books: Books) -> bool:
-    """Whether a note stays within its invoice, and its account may have one."""
-    account = find_account(note.invoice.billing_account, books)
-    if "correction" not in ALLOWED[account.state]:
-        return False
-    try:
-        price_note(note.invoice, note.nets, account.kept_in)
-    except Refused:
-        return False
-    return True
+def _rest(
+    account: Account,
+    noted: dict[str, tuple[Due, ...]],
+    waits: dict[str, tuple[Due, ...]],
+    lines: list[Due],
+    books: Books,
+) -> tuple[Note, ...]:
+    """Find a place for what `waits` as it can't be noted as it is: among a bill's `lines`, or by notes that undo.
+
+    What is found one is taken out of it. Returns the notes, with those that are to be made anyway.
+    """
+    for bill_no, some in list(waits.items()):
+        if _is_of(account, some[0]) and Total([*lines, *some]).amount >= 0:
+            lines += waits.pop(bill_no)
+    on_bill = {due.corrected.id for due in lines if due.corrected is not None}
+    notes = _notes(noted, books)
+    for bill_no, some in list(waits.items()):
+        more = _notes({**noted, bill_no: some}, books, on_bill)
+        if more is not None:
+            noted[bill_no] = waits.pop(bill_no)
+            notes = more
+    assert notes is not None, f"notes of {sorted(noted)} could be made, and can't"
+    of_notes = {note.invoice.id for note in notes}
+    for bill_no, some in waits.items():
+        if _is_of(account, some[0]) and bill_no not in of_notes:
+            lines += [due for due in some if due.net > 0]
+    return notes
+
+
+def _made_as_they_are(
+    to_note: Mapping[str, tuple[Due, ...]], books: Books
+) -> tuple[dict[str, tuple[Due, ...]], dict[str, tuple[Due, ...]]]:
+    """Which of these can become notes of what is due and nothing else, and which can't; by their invoices' numbers."""
+    noted = {bill_no: dues for bill_no, dues in to_note.items() if _notes({bill_no: dues}, books) is not None}
+    if _notes(noted, books) is None:
+        # One leaves less of another's invoice: those that can be made together, in the order of what is due.
+        alone, noted = noted, {}
+        for bill_no, dues in alone.items():
+            if _notes({**noted, bill_no: dues}, books) is not None:
+                noted[bill_no] = dues
+    return noted, {bill_no: dues for bill_no, dues in to_note.items() if bill_no not in noted}
+
+
+def _notes(
+    dues: Mapping[str, tuple[Due, ...]], books: Books, on_bill: AbstractSet[str] | None = None
+) -> tuple[Note, ...] | None:
+    """The notes that take back all this of invoices, by their numbers; None where one of them can't be made.
+
+    A note undoes of its invoice's lines what it needs to, if `on_bill` says of which invoices the bill takes something
+    back, of which no note takes anything. They come in the order of what is due; or the latest invoices first, where a
+    note credits what a line took of an earlier one.
+    """
+    invoices = {bill_no: find_invoice(bill_no, books) for bill_no in dues}
+    to_credit: dict[str, dict[str, int]] = {}
+    for bill_no, some in dues.items():
+        to_credit[bill_no] = defaultdict(int)
+        for due in some:
+            to_credit[bill_no][due.line.id] -= due.net
+    made: dict[str, Note] = {}
+    in_order: Iterable[str] = dues
+    while to_credit:
+        invoice = max(
+            (invoices[bill_no] for bill_no in to_credit), key=lambda one: (one.booked_at, len(one.id), one.id)
+        )
+        nets = dict(to_credit.pop(invoice.id))
+        undone = () if on_bill is None else tuple(_undo(invoice, nets))
+        pricing = price_nets(invoice, nets)
+        account = find_account(invoice.billing_account, books)
+        if "correction" not in ALLOWED[account.state] or not 0 <= pricing.total <= creditable(invoice):
+            return None
+        made[invoice.id] = Note(invoice, dues.get(invoice.id, ()), nets, undone)
+        for line in invoice.lines:
+            if line.id in nets and line.origin is not None and (corrects := line.origin.corrects) is not None:
+                earlier = invoices.get(corrects.bill_no) or find_invoice(corrects.bill_no, books)
+                invoices[earlier.id] = with_taken_back(earlier, line, nets[line.id], pricing.taxes[line.id])
+                in_order = made
+        for one in undone:
+            if one.corrects.bill_no in made or one.corrects.bill_no in (on_bill or ()):
+                return None
+            to_credit.setdefault(one.corrects.bill_no, defaultdict(int))[one.corrects.line_id] += one.net
+        if undone and len(made) + len(to_credit) + len(on_bill or ()) > INVOICES_MAX:
+            return None
+    return tuple(made[bill_no] for bill_no in in_order)
+
+
+def _undo(invoice: Invoice, nets: dict[str, int]) -> Iterator[Undone]:
+    """What of an invoice's own take-backs is to be undone for a note of these nets to stay within it; adds it to them.
+
+    Of lines of subscriptions, whose periods keep what was taken back where, and of no partner of whom the note takes
+    nothing; first of those with the tax of what the note credits.
+    """
+    credited = [line for line in invoice.lines if nets.get(line.id, 0) > 0]
+    alike = {(line.category, line.rate) for line in credited}
+    partners = {None, *(_partner(line) for line in credited)}
+    beyond = price_nets(invoice, nets).total - creditable(invoice)
+    for line in sorted(invoice.lines, key=lambda one: (one.category, one.rate) not in alike):
+        origin = line.origin
+        if origin is None or origin.corrects is None or origin.price_id is None or _partner(line) not in partners:
+            continue
+        left = nets.get(line.id, 0) - left_of(invoice, line)
+        numerator, denominator = line.rate.as_integer_ratio()
+        undone = 0
+        while beyond > 0 and undone < left:
+            # As much as comes to that with its tax, to the cent; what rounding leaves, by single units.
+            more = min(left - undone, max(1, beyond * denominator // (denominator + numerator)))
+            undone += more
+            nets[line.id] = nets.get(line.id, 0) - more
+            beyond = price_nets(invoice, nets).total - creditable(invoice)
+        if undone:
+            yield Undone(invoice.id, line, origin.corrects, undone)
+
+
+def _partner(line: InvoiceLine) -> str | None:
+    return None if line.on_behalf_of is None else line.on_behalf_of.id
 
 
 class Total:

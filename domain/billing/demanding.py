@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import takewhile
 
 from domain.accounts.lifecycle import billing_account, settlement_account
 from domain.accounts.model import Account, find_account
 from domain.accounts.references import PAYER, Link
 from domain.accounts.relations import paid_for
 from domain.billing.billed import BilledPeriod
-from domain.billing.composing import Composition, compose
+from domain.billing.composing import Composition, Undone, compose
 from domain.billing.differing import BilledLine, CountedMonth, TakenBack
 from domain.billing.gathering import Due, Gathered, PeriodDue, Visit, gather, gathering_needs
 from domain.billing.model import (
@@ -236,6 +237,27 @@ def _note_billed(
         for id_, (period, charged) in visit.charged.items():
             _note_period(period, charged, of_periods[id_], visit.counts(period, books), books)
         books.put(_looked_at(visit, on, done))
+    for undone in (one for made in bill.notes for one in made.undone):
+        _note_undone(undone, numbers[undone.bill_no], numbers[undone.corrects.bill_no], books)
+
+
+def _note_undone(undone: Undone, by: str, instead: str, books: Books) -> None:
+    """Note that a credit note undoes what a line took back, and that another one takes it instead, by their numbers."""
+    origin = undone.line.origin
+    assert origin is not None
+    assert origin.subscription_id is not None
+    assert origin.period is not None
+    first = books.date_of(origin.period.start)
+    periods = takewhile(lambda one: one.period.end > first, books.queue(BilledPeriod, origin.subscription_id))
+    for period in map(books.current, periods):
+        for n, line in enumerate(period.lines):
+            if any((taken.bill_no, taken.line_id) == (undone.bill_no, undone.line.id) for taken in line.taken):
+                again = TakenBack(undone.bill_no, undone.line.id, by, undone.net, undone.net)
+                taken = (*line.taken, again, TakenBack(None, None, instead, -undone.net, -undone.net))
+                lines = (*period.lines[:n], replace(line, taken=taken), *period.lines[n + 1 :])
+                books.put(replace(period, lines=lines))
+                return
+    raise AssertionError(f"line {undone.line.id} of {undone.bill_no} takes back something of no period")
 
 
 def _note_period(

@@ -29,7 +29,8 @@ class TakenBack:
     """What billing took back of a line: on a line of a bill, or by a credit note; by neither where nothing was left.
 
     `net` is what was to be taken back, and counts as taken back; `amount` what of it could be, since the rest is given
-    already. Both are minor units with the other sign than the line's.
+    already. Both are minor units with the other sign than the line's. Where a credit note undid what a line of a bill
+    took back, there are that line and the note, and both amounts have the line's sign.
     """
 
     bill_no: str | None

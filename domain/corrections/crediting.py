@@ -71,6 +71,9 @@ def correction_needs(invoice: Invoice | None) -> Iterator[Need]:
         return
     yield from settling_needs(invoice.billing_account)
     yield from disputes_needs(invoice)
+    for line in invoice.lines:
+        if line.origin is not None and line.origin.corrects is not None:
+            yield DocumentNeed(Invoice, line.origin.corrects.bill_no)
     for applied in invoice.applied_payment:
         yield DocumentNeed(Payment, applied.payment_id)
     yield from partners_needs(invoice)
@@ -196,10 +199,38 @@ def price_note(invoice: Invoice, nets: dict[str, int], currency: Currency, field
 
     `field` is where the message names them, `currency` the account's.
 
+    Raises `Refused` (`over-credited`) for a total below zero, for one beyond what is left of the invoice, and when
+    nothing is left.
+    """
+    if not nets:
+        raise Refused("over-credited", f"billNo: of invoice {invoice.id} nothing is left to credit")
+    pricing = price_nets(invoice, nets)
+    total = pricing.total
+    if total < 0:
+        raise Refused("over-credited", f"{field}: {currency.written(total)} with tax, which may not be negative")
+    if total > (left := creditable(invoice)):
+        raise Refused(
+            "over-credited",
+            f"{field}: {currency.written(total)} with tax, but {currency.written(left)} is left of invoice "
+            f"{invoice.id}",
+        )
+    return pricing
+
+
+def creditable(invoice: Invoice) -> int:
+    """What one more note of an invoice may come to (minor units, with tax).
+
+    A note of zero may always come: what it credits of one line it takes back less by another one.
+    """
+    return max(0, invoice.creditable)
+
+
+def price_nets(invoice: Invoice, nets: dict[str, int]) -> NotePricing:
+    """What these nets (minor units, by line) of an invoice come to, whether a note may credit them or not.
+
     The tax of a group is that of all net taken back to date, less the tax taken back before (EN 16931, BR-CO-17, over
     all notes of the invoice), so the notes of an invoice that is credited in full add up to its tax, with what lines of
-    bills took back of it. Raises `Refused` (`over-credited`) for a total below zero, for one beyond what is left of the
-    invoice, and when nothing is left.
+    bills took back of it.
     """
     gone = taken_of(invoice)
     before = {(group.category, group.rate): group.gone for group in invoice.corrected.tax}
@@ -218,18 +249,7 @@ def price_note(invoice: Invoice, nets: dict[str, int], currency: Currency, field
         taxes |= dict(zip(touched, parts, strict=True))
         tax_item.append(TaxItem(item.category, item.rate, sum(nets[line_id] for line_id in touched), tax))
     net = sum(nets.values())
-    total = net + sum(taxes.values())
-    if not nets:
-        raise Refused("over-credited", f"billNo: of invoice {invoice.id} nothing is left to credit")
-    if total < 0:
-        raise Refused("over-credited", f"{field}: {currency.written(total)} with tax, which may not be negative")
-    if total > invoice.creditable:
-        raise Refused(
-            "over-credited",
-            f"{field}: {currency.written(total)} with tax, but {currency.written(invoice.creditable)} is left of "
-            f"invoice {invoice.id}",
-        )
-    return NotePricing(taxes, tuple(tax_item), net, total)
+    return NotePricing(taxes, tuple(tax_item), net, net + sum(taxes.values()))
 
 
 def credit(
@@ -245,8 +265,9 @@ def credit(
     """Credit these nets (minor units, by line) of an invoice by a note with the next number.
 
     A note covers what is open, then what is written off, latest first, then what is allocated, latest first: that is
-    the payments' credit again, or reserved to be given back. Disputes count no more for what is credited. `field` is
-    where the message names the nets. Returns the note and what accrues, which is below zero.
+    the payments' credit again, or reserved to be given back. Disputes count no more for what is credited. What lines of
+    a bill took back and it credits, can be credited again where they took it. `field` is where the message names the
+    nets. Returns the note and what accrues, which is below zero.
     """
     account_id = invoice.billing_account
     account = find_account(account_id, books)
@@ -266,6 +287,9 @@ def credit(
     invoice = with_disputes(invoice, open_disputes(invoice, books), books)
     on = books.date_of(at)
     invoice, accruals = rebook(before, invoice, on, books)
+    for line in before.lines:
+        if line.id in nets and line.origin is not None and line.origin.corrects is not None:
+            put_taken_back(line, nets[line.id], pricing.taxes[line.id], books)
     parts = tuple(PaymentPart(one.payment_id, one.amount) for one in deallocations)
     if excess == "refund":
         _reserve(parts, account_id, books)
@@ -299,6 +323,32 @@ def credit(
     books.emit(account_id, CreditNoteIssued(note))
     books.emit(account_id, InvoiceCredited(note, invoice))
     return note, accruals
+
+
+def with_taken_back(invoice: Invoice, line: InvoiceLine, net: int, tax: int) -> Invoice:
+    """An invoice of which this line of a bill took back so much more: net and tax, minor units.
+
+    They are below zero where less is taken back than before.
+    """
+    assert line.origin is not None
+    assert line.origin.corrects is not None
+    line_id, group = line.origin.corrects.line_id, (line.category, line.rate)
+    so_far = invoice.corrected
+    lines = {one.line_id: one for one in so_far.lines}
+    of_line = lines.get(line_id, CorrectedLine(line_id))
+    lines[line_id] = replace(of_line, taken_back=(of_line.taken_back or 0) + net)
+    groups = {(one.category, one.rate): one for one in so_far.tax}
+    of_group = groups.get(group, CorrectedTax(*group))
+    groups[group] = replace(of_group, taken_back=(of_group.taken_back or 0) + tax)
+    return replace(invoice, corrections=replace(so_far, lines=tuple(lines.values()), tax=tuple(groups.values())))
+
+
+def put_taken_back(line: InvoiceLine, net: int, tax: int, books: Books) -> None:
+    """Note on the invoice that a line of a bill corrects that it took back so much more (minor units) of it."""
+    assert line.origin is not None
+    assert line.origin.corrects is not None
+    invoice = with_taken_back(find_invoice(line.origin.corrects.bill_no, books), line, net, tax)
+    books.put(with_disputes(invoice, open_disputes(invoice, books), books))
 
 
 def open_disputes(invoice: Invoice, books: Books) -> list[Dispute]:

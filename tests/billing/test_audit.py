@@ -144,6 +144,22 @@ def billed_facts() -> list[Fact]:
         demand("E-4", account="BA-3", on="2026-04-01"),
         # Of which the next bill finds out.
         change("2026-03-05", prices=(monthly("A", "4"),), of="B-5"),
+        # A note that undoes a part of what its invoice took back, and one of people that does.
+        *(fact for n in (1, 2) for fact in upgraded_facts(f"T-{n}", f"BA-T{n}")),
+        change("2026-01-16", "terminate", of="T-1"),
+        demand("T-1-E", account="BA-T1", on="2026-02-01"),
+        credit_note("N-3", "INV-000000011", {"1": -500, "2": 1000}),
+    ]
+
+
+def upgraded_facts(id_: str, account: str) -> list[Fact]:
+    """A bill of 31.00, and one of what they were raised by within the month."""
+    return [
+        billing(account),
+        subscription(id_, monthly("A", "31"), account=account, start="2026-01-01"),
+        demand(f"{id_}-A", account=account, on="2026-01-01"),
+        change("2026-01-11", prices=(monthly("A", "40"),), of=id_),
+        demand(f"{id_}-B", account=account, on="2026-01-11"),
     ]
 
 
@@ -221,32 +237,32 @@ def test_bills_are_clean(books: Books) -> None:
     report = reported(books)
     assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
     assert {check.name: report[check.name]["checked"] for check in CHECKS} == {
-        "subscriptions-are-what-was-agreed": 11,
-        "subscription-turns-are-to-come": 11,
-        "subscription-revisions-are-patches": 11,
-        "live-subscriptions-are-open": 11,
-        "changed-subscriptions-are-due": 11,
-        "subscriptions-match-inbox": 23,
-        "subscriptions-have-positions": 3,
+        "subscriptions-are-what-was-agreed": 13,
+        "subscription-turns-are-to-come": 13,
+        "subscription-revisions-are-patches": 13,
+        "live-subscriptions-are-open": 13,
+        "changed-subscriptions-are-due": 13,
+        "subscriptions-match-inbox": 28,
+        "subscriptions-have-positions": 5,
         "usage-is-counted-by-day": 9,
         "usage-is-numbered-by-month": 7,
         "usage-matches-inbox": 11,
         "usage-points-to-subscriptions": 2,
-        "lines-of-prices-match-periods": 49,
-        "periods-are-taken-back-once": 43,
-        "billed-is-what-is-charged": 41,
-        "charged-is-what-was-agreed": 38,
-        "charged-adds-up": 43,
+        "lines-of-prices-match-periods": 55,
+        "periods-are-taken-back-once": 45,
+        "billed-is-what-is-charged": 43,
+        "charged-is-what-was-agreed": 40,
+        "charged-adds-up": 45,
         "minimums-are-what-is-missing": 3,
         "counted-usage-is-kept": 7,
-        "what-fell-due-is-billed": 13,
-        "periods-point-to-subscriptions": 5,
-        "taken-back-matches-bills": 13,
-        "taken-back-tax-matches-bills": 5,
+        "what-fell-due-is-billed": 15,
+        "periods-point-to-subscriptions": 7,
+        "taken-back-matches-bills": 19,
+        "taken-back-tax-matches-bills": 9,
         "charges-match-lines": 8,
         "charges-are-billed-once": 7,
-        "charges-match-notes": 8,
-        "bills-match-demands": 9,
+        "charges-match-notes": 11,
+        "bills-match-demands": 14,
         "charges-match-inbox": 8,
         "charges-have-positions": 2,
     }
@@ -336,6 +352,16 @@ TAMPERINGS = [
         "take-back-more-than-the-line",
         changing("invoices", INV1, corrections__lines__0__takenBack=1001),
         {"taken-back-matches-bills", "credited-within-lines"},
+    ),
+    Tampering(
+        "a-note-of-a-take-back-that-gives-back-no-room",
+        changing("invoices", "INV-000000010", corrections__lines__0__takenBack=2100),
+        {"taken-back-matches-bills"},
+    ),
+    Tampering(
+        "a-note-of-a-take-back-that-gives-back-another-tax",
+        changing("invoices", "INV-000000010", corrections__tax__0__takenBack=420),
+        {"taken-back-tax-matches-bills"},
     ),
     Tampering(
         "a-line-of-another-account",
@@ -548,6 +574,28 @@ TAMPERINGS = [
     Tampering(
         "taken-back-by-a-line-and-a-note",
         changing("billedPeriods", "B-1/A/2026-01-31/2026-02-28", lines__0__taken__0__creditNote="CN-000000009"),
+        {"periods-are-taken-back-once", "charges-match-notes", "lines-of-prices-match-periods"},
+    ),
+    Tampering(
+        "undone-more-than-was-taken-back",
+        changing(
+            "billedPeriods",
+            f"T-1/A/{JANUARY}",
+            lines__0__taken__1__net=2101,
+            lines__0__taken__1__amount=2101,
+            lines__0__taken__2__net=-2101,
+            lines__0__taken__2__amount=-2101,
+        ),
+        {"periods-are-taken-back-once", "charges-match-notes"},
+    ),
+    Tampering(
+        "undone-and-not-taken-instead",
+        changing("billedPeriods", f"T-1/A/{JANUARY}", lines__0__taken__2__net=0, lines__0__taken__2__amount=0),
+        {"billed-is-what-is-charged", "charges-match-notes"},
+    ),
+    Tampering(
+        "undone-of-another-line",
+        changing("billedPeriods", f"T-1/A/{JANUARY}", lines__0__taken__1__lineId="2"),
         {"periods-are-taken-back-once", "charges-match-notes"},
     ),
     Tampering(

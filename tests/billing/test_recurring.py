@@ -650,3 +650,150 @@ def test_the_last_bill_closes_the_account():
     book.take(payment("P-2", 1860))
     assert book.state("BA-1") == "closed"
     assert_books_hold(book)
+
+
+def test_what_is_credited_of_a_take_back_can_be_credited_where_it_was_taken():
+    """30.00 becomes 40.00 after ten days: -20.00 + 26.67. Notes of all of both bills leave nothing owed."""
+    book = begun(subscription("S-1", monthly(price="30"), start="2026-11-01"))
+    bills(book, "2026-11-01")
+    book.take(change("2026-11-11", prices=(monthly(price="40"),)))
+    bills(book, "2026-11-11")
+    assert lines(book, 2) == [
+        (-2000, "2026-11-01", "2026-12-01", "1.1"),
+        (2667, "2026-11-11", "2026-12-01", None),
+    ]
+    # As long as that stands, 10.00 are left of the first.
+    assert book.refusal(credit_note("N-0", "INV-000000001", {"1": 1001}))[0] == "over-credited"
+    book.take(credit_note("N-1", "INV-000000002", {"1": -500, "2": 1000}))
+    [corrected] = book.invoice(1).corrected.lines
+    [group] = book.invoice(1).corrected.tax
+    assert (corrected.taken_back, group.taken_back) == (1500, 300)
+    assert_books_hold(book)
+    book.take(credit_note("N-2", "INV-000000002"), credit_note("N-3", "INV-000000001"))
+    assert notes(book) == [("2", 500, 600), ("2", 167, 200), ("1", 3000, 3600)]
+    assert [book.invoice(n).remaining_amount for n in (1, 2)] == [0, 0]
+    assert_books_hold(book)
+
+
+def upgraded(*facts, price=None):
+    """30.00 for November that become 40.00 after ten days: a bill of 30.00, and one of -20.00 + 26.67; all is paid."""
+    price = price or {}
+    book = begun(*facts, subscription("S-1", monthly(price="30", **price), start="2026-11-01"))
+    bills(book, "2026-11-01")
+    book.take(change("2026-11-11", prices=(monthly(price="40", **price),)))
+    bills(book, "2026-11-11")
+    book.take(payment("P-1", 3600, ["INV-000000001"]), payment("P-2", 800, ["INV-000000002"]))
+    return book
+
+
+def test_a_note_undoes_what_its_invoice_took_back():
+    """Ended after fifteen days it comes to 10.00 + 6.67: 20.00 are given back, of a bill that came to 6.67.
+
+    A note credits 20.00 of that and undoes 13.33 of what it took back; another one takes those of the first bill.
+    """
+    book = upgraded()
+    book.take(change("2026-11-16", "terminate"))
+    bills(book, "2026-11-16", "2026-11-17")
+    assert book.results["bill.demand:D-2026-11-16"] == {
+        "state": "done",
+        "billNo": None,
+        "creditNotes": ["CN-000000001", "CN-000000002"],
+    }
+    assert notes(book) == [("2", 667, 800), ("1", 1333, 1600)]
+    first = book.get(CreditNote, "bill.demand:D-2026-11-16:INV-000000002")
+    assert [(one.line_id, one.tax_excluded_amount) for one in first.lines] == [("1", -1333), ("2", 2000)]
+    # Of 44.00 with tax 20.00 were owed.
+    assert book.position("BA-1").unapplied == 2400
+    [corrected] = book.invoice(1).corrected.lines
+    assert (corrected.credited, corrected.taken_back) == (1333, 667)
+    [period] = book.documents[BilledPeriod].values()
+    assert [one.left for one in period.lines] == [1000, 667]
+    assert of(book).recheck_from is None
+    # It is served after all: what was given back is charged anew, at the rate of those days.
+    book.take(change("2026-11-16", termination_date=None))
+    bills(book, "2026-11-18")
+    assert nets(book, 3) == [2000]
+
+
+def test_what_is_undone_may_have_been_taken_of_what_took_back_itself():
+    """30.00, 40.00 from the 11th, 60.00 from the 16th, ended on the 21st: 10.00 + 6.67 + 10.00 of 46.67 billed.
+
+    20.00 are given back of the third bill, which came to 10.00: 10.00 of what it took of the second one are undone. Of
+    that nothing more can be given, as still more than it came to is taken of it: it undoes what is taken of the first.
+    """
+    book = upgraded()
+    book.take(change("2026-11-16", prices=(monthly(price="60"),)))
+    bills(book, "2026-11-16")
+    assert nets(book, 3) == [-2000, 3000]
+    book.take(change("2026-11-21", "terminate"))
+    bills(book, "2026-11-21")
+    assert notes(book) == [("3", 1000, 1200), ("2", 0, 0), ("1", 1000, 1200)]
+    assert [book.invoice(n).billed for n in (1, 2, 3)] == [2400, 800, 0]
+    assert of(book).recheck_from is None
+
+
+def test_what_is_undone_is_taken_by_one_note_with_what_is_due_of_that_invoice():
+    """Ended after five days: 5.00 more of the first bill, all 26.67 of the second, which undoes all that it took."""
+    book = upgraded()
+    book.take(change("2026-11-06", "terminate"))
+    bills(book, "2026-11-16")
+    assert notes(book) == [("2", 667, 800), ("1", 2500, 3000)]
+    assert [book.invoice(n).billed for n in (1, 2)] == [600, 0]
+
+
+def test_what_can_be_taken_on_the_bill_needs_no_note():
+    """The note that can be made makes room: of 15.00 and 20.00 beside 25.00 the latter are on the bill."""
+    book = upgraded(subscription("S-2", monthly(price="30"), start="2026-10-31"))
+    assert nets(book, 1) == [3000, 3000]
+    book.take(subscription("S-3", monthly(price="30"), start="2026-11-01"))
+    bills(book, "2026-11-12")
+    book.take(
+        change("2026-11-16", "terminate"),
+        change("2026-11-16", "terminate", of="S-3"),
+        charge("C-1", line("25", "0.2"), on="2026-11-16"),
+    )
+    bills(book, "2026-11-16")
+    assert notes(book) == [("3", 1500, 1800)]
+    assert sorted(nets(book, 4)) == [-2000, 2500]
+
+
+@pytest.mark.parametrize("on", ["invoice", "payment"])
+def test_what_is_undone_is_undone_of_the_partner(on):
+    """80 % of the 16.67 that are left: 13.34, less a cent that rounding each line's share leaves."""
+    book = upgraded(partner(on=on), price={"on_behalf_of": "SA-1"})
+    book.take(change("2026-11-16", "terminate"))
+    bills(book, "2026-11-16")
+    assert notes(book) == [("2", 667, 800), ("1", 1333, 1600)]
+    assert abs(book.position("SA-1").payable - 1334) <= 1
+
+
+def test_what_is_undone_goes_to_the_account_that_was_billed():
+    """Another account pays by now: its bill has nothing of it, both notes are the first one's."""
+    book = upgraded(billing("BA-2"))
+    book.take(update("BA-1", relationships=[relation("payer", "BA-2")]), change("2026-11-16", "terminate"))
+    book.take(charge("C-1", line("100"), on="2026-11-16"), demand("D-1", account="BA-2", on="2026-11-16"))
+    assert notes(book) == [("2", 667, 800), ("1", 1333, 1600)]
+    assert (book.position("BA-1").unapplied, nets(book, 3)) == (2400, [10000])
+    assert_books_hold(book)
+
+
+def test_a_part_undoes_no_more_than_it_may_take_back():
+    """What would take back of more invoices than a part does waits for another demand."""
+    book = upgraded()
+    book.take(change("2026-11-16", "terminate"))
+    with patch("domain.billing.composing.INVOICES_MAX", 1):
+        bills(book, "2026-11-16")
+    assert notes(book) == []
+    bills(book, "2026-11-17")
+    assert notes(book) == [("2", 667, 800), ("1", 1333, 1600)]
+
+
+def test_a_discount_on_the_same_bill_is_not_undone():
+    """30.00 less a promotion of 20.00, ended half way: a note of 15.00 would go beyond the 10.00 of the bill."""
+    book = begun(subscription("S-1", monthly(price="30"), start="2026-11-01"))
+    book.take(charge("C-1", line("-20", "0.2"), on="2026-11-01"))
+    bills(book, "2026-11-01")
+    book.take(change("2026-11-16", "terminate"))
+    bills(book, "2026-11-16")
+    assert notes(book) == []
+    assert of(book).recheck_from == date(2026, 11, 1)

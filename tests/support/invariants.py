@@ -261,9 +261,9 @@ def _notes_follow_their_invoice(invoice: Invoice, notes: list[CreditNote]) -> No
         assert abs(credited) <= abs(billed.tax_excluded_amount), (invoice.id, line_id, credited)
         assert not credited or (credited < 0) == (billed.tax_excluded_amount < 0), (invoice.id, line_id, credited)
         of_group[billed.category, Fraction(billed.rate)] += credited
-    by_bills = {line.line_id for line in invoice.corrected.lines if line.taken_back}
+    by_bills = {(one.category, Fraction(one.rate)) for one in invoice.corrected.tax if one.taken_back is not None}
     for group, credited in of_group.items():
-        if not any(line.id in by_bills and (line.category, Fraction(line.rate)) == group for line in invoice.lines):
+        if group not in by_bills:
             assert tax[group] == half_away(credited * group[1]), (invoice.id, group, "tax credited")
     if all(net[line.id] == line.tax_excluded_amount for line in invoice.lines):
         assert sum(note.tax_included_amount for note in notes) == invoice.tax_included_amount, invoice.id
@@ -528,7 +528,7 @@ def _charges_are_billed_once(book: LedgerBook) -> None:
             if line.origin is not None and line.origin.charge_id is not None:
                 assert line.origin.charge_id not in lines, (line.origin.charge_id, "is on two lines")
                 lines[line.origin.charge_id] = (invoice, line)
-    noted: Counter[tuple[str, str]] = Counter()
+    noted: Counter[tuple[str, str, str]] = Counter()
     for charge in charges.values():
         billed = charge.billed
         if billed is None:
@@ -546,7 +546,7 @@ def _charges_are_billed_once(book: LedgerBook) -> None:
             assert (line.on_behalf_of and line.on_behalf_of.id) == charge.item.on_behalf_of, charge
             assert charge.date <= invoice.tax_point_date, (charge, "was not due")
         elif billed.credit_note is not None:
-            noted[billed.credit_note, charge.corrects.line_id] -= billed.amount
+            noted[billed.credit_note, charge.corrects.bill_no, charge.corrects.line_id] -= billed.amount
         if charge.corrects is None:
             assert billed.amount == charge.net, charge
         else:
@@ -555,20 +555,22 @@ def _charges_are_billed_once(book: LedgerBook) -> None:
         assert billed.bill_no or billed.credit_note or not billed.amount, charge
     assert not lines, "lines of charges that know nothing of them"
     _count_what_notes_took_back(book, noted)
-    of_notes: Counter[tuple[str, str]] = Counter()
+    of_notes: Counter[tuple[str, str, str]] = Counter()
     for note in book.documents[CreditNote].values():
         if note.cause.startswith("bill."):
             for line in note.lines:
-                of_notes[note.bill_no, line.line_id] += line.tax_excluded_amount
+                of_notes[note.bill_no, note.corrected_bill_no, line.line_id] += line.tax_excluded_amount
     assert {key: net for key, net in noted.items() if net} == {key: net for key, net in of_notes.items() if net}
 
 
-def _count_what_notes_took_back(book: LedgerBook, noted: Counter[tuple[str, str]]) -> None:
+def _count_what_notes_took_back(book: LedgerBook, noted: Counter[tuple[str, str, str]]) -> None:
+    """Of periods' lines; and of lines that took something back, what notes undid."""
     for period in book.documents[BilledPeriod].values():
         for line in period.lines:
             for taken in line.taken:
                 if taken.credit_note is not None:
-                    noted[taken.credit_note, line.line_id] -= taken.amount
+                    at = (taken.bill_no or line.bill_no, taken.line_id or line.line_id)
+                    noted[taken.credit_note, *at] -= taken.amount
 
 
 def _bills_are_what_was_due(book: LedgerBook) -> None:
@@ -598,20 +600,38 @@ def _subscriptions_are_billed(book: LedgerBook) -> None:
         for line in invoice.lines
         if line.origin is not None and line.origin.price_id is not None
     }
+    causes = {note.bill_no: note.cause for note in book.documents[CreditNote].values()}
     for period in book.documents[BilledPeriod].values():
         assert period.id == f"{period.subscription}/{period.price_id}/{period.period.start}/{period.period.end}"
         subscription = book.get(Subscription, period.subscription)
         for billed in period.lines:
             line = lines.pop((billed.bill_no, billed.line_id))
             assert (line.tax_excluded_amount, line.origin.corrects) == (billed.net, None), (period, billed)
+            undone: Counter[tuple[str | None, str | None]] = Counter()
+            of_lines: dict[tuple[str | None, str | None], int] = {}
+            instead: Counter[str] = Counter()
+            noted: Counter[str] = Counter()
             for taken in billed.taken:
                 assert abs(taken.amount) <= abs(taken.net), (period, taken)
                 assert taken.amount * taken.net >= 0, (period, taken)
+                if taken.bill_no is not None and taken.credit_note is not None:
+                    # A note undid it, and another one of the same bill took it of the line itself.
+                    assert taken.net == taken.amount, (period, taken)
+                    assert taken.net * billed.net > 0, (period, taken)
+                    undone[taken.bill_no, taken.line_id] += taken.amount
+                    assert abs(undone[taken.bill_no, taken.line_id]) <= abs(of_lines[taken.bill_no, taken.line_id])
+                    instead[causes[taken.credit_note]] += taken.amount
+                    continue
+                assert taken.net * billed.net <= 0, (period, taken)
+                if taken.credit_note is not None:
+                    noted[causes[taken.credit_note]] -= taken.amount
                 assert taken.bill_no is not None or taken.credit_note is not None or not taken.amount, (period, taken)
                 if taken.bill_no is not None:
+                    of_lines[taken.bill_no, taken.line_id] = taken.amount
                     taking = lines.pop((taken.bill_no, taken.line_id))
                     at = CorrectsLine(billed.bill_no, billed.line_id)
                     assert (taking.tax_excluded_amount, taking.origin.corrects) == (taken.amount, at), (period, taken)
+            assert all(abs(net) <= abs(noted[cause]) for cause, net in instead.items()), (period, instead)
         if subscription.recheck_from is None:
             left: Counter[Rate] = Counter()
             for billed in period.lines:
@@ -649,9 +669,16 @@ def _is_billed_to_what_it_comes_to(subscription: Subscription, book: LedgerBook)
 
 
 def _what_bills_took_back_is_known(book: LedgerBook) -> None:
-    """What of a line, and of its tax, bills took back is what their lines say, and within the line."""
+    """What of a line, and of its tax, bills took back is what their lines say less what is credited of those."""
     nets: Counter[tuple[str, str]] = Counter()
     taxes: Counter[tuple[str, str, Fraction]] = Counter()
+    for note in book.documents[CreditNote].values():
+        by_id = {line.id: line for line in book.get(Invoice, note.corrected_bill_no).lines}
+        for line in note.lines:
+            origin = by_id[line.line_id].origin
+            if origin is not None and origin.corrects is not None:
+                nets[origin.corrects.bill_no, origin.corrects.line_id] += line.tax_excluded_amount
+                taxes[origin.corrects.bill_no, line.category, Fraction(line.rate)] += line.tax_amount
     for bill in book.documents[Invoice].values():
         for line in bill.lines:
             if line.origin is not None and line.origin.corrects is not None:

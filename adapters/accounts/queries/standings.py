@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -240,19 +240,42 @@ async def _disputed_at(view: View, of_accounts: Row, at: datetime, day: str) -> 
     for note in await view.find("creditNotes", which, fields=fields, index="booked"):
         since[note["correctedBillNo"]].append(note)
     bills: list[Row] = []
+    given_back: dict[str, list[Row]] = defaultdict(list)
     if any("takenBack" in line for row in invoices.values() for line in row.get("corrections", {}).get("lines", ())):
-        which = {**of_accounts, "bookedAt": {"$gt": at}, "lines.origin.corrects.billNo": {"$in": bill_nos}}
-        bills = await view.find("invoices", which, fields={"lines": 1}, index="listed")
+        which = {**of_accounts, "lines.origin.corrects.billNo": {"$in": bill_nos}}
+        bills = await view.find("invoices", which, fields={"lines": 1, "bookedAt": 1}, index="listed")
+        which = {**of_accounts, "bookedAt": {"$gt": at}, "correctedBillNo": {"$in": [bill["_id"] for bill in bills]}}
+        for note in await view.find("creditNotes", which, fields=fields, index="booked") if bills else ():
+            given_back[note["correctedBillNo"]].append(note)
+    taken_back = [one for bill in bills for one in _taken_back_since(bill, given_back[bill["_id"]], at)]
     return sum(
-        min(_disputed_of(invoice, open_then[bill_no], since[bill_no], bills), remained[bill_no])
+        min(_disputed_of(invoice, open_then[bill_no], since[bill_no], taken_back), remained[bill_no])
         for bill_no, invoice in invoices.items()
     )
 
 
-def _disputed_of(invoice: Row, disputes: list[Row], notes_since: list[Row], bills_since: list[Row]) -> int:
+def _taken_back_since(bill: Row, notes_since: list[Row], at: datetime) -> Iterator[tuple[Row, int, int]]:
+    """What a bill's lines took back after a time, less what these notes, which came after it, credited of that.
+
+    Each line, with its net and its tax.
+    """
+    for line in bill["lines"]:
+        if line.get("origin", {}).get("corrects") is None:
+            continue
+        if bill["bookedAt"] > at:
+            yield line, -line["taxExcludedAmount"], -line["taxAmount"]
+        for note in notes_since:
+            for credited in note["lines"]:
+                if credited["lineId"] == line["id"]:
+                    yield line, credited["taxExcludedAmount"], credited["taxAmount"]
+
+
+def _disputed_of(
+    invoice: Row, disputes: list[Row], notes_since: list[Row], taken_back_since: list[tuple[Row, int, int]]
+) -> int:
     """What was disputed of an invoice by the disputes that were open at a time, after which these notes came.
 
-    Lines of the bills, which came after it too, took something back of the invoice.
+    And after which lines of bills took so much back of it, net and tax; below zero, where that was credited since.
     """
     if any(line.get("counted") is None for dispute in disputes for line in dispute["lines"]):
         # An earlier version worked out what each comes to, and nothing has changed it since.
@@ -272,13 +295,12 @@ def _disputed_of(invoice: Row, disputes: list[Row], notes_since: list[Row], bill
             tax[group["category"], group["rate"]] -= group["taxAmount"]
         for line in note["lines"]:
             gone[line["lineId"]] -= line["taxExcludedAmount"]
-    for bill in bills_since:
-        for line in bill["lines"]:
-            corrects = line.get("origin", {}).get("corrects")
-            if corrects is not None and corrects["billNo"] == invoice["_id"]:
-                taken_back += line["taxExcludedAmount"] + line["taxAmount"]
-                gone[corrects["lineId"]] += line["taxExcludedAmount"]
-                tax[line["category"], line["rate"]] += line["taxAmount"]
+    for line, net, tax_amount in taken_back_since:
+        corrects = line["origin"]["corrects"]
+        if corrects["billNo"] == invoice["_id"]:
+            taken_back -= net + tax_amount
+            gone[corrects["lineId"]] -= net
+            tax[line["category"], line["rate"]] -= tax_amount
     lines = {
         line["id"]: DisputableLine(line["category"], Decimal(line["rate"]), line["taxExcludedAmount"], gone[line["id"]])
         for line in invoice["lines"]
