@@ -30,6 +30,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from bson import Decimal128
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
@@ -137,12 +138,23 @@ def read_views(database: Database[Document], variables: Document) -> dict[str, D
             for n, check in enumerate(checks):
                 found[check.name] = {
                     "checked": verdict.get(f"checked{n}", 0),
-                    "broken": verdict.get(f"broken{n}", []),
+                    "broken": plain(verdict.get(f"broken{n}", [])),
                     "brokenTotal": verdict.get(f"total{n}", 0),
                 }
         for reading in readings:
             found[reading.name] = looked_at(reading.look(database, session))
     return found
+
+
+def plain(value: Any) -> Any:
+    """What a check shows, as JSON has it: decimals as texts, like all others that are kept; times as ISO 8601."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    if isinstance(value, Decimal128):
+        return f"{value.to_decimal():f}"
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def looked_at(verdicts: Iterable[Offender | None]) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -714,7 +715,9 @@ TAMPERINGS = [
 def test_what_was_tampered_with_is_seen(books: Books, tampering: Tampering) -> None:
     """By the checks that watch it, and by no others of these."""
     tampering.breaks(books)
-    found = red({"checks": list(reported(books).values())})
+    report = reported(books)
+    assert json.loads(json.dumps(report)) == report, "it can't be told"
+    found = red({"checks": list(report.values())})
     assert found & WATCHED == tampering.seen_by
 
 
