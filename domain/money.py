@@ -64,7 +64,8 @@ def allocate(total: int, parts: Sequence[int], denominator: int) -> list[int]:
     """Split `total` over parts of the exact sizes `parts` / `denominator`: largest remainder first, then the earlier.
 
     `total` is the rounded sum of the sizes; the result sums to it, and every part is less than one minor unit from its
-    exact size. The split of the negated parts is the negated split.
+    exact size. Where it is off by more, as earlier rounding has left it, all parts share that. The split of the negated
+    parts is the negated split.
     """
     if len(parts) == 1:
         return [total]
@@ -73,7 +74,9 @@ def allocate(total: int, parts: Sequence[int], denominator: int) -> list[int]:
         return [-amount for amount in allocate(-total, [-part for part in parts], denominator)]
     split = [part // denominator for part in parts]
     missing = total - sum(split)
-    assert 0 <= missing <= len(parts), (total, parts, denominator)
+    if not 0 <= missing <= len(parts):
+        each, missing = divmod(missing, len(parts))
+        split = [part + each for part in split]
     if missing:
         by_remainder = sorted(range(len(parts)), key=lambda i: (-(parts[i] % denominator), i))
         for i in by_remainder[:missing]:

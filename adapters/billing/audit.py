@@ -13,6 +13,7 @@ from adapters.checks import (
     begins,
     both,
     equal,
+    half_away,
     has,
     minus,
     only,
@@ -265,6 +266,21 @@ taken_back_lines = View(
     ),
 )
 
+# The part of it that is credited: of a line of nothing, nothing is.
+_tax_given_back: Expression = {
+    "$cond": [
+        equal(credited_of("$lines.id"), 0),
+        0,
+        half_away(
+            {
+                "$divide": [
+                    {"$multiply": [{"$toDecimal": "$lines.taxAmount"}, credited_of("$lines.id")]},
+                    "$lines.taxExcludedAmount",
+                ]
+            }
+        ),
+    ]
+}
 taken_back_tax = View(
     "what bills took back of invoices' tax",
     "invoices",
@@ -285,7 +301,7 @@ taken_back_tax = View(
         union(
             "invoices",
             {"$match": {"billing.cause": {"$gt": ""}}},
-            {"$project": {"lines": only("$lines", has("$$this.origin.corrects"))}},
+            {"$project": {"corrections.lines": 1, "lines": only("$lines", has("$$this.origin.corrects"))}},
             {"$unwind": "$lines"},
             {
                 "$project": {
@@ -294,33 +310,7 @@ taken_back_tax = View(
                         "category": "$lines.category",
                         "rate": "$lines.rate",
                     },
-                    "taken": minus("$lines.taxAmount"),
-                }
-            },
-        ),
-        union(
-            "invoices",
-            {
-                "$match": {
-                    "billing.cause": {"$gt": ""},
-                    "corrections.credited": {"$gte": 0},
-                    "lines.origin.corrects.billNo": {"$gt": ""},
-                }
-            },
-            {"$project": {"taking": only("$lines", has("$$this.origin.corrects"))}},
-            {"$lookup": {"from": "creditNotes", "localField": "_id", "foreignField": "correctedBillNo", "as": "notes"}},
-            {"$unwind": "$notes"},
-            {"$unwind": "$notes.lines"},
-            {"$set": {"taking": only("$taking", equal("$$this.id", "$notes.lines.lineId"))}},
-            {"$unwind": "$taking"},
-            {
-                "$project": {
-                    "_id": {
-                        "billNo": "$taking.origin.corrects.billNo",
-                        "category": "$taking.category",
-                        "rate": "$taking.rate",
-                    },
-                    "taken": "$notes.lines.taxAmount",
+                    "taken": {"$subtract": [_tax_given_back, "$lines.taxAmount"]},
                 }
             },
         ),

@@ -143,9 +143,10 @@ KEPT = (
                 "`onBehalfOf`}",
                 "lines": "the lines of bills that billed something of it: {`billNo`, `lineId`, `rate`, `quantity`, "
                 "`net`, `taken`: what billing took back of it since: {`billNo`, `lineId`, `creditNote`: where, "
-                "`net`: what counts as taken back, `amount`: what of that could be, `counted`}, `counted`: of usage, "
-                "which records it counts: those of each `month` beyond the first `after`, up to `count`, on these "
-                "`days`; missing: on those that the line covers}",
+                "`net`: what counts as taken back, `amount`: what of that could be, `counted`; both a line and a note "
+                "where that note undid what that line took back}, `counted`: of usage, which records it counts: those "
+                "of each `month` beyond the first `after`, up to `count`, on these `days`; missing: on those that the "
+                "line covers}",
             },
             indexes=(
                 # What was billed of a subscription, the last first.

@@ -10,7 +10,7 @@ from decimal import Decimal
 from domain.accounts.lifecycle import ALLOWED
 from domain.accounts.model import Account, find_account
 from domain.billing.gathering import INVOICES_MAX, LINES_MAX, Due
-from domain.corrections.crediting import creditable, price_nets, with_taken_back
+from domain.corrections.crediting import creditable, price_nets, tax_given_back, with_taken_back
 from domain.corrections.taking_back import left_of
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import CorrectsLine, Invoice, InvoiceLine, find_invoice
@@ -205,7 +205,8 @@ def _notes(
         for line in invoice.lines:
             if line.id in nets and line.origin is not None and (corrects := line.origin.corrects) is not None:
                 earlier = invoices.get(corrects.bill_no) or find_invoice(corrects.bill_no, books)
-                invoices[earlier.id] = with_taken_back(earlier, line, nets[line.id], pricing.taxes[line.id])
+                tax = tax_given_back(invoice, line, nets[line.id])
+                invoices[earlier.id] = with_taken_back(earlier, line, nets[line.id], tax)
                 in_order = made
         for one in undone:
             if one.corrects.bill_no in made or one.corrects.bill_no in (on_bill or ()):

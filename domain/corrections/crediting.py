@@ -289,7 +289,7 @@ def credit(
     invoice, accruals = rebook(before, invoice, on, books)
     for line in before.lines:
         if line.id in nets and line.origin is not None and line.origin.corrects is not None:
-            put_taken_back(line, nets[line.id], pricing.taxes[line.id], books)
+            put_taken_back(line, nets[line.id], tax_given_back(before, line, nets[line.id]), books)
     parts = tuple(PaymentPart(one.payment_id, one.amount) for one in deallocations)
     if excess == "refund":
         _reserve(parts, account_id, books)
@@ -341,6 +341,17 @@ def with_taken_back(invoice: Invoice, line: InvoiceLine, net: int, tax: int) -> 
     of_group = groups.get(group, CorrectedTax(*group))
     groups[group] = replace(of_group, taken_back=(of_group.taken_back or 0) + tax)
     return replace(invoice, corrections=replace(so_far, lines=tuple(lines.values()), tax=tuple(groups.values())))
+
+
+def tax_given_back(bill: Invoice, line: InvoiceLine, net: int) -> int:
+    """By how much a note that credits so much of a line that took something back changes the tax that it took.
+
+    All that is given back to date is the credited part of the tax that the line shows, rounded: all of it in the end.
+    """
+    credited = next((one.credited for one in bill.corrected.lines if one.line_id == line.id), 0)
+    whole = abs(line.tax_excluded_amount)
+    before, after = (rounded_ratio(line.tax_amount * abs(part), whole) for part in (credited, credited + net))
+    return after - before
 
 
 def put_taken_back(line: InvoiceLine, net: int, tax: int, books: Books) -> None:

@@ -99,8 +99,8 @@ class CorrectedLine:
     """What of a line was taken back so far (minor units): `credited` of its net, with the line's sign.
 
     `given_up` is how much of a partner's share, withheld until the payment, was written off with the invoice.
-    `taken_back` is what lines of bills took back of its net, with its sign: no note credits that again. It is None
-    while none did.
+    `taken_back` is what lines of bills took back of its net, with its sign, less what is credited of those lines: no
+    note credits that again. It is None while none did.
     """
 
     line_id: str

@@ -339,6 +339,19 @@ def test_tax_that_bills_took_none_of_is_the_notes():
     assert_books_hold(book)
 
 
+def test_tax_that_bills_took_none_of_is_shared_by_the_lines_that_are_left():
+    """Of those ten lines eight are taken back: the two that are left have 0.02 of tax each."""
+    book = LedgerBook()
+    book.take(billing(), order("O-1", *(line("0.02", "0.2") for _ in range(10))))
+    for n in range(1, 9):
+        took = charge(f"C-{n}", line("-0.02", "0.2"), corrects=(INV1, str(n)))
+        book.take(took, charge(f"E-{n}", line("1")), demand(f"D-{n}"))
+    book.take(credit_note("N-1", INV1))
+    note = book.get(CreditNote, "N-1")
+    assert [(one.tax_excluded_amount, one.tax_amount) for one in note.lines] == [(2, 2), (2, 2)]
+    assert_books_hold(book)
+
+
 @pytest.mark.parametrize("on", ["invoice", "payment"])
 def test_what_is_taken_back_is_taken_back_of_the_partner(on):
     """By the terms of the line: 80 % of 4.00, whatever the partner's terms are now."""

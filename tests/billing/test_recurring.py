@@ -12,7 +12,7 @@ from domain.billing.model import BillOnDemand
 from domain.billing.periods import DateRange
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import Step, Tiers
-from domain.corrections.model import CreditNote
+from domain.corrections.model import CreditNote, Dispute
 from domain.invoicing.model import Invoice
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
@@ -23,6 +23,7 @@ from tests.support.ledger_book import (
     command,
     credit_note,
     demand,
+    dispute,
     line,
     metered,
     minimum,
@@ -672,6 +673,18 @@ def test_what_is_credited_of_a_take_back_can_be_credited_where_it_was_taken():
     book.take(credit_note("N-2", "INV-000000002"), credit_note("N-3", "INV-000000001"))
     assert notes(book) == [("2", 500, 600), ("2", 167, 200), ("1", 3000, 3600)]
     assert [book.invoice(n).remaining_amount for n in (1, 2)] == [0, 0]
+    assert_books_hold(book)
+
+
+def test_a_dispute_counts_for_what_is_given_back_to_its_line():
+    """30.00 are disputed, of which a bill takes back 20.00: 12.00 with tax are left, 18.00 after a note of 5.00."""
+    book = begun(subscription("S-1", monthly(price="30"), start="2026-11-01"))
+    bills(book, "2026-11-01")
+    book.take(dispute("X-1", "INV-000000001", {"1": 3000}), change("2026-11-11", prices=(monthly(price="40"),)))
+    bills(book, "2026-11-11")
+    assert book.get(Dispute, "X-1").amount == 1200
+    book.take(credit_note("N-1", "INV-000000002", {"1": -500, "2": 1000}))
+    assert book.get(Dispute, "X-1").amount == 1800
     assert_books_hold(book)
 
 

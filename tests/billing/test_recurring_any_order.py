@@ -237,3 +237,46 @@ def test_billing_again_is_a_difference_and_nothing_else(facts, batch, first_limi
     assert billed == net_of(once.documents[Invoice].values()) - net_of(by_people) + cut
     assert left_of(book) == left_of(once)
     assert all(one.recheck_from is None for one in book.documents[Subscription].values())
+
+
+names = st.sampled_from(["S-1", "S-2"])
+in_advance = st.builds(
+    lambda amount: (monthly("A", amount, period_length=12),),
+    st.sampled_from(["365", "730", "1000", "1200", "1460", "30"]),
+)
+agreed_anew = st.builds(lambda of, on, prices: change(on, of=of, prices=prices), names, days, in_advance)
+cut_short = st.builds(lambda of, on, kind: change(on, kind, of=of), names, days, st.sampled_from(["suspend", "resume"]))
+raised = st.lists(
+    st.tuples(agreed_anew | agreed_anew | cut_short, st.sampled_from([1, 1, 0])).map(
+        lambda one: [one[0], *[demand("?", on=AT_THE_END)] * one[1]]
+    ),
+    min_size=1,
+    max_size=8,
+).map(flat)
+
+
+@steady(100)
+@given(in_advance, in_advance, raised, st.tuples(days, days), st.integers(1, 5))
+def test_what_is_given_back_needs_no_further_bill(first, second, between, ends, batch):
+    """Two years that are billed in advance, changed again and again, and end: notes give back what was billed too much.
+
+    Nothing more is charged in the end. There are no discounts here, which keep a bill from being given back, and one
+    rate of tax: where rates differ, what two lines come to may never be the same to the cent.
+    """
+    facts = [
+        subscription("S-1", *first, start=str(FIRST)),
+        subscription("S-2", *second, start=str(FIRST)),
+        demand("?", on=AT_THE_END),
+        *between,
+        *(change(on, "terminate", of=of) for of, on in zip(("S-1", "S-2"), ends, strict=True)),
+    ]
+    book, once = LedgerBook(), LedgerBook()
+    book.take(billing(days=0), *named(facts), demand("D-END", on=AT_THE_END), batch=batch)
+    assert_books_hold(book)
+    once.take(billing(days=0), *(fact for fact in facts if not isinstance(fact, BillDemand)), batch=1)
+    once.take(demand("D-END", on=AT_THE_END))
+    assert left_of(book) == left_of(once)
+    assert net_of(book.documents[Invoice].values()) - net_of(book.documents[CreditNote].values()) == net_of(
+        once.documents[Invoice].values()
+    )
+    assert all(one.recheck_from is None for one in book.documents[Subscription].values())

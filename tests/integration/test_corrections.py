@@ -15,9 +15,11 @@ from tests.support.client import Client
 from tests.support.messages import (
     Message,
     adjustment,
+    charge,
     credit_note,
     credited,
     customer,
+    demand,
     dispute,
     dispute_settled,
     dispute_withdrawn,
@@ -441,6 +443,40 @@ async def test_what_of_a_disputed_line_was_overdue_at_a_time(
     assert disputed == [eur(36), eur(12)]
     assert [overdue_of(account) for account in then] == [overdue for _, overdue in moments]
     assert overdue_of(now) == eur(120)
+    assert_audit_ok(database)
+
+
+async def test_what_bills_took_of_a_disputed_line_was_overdue_at_a_time(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """A bill takes back 40.00 of 100.00 in dispute, and a note credits 25.00 of that: at each moment as it was."""
+    ask = Asker(client)
+    moments: list[tuple[str, Any]] = []
+
+    async def note(facts: int, overdue: float) -> None:
+        await applied(database, facts)
+        [last] = database["inbox"].find({}, {"appliedAt": 1}).sort("appliedAt", -1).limit(1)
+        moments.append((last["appliedAt"].isoformat(), eur(overdue)))
+        await wait_for(lambda: datetime.now(UTC) - last["appliedAt"] > timedelta(milliseconds=5))
+
+    async with working(settings):
+        await client.send_all([customer("BA-1", paymentTermDays=1), order("O-1", "BA-1", item(1, "100"))])
+        await applied(database, 2)
+        database["invoices"].update_one({}, {"$set": {"paymentDueDate": "2026-01-01"}})
+        database["positions"].update_one({"_id": "BA-1"}, {"$set": {"oldestDue": "2026-01-01"}})
+        await client.send(dispute("D-1", INV1, credited(1, 100)))
+        await note(3, 0)
+        await client.send(charge("C-1", "BA-1", -40, corrects={"billNo": INV1, "lineId": "1"}))
+        await client.send(charge("C-2", "BA-1", 60))
+        await applied(database, 5)
+        await client.ask(demand("B-1", "BA-1"))
+        await note(6, 48)
+        await client.send(credit_note("N-1", "INV-000000002", credited(1, -25), credited(2, 30)))
+        await note(7, 18)
+        now = await ask("account.get", id="BA-1")
+        then = [await ask("account.get", id="BA-1", at=at) for at, _ in moments]
+    assert [overdue_of(account) for account in then] == [overdue for _, overdue in moments]
+    assert overdue_of(now) == eur(18)
     assert_audit_ok(database)
 
 

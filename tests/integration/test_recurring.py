@@ -95,6 +95,34 @@ def number(n: int) -> str:
     return f"INV-{n:09d}"
 
 
+async def test_notes_undo_what_their_invoice_took_back(settings: Settings, client: Client, database: Books) -> None:
+    """30.00, 40.00 from the 11th, nothing from the 16th: two notes, as they were previewed, give back 20.00."""
+    ask = Asker(client)
+    async with working(settings):
+        await client.send(customer("BA-1"))
+        await applied(database, 1)
+        await client.send(subscription("S-1", "BA-1", monthly("P-1", 30), start="2026-04-01"))
+        await applied(database, 2)
+        await client.ask(demand("D-1", "BA-1", "2026-04-01"))
+        await client.send(subscribed("change", "S-1", "2026-04-11", changes={"productPrice": [monthly("P-1", 40)]}))
+        await applied(database, 4)
+        await client.ask(demand("D-2", "BA-1", "2026-04-11"))
+        await client.send(subscribed("terminate", "S-1", "2026-04-16"))
+        await applied(database, 6)
+        preview = await ask("bill.preview", billingAccount="BA-1", billingDate="2026-04-16")
+        answer = await client.ask(demand("D-3", "BA-1", "2026-04-16"))
+        await wait_for(lambda: not database["outbox"].count_documents({"unsent": True}))
+    assert answer["result"] == {"state": "done", "creditNotes": ["CN-000000001", "CN-000000002"]}
+    assert by_note(client) == [
+        (f"bill.demand:D-3:{number(2)}", number(2), 8),
+        (f"bill.demand:D-3:{number(1)}", number(1), 16),
+    ]
+    assert preview == {"invoices": [], "creditNotes": [unnumbered(one) for one in told(client, "credit-note.issued")]}
+    assert position(database, "BA-1") == {"receivable": 2000}
+    assert billed(database) == billed_at_once(database, "2026-04-30")
+    await assert_clean(client, database)
+
+
 async def test_a_subscription_to_its_second_bill_and_after(settings: Settings, client: Client, database: Books) -> None:
     """30.00 a month in advance and usage; 60.00 from a day in the past; usage that is late, and that is taken back."""
     async with working(settings):

@@ -672,20 +672,15 @@ def _what_bills_took_back_is_known(book: LedgerBook) -> None:
     """What of a line, and of its tax, bills took back is what their lines say less what is credited of those."""
     nets: Counter[tuple[str, str]] = Counter()
     taxes: Counter[tuple[str, str, Fraction]] = Counter()
-    for note in book.documents[CreditNote].values():
-        by_id = {line.id: line for line in book.get(Invoice, note.corrected_bill_no).lines}
-        for line in note.lines:
-            origin = by_id[line.line_id].origin
-            if origin is not None and origin.corrects is not None:
-                nets[origin.corrects.bill_no, origin.corrects.line_id] += line.tax_excluded_amount
-                taxes[origin.corrects.bill_no, line.category, Fraction(line.rate)] += line.tax_amount
     for bill in book.documents[Invoice].values():
         for line in bill.lines:
             if line.origin is not None and line.origin.corrects is not None:
                 corrects = line.origin.corrects
                 assert book.get(Invoice, corrects.bill_no).billing_account == bill.billing_account, (bill.id, line.id)
-                nets[corrects.bill_no, corrects.line_id] -= line.tax_excluded_amount
-                taxes[corrects.bill_no, line.category, Fraction(line.rate)] -= line.tax_amount
+                credited = next((one.credited for one in bill.corrected.lines if one.line_id == line.id), 0)
+                given_back = half_away(Fraction(line.tax_amount * credited, line.tax_excluded_amount))
+                nets[corrects.bill_no, corrects.line_id] -= line.tax_excluded_amount - credited
+                taxes[corrects.bill_no, line.category, Fraction(line.rate)] -= line.tax_amount - given_back
     for invoice in book.documents[Invoice].values():
         by_id = {line.id: line for line in invoice.lines}
         for corrected in invoice.corrected.lines:

@@ -11,7 +11,7 @@ from adapters.mongodb.view import BY_ID, Row, View
 from domain.accounts.model import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account, PaymentStatus, Standing
 from domain.invoicing.disputed import DisputableLine, count_disputed
 from domain.ledger.chart import SIGN, balances_of
-from domain.money import Currency, within_limit
+from domain.money import Currency, rounded_ratio, within_limit
 
 BALANCES = {type_: balances_of(type_) for type_ in (BILLING, SETTLEMENT)}
 """The balances that the journal moves, by the type of the accounts that have them."""
@@ -243,7 +243,9 @@ async def _disputed_at(view: View, of_accounts: Row, at: datetime, day: str) -> 
     given_back: dict[str, list[Row]] = defaultdict(list)
     if any("takenBack" in line for row in invoices.values() for line in row.get("corrections", {}).get("lines", ())):
         which = {**of_accounts, "lines.origin.corrects.billNo": {"$in": bill_nos}}
-        bills = await view.find("invoices", which, fields={"lines": 1, "bookedAt": 1}, index="listed")
+        bills = await view.find(
+            "invoices", which, fields=dict.fromkeys(("lines", "bookedAt", "corrections"), 1), index="listed"
+        )
         which = {**of_accounts, "bookedAt": {"$gt": at}, "correctedBillNo": {"$in": [bill["_id"] for bill in bills]}}
         for note in await view.find("creditNotes", which, fields=fields, index="booked") if bills else ():
             given_back[note["correctedBillNo"]].append(note)
@@ -262,12 +264,17 @@ def _taken_back_since(bill: Row, notes_since: list[Row], at: datetime) -> Iterat
     for line in bill["lines"]:
         if line.get("origin", {}).get("corrects") is None:
             continue
+        net, tax = line["taxExcludedAmount"], line["taxAmount"]
         if bill["bookedAt"] > at:
-            yield line, -line["taxExcludedAmount"], -line["taxAmount"]
-        for note in notes_since:
-            for credited in note["lines"]:
-                if credited["lineId"] == line["id"]:
-                    yield line, credited["taxExcludedAmount"], credited["taxAmount"]
+            yield line, -net, -tax
+        lines = bill.get("corrections", {}).get("lines", ())
+        credited = sum(one["credited"] for one in lines if one["lineId"] == line["id"])
+        of_line = [
+            one["taxExcludedAmount"] for note in notes_since for one in note["lines"] if one["lineId"] == line["id"]
+        ]
+        if of_line:
+            given_back = [rounded_ratio(tax * abs(part), abs(net)) for part in (credited, credited - sum(of_line))]
+            yield line, sum(of_line), given_back[0] - given_back[1]
 
 
 def _disputed_of(
