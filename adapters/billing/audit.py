@@ -20,7 +20,7 @@ from adapters.checks import (
     span,
     union,
 )
-from adapters.corrections.audit import credited_of
+from adapters.corrections.audit import given_back_of
 
 DEMAND, FURTHER = "bill.demand:", "bill.continue:"
 """How the identities of demands begin, and of their further parts."""
@@ -258,7 +258,7 @@ taken_back_lines = View(
                         "lineId": "$lines.origin.corrects.lineId",
                     },
                     # What is credited of it is not taken back any more.
-                    "taken": {"$subtract": [credited_of("$lines.id"), "$lines.taxExcludedAmount"]},
+                    "taken": {"$subtract": [given_back_of("$lines.id"), "$lines.taxExcludedAmount"]},
                 }
             },
         ),
@@ -269,12 +269,12 @@ taken_back_lines = View(
 # The part of it that is credited: of a line of nothing, nothing is.
 _tax_given_back: Expression = {
     "$cond": [
-        equal(credited_of("$lines.id"), 0),
+        equal(given_back_of("$lines.id"), 0),
         0,
         half_away(
             {
                 "$divide": [
-                    {"$multiply": [{"$toDecimal": "$lines.taxAmount"}, credited_of("$lines.id")]},
+                    {"$multiply": [{"$toDecimal": "$lines.taxAmount"}, given_back_of("$lines.id")]},
                     "$lines.taxExcludedAmount",
                 ]
             }

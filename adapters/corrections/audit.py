@@ -292,6 +292,19 @@ def credited_of(line_id: Expression) -> Expression:
     }
 
 
+def given_back_of(line_id: Expression) -> Expression:
+    """What notes gave back of a line that took something back."""
+    return {
+        "$sum": {
+            "$map": {
+                "input": "$corrections.lines",
+                "as": "one",
+                "in": {"$cond": [equal("$$one.lineId", line_id), "$$one.givenBack", 0]},
+            }
+        }
+    }
+
+
 def taken_back_of(line_id: Expression) -> Expression:
     """What lines of bills took back of the net of a line of a corrected invoice."""
     return {

@@ -97,6 +97,8 @@ def _encode_corrected_line(corrected_line: CorrectedLine) -> Row:
     }
     if corrected_line.taken_back is not None:
         row["takenBack"] = corrected_line.taken_back
+    if corrected_line.given_back is not None:
+        row["givenBack"] = corrected_line.given_back
     return row
 
 
@@ -262,6 +264,7 @@ def _decode_corrected_line(row: Row) -> CorrectedLine:
         row["credited"],
         row["givenUp"],
         row.get("takenBack"),
+        row.get("givenBack"),
     )
 
 

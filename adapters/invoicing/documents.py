@@ -17,7 +17,7 @@ KEPT = (
             absent=(("buyer_version",), ("seller_version",), ("corrections",), ("handling",), ("billing",)),
             parts=(
                 Layout(InvoiceLine, absent=(("origin",),)),
-                Layout(CorrectedLine, absent=(("taken_back",),)),
+                Layout(CorrectedLine, absent=(("taken_back",), ("given_back",))),
                 Layout(CorrectedTax, absent=(("taken_back",),)),
             ),
             repeats=True,
@@ -49,8 +49,9 @@ KEPT = (
                 "version of the program issued it",
                 "sellerVersion": "that of the seller, likewise; not there while nothing was said of the seller",
                 "corrections": "what was taken back of it: {`credited`, `writeOffs`: [{`writeOffId`, `amount`, "
-                "`taxRelief`}], `lines`: [{`lineId`, `credited`, `givenUp`, `takenBack`}], `tax`: [{`category`, "
-                "`rate`, `credited`, `relieved`, `takenBack`}]}, `takenBack` left out where no bill did so; "
+                "`taxRelief`}], `lines`: [{`lineId`, `credited`, `givenUp`, `takenBack`, `givenBack`: what of a line "
+                "that took something back notes gave back}], `tax`: [{`category`, `rate`, `credited`, `relieved`, "
+                "`takenBack`}]}, `takenBack` and `givenBack` left out where there is none; "
                 "all of it left out while that is nothing",
                 "handling": "what was said of it: {`validatedAt`, `validatedBy`, `sentAt`, `medium`, `disputes`: "
                 "[{`disputeId`, `amount`}], those that are open}; left out while that is nothing",

@@ -348,9 +348,9 @@ def tax_given_back(bill: Invoice, line: InvoiceLine, net: int) -> int:
 
     All that is given back to date is the credited part of the tax that the line shows, rounded: all of it in the end.
     """
-    credited = next((one.credited for one in bill.corrected.lines if one.line_id == line.id), 0)
+    given = next((one.given_back or 0 for one in bill.corrected.lines if one.line_id == line.id), 0)
     whole = abs(line.tax_excluded_amount)
-    before, after = (rounded_ratio(line.tax_amount * abs(part), whole) for part in (credited, credited + net))
+    before, after = (rounded_ratio(line.tax_amount * abs(part), whole) for part in (given, given + net))
     return after - before
 
 
@@ -401,9 +401,11 @@ def _with_note(invoice: Invoice, nets: dict[str, int], pricing: NotePricing, rec
     """What was taken back of an invoice, with what a note takes, and without what that recovers of its write-offs."""
     so_far = invoice.corrected
     lines = {line.line_id: line for line in so_far.lines}
+    taking = {one.id for one in invoice.lines if one.origin is not None and one.origin.corrects is not None}
     for line_id, net in nets.items():
         line = lines.get(line_id, CorrectedLine(line_id))
-        lines[line_id] = replace(line, credited=line.credited + net)
+        given_back = (line.given_back or 0) + net if line_id in taking else line.given_back
+        lines[line_id] = replace(line, credited=line.credited + net, given_back=given_back)
     tax = {(group.category, group.rate): group for group in so_far.tax}
     for item in pricing.tax_item:
         group = tax.get((item.category, item.rate), CorrectedTax(item.category, item.rate))

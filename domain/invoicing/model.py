@@ -99,14 +99,16 @@ class CorrectedLine:
     """What of a line was taken back so far (minor units): `credited` of its net, with the line's sign.
 
     `given_up` is how much of a partner's share, withheld until the payment, was written off with the invoice.
-    `taken_back` is what lines of bills took back of its net, with its sign, less what is credited of those lines: no
-    note credits that again. It is None while none did.
+    `taken_back` is what lines of bills took back of its net, with its sign, less what they gave back: no note credits
+    that again. It is None while none did. Of such a line of a bill, `given_back` is what of it notes gave back to the
+    line that it took it of, by crediting it; None while none did. What an earlier version credited gave nothing back.
     """
 
     line_id: str
     credited: int = 0
     given_up: int = 0
     taken_back: int | None = None
+    given_back: int | None = None
 
     @property
     def gone(self) -> int:

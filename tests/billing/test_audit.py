@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -286,6 +286,28 @@ def test_corrections_of_corrections_are_clean(new_database: Books) -> None:
             book.take(took, charge(f"E-{net}-{n}", line("1"), account=who), demand(f"D-{net}-{n}", account=who))
         book.take(credit_note(f"N-{net}", number))
     assert_books_hold(book)
+    write(book, new_database)
+    report = reported(new_database)
+    assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
+
+
+def test_what_an_earlier_version_credited_gave_nothing_back(new_database: Books) -> None:
+    """A note on a line that took something back left that taken back: such books are as they should be."""
+    book = LedgerBook()
+    book.take(billing(), order("O-1", line("10", "0.2")), charge("C-1", line("-6", "0.2"), corrects=(INV1, "1")))
+    book.take(charge("C-2", line("20", "0.2")), demand("D-1"), credit_note("N-1", "INV-000000002"))
+    bill, ordered = book.invoice(2), book.invoice(1)
+    assert [one.given_back for one in bill.corrected.lines] == [-600, None]
+    assert [one.taken_back for one in ordered.corrected.lines] == [0]
+    assert [one.taken_back for one in ordered.corrected.tax] == [0]
+    lines = tuple(replace(one, given_back=None) for one in bill.corrected.lines)
+    book.documents[Invoice][bill.id] = replace(bill, corrections=replace(bill.corrected, lines=lines))
+    taken = replace(
+        ordered.corrected,
+        lines=tuple(replace(one, taken_back=600) for one in ordered.corrected.lines),
+        tax=tuple(replace(one, taken_back=120) for one in ordered.corrected.tax),
+    )
+    book.documents[Invoice][ordered.id] = replace(ordered, corrections=taken)
     write(book, new_database)
     report = reported(new_database)
     assert {name: report[name]["broken"] for name in WATCHED if not report[name]["ok"]} == {}
