@@ -488,7 +488,7 @@ _each_by_type: Expression = {
         "branches": [
             {
                 "case": equal("$priceType", "usage"),
-                "then": {"$cond": [{"$lt": ["$start", "$until"]}, _each_of_usage, []]},
+                "then": {"$cond": [{"$lt": [{"$first": "$stretches.start"}, "$until"]}, _each_of_usage, []]},
             },
             {"case": equal("$priceType", "oneTime"), "then": {"$cond": [_starts, _at_once, []]}},
             {"case": {"$ne": ["$priceType", "recurring"]}, "then": []},

@@ -252,15 +252,16 @@ class Rating:
     def _comes_to(self, price_id: str, within: DateRange) -> int:
         """What a price comes to on days: what it has come to by their end, less what it had before them.
 
-        One that is charged whole counts on the first day on which it is charged.
+        One that is charged whole counts on the first day on which it is charged, and so does the fee of a first step.
         """
         total = 0
         for period in self.periods(price_id, within):
             parts = list(self._in(price_id, period))
             first = parts[0][1]
             if first.price_type == "usage":
+                begun = parts[0][2].start
                 by_end, by_start = (
-                    sum(one.net for one in self._used(period, parts, until)) if until > period.start else 0
+                    sum(one.net for one in self._used(period, parts, until)) if until > begun else 0
                     for until in (within.end, within.start)
                 )
                 total += by_end - by_start

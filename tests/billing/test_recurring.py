@@ -544,6 +544,16 @@ def test_a_minimum_of_a_part_of_a_period():
     assert (sorted(nets(book, 2)), len(book.documents[CreditNote])) == ([-10000, 10000], 0)
 
 
+def test_a_first_step_s_fee_counts_towards_a_minimum_once_it_is_charged():
+    """Two-month periods are counted from another day from 23 March on: that of 16 March costs nothing before."""
+    steps = tiers("graduated", ("3", "2", "1"), (None, "0.5", "0"))
+    two_months = metered("U", None, tiers=steps, period_length=2)
+    book = begun(subscription("S-1", two_months, minimum("M", "15"), start="2025-01-23"))
+    bills(book, "2025-05-19")
+    book.take(change("2025-03-23", billing_anchor="2025-01-16"))
+    bills(book, "2025-07-15")
+
+
 def test_usage_that_is_corrected_is_taken_back():
     """3 of 10 units were none; of what comes next, the line counts what it came to."""
     book = begun(subscription("S-1", metered(price="1"), start="2026-01-01"), usage("U-1", "10", "2026-01-05T10:00:00"))
