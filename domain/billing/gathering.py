@@ -472,7 +472,10 @@ def _visit(look: _Look, rated: Sequence[_Rated], on: date, room: _Room) -> Visit
         group = list(begun)
         more = [due for _, _, of_period in group for due in of_period]
         if start < look.since:
-            waits = start if more and waits is None else waits
+            if more:
+                waits = start if waits is None else waits
+            else:
+                charged |= {period.id: (period, comes_to) for period, comes_to, _ in group}
             continue
         corrected = {due.corrects.bill_no for due in more if due.corrects is not None}
         if not room.has(len(more), corrected):

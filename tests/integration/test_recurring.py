@@ -416,7 +416,7 @@ async def test_a_preview_is_the_bill_that_then_comes(
             [charge("C-room", "BA-P", 1_000, date="2026-02-01"), demand("D-end", "BA-P", "2026-06-30")]
         )
         await wait_for(lambda: database["billsOnDemand"].count_documents({"_id": "D-end"}) == 1)
-    assert made > 12
+    assert made >= 8
     assert billed(database) == billed_at_once(database, "2026-06-30")
     await assert_clean(client, database)
 
