@@ -544,6 +544,16 @@ def test_a_minimum_of_a_part_of_a_period():
     assert (sorted(nets(book, 2)), len(book.documents[CreditNote])) == ([-10000, 10000], 0)
 
 
+def test_each_record_is_billed_by_the_step_that_it_reaches():
+    """500 at 0.01 with its fee of 200.00; 500 more at 0.01, 50 at 0.02 with 300.00; 4,000 at 0.02."""
+    steps = tiers("graduated", ("1000", "0.01", "200"), ("10000", "0.02", "300"), (None, "0.03", "400"))
+    book = begun(subscription("S-1", metered(price=None, tiers=steps), start="2026-01-01"))
+    for n, (quantity, net) in enumerate([("500", 20500), ("550", 30600), ("4000", 8000)], 1):
+        book.take(usage(f"U-{n}", quantity, f"2026-01-0{n}T10:00:00"))
+        bills(book, f"2026-02-0{n}")
+        assert nets(book, n) == [net]
+
+
 def test_a_first_step_s_fee_counts_towards_a_minimum_once_it_is_charged():
     """Two-month periods are counted from another day from 23 March on: that of 16 March costs nothing before."""
     steps = tiers("graduated", ("3", "2", "1"), (None, "0.5", "0"))
