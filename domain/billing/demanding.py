@@ -237,7 +237,10 @@ def _note_billed(
         for id_, (period, charged) in visit.charged.items():
             _note_period(period, charged, of_periods[id_], visit.counts(period, books), books)
         books.put(_looked_at(visit, on, done))
-    for undone in (one for made in bill.notes for one in made.undone):
+    undo = [one for made in bill.notes for one in made.undone]
+    origins = [one.line.origin for one in undo if one.line.origin is not None]
+    books.require(QueueNeed(BilledPeriod, one.subscription_id) for one in origins if one.subscription_id is not None)
+    for undone in undo:
         _note_undone(undone, numbers[undone.bill_no], numbers[undone.corrects.bill_no], books)
 
 

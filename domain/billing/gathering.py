@@ -16,7 +16,7 @@ from domain.billing.billed import BilledPeriod, id_of
 from domain.billing.differing import Difference, differences
 from domain.billing.model import ALL_SUBSCRIPTIONS, Charge, Place, Rest
 from domain.billing.periods import DateRange
-from domain.billing.rating import Charged, Rating
+from domain.billing.rating import Charged, Rating, Schedule
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import ProductPrice
 from domain.billing.usage import counted, months_needs, used_by
@@ -102,7 +102,7 @@ class Plan:
     whose periods are looked at: not all, where these are more than a bill holds.
     """
 
-    rating: Rating
+    schedule: Schedule
     prices: Mapping[str, ProductPrice]
     partners: tuple[str, ...]
     window: DateRange
@@ -189,7 +189,7 @@ def _usage_needs(subscription: Subscription, plan: Plan, periods: Iterable[tuple
             yield from months_needs(subscription.id, price_id, period)
         elif price.price_type == "minimum":
             for other in used:
-                for of_other in plan.rating.periods(other, period):
+                for of_other in plan.schedule.periods(other, period):
                     yield from months_needs(subscription.id, other, of_other)
 
 
@@ -202,7 +202,7 @@ def _planned(subscription: Subscription, on: date, since: date) -> Plan:
     segments = subscription.segments
     prices = {price.id: price for segment in segments for price in segment.terms.prices}
     partners = {price.on_behalf_of for segment in segments for price in segment.terms.prices}
-    rating = Rating(segments, _no_usage, _NO_CURRENCY)
+    schedule = Schedule(segments)
     window = all_days = _window(subscription, on)
     first = min(max(since, window.start), on)
     # As many days as have something for a bill; of most, that is all of them.
@@ -212,7 +212,7 @@ def _planned(subscription: Subscription, on: date, since: date) -> Plan:
             window = DateRange(window.start, first + timedelta(days=days))
         else:
             window = all_days
-        due = list(_falling_due(subscription, rating, list(prices), window, on))
+        due = list(_falling_due(subscription, schedule, list(prices), window, on))
         count = sum(period.start >= since for _, _, period, _ in due)
         if window == all_days or count > LINES_MAX // 2:
             break
@@ -220,7 +220,7 @@ def _planned(subscription: Subscription, on: date, since: date) -> Plan:
     while sum(period.start >= since for _, _, period, _ in due) > LINES_MAX and (left := (window.end - first).days) > 1:
         window = DateRange(window.start, first + timedelta(days=left // 2))
         due = [one for one in due if one[2].overlap(window)]
-    return Plan(rating, prices, tuple(one for one in partners if one is not None), window, tuple(due))
+    return Plan(schedule, prices, tuple(one for one in partners if one is not None), window, tuple(due))
 
 
 def gather(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> Gathered:
@@ -358,7 +358,7 @@ def _looks(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> 
     def look(subscription: Subscription, since: date) -> int:
         plan = _plan(subscription, on, since, books)
         used = used_by(subscription.id, books)
-        rating = Rating(plan.rating.segments, used, currencies[subscription.billing_account])
+        rating = Rating(plan.schedule.segments, used, currencies[subscription.billing_account])
         looks.append(_Look(subscription, since, plan, rating))
         return max(1, len(plan.falling_due))
 
@@ -501,12 +501,12 @@ def _window(subscription: Subscription, on: date) -> DateRange:
 
 
 def _falling_due(
-    subscription: Subscription, rating: Rating, prices: list[str], window: DateRange, on: date
+    subscription: Subscription, schedule: Schedule, prices: list[str], window: DateRange, on: date
 ) -> Iterator[tuple[str, str, DateRange, date]]:
     """The periods that have a day in a window and are due by a date, by the terms that there are now."""
     for price_id in prices:
-        for period in rating.periods(price_id, window):
-            due = rating.due(price_id, period)
+        for period in schedule.periods(price_id, window):
+            due = schedule.due(price_id, period)
             if due <= on and (subscription.recheck_from is not None or due >= (subscription.next_due or due)):
                 yield id_of(subscription.id, price_id, period), price_id, period, due
 
@@ -564,16 +564,8 @@ def _item(difference: Difference, name: str | None, origin: LineOrigin, currency
 
 def _name(of: PeriodDue, plan: Plan) -> str | None:
     """What the price is called on the days that are charged."""
-    for segment in plan.rating.segments:
+    for segment in plan.schedule.segments:
         price = segment.charged(of.price_id)
         if price is not None and (segment.days.overlap(of.difference.days) or price.price_type == "oneTime"):
             return price.name
     return None
-
-
-_NO_CURRENCY = Currency("XXX", 0)
-"""When something is due does not depend on what it comes to."""
-
-
-def _no_usage(_price_id: str, _days: DateRange) -> Decimal:
-    return Decimal(0)

@@ -67,12 +67,10 @@ class Charged:
 
 
 @dataclass(frozen=True, slots=True)
-class Rating:
-    """A subscription's segments with what was used of it, in minor units of a currency."""
+class Schedule:
+    """Which periods a subscription's prices have, by its segments, and when each is due, whatever it comes to."""
 
     segments: tuple[Segment, ...]
-    used: Usage
-    currency: Currency
 
     def periods(self, price_id: str, window: DateRange) -> Iterator[DateRange]:
         """The periods of a price, with a day on which it is charged, that have a day in a window; each once."""
@@ -122,24 +120,6 @@ class Rating:
         # The end of what has no end never comes.
         return min((day for day in found if after < day < date.max), default=None)
 
-    def charges(self, price_id: str, period: DateRange) -> list[Charged]:
-        """What a period of a price comes to, by rate, in the order of its days; nothing where it is not charged."""
-        parts = list(self._in(price_id, period))
-        if not parts:
-            return []
-        first = parts[0][1]
-        if first.price_type == "oneTime":
-            return [self._whole(first, period, first.quantity)] if period == self._first(price_id) else []
-        if first.price_type == "minimum":
-            return self._true_up(first, period, parts)
-        if first.price_type == "usage":
-            return self._used(period, parts)
-        if first.proration == "none":
-            return [self._whole(first, period, first.quantity)]
-        if len(parts) == 1:
-            return [self._part(first, period, parts[0][2])]
-        return list(_by_rate(self._part(price, period, days) for price, days in _joined(parts)))
-
     def _charging(self, price_id: str) -> Iterator[tuple[Segment, ProductPrice]]:
         """The segments in which a price is charged, with what it is then."""
         for segment in self.segments:
@@ -160,6 +140,32 @@ class Rating:
         for segment, _ in self._charging(price_id):
             return DateRange(segment.days.start, segment.days.start + timedelta(days=1))
         return _NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class Rating(Schedule):
+    """What the periods come to, with what was used of the subscription, in minor units of a currency."""
+
+    used: Usage
+    currency: Currency
+
+    def charges(self, price_id: str, period: DateRange) -> list[Charged]:
+        """What a period of a price comes to, by rate, in the order of its days; nothing where it is not charged."""
+        parts = list(self._in(price_id, period))
+        if not parts:
+            return []
+        first = parts[0][1]
+        if first.price_type == "oneTime":
+            return [self._whole(first, period, first.quantity)] if period == self._first(price_id) else []
+        if first.price_type == "minimum":
+            return self._true_up(first, period, parts)
+        if first.price_type == "usage":
+            return self._used(period, parts)
+        if first.proration == "none":
+            return [self._whole(first, period, first.quantity)]
+        if len(parts) == 1:
+            return [self._part(first, period, parts[0][2])]
+        return list(_by_rate(self._part(price, period, days) for price, days in _joined(parts)))
 
     def _whole(self, price: ProductPrice, days: DateRange, quantity: Decimal) -> Charged:
         assert price.unit_price is not None, f"price {price.id} of type {price.price_type} has no unit price"

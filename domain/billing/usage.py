@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from domain.accounts.lifecycle import billing_account
 from domain.billing.periods import DateRange
-from domain.billing.rating import Rating, Usage
+from domain.billing.rating import Schedule, Usage
 from domain.billing.subscribing import account_needs, find_subscription
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import ProductPrice, Segment, end_of
@@ -140,7 +140,7 @@ def record_usage(usage: UsageToRecord, books: Books) -> UsageResult:
         )
     )
     books.put(month)
-    if _is_late(day, segment, price, subscription, Rating(segments, _nothing, account.kept_in)):
+    if _is_late(day, segment, price, subscription, Schedule(segments)):
         books.put(subscription.looked_at_again(day))
     # Who bills the subscription writes the position too (`used_by`): neither goes unseen by the other.
     books.count(account.id, "used")
@@ -237,7 +237,7 @@ def _check_sum(before: Decimal, quantity: Decimal, day: date) -> None:
         raise Refused("invalid", detail)
 
 
-def _is_late(day: date, segment: Segment, price: ProductPrice, subscription: Subscription, rating: Rating) -> bool:
+def _is_late(day: date, segment: Segment, price: ProductPrice, subscription: Subscription, schedule: Schedule) -> bool:
     """Whether bills have looked at a period that usage of a day counts in, and will not look at it again anyway.
 
     Such periods are the price's own, and those of minimums that have a day from then on in it: what is used first may
@@ -252,11 +252,11 @@ def _is_late(day: date, segment: Segment, price: ProductPrice, subscription: Sub
     period = segment.periods(price).containing(day)
     if period is None:
         return False  # it reaches beyond the calendar, and is never billed
-    if rating.due(price.id, period) < subscription.next_due:
+    if schedule.due(price.id, period) < subscription.next_due:
         return True
     return any(
-        rating.due(minimum_id, of_minimum) < subscription.next_due
-        for minimum_id, of_minimum in _minimums(rating.segments, DateRange(day, period.end))
+        schedule.due(minimum_id, of_minimum) < subscription.next_due
+        for minimum_id, of_minimum in _minimums(schedule.segments, DateRange(day, period.end))
     )
 
 
@@ -271,8 +271,3 @@ def _minimums(segments: tuple[Segment, ...], days: DateRange) -> Iterator[tuple[
                 period = segment.periods(price).containing(first)
                 if period is not None and period.overlap(segment.days) is not None:
                     yield price.id, period
-
-
-def _nothing(_price_id: str, _days: DateRange) -> Decimal:
-    """No usage: when something is due does not depend on it."""
-    return Decimal(0)

@@ -321,6 +321,16 @@ def test_a_long_bill_goes_on_in_another():
     assert_books_hold(book)
 
 
+def test_a_bill_between_the_parts_of_another_bills_nothing_twice():
+    """Up to January, while what is due up to April goes on: the rest begins with a subscription that this has moved."""
+    book = LedgerBook()
+    with patch("domain.billing.gathering.LINES_MAX", 4), patch("domain.billing.composing.LINES_MAX", 4):
+        demands = [demand("D-1", on="2025-04-01"), demand("D-2", on="2025-01-01")]
+        book.take(billing(), subscription("S-1", monthly("A", "30"), start="2025-01-01"), *demands, batch=2)
+    assert [nets(book, n) for n in (1, 2)] == [[3000] * 3, [3000]]
+    assert_books_hold(book)
+
+
 def test_what_waits_does_not_hold_up_what_is_behind_it():
     """Discounts for which there is no room wait; the days of the same subscription go on through all parts."""
     book = begun(
