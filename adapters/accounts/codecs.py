@@ -10,7 +10,12 @@ from adapters.accounts.documents import account_as_json, financial_account, name
 from adapters.storable import restored, storable
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.references import Link
-from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia
+from domain.accounts.specifications import (
+    BillFormat,
+    BillingCycleSpecification,
+    BillPresentationMedia,
+    DunningProcedure,
+)
 
 Row = dict[str, Any]
 
@@ -270,6 +275,33 @@ def decode_bill_presentation_media(row: Row) -> BillPresentationMedia:
     )
 
 
+def encode_dunning_procedure(dunning_procedure: DunningProcedure) -> Row:
+    """Dunning procedure as a row."""
+    return {
+        "_id": dunning_procedure.id,
+        "state": dunning_procedure.state,
+        "revision": dunning_procedure.revision,
+        "createdAt": dunning_procedure.created_at,
+        "updatedAt": dunning_procedure.updated_at,
+        "touched": dunning_procedure.touched,
+        "nameKey": name_key(dunning_procedure.document),
+        "document": storable(dunning_procedure.document),
+    }
+
+
+def decode_dunning_procedure(row: Row) -> DunningProcedure:
+    """Dunning procedure of a row."""
+    return DunningProcedure(
+        row["_id"],
+        row["state"],
+        row["revision"],
+        row["createdAt"],
+        row["updatedAt"],
+        restored(row["document"]),
+        row["touched"],
+    )
+
+
 ENCODE: dict[type, Callable[[Any], Row]] = {
     Account: encode_account,
     AccountVersion: encode_account_version,
@@ -277,6 +309,7 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
     BillingCycleSpecification: encode_billing_cycle_specification,
     BillFormat: encode_bill_format,
     BillPresentationMedia: encode_bill_presentation_media,
+    DunningProcedure: encode_dunning_procedure,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
@@ -285,4 +318,5 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     BillingCycleSpecification: decode_billing_cycle_specification,
     BillFormat: decode_bill_format,
     BillPresentationMedia: decode_bill_presentation_media,
+    DunningProcedure: decode_dunning_procedure,
 }

@@ -15,7 +15,13 @@ from adapters.values import put_back, take_out
 from domain.accounts.lifecycle import WAITS
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship
 from domain.accounts.references import Link
-from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia, Specification
+from domain.accounts.specifications import (
+    BillFormat,
+    BillingCycleSpecification,
+    BillPresentationMedia,
+    DunningProcedure,
+    Specification,
+)
 from schemas.accounts.documents import party_of
 from schemas.accounts.queries import account_document
 from schemas.values import folded, normal
@@ -79,6 +85,7 @@ SPECIFICATION_COLLECTIONS: dict[type[Specification], str] = {
     BillingCycleSpecification: "billingCycleSpecifications",
     BillFormat: "billFormats",
     BillPresentationMedia: "billPresentationMedia",
+    DunningProcedure: "dunningProcedures",
 }
 """Where each kind of specification is kept."""
 _RESOURCES = {kind.__name__: kind.RESOURCE for kind in SPECIFICATION_COLLECTIONS}
@@ -285,7 +292,7 @@ KEPT = (
                 "kind": "",
                 "referrer": "an account",
                 "referred": "an account, or a specification by the field that refers to it: `format`, "
-                "`cycleSpecification`, `presentationMedia`",
+                "`cycleSpecification`, `presentationMedia`, `dunningProcedure`",
                 "open": "false when it no longer refers to it",
             },
             indexes=(

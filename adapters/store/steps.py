@@ -10,7 +10,7 @@ from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from adapters.accounts.documents import SPECIFICATION_COLLECTIONS, name_key, parties
+from adapters.accounts.documents import name_key, parties
 from schemas.currencies import DIGITS
 
 Row = dict[str, Any]
@@ -137,7 +137,8 @@ STEPS: tuple[Step, ...] = (
             ),
             *(
                 Update(f"names of {name}", name, {}, _names, {"nameKey": 1, "document.name": 1}, again=True)
-                for name in SPECIFICATION_COLLECTIONS.values()
+                # Those that there were then.
+                for name in ("billingCycleSpecifications", "billFormats", "billPresentationMedia")
             ),
         ),
     ),

@@ -63,9 +63,9 @@ class Relationship:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What an account refers to beside other accounts' relationships: `kind` is the TMF666 field that does."""
+    """What an account refers to beside other accounts' relationships: `kind` is the field that does."""
 
-    kind: Literal["financialAccount", "format", "cycleSpecification", "presentationMedia"]
+    kind: Literal["financialAccount", "format", "cycleSpecification", "presentationMedia", "dunningProcedure"]
     id: str
 
 

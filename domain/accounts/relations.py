@@ -13,7 +13,13 @@ from itertools import pairwise
 
 from domain.accounts.model import BILLING, FINANCIAL, Account, Relationship, find_account
 from domain.accounts.references import CONTAINS, PAYER, Link, links_of
-from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia, Specification
+from domain.accounts.specifications import (
+    BillFormat,
+    BillingCycleSpecification,
+    BillPresentationMedia,
+    DunningProcedure,
+    Specification,
+)
 from domain.errors import MustWait, Refused
 from domain.frozen import replace
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
@@ -29,6 +35,7 @@ _SPECIFICATIONS: dict[str, type[Specification]] = {
     "format": BillFormat,
     "cycleSpecification": BillingCycleSpecification,
     "presentationMedia": BillPresentationMedia,
+    "dunningProcedure": DunningProcedure,
 }
 
 
@@ -74,8 +81,8 @@ def _needs(added: list[Link], removed: list[Link], contained: list[Relationship]
 
 
 def _field(kind: str) -> str:
-    if kind == "financialAccount":
-        return "financialAccount.id"
+    if kind in ("financialAccount", "dunningProcedure"):
+        return f"{kind}.id"
     return f"billStructure.{kind}.id" if kind in _SPECIFICATIONS else "accountRelationship"
 
 

@@ -1,4 +1,4 @@
-"""The resources that accounts refer to: billing cycle specifications, bill formats and bill presentation media."""
+"""The resources that accounts refer to: billing cycles, bill formats, presentation media, dunning procedures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from domain.merge_patch import changed_fields, merge_patch
 
 @dataclass(frozen=True, slots=True)
 class Specification:
-    """One of TMF666's resources beside the accounts: `document` is what clients said of it, whole.
+    """One of TMF666's resources beside the accounts, or one like these: `document` is what clients said of it, whole.
 
     `revision` counts what messages changed, `touched` what referred to it.
     """
@@ -23,7 +23,7 @@ class Specification:
     RESOURCE: ClassVar[str]
     """Its name in messages."""
     FIELD: ClassVar[str]
-    """The field of an account's bill structure that refers to it."""
+    """The field of an account, or of its bill structure, that refers to it."""
 
     id: str
     state: Literal["active", "deleted"]
@@ -58,8 +58,20 @@ class BillPresentationMedia(Specification):
     FIELD = "presentationMedia"
 
 
+Action = Literal["remind", "charge", "suspend", "collect"]
+"""What a step of a dunning procedure does."""
+
+
+class DunningProcedure(Specification):
+    """What is done, step by step, about what an account owes for too long: ours, TMF666 has none."""
+
+    __slots__ = ()
+    RESOURCE = "dunning-procedure"
+    FIELD = "dunningProcedure"
+
+
 SPECIFICATIONS: dict[str, type[Specification]] = {
-    kind.RESOURCE: kind for kind in (BillingCycleSpecification, BillFormat, BillPresentationMedia)
+    kind.RESOURCE: kind for kind in (BillingCycleSpecification, BillFormat, BillPresentationMedia, DunningProcedure)
 }
 """The kinds of specification, by the name that messages have for them."""
 

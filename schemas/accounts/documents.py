@@ -8,17 +8,20 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from domain.accounts.model import NewAccount, Reference, Relationship, SettlementTerms, State
+from domain.accounts.model import BILLING, NewAccount, Reference, Relationship, SettlementTerms, State
 from domain.accounts.references import RELATIONSHIPS
 from domain.errors import Refused
 from domain.money import Currency
 from schemas.accounts import tmf666
 from schemas.documents import exact, plain, without_nulls
 from schemas.message import Part, invalid
-from schemas.values import AMOUNT, Days, Rate, folded, parse_decimal, parse_money, parse_time, shown
+from schemas.values import AMOUNT, Days, Rate, folded, is_id, parse_decimal, parse_money, parse_time, shown
 
 DOCUMENT_BYTES_MAX = 1024 * 1024
 """The most bytes of an account's document, whatever it was patched together from."""
+
+DUNNING_PROCEDURE = "dunningProcedure"
+"""The field of a billing account that refers to its dunning procedure."""
 
 _SETTLEMENT = "SettlementAccount"
 _MEANT = {folded(kind): kind for kind in RELATIONSHIPS}
@@ -117,7 +120,7 @@ def read_account(
         document=tmf666.complete(type_, kept),
         credit_limit=_credit_limit(said.get("creditLimit"), currency.code),
         relationships=_relationships(said.get("accountRelationship", []), changed),
-        references=_references(said),
+        references=_references(type_, said),
         state=first_state(said),
     )
 
@@ -160,11 +163,15 @@ def _time(relationship: Mapping[str, Any], end: str) -> Any:
     return None if said is None else parse_time(said)
 
 
-def _references(said: Mapping[str, Any]) -> tuple[Reference, ...]:
+def _references(type_: str, said: Mapping[str, Any]) -> tuple[Reference, ...]:
     """What it refers to; a bill structure may hold a value instead of a reference, which refers to nothing."""
     found: list[Reference] = []
     if "financialAccount" in said:
         found.append(Reference("financialAccount", said["financialAccount"]["id"]))
+    # What an earlier version kept under this name was an extension that nobody had checked.
+    procedure = said.get(DUNNING_PROCEDURE)
+    if type_ == BILLING and isinstance(procedure, Mapping) and is_id(procedure.get("id")):
+        found.append(Reference("dunningProcedure", procedure["id"]))
     structure = said.get("billStructure", {})
     for kind, resource in (("format", "BillFormat"), ("cycleSpecification", "BillingCycleSpecification")):
         if kind in structure and _is_reference(structure[kind], resource):

@@ -14,15 +14,15 @@ from pydantic import Field, model_validator
 from domain.accounts import model as accounts
 from domain.accounts import specifications
 from domain.accounts.model import AccountResult, NewAccount
-from domain.accounts.specifications import SPECIFICATIONS, Specification, SpecificationResult
+from domain.accounts.specifications import SPECIFICATIONS, DunningProcedure, Specification, SpecificationResult
 from domain.errors import Refused
-from schemas.accounts.documents import Terms, check_document, plain_document, read_account
+from schemas.accounts.documents import DUNNING_PROCEDURE, Terms, check_document, plain_document, read_account
 from schemas.accounts.events import account_json, own_standing, specification_json, stored
 from schemas.accounts.tmf666 import READ_ONLY, AccountType, complete
-from schemas.documents import in_order, plain, without_nulls
+from schemas.documents import exact, in_order, plain, without_nulls
 from schemas.message import Message, Result, message_key
 from schemas.parties.legal_entity import LEGAL_ENTITY, check_changed_entity, check_entity, content_of
-from schemas.values import CurrencyCode, Days, Id, Json, Revision, Text, is_current, shown
+from schemas.values import CurrencyCode, Days, Id, Json, Revision, Text, is_current, money_json, parse_money, shown
 
 _AccountType = Annotated[AccountType, Field(alias="@type")]
 
@@ -33,7 +33,9 @@ TMF_FIELDS = frozenset(
         "paymentStatus", "billStructure", "paymentPlan", "financialAccount", "defaultPaymentMethod", "ratingType",
     }
 )  # fmt: skip
-"""The fields of TMF666's accounts; what else is in an account's document is kept, and is not part of its content."""
+"""The fields of TMF666's accounts."""
+KNOWN = TMF_FIELDS | {DUNNING_PROCEDURE}
+"""The fields that are an account's content; what else is in its document is kept beside that."""
 
 
 def _account_result(result: AccountResult) -> Json:
@@ -71,7 +73,7 @@ class AccountCreate(Message):
         if not isinstance(data, dict):
             return data
         document = plain_document({key: value for key, value in data.items() if key not in ("id", "currency")})
-        known = in_order({key: document[key] for key in TMF_FIELDS & document.keys() if document[key] is not None})
+        known = in_order({key: document[key] for key in KNOWN & document.keys() if document[key] is not None})
         if LEGAL_ENTITY in document and (entity := content_of(document[LEGAL_ENTITY])):
             known[LEGAL_ENTITY] = entity
         return {**data, "document": document, "known": known}
@@ -267,6 +269,9 @@ def _checked(kind: type[Specification], document: Any) -> dict[str, Any]:
     """A document that fits its resource, as it goes out; raises `Refused` (`invalid`)."""
     whole = {**document, "@type": kind.__name__}
     check_document(kind.__name__, whole)
+    if kind is DunningProcedure and "threshold" in whole:
+        threshold = parse_money(exact(whole["threshold"]))
+        whole["threshold"] = {**whole["threshold"], **money_json(threshold.amount, threshold.currency)}
     return complete(kind.__name__, whole)
 
 

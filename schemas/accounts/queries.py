@@ -9,7 +9,13 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import to_json
 
 from domain.accounts.model import FINANCIAL, Account, PaymentStatus, Standing
-from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia, Specification
+from domain.accounts.specifications import (
+    BillFormat,
+    BillingCycleSpecification,
+    BillPresentationMedia,
+    DunningProcedure,
+    Specification,
+)
 from domain.money import Currency
 from schemas.accounts.events import BALANCES as BY_TYPE
 from schemas.accounts.events import account_json, account_money, specification_json, stored
@@ -256,6 +262,21 @@ class BillPresentationMediaList(SpecificationList):
     after: Annotated[tuple[str, str], BeforeValidator(place_of(TYPE, str, str))] | None = None
 
 
+class DunningProcedureGet(SpecificationGet):
+    """One dunning procedure."""
+
+    TYPE = "dunning-procedure.get"
+    ANSWER: ClassVar[Shape] = stored(DunningProcedure)
+
+
+class DunningProcedureList(SpecificationList):
+    """Dunning procedures."""
+
+    TYPE = "dunning-procedure.list"
+    ANSWER: ClassVar[Shape] = page(stored(DunningProcedure))
+    after: Annotated[tuple[str, str], BeforeValidator(place_of(TYPE, str, str))] | None = None
+
+
 QUERIES: tuple[type[Query], ...] = (
     AccountGet,
     AccountList,
@@ -269,4 +290,6 @@ QUERIES: tuple[type[Query], ...] = (
     BillFormatList,
     BillPresentationMediaGet,
     BillPresentationMediaList,
+    DunningProcedureGet,
+    DunningProcedureList,
 )

@@ -1,5 +1,7 @@
 """TMF666 v5's accounts and what bills are made by: the documents that may be sent, and how they go out.
 
+Dunning procedures are beside them: TMF666 has none, and they are documents of the same kind.
+
 The resources and their parts are classes with TMF666's names and fields; unknown fields are extensions, which are not
 looked at. A field that is null counts as not sent. Values are as `schemas.wire` decodes them.
 """
@@ -8,8 +10,10 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, Literal, get_args
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import unquote
 
 from pydantic import (
@@ -27,8 +31,9 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from domain.accounts.specifications import Action
 from domain.money import Money
-from schemas.values import INTEGER_MAX, TEXT_MAX, Id, Number, Text, Time, parse_money, parse_text
+from schemas.values import INTEGER_MAX, TEXT_MAX, Id, Number, Rate, Text, Time, parse_money, parse_text, positive
 
 COMPUTED = frozenset({"state", "lastUpdate", "accountBalance", "paymentStatus", "revision"})
 """The fields that we say: what a client says of them is not kept."""
@@ -38,6 +43,13 @@ READ_ONLY = COMPUTED | {"id", "href", "@type", "currency"}
 AccountType = Literal["BillingAccount", "SettlementAccount", "PartyAccount", "FinancialAccount"]
 """The types of account."""
 Happened = Literal["created", "changed", "state-changed", "closed", "deleted"]
+
+STEPS_MAX = 20
+"""The most steps of a dunning procedure."""
+DAYS_MAX = 3_650
+"""The most days after the due date that a step of one may come."""
+FEE_MAX = 10**9
+"""The most that one charges, in major units: no currency has more than four decimals."""
 
 _EVENTS: dict[Happened, str] = {
     "created": "CreateEvent",
@@ -50,7 +62,7 @@ _EVENTS: dict[Happened, str] = {
 
 def check(resource: str, document: Mapping[str, Any]) -> None:
     """Raises pydantic's `ValidationError`, each error with its path, unless the document is one of this resource's."""
-    RESOURCES[resource].model_validate(document)
+    DOCUMENTS[resource].model_validate(document)
 
 
 def complete(resource: str, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,14 +71,14 @@ def complete(resource: str, document: Mapping[str, Any]) -> dict[str, Any]:
     A reference gets the name of the type that stands in its place (`AccountRef`); a document that `check` refuses is
     completed as far as it can be.
     """
-    completed = _completed(OneOf(resource, RESOURCES[resource]), document)
+    completed = _completed(OneOf(resource, DOCUMENTS[resource]), document)
     assert isinstance(completed, dict)
     return completed
 
 
 def event_type(resource: str, happened: Happened) -> str:
     """The name that TMF666 has for what happened to a resource, as `BillingAccountCreateEvent`."""
-    assert resource in RESOURCES, resource
+    assert resource in DOCUMENTS, resource
     return resource + _EVENTS[happened]
 
 
@@ -129,6 +141,13 @@ def not_empty_text(value: str) -> str:
     """A check that a text holds something."""
     if not value:
         raise ValueError("must not be empty")
+    return value
+
+
+def more_than_zero(value: Decimal) -> Decimal:
+    """A check that a number is more than zero."""
+    if value <= 0:
+        raise ValueError("must be more than zero")
     return value
 
 
@@ -432,6 +451,10 @@ class BillingCycleSpecificationRef(_OwnReference):
     """A billing cycle of ours."""
 
 
+class DunningProcedureRef(_OwnReference):
+    """A dunning procedure of ours."""
+
+
 # -- resources that may also stand inside another, and the accounts
 
 
@@ -501,13 +524,71 @@ class PartyAccount(_Account):
 
 
 class BillingAccount(PartyAccount):
-    """An account that is billed."""
+    """An account that is billed; its dunning procedure is ours to say, TMF666 has none."""
 
     rating_type: Text | None = None
+    dunning_procedure: DunningProcedureRef | None = None
 
 
 class SettlementAccount(PartyAccount):
     """A partner's account, which is settled."""
+
+
+class DunningTax(_Part):
+    """The tax of what a step charges; a rate of 0.2 is 20 %."""
+
+    category: Id
+    rate: Rate
+
+
+class DunningItem(_Part):
+    """What a step charges for the next bill, as an order's line: a fee of ours, so on nobody's behalf.
+
+    The unit price is in major units of the account's currency.
+    """
+
+    id: Id
+    description: Text | None = None
+    quantity: Annotated[Number, AfterValidator(more_than_zero)]
+    unit_price: Annotated[Number, AfterValidator(more_than_zero)]
+    tax: DunningTax
+    on_behalf_of: None = None
+
+    @model_validator(mode="after")
+    def _is_within_limits(self) -> Self:
+        if self.quantity * self.unit_price > FEE_MAX:
+            raise ValueError(f"unitPrice: comes to more than {FEE_MAX:,} in all")
+        return self
+
+
+class DunningStep(_Part):
+    """What is done so many days after the due date; what `charge` charges is its `item`."""
+
+    after: Annotated[int, Field(strict=True, ge=1, le=DAYS_MAX)]
+    action: Action
+    item: DunningItem | None = None
+
+    @model_validator(mode="after")
+    def _charges_an_item(self) -> Self:
+        if (self.action == "charge") != (self.item is not None):
+            raise ValueError("item: is needed by charge, and by no other action")
+        return self
+
+
+class DunningProcedure(Resource):
+    """What is done, step by step, about what is overdue; below `threshold` nothing is, of accounts in its currency."""
+
+    steps: list[DunningStep]
+    threshold: Annotated[Amount, AfterValidator(positive)] | None = None
+
+    @field_validator("steps")
+    @classmethod
+    def _are_in_order(cls, steps: list[DunningStep]) -> list[DunningStep]:
+        if not 1 <= len(steps) <= STEPS_MAX:
+            raise ValueError(f"must be 1 to {STEPS_MAX} (there are {len(steps)})")
+        if any(later.after <= step.after for step, later in pairwise(steps)):
+            raise ValueError("must each come later than the one before: `after`, in days, ascends")
+        return steps
 
 
 RESOURCES: dict[str, type[Resource]] = {
@@ -523,6 +604,8 @@ RESOURCES: dict[str, type[Resource]] = {
     )
 }
 """The resources of TMF666, by name."""
+DOCUMENTS: dict[str, type[Resource]] = {**RESOURCES, DunningProcedure.__name__: DunningProcedure}
+"""All resources whose documents are kept, by name."""
 
 
 # -- going out

@@ -15,7 +15,7 @@ from pydantic_core import core_schema
 
 from domain.money import AMOUNT_MAX
 from schemas.accounts.messages import AccountCreate, AccountUpdate, SpecificationCreate
-from schemas.accounts.tmf666 import RESOURCES, AccountType, OneOf, base64_text, not_empty_text, url_text
+from schemas.accounts.tmf666 import DOCUMENTS, AccountType, OneOf, base64_text, not_empty_text, url_text
 from schemas.corrections.messages import CREDIT_NOTE_ID, parse_credit_note_id
 from schemas.message import Message, at_most, not_empty
 from schemas.operations.messages import EDITED_BYTES_MAX, parse_body
@@ -260,9 +260,9 @@ def _with_lone_refs(value: Any) -> Any:
 
 
 def documents() -> dict[str, Json]:
-    """The schemas of TMF666's resources and all their parts, as clients may send them."""
+    """The schemas of the resources and all their parts, as clients may send them."""
     found: dict[str, Json] = {}
-    for resource in RESOURCES.values():
+    for resource in DOCUMENTS.values():
         found |= _generated(resource, _DocumentSchemas)
     return found
 

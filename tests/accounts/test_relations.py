@@ -7,7 +7,12 @@ import pytest
 
 from domain.accounts.model import CreditLimitExceeded, Relationship, Standing
 from domain.accounts.relations import LEVELS_MAX, RELATIONSHIPS_MAX
-from domain.accounts.specifications import BillFormat, BillingCycleSpecification, BillPresentationMedia
+from domain.accounts.specifications import (
+    BillFormat,
+    BillingCycleSpecification,
+    BillPresentationMedia,
+    DunningProcedure,
+)
 from domain.ledger.books import Need, WorkingSet
 from domain.ledger.positions import Position
 from tests.support.invariants import assert_books_hold
@@ -93,6 +98,13 @@ def paid_by(payer: str, *, since: str | None = None, until: str | None = None) -
             specification("Y", kind=BillPresentationMedia),
             "bill-presentation-media:Y",
             "billStructure.presentationMedia.id",
+            "unknown-specification",
+        ),
+        (
+            billing("X", refersTo={"dunningProcedure": "Y"}),
+            specification("Y", kind=DunningProcedure),
+            "dunning-procedure:Y",
+            "dunningProcedure.id",
             "unknown-specification",
         ),
     ],

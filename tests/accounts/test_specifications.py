@@ -7,6 +7,7 @@ from domain.accounts.specifications import (
     BillFormat,
     BillingCycleSpecification,
     BillPresentationMedia,
+    DunningProcedure,
     SpecificationChanged,
 )
 from tests.support.invariants import assert_books_hold
@@ -26,6 +27,7 @@ KINDS = [
     (BillFormat, "format", "bill-format"),
     (BillingCycleSpecification, "cycleSpecification", "billing-cycle-specification"),
     (BillPresentationMedia, "presentationMedia", "bill-presentation-media"),
+    (DunningProcedure, "dunningProcedure", "dunning-procedure"),
 ]
 kinds = pytest.mark.parametrize(("kind", "field", "resource"), KINDS, ids=[resource for _, _, resource in KINDS])
 
@@ -93,7 +95,7 @@ def test_each_kind_has_ids_of_its_own():
     book.take(*[specification("S", kind=kind) for kind, _, _ in KINDS], billing("S"))
     assert book.refused == {}
     book.take(unspecify("S"))
-    assert [book.get(kind, "S").state for kind, _, _ in KINDS] == ["deleted", "active", "active"]
+    assert [book.get(kind, "S").state for kind, _, _ in KINDS] == ["deleted", "active", "active", "active"]
     assert_books_hold(book)
 
 
@@ -158,7 +160,8 @@ def test_what_is_deleted_is_not_referred_to(kind, field, resource):
     """By no account, new or old."""
     book = LedgerBook()
     book.take(specification("S", kind=kind), unspecify("S", kind=kind), billing("BA-1"))
-    said = ("invalid", f"billStructure.{field}.id: {resource} S is deleted")
+    path = field if kind is DunningProcedure else f"billStructure.{field}"
+    said = ("invalid", f"{path}.id: {resource} S is deleted")
     assert book.refusal(update("BA-1", refersTo={field: "S"})) == said
     assert book.refusal(billing("BA-2", refersTo={field: "S"})) == said
     assert_books_hold(book)

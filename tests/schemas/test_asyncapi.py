@@ -52,6 +52,7 @@ from schemas.settlement.events import settlement_json
 from schemas.wire import FACTS_MAX
 from tests.schemas import test_events as sample
 from tests.schemas.letters import SELLER
+from tests.schemas.test_digest_versions import PROCEDURE
 from tests.support import messages
 from tests.support.json_schema import Schemas
 
@@ -297,6 +298,8 @@ TAKEN: list[messages.Message] = [
     ("billing-cycle-specification.create", {"name": "Monthly", "billingDateShift": 5}),
     ("bill-presentation-media.update", {"id": "M-1", "changes": {"description": None}}),
     ("bill-format.delete", {"id": "F-1", "ifRevision": 1}),
+    ("dunning-procedure.create", PROCEDURE),
+    messages.customer("BA-1", dunningProcedure={"id": "D-1"}),
     ("seller.update", SELLER),
     messages.seller(name=None, address={"country": None}, contact=None),
     messages.customer("BA-1", legalEntity=SELLER["changes"]),
@@ -331,6 +334,11 @@ REFUSED: list[messages.Message] = [
     messages.payout("PO-1", "SA-1", "C" * 129, 1),
     ("bill-format.create", {"id": "F-1", "@type": "BillPresentationMedia", "name": "Summary"}),
     ("bill-format.create", {"id": "F-1"}),
+    ("dunning-procedure.create", {**PROCEDURE, "steps": [{"after": 0, "action": "remind"}]}),
+    ("dunning-procedure.create", {**PROCEDURE, "steps": [{"after": 5, "action": "shout"}]}),
+    ("dunning-procedure.create", {**PROCEDURE, "steps": None}),
+    ("dunning-procedure.create", {**PROCEDURE, "threshold": {"unit": "EUR", "value": 0}}),
+    messages.customer("BA-1", dunningProcedure="D-1"),
     ("seller.update", {"ifRevision": 0, "changes": {}}),
     ("seller.update", {"changes": []}),
     ("seller.update", {}),

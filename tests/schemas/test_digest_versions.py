@@ -47,6 +47,19 @@ FORMAT: Json = {"id": "F-1", "@type": "BillFormat", "name": "Übersicht", "descr
 MEDIUM: Json = {"id": "F-1", "name": "E-mail", "validFor": {"startDateTime": "2026-01-01T00:00:00+01:00"}}
 CYCLE: Json = {"id": "F-1", "name": "Monthly", "billingDateShift": 3, "frequency": "monthly", "note": None}
 PATCH: Json = {"id": "F-1", "ifRevision": 4, "changes": {"name": "Other", "description": None}}
+PROCEDURE: Json = {
+    "id": "F-1",
+    "name": "Mild",
+    "threshold": {"unit": "EUR", "value": "5.00"},
+    "steps": [
+        {"after": 5, "action": "remind"},
+        {
+            "after": 10,
+            "action": "charge",
+            "item": {"id": "fee", "quantity": 1, "unitPrice": "4.50", "tax": {"category": "E", "rate": 0}},
+        },
+    ],
+}
 ACT: Json = {"ids": ["P-1", "P-2", "P-1"], "why": " as agreed "}
 
 SAMPLES: dict[str, Json] = {
@@ -66,6 +79,9 @@ SAMPLES: dict[str, Json] = {
     "bill-presentation-media.create": MEDIUM,
     "bill-presentation-media.update": PATCH,
     "bill-presentation-media.delete": {"id": "F-1", "ifRevision": 4},
+    "dunning-procedure.create": PROCEDURE,
+    "dunning-procedure.update": PATCH,
+    "dunning-procedure.delete": {"id": "F-1", "ifRevision": 4},
     "seller.update": SELLER,
     "order.completed": ORDER,
     "payment.received": PAYMENT,
@@ -129,6 +145,9 @@ FROZEN: dict[int, dict[str, str]] = {
         "bill-presentation-media.create": "65b9c834e4b332213f4015a2f996b5ff49f0b7a9de8b4b1c993f05915593a88c",
         "bill-presentation-media.update": "451bf7e6c780d7a71f2921bf7ed0dcb5b9d0ad6247ed866bb10aef01e0124a0b",
         "bill-presentation-media.delete": "a3b947e6b464fb5812c943aab753de693f3096ba526906b2ca47159d5f49cf13",
+        "dunning-procedure.create": "78b8bd33f0540825470dd7f586129e047b83317243a73b18ff5f640ba634b428",
+        "dunning-procedure.update": "451bf7e6c780d7a71f2921bf7ed0dcb5b9d0ad6247ed866bb10aef01e0124a0b",
+        "dunning-procedure.delete": "a3b947e6b464fb5812c943aab753de693f3096ba526906b2ca47159d5f49cf13",
         "seller.update": "6917fbedc60d10f974ea81ed972cc1ab1ffa10e97f6a3290892a36f3f251275c",
         "order.completed": "3f780a96f4d2df2c383c693d38b9686173d61925c08e94d0e6692c92d99027e8",
         "payment.received": "725de75a5ddcf799d473666f470994b19dd4f5f144708001e44b0b20733a802d",

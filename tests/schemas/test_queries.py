@@ -59,7 +59,7 @@ def test_the_queries_are_the_contract_s() -> None:
         "bill.preview",
         *(
             f"{kind}.{verb}"
-            for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media")
+            for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media", "dunning-procedure")
             for verb in ("get", "list")
         ),
         *(f"parked.{verb}" for verb in ("groups", "list", "get", "accounts", "history")),

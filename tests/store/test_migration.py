@@ -145,6 +145,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "billedPeriods.billed",
         "charges.listed",
         "charges.open",
+        "dunningProcedures.listed",
         "held.messageId",
         "held.scheduled",
         "invoices.order",

@@ -19,7 +19,13 @@ from domain.accounts.model import (
     AccountVersion,
     CreditLimitExceeded,
 )
-from domain.accounts.specifications import SPECIFICATIONS, BillFormat, BillingCycleSpecification, BillPresentationMedia
+from domain.accounts.specifications import (
+    SPECIFICATIONS,
+    BillFormat,
+    BillingCycleSpecification,
+    BillPresentationMedia,
+    DunningProcedure,
+)
 from domain.billing.billed import BilledPeriod
 from domain.billing.model import BillOnDemand, Charge
 from domain.billing.periods import DateRange
@@ -954,6 +960,7 @@ RESOURCES: dict[str, type] = {
     "format": BillFormat,
     "cycleSpecification": BillingCycleSpecification,
     "presentationMedia": BillPresentationMedia,
+    "dunningProcedure": DunningProcedure,
 }
 MEANT = ("contains", "payer", "serviceProvider", "partner", "endCustomer")
 

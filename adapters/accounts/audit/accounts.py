@@ -55,6 +55,7 @@ SPECIFICATIONS = {
     "format": "billFormats",
     "cycleSpecification": "billingCycleSpecifications",
     "presentationMedia": "billPresentationMedia",
+    "dunningProcedure": "dunningProcedures",
 }
 """Where the resources are to which a link of such a kind leads."""
 

@@ -8,6 +8,7 @@ SPECIFICATIONS = {
     "bill-format": "billFormats",
     "bill-presentation-media": "billPresentationMedia",
     "billing-cycle-specification": "billingCycleSpecifications",
+    "dunning-procedure": "dunningProcedures",
 }
 """Where the resources are, by the name that messages have for them."""
 EVENT_OF_SPECIFICATION = f"^({'|'.join(SPECIFICATIONS)})/"

@@ -15,6 +15,8 @@ from schemas.accounts.queries import (
     BillingCycleSpecificationList,
     BillPresentationMediaGet,
     BillPresentationMediaList,
+    DunningProcedureGet,
+    DunningProcedureList,
 )
 
 READS: Reads = (
@@ -30,4 +32,6 @@ READS: Reads = (
     (BillFormatList, specifications.page),
     (BillPresentationMediaGet, specifications.get),
     (BillPresentationMediaList, specifications.page),
+    (DunningProcedureGet, specifications.get),
+    (DunningProcedureList, specifications.page),
 )

@@ -1,4 +1,4 @@
-"""Billing cycle specifications, bill formats and bill presentation media."""
+"""Billing cycle specifications, bill formats, bill presentation media and dunning procedures."""
 
 from __future__ import annotations
 

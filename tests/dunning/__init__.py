@@ -1,0 +1,1 @@
+"""Tests of billing: charges, and bills on demand."""
