@@ -38,6 +38,7 @@ import adapters.accounts.audit as accounts
 import adapters.billing.audit as billing
 import adapters.corrections.audit as corrections
 import adapters.days.audit as days
+import adapters.dunning.audit as dunning
 import adapters.invoicing.audit as invoicing
 import adapters.ledger.audit as ledger
 import adapters.operations.audit as operations
@@ -57,6 +58,7 @@ CHECKS: tuple[Check | Reading, ...] = tuple(
             *corrections.CHECKS,
             *days.CHECKS,
             *billing.CHECKS,
+            *dunning.CHECKS,
             *store.CHECKS,
             *accounts.CHECKS,
             *parties.CHECKS,

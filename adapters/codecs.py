@@ -12,6 +12,7 @@ from adapters.billing import documents as billing
 from adapters.codec import Module, write
 from adapters.corrections import documents as corrections
 from adapters.days import documents as days
+from adapters.dunning import documents as dunning
 from adapters.invoicing import documents as invoicing
 from adapters.ledger import documents as ledger
 from adapters.parties import documents as parties
@@ -28,7 +29,7 @@ def _codecs_of(documents: ModuleType) -> Module:
 
 
 CODECS = tuple(
-    map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement, corrections, billing, days))
+    map(_codecs_of, (ledger, accounts, parties, invoicing, payments, settlement, corrections, billing, days, dunning))
 )
 """The modules that are written."""
 

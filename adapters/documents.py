@@ -13,6 +13,8 @@ import adapters.corrections.codecs as corrections_codecs
 import adapters.corrections.documents as corrections
 import adapters.days.codecs as days_codecs
 import adapters.days.documents as days
+import adapters.dunning.codecs as dunning_codecs
+import adapters.dunning.documents as dunning
 import adapters.invoicing.codecs as invoicing_codecs
 import adapters.invoicing.documents as invoicing
 import adapters.ledger.codecs as ledger_codecs
@@ -37,6 +39,7 @@ KEPT: tuple[Kept, ...] = (
     *corrections.KEPT,
     *days.KEPT,
     *billing.KEPT,
+    *dunning.KEPT,
 )
 """The kinds of document. Series and positions are written first, so that a conflict shows early."""
 
@@ -50,6 +53,7 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
     **corrections_codecs.ENCODE,
     **days_codecs.ENCODE,
     **billing_codecs.ENCODE,
+    **dunning_codecs.ENCODE,
 }
 """What makes a row of a document, by its kind."""
 
@@ -63,6 +67,7 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     **corrections_codecs.DECODE,
     **days_codecs.DECODE,
     **billing_codecs.DECODE,
+    **dunning_codecs.DECODE,
 }
 """What makes a document of a row, by its kind; kinds that are only written have none."""
 

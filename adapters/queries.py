@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_fixed
 import adapters.accounts.queries as accounts
 import adapters.billing.queries as billing
 import adapters.corrections.queries as corrections
+import adapters.dunning.queries as dunning
 import adapters.invoicing.queries as invoicing
 import adapters.operations.queries as operations
 import adapters.parties.queries as parties
@@ -35,6 +36,7 @@ READS: dict[type[Query], Read] = dict(
         *settlement.READS,
         *corrections.READS,
         *billing.READS,
+        *dunning.READS,
         *operations.READS,
     )
 )

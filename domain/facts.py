@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
-from domain import accounts, billing, corrections, days, invoicing, ordering, parties, payments, settlement
+from domain import accounts, billing, corrections, days, dunning, invoicing, ordering, parties, payments, settlement
 from domain.accounts.lifecycle import complete_closing
 from domain.accounts.model import Account
 from domain.accounts.standing import tell_crossing
+from domain.dunning.looking import leave_review
 from domain.handler import Handler
 from domain.ledger.books import Books, Need, Queue, WorkingSet
 from domain.ledger.positions import Position
@@ -23,6 +24,7 @@ FACTS: tuple[Handler, ...] = (
     *corrections.FACTS,
     *days.FACTS,
     *billing.FACTS,
+    *dunning.FACTS,
 )
 """How each kind of fact is handled."""
 
@@ -33,6 +35,7 @@ QUEUES: tuple[Queue, ...] = (
     *settlement.QUEUES,
     *corrections.QUEUES,
     *billing.QUEUES,
+    *dunning.QUEUES,
 )
 """Each kind of queue."""
 
@@ -73,7 +76,7 @@ def apply(fact: object, books: Books) -> object:
     """Apply a fact to its books; returns the result that its sender is told. Raises what the domain raises.
 
     Every fact ends alike: what it took beyond its credit limit is told, and what is to be closed is closed once nothing
-    of it is open any more.
+    of it is open any more; and where steps of dunning stand against one, they are held against what it owes now.
     """
     result = HANDLERS[type(fact)].apply(fact, books)
     books.finish()
@@ -85,6 +88,8 @@ def apply(fact: object, books: Books) -> object:
             tell_crossing(account, books)
         if account.state == "pendingClose":
             complete_closing(account, books)
+        if books.position(account_id).dunned is not None:
+            leave_review(account_id, books)
     if len(books.emitted) > told:
         books.finish()
     return result

@@ -14,6 +14,7 @@ from schemas import shapes
 from schemas.accounts import events as accounts
 from schemas.billing import events as billing
 from schemas.corrections import events as corrections
+from schemas.dunning import events as dunning
 from schemas.event import Event, OutgoingEvent
 from schemas.invoicing import events as invoicing
 from schemas.operations import events as operations
@@ -35,6 +36,7 @@ EVENTS: dict[str, Event[Any]] = table(
         *settlement.EVENTS,
         *corrections.EVENTS,
         *billing.EVENTS,
+        *dunning.EVENTS,
         *operations.EVENTS,
     )
 )
@@ -49,6 +51,7 @@ SHAPES: dict[str, Shape] = merged(
     settlement.SHAPES,
     corrections.SHAPES,
     billing.SHAPES,
+    dunning.SHAPES,
 )
 """The parts that events are made of, by name."""
 

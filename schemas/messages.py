@@ -9,6 +9,7 @@ from schemas.accounts import messages as accounts
 from schemas.billing import messages as billing
 from schemas.corrections import messages as corrections
 from schemas.days import messages as days
+from schemas.dunning import messages as dunning
 from schemas.invoicing import messages as invoicing
 from schemas.message import Continuation, InternalMessage, Message
 from schemas.operations import messages as operations
@@ -30,6 +31,7 @@ MESSAGES: dict[str, type[Message]] = table(
         *settlement.MESSAGES,
         *corrections.MESSAGES,
         *billing.MESSAGES,
+        *dunning.MESSAGES,
         *operations.MESSAGES,
     )
 )
@@ -42,6 +44,7 @@ CONTINUATIONS: dict[type, type[Continuation]] = table(
         *settlement.CONTINUATIONS,
         *corrections.CONTINUATIONS,
         *billing.CONTINUATIONS,
+        *dunning.CONTINUATIONS,
     )
 )
 """What a fact may leave to do, by the type of the fact that it leaves."""

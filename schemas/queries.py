@@ -11,6 +11,7 @@ from domain.errors import Refused
 from schemas.accounts import queries as accounts
 from schemas.billing import queries as billing
 from schemas.corrections import queries as corrections
+from schemas.dunning import queries as dunning
 from schemas.invoicing import queries as invoicing
 from schemas.message import invalid
 from schemas.operations import queries as operations
@@ -32,6 +33,7 @@ QUERIES: dict[str, type[Query]] = table(
         *settlement.QUERIES,
         *corrections.QUERIES,
         *billing.QUERIES,
+        *dunning.QUERIES,
         *operations.QUERIES,
     )
 )

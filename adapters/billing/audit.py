@@ -191,6 +191,8 @@ charges_and_messages = View(
     "charges and what added them",
     "charges",
     (
+        # What dunning charges is no message's, and its own to prove.
+        {"$match": {"_id": {"$not": {"$gte": "dunning~", "$lt": "dunning\x7f"}}}},
         {"$project": {"_id": {"$concat": ["charge.add:", "$_id"]}, "charge": {"$literal": 1}}},
         union("inbox", begins("charge.add:"), {"$project": {"inbox": {"$literal": 1}}}),
         {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("charge", "inbox")}}},

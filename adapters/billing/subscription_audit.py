@@ -1,5 +1,7 @@
 """Subscriptions (invariants 3, 6 and 9): each is what its patches make of it, and what said so was applied."""
 
+import re
+
 from adapters.checks import (
     Check,
     Expression,
@@ -19,6 +21,8 @@ from adapters.checks import (
 
 CREATE, TURN = "subscription.create:", "subscription.turn:"
 CHANGES = tuple(f"subscription.{kind}:" for kind in ("change", "suspend", "resume", "terminate"))
+BY_DUNNING = re.compile(r"^(dunning\.look|payment\.promise):")
+"""The identities of facts that suspend and resume for dunning, which has its own account of that."""
 AT_WORK = ("waiting", "scheduled", "suspect", "parked")
 """The states in which a turn is still to come."""
 NEVER = "9999-12-31"
@@ -155,6 +159,7 @@ subscriptions_and_messages = View(
             }
         },
         {"$unwind": "$said"},
+        {"$match": {"said.cause": {"$not": BY_DUNNING}}},
         {
             "$project": {
                 "_id": "$said.cause",

@@ -131,7 +131,7 @@ def _encode_corrections(corrections: Corrections) -> Row:
 
 
 def _encode_handling(handling: Handling) -> Row:
-    return {
+    row: Row = {
         "validatedAt": handling.validated_at,
         "validatedBy": handling.validated_by,
         "sentAt": handling.sent_at,
@@ -144,6 +144,9 @@ def _encode_handling(handling: Handling) -> Row:
             for disputed_part in handling.disputes
         ],
     }
+    if handling.overdue_on is not None:
+        row["overdueOn"] = handling.overdue_on.isoformat()
+    return row
 
 
 def _encode_billing(billing: Billing) -> Row:
@@ -307,6 +310,7 @@ def _decode_handling(row: Row) -> Handling:
             )
             for disputed_part in row["disputes"]
         ),
+        None if row.get("overdueOn") is None else _to_date(row.get("overdueOn")),
     )
 
 

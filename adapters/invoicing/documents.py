@@ -6,7 +6,7 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.invoicing.model import CorrectedLine, CorrectedTax, Invoice, InvoiceLine, Loss
+from domain.invoicing.model import CorrectedLine, CorrectedTax, Handling, Invoice, InvoiceLine, Loss
 
 OPEN = {"remainingAmount": {"$gt": 0}}
 
@@ -19,6 +19,7 @@ KEPT = (
                 Layout(InvoiceLine, absent=(("origin",),)),
                 Layout(CorrectedLine, absent=(("taken_back",), ("given_back",))),
                 Layout(CorrectedTax, absent=(("taken_back",),)),
+                Layout(Handling, absent=(("overdue_on",),)),
             ),
             repeats=True,
         ),
@@ -54,7 +55,8 @@ KEPT = (
                 "`takenBack`}]}, `takenBack` and `givenBack` left out where there is none; "
                 "all of it left out while that is nothing",
                 "handling": "what was said of it: {`validatedAt`, `validatedBy`, `sentAt`, `medium`, `disputes`: "
-                "[{`disputeId`, `amount`}], those that are open}; left out while that is nothing",
+                "[{`disputeId`, `amount`}], those that are open, `overdueOn`: the day on which it was told that it is "
+                "overdue, left out while it was not}; left out while that is nothing",
                 "billing": "how it came about that no order made: {`cause`: the identity of the fact that made it, "
                 "`runType`, `period`: {`start`, `end`}}; left out where it has its `orderId`",
             },

@@ -59,6 +59,8 @@ def encode_position(position: Position) -> Row:
     }
     if position.undoing is not None:
         row["undoing"] = position.undoing
+    if position.dunned is not None:
+        row["dunned"] = position.dunned
     return row
 
 
@@ -90,6 +92,7 @@ def decode_position(row: Row) -> Position:
         row["refundable"],
         row["recoverable"],
         row.get("undoing"),
+        row.get("dunned"),
     )
 
 

@@ -22,7 +22,7 @@ KEPT = (
         at_once=True,
     ),
     Kept(
-        Layout(Position, absent=(("undoing",),)),
+        Layout(Position, absent=(("undoing",), ("dunned",))),
         Collection(
             "positions",
             id="account id",
@@ -41,6 +41,7 @@ KEPT = (
                 "used": "how many facts the books tell of it by",
                 "withholding": "how many lines have a share of it, or a part of one, withheld",
                 "undoing": "how much of what is recoverable waits for `credit.deallocate`; else not there",
+                "dunned": "how many steps of dunning stand against it; else not there",
                 "allocating": "whether its credit is still being allocated, by what is held as `credit.allocate`",
                 "refundable": "a credit balance; what the customer has paid and is to get back",
                 "recoverable": "a debit balance; what the customer got back without credit for it",

@@ -55,6 +55,8 @@ KEPT_FROM_HAPPENING = {
     "usage.record": "not counted: it will be on no bill",
     "bill.demand": "not billed: what is due of the account waits for its next bill",
     "bill.continue": "not billed: the demand's first bill is there, the rest of what is due waits",
+    "dunning.look": "not looked at: no step is taken that is due, and none cleared that should not stand",
+    "payment.promise": "not noted: the account is dunned as if it had promised nothing",
     "account.create": "not opened: whatever names the account waits",
 }
 """What a held message of a type keeps from happening."""

@@ -216,7 +216,8 @@ class DisputedPart:
 class Handling:
     """What was said of an invoice since it was issued: that the customer accepted it, that it was sent, disputes.
 
-    `disputes` are those that are open, oldest first.
+    `disputes` are those that are open, oldest first. `overdue_on` is the day on which it was told that it is overdue,
+    None as long as it was not.
     """
 
     validated_at: datetime | None = None
@@ -224,6 +225,7 @@ class Handling:
     sent_at: datetime | None = None
     medium: str | None = None
     disputes: tuple[DisputedPart, ...] = ()
+    overdue_on: date | None = None
 
 
 NOT_HANDLED = Handling()
@@ -429,6 +431,13 @@ class InvoiceStateChanged:
 
     invoice: Invoice
     old_state: InvoiceState
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceOverdue:
+    """An invoice that was due before the newest day, and is not paid."""
+
+    invoice: Invoice
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Position:
     lines whose share, or a part of it, is withheld: the balance `withheld` of such lines may be zero. `allocating` says
     that the account's credit is still being allocated, in further transactions: until then it may have credit beside
     open invoices. `undoing` is how much of `recoverable` waits for a de-allocation that goes on: nothing else covers
-    it; None while that is nothing.
+    it; None while that is nothing. `dunned` is how many steps of dunning stand against it; None while none does.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Position:
     refundable: int = 0
     recoverable: int = 0
     undoing: int | None = None
+    dunned: int | None = None
 
 
 assert set(BALANCES) <= set(Position.__dataclass_fields__), "each balance of the chart is a field of the position"

@@ -16,6 +16,7 @@ from pydantic_core import core_schema
 from domain.money import AMOUNT_MAX
 from schemas.accounts.messages import AccountCreate, AccountUpdate, SpecificationCreate
 from schemas.accounts.tmf666 import DOCUMENTS, AccountType, OneOf, base64_text, not_empty_text, url_text
+from schemas.billing.messages import CHARGE_ID, parse_charge_id
 from schemas.corrections.messages import CREDIT_NOTE_ID, parse_credit_note_id
 from schemas.message import Message, at_most, not_empty
 from schemas.operations.messages import EDITED_BYTES_MAX, parse_body
@@ -81,6 +82,12 @@ VALUES: dict[str, Json] = {
         "pattern": f"^({PAYMENT_ID.pattern})$",
         "description": "A payment's id; of credit that is none, what it is and its id: `credit~C-1` is goodwill, "
         "`transfer~T-1~1` the first part of a transfer.",
+    },
+    "ChargeId": {
+        "type": "string",
+        "pattern": f"^({CHARGE_ID.pattern})$",
+        "description": "A charge's id; of what a step of dunning charges, the account and the day: "
+        "`dunning~BA-1~2026-12-01`.",
     },
     "CreditNoteId": {
         "type": "string",
@@ -176,6 +183,7 @@ _READERS: dict[Any, str] = {
     parse_statement_id: "StatementId",
     parse_payment_id: "PaymentId",
     parse_credit_note_id: "CreditNoteId",
+    parse_charge_id: "ChargeId",
     parse_when: "When",
     parse_body: "EditedBody",
     parse_country: "Country",

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from domain.accounts.model import PaymentStatus
 from domain.accounts.specifications import SPECIFICATIONS, Specification
 from schemas import events, queries
+from schemas.accounts.documents import DUNNING_PROCEDURE
 from schemas.accounts.events import stored
 from schemas.accounts.tmf666 import AccountType
 from schemas.asyncapi.incoming import or_null, ref
@@ -116,10 +117,11 @@ def _account(billing: Json) -> Json:
         }
     )
     taken_before = {"description": "What an earlier version took, as an unknown field, may be anything."}
-    entity = {"anyOf": [ref("LegalEntity"), taken_before]}
+    ours = {LEGAL_ENTITY: ref("LegalEntity"), DUNNING_PROCEDURE: ref("DunningProcedureRef")}
+    odd = {name: {"anyOf": [schema, taken_before]} for name, schema in ours.items()}
     return {
         **told,
-        "properties": {**billing["properties"], **told["properties"], LEGAL_ENTITY: entity},
+        "properties": {**billing["properties"], **told["properties"], **odd},
         "additionalProperties": True,
         "description": "A TMF666 account: the document that its client sent, extensions too, and what we say of it.",
     }

@@ -158,7 +158,7 @@ _BILL_REF: Shape = {"@type": ("CustomerBillRef",), "id": "Id"}
 SHAPES: dict[str, Shape] = {
     "Charge": {
         "@type": ("AppliedCustomerBillingRate",),
-        "id": "Id",
+        "id": "ChargeId",
         "date": "Date",
         "isBilled": bool,
         "billingAccount": "BillingAccountReference",

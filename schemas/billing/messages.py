@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
-from typing import Any, ClassVar, Self, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic.alias_generators import to_camel
 
 from domain.billing.model import BillDemand, BillOnDemandResult, BillOnDemandState, ChargeResult, ChargeToAdd, Rest
@@ -23,7 +24,32 @@ from domain.money import line_net, within_limit
 from schemas.billing.prices import Prices
 from schemas.message import Continuation, Message, Part, Reference, Result, message_key
 from schemas.ordering.messages import Item
-from schemas.values import Count, CurrencyCode, Date, Id, Json, Number, Revision, Text, Time, money_json, within
+from schemas.values import (
+    ID,
+    Count,
+    CurrencyCode,
+    Date,
+    Id,
+    Json,
+    Number,
+    Revision,
+    Text,
+    Time,
+    money_json,
+    parse_id,
+    within,
+)
+
+CHARGE_ID = re.compile(rf"{ID.pattern}|dunning~{ID.pattern}~[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}", re.ASCII)
+"""The id of a charge; of what a step of dunning charges, which no sender can say, the account and the day."""
+
+
+def parse_charge_id(value: object) -> str:
+    """The id of a charge, or of what dunning charges; raises `ValueError`."""
+    return value if isinstance(value, str) and CHARGE_ID.fullmatch(value) else parse_id(value)
+
+
+ChargeId = Annotated[str, BeforeValidator(parse_charge_id)]
 
 
 class PeriodCoverage(Part):
@@ -124,7 +150,7 @@ class ChargePlace(Part):
     """A place in the order of an account's charges."""
 
     date: Date
-    charge_id: Id
+    charge_id: ChargeId
 
 
 class SubscriptionPlace(Part):

@@ -11,6 +11,7 @@ from domain.invoicing.model import (
     Invoice,
     InvoiceIssued,
     InvoiceLine,
+    InvoiceOverdue,
     InvoicePaid,
     InvoicePartiallyPaid,
     InvoiceRecovered,
@@ -130,6 +131,7 @@ def _handling_json(invoice: Invoice) -> Json:
         "validatedBy": handled.validated_by,
         "sentAt": None if handled.sent_at is None else time_json(handled.sent_at),
         "medium": handled.medium,
+        "overdueOn": None if handled.overdue_on is None else handled.overdue_on.isoformat(),
     }
     return {
         "undisputedAmount": money_json(invoice.undisputed, invoice.currency),
@@ -183,7 +185,7 @@ def _origin_json(origin: LineOrigin) -> Json:
 
 
 def _invoice(
-    event: InvoiceIssued | InvoicePaid | InvoicePartiallyPaid | InvoiceStateChanged | InvoiceRecovered,
+    event: InvoiceIssued | InvoicePaid | InvoicePartiallyPaid | InvoiceStateChanged | InvoiceRecovered | InvoiceOverdue,
 ) -> Json:
     invoice = event.invoice
     if invoice.order_id is None:
@@ -269,6 +271,7 @@ SHAPES: dict[str, Shape] = {
             "validatedBy?": "Text",
             "sentAt?": "Time",
             "medium?": "Text",
+            "overdueOn?": "Date",
             "openDisputes": [{"disputeId": "Id", "amount": "Money"}],
         },
     },
@@ -287,7 +290,7 @@ SHAPES: dict[str, Shape] = {
             {"@type": ("AppliedBillingTaxRate",), "taxCategory": "Id", "taxRate": float, "taxAmount": "Money"}
         ],
         "onBehalfOf?": "SettlementAccountReference",
-        "chargeId?": "Id",
+        "chargeId?": "ChargeId",
         "subscriptionId?": "Id",
         "priceId?": "Id",
         "periodCoverage?": PERIOD,
@@ -314,6 +317,13 @@ EVENTS = (
         "By what was said of an invoice its state is another one: it was validated or sent, or is disputed.",
         {**_INVOICE, "oldState": get_args(InvoiceState)},
         lambda event: {**_invoice(event), "oldState": event.old_state},
+    ),
+    Event(
+        "invoice.overdue",
+        InvoiceOverdue,
+        "An invoice was due before the day that has begun, and is not paid. Told once of each.",
+        _INVOICE,
+        _invoice,
     ),
     Event(
         "invoice.recovered",

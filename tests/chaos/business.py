@@ -32,6 +32,7 @@ from tests.support.messages import (
     payment,
     payout,
     payout_return,
+    promise,
     refund,
     relationship,
     reversal,
@@ -179,8 +180,10 @@ class Business:
             self._charge,
             self._subscription,
             self._bill,
+            self._promise,
         )
-        for kind in self.lots.choices(kinds, (45, 35, 5, 1, 2, 1, 3, 2, 2, 2, 2, 6, 3, 3), k=self.lots.choice(BURSTS)):
+        often = (45, 35, 5, 1, 2, 1, 3, 2, 2, 2, 2, 6, 3, 3, 2)
+        for kind in self.lots.choices(kinds, often, k=self.lots.choice(BURSTS)):
             made = kind()
             letters += made
             if self.lots.random() < 0.08:
@@ -508,6 +511,11 @@ class Business:
         self.owed[account] += euros * 120
         sold_for = self._account(self._partners, "SA", 0.002) if self.lots.random() < 0.3 else None
         return [self._fact(charge(number, account, euros, sold_for=sold_for), number)]
+
+    def _promise(self) -> list[Letter]:
+        """Nothing is overdue as long as the chaos lasts: it is kept, and has no effect."""
+        number, account = self._next("PROMISE"), self._account(self._accounts, "BA", 0.01)
+        return [self._fact(promise(number, account, str(LAST_DAY)), number)]
 
     def _subscription(self) -> list[Letter]:
         number, account = self._next("SUB"), self.lots.choice(SUBSCRIBERS)

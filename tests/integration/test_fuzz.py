@@ -136,6 +136,13 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "approved.0.lineId": _IDS,
         "approved.0.taxExcludedAmount": [value for value in _AMOUNTS if value != eur(-1)],
     },
+    "payment.promise": {
+        "promiseId": _IDS,
+        "billingAccount": _PARTS,
+        "billingAccount.id": _IDS,
+        "until": _DATES,
+        "amount": [value for value in _AMOUNTS if value is not None],
+    },
     "dispute.withdraw": {"disputeId": _IDS, "withdrawnAt": _TIMES},
     "invoice.validate": {"billNo": _IDS, "at": _TIMES, "by": _TEXTS},
     "invoice.send": {"billNo": _IDS, "at": _TIMES, "medium": _TEXTS},
@@ -328,6 +335,7 @@ OPTIONAL_THERE = {
     ("charge.add", "periodCoverage"),
     ("charge.add", "subscriptionId"),
     ("bill.demand", "billingDate"),
+    ("payment.promise", "amount"),
     *[("subscription.create", name) for name in ("name", "trialEndDate", "terminationDate", "billingAnchor")],
     *[
         ("subscription.create", f"productPrice.0{field}")

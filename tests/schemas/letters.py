@@ -205,6 +205,12 @@ USAGE: Json = {
     "priceId": "P-3",
     "quantity": "2.50",
 }
+PROMISE: Json = {
+    "promiseId": "PR-1",
+    "billingAccount": {"id": "BA-1"},
+    "until": "2026-12-24",
+    "amount": {"unit": "EUR", "value": 19.95},
+}
 DEMAND: Json = {"id": "D-1", "billingAccount": {"id": "BA-1"}, "billingDate": "2026-11-22"}
 ACCOUNT: Json = {
     "id": "SA-1",
@@ -255,6 +261,7 @@ MESSAGES: dict[str, Json] = {
     "subscription.terminate": SUBSCRIPTION_COMMAND,
     "usage.record": USAGE,
     "bill.demand": DEMAND,
+    "payment.promise": PROMISE,
 }
 
 

@@ -21,6 +21,7 @@ from domain.billing.model import BillOnDemandResult, ChargeResult
 from domain.billing.subscriptions import SubscriptionResult
 from domain.billing.usage import UsageResult
 from domain.corrections.model import DisputeResult, NoteResult, RefundResult, ReversalResult, WriteOffResult
+from domain.dunning.model import Dunning, DunningResult
 from domain.invoicing.model import InvoicePaid, InvoiceStateResult
 from domain.ledger.books import Emitted
 from domain.money import Currency, Money
@@ -38,6 +39,7 @@ from schemas.asyncapi.outgoing import ERRORS
 from schemas.billing.events import charge_json, subscription_json, usage_json
 from schemas.billing.queries import credit_note_preview, invoice_preview, subscription_with_history
 from schemas.corrections.events import credit_note_json, dispute_json, refund_json
+from schemas.dunning.queries import dunning_json
 from schemas.event import OutgoingEvent
 from schemas.events import EVENTS, message_parked, outgoing
 from schemas.incoming import read
@@ -516,6 +518,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("usage.record", UsageResult("S-1", "P-3", date(2026, 11, 22))),
     ("bill.demand", BillOnDemandResult("done", "INV-000000001", ("CN-000000001",))),
     ("bill.demand", BillOnDemandResult("inProgress", None, ())),
+    ("payment.promise", DunningResult(2)),
 ]
 
 
@@ -567,6 +570,8 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("subscription.get", subscription_with_history(sample.SUBSCRIPTION, date(2026, 12, 1))),
     ("subscription.get", subscription_with_history(sample.RENAMED, date(2026, 12, 1))),
     ("subscription.list", {"items": [subscription_json(sample.SUBSCRIPTION, date(2026, 12, 1))], "after": None}),
+    ("dunning.get", dunning_json(Dunning("BA-1"), ("EUR", 2), None, None, [])),
+    ("dunning.get", dunning_json(sample.DUNNING, ("EUR", 2), "D-1", date(2026, 11, 20), ["S-1"])),
     ("usage.list", {"items": [usage_json(sample.USAGE)], "after": None}),
     (
         "bill.preview",

@@ -55,6 +55,7 @@ from domain.corrections.model import (
     TransferredPart,
     WriteOff,
 )
+from domain.dunning.model import Dunning, DunningCleared, DunningStep, DunningStepTaken, Promise, TakenStep
 from domain.invoicing.model import (
     AppliedPayment,
     Billing,
@@ -67,6 +68,7 @@ from domain.invoicing.model import (
     Invoice,
     InvoiceIssued,
     InvoiceLine,
+    InvoiceOverdue,
     InvoicePaid,
     InvoicePartiallyPaid,
     InvoiceRecovered,
@@ -672,6 +674,70 @@ BILL_JSON = """{
     ]
   }
 }"""
+OVERDUE = replace(INVOICE, handling=Handling(overdue_on=date(2026, 12, 23)))
+STEP = DunningStep(
+    "BA-1/2026-11-25",
+    "BA-1",
+    date(2026, 11, 25),
+    2,
+    5,
+    "charge",
+    "D-1",
+    date(2026, 11, 20),
+    5746,
+    "EUR",
+    None,
+    "dunning.look:BA-1/2026-11-25",
+    BOOKED_AT,
+)
+DUNNING = Dunning(
+    "BA-1",
+    (
+        TakenStep(date(2026, 11, 24), 4, "remind"),
+        TakenStep(date(2026, 11, 25), 5, "charge", "dunning~BA-1~2026-11-25"),
+    ),
+    date(2026, 11, 25),
+    Promise("PR-1", date(2026, 11, 24), 1995, BOOKED_AT),
+    3,
+)
+STEP_JSON = """{
+  "billingAccount": {
+    "@type": "BillingAccountRef",
+    "@referredType": "BillingAccount",
+    "id": "BA-1"
+  },
+  "dunningProcedure": {
+    "@type": "DunningProcedureRef",
+    "@referredType": "DunningProcedure",
+    "id": "D-1"
+  },
+  "date": "2026-11-25",
+  "level": 2,
+  "after": 5,
+  "action": "charge",
+  "oldestDueDate": "2026-11-20",
+  "overdue": {
+    "unit": "EUR",
+    "value": 57.46
+  }
+}"""
+CHARGED_JSON = f"""{STEP_JSON[:-2]},
+  "chargeId": "dunning~BA-1~2026-11-25"
+}}"""
+CLEARED_JSON = """{
+  "billingAccount": {
+    "@type": "BillingAccountRef",
+    "@referredType": "BillingAccount",
+    "id": "BA-1"
+  },
+  "date": "2026-11-29",
+  "level": 1,
+  "oldLevel": 3,
+  "overdue": {
+    "unit": "EUR",
+    "value": 19.95
+  }
+}"""
 ON_DEMAND_JSON = """{
   "customerBillOnDemand": {
     "@type": "CustomerBillOnDemand",
@@ -1239,6 +1305,17 @@ def lost(**more: Any) -> str:
     return json.dumps(body | more)
 
 
+def overdue() -> str:
+    """How an invoice goes out that is overdue."""
+    body = json.loads(INVOICE_JSON)
+    body["invoice"]["handling"] = {
+        "undisputedAmount": body["invoice"]["remainingAmount"],
+        "overdueOn": "2026-12-23",
+        "openDisputes": [],
+    }
+    return json.dumps(body)
+
+
 WRITTEN_OFF_JSON = lost(
     writeOff={
         "@type": "WriteOff",
@@ -1368,6 +1445,10 @@ EVENTS: list[tuple[str, object, str]] = [
         STATE_CHANGED_JSON,
     ),
     ("bill-on-demand.state-changed", BillOnDemandStateChanged(ON_DEMAND), ON_DEMAND_JSON),
+    ("invoice.overdue", InvoiceOverdue(OVERDUE), overdue()),
+    ("dunning.step-taken", DunningStepTaken(STEP), STEP_JSON),
+    ("dunning.step-taken", DunningStepTaken(replace(STEP, charge_id="dunning~BA-1~2026-11-25")), CHARGED_JSON),
+    ("dunning.cleared", DunningCleared("BA-1", date(2026, 11, 29), 1, 3, 1995, "EUR"), CLEARED_JSON),
     (
         "bill-on-demand.state-changed",
         BillOnDemandStateChanged(replace(ON_DEMAND, state="inProgress", bill_no=None, credit_notes=())),

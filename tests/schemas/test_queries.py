@@ -57,6 +57,7 @@ def test_the_queries_are_the_contract_s() -> None:
         "subscription.list",
         "usage.list",
         "bill.preview",
+        "dunning.get",
         *(
             f"{kind}.{verb}"
             for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media", "dunning-procedure")

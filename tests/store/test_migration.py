@@ -146,6 +146,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "charges.listed",
         "charges.open",
         "dunningProcedures.listed",
+        "dunningSuspensions.open",
         "held.messageId",
         "held.scheduled",
         "invoices.order",

@@ -22,6 +22,7 @@ from domain.billing.subscriptions import Subscription
 from domain.billing.terms import ProductPrice, Terms
 from domain.billing.usage import UsageRecord
 from domain.corrections.model import Dispute, DisputedLine, DisputeState, Refund, WriteOff
+from domain.dunning.model import EndedSuspension, Suspension
 from domain.invoicing.model import Loss
 from domain.invoicing.pricing import Item
 from domain.ledger.entries import Entry, Posting
@@ -153,6 +154,9 @@ def family() -> list[Any]:
                 None,
             )
         )
+        suspended = Suspension(f"S-{n}/2", f"BA-{n % 2}", f"S-{n}", 2, NOW.date(), "c")
+        resumed = replace(suspended, id=f"S-{n}/4", revision=4, ended=EndedSuspension(NOW.date(), 5, "c"))
+        found += [suspended, resumed]
         used = NOW - timedelta(hours=n)
         found.append(UsageRecord(f"U-{n}", "S-7", f"P-{n % 3}", used, used.date(), Decimal(1), n, NOW))
         found.append(replace(make.credit_note(n, "BA-1", f"INV-{n % 10:09d}"), booked_at=booked))
@@ -248,6 +252,7 @@ ASKED: list[tuple[str, str, int]] = [
     ("charge.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("charge.list", '{"billingAccount": "BA-1", "billed": true, "limit": 10}', 45),
     ("charge.list", '{"billingAccount": "BA-1", "billed": false, "limit": 10}', 12),
+    ("dunning.get", '{"billingAccount": "BA-1"}', 504),
     ("subscription.get", '{"id": "S-7"}', 1),
     ("subscription.get", f'{{"id": "S-7", "at": "{NOW.isoformat()}"}}', 1),
     ("subscription.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
@@ -308,6 +313,7 @@ async def test_each_query_is_served_by_indexes(store: Store, world: Books) -> No
                 break
             place = type(query).model_validate({**dict.fromkeys(OF, "x"), **answer})
             query = query.model_copy(update={"after": place.after})  # type: ignore[attr-defined]
-    others = ("billing-cycle-specification", "bill-presentation-media")  # which are read as bill formats are
+    # Which are read as bill formats are.
+    others = ("billing-cycle-specification", "bill-presentation-media", "dunning-procedure")
     assert asked == {query for query in READS if not query.TYPE.startswith(others)}
     assert set(READS) == set(QUERIES.values())

@@ -34,7 +34,8 @@ from domain.billing.subscriptions import Subscription, SubscriptionTurn
 from domain.billing.usage import UsageMonth, UsageRecord, UsageToRecord
 from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
 from domain.days.model import Calendar
-from domain.invoicing.model import CorrectsLine, Invoice, Loss
+from domain.dunning.model import Dunning, DunningStep, DunningStepTaken, Suspension
+from domain.invoicing.model import CorrectsLine, Invoice, InvoiceOverdue, Loss
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -72,6 +73,7 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _subscriptions_are_billed(book)
     _subscriptions_are_what_was_agreed(book)
     _usage_is_counted_once(book)
+    _dunning_follows_what_is_owed(book)
     _links_are_what_documents_say(book)
     _hierarchies_are_trees(book)
     _crossings_are_told_once(book)
@@ -527,7 +529,8 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
 def _charges_are_billed_once(book: LedgerBook) -> None:
     """Each charge waits, or is on one line that is its own, or in one note of what it corrects, or of nothing left."""
     charges = book.documents[Charge]
-    assert charges.keys() == {i.partition(":")[2] for i in book.applied if i.startswith("charge.add:")}
+    dunned = {step.charge_id for step in book.rows[DunningStep].values()} - {None}
+    assert charges.keys() == {i.partition(":")[2] for i in book.applied if i.startswith("charge.add:")} | dunned
     lines = {}
     for invoice in book.documents[Invoice].values():
         for line in invoice.lines:
@@ -731,7 +734,7 @@ def _subscriptions_are_what_was_agreed(book: LedgerBook) -> None:
     subscriptions = book.documents[Subscription]
     assert subscriptions.keys() == {i.partition(":")[2] for i in book.applied if i.startswith("subscription.create:")}
     changes = tuple(f"subscription.{kind}:" for kind in ("change", "suspend", "resume", "terminate"))
-    causes = [patch.cause for one in subscriptions.values() for patch in one.patches]
+    causes = [patch.cause for one in subscriptions.values() for patch in one.patches if not is_dunnings(patch.cause)]
     assert sorted(causes) == sorted(i for i in book.applied if i.startswith(changes))
     scheduled = [fact for _, fact in book.scheduled if isinstance(fact, SubscriptionTurn)]
     turns = {(fact.subscription, fact.revision): fact for fact in scheduled}
@@ -747,6 +750,90 @@ def _subscriptions_are_what_was_agreed(book: LedgerBook) -> None:
         turn = next((day for day in to_come if state_on(one, day) != one.state), None)
         found = turns.get((one.id, one.revision))
         assert (None if found is None else found.date) == turn, (one, found)
+
+
+def is_dunnings(cause: str) -> bool:
+    """Whether a fact is one that takes steps of dunning, or clears them."""
+    return cause.startswith(("dunning.look:", "payment.promise:"))
+
+
+def _dunning_follows_what_is_owed(book: LedgerBook) -> None:
+    """What stands was taken, one step a day, and is not more than should stand; and only that has suspended something.
+
+    Each charge of a step is one, and of each invoice it is told at most once that it is overdue.
+    """
+    calendar = book.documents[Calendar].get("calendar")
+    newest = book.booked_at.date() if calendar is None else calendar.newest
+    dunnings, taken = book.documents[Dunning], book.rows[DunningStep]
+    for position in book.documents[Position].values():
+        level = dunnings[position.id].level if position.id in dunnings else 0
+        assert position.dunned == (level or None), position
+        assert level <= level_that_should_stand(book, position.id, newest), (position.id, "stands at", level)
+    for one in dunnings.values():
+        days = [step.on for step in one.steps]
+        assert days == sorted(set(days)), one
+        assert not any(step.suspending for step in one.steps), one
+        for number, step in enumerate(one.steps, 1):
+            row = taken[f"{one.id}/{step.on}"]
+            assert (row.level, row.action, row.charge_id) == (number, step.action, step.charge_id), (one, row)
+        assert one.stepped_on == max((row.on for row in taken.values() if row.billing_account == one.id), default=None)
+    charges = book.documents[Charge]
+    assert {row.charge_id for row in taken.values()} - {None} == {id_ for id_ in charges if id_.startswith("dunning~")}
+    told = Counter(event.event.step.id for event in book.events if isinstance(event.event, DunningStepTaken))
+    assert told == dict.fromkeys(taken, 1)
+    overdue = Counter(event.event.invoice.id for event in book.events if isinstance(event.event, InvoiceOverdue))
+    invoices = book.documents[Invoice].values()
+    assert overdue == {invoice.id: 1 for invoice in invoices if invoice.handled.overdue_on is not None}
+    _suspensions_are_of_steps(book)
+
+
+def _suspensions_are_of_steps(book: LedgerBook) -> None:
+    suspensions = book.documents[Suspension].values()
+    patches = {
+        (one.id, patch.kind, patch.revision)
+        for one in book.documents[Subscription].values()
+        for patch in one.patches
+        if is_dunnings(patch.cause)
+    }
+    kept = {(one.subscription, "suspend", one.revision) for one in suspensions}
+    kept |= {
+        (one.subscription, "resume", one.ended.revision)
+        for one in suspensions
+        if one.ended is not None and one.ended.revision is not None
+    }
+    assert patches == kept
+    for one in suspensions:
+        dunning = book.documents[Dunning][one.billing_account]
+        stands = any(step.on == one.step and step.action == "suspend" for step in dunning.steps)
+        assert stands == (one.ended is None), one
+
+
+def level_that_should_stand(book: LedgerBook, account_id: str, on: date) -> int:
+    """How many steps should stand against an account, by its open invoices and its procedure, said anew."""
+    account = book.account(account_id)
+    procedures = [one.id for one in account.references if one.kind == "dunningProcedure"]
+    late = {
+        invoice.payment_due_date: 0
+        for invoice in book.documents[Invoice].values()
+        if invoice.billing_account == account_id and invoice.payment_due_date < on and invoice.undisputed
+    }
+    if not procedures or not late:
+        return 0
+    document: Any = book.get(DunningProcedure, procedures[0]).document
+    owed = sum(
+        invoice.undisputed
+        for invoice in book.documents[Invoice].values()
+        if invoice.billing_account == account_id and invoice.payment_due_date in late
+    )
+    dunning = book.documents[Dunning].get(account_id)
+    promise = None if dunning is None else dunning.promise
+    if promise is not None and on <= promise.until:
+        owed = 0 if promise.amount is None else owed - promise.amount
+    threshold = document.get("threshold", {"unit": account.currency, "value": 0})
+    least = round(threshold["value"] * 100) if threshold["unit"] == account.currency else 0
+    if owed <= 0 or owed < least:
+        return 0
+    return sum(step["after"] <= (on - min(late)).days for step in document["steps"])
 
 
 def _usage_is_counted_once(book: LedgerBook) -> None:

@@ -39,7 +39,9 @@ from domain.accounts.model import (
 from domain.accounts.references import Link
 from domain.accounts.specifications import (
     SPECIFICATIONS,
+    Action,
     BillFormat,
+    DunningProcedure,
     NewSpecification,
     Specification,
     SpecificationChanged,
@@ -104,11 +106,20 @@ from domain.corrections.model import (
     WriteOffResult,
 )
 from domain.days.model import CALENDAR, BegunDay, Calendar, DayResult
+from domain.dunning.model import (
+    AccountToDun,
+    DunningCleared,
+    DunningResult,
+    DunningStepTaken,
+    PaymentToPromise,
+    Suspension,
+)
 from domain.errors import MustWait, Refused
 from domain.invoicing.model import (
     CorrectsLine,
     Invoice,
     InvoiceIssued,
+    InvoiceOverdue,
     InvoicePaid,
     InvoicePartiallyPaid,
     InvoiceRecovered,
@@ -183,6 +194,8 @@ Fact = (
     | SubscriptionToChange
     | SubscriptionTurn
     | UsageToRecord
+    | AccountToDun
+    | PaymentToPromise
     | BegunDay
     | NewSpecification
     | SpecificationUpdate
@@ -212,6 +225,7 @@ ROUTING_KEY: dict[type, str] = {
     BillDemand: "bill.demand",
     SubscriptionToCreate: "subscription.create",
     UsageToRecord: "usage.record",
+    PaymentToPromise: "payment.promise",
 }
 EVENT: dict[type, str] = {
     AccountCreated: "account.created",
@@ -246,6 +260,9 @@ EVENT: dict[type, str] = {
     SubscriptionCreated: "subscription.created",
     SubscriptionChanged: "subscription.changed",
     SubscriptionStateChanged: "subscription.state-changed",
+    InvoiceOverdue: "invoice.overdue",
+    DunningStepTaken: "dunning.step-taken",
+    DunningCleared: "dunning.cleared",
 }
 
 # What the database's queues are sorted by, said here a second time on purpose.
@@ -259,6 +276,7 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Dispute: lambda dispute: (dispute.booked_at, dispute.id),
     Charge: lambda charge: (charge.date, charge.id),
     Subscription: lambda subscription: (subscription.next_due or date.min, subscription.id),
+    Suspension: lambda suspension: (suspension.step, suspension.id),
     BilledPeriod: lambda billed: (-billed.period.end.toordinal(), billed.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
@@ -271,6 +289,7 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Dispute: lambda dispute: bool(dispute.state == "open"),
     Charge: lambda charge: charge.billed is None,
     Subscription: lambda one: one.state != "terminated" or one.next_due is not None,
+    Suspension: lambda suspension: suspension.ended is None,
     BilledPeriod: lambda _billed: True,
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
@@ -283,6 +302,7 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Dispute: lambda dispute: str(dispute.billing_account),
     Charge: lambda charge: str(charge.billing_account),
     Subscription: lambda subscription: str(subscription.billing_account),
+    Suspension: lambda suspension: str(suspension.billing_account),
     BilledPeriod: lambda billed: str(billed.subscription),
 }
 
@@ -322,6 +342,9 @@ def _identity_of_billing(fact: Fact) -> str:
             return f"subscription.turn:{id_}/{revision}/{day}"
         case BegunDay(date=day):
             return f"day.begin:{day}"
+        case AccountToDun(account_id, day, sequence):
+            said = (account_id, day, sequence)
+            return f"dunning.look:{'/'.join(str(part) for part in said if part is not None)}"
     return f"{ROUTING_KEY[type(fact)]}:{fact.id}"  # type: ignore[union-attr]
 
 
@@ -383,6 +406,8 @@ def _told_of_billing(result: object) -> dict[str, Any]:
             return {"state": state, "billNo": bill_no, "creditNotes": list(notes)}
         case SubscriptionResult(subscription):
             return {"id": subscription.id, "revision": subscription.revision, "state": subscription.state}
+        case DunningResult(level):
+            return {"level": level}
         case UsageResult(subscription_id, price_id, day):
             return {"subscriptionId": subscription_id, "priceId": price_id, "date": day.isoformat()}
     raise AssertionError(result)
@@ -1079,3 +1104,26 @@ def change(
     elif kind != "change":
         terms = {"suspended": kind == "suspend"}
     return SubscriptionToChange(of, kind, patch(on, **terms), at)
+
+
+def procedure(
+    *steps: tuple[int, Action], id_: str = "D-1", threshold: str | None = None, fee: str = "4.50"
+) -> NewSpecification:
+    """A dunning procedure: days after the due date, and what is done; what is charged is a fee without tax."""
+    tax = {"category": "E", "rate": 0}
+    item = {"item": {"id": "fee", "quantity": 1, "unitPrice": fee, "tax": tax}}
+    said = [{"after": after, "action": action, **(item if action == "charge" else {})} for after, action in steps]
+    limit = {} if threshold is None else {"threshold": {"unit": "EUR", "value": float(threshold)}}
+    return specification(id_, kind=DunningProcedure, steps=said, **limit)
+
+
+def look(on: str, *, account: str = "BA-1") -> AccountToDun:
+    """A day's look at an account."""
+    return AccountToDun(account, date.fromisoformat(on))
+
+
+def promise(
+    id_: str, until: str, amount: int | None = None, *, account: str = "BA-1", currency: Currency = EUR
+) -> PaymentToPromise:
+    """A promise to pay by the end of a day."""
+    return PaymentToPromise(id_, account, date.fromisoformat(until), amount, None if amount is None else currency)

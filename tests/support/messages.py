@@ -305,6 +305,31 @@ def demand(demand_id: str, account_id: str, on: str = "2026-11-22") -> Message:
     return "bill.demand", {"id": demand_id, "billingAccount": {"id": account_id}, "billingDate": on}
 
 
+def promise(promise_id: str, account_id: str, until: str, value: Any = None) -> Message:
+    """`payment.promise`: unless told otherwise, of all that is overdue."""
+    amount = {} if value is None else {"amount": eur(value)}
+    return "payment.promise", {
+        "promiseId": promise_id,
+        "billingAccount": {"id": account_id},
+        "until": until,
+        **amount,
+    }
+
+
+def procedure(procedure_id: str, *steps: tuple[int, str], fee: Any = "4.50", **fields: Any) -> Message:
+    """`dunning-procedure.create`: days after the due date, and what is done; what is charged is a fee without tax."""
+    item = {"id": "fee", "quantity": 1, "unitPrice": fee, "tax": {"category": "E", "rate": 0}}
+    return "dunning-procedure.create", {
+        "id": procedure_id,
+        "name": procedure_id,
+        "steps": [
+            {"after": after, "action": action, **({"item": item} if action == "charge" else {})}
+            for after, action in steps
+        ],
+        **fields,
+    }
+
+
 def credited(line: int | str, value: Any) -> Json:
     """How much of a line's net a credit note takes back."""
     return {"lineId": str(line), "taxExcludedAmount": eur(value)}

@@ -1,0 +1,1 @@
+"""Dunning: how it is kept, asked for and audited."""

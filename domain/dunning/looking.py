@@ -1,0 +1,193 @@
+"""Looking: an account is held against what it owes on the newest day, and its dunning is brought in line with that."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from domain.accounts.model import Account, find_account
+from domain.billing.charging import add_charge
+from domain.billing.model import ChargeToAdd
+from domain.days.model import CALENDAR, Calendar, newest_day
+from domain.dunning.model import (
+    AccountToDun,
+    Dunning,
+    DunningCleared,
+    DunningResult,
+    DunningStep,
+    DunningStepTaken,
+    PaymentToPromise,
+    Suspension,
+    TakenStep,
+)
+from domain.dunning.procedures import (
+    Procedure,
+    level_by,
+    overdue,
+    overdue_since,
+    procedure_needs,
+    procedure_of,
+    standing,
+)
+from domain.dunning.suspending import SUBSCRIPTIONS_MAX, resume, suspend
+from domain.frozen import replace
+from domain.invoicing.model import Invoice, InvoiceOverdue
+from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.positions import Position
+from domain.money import line_net, within_limit
+
+INVOICES_MAX = 100
+"""Of how many invoices one transaction tells that they are overdue; the rest goes on in another one."""
+
+
+def dunning_needs(fact: AccountToDun | PaymentToPromise, books: WorkingSet) -> Iterator[Need]:
+    """What it takes to tell how far an account should be, and how far it is, as far as what is loaded so far tells."""
+    yield DocumentNeed(Account, fact.billing_account)
+    yield DocumentNeed(Position, fact.billing_account)
+    yield DocumentNeed(Calendar, CALENDAR)
+    yield DocumentNeed(Dunning, fact.billing_account)
+    yield QueueNeed(Invoice, fact.billing_account)
+    dunning = books.peek(Dunning, fact.billing_account)
+    if dunning is not None and dunning.steps:
+        yield QueueNeed(Suspension, fact.billing_account, SUBSCRIPTIONS_MAX)
+    yield from procedure_needs(fact.billing_account, books)
+
+
+def look_at_account(look: AccountToDun, books: Books) -> DunningResult:
+    """Bring an account's dunning in line with what it owes on the newest day; returns its level.
+
+    A look on a day takes one step at most, and tells once of each invoice that it is overdue. One on a day after which
+    another has come does nothing: that day's does.
+    """
+    account = find_account(look.billing_account, books)
+    dunning = books.find(Dunning, account.id) or Dunning(account.id)
+    on = newest_day(books)
+    if look.date not in (None, on):
+        return DunningResult(dunning.level)
+    is_the_day_s = look.date is not None
+    told_all = tell_overdue(account.id, on, books) if is_the_day_s else True
+    dunning, done = bring_in_line(account, dunning, on, books, rises=is_the_day_s and look.sequence is None)
+    if not (told_all and done):
+        books.continue_with(AccountToDun(account.id, look.date, books.sequence(account.id)))
+    return DunningResult(dunning.level)
+
+
+def leave_review(account_id: str, books: Books) -> None:
+    """Leave it to a transaction of its own to hold an account's dunning against what this fact has left it owing.
+
+    Only where steps stand against it, and this fact may have changed how many should: the account or its invoices.
+    """
+    if account_id in books.changed[Dunning]:
+        return
+    changed = books.changed[Account].get(account_id) is not None or any(
+        isinstance(invoice, Invoice) and invoice.billing_account == account_id
+        for invoice in books.changed[Invoice].values()
+    )
+    if changed:
+        books.continue_with(AccountToDun(account_id, None, books.sequence(account_id)))
+
+
+def bring_in_line(account: Account, before: Dunning, on: dt.date, books: Books, *, rises: bool) -> tuple[Dunning, bool]:
+    """Bring an account's dunning in line with what it owes on a day; returns it, and whether nothing is left to do.
+
+    What stands and should not is cleared; else, if it `rises`, it comes one step further, if that is the first on that
+    day. While the account's credit is still being allocated, no step is taken.
+    """
+    procedure = procedure_of(account, books)
+    target = level_by(procedure, before.promise, account, on, books)
+    kept = min(target, standing(before.steps, procedure))
+    dunning = _as_said_now(before, procedure, kept)
+    if kept < before.level:
+        dunning = replace(dunning, steps=dunning.steps[:kept])
+        left = overdue(account.id, on, books)
+        books.emit(account.id, DunningCleared(account.id, on, kept, before.level, left, account.currency))
+    elif (
+        rises
+        and procedure is not None
+        and target > kept
+        and (before.stepped_on is None or before.stepped_on < on)
+        and not books.position(account.id).allocating
+    ):
+        dunning = _take_step(account, dunning, procedure, on, books)
+    dunning, worked, done = _go_on(account, dunning, on, books)
+    if worked or dunning != before:
+        books.put(replace(dunning, revision=before.revision + 1))
+        position = books.position(account.id)
+        if position.dunned != (dunning.level or None):
+            books.put(replace(position, dunned=dunning.level or None))
+    return dunning, done
+
+
+def _as_said_now(dunning: Dunning, procedure: Procedure | None, kept: int) -> Dunning:
+    """The steps that go on standing come as many days after the due date as the procedure says now."""
+    steps = () if procedure is None else procedure.steps
+    said = [replace(taken, after=step.after) for taken, step in zip(dunning.steps[:kept], steps, strict=False)]
+    return replace(dunning, steps=(*said, *dunning.steps[kept:]))
+
+
+def _take_step(account: Account, dunning: Dunning, procedure: Procedure, on: dt.date, books: Books) -> Dunning:
+    step = procedure.steps[dunning.level]
+    since = overdue_since(account.id, on, books)
+    assert since is not None, f"a step is taken against {account.id}, of which nothing is overdue"
+    charge_id = None if step.item is None else f"dunning~{account.id}~{on}"
+    taken = DunningStep(
+        id=f"{account.id}/{on}",
+        billing_account=account.id,
+        on=on,
+        level=dunning.level + 1,
+        after=step.after,
+        action=step.action,
+        procedure=procedure.id,
+        oldest_due_date=since,
+        overdue=overdue(account.id, on, books),
+        currency=account.currency,
+        charge_id=charge_id,
+        cause=books.cause,
+        booked_at=books.booked_at,
+    )
+    books.append(taken)
+    books.emit(account.id, DunningStepTaken(taken))
+    if step.item is not None and charge_id is not None:
+        currency = account.kept_in
+        net = within_limit(line_net(step.item.quantity, step.item.unit_price, currency), currency, "item: the net")
+        add_charge(ChargeToAdd(charge_id, account.id, on, currency, step.item, net), books)
+    standing_step = TakenStep(on, step.after, step.action, charge_id, True if step.action == "suspend" else None)
+    return replace(dunning, steps=(*dunning.steps, standing_step), stepped_on=on)
+
+
+def _go_on(account: Account, dunning: Dunning, on: dt.date, books: Books) -> tuple[Dunning, bool, bool]:
+    """Resume and suspend what steps leave to; returns the dunning, whether anything was done, and whether that is all.
+
+    As many as one transaction takes.
+    """
+    if not dunning.revision and not dunning.steps:
+        return dunning, False, True
+    ended, done = resume(dunning, on, books)
+    steps = list(dunning.steps)
+    worked = ended > 0
+    for n, step in enumerate(steps):
+        if step.suspending and done and not ended:
+            worked = True
+            done = suspend(account, step.on, on, books)
+            if done:
+                steps[n] = replace(step, suspending=None)
+        elif step.suspending:
+            done = False
+    return replace(dunning, steps=tuple(steps)), worked, done
+
+
+def tell_overdue(account_id: str, on: dt.date, books: Books) -> bool:
+    """Tell of each invoice that is overdue on a day that it is, if that was not told of it; returns whether of all."""
+    told = 0
+    for invoice in books.open_now(Invoice, account_id):
+        if invoice.payment_due_date >= on:
+            break
+        if not invoice.undisputed or invoice.handled.overdue_on is not None:
+            continue
+        if told == INVOICES_MAX:
+            return False
+        overdue_now = replace(invoice, handling=replace(invoice.handled, overdue_on=on))
+        books.put(overdue_now)
+        books.emit(account_id, InvoiceOverdue(overdue_now))
+        told += 1
+    return True
