@@ -147,7 +147,7 @@ def _encode_handling(handling: Handling) -> Row:
 
 
 def _encode_billing(billing: Billing) -> Row:
-    return {
+    row: Row = {
         "cause": billing.cause,
         "runType": billing.run_type,
         "period": {
@@ -155,6 +155,9 @@ def _encode_billing(billing: Billing) -> Row:
             "end": billing.period.end,
         },
     }
+    if billing.bill_run is not None:
+        row["billRun"] = billing.bill_run
+    return row
 
 
 def encode_invoice(invoice: Invoice) -> Row:
@@ -318,6 +321,7 @@ def _decode_billing(row: Row) -> Billing:
             row["period"]["start"],
             row["period"]["end"],
         ),
+        row.get("billRun"),
     )
 
 
