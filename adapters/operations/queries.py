@@ -55,6 +55,10 @@ KEPT_FROM_HAPPENING = {
     "usage.record": "not counted: it will be on no bill",
     "bill.demand": "not billed: what is due of the account waits for its next bill",
     "bill.continue": "not billed: the demand's first bill is there, the rest of what is due waits",
+    "bill-run.start": "not started: none of its accounts is billed by it",
+    "bill-run.open": "not opened: no cycle runs by itself on that day",
+    "bill.account": "not billed: what is due of the account waits for its next bill; its run goes on with the others",
+    "bill-run.complete": "not completed: the run is shown as running",
     "account.create": "not opened: whatever names the account waits",
 }
 """What a held message of a type keeps from happening."""

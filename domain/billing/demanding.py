@@ -109,6 +109,7 @@ def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
         booked_at=books.booked_at,
     )
     books.append(made)
+    books.count(account.id, "used")
     books.emit(account.id, BillOnDemandStateChanged(made))
     if bill.rest is not None:
         books.continue_with(BillDemand(demand.id, account.id, on, demand.made + 1, bill.rest))
@@ -159,7 +160,6 @@ def make_bill(account: Account, to: ToBill, after: Rest, books: Books) -> MadeBi
     invoice, accruals = _issue(account, bill, to, at, books) if bill.lines else (None, [])
     numbers = _credit(account, bill, notes_of, at, accruals, books)
     _note_billed(gathered, bill, to.on, invoice, numbers, books)
-    books.count(account.id, "used")
     for other in dict.fromkeys(due.origin.account for due in gathered.dues) | dict.fromkeys(
         visit.subscription.billing_account for visit in gathered.visits
     ):

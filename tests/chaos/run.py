@@ -165,7 +165,8 @@ async def run(
         "applied": facts(database),
         "subscriptions": len(business.agreed),
         "weeks of them billed": len(billed(database)),
-        "bills' further parts": further_parts(database),
+        "bills' further parts": database["inbox"].count_documents({"_id": {"$regex": "^bill[.]continue:"}}),
+        "bill runs": database["billRuns"].count_documents({}),
         "credit notes by bills": database["creditNotes"].count_documents({"cause": {"$regex": "^bill[.]"}}),
         "parked": states["parked"],
         "waiting or suspect": states["waiting"] + states["suspect"],
@@ -223,7 +224,7 @@ async def _drained(
     def left() -> dict[str, int]:
         wrong = len(business.poison) + len(business.conflicts)
         waiting = held.count_documents({"state": "waiting"})
-        applied = facts(database) - further_parts(database)
+        applied = facts(database) - by_themselves(database)
         if not for_credit:
             short = held.count_documents({"state": "waiting", "reason": "insufficient-credit"})
             waiting, applied = waiting - short, applied + short
@@ -235,6 +236,7 @@ async def _drained(
             "to park": wrong - held.count_documents({"state": "parked"}),
             "to hear": database["outbox"].count_documents({}) - len(outside.events),
             "to mark": database["outbox"].count_documents({"unsent": True}),
+            "to run": database["billRuns"].count_documents({"state": "running"}),
         }
 
     before, since, told = left(), time.monotonic(), 0.0
@@ -248,9 +250,10 @@ async def _drained(
     say("nothing moves any more" if any(before.values()) else "all is drained")
 
 
-def further_parts(database: Books) -> int:
-    """How many bills went on in a further part, which nobody has sent."""
-    return database["inbox"].count_documents({"_id": {"$regex": "^bill.continue:"}})
+def by_themselves(database: Books) -> int:
+    """How many facts nobody has sent: further parts of bills, and what bill runs come to."""
+    ours = "^(bill[.]continue|bill[.]account|bill-run[.]complete):"
+    return database["inbox"].count_documents({"_id": {"$regex": ours}})
 
 
 def _logs(hands: list[Hand]) -> str:

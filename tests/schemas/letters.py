@@ -205,6 +205,7 @@ USAGE: Json = {
     "priceId": "P-3",
     "quantity": "2.50",
 }
+BILL_RUN: Json = {"billRunId": "R-1", "cycleSpecification": {"id": "MONTHLY"}, "billingDate": "2026-11-22"}
 DEMAND: Json = {"id": "D-1", "billingAccount": {"id": "BA-1"}, "billingDate": "2026-11-22"}
 ACCOUNT: Json = {
     "id": "SA-1",
@@ -255,6 +256,7 @@ MESSAGES: dict[str, Json] = {
     "subscription.terminate": SUBSCRIPTION_COMMAND,
     "usage.record": USAGE,
     "bill.demand": DEMAND,
+    "bill-run.start": BILL_RUN,
 }
 
 

@@ -57,6 +57,8 @@ def test_the_queries_are_the_contract_s() -> None:
         "subscription.list",
         "usage.list",
         "bill.preview",
+        "bill-run.get",
+        "bill-run.list",
         *(
             f"{kind}.{verb}"
             for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media")
