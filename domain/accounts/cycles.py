@@ -62,6 +62,15 @@ def is_automatic(document: Mapping[str, object]) -> bool:
     return document.get("automatic") is True
 
 
+def check_cycle(id_: str, document: Mapping[str, object]) -> None:
+    """Raise `Refused` (`invalid`) for a specification that is to be automatic and does not say all that this needs."""
+    said = document.get("automatic")
+    if said is not None and not isinstance(said, bool):
+        raise Refused("invalid", f"automatic: must be true or false (got {_shown(said)})")
+    if said:
+        read_cycle(id_, document)
+
+
 def read_cycle(id_: str, document: Mapping[str, object]) -> Cycle:
     """What an automatic specification says, in TMF666's fields; raises `Refused` (`invalid`), naming the field."""
     if len(id_) > ID_MAX:
