@@ -165,7 +165,7 @@ async def run(
         "applied": facts(database),
         "subscriptions": len(business.agreed),
         "weeks of them billed": len(billed(database)),
-        "bills' further parts": database["inbox"].count_documents({"_id": {"$regex": "^bill[.]continue:"}}),
+        "bills' further parts": further_parts(database),
         "bill runs": database["billRuns"].count_documents({}),
         "credit notes by bills": database["creditNotes"].count_documents({"cause": {"$regex": "^bill[.]"}}),
         "parked": states["parked"],
@@ -224,7 +224,7 @@ async def _drained(
     def left() -> dict[str, int]:
         wrong = len(business.poison) + len(business.conflicts)
         waiting = held.count_documents({"state": "waiting"})
-        applied = facts(database) - by_themselves(database)
+        applied = facts(database) - further_parts(database)
         if not for_credit:
             short = held.count_documents({"state": "waiting", "reason": "insufficient-credit"})
             waiting, applied = waiting - short, applied + short
@@ -250,10 +250,9 @@ async def _drained(
     say("nothing moves any more" if any(before.values()) else "all is drained")
 
 
-def by_themselves(database: Books) -> int:
-    """How many facts nobody has sent: further parts of bills, and what bill runs come to."""
-    ours = "^(bill[.]continue|bill[.]account|bill-run[.]complete):"
-    return database["inbox"].count_documents({"_id": {"$regex": ours}})
+def further_parts(database: Books) -> int:
+    """How many bills went on in a further part, which nobody has sent."""
+    return database["inbox"].count_documents({"_id": {"$regex": "^bill[.]continue:"}})
 
 
 def _logs(hands: list[Hand]) -> str:
