@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, tzinfo
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, tzinfo
 
 from domain import accounts, billing, corrections, days, dunning, invoicing, ordering, parties, payments, settlement
 from domain.accounts.lifecycle import complete_closing
 from domain.accounts.model import Account
 from domain.accounts.standing import tell_crossing
+from domain.days.model import BegunDay, Day
 from domain.dunning.looking import leave_review
 from domain.handler import Handler
 from domain.ledger.books import Books, Need, Queue, WorkingSet
@@ -38,6 +39,9 @@ QUEUES: tuple[Queue, ...] = (
     *dunning.QUEUES,
 )
 """Each kind of queue."""
+
+DAILY: tuple[Callable[[date], object], ...] = (*billing.DAILY,)
+"""What begins with each day: facts that are made of its date, and that it leaves to do."""
 
 HANDLERS: dict[type, Handler] = {handler.fact: handler for handler in FACTS}
 """The same by the kind of fact."""
@@ -75,10 +79,14 @@ def needs_of(fact: object, books: WorkingSet) -> Iterable[Need]:
 def apply(fact: object, books: Books) -> object:
     """Apply a fact to its books; returns the result that its sender is told. Raises what the domain raises.
 
-    Every fact ends alike: what it took beyond its credit limit is told, and what is to be closed is closed once nothing
-    of it is open any more; and where steps of dunning stand against one, they are held against what it owes now.
+    A day leaves to do what begins with it. Every fact ends alike: what it took beyond its credit limit is told, and
+    what is to be closed is closed once nothing of it is open any more; and where steps of dunning stand against an
+    account, they are held against what it owes now.
     """
     result = HANDLERS[type(fact)].apply(fact, books)
+    if isinstance(fact, BegunDay) and books.rows[Day]:
+        for begins in DAILY:
+            books.continue_with(begins(fact.date))
     books.finish()
     told = len(books.emitted)
     for account_id in tuple(books.changed[Position]):

@@ -17,6 +17,7 @@ import structlog
 from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
+from adapters.billing import sweeps as billing
 from adapters.clock import Clock, clock_of
 from adapters.faults import mongodb_fault, rabbitmq_fault
 from adapters.mongodb.connection import DatabaseError, end
@@ -43,6 +44,7 @@ from handlers.engine.replies import ReplySender
 from handlers.metrics import WorkerMetrics
 from handlers.ports import ProbeServer
 from handlers.starting import ServiceAway, prepare_broker, prepare_database
+from handlers.sweeping import Sweeper
 from handlers.watch import Watch
 
 log = structlog.get_logger()
@@ -61,6 +63,8 @@ would wait ten times as long for messages to be read, several times for each com
 CLOSE_SECONDS = 10
 """How long the connections may take to close."""
 WAKER = "waker"
+SWEEPS = (*billing.SWEEPS,)
+"""What is gone through account by account."""
 WATCH_SELECTION_SECONDS = 1.0
 """How long the watch looks for a server of the database: one that is known and slow is no question of that."""
 PING_SECONDS = 0.5
@@ -154,6 +158,16 @@ class Worker:
             clock=clock,
             by_server_too=not by_file,
         )
+        self.sweepers = [
+            Sweeper(
+                sweep,
+                self.looks.database,
+                self.commit.submit,
+                self.commit.submit_bulk,
+                is_active=lambda: self.watch.role == "active",
+            )
+            for sweep in SWEEPS
+        ]
         about = {"database": settings.database, "driver": settings.mongodb_driver}
         metrics = WorkerMetrics(
             self.measures,
@@ -249,6 +263,8 @@ class Worker:
         self._spawn(self._watch_the_form(), "form")
         self._spawn(self.watch.run(), "watch")
         self._spawn(self.days.run(), "days")
+        for sweeper in self.sweepers:
+            self._spawn(sweeper.run(), "sweeper")
 
     async def _open_port(self, host: str, port: int) -> None:
         # Open while the services are waited for: the process lives, and is not ready.
@@ -285,6 +301,8 @@ class Worker:
         """Take no more, commit what was taken, acknowledge it, send its events."""
         since = time.monotonic()
         self.days.stop()
+        for sweeper in self.sweepers:
+            sweeper.stop()
         self.waker.stop()
         # Of one that had not started yet there is nothing to finish.
         if self._tasks and not await self._finished():

@@ -50,7 +50,7 @@ CONTINUATIONS: dict[type, type[Continuation]] = table(
 """What a fact may leave to do, by the type of the fact that it leaves."""
 
 INTERNAL_MESSAGES: dict[type, type[InternalMessage]] = merged(
-    CONTINUATIONS, table((message.FACT, message) for message in days.INTERNAL)
+    CONTINUATIONS, table((message.FACT, message) for message in (*days.INTERNAL, *billing.INTERNAL))
 )
 """The messages of ours, by the type of the fact that they say: those, and what a worker says to itself."""
 
@@ -81,4 +81,4 @@ def result_json(result: object) -> Json:
 def internal(fact: object) -> tuple[str, bytes]:
     """The routing key and the body of the message of ours that says a fact."""
     message = INTERNAL_MESSAGES[type(fact)].of(fact)
-    return message.TYPE, message.model_dump_json(by_alias=True).encode()
+    return message.TYPE, message.model_dump_json(by_alias=True, exclude_none=True).encode()

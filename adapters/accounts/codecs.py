@@ -205,6 +205,7 @@ def encode_billing_cycle_specification(billing_cycle_specification: BillingCycle
         "touched": billing_cycle_specification.touched,
         "nameKey": name_key(billing_cycle_specification.document),
         "document": storable(billing_cycle_specification.document),
+        "runs": billing_cycle_specification.runs,
     }
 
 

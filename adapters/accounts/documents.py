@@ -16,6 +16,7 @@ from domain.accounts.lifecycle import WAITS
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship
 from domain.accounts.references import Link
 from domain.accounts.specifications import (
+    AUTOMATIC,
     BillFormat,
     BillingCycleSpecification,
     BillPresentationMedia,
@@ -90,6 +91,11 @@ SPECIFICATION_COLLECTIONS: dict[type[Specification], str] = {
 """Where each kind of specification is kept."""
 _RESOURCES = {kind.__name__: kind.RESOURCE for kind in SPECIFICATION_COLLECTIONS}
 
+_AUTOMATIC = IndexModel(
+    [("runs", ASCENDING), ("createdAt", ASCENDING), ("_id", ASCENDING)],
+    name="automatic",
+    partialFilterExpression={"runs": AUTOMATIC},
+)
 _RELATIONSHIP = Layout(Relationship, keys=("type", "account", Key("from", "valid_from"), Key("until", "valid_until")))
 _KEYS = (
     "type",
@@ -115,6 +121,7 @@ _KEYS = (
 
 
 def _specification(kind: type[Specification], collection: str) -> Kept:
+    runs = kind is BillingCycleSpecification
     return Kept(
         Layout(
             kind,
@@ -127,6 +134,7 @@ def _specification(kind: type[Specification], collection: str) -> Kept:
                 "touched",
                 Key("nameKey", "document", by=name_key),
                 Key("document", "document", by=storable, back=restored),
+                *(["runs"] if runs else []),
             ),
         ),
         Collection(
@@ -142,13 +150,17 @@ def _specification(kind: type[Specification], collection: str) -> Kept:
                 "nameKey": "the name in lower case, in NFC",
                 "document": "as it was sent, without `id`, each entity with its `@type`; as JSON where a name is one "
                 "that MongoDB has a use for",
+                **({"runs": "`automatic` where its runs begin by themselves, else null"} if runs else {}),
             },
             indexes=(
                 # Lists of specifications, by name.
                 IndexModel([("state", ASCENDING), ("nameKey", ASCENDING), ("_id", ASCENDING)], name="listed"),
+                # Those whose runs begin by themselves.
+                *([_AUTOMATIC] if runs else []),
             ),
             personal=("document", "nameKey"),
         ),
+        queue=QueueRead("runs", "createdAt", {"runs": AUTOMATIC}, of_accounts=False) if runs else None,
         awaited={kind.RESOURCE: {}},
     )
 

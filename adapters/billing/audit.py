@@ -1,6 +1,8 @@
 """Billing (invariants 3, 6, 9): subscriptions, usage; charges beside their bills, bills beside what demanded them."""
 
 from adapters.billing.billed_audit import BILLED_CHECKS, NOTED
+from adapters.billing.run_audit import ACCOUNT, RUN_CHECKS, made_by_runs
+from adapters.billing.run_audit import made_something as made_by_account
 from adapters.billing.subscription_audit import SUBSCRIPTION_CHECKS
 from adapters.billing.usage_audit import USAGE_CHECKS
 from adapters.checks import (
@@ -24,6 +26,7 @@ from adapters.corrections.audit import given_back_of
 
 DEMAND, FURTHER = "bill.demand:", "bill.continue:"
 """How the identities of demands begin, and of their further parts."""
+EVENT_OF_RUN = "^bill-run/"
 
 made_something = {"$or": [{"billNo": {"$gt": ""}}, {"creditNotes.0": {"$exists": True}}]}
 """The filter for bills on demand that have an entry: nothing is posted where nothing is due."""
@@ -35,21 +38,22 @@ POSTED = Posted(
         {
             "$match": {
                 **begins(kind)["$match"],
-                "$or": [{"result.billNo": {"$gt": ""}}, {"result.creditNotes.0": {"$exists": True}}],
+                **made_by_account,
             }
         }
-        for kind in (DEMAND, FURTHER)
+        for kind in (DEMAND, FURTHER, ACCOUNT)
     ),
     (
         # What a bill and the notes beside it post, they say themselves.
         union(
             "billsOnDemand", {"$match": made_something}, {"$project": {"_id": identity, "document": {"$literal": 1}}}
         ),
+        made_by_runs,
     ),
 )
 
 demands = View(
-    "bills on demand, what asked for them, and the invoices that they made",
+    "bills, on demand or of runs, what asked for them, and the invoices that they made",
     "billsOnDemand",
     (
         {
@@ -64,6 +68,21 @@ demands = View(
             }
         },
         *(union("inbox", begins(kind), {"$project": {"inbox": {"$literal": 1}}}) for kind in (DEMAND, FURTHER)),
+        # Of a run's account there is no document but what came of the fact.
+        union(
+            "inbox",
+            begins(ACCOUNT),
+            {
+                "$project": {
+                    "demand": {"$literal": 1},
+                    "inbox": {"$literal": 1},
+                    "billed": {"$cond": [has("$result.billNo"), 1, 0]},
+                    "noted": {"$size": "$result.creditNotes"},
+                    "billNo": "$result.billNo",
+                    "account": "$result.billingAccount.id",
+                }
+            },
+        ),
         union(
             "invoices",
             {"$match": {"billing.cause": {"$gt": ""}}},
@@ -345,6 +364,7 @@ CHECKS = (
     *SUBSCRIPTION_CHECKS,
     *USAGE_CHECKS,
     *BILLED_CHECKS,
+    *RUN_CHECKS,
     Check(
         name="taken-back-matches-bills",
         invariant=3,

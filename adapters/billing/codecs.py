@@ -12,6 +12,7 @@ from domain.billing.differing import BilledLine, CountedMonth, TakenBack
 from domain.billing.model import BilledCharge, BillOnDemand, Charge
 from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Part, Rate
+from domain.billing.runs import BillRun, RunTotal
 from domain.billing.subscriptions import AppliedPatch, Subscription
 from domain.billing.terms import ProductPrice, Step, Terms, Tiers
 from domain.billing.usage import UsageMonth, UsageRecord, UsedOn
@@ -618,6 +619,58 @@ def encode_bill_on_demand(bill_on_demand: BillOnDemand) -> Row:
     }
 
 
+def encode_bill_run(bill_run: BillRun) -> Row:
+    """Bill run as a row."""
+    return {
+        "_id": bill_run.id,
+        "cycleSpecification": bill_run.cycle_specification,
+        "billingDate": bill_run.billing_date.isoformat(),
+        "chargesThrough": None if bill_run.charges_through is None else bill_run.charges_through.isoformat(),
+        "paymentDueDate": None if bill_run.payment_due_date is None else bill_run.payment_due_date.isoformat(),
+        "state": bill_run.state,
+        "cause": bill_run.cause,
+        "startedAt": bill_run.started_at,
+        "completedAt": bill_run.completed_at,
+        "cursor": bill_run.cursor,
+        "billed": bill_run.billed,
+        "nothingDue": bill_run.nothing_due,
+        "totals": [
+            {
+                "currency": run_total.currency,
+                "taxExcludedAmount": run_total.tax_excluded_amount,
+                "taxIncludedAmount": run_total.tax_included_amount,
+            }
+            for run_total in bill_run.totals
+        ],
+    }
+
+
+def decode_bill_run(row: Row) -> BillRun:
+    """Bill run of a row."""
+    return BillRun(
+        row["_id"],
+        row["cycleSpecification"],
+        date.fromisoformat(row["billingDate"]),
+        None if row["chargesThrough"] is None else date.fromisoformat(row["chargesThrough"]),
+        None if row["paymentDueDate"] is None else date.fromisoformat(row["paymentDueDate"]),
+        row["state"],
+        row["cause"],
+        row["startedAt"],
+        row["completedAt"],
+        row["cursor"],
+        row["billed"],
+        row["nothingDue"],
+        tuple(
+            RunTotal(
+                run_total["currency"],
+                run_total["taxExcludedAmount"],
+                run_total["taxIncludedAmount"],
+            )
+            for run_total in row["totals"]
+        ),
+    )
+
+
 ENCODE: dict[type, Callable[[Any], Row]] = {
     Charge: encode_charge,
     Subscription: encode_subscription,
@@ -625,6 +678,7 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
     UsageRecord: encode_usage_record,
     UsageMonth: encode_usage_month,
     BillOnDemand: encode_bill_on_demand,
+    BillRun: encode_bill_run,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
@@ -633,4 +687,5 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     BilledPeriod: decode_billed_period,
     UsageRecord: decode_usage_record,
     UsageMonth: decode_usage_month,
+    BillRun: decode_bill_run,
 }

@@ -1,4 +1,4 @@
-"""How charges, subscriptions, usage and bills on demand are kept."""
+"""How charges, subscriptions, usage, bills on demand and bill runs are kept."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from domain.billing.billed import BilledPeriod
 from domain.billing.differing import CountedMonth
 from domain.billing.model import BillOnDemand, Charge
 from domain.billing.rating import Charged
+from domain.billing.runs import BillRun
 from domain.billing.subscriptions import Subscription
 from domain.billing.usage import UsageMonth, UsageRecord
 from domain.invoicing.pricing import Item
 
 UNBILLED = {"billed": {"$type": "null"}}
 LIVE = {"open": True}
+RUNNING = {"state": "running"}
 
 KEPT = (
     Kept(
@@ -226,6 +228,41 @@ KEPT = (
                 "bookedAt": "",
             },
             append_only=True,
+        ),
+    ),
+    Kept(
+        Layout(BillRun),
+        Collection(
+            "billRuns",
+            id="`billRunId`; of one that began by itself `<its specification>:<billingDate>`",
+            written="when it is started, with each account that it comes to, and when it is completed",
+            fields={
+                "cycleSpecification": "the billing cycle specification whose accounts it bills",
+                "billingDate": "up to which is billed",
+                "chargesThrough": "up to which charges are billed, where its cycle says so, else null",
+                "paymentDueDate": "when its bills are due, where its cycle says so, else null",
+                "state": "`running`, `completed`",
+                "cause": "the identity of the fact that started it",
+                "startedAt": "",
+                "completedAt": "null while it is running",
+                "cursor": "the furthest account that it has come to, in the order of ids, or null",
+                "billed": "how many accounts it has billed something",
+                "nothingDue": "of how many nothing was due",
+                "totals": "what its bills come to: [{`currency`, `taxExcludedAmount`, `taxIncludedAmount`}]",
+            },
+            indexes=(
+                # The runs that are under way, the earliest billing date first.
+                IndexModel(
+                    [("billingDate", ASCENDING), ("_id", ASCENDING)],
+                    name="running",
+                    partialFilterExpression=RUNNING,
+                ),
+                # Lists of runs, all or those of a specification, by billing date, then by id.
+                IndexModel([("billingDate", ASCENDING), ("_id", ASCENDING)], name="all"),
+                IndexModel(
+                    [("cycleSpecification", ASCENDING), ("billingDate", ASCENDING), ("_id", ASCENDING)], name="listed"
+                ),
+            ),
         ),
     ),
 )

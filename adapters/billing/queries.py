@@ -1,4 +1,4 @@
-"""Charges and usage in lists, subscriptions, and a bill that is not made yet."""
+"""Charges and usage in lists, subscriptions, bill runs, and a bill that is not made yet."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
-from adapters.billing.codecs import decode_billed_period, decode_charge, decode_subscription, decode_usage_record
+from adapters.billing.codecs import (
+    decode_bill_run,
+    decode_billed_period,
+    decode_charge,
+    decode_subscription,
+    decode_usage_record,
+)
+from adapters.billing.sweeps import TO_BE_DONE, facts_of
 from adapters.invoicing.codecs import decode_invoice
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
+from adapters.sweep import held_by_state
 from domain import facts
 from domain.accounts.model import BILLING
 from domain.billing.demanding import demand_time
 from domain.billing.differing import CountedMonth
 from domain.billing.model import BillDemand
 from domain.billing.periods import DateRange
+from domain.billing.runs import BillRun
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import state_on
 from domain.billing.usage import days_of
@@ -26,9 +35,11 @@ from domain.errors import Refused
 from domain.frozen import replace
 from domain.invoicing.model import InvoiceIssued
 from domain.ledger.books import Books, NotLoaded, WorkingSet
-from schemas.billing.events import charge_json, subscription_json, usage_json
+from schemas.billing.events import bill_run_json, charge_json, subscription_json, usage_json
 from schemas.billing.queries import (
     BillPreview,
+    BillRunGet,
+    BillRunList,
     ChargeList,
     SubscriptionGet,
     SubscriptionList,
@@ -242,6 +253,47 @@ async def preview(query: BillPreview, view: View) -> Json:
     }
 
 
+async def bill_run(query: BillRunGet, view: View) -> Json:
+    """`bill-run.get`."""
+    row = await view.one("billRuns", {"_id": query.bill_run_id}, index=BY_ID)
+    if row is None:
+        raise unknown("bill-run", query.bill_run_id, "billRunId")
+    return await _counted(decode_bill_run(row), view)
+
+
+async def _counted(run: BillRun, view: View) -> Json:
+    """A run, with how many of its accounts there are, and are parked."""
+    counted = await view.aggregate("held", held_by_state(facts_of(run.id)), index=BY_ID)
+    held = {row["_id"]: row["count"] for row in counted}
+    total = sum(held.values()) + run.billed + run.nothing_due
+    if run.state == "running":
+        which = {"owner": f"cycleSpecification/{run.cycle_specification}", "open": True}
+        links = await view.aggregate("links", [{"$match": which}, {"$count": "count"}], index="open")
+        total = max([total, *(row["count"] for row in links)])
+    return bill_run_json(run, sum(held[state] for state in held if state not in TO_BE_DONE), total)
+
+
+async def bill_runs(query: BillRunList, view: View) -> bytes:
+    """`bill-run.list`, by billing date, then by id."""
+    which: Row = {}
+    index = "all"
+    if query.cycle_specification is not None:
+        which["cycleSpecification"] = query.cycle_specification
+        index = "listed"
+    if query.state is not None:
+        which["state"] = query.state
+        index = "running" if query.state == "running" else index
+    page = Page(query.limit)
+    after = None if query.after is None else (query.after[0].isoformat(), query.after[1])
+    read = partial(view.find, "billRuns", index=index)
+    for row in await keyset(read, which, ("billingDate", "_id"), after, query.limit + 1):
+        if not page.take(await _counted(decode_bill_run(row), view)):
+            assert after is not None
+            return page.answer(cursor(BillRunList.TYPE, *after))
+        after = (row["billingDate"], row["_id"])
+    return page.answer(None)
+
+
 async def _applied(fact: object, books: WorkingSet, view: View) -> Books:
     """The books that a fact leaves; what it looks at is loaded as it asks for it. Raises what the domain raises."""
     while True:
@@ -260,4 +312,6 @@ READS: Reads = (
     (SubscriptionList, subscriptions),
     (UsageList, usage),
     (BillPreview, preview),
+    (BillRunGet, bill_run),
+    (BillRunList, bill_runs),
 )

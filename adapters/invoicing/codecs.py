@@ -150,7 +150,7 @@ def _encode_handling(handling: Handling) -> Row:
 
 
 def _encode_billing(billing: Billing) -> Row:
-    return {
+    row: Row = {
         "cause": billing.cause,
         "runType": billing.run_type,
         "period": {
@@ -158,6 +158,9 @@ def _encode_billing(billing: Billing) -> Row:
             "end": billing.period.end,
         },
     }
+    if billing.bill_run is not None:
+        row["billRun"] = billing.bill_run
+    return row
 
 
 def encode_invoice(invoice: Invoice) -> Row:
@@ -322,6 +325,7 @@ def _decode_billing(row: Row) -> Billing:
             row["period"]["start"],
             row["period"]["end"],
         ),
+        row.get("billRun"),
     )
 
 

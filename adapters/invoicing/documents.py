@@ -6,7 +6,7 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.invoicing.model import CorrectedLine, CorrectedTax, Handling, Invoice, InvoiceLine, Loss
+from domain.invoicing.model import Billing, CorrectedLine, CorrectedTax, Handling, Invoice, InvoiceLine, Loss
 
 OPEN = {"remainingAmount": {"$gt": 0}}
 
@@ -20,6 +20,7 @@ KEPT = (
                 Layout(CorrectedLine, absent=(("taken_back",), ("given_back",))),
                 Layout(CorrectedTax, absent=(("taken_back",),)),
                 Layout(Handling, absent=(("overdue_on",),)),
+                Layout(Billing, absent=(("bill_run",),)),
             ),
             repeats=True,
         ),
@@ -58,7 +59,8 @@ KEPT = (
                 "[{`disputeId`, `amount`}], those that are open, `overdueOn`: the day on which it was told that it is "
                 "overdue, left out while it was not}; left out while that is nothing",
                 "billing": "how it came about that no order made: {`cause`: the identity of the fact that made it, "
-                "`runType`, `period`: {`start`, `end`}}; left out where it has its `orderId`",
+                "`runType`, `period`: {`start`, `end`}, `billRun`: the run that made it, left out of one that was "
+                "demanded}; left out where it has its `orderId`",
             },
             indexes=(
                 # A payment's next invoices: an account's open ones, by due date, then by number.

@@ -1,6 +1,7 @@
 """The outbox (invariant 7): each account's events are numbered without a gap and are sent soon, or parked."""
 
 from adapters.accounts.audit.specifications import EVENT_OF_SPECIFICATION
+from adapters.billing.audit import EVENT_OF_RUN
 from adapters.checks import Check, Expression, View, both, either, equal, has, union
 from adapters.parties.audit import EVENT_OF_SELLER
 
@@ -98,10 +99,15 @@ CHECKS = (
             has("$account"),
             either(
                 equal("$routingKey", "message.parked"),
-                {"$regexMatch": {"input": "$_id", "regex": f"{EVENT_OF_SPECIFICATION}|{EVENT_OF_SELLER}"}},
+                {
+                    "$regexMatch": {
+                        "input": "$_id",
+                        "regex": f"{EVENT_OF_SPECIFICATION}|{EVENT_OF_SELLER}|{EVENT_OF_RUN}",
+                    }
+                },
             ),
         ),
-        expected="the account's, a specification's, the seller's, or message.parked",
+        expected="the account's, a specification's, the seller's, a bill run's, or message.parked",
         found="$routingKey",
     ),
     Check(

@@ -57,6 +57,10 @@ KEPT_FROM_HAPPENING = {
     "bill.continue": "not billed: the demand's first bill is there, the rest of what is due waits",
     "dunning.look": "not looked at: no step is taken that is due, and none cleared that should not stand",
     "payment.promise": "not noted: the account is dunned as if it had promised nothing",
+    "bill-run.start": "not started: none of its accounts is billed by it",
+    "bill-run.open": "not opened: no cycle runs by itself on that day",
+    "bill.account": "not billed: what is due of the account waits for its next bill; its run goes on with the others",
+    "bill-run.complete": "not completed: the run is shown as running",
     "account.create": "not opened: whatever names the account waits",
 }
 """What a held message of a type keeps from happening."""

@@ -5,6 +5,7 @@ from domain.accounts.model import AccountUpdate, NewAccount, StateCommand
 from domain.accounts.opening import account_needs, open_account, update_account
 from domain.accounts.references import Link
 from domain.accounts.specifications import (
+    BillingCycleSpecification,
     NewSpecification,
     SpecificationDeletion,
     SpecificationUpdate,
@@ -25,5 +26,8 @@ FACTS = (
     Handler(SpecificationDeletion, specification_needs, delete_specification, nobody),
 )
 
-# What an account owes tells nothing of who refers to it.
-QUEUES = (Queue(Link, is_empty=lambda _position: False),)
+# What an account owes tells nothing of who refers to it, or of what is nobody's.
+QUEUES = (
+    Queue(Link, is_empty=lambda _position: False),
+    Queue(BillingCycleSpecification, is_empty=lambda _position: False),
+)

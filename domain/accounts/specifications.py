@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import ClassVar, Literal
 
+from domain.accounts.cycles import is_automatic
 from domain.accounts.references import assert_unreferenced
 from domain.errors import MustWait, Refused
 from domain.frozen import dataclass, replace
@@ -34,12 +35,36 @@ class Specification:
     touched: int = 0
 
 
+AUTOMATIC = "automatic"
+"""The queue of the billing cycle specifications whose runs begin by themselves."""
+
+
 class BillingCycleSpecification(Specification):
-    """When an account is billed."""
+    """When an account is billed. Those whose runs begin by themselves stand in a queue, the oldest first."""
 
     __slots__ = ()
     RESOURCE = "billing-cycle-specification"
     FIELD = "cycleSpecification"
+
+    @property
+    def owner(self) -> str:
+        """The queue."""
+        return AUTOMATIC
+
+    @property
+    def order_key(self) -> tuple[datetime, str]:
+        """Its place in it."""
+        return (self.created_at, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its runs begin by themselves."""
+        return self.state == "active" and is_automatic(self.document)
+
+    @property
+    def runs(self) -> str | None:
+        """The queue that it stands in, if any."""
+        return AUTOMATIC if self.is_open else None
 
 
 class BillFormat(Specification):

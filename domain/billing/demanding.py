@@ -22,6 +22,7 @@ from domain.billing.model import (
     BillOnDemandResult,
     BillOnDemandStateChanged,
     Place,
+    Rest,
 )
 from domain.billing.rating import Charged
 from domain.billing.subscriptions import Subscription
@@ -31,8 +32,16 @@ from domain.corrections.model import CreditNote, Dispute
 from domain.corrections.taking_back import take_back
 from domain.days.model import CALENDAR, Calendar, newest_day
 from domain.errors import Refused
-from domain.frozen import replace
-from domain.invoicing.model import Billing, Invoice, InvoiceLine, PartnerShare, Period, find_invoice
+from domain.frozen import dataclass, replace
+from domain.invoicing.model import (
+    Billing,
+    Invoice,
+    InvoiceLine,
+    PartnerShare,
+    Period,
+    RunType,
+    find_invoice,
+)
 from domain.invoicing.pricing import price
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
@@ -56,19 +65,22 @@ def demand_time(demand: BillDemand) -> tuple[str, datetime] | None:
 
 
 def demand_needs(demand: BillDemand, books: WorkingSet) -> Iterator[Need]:
-    """What a bill looks at, as far as that can be told from what is loaded so far."""
-    account_id = demand.billing_account
+    """What a demand looks at, as far as that can be told from what is loaded so far."""
+    yield DocumentNeed(Calendar, CALENDAR)
+    calendar = books.peek(Calendar, CALENDAR)
+    newest = books.booked_at.astimezone(books.zone).date() if calendar is None else calendar.newest
+    yield from bill_needs(demand.billing_account, demand.billing_date or newest, books)
+
+
+def bill_needs(account_id: str, on: date, books: WorkingSet) -> Iterator[Need]:
+    """What an account's bill of a date looks at, as far as that can be told from what is loaded so far."""
     yield DocumentNeed(Account, account_id)
     yield DocumentNeed(Position, account_id)
     yield DocumentNeed(Series, books.series)
     yield DocumentNeed(Series, books.credit_notes)
     yield DocumentNeed(Seller, SELLER)
-    yield DocumentNeed(Calendar, CALENDAR)
     yield QueueNeed(Link, f"{PAYER}/{account_id}", None)
     yield QueueNeed(Payment, account_id)
-    calendar = books.peek(Calendar, CALENDAR)
-    newest = books.booked_at.astimezone(books.zone).date() if calendar is None else calendar.newest
-    on = demand.billing_date or newest
     for need in gathering_needs(account_id, on, books):
         yield need
         if isinstance(need, DocumentNeed) and need.type is Account:
@@ -78,51 +90,87 @@ def demand_needs(demand: BillDemand, books: WorkingSet) -> Iterator[Need]:
 def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
     """Bill what is due of an account, and of those that it pays for, up to a date; returns the numbers.
 
-    What takes back more than the bill comes to, or something of another account's invoice, becomes credit notes. Where
-    nothing is due, nothing is made. What is more than one bill holds goes on in another transaction; the numbers are
-    those of this one.
-
-    Raises `MustWait` (`unknown-account`, `account-suspended`) and `Refused`: `account-closed`, `invalid` for an account
-    of another type or an amount beyond the limit, `conflicting-duplicate` when there is a credit note of the id that
-    one would have.
+    What is more than one bill holds goes on in another transaction; the numbers are those of this one. Raises what
+    `make_bill` raises, and `MustWait` (`unknown-account`, `account-suspended`), `Refused` (`account-closed`, `invalid`
+    for an account of another type).
     """
     account = billing_account(demand.billing_account, None, books, "billing")
     on = demand.billing_date or newest_day(books)
-    at = books.start_of(on)
-    accounts = paid_for(account, at, books)
-    gathered = gather(accounts, on, demand.after, books)
-    bill = compose(account, gathered.dues, books)
     part = demand.id if not demand.made else f"{demand.id}/{demand.made}"
-    notes_of = {note.invoice.id: f"bill.demand:{part}:{note.invoice.id}" for note in bill.notes}
-    if bill.lines or bill.notes:
-        books.open_entry(at, account.kept_in)
-    invoice, accruals = _issue(account, bill, at, books) if bill.lines else (None, [])
-    numbers = _credit(account, bill, notes_of, at, accruals, books)
-    _note_billed(gathered, bill, on, invoice, numbers, books)
+    bill = make_bill(account, ToBill(f"bill.demand:{part}", "offCycle", on), demand.after, books)
     made = BillOnDemand(
         id=part,
         demand_id=demand.id,
         billing_account=account.id,
         billing_date=on,
-        state="done" if gathered.rest is None else "inProgress",
-        bill_no=None if invoice is None else invoice.id,
-        credit_notes=tuple(numbers.values()),
+        state="done" if bill.rest is None else "inProgress",
+        bill_no=None if bill.invoice is None else bill.invoice.id,
+        credit_notes=bill.credit_notes,
         booked_at=books.booked_at,
     )
     books.append(made)
     books.count(account.id, "used")
+    books.emit(account.id, BillOnDemandStateChanged(made))
+    if bill.rest is not None:
+        books.continue_with(BillDemand(demand.id, account.id, on, demand.made + 1, bill.rest))
+    return BillOnDemandResult(made.state, made.bill_no, made.credit_notes)
+
+
+@dataclass(frozen=True, slots=True)
+class ToBill:
+    """What a bill is to be: `identity` begins the ids of the credit notes beside it, `on` is its billing date.
+
+    Charges are on it that are dated up to `charges_through`, unless that is None: up to `on`. It is due on `due`, or
+    on its own date if that is later; None: the account's term after it.
+    """
+
+    identity: str
+    run_type: RunType
+    on: date
+    charges_through: date | None = None
+    due: date | None = None
+    bill_run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBill:
+    """The invoice as it was issued, if any line was due; the notes' numbers; what is left to a further part, if any."""
+
+    invoice: Invoice | None
+    credit_notes: tuple[str, ...]
+    rest: Rest | None
+
+
+def make_bill(account: Account, to: ToBill, after: Rest, books: Books) -> MadeBill:
+    """Make an account's bill of what is due, of it and of those that it pays for, behind what earlier parts looked at.
+
+    What takes back more than the bill comes to, or something of another account's invoice, becomes credit notes. Where
+    nothing is due, nothing is made.
+
+    Raises `MustWait` (`account-suspended`) and `Refused` (`account-closed`) for a partner's account, and `Refused`:
+    `invalid` for an amount beyond the limit, `conflicting-duplicate` when there is a credit note of the id that one
+    would have.
+    """
+    at = books.start_of(to.on)
+    gathered = gather(paid_for(account, at, books), to.on, after, books, to.charges_through)
+    bill = compose(account, gathered.dues, books)
+    notes_of = {note.invoice.id: f"{to.identity}:{note.invoice.id}" for note in bill.notes}
+    if bill.lines or bill.notes:
+        books.open_entry(at, account.kept_in)
+    invoice, accruals = _issue(account, bill, to, at, books) if bill.lines else (None, [])
+    numbers = _credit(account, bill, notes_of, at, accruals, books)
+    _note_billed(gathered, bill, to.on, invoice, numbers, books)
     for other in dict.fromkeys(due.origin.account for due in gathered.dues) | dict.fromkeys(
         visit.subscription.billing_account for visit in gathered.visits
     ):
         # One that another pays for: what is charged to it meanwhile is billed later, and its last may be billed now.
         books.touch(other)
-    books.emit(account.id, BillOnDemandStateChanged(made))
-    if gathered.rest is not None:
-        books.continue_with(BillDemand(demand.id, account.id, on, demand.made + 1, gathered.rest))
-    return BillOnDemandResult(made.state, made.bill_no, made.credit_notes)
+    return MadeBill(invoice, tuple(numbers.values()), gathered.rest)
 
 
-def _issue(account: Account, bill: Composition, at: datetime, books: Books) -> tuple[Invoice, list[Accrual]]:
+def _issue(
+    account: Account, bill: Composition, to: ToBill, at: datetime, books: Books
+) -> tuple[Invoice, list[Accrual]]:
     """Issue the invoice of a bill's lines, numbered in their order; returns it, and what accrues."""
     items = tuple(replace(due.item, id=str(n)) for n, due in enumerate(bill.lines, 1))
     _check_amounts(bill.lines, account.kept_in)
@@ -133,7 +181,8 @@ def _issue(account: Account, bill: Composition, at: datetime, books: Books) -> t
         price(items, account.kept_in),
         [_share(due, account.currency, books) for due in bill.lines],
         ordered_for=account.id,
-        billing=Billing(books.cause, "offCycle", _period(bill.lines, books)),
+        billing=Billing(books.cause, to.run_type, _period(bill.lines, books), to.bill_run),
+        due=to.due,
         currency=account.kept_in,
         at=at,
         released_by=key_of(books.cause),

@@ -223,15 +223,20 @@ def _planned(subscription: Subscription, on: date, since: date) -> Plan:
     return Plan(schedule, prices, tuple(one for one in partners if one is not None), window, tuple(due))
 
 
-def gather(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> Gathered:
-    """What is due of accounts up to a date, and fits one part of a bill: of subscriptions first, then of charges."""
+def gather(
+    accounts: Sequence[Account], on: date, after: Rest, books: Books, charges_through: date | None = None
+) -> Gathered:
+    """What is due of accounts up to a date, and fits one part of a bill: of subscriptions first, then of charges.
+
+    Charges are due that are dated up to another date, if one is said.
+    """
     books.require(QueueNeed(Charge, account.id, CHARGES_FIRST) for account in accounts)
     books.require(QueueNeed(Subscription, account.id, SUBSCRIPTIONS_FIRST) for account in accounts)
     room = _Room()
     visits, rest = _visits(accounts, on, after, room, books)
     if rest is not None:
         return Gathered((), tuple(visits), replace(rest, charges=after.charges))
-    charges, seen_to = _due_charges(accounts, on, after.charges, room, books)
+    charges, seen_to = _due_charges(accounts, charges_through or on, after.charges, room, books)
     more = None if seen_to is None else Rest(seen_to, ALL_SUBSCRIPTIONS)
     return Gathered(tuple(_of_charges(charges, books)), tuple(visits), more)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from domain.accounts.model import Account
 from domain.invoicing.model import Billing, Invoice, InvoiceLine, PartnerShare
@@ -24,6 +24,7 @@ def issue(
     ordered_for: str,
     order_id: str | None,
     billing: Billing | None,
+    due: date | None,
     currency: Currency,
     tax_point: datetime,
     seller_version: int | None,
@@ -31,8 +32,8 @@ def issue(
 ) -> Invoice:
     """The invoice of priced lines on an account, with the next number of a series; `shares` are the lines' partners'.
 
-    It is due the account's term after the date on which it is booked. `seller_version` is the seller's, None while
-    nothing was said of it.
+    It is due the account's term after the date on which it is booked, or, if `due` is said, then, but not before that
+    date. `seller_version` is the seller's, None while nothing was said of it.
     """
     bill_date = books.date_of(books.booked_at)
     return Invoice(
@@ -43,7 +44,7 @@ def issue(
         currency=currency.code,
         state="new",
         bill_date=bill_date,
-        payment_due_date=bill_date + timedelta(days=account.payment_term_days),
+        payment_due_date=bill_date + timedelta(days=account.payment_term_days) if due is None else max(due, bill_date),
         tax_point_date=books.date_of(tax_point),
         booked_at=books.booked_at,
         tax_excluded_amount=pricing.tax_excluded_amount,

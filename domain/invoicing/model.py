@@ -237,11 +237,15 @@ RunType = Literal["onCycle", "offCycle"]
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """How a bill came about that no order made: the identity of the fact that did, and what its lines cover."""
+    """How a bill came about that no order made: the identity of the fact that did, and what its lines cover.
+
+    `bill_run` is the id of the run that made it, None of a bill that was demanded.
+    """
 
     cause: str
     run_type: RunType
     period: Period
+    bill_run: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

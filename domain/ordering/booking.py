@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from domain.accounts.model import Account
 from domain.frozen import replace
@@ -26,6 +26,7 @@ def book_invoice(
     ordered_for: str,
     order_id: str | None = None,
     billing: Billing | None = None,
+    due: date | None = None,
     currency: Currency,
     at: datetime,
     released_by: str,
@@ -33,9 +34,9 @@ def book_invoice(
 ) -> tuple[Invoice, list[Accrual]]:
     """Invoice priced lines to an account in the fact's entry; returns the invoice as issued, and what accrues.
 
-    `shares` are the lines' partners', `at` is the tax point, whose date what accrues has. A total of zero is settled at
-    once, and `released_by` then names in the accruals' keys what released the shares that were withheld. Else unapplied
-    credit pays for it.
+    `shares` are the lines' partners', `at` is the tax point, whose date what accrues has; `due` is when it is due, if
+    that is not the account's to say. A total of zero is settled at once, and `released_by` then names in the accruals'
+    keys what released the shares that were withheld. Else unapplied credit pays for it.
     """
     before = books.position(account.id)
     seller = books.find(Seller, SELLER)
@@ -49,6 +50,7 @@ def book_invoice(
         ordered_for=ordered_for,
         order_id=order_id,
         billing=billing,
+        due=due,
         currency=currency,
         tax_point=at,
         seller_version=None if seller is None else seller.version,
@@ -57,8 +59,8 @@ def book_invoice(
     post(issued, post_share, books)
     books.emit(account.id, InvoiceIssued(issued))
     books.announce(f"invoice:{issued.id}")
-    date = books.date_of(at)
-    invoice, accruals = accrue_at_invoice(issued, date, books)
+    day = books.date_of(at)
+    invoice, accruals = accrue_at_invoice(issued, day, books)
     if invoice.is_open:
         books.put(invoice)
         accruals += consume_credit(invoice, before, books)
@@ -67,7 +69,7 @@ def book_invoice(
         ):
             books.put(replace(books.position(account.id), oldest_due=invoice.payment_due_date))
     else:
-        invoice, released = release_withheld(replace(invoice, state="settled"), date, released_by, books)
+        invoice, released = release_withheld(replace(invoice, state="settled"), day, released_by, books)
         books.put(invoice)
         books.emit(account.id, InvoicePaid(invoice))
         accruals += released

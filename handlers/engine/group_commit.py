@@ -37,6 +37,10 @@ FACTS_MAX = 500
 """The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
 GATHERED_MAX = 2 * FACTS_MAX
 """Once so many facts have gathered, two batches, no more messages are taken."""
+BULK_SECONDS = 0.04
+"""How long a batch of bulk work is to take beside other work, which waits for it."""
+BESIDE_SECONDS = 1.0
+"""For how long after some other work has come, or was done, bulk work gives way to it."""
 SUCCESSES = 4
 """After a failure, how many batches have to succeed before their size is doubled again."""
 BYTES_MAX = 8 * 1024 * 1024
@@ -96,8 +100,72 @@ class Told(Protocol):
         """A sender wants to know what came of its message."""
 
 
+class _Lane:
+    """What gathers for batches of its own, and how many facts these have at most."""
+
+    def __init__(self) -> None:
+        self.works: deque[WorkItem] = deque()
+        self.bytes = 0
+        self.facts_max = FACTS_MAX
+        self._successes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.works)
+
+    def put(self, work: WorkItem) -> None:
+        """Take a piece of work."""
+        self.works.append(work)
+        self.bytes += len(work.incoming.body)
+
+    def clear(self) -> None:
+        """Forget what has gathered."""
+        self.works.clear()
+        self.bytes = 0
+
+    def next_batch(self, most: int = FACTS_MAX) -> list[WorkItem]:
+        """Take out the next batch, of at most so many facts."""
+        works: list[WorkItem] = []
+        size = 0
+        while self.works and len(works) < min(most, self.facts_max):
+            size += len(self.works[0].incoming.body)
+            if works and (size > BYTES_MAX or self.works[0].alone):
+                break
+            works.append(self.works.popleft())
+            self.bytes -= len(works[-1].incoming.body)
+            if works[0].alone:
+                break
+        return works
+
+    def go_smaller(self) -> None:
+        """After a failure make batches smaller, down to single facts: what is in the way of one spares the rest."""
+        self._successes = 0
+        if self.facts_max > 1:
+            self.facts_max = max(1, self.facts_max // 4)
+            log.warning("smaller batches after a failure", facts=self.facts_max)
+
+    def stay_at(self, facts: int) -> None:
+        """Make batches no larger than this, until a few have succeeded."""
+        log.info("smaller batches: their facts look at much of the books", facts=facts)
+        self.facts_max, self._successes = facts, 0
+
+    def go_larger(self) -> None:
+        """After a few successes make batches larger again, up to the limit."""
+        if self.facts_max == FACTS_MAX:
+            return
+        self._successes += 1
+        if self._successes >= SUCCESSES:
+            self._successes = 0
+            self.facts_max = min(FACTS_MAX, self.facts_max * 2)
+            log.log(INFO if self.facts_max == FACTS_MAX else DEBUG, "larger batches again", facts=self.facts_max)
+
+
 class GroupCommit:
-    """Takes work, commits it in batches, and tells everyone once that is done."""
+    """Takes work, commits it in batches, and tells everyone once that is done.
+
+    Bulk work, which a worker says to itself by the thousand, has batches of its own and gives way: while other work
+    comes, a batch of each in turn, and those of bulk work are as small as `BULK_SECONDS` asks for. It counts for
+    nothing in how much has gathered, and what is not begun is forgotten at the end: who says it says it again.
+    """
 
     def __init__(
         self,
@@ -115,8 +183,11 @@ class GroupCommit:
         self._keeping = keeping
         self._clock = clock
         self._last_booked: datetime | None = None
-        self._gathered: deque[WorkItem] = deque()
-        self._gathered_bytes = 0
+        self._work = _Lane()
+        self._bulk = _Lane()
+        self._lane = self._bulk
+        self._bulk_facts = FACTS_MAX
+        self._other_at = -math.inf
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -124,15 +195,19 @@ class GroupCommit:
         self._took_over = -math.inf
         self._left_open = False
         self.deciding = False
-        self._facts_max = FACTS_MAX
-        self._successes = 0
         self.on_away: Callable[[], None] = lambda: None
         self.on_back: Callable[[], None] = lambda: None
 
     def submit(self, work: WorkItem) -> None:
         """Take a piece of work; its `done` is called once its outcome is committed."""
-        self._gathered.append(work)
-        self._gathered_bytes += len(work.incoming.body)
+        self._work.put(work)
+        self._other_at = time.monotonic()
+        self._idle.clear()
+        self._arrived.set()
+
+    def submit_bulk(self, work: WorkItem) -> None:
+        """Take a piece of bulk work: nobody waits for it, and there is much of it."""
+        self._bulk.put(work)
         self._idle.clear()
         self._arrived.set()
 
@@ -152,10 +227,11 @@ class GroupCommit:
         # While one batch is decided, another whole one is enough: to read more would slow the deciding down, and would
         # leave nothing to do while the database writes.
         most = FACTS_MAX if self.deciding else GATHERED_MAX
-        return len(self._gathered) >= most or self._gathered_bytes >= GATHERED_BYTES_MAX
+        return len(self._work.works) >= most or self._work.bytes >= GATHERED_BYTES_MAX
 
     async def drained(self) -> None:
-        """Wait until all that was submitted is committed."""
+        """Wait until all that was submitted is committed; of bulk work only what is under way."""
+        self._bulk.clear()
         await self._idle.wait()
 
     async def run(self) -> None:
@@ -163,44 +239,33 @@ class GroupCommit:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            if self._left_open and not self._gathered:
+            if self._left_open and not self._work and not self._bulk:
                 # Not only batches meet it: what is held is claimed without one.
                 with suppress(DatabaseError):
                     await self._end_what_is_left_open()
-            while self._gathered:
+            while self._work or self._bulk:
                 await self._relay.room()
-                await self._commit(self._next_batch())
+                if works := self._next_batch():
+                    await self._commit_timed(works)
             self._idle.set()
 
-    def _go_smaller(self) -> None:
-        """After a failure make batches smaller, down to single facts: what is in the way of one spares the rest."""
-        self._successes = 0
-        if self._facts_max > 1:
-            self._facts_max = max(1, self._facts_max // 4)
-            log.warning("smaller batches after a failure", facts=self._facts_max)
-
-    def _go_larger(self) -> None:
-        """After a few successes make batches larger again, up to the limit."""
-        if self._facts_max == FACTS_MAX:
-            return
-        self._successes += 1
-        if self._successes >= SUCCESSES:
-            self._successes = 0
-            self._facts_max = min(FACTS_MAX, self._facts_max * 2)
-            log.log(INFO if self._facts_max == FACTS_MAX else DEBUG, "larger batches again", facts=self._facts_max)
-
     def _next_batch(self) -> list[WorkItem]:
-        works: list[WorkItem] = []
-        size = 0
-        while self._gathered and len(works) < self._facts_max:
-            size += len(self._gathered[0].incoming.body)
-            if works and (size > BYTES_MAX or self._gathered[0].alone):
-                break
-            works.append(self._gathered.popleft())
-            self._gathered_bytes -= len(works[-1].incoming.body)
-            if works[0].alone:
-                break
-        return works
+        """The next batch, of one lane; when both have something, each has its turn."""
+        bulk = bool(self._bulk) and (not self._work or self._lane is self._work)
+        self._lane = self._bulk if bulk else self._work
+        beside = bulk and time.monotonic() - self._other_at < BESIDE_SECONDS
+        return self._lane.next_batch(self._bulk_facts if beside else FACTS_MAX)
+
+    async def _commit_timed(self, works: list[WorkItem]) -> None:
+        """Commit a batch; of bulk work, find out how many facts the next one may have beside other work."""
+        lane, since = self._lane, time.monotonic()
+        await self._commit(works)
+        now = time.monotonic()
+        if lane is self._work:
+            self._other_at = now
+        else:
+            fit = round(len(works) * BULK_SECONDS / (now - since)) if now > since else FACTS_MAX
+            self._bulk_facts = max(1, min(FACTS_MAX, fit))
 
     async def _commit(self, works: list[WorkItem]) -> None:
         """Commit a batch; one that fails for a reason of its own is split until the bad fact stands alone.
@@ -213,13 +278,12 @@ class GroupCommit:
                 decisions = await self._until_available(works[:most])
             except TooMuchToLoad:
                 most = max(1, min(most, len(works)) // 4)
-                log.info("smaller batches: their facts look at much of the books", facts=most)
-                self._facts_max, self._successes = most, 0
+                self._lane.stay_at(most)
                 continue
             except Exception as error:  # noqa: BLE001  # whatever it is, the facts beside the bad one are committed
                 # Its traceback goes to the held row of the fact that it turns out to be.
                 log.error("batch failed", facts=len(works), error=type(error).__name__)  # noqa: TRY400
-                self._go_smaller()
+                self._lane.go_smaller()
                 if len(works) > 1:
                     middle = len(works) // 2
                     await self._commit(works[:middle])
@@ -230,14 +294,14 @@ class GroupCommit:
                 decisions = await self._until_available(works)
             done = len(decisions.outcomes)
             self._committed(works[:done], decisions)
-            self._go_larger()
+            self._lane.go_larger()
             works = works[done:]  # what would have made the transaction too large
             await self._relay.room()
 
     @property
     def gathered(self) -> int:
         """How many facts wait for the next batch."""
-        return len(self._gathered)
+        return len(self._work.works)
 
     def _committed(self, works: list[WorkItem], decisions: Decisions) -> None:
         self._measures.committed(works, decisions.outcomes)
@@ -264,7 +328,7 @@ class GroupCommit:
             if kind is Kind.AWAY and time.monotonic() - begun >= AWAY_SECONDS:
                 self._database_is_away(error)
             if kind is Kind.TRANSIENT:
-                self._go_smaller()
+                self._lane.go_smaller()
                 # A key that is taken is another worker's doing, or that of one of the facts.
                 conflicts += is_taken_key(error)
                 transient += 1

@@ -13,8 +13,15 @@ from pydantic import Field, model_validator
 
 from domain.accounts import model as accounts
 from domain.accounts import specifications
+from domain.accounts.cycles import check_cycle
 from domain.accounts.model import AccountResult, NewAccount
-from domain.accounts.specifications import SPECIFICATIONS, DunningProcedure, Specification, SpecificationResult
+from domain.accounts.specifications import (
+    SPECIFICATIONS,
+    BillingCycleSpecification,
+    DunningProcedure,
+    Specification,
+    SpecificationResult,
+)
 from domain.errors import Refused
 from schemas.accounts.documents import DUNNING_PROCEDURE, Terms, check_document, plain_document, read_account
 from schemas.accounts.events import account_json, own_standing, specification_json, stored
@@ -232,8 +239,8 @@ class SpecificationCreate(_SpecificationMessage):
     def fact(self, key: str) -> specifications.NewSpecification:
         """The resource to create; `Refused` (`invalid`) for a document that does not fit it."""
         _check_type(self.KIND, self.type)
-        document = _checked(self.KIND, self.document)
         id_ = self.id or f"S-{sha256(key.encode()).hexdigest()[:20]}"
+        document = _checked(self.KIND, id_, self.document)
         return specifications.NewSpecification(self.KIND, id_, document)
 
 
@@ -246,7 +253,7 @@ class SpecificationUpdate(Patch, _SpecificationMessage):
         """The update; `Refused` (`invalid`) when it patches what a client may not."""
         _check_type(self.KIND, self.type)
         self.check()
-        check = partial(_checked, self.KIND)
+        check = partial(_checked, self.KIND, self.id)
         return specifications.SpecificationUpdate(self.KIND, self.id, self.if_revision, self.changes, check)
 
 
@@ -265,13 +272,15 @@ class SpecificationDelete(_SpecificationMessage):
         return specifications.SpecificationDeletion(self.KIND, self.id, self.if_revision)
 
 
-def _checked(kind: type[Specification], document: Any) -> dict[str, Any]:
+def _checked(kind: type[Specification], id_: str, document: Any) -> dict[str, Any]:
     """A document that fits its resource, as it goes out; raises `Refused` (`invalid`)."""
     whole = {**document, "@type": kind.__name__}
     check_document(kind.__name__, whole)
     if kind is DunningProcedure and "threshold" in whole:
         threshold = parse_money(exact(whole["threshold"]))
         whole["threshold"] = {**whole["threshold"], **money_json(threshold.amount, threshold.currency)}
+    if kind is BillingCycleSpecification:
+        check_cycle(id_, whole)
     return complete(kind.__name__, whole)
 
 

@@ -60,6 +60,7 @@ ERRORS: dict[str, str] = {
     "unknown-payout": "The payout is not there (yet). Waits, then parked.",
     "unknown-payment": "The payment is not there (yet). Waits, then parked; a query is told so.",
     "unknown-subscription": "The subscription is not there (yet). Waits, then parked; a query is told so.",
+    "unknown-bill-run": "There is no such bill run. A query is told.",
     "insufficient-credit": "Too little is reserved, or credit. Waits; then the rest is recoverable, a transfer parked.",
     "unknown-message": "No message is held under this parked id: it is applied, or was never held. An act is parked.",
     "account-suspended": "The account is suspended, or not active yet. Waits, then parked.",

@@ -7,6 +7,7 @@ from datetime import date
 from typing import get_args
 
 from domain.billing.model import BillOnDemand, BillOnDemandState, BillOnDemandStateChanged, Charge, ChargeAdded
+from domain.billing.runs import BillRun, BillRunCompleted, BillRunStarted, BillRunState
 from domain.billing.subscriptions import (
     AppliedPatch,
     ChangeKind,
@@ -86,6 +87,44 @@ def bill_on_demand_json(bill: BillOnDemand) -> Json:
     }
     if bill.bill_no is not None:
         out["customerBill"] = {"@type": "CustomerBillRef", "id": bill.bill_no}
+    return out
+
+
+def bill_run_json(run: BillRun, parked: int | None = None, total: int | None = None) -> Json:
+    """A TMF678 BillCycle: a run, and what it comes to so far.
+
+    `parked` of its accounts are held; of `total` accounts, or as many as it is done with. Without the former, its
+    accounts and totals are left out: it has only begun.
+    """
+    out: Json = {
+        "@type": "BillCycle",
+        "billRunId": run.id,
+        "cycleSpecification": {"@type": "BillingCycleSpecificationRef", "id": run.cycle_specification},
+        "billingDate": run.billing_date.isoformat(),
+        "state": run.state,
+        "startedAt": time_json(run.started_at),
+    }
+    if run.charges_through is not None:
+        out["chargesThrough"] = run.charges_through.isoformat()
+    if run.payment_due_date is not None:
+        out["paymentDueDate"] = run.payment_due_date.isoformat()
+    if run.completed_at is not None:
+        out["completedAt"] = time_json(run.completed_at)
+    if parked is not None:
+        done = run.billed + run.nothing_due + parked
+        out["accounts"] = {
+            "total": max(done, total or 0),
+            "billed": run.billed,
+            "nothingDue": run.nothing_due,
+            "parked": parked,
+        }
+        out["totals"] = [
+            {
+                "taxExcludedAmount": money_json(of_currency.tax_excluded_amount, of_currency.currency),
+                "taxIncludedAmount": money_json(of_currency.tax_included_amount, of_currency.currency),
+            }
+            for of_currency in run.totals
+        ]
     return out
 
 
@@ -211,6 +250,19 @@ SHAPES: dict[str, Shape] = {
         "creditNotes": [_BILL_REF],
         "lastUpdate": "Time",
     },
+    "BillRun": {
+        "@type": ("BillCycle",),
+        "billRunId": "Id",
+        "cycleSpecification": {"@type": ("BillingCycleSpecificationRef",), "id": "Id"},
+        "billingDate": "Date",
+        "chargesThrough?": "Date",
+        "paymentDueDate?": "Date",
+        "state": get_args(BillRunState),
+        "startedAt": "Time",
+        "completedAt?": "Time",
+        "accounts?": {"total": int, "billed": int, "nothingDue": int, "parked": int},
+        "totals?": [{"taxExcludedAmount": "Money", "taxIncludedAmount": "Money"}],
+    },
 }
 """Parts of what goes out, by name."""
 
@@ -263,5 +315,21 @@ EVENTS = (
         "A bill was made on demand, or a part of it; or nothing was due.",
         {"customerBillOnDemand": "BillOnDemand"},
         lambda event: {"customerBillOnDemand": bill_on_demand_json(event.bill)},
+    ),
+    Event(
+        "bill-run.started",
+        BillRunStarted,
+        "A run over the accounts of a billing cycle has begun, by a message or by itself.",
+        {"billRun": "BillRun"},
+        lambda event: {"billRun": bill_run_json(event.run)},
+        of_account=False,
+    ),
+    Event(
+        "bill-run.completed",
+        BillRunCompleted,
+        "A run has come to each of its accounts, with what its bills come to; what is parked can be replayed.",
+        {"billRun": "BillRun"},
+        lambda event: {"billRun": bill_run_json(event.run, event.parked)},
+        of_account=False,
     ),
 )

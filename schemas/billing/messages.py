@@ -1,4 +1,4 @@
-"""What is billed: charges, subscriptions, their changes and usage; `bill.demand`; and what these leave to do."""
+"""What is billed: charges, subscriptions, their changes and usage; demands, runs; and what these leave to do."""
 
 from __future__ import annotations
 
@@ -6,10 +6,27 @@ import re
 from datetime import date
 from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import BeforeValidator, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from domain.billing.model import BillDemand, BillOnDemandResult, BillOnDemandState, ChargeResult, ChargeToAdd, Rest
+from domain.billing.runs import (
+    AccountBilled,
+    AccountToBill,
+    BillRunResult,
+    BillRunState,
+    BillRunToComplete,
+    BillRunToStart,
+    RunsOpened,
+    RunsToOpen,
+)
 from domain.billing.subscriptions import (
     ChangeKind,
     SubscriptionResult,
@@ -22,7 +39,7 @@ from domain.billing.usage import UsageResult, UsageToRecord
 from domain.invoicing.model import CorrectsLine, Period
 from domain.money import line_net, within_limit
 from schemas.billing.prices import Prices
-from schemas.message import Continuation, Message, Part, Reference, Result, message_key
+from schemas.message import Continuation, InternalMessage, Message, Part, Reference, Result, message_key
 from schemas.ordering.messages import Item
 from schemas.values import (
     ID,
@@ -160,6 +177,31 @@ class SubscriptionPlace(Part):
     subscription_id: Id | None = None
 
 
+def _rest(charges: ChargePlace | None, subscriptions: SubscriptionPlace | None, of: SubscriptionPlace | None) -> Rest:
+    """What the parts of a bill that are made have been through."""
+    return Rest(
+        None if charges is None else (charges.date, charges.charge_id),
+        None if subscriptions is None else (subscriptions.date, subscriptions.subscription_id or ""),
+        None if of is None or of.subscription_id is None else (of.subscription_id, of.date),
+    )
+
+
+def _rest_json(after: Rest) -> Json:
+    """The same as a message says it."""
+    said: Json = {}
+    if after.charges is not None:
+        day, charge_id = after.charges
+        said["after"] = {"date": day.isoformat(), "chargeId": charge_id}
+    if after.subscriptions is not None:
+        day, subscription_id = after.subscriptions
+        place = {"date": day.isoformat(), "subscriptionId": subscription_id or None}
+        said["afterSubscription"] = {name: value for name, value in place.items() if value is not None}
+    if after.of is not None:
+        subscription_id, day = after.of
+        said["restOf"] = {"date": day.isoformat(), "subscriptionId": subscription_id}
+    return said
+
+
 class BillContinue(Continuation):
     """`bill.continue`: the rest of a demand, of which so many parts are made."""
 
@@ -181,12 +223,7 @@ class BillContinue(Continuation):
 
     def fact(self, key: str) -> BillDemand:
         """The rest of a demand."""
-        charges, subscriptions, rest = self.after, self.after_subscription, self.rest_of
-        after = Rest(
-            None if charges is None else (charges.date, charges.charge_id),
-            None if subscriptions is None else (subscriptions.date, subscriptions.subscription_id or ""),
-            None if rest is None or rest.subscription_id is None else (rest.subscription_id, rest.date),
-        )
+        after = _rest(self.after, self.after_subscription, self.rest_of)
         return BillDemand(self.id, self.billing_account.id, self.billing_date, self.made, after)
 
     @classmethod
@@ -199,18 +236,147 @@ class BillContinue(Continuation):
             "billingDate": fact.billing_date.isoformat(),
             "made": fact.made,
         }
-        after = fact.after
-        if after.charges is not None:
-            day, charge_id = after.charges
-            said["after"] = {"date": day.isoformat(), "chargeId": charge_id}
-        if after.subscriptions is not None:
-            day, subscription_id = after.subscriptions
-            place = {"date": day.isoformat(), "subscriptionId": subscription_id or None}
-            said["afterSubscription"] = {name: value for name, value in place.items() if value is not None}
-        if after.of is not None:
-            subscription_id, day = after.of
-            said["restOf"] = {"date": day.isoformat(), "subscriptionId": subscription_id}
-        return cls.model_validate(said)
+        return cls.model_validate({**said, **_rest_json(fact.after)})
+
+
+_BILL_RUN = Result(
+    BillRunResult,
+    {"billRunId": "Id", "state": get_args(BillRunState)},
+    lambda result: {"billRunId": result.id, "state": result.state},
+)
+
+
+class BillRunStart(Message):
+    """`bill-run.start`: each account of a billing cycle specification is billed up to a date."""
+
+    TYPE: ClassVar[str] = "bill-run.start"
+    RESULT = _BILL_RUN
+    KEY_FIELD = "billRunId"
+
+    bill_run_id: Id
+    cycle_specification: Reference
+    billing_date: Date
+
+    def key(self, message_id: str | None) -> str:
+        """The run's id."""
+        return self.bill_run_id
+
+    def fact(self, key: str) -> BillRunToStart:
+        """The run to start."""
+        return BillRunToStart(self.bill_run_id, self.cycle_specification.id, self.billing_date)
+
+
+class BillRunsOpen(Continuation):
+    """`bill-run.open`: the runs that begin by themselves on a day; of many, those that are left after so many parts."""
+
+    TYPE: ClassVar[str] = "bill-run.open"
+    RESULT = Result(RunsOpened, {"billRunIds": ["Id"]}, lambda result: {"billRunIds": list(result.runs)})
+    FACT = RunsToOpen
+
+    date: Date
+    part: Count | None = None
+
+    def key(self, message_id: str | None) -> str:
+        """The day, and which part."""
+        return self.date.isoformat() if self.part is None else f"{self.date.isoformat()}/{self.part}"
+
+    def fact(self, key: str) -> RunsToOpen:
+        """The day whose runs are to be opened."""
+        return RunsToOpen(self.date, self.part or 0)
+
+    @classmethod
+    def of(cls, fact: RunsToOpen) -> Self:
+        """The message that says so."""
+        return cls.model_validate({"date": fact.date.isoformat(), "part": fact.part or None})
+
+
+def _account_billed(result: AccountBilled) -> Json:
+    bill = {} if result.bill_no is None else {"billNo": result.bill_no}
+    return {
+        "billRunId": result.run,
+        "billingAccount": {"id": result.billing_account},
+        "state": result.state,
+        **bill,
+        "creditNotes": list(result.credit_notes),
+    }
+
+
+class BillAccount(Continuation):
+    """`bill.account`: a run comes to an account, or to the rest of what is due of it. A worker says so to itself."""
+
+    TYPE: ClassVar[str] = "bill.account"
+    RESULT = Result(
+        AccountBilled,
+        {
+            "billRunId": "Id",
+            "billingAccount": {"id": "Id"},
+            "state": get_args(BillOnDemandState),
+            "billNo?": "Id",
+            "creditNotes": ["Id"],
+        },
+        _account_billed,
+    )
+    FACT = AccountToBill
+    ACCOUNT_PATH = "billingAccount.id"
+
+    bill_run_id: Id
+    billing_account: Reference
+    billing_date: Date
+    made: Count | None = None
+    billed: bool | None = None
+    after: ChargePlace | None = None
+    after_subscription: SubscriptionPlace | None = None
+    rest_of: SubscriptionPlace | None = None
+
+    def key(self, message_id: str | None) -> str:
+        """The run and the account; of a further part its number, too."""
+        key = f"{self.bill_run_id}:{self.billing_account.id}"
+        return key if self.made is None else f"{key}/{self.made}"
+
+    def fact(self, key: str) -> AccountToBill:
+        """The account to bill."""
+        after = _rest(self.after, self.after_subscription, self.rest_of)
+        return AccountToBill(
+            self.bill_run_id, self.billing_account.id, self.billing_date, self.made or 0, after, bool(self.billed)
+        )
+
+    @classmethod
+    def of(cls, fact: AccountToBill) -> Self:
+        """The message that says that a run comes to an account."""
+        return cls.model_validate(
+            {
+                "billRunId": fact.run,
+                "billingAccount": {"id": fact.billing_account},
+                "billingDate": fact.billing_date.isoformat(),
+                "made": fact.made or None,
+                "billed": fact.billed or None,
+                **_rest_json(fact.after),
+            }
+        )
+
+
+class BillRunComplete(InternalMessage):
+    """`bill-run.complete`: a run has come to each of its accounts. A worker says so to itself."""
+
+    TYPE: ClassVar[str] = "bill-run.complete"
+    RESULT = _BILL_RUN
+    FACT = BillRunToComplete
+
+    bill_run_id: Id
+    parked: Annotated[int, Field(strict=True, ge=0)]
+
+    def key(self, message_id: str | None) -> str:
+        """The run, and how many are held: of two workers one may count one more."""
+        return f"{self.bill_run_id}/{self.parked}"
+
+    def fact(self, key: str) -> BillRunToComplete:
+        """The run to complete."""
+        return BillRunToComplete(self.bill_run_id, self.parked)
+
+    @classmethod
+    def of(cls, fact: BillRunToComplete) -> Self:
+        """The message that says so."""
+        return cls.model_validate({"billRunId": fact.id, "parked": fact.parked})
 
 
 _SUBSCRIPTION = Result(
@@ -429,5 +595,7 @@ MESSAGES: tuple[type[Message], ...] = (
     SubscriptionTerminate,
     UsageRecorded,
     BillDemanded,
+    BillRunStart,
 )
-CONTINUATIONS: tuple[type[Continuation], ...] = (BillContinue, SubscriptionTurns)
+CONTINUATIONS: tuple[type[Continuation], ...] = (BillContinue, SubscriptionTurns, BillRunsOpen, BillAccount)
+INTERNAL: tuple[type[InternalMessage], ...] = (BillRunComplete,)

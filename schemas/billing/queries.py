@@ -1,12 +1,14 @@
-"""The queries about charges, subscriptions, usage, and a bill that is not made yet, and their answers."""
+"""The queries about charges, subscriptions, usage, bill runs, and a bill that is not made yet, and their answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
+from domain.billing.runs import BillRunState
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import SubscriptionState
 from domain.corrections.model import CreditNote
@@ -22,15 +24,23 @@ from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of, time_place_of
 from schemas.shapes import Shape, page
 from schemas.values import Date, Id, Json, Revision, Time, parse_date, time_json
 
-_place = place_of("charge.list", str, str)
+
+def _dated_place_of(name: str) -> Callable[[object], tuple[date, str]]:
+    """A reader of the cursors of a list by date, then by id."""
+    place = place_of(name, str, str)
+
+    def read(value: object) -> tuple[date, str]:
+        day, id_ = place(value)
+        try:
+            return parse_date(day), id_
+        except ValueError:
+            raise ValueError(f"is no cursor of {name}") from None
+
+    return read
 
 
-def _place_of_charge(value: object) -> tuple[date, str]:
-    day, id_ = _place(value)
-    try:
-        return parse_date(day), id_
-    except ValueError:
-        raise ValueError("is no cursor of charge.list") from None
+_place_of_charge = _dated_place_of("charge.list")
+_place_of_run = _dated_place_of("bill-run.list")
 
 
 class ChargeList(Query):
@@ -130,6 +140,29 @@ class BillPreview(Query):
     billing_date: Date
 
 
+class BillRunGet(Query):
+    """One bill run: how far it is, what its bills come to, how many of its accounts are parked."""
+
+    TYPE = "bill-run.get"
+    ANSWER: ClassVar[Shape] = {
+        **OF_BILLING["BillRun"],
+        "accounts": OF_BILLING["BillRun"]["accounts?"],
+        "totals": OF_BILLING["BillRun"]["totals?"],
+    }
+    bill_run_id: Id
+
+
+class BillRunList(Query):
+    """Bill runs, by billing date, then by id; all, or those of a billing cycle specification, or in one state."""
+
+    TYPE = "bill-run.list"
+    ANSWER: ClassVar[Shape] = page("BillRun")
+    cycle_specification: Id | None = None
+    state: BillRunState | None = None
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[date, str], BeforeValidator(_place_of_run)] | None = None
+
+
 _NUMBERS = ("id", "billNo", "paymentReference", "creditNoteId")
 
 
@@ -162,4 +195,12 @@ def unnumbered(bill: Json) -> Json:
     return {**_without(bill, *_NUMBERS), "lines": [_without(line, "bill") for line in bill["lines"]]}
 
 
-QUERIES: tuple[type[Query], ...] = (ChargeList, SubscriptionGet, SubscriptionList, UsageList, BillPreview)
+QUERIES: tuple[type[Query], ...] = (
+    ChargeList,
+    SubscriptionGet,
+    SubscriptionList,
+    UsageList,
+    BillPreview,
+    BillRunGet,
+    BillRunList,
+)

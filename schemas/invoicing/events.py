@@ -76,7 +76,9 @@ def order_json(invoice: Invoice) -> Json:
 
 
 def _billing_json(billing: Billing) -> Json:
-    return {"billingPeriod": period_json(billing.period), "runType": billing.run_type}
+    # TMF678's cycle is one turn of it: a run.
+    cycle = {} if billing.bill_run is None else {"billCycle": {"@type": "BillCycleRef", "id": billing.bill_run}}
+    return {"billingPeriod": period_json(billing.period), **cycle, "runType": billing.run_type}
 
 
 def period_json(period: Period) -> Json:
@@ -232,6 +234,7 @@ SHAPES: dict[str, Shape] = {
         "paymentReference?": "Id",
         "orderId?": "Id",
         "billingPeriod?": PERIOD,
+        "billCycle?": {"@type": ("BillCycleRef",), "id": "Id"},
         "runType?": get_args(RunType),
         "billDate": "Date",
         "paymentDueDate": "Date",

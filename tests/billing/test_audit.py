@@ -27,13 +27,16 @@ from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     Fact,
     LedgerBook,
+    bill_run,
     billing,
     change,
     charge,
     credit_note,
+    cycle,
     demand,
     dispute,
     identity_of,
+    in_cycle,
     line,
     metered,
     minimum,
@@ -50,6 +53,8 @@ from tests.support.ledger_book import (
 INV1 = "INV-000000001"
 BILL = "INV-000000005"
 """The first bill of subscriptions."""
+RUN_BILL = "INV-000000013"
+"""A bill of a run."""
 JANUARY, MARCH = "2026-01-01/2026-02-01", "2026-03-01/2026-04-01"
 WATCHED = {check.name for check in CHECKS} | {
     "credited-within-lines",
@@ -82,7 +87,11 @@ def _plain(result: dict[str, Any]) -> dict[str, Any]:
         return {"subscriptionId": result["id"], "revision": result["revision"]}
     if "priceId" in result:
         return result
-    return {name: value for name, value in result.items() if name in ("billNo", "creditNotes") and value is not None}
+    if "billingAccount" in result:
+        result = {**result, "billingAccount": {"id": result["billingAccount"]}}
+    elif "billRunId" not in result and "billRunIds" not in result:
+        result = {name: result[name] for name in ("billNo", "creditNotes") if name in result}
+    return {name: value for name, value in result.items() if value is not None}
 
 
 def tiers(mode: Literal["graduated", "volume"]) -> Tiers:
@@ -153,6 +162,27 @@ def billed_facts() -> list[Fact]:
     ]
 
 
+def run_through(book: LedgerBook) -> None:
+    """A run over three accounts, of which one is billed in two parts and one has nothing due; one that only began."""
+    book.take(
+        cycle(),
+        *(in_cycle(f"BA-R{n}") for n in (1, 2, 3)),
+        *(charge(f"R-{n}", line("3", "0.2"), account="BA-R1") for n in (1, 2)),
+        charge("R-3", line("9", "0.2", "SA-1"), account="BA-R2"),
+        bill_run(on="2026-11-25"),
+        bill_run("R-2", on="2026-11-25"),
+    )
+    with patch("domain.billing.gathering.LINES_MAX", 1):
+        assert book.go_through("R-1").billed == 2
+
+
+def waiting(books: Books) -> None:
+    """Holds what a run has left to do."""
+    identity, run = "bill.account:R-1:BA-R9", "R-1:BA-R9"
+    row = {"_id": identity, "state": "waiting", "account": "BA-R9", "businessKey": run, "waitingSince": None}
+    books["held"].insert_one({**row, "heldAt": moment("2026-11-20")})
+
+
 def upgraded_facts(id_: str, account: str) -> list[Fact]:
     """A bill of 31.00, and one of what they were raised by within the month."""
     return [
@@ -209,6 +239,7 @@ def made_books() -> LedgerBook:
     )
     book.begin_days("2026-11-25")
     book.take(*billed_facts())
+    run_through(book)
     return book
 
 
@@ -258,14 +289,20 @@ def test_bills_are_clean(books: Books) -> None:
         "counted-usage-is-kept": 7,
         "what-fell-due-is-billed": 15,
         "periods-point-to-subscriptions": 7,
+        "bill-runs-match-inbox": 2,
+        "bill-runs-count-accounts": 2,
+        "bill-runs-bill-up-to-their-date": 2,
+        "bill-runs-leave-nothing": 1,
+        "bill-runs-add-up": 1,
+        "bills-say-their-run": 12,
         "taken-back-matches-bills": 19,
         "taken-back-tax-matches-bills": 9,
-        "charges-match-lines": 8,
-        "charges-are-billed-once": 7,
+        "charges-match-lines": 11,
+        "charges-are-billed-once": 10,
         "charges-match-notes": 11,
-        "bills-match-demands": 14,
-        "charges-match-inbox": 8,
-        "charges-have-positions": 2,
+        "bills-match-demands": 18,
+        "charges-match-inbox": 11,
+        "charges-have-positions": 4,
     }
 
 
@@ -718,6 +755,47 @@ TAMPERINGS = [
         "a-line-of-an-account-that-it-is-not-of",
         changing("invoices", BILL, lines__4__origin__account="BA-1"),
         {"periods-point-to-subscriptions"},
+    ),
+    Tampering(
+        "a-run-that-is-completed-at-no-time",
+        changing("billRuns", "R-1", completedAt=None),
+        {"bill-runs-match-inbox"},
+    ),
+    Tampering("a-run-that-nobody-started", copying("billRuns", "R-2", id_="R-3"), {"bill-runs-match-inbox"}),
+    Tampering("an-account-that-is-counted-twice", changing("billRuns", "R-1", billed=3), {"bill-runs-count-accounts"}),
+    Tampering(
+        "an-account-that-is-billed-twice-by-a-run",
+        copying("inbox", "bill.account:R-1:BA-R3", id_="bill.account:R-1:BA-R3/1"),
+        {"bill-runs-count-accounts"},
+    ),
+    Tampering(
+        "a-run-up-to-another-date",
+        changing("billRuns", "R-1", billingDate="2026-11-30"),
+        {"bill-runs-bill-up-to-their-date"},
+    ),
+    Tampering("an-account-that-a-run-has-left", waiting, {"bill-runs-leave-nothing"}),
+    Tampering(
+        "a-total-of-something-else",
+        changing("billRuns", "R-1", totals__0__taxIncludedAmount=1801),
+        {"bill-runs-add-up"},
+    ),
+    Tampering(
+        "a-bill-of-a-run-that-says-that-it-was-demanded",
+        changing("invoices", RUN_BILL, billing__runType="offCycle"),
+        {"bills-say-their-run"},
+    ),
+    Tampering(
+        "a-bill-of-another-account-of-the-run",
+        changing("invoices", RUN_BILL, billing__cause="bill.account:R-1:BA-R3"),
+        {
+            "bills-say-their-run",
+            "bills-match-demands",
+            "charges-match-lines",
+            "documents-match-inbox",
+            "entries-match-inbox",
+            "income-matches-invoices",
+            "receivable-matches-invoices",
+        },
     ),
     Tampering(
         "an-invoice-of-nobody",

@@ -14,16 +14,19 @@ from typing import Any
 from tests.support.messages import (
     Message,
     adjustment,
+    bill_run,
     charge,
     closing,
     credit_note,
     credited,
     customer,
+    cycle,
     demand,
     dispute,
     dispute_settled,
     dispute_withdrawn,
     grant,
+    in_cycle,
     item,
     metered,
     monthly,
@@ -70,6 +73,8 @@ PAID_FOR = ("BA-sub-1", "BA-sub-2")
 SUBSCRIBERS = (*PAID_FOR, "BA-sub-3", "BA-sub-4")
 """Accounts with subscriptions, of which the payer pays for the first two. Nothing else takes back lines of theirs:
 what people give stays given, so that what bills come to would depend on what came first."""
+CYCLE = "SUBSCRIBERS"
+"""The billing cycle of all these."""
 FIRST_DAY, LAST_DAY = date(2026, 1, 5), date(2026, 3, 20)
 """Subscriptions begin from the first day on, by which bills have nothing, and are billed up to the last in the end."""
 ROOM = 10_000
@@ -154,10 +159,11 @@ class Business:
     def opening(self) -> list[Letter]:
         """The first accounts."""
         self._accounts.append(RIGHT)
-        others = [self._fact(customer(number), number) for number in (LOST, NAMED, UNNAMED, RIGHT, PAYER)]
-        for number in SUBSCRIBERS:
+        others = [self._fact(customer(number), number) for number in (LOST, NAMED, UNNAMED, RIGHT)]
+        others.append(self._fact(cycle(CYCLE), CYCLE))
+        for number in (PAYER, *SUBSCRIBERS):
             paid = {"accountRelationship": [relationship("payer", PAYER)]} if number in PAID_FOR else {}
-            others.append(self._fact(customer(number, **paid), number))
+            others.append(self._fact(in_cycle(number, CYCLE, **paid), number))
         return others + [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
 
     def burst(self) -> list[Letter]:
@@ -264,10 +270,14 @@ class Business:
         return [self._command(subscribed("resume", event["subscription"]["id"], "2026-02-20"))]
 
     def _bill(self) -> list[Letter]:
-        """A bill of one of the subscribers, or of whom it pays for, up to any day."""
-        number, account = self._next("BD"), self.lots.choice((PAYER, *SUBSCRIBERS))
+        """A bill of one of the subscribers, or of whom it pays for, up to any day; or a run over all of them."""
         day = FIRST_DAY + timedelta(days=self.lots.randrange((LAST_DAY - FIRST_DAY).days + 1))
-        letters = [self._fact(demand(number, account, str(day)), number)]
+        if self.lots.random() < 0.25:
+            number = self._next("BR")
+            letters = [self._fact(bill_run(number, CYCLE, str(day)), number)]
+        else:
+            number, account = self._next("BD"), self.lots.choice((PAYER, *SUBSCRIBERS))
+            letters = [self._fact(demand(number, account, str(day)), number)]
         if self.lots.random() < 0.2:
             self._repeat(letters)
         return letters

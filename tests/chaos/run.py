@@ -166,6 +166,7 @@ async def run(
         "subscriptions": len(business.agreed),
         "weeks of them billed": len(billed(database)),
         "bills' further parts": further_parts(database),
+        "bill runs": database["billRuns"].count_documents({}),
         "credit notes by bills": database["creditNotes"].count_documents({"cause": {"$regex": "^bill[.]"}}),
         "parked": states["parked"],
         "waiting or suspect": states["waiting"] + states["suspect"],
@@ -235,6 +236,7 @@ async def _drained(
             "to park": wrong - held.count_documents({"state": "parked"}),
             "to hear": database["outbox"].count_documents({}) - len(outside.events),
             "to mark": database["outbox"].count_documents({"unsent": True}),
+            "to run": database["billRuns"].count_documents({"state": "running"}),
         }
 
     before, since, told = left(), time.monotonic(), 0.0
@@ -250,7 +252,7 @@ async def _drained(
 
 def further_parts(database: Books) -> int:
     """How many bills went on in a further part, which nobody has sent."""
-    return database["inbox"].count_documents({"_id": {"$regex": "^bill.continue:"}})
+    return database["inbox"].count_documents({"_id": {"$regex": "^bill[.]continue:"}})
 
 
 def _logs(hands: list[Hand]) -> str:

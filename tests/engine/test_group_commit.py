@@ -1,9 +1,11 @@
-"""A fact whose transaction conflicts each time is not run again for ever: it is held, and those beside it go on."""
+"""The group commit by itself: what conflicts each time is held, and bulk work gives way to all other work."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from pymongo.errors import OperationFailure
 from adapters.rabbitmq.relay import Relay
 from adapters.records import Properties, ReplyTo
 from adapters.store.store import Store
+from handlers.engine import group_commit
 from handlers.engine.decision import Decisions
-from handlers.engine.group_commit import TRANSIENT_MAX, BatchPolicy, GroupCommit
+from handlers.engine.group_commit import BULK_SECONDS, FACTS_MAX, TRANSIENT_MAX, BatchPolicy, GroupCommit
 from handlers.engine.intake import works_of
 from handlers.engine.work import Outcome, WorkItem
 
@@ -74,3 +77,94 @@ async def test_what_conflicts_each_time_is_held(monkeypatch: pytest.MonkeyPatch)
     assert outcomes == {"before": "applied", "too-much": "waiting", "after": "applied"}
     alone = [names for names in tries if names == ["too-much"]]
     assert len(alone) == TRANSIENT_MAX + 2, "as often as any, once more, and once to be held"
+
+
+def work(name: str) -> WorkItem:
+    """A piece of work of a name."""
+    [made] = works_of("unknown.type", name.encode(), Properties(name), lambda: None)
+    return WorkItem(made.incoming, made.properties, name, lambda _outcome: None)
+
+
+class Lanes:
+    """A group commit whose batches take `seconds_a_fact` for each fact, and are noted by their size and lane."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        nobody: Any = Nobody()
+        self.commit = GroupCommit(nobody, nobody, nobody, KEEPING, lambda: datetime.now(UTC))
+        self.seconds_a_fact = 0.001
+        self.batches: list[tuple[str, int]] = []
+        self.now = 0.0
+        monkeypatch.setattr(group_commit, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(GroupCommit, "_attempt", self._attempt)
+
+    async def _attempt(self, works: list[WorkItem]) -> Decisions:
+        [lane] = {work.correlation_id for work in works}
+        self.batches.append((lane, len(works)))
+        await asyncio.sleep(0)
+        self.now += len(works) * self.seconds_a_fact
+        # Payments go on coming, as long as there is bulk work.
+        if lane == "bulk":
+            await self.arrive(self.payments)
+        return Decisions([Outcome("applied")] * len(works))
+
+    async def arrive(self, payments: int) -> None:
+        """So many payments come."""
+        for _ in range(payments):
+            self.commit.submit(work("payment"))
+
+    payments = 0
+
+    async def run(self, bulk: int) -> None:
+        """Commit so many facts of bulk work, and what comes beside them."""
+        for _ in range(bulk):
+            self.commit.submit_bulk(work("bulk"))
+        task = asyncio.create_task(self.commit.run())
+        await asyncio.wait_for(self.commit._idle.wait(), 5)
+        task.cancel()
+
+
+async def test_bulk_work_alone_fills_its_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As large as any, however long they take; nothing else is waiting for them."""
+    lanes = Lanes(monkeypatch)
+    lanes.now = 100.0
+    await lanes.run(3 * FACTS_MAX)
+    assert lanes.batches == [("bulk", FACTS_MAX)] * 3
+
+
+async def test_bulk_work_gives_way_to_what_comes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of each in turn; one of bulk work takes no longer than it may, by what the last one took."""
+    lanes = Lanes(monkeypatch)
+    lanes.payments = 2
+    lanes.now = 100.0
+    await lanes.run(1_000)
+    fit = round(BULK_SECONDS / lanes.seconds_a_fact)
+    assert lanes.batches[:5] == [("bulk", FACTS_MAX), ("payment", 2), ("bulk", fit), ("payment", 2), ("bulk", fit)]
+    assert [lane for lane, _ in lanes.batches] == ["bulk", "payment"] * (len(lanes.batches) // 2)
+    assert sum(facts for lane, facts in lanes.batches if lane == "bulk") == 1_000
+
+
+async def test_bulk_work_that_is_slow_goes_on_beside_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One fact at a time, if one alone takes longer than a batch may; and larger batches once they take less."""
+    lanes = Lanes(monkeypatch)
+    lanes.payments = 1
+    lanes.now, lanes.seconds_a_fact = 100.0, 1.0
+    await lanes.run(502)
+    assert [facts for lane, facts in lanes.batches if lane == "bulk"] == [FACTS_MAX, 1, 1]
+    lanes.seconds_a_fact = 0.01
+    lanes.batches.clear()
+    await lanes.run(10)
+    assert [facts for lane, facts in lanes.batches if lane == "bulk"][:2] == [1, 4]
+
+
+async def test_bulk_work_neither_stops_the_intake_nor_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not counted in what has gathered, and at the end what is not begun of it is forgotten."""
+    lanes = Lanes(monkeypatch)
+    for _ in range(5 * FACTS_MAX):
+        lanes.commit.submit_bulk(work("bulk"))
+    assert not lanes.commit.full
+    assert lanes.commit.gathered == 0
+    lanes.commit.submit(work("payment"))
+    task = asyncio.create_task(lanes.commit.run())
+    await asyncio.wait_for(lanes.commit.drained(), 5)
+    task.cancel()
+    assert [lane for lane, _ in lanes.batches] == ["payment"]

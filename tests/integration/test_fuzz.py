@@ -252,6 +252,12 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "billingAccount.id": _IDS,
         "billingDate": [value for value in _DATES if value is not None],
     },
+    "bill-run.start": {
+        "billRunId": _IDS,
+        "cycleSpecification": _PARTS,
+        "cycleSpecification.id": _IDS,
+        "billingDate": _DATES,
+    },
     "credit-note.issue": {
         "creditNoteId": _IDS,
         "billNo": _IDS,

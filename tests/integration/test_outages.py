@@ -143,7 +143,7 @@ async def test_no_more_is_taken_than_there_is_room_for(
 
     def counted(commit: GroupCommit, work: WorkItem) -> None:
         submit(commit, work)
-        gathered.append(len(commit._gathered))
+        gathered.append(commit.gathered)
 
     monkeypatch.setattr(GroupCommit, "submit", counted)
     # The worker does not give up on the database before it has taken what there is room for, and takes nothing beyond

@@ -211,6 +211,7 @@ PROMISE: Json = {
     "until": "2026-12-24",
     "amount": {"unit": "EUR", "value": 19.95},
 }
+BILL_RUN: Json = {"billRunId": "R-1", "cycleSpecification": {"id": "MONTHLY"}, "billingDate": "2026-11-22"}
 DEMAND: Json = {"id": "D-1", "billingAccount": {"id": "BA-1"}, "billingDate": "2026-11-22"}
 ACCOUNT: Json = {
     "id": "SA-1",
@@ -262,6 +263,7 @@ MESSAGES: dict[str, Json] = {
     "usage.record": USAGE,
     "bill.demand": DEMAND,
     "payment.promise": PROMISE,
+    "bill-run.start": BILL_RUN,
 }
 
 

@@ -18,6 +18,7 @@ from adapters.rabbitmq.frames import publish_frames
 from domain.accounts.model import AccountResult
 from domain.accounts.specifications import SpecificationChanged, SpecificationResult
 from domain.billing.model import BillOnDemandResult, ChargeResult
+from domain.billing.runs import BillRunResult
 from domain.billing.subscriptions import SubscriptionResult
 from domain.billing.usage import UsageResult
 from domain.corrections.model import DisputeResult, NoteResult, RefundResult, ReversalResult, WriteOffResult
@@ -36,7 +37,7 @@ from schemas.accounts.tmf666 import Happened
 from schemas.asyncapi import asyncapi
 from schemas.asyncapi.document import QUEUES
 from schemas.asyncapi.outgoing import ERRORS
-from schemas.billing.events import charge_json, subscription_json, usage_json
+from schemas.billing.events import bill_run_json, charge_json, subscription_json, usage_json
 from schemas.billing.queries import credit_note_preview, invoice_preview, subscription_with_history
 from schemas.corrections.events import credit_note_json, dispute_json, refund_json
 from schemas.dunning.queries import dunning_json
@@ -519,6 +520,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("bill.demand", BillOnDemandResult("done", "INV-000000001", ("CN-000000001",))),
     ("bill.demand", BillOnDemandResult("inProgress", None, ())),
     ("payment.promise", DunningResult(2)),
+    ("bill-run.start", BillRunResult("R-1", "running")),
 ]
 
 
@@ -573,6 +575,8 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("dunning.get", dunning_json(Dunning("BA-1"), ("EUR", 2), None, None, [])),
     ("dunning.get", dunning_json(sample.DUNNING, ("EUR", 2), "D-1", date(2026, 11, 20), ["S-1"])),
     ("usage.list", {"items": [usage_json(sample.USAGE)], "after": None}),
+    ("bill-run.get", bill_run_json(sample.COMPLETED_RUN, 1)),
+    ("bill-run.list", {"items": [bill_run_json(sample.BILL_RUN, 0, 12)], "after": None}),
     (
         "bill.preview",
         {"invoices": [invoice_preview(sample.BILL)], "creditNotes": [credit_note_preview(sample.CREDIT_NOTE)]},

@@ -51,6 +51,7 @@ from tests.schemas.letters import (
         ("usage.record", "usage.record:U-1"),
         ("bill.demand", "bill.demand:D-1"),
         ("payment.promise", "payment.promise:PR-1"),
+        ("bill-run.start", "bill-run.start:R-1"),
     ],
 )
 def test_the_identity_is_type_and_business_key(routing_key, identity):
@@ -329,6 +330,8 @@ def test_a_null_field_of_an_account_is_no_content(field):
         ("payment.promise", "until", "2026-12-25"),
         ("payment.promise", "amount", ...),
         ("payment.promise", "amount.value", 19.96),
+        ("bill-run.start", "cycleSpecification.id", "OTHER"),
+        ("bill-run.start", "billingDate", "2026-11-23"),
         ("credit.transfer", "from.id", "BA-3"),
         ("credit.transfer", "to.id", "BA-3"),
         ("credit.transfer", "amount.value", "4.80"),
@@ -393,6 +396,7 @@ PINNED = {
     "subscription.terminate": "69182d8aedc24f23405de4d9260f72a2f0d671af36e057a0d2b0e823a46a4143",
     "bill.demand": "2f8c987b51dcce1523a7cfa076586901be38c725e59dea687d3771d4c8364e09",
     "payment.promise": "a8bdf0993ce773988e762816da283bc51df693df968b60fd9e4f9e8c7c5341a2",
+    "bill-run.start": "0b7b5474fac36952866df20b4479b7d8a51b189db22cf88b138e59fdb99413ff",
     "credit.transfer": "b7a97ad82654d567a2e8123731edfa7c2c951413e97c3b97741f191ac3fc2ce9",
     "credit-note.issue": "b639deb1e330adf1b21231f8f28606f6981863265f432b79d70c3e8fde490ea5",
     "invoice.write-off": "febf8fc66e6129a81c9df1a3bfc29a95ab0f66ba11541b57ef492e677534266b",

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ from domain.accounts.model import (
 )
 from domain.accounts.specifications import BillFormat, SpecificationChanged
 from domain.billing.model import BilledCharge, BillOnDemand, BillOnDemandStateChanged, Charge, ChargeAdded
+from domain.billing.runs import BillRun, BillRunCompleted, BillRunStarted, RunTotal
 from domain.billing.subscriptions import (
     AppliedPatch,
     Subscription,
@@ -401,6 +402,27 @@ BILL = Invoice(
     buyer_version=3,
     billing=Billing("bill.demand:D-1", "offCycle", Period(datetime(2026, 11, 1, tzinfo=UTC), BOOKED_AT)),
 )
+BILL_RUN = BillRun(
+    id="MONTHLY:2026-12-01",
+    cycle_specification="MONTHLY",
+    billing_date=date(2026, 12, 1),
+    charges_through=date(2026, 11, 29),
+    payment_due_date=date(2026, 12, 15),
+    state="running",
+    cause="bill-run.open:2026-12-01",
+    started_at=BOOKED_AT,
+)
+COMPLETED_RUN = replace(
+    BILL_RUN,
+    charges_through=None,
+    payment_due_date=None,
+    state="completed",
+    completed_at=BOOKED_AT + timedelta(minutes=5),
+    cursor="BA-9",
+    billed=7,
+    nothing_due=2,
+    totals=(RunTotal("EUR", 10_000, 12_000), RunTotal("JPY", 50, 55)),
+)
 ON_DEMAND = BillOnDemand(
     id="D-1/2",
     demand_id="D-1",
@@ -736,6 +758,34 @@ CLEARED_JSON = """{
   "overdue": {
     "unit": "EUR",
     "value": 19.95
+  }
+}"""
+RUN_STARTED_JSON = """{
+  "billRun": {
+    "@type": "BillCycle",
+    "billRunId": "MONTHLY:2026-12-01",
+    "cycleSpecification": {"@type": "BillingCycleSpecificationRef", "id": "MONTHLY"},
+    "billingDate": "2026-12-01",
+    "state": "running",
+    "startedAt": "2026-11-22T12:00:00.007Z",
+    "chargesThrough": "2026-11-29",
+    "paymentDueDate": "2026-12-15"
+  }
+}"""
+RUN_COMPLETED_JSON = """{
+  "billRun": {
+    "@type": "BillCycle",
+    "billRunId": "MONTHLY:2026-12-01",
+    "cycleSpecification": {"@type": "BillingCycleSpecificationRef", "id": "MONTHLY"},
+    "billingDate": "2026-12-01",
+    "state": "completed",
+    "startedAt": "2026-11-22T12:00:00.007Z",
+    "completedAt": "2026-11-22T12:05:00.007Z",
+    "accounts": {"total": 10, "billed": 7, "nothingDue": 2, "parked": 1},
+    "totals": [
+      {"taxExcludedAmount": {"unit": "EUR", "value": 100}, "taxIncludedAmount": {"unit": "EUR", "value": 120}},
+      {"taxExcludedAmount": {"unit": "JPY", "value": 50}, "taxIncludedAmount": {"unit": "JPY", "value": 55}}
+    ]
   }
 }"""
 ON_DEMAND_JSON = """{
@@ -1454,6 +1504,8 @@ EVENTS: list[tuple[str, object, str]] = [
         BillOnDemandStateChanged(replace(ON_DEMAND, state="inProgress", bill_no=None, credit_notes=())),
         NOTHING_BILLED_JSON,
     ),
+    ("bill-run.started", BillRunStarted(BILL_RUN), RUN_STARTED_JSON),
+    ("bill-run.completed", BillRunCompleted(COMPLETED_RUN, 1), RUN_COMPLETED_JSON),
 ]
 
 
@@ -1469,6 +1521,8 @@ TMF_TYPES = {
 
 def place(fact: object) -> tuple[str, str | None, int | None]:
     """The id of an event, its account and its number there: the seventh, or nobody's."""
+    if isinstance(fact, BillRunStarted | BillRunCompleted):
+        return (f"bill-run/{fact.run.id}:1", None, None)
     return ("seller/2", None, None) if isinstance(fact, SellerChanged) else ("SA-1:7", "SA-1", 7)
 
 

@@ -58,6 +58,8 @@ def test_the_queries_are_the_contract_s() -> None:
         "usage.list",
         "bill.preview",
         "dunning.get",
+        "bill-run.get",
+        "bill-run.list",
         *(
             f"{kind}.{verb}"
             for kind in ("billing-cycle-specification", "bill-format", "bill-presentation-media", "dunning-procedure")

@@ -142,7 +142,11 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
     of_notes = [f"creditNotes.{name}" for name in ("booked", "invoice", "listed", "number")]
     of_disputes = [f"disputes.{name}" for name in ("ended", "invoice", "listed", "open")]
     others = [
+        "billRuns.all",
+        "billRuns.listed",
+        "billRuns.running",
         "billedPeriods.billed",
+        "billingCycleSpecifications.automatic",
         "charges.listed",
         "charges.open",
         "dunningProcedures.listed",

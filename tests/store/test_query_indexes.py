@@ -18,6 +18,7 @@ from adapters.store.store import Store
 from domain.accounts.model import AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.specifications import BillFormat
 from domain.billing.model import BilledCharge, Charge
+from domain.billing.runs import BillRun
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import ProductPrice, Terms
 from domain.billing.usage import UsageRecord
@@ -93,6 +94,19 @@ def family() -> list[Any]:
         make.position("BA-2"),
         make.position("BA-3"),
         make.position("SA-1"),
+    ]
+    found += [
+        BillRun(
+            f"R-{n}",
+            f"CY-{n % 2}",
+            date(2026, 11, 1 + n % 28),
+            None,
+            None,
+            "completed" if n % 5 else "running",
+            f"bill-run.start:R-{n}",
+            NOW,
+        )
+        for n in range(100)
     ]
     for n in range(MOVEMENTS):
         booked = NOW + timedelta(minutes=n // 3 - MOVEMENTS // 3)
@@ -265,6 +279,11 @@ ASKED: list[tuple[str, str, int]] = [
         12,
     ),
     ("bill.preview", '{"billingAccount": "BA-1", "billingDate": "2026-11-22"}', 630),
+    ("bill-run.get", '{"billRunId": "R-1"}', 12),
+    ("bill-run.list", '{"limit": 10}', 12),
+    ("bill-run.list", '{"state": "running", "limit": 10}', 12),
+    ("bill-run.list", '{"cycleSpecification": "CY-1", "limit": 10}', 12),
+    ("bill-run.list", '{"cycleSpecification": "CY-1", "state": "completed", "limit": 10}', 15),
     ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
     ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),

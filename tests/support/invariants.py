@@ -30,12 +30,13 @@ from domain.billing.billed import BilledPeriod
 from domain.billing.model import BillOnDemand, Charge
 from domain.billing.periods import DateRange
 from domain.billing.rating import Rate, Rating
+from domain.billing.runs import BillRun, RunTotal
 from domain.billing.subscriptions import Subscription, SubscriptionTurn
 from domain.billing.usage import UsageMonth, UsageRecord, UsageToRecord
 from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
 from domain.days.model import Calendar
 from domain.dunning.model import Dunning, DunningStep, DunningStepTaken, Suspension
-from domain.invoicing.model import CorrectsLine, Invoice, InvoiceOverdue, Loss
+from domain.invoicing.model import Billing, CorrectsLine, Invoice, InvoiceOverdue, Loss
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -69,6 +70,7 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _invoices_name_their_parties(book)
     _charges_are_billed_once(book)
     _bills_are_what_was_due(book)
+    _runs_count_what_they_billed(book)
     _what_bills_took_back_is_known(book)
     _subscriptions_are_billed(book)
     _subscriptions_are_what_was_agreed(book)
@@ -490,7 +492,7 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     # What goes on may find that there is nothing left to do.
     rests = ("credit.allocate:", "credit.deallocate:")
     gone_on = {i for i, r in book.results.items() if i.startswith(rests) and (r["billNos"] or r["recovered"])}
-    bills = ("bill.demand:", "bill.continue:")
+    bills = ("bill.demand:", "bill.continue:", "bill.account:")
     billed = {i for i, r in book.results.items() if i.startswith(bills) and (r["billNo"] or r["creditNotes"])}
     assert set(book.rows[Entry]) == {i for i in book.applied if i.startswith(money)} | gone_on | billed
     assert book.left == [], "something is left to do"
@@ -553,7 +555,7 @@ def _charges_are_billed_once(book: LedgerBook) -> None:
             assert (origin.subscription_id, origin.corrects) == (charge.subscription_id, charge.corrects), charge
             assert (line.category, line.rate) == (charge.item.category, charge.item.rate), charge
             assert (line.on_behalf_of and line.on_behalf_of.id) == charge.item.on_behalf_of, charge
-            assert charge.date <= invoice.tax_point_date, (charge, "was not due")
+            assert charge.date <= _charges_through(invoice, book), (charge, "was not due")
         elif billed.credit_note is not None:
             noted[billed.credit_note, charge.corrects.bill_no, charge.corrects.line_id] -= billed.amount
         if charge.corrects is None:
@@ -570,6 +572,12 @@ def _charges_are_billed_once(book: LedgerBook) -> None:
             for line in note.lines:
                 of_notes[note.bill_no, note.corrected_bill_no, line.line_id] += line.tax_excluded_amount
     assert {key: net for key, net in noted.items() if net} == {key: net for key, net in of_notes.items() if net}
+
+
+def _charges_through(invoice: Invoice, book: LedgerBook) -> date:
+    """Up to which date charges are on a bill: its own, unless its run's cycle says another."""
+    run = None if invoice.billing is None else invoice.billing.bill_run
+    return invoice.tax_point_date if run is None else book.run_of(run).charges_through or invoice.tax_point_date
 
 
 def _count_what_notes_took_back(book: LedgerBook, noted: Counter[tuple[str, str, str]]) -> None:
@@ -589,16 +597,44 @@ def _bills_are_what_was_due(book: LedgerBook) -> None:
         for one in book.rows[BillOnDemand].values()
     }
     assert made.keys() == {i for i in book.applied if i.startswith(("bill.demand:", "bill.continue:"))}
+    of_runs = {i: r for i, r in book.results.items() if i.startswith("bill.account:")}
     bills = {one.cause: one.id for one in book.documents[Invoice].values() if one.order_id is None}
-    assert bills == {cause: one.bill_no for cause, one in made.items() if one.bill_no is not None}
+    assert bills == {cause: one.bill_no for cause, one in made.items() if one.bill_no is not None} | {
+        cause: result["billNo"] for cause, result in of_runs.items() if result["billNo"] is not None
+    }
     notes = {one.bill_no: one.cause for one in book.documents[CreditNote].values() if one.cause.startswith("bill.")}
-    assert notes == {number: cause for cause, one in made.items() for number in one.credit_notes}
+    assert notes == {number: cause for cause, one in made.items() for number in one.credit_notes} | {
+        number: cause for cause, result in of_runs.items() for number in result["creditNotes"]
+    }
     for cause, one in made.items():
         if one.bill_no is not None:
             invoice = book.get(Invoice, one.bill_no)
             assert (invoice.billing_account, invoice.tax_point_date) == (one.billing_account, one.billing_date), cause
             assert [line.id for line in invoice.lines] == [str(n) for n in range(1, len(invoice.lines) + 1)], cause
             assert invoice.tax_included_amount >= 0, cause
+
+
+def _runs_count_what_they_billed(book: LedgerBook) -> None:
+    """Each account that a run is done with is counted once, and its bills add up to the run's totals."""
+    for run in book.documents[BillRun].values():
+        parts: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for identity, result in book.results.items():
+            if identity.startswith("bill.account:") and result["billRunId"] == run.id:
+                parts[result["billingAccount"]].append(result)
+        done = [made for made in parts.values() if any(part["state"] == "done" for part in made)]
+        assert all(sum(part["state"] == "done" for part in made) <= 1 for made in parts.values()), run.id
+        billed = [made for made in done if any(part["billNo"] or part["creditNotes"] for part in made)]
+        assert (run.billed, run.nothing_due) == (len(billed), len(done) - len(billed)), run
+        totals: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        numbers = [part["billNo"] for made in parts.values() for part in made if part["billNo"] is not None]
+        for invoice in (book.get(Invoice, number) for number in numbers):
+            billing = invoice.billing
+            assert billing is not None, invoice
+            assert billing == Billing(invoice.cause, "onCycle", billing.period, run.id), run.id
+            assert invoice.tax_point_date == run.billing_date, (run, invoice)
+            totals[invoice.currency][0] += invoice.tax_excluded_amount
+            totals[invoice.currency][1] += invoice.tax_included_amount
+        assert run.totals == tuple(RunTotal(code, *totals[code]) for code in sorted(totals)), run
 
 
 def _subscriptions_are_billed(book: LedgerBook) -> None:

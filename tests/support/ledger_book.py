@@ -41,6 +41,7 @@ from domain.accounts.specifications import (
     SPECIFICATIONS,
     Action,
     BillFormat,
+    BillingCycleSpecification,
     DunningProcedure,
     NewSpecification,
     Specification,
@@ -58,6 +59,18 @@ from domain.billing.model import (
     ChargeAdded,
     ChargeResult,
     ChargeToAdd,
+)
+from domain.billing.runs import (
+    AccountBilled,
+    AccountToBill,
+    BillRun,
+    BillRunCompleted,
+    BillRunResult,
+    BillRunStarted,
+    BillRunToComplete,
+    BillRunToStart,
+    RunsOpened,
+    RunsToOpen,
 )
 from domain.billing.subscriptions import (
     ChangeKind,
@@ -190,6 +203,10 @@ Fact = (
     | CreditToTransfer
     | ChargeToAdd
     | BillDemand
+    | BillRunToStart
+    | RunsToOpen
+    | AccountToBill
+    | BillRunToComplete
     | SubscriptionToCreate
     | SubscriptionToChange
     | SubscriptionTurn
@@ -223,6 +240,7 @@ ROUTING_KEY: dict[type, str] = {
     CreditToTransfer: "credit.transfer",
     ChargeToAdd: "charge.add",
     BillDemand: "bill.demand",
+    BillRunToStart: "bill-run.start",
     SubscriptionToCreate: "subscription.create",
     UsageToRecord: "usage.record",
     PaymentToPromise: "payment.promise",
@@ -257,6 +275,8 @@ EVENT: dict[type, str] = {
     CreditTransferred: "credit.transferred",
     ChargeAdded: "charge.added",
     BillOnDemandStateChanged: "bill-on-demand.state-changed",
+    BillRunStarted: "bill-run.started",
+    BillRunCompleted: "bill-run.completed",
     SubscriptionCreated: "subscription.created",
     SubscriptionChanged: "subscription.changed",
     SubscriptionStateChanged: "subscription.state-changed",
@@ -278,6 +298,7 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Subscription: lambda subscription: (subscription.next_due or date.min, subscription.id),
     Suspension: lambda suspension: (suspension.step, suspension.id),
     BilledPeriod: lambda billed: (-billed.period.end.toordinal(), billed.id),
+    BillingCycleSpecification: lambda cycle: (cycle.created_at, cycle.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
@@ -291,6 +312,7 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Subscription: lambda one: one.state != "terminated" or one.next_due is not None,
     Suspension: lambda suspension: suspension.ended is None,
     BilledPeriod: lambda _billed: True,
+    BillingCycleSpecification: lambda cycle: cycle.state == "active" and cycle.document.get("automatic") is True,
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
@@ -304,6 +326,7 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Subscription: lambda subscription: str(subscription.billing_account),
     Suspension: lambda suspension: str(suspension.billing_account),
     BilledPeriod: lambda billed: str(billed.subscription),
+    BillingCycleSpecification: lambda _cycle: "automatic",
 }
 
 
@@ -345,6 +368,12 @@ def _identity_of_billing(fact: Fact) -> str:
         case AccountToDun(account_id, day, sequence):
             said = (account_id, day, sequence)
             return f"dunning.look:{'/'.join(str(part) for part in said if part is not None)}"
+        case RunsToOpen(date=day, part=part):
+            return f"bill-run.open:{day}" + (f"/{part}" if part else "")
+        case AccountToBill(run=run, billing_account=account, made=made):
+            return f"bill.account:{run}:{account}" + (f"/{made}" if made else "")
+        case BillRunToComplete(id=run, parked=parked):
+            return f"bill-run.complete:{run}/{parked}"
     return f"{ROUTING_KEY[type(fact)]}:{fact.id}"  # type: ignore[union-attr]
 
 
@@ -408,6 +437,13 @@ def _told_of_billing(result: object) -> dict[str, Any]:
             return {"id": subscription.id, "revision": subscription.revision, "state": subscription.state}
         case DunningResult(level):
             return {"level": level}
+        case BillRunResult(run, state):
+            return {"billRunId": run, "state": state}
+        case RunsOpened(runs):
+            return {"billRunIds": list(runs)}
+        case AccountBilled(run, account, state, bill_no, notes):
+            what = {"billRunId": run, "billingAccount": account, "state": state}
+            return {**what, "billNo": bill_no, "creditNotes": list(notes)}
         case UsageResult(subscription_id, price_id, day):
             return {"subscriptionId": subscription_id, "priceId": price_id, "date": day.isoformat()}
     raise AssertionError(result)
@@ -483,6 +519,24 @@ class LedgerBook:
             self.booked_at = datetime.combine(day, time(12), UTC)
             self.take(BegunDay(day))
             day += timedelta(days=1)
+
+    def to_bill(self, run_id: str) -> list[AccountToBill]:
+        """The facts by which a run comes to the accounts that are of its cycle now, in order."""
+        run = self.run_of(run_id)
+        owner = f"cycleSpecification/{run.cycle_specification}"
+        accounts = sorted(link.referrer for link in self.documents[Link].values() if link.open and link.owner == owner)
+        return [AccountToBill(run_id, account, run.billing_date) for account in accounts]
+
+    def go_through(self, run_id: str, batch: int | None = None) -> BillRun:
+        """Let a run come to all accounts of its cycle, and complete it; returns it as it is then."""
+        self.take(*self.to_bill(run_id), batch=batch)
+        parked = [one for one in self.refused if one.startswith(f"bill.account:{run_id}:")]
+        self.take(BillRunToComplete(run_id, len(parked)))
+        return self.run_of(run_id)
+
+    def run_of(self, run_id: str) -> BillRun:
+        """A bill run."""
+        return self.get(BillRun, run_id)
 
     def take_as(self, identity: str, fact: Fact) -> None:
         """Take one fact under an identity of its own, as one whose key is the message's id has."""
@@ -1043,6 +1097,27 @@ def charge(
 def demand(id_: str, *, account: str = "BA-1", on: str | None = "2026-11-30") -> BillDemand:
     """A bill of what is due up to a date, or up to the newest day."""
     return BillDemand(id_, account, None if on is None else date.fromisoformat(on))
+
+
+def cycle(id_: str = "MONTHLY", **said: object) -> NewSpecification:
+    """A billing cycle specification."""
+    return NewSpecification(BillingCycleSpecification, id_, {"name": id_, **said})
+
+
+def automatic(id_: str = "MONTHLY", since: str = "2026-01-01T00:00:00Z", **said: object) -> NewSpecification:
+    """One of months from a time on, whose runs begin by themselves."""
+    period = {"startDateTime": since}
+    return cycle(id_, **{"automatic": True, "billingPeriod": "month", "validFor": period, **said})
+
+
+def in_cycle(id_: str = "BA-1", cycle_id: str = "MONTHLY", **said: Any) -> NewAccount:
+    """A billing account of a cycle."""
+    return billing(id_, **{"refersTo": {"cycleSpecification": cycle_id}, **said})
+
+
+def bill_run(id_: str = "R-1", *, of: str = "MONTHLY", on: str = "2026-11-30") -> BillRunToStart:
+    """A run over the accounts of a cycle, up to a date."""
+    return BillRunToStart(id_, of, date.fromisoformat(on))
 
 
 def monthly(id_: str = "P-1", price: str = "30", **fields: Any) -> ProductPrice:

@@ -330,6 +330,22 @@ def procedure(procedure_id: str, *steps: tuple[int, str], fee: Any = "4.50", **f
     }
 
 
+def cycle(cycle_id: str = "MONTHLY", **fields: Any) -> Message:
+    """A billing cycle specification to be created."""
+    return "billing-cycle-specification.create", {"id": cycle_id, "name": "Monthly", **fields}
+
+
+def in_cycle(account_id: str, cycle_id: str = "MONTHLY", **fields: Any) -> Message:
+    """A billing account of a cycle to be created."""
+    return customer(account_id, billStructure={"cycleSpecification": {"id": cycle_id}}, **fields)
+
+
+def bill_run(run_id: str, cycle_id: str = "MONTHLY", on: str = "2026-11-22") -> Message:
+    """A run over the accounts of a cycle up to a date."""
+    body = {"billRunId": run_id, "cycleSpecification": {"id": cycle_id}, "billingDate": on}
+    return "bill-run.start", body
+
+
 def credited(line: int | str, value: Any) -> Json:
     """How much of a line's net a credit note takes back."""
     return {"lineId": str(line), "taxExcludedAmount": eur(value)}

@@ -47,6 +47,7 @@ CLOSES_BY_ITSELF = (
     "credit.transfer",
     "bill.demand",
     "bill.continue",
+    "bill.account",
     "subscription.turn",
 )
 """What may settle the last of an account that is to be closed: all that posts something, and the day on which a
