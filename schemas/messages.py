@@ -50,7 +50,8 @@ CONTINUATIONS: dict[type, type[Continuation]] = table(
 """What a fact may leave to do, by the type of the fact that it leaves."""
 
 INTERNAL_MESSAGES: dict[type, type[InternalMessage]] = merged(
-    CONTINUATIONS, table((message.FACT, message) for message in (*days.INTERNAL, *billing.INTERNAL))
+    CONTINUATIONS,
+    table((message.FACT, message) for message in (*days.INTERNAL, *billing.INTERNAL, *dunning.INTERNAL)),
 )
 """The messages of ours, by the type of the fact that they say: those, and what a worker says to itself."""
 

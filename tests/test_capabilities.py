@@ -504,6 +504,7 @@ NOT_IN_THE_TRAFFIC = {
     "subscription.terminate": "likewise",
     "subscription.resume": "sent as they are suspended",
     "invoice.validate": "sent as invoices come",
+    "payment.failed": "nothing is due as long as the chaos lasts, so nothing is requested",
     "invoice.send": "likewise",
 }
 

@@ -19,7 +19,8 @@ from adapters.checks import (
 
 LOOK = "dunning.look:"
 """How the identities of looks begin: `dunning.look:<account>/…`, and an id has no stroke."""
-STEP_TAKEN, OVERDUE = "dunning.step-taken", "invoice.overdue"
+COMPLETE = "dunning.complete:"
+STEP_TAKEN, OVERDUE, REQUESTED = "dunning.step-taken", "invoice.overdue", "payment.requested"
 AT_WORK = ("waiting", "scheduled", "suspect", "parked")
 """The states in which a look is still to come."""
 CHARGED = "dunning~"
@@ -136,6 +137,7 @@ standing_and_taken = View(
     ),
 )
 
+_COUNTED = ("taken", "dunning", "told", "toldOverdue", "asked", "requested")
 by_account = View(
     "steps by account, and what told of them",
     "dunningSteps",
@@ -144,24 +146,35 @@ by_account = View(
         union("dunnings", {"$project": {"steppedOn": 1, "dunning": {"$literal": 1}}}),
         union(
             "outbox",
-            {"$match": {"account": {"$gt": ""}, "routingKey": {"$in": [STEP_TAKEN, OVERDUE]}}},
+            {"$match": {"account": {"$gt": ""}, "routingKey": {"$in": [STEP_TAKEN, OVERDUE, REQUESTED]}}},
             {
                 "$group": {
                     "_id": "$account",
                     "told": {"$sum": {"$cond": [equal("$routingKey", STEP_TAKEN), 1, 0]}},
+                    "asked": {"$sum": {"$cond": [equal("$routingKey", REQUESTED), 1, 0]}},
                     "toldOverdue": {"$sum": {"$cond": [equal("$routingKey", OVERDUE), 1, 0]}},
                 }
             },
         ),
         union(
             "invoices",
-            {"$match": {"handling.overdueOn": {"$gt": ""}}},
+            {"$match": {"$or": [{"handling.overdueOn": {"$gt": ""}}, {"handling.request": {"$exists": True}}]}},
             {
                 "$group": {
                     "_id": "$billingAccount",
-                    "overdue": {"$sum": 1},
+                    "overdue": {"$sum": {"$cond": [has("$handling.overdueOn"), 1, 0]}},
+                    "requested": {"$sum": {"$cond": [has("$handling.request"), 1, 0]}},
                     "early": {
-                        "$sum": {"$cond": [{"$gt": ["$handling.overdueOn", "$paymentDueDate"]}, 0, 1]},
+                        "$sum": {
+                            "$cond": [
+                                both(
+                                    has("$handling.overdueOn"),
+                                    {"$lte": ["$handling.overdueOn", "$paymentDueDate"]},
+                                ),
+                                1,
+                                0,
+                            ]
+                        },
                     },
                 }
             },
@@ -169,7 +182,7 @@ by_account = View(
         {
             "$group": {
                 "_id": "$_id",
-                **{n: {"$sum": f"${n}"} for n in ("taken", "dunning", "told", "toldOverdue", "overdue", "early")},
+                **{n: {"$sum": f"${n}"} for n in (*_COUNTED, "overdue", "early")},
                 **{n: {"$max": f"${n}"} for n in ("newest", "steppedOn")},
             }
         },
@@ -283,6 +296,67 @@ wrong_steps: Expression = only(
     },
 )
 
+requests = View(
+    "payment requests, and the payments that answered them",
+    "invoices",
+    (
+        {"$match": {"handling.request.paymentId": {"$gt": ""}}},
+        {
+            "$project": {
+                "_id": {"request": "$_id", "payment": "$handling.request.paymentId"},
+                "answered": {"$literal": 1},
+                "account": "$billingAccount",
+            }
+        },
+        union(
+            "payments",
+            {"$match": {"request": {"$gt": ""}}},
+            {
+                "$project": {
+                    "_id": {"request": "$request", "payment": "$_id"},
+                    "payments": {"$literal": 1},
+                    "account": "$billingAccount",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("answered", "payments")},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+days = View(
+    "the days of dunning, and what completed them",
+    "dunnedDays",
+    (
+        _NEWEST,
+        {
+            "$project": {
+                "days": {"$literal": 1},
+                "first": 1,
+                "newest": 1,
+                "begun": {"$max": "$calendar.newest"},
+            }
+        },
+        union(
+            "inbox",
+            begins(COMPLETE),
+            {"$group": {"_id": "dunning", "from": {"$min": "$_id"}, "to": {"$max": "$_id"}}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "days": {"$sum": "$days"},
+                **{n: {"$max": f"${n}"} for n in ("first", "newest", "begun", "from", "to")},
+            }
+        },
+    ),
+)
+
 dunned_accounts = View(
     "dunned accounts",
     "dunnings",
@@ -360,6 +434,36 @@ CHECKS = (
         ),
         expected={"told": "$overdue", "early": 0},
         found={"told": "$toldOverdue", "early": "$early"},
+    ),
+    Check(
+        name="payments-are-requested-once",
+        invariant=7,
+        view=by_account,
+        holds={"$cond": ["$$pruned", {"$lte": ["$asked", "$requested"]}, equal("$asked", "$requested")]},
+        expected={"asked": "$requested"},
+        found={"asked": "$asked"},
+    ),
+    Check(
+        name="requests-are-answered-by-payments",
+        invariant=9,
+        view=requests,
+        among={"$gt": ["$answered", 0]},
+        holds=both(equal("$answered", 1), equal("$payments", 1), agrees("account")),
+        expected={"answered": 1, "payments": 1, "account": "the same in both"},
+        found={"answered": "$answered", "payments": "$payments", "account": span("account")},
+    ),
+    Check(
+        name="dunned-days-match-inbox",
+        invariant=6,
+        view=days,
+        holds=both(
+            equal("$days", 1),
+            equal({"$concat": [COMPLETE, "$first"]}, "$from"),
+            equal({"$concat": [COMPLETE, "$newest"]}, "$to"),
+            {"$lte": ["$newest", "$begun"]},
+        ),
+        expected={"first": "$from", "newest": "$to"},
+        found={"first": "$first", "newest": "$newest"},
     ),
     Check(
         name="dunning-charges-are-of-steps",

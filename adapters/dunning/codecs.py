@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from domain.dunning.model import Dunning, DunningStep, EndedSuspension, Promise, Suspension, TakenStep
+from domain.dunning.model import DunnedDays, Dunning, DunningStep, EndedSuspension, Promise, Suspension, TakenStep
 
 Row = dict[str, Any]
 
@@ -76,6 +76,24 @@ def decode_dunning(row: Row) -> Dunning:
     )
 
 
+def encode_dunned_days(dunned_days: DunnedDays) -> Row:
+    """Dunned days as a row."""
+    return {
+        "_id": dunned_days.id,
+        "first": dunned_days.first.isoformat(),
+        "newest": dunned_days.newest.isoformat(),
+    }
+
+
+def decode_dunned_days(row: Row) -> DunnedDays:
+    """Dunned days of a row."""
+    return DunnedDays(
+        row["_id"],
+        date.fromisoformat(row["first"]),
+        date.fromisoformat(row["newest"]),
+    )
+
+
 def encode_dunning_step(dunning_step: DunningStep) -> Row:
     """Dunning step as a row."""
     return {
@@ -141,11 +159,13 @@ def decode_suspension(row: Row) -> Suspension:
 
 ENCODE: dict[type, Callable[[Any], Row]] = {
     Dunning: encode_dunning,
+    DunnedDays: encode_dunned_days,
     DunningStep: encode_dunning_step,
     Suspension: encode_suspension,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     Dunning: decode_dunning,
+    DunnedDays: decode_dunned_days,
     Suspension: decode_suspension,
 }

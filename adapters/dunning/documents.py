@@ -6,7 +6,7 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.dunning.model import Dunning, DunningStep, Suspension, TakenStep
+from domain.dunning.model import DunnedDays, Dunning, DunningStep, Suspension, TakenStep
 
 SUSPENDED = {"ended": {"$type": "null"}}
 
@@ -27,6 +27,18 @@ KEPT = (
                 "steppedOn": "the day of the last step that was ever taken, or null",
                 "promise": "the last one: {`id`, `until`, `amount`: or null, `bookedAt`}, or null",
                 "revision": "how many facts changed anything of it",
+            },
+        ),
+    ),
+    Kept(
+        Layout(DunnedDays),
+        Collection(
+            "dunnedDays",
+            id="`dunning`: there is one",
+            written="by `dunning.complete`",
+            fields={
+                "first": "the first day on which all accounts that owe were looked at",
+                "newest": "the newest one; in an outage days are left out",
             },
         ),
     ),

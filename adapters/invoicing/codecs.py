@@ -22,6 +22,7 @@ from domain.invoicing.model import (
     LineOrigin,
     Loss,
     PartnerShare,
+    PaymentRequest,
     Period,
     TaxItem,
     WrittenOff,
@@ -130,6 +131,21 @@ def _encode_corrections(corrections: Corrections) -> Row:
     }
 
 
+def _encode_payment_request(payment_request: PaymentRequest) -> Row:
+    row: Row = {
+        "on": payment_request.on.isoformat(),
+        "amount": payment_request.amount,
+        "paymentMethod": payment_request.payment_method,
+    }
+    if payment_request.failed_at is not None:
+        row["failedAt"] = payment_request.failed_at
+    if payment_request.reason is not None:
+        row["reason"] = payment_request.reason
+    if payment_request.payment_id is not None:
+        row["paymentId"] = payment_request.payment_id
+    return row
+
+
 def _encode_handling(handling: Handling) -> Row:
     row: Row = {
         "validatedAt": handling.validated_at,
@@ -146,6 +162,8 @@ def _encode_handling(handling: Handling) -> Row:
     }
     if handling.overdue_on is not None:
         row["overdueOn"] = handling.overdue_on.isoformat()
+    if handling.request is not None:
+        row["request"] = _encode_payment_request(handling.request)
     return row
 
 
@@ -300,7 +318,19 @@ def _decode_corrections(row: Row) -> Corrections:
     )
 
 
+def _decode_payment_request(row: Row) -> PaymentRequest:
+    return PaymentRequest(
+        _to_date(row["on"]),
+        row["amount"],
+        row["paymentMethod"],
+        row.get("failedAt"),
+        row.get("reason"),
+        row.get("paymentId"),
+    )
+
+
 def _decode_handling(row: Row) -> Handling:
+    request = row.get("request")
     return Handling(
         row["validatedAt"],
         row["validatedBy"],
@@ -314,6 +344,7 @@ def _decode_handling(row: Row) -> Handling:
             for disputed_part in row["disputes"]
         ),
         None if row.get("overdueOn") is None else _to_date(row.get("overdueOn")),
+        None if request is None else _decode_payment_request(request),
     )
 
 

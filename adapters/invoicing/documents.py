@@ -6,7 +6,16 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.invoicing.model import Billing, CorrectedLine, CorrectedTax, Handling, Invoice, InvoiceLine, Loss
+from domain.invoicing.model import (
+    Billing,
+    CorrectedLine,
+    CorrectedTax,
+    Handling,
+    Invoice,
+    InvoiceLine,
+    Loss,
+    PaymentRequest,
+)
 
 OPEN = {"remainingAmount": {"$gt": 0}}
 
@@ -19,8 +28,9 @@ KEPT = (
                 Layout(InvoiceLine, absent=(("origin",),)),
                 Layout(CorrectedLine, absent=(("taken_back",), ("given_back",))),
                 Layout(CorrectedTax, absent=(("taken_back",),)),
-                Layout(Handling, absent=(("overdue_on",),)),
                 Layout(Billing, absent=(("bill_run",),)),
+                Layout(Handling, absent=(("overdue_on",), ("request",))),
+                Layout(PaymentRequest, absent=(("failed_at",), ("reason",), ("payment_id",))),
             ),
             repeats=True,
         ),
@@ -57,7 +67,9 @@ KEPT = (
                 "all of it left out while that is nothing",
                 "handling": "what was said of it: {`validatedAt`, `validatedBy`, `sentAt`, `medium`, `disputes`: "
                 "[{`disputeId`, `amount`}], those that are open, `overdueOn`: the day on which it was told that it is "
-                "overdue, left out while it was not}; left out while that is nothing",
+                "overdue, left out while it was not; `request`: what was requested of it, left out while nothing was: "
+                "{`on`, `amount`, `paymentMethod`, `failedAt` and `reason`, or `paymentId`}}; left out while that is "
+                "nothing",
                 "billing": "how it came about that no order made: {`cause`: the identity of the fact that made it, "
                 "`runType`, `period`: {`start`, `end`}, `billRun`: the run that made it, left out of one that was "
                 "demanded}; left out where it has its `orderId`",
@@ -74,10 +86,11 @@ KEPT = (
                 # Lists of an account's invoices, all or those in one state, by number.
                 IndexModel([("billingAccount", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)], name="listed"),
             ),
-            personal=("lines.description", "handling.validatedBy", "handling.medium"),
+            personal=("lines.description", "handling.validatedBy", "handling.medium", "handling.request.reason"),
         ),
         queue=QueueRead("billingAccount", "paymentDueDate", OPEN),
-        awaited={"invoice": {}},
+        # A request has its invoice's number.
+        awaited={"invoice": {}, "payment-request": {"handling.request": {"$exists": True}}},
     ),
     Kept(
         Layout(Loss),

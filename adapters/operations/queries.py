@@ -26,6 +26,7 @@ ACTS_SHOWN = 100
 KEPT_FROM_HAPPENING = {
     "order.completed": "not billed: there is no invoice, and its partners have earned nothing by it",
     "payment.received": "not booked: what it pays stays open",
+    "payment.failed": "not noted: dunning waits for what was requested, for 14 days",
     "credit.allocate": "not allocated: the account has credit beside open invoices",
     "credit.deallocate": "not undone: what came back still covers invoices, and is owed beside them",
     "settlement.continue": "not stated: the closing's other statements are there",
@@ -56,6 +57,7 @@ KEPT_FROM_HAPPENING = {
     "bill.demand": "not billed: what is due of the account waits for its next bill",
     "bill.continue": "not billed: the demand's first bill is there, the rest of what is due waits",
     "dunning.look": "not looked at: no step is taken that is due, and none cleared that should not stand",
+    "dunning.complete": "not noted: the day's looks are made, and are gone through again until it is",
     "payment.promise": "not noted: the account is dunned as if it had promised nothing",
     "bill-run.start": "not started: none of its accounts is billed by it",
     "bill-run.open": "not opened: no cycle runs by itself on that day",

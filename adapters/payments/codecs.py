@@ -39,6 +39,8 @@ def encode_payment(payment: Payment) -> Row:
         row["origin"] = payment.origin
     if payment.parts is not None:
         row["parts"] = payment.parts
+    if payment.request is not None:
+        row["request"] = payment.request
     return row
 
 
@@ -70,6 +72,7 @@ def decode_payment(row: Row) -> Payment:
         row.get("level"),
         row.get("origin"),
         row.get("parts"),
+        row.get("request"),
     )
 
 

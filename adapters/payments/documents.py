@@ -12,7 +12,7 @@ CREDIT = {"unapplied": {"$gt": 0}}
 
 KEPT = (
     Kept(
-        Layout(Payment, absent=(("source",), ("transferred",), ("level",), ("origin",), ("parts",))),
+        Layout(Payment, absent=(("source",), ("transferred",), ("level",), ("origin",), ("parts",), ("request",))),
         Collection(
             "payments",
             id="`paymentId`; of credit that is no payment `credit~<creditId>`, `transfer~<transferId>~<n>`",
@@ -31,6 +31,7 @@ KEPT = (
                 "level": "of transferred credit how often it was transferred",
                 "origin": "of transferred credit the payment that it was at first; an earlier version had none",
                 "parts": "how many parts of it were transferred, also further; not there while none was",
+                "request": "the payment request that it answers; not there where it names none",
                 "transferred": "[{`id`, `amount`}]: what of it is credit of other accounts; not there while nothing is",
             },
             indexes=(

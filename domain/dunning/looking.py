@@ -10,7 +10,9 @@ from domain.billing.charging import add_charge
 from domain.billing.model import ChargeToAdd
 from domain.days.model import CALENDAR, Calendar, newest_day
 from domain.dunning.model import (
+    DUNNED,
     AccountToDun,
+    DunnedDays,
     Dunning,
     DunningCleared,
     DunningResult,
@@ -35,9 +37,11 @@ from domain.invoicing.model import Invoice, InvoiceOverdue
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import line_net, within_limit
+from domain.payments.requesting import payment_method, request_payment
 
+DAY = dt.timedelta(days=1)
 INVOICES_MAX = 100
-"""Of how many invoices one transaction tells that they are overdue; the rest goes on in another one."""
+"""Of how many invoices one transaction tells that they are due, or overdue; the rest goes on in another one."""
 
 
 def dunning_needs(fact: AccountToDun | PaymentToPromise, books: WorkingSet) -> Iterator[Need]:
@@ -45,6 +49,7 @@ def dunning_needs(fact: AccountToDun | PaymentToPromise, books: WorkingSet) -> I
     yield DocumentNeed(Account, fact.billing_account)
     yield DocumentNeed(Position, fact.billing_account)
     yield DocumentNeed(Calendar, CALENDAR)
+    yield DocumentNeed(DunnedDays, DUNNED)
     yield DocumentNeed(Dunning, fact.billing_account)
     yield QueueNeed(Invoice, fact.billing_account)
     dunning = books.peek(Dunning, fact.billing_account)
@@ -56,8 +61,8 @@ def dunning_needs(fact: AccountToDun | PaymentToPromise, books: WorkingSet) -> I
 def look_at_account(look: AccountToDun, books: Books) -> DunningResult:
     """Bring an account's dunning in line with what it owes on the newest day; returns its level.
 
-    A look on a day takes one step at most, and tells once of each invoice that it is overdue. One on a day after which
-    another has come does nothing: that day's does.
+    A look on a day takes one step at most, asks once for what is due of each invoice, and tells once that it is
+    overdue. One on a day after which another has come does nothing: that day's does.
     """
     account = find_account(look.billing_account, books)
     dunning = books.find(Dunning, account.id) or Dunning(account.id)
@@ -65,7 +70,7 @@ def look_at_account(look: AccountToDun, books: Books) -> DunningResult:
     if look.date not in (None, on):
         return DunningResult(dunning.level)
     is_the_day_s = look.date is not None
-    told_all = tell_overdue(account.id, on, books) if is_the_day_s else True
+    told_all = request_and_tell(account, on, books) if is_the_day_s else True
     dunning, done = bring_in_line(account, dunning, on, books, rises=is_the_day_s and look.sequence is None)
     if not (told_all and done):
         books.continue_with(AccountToDun(account.id, look.date, books.sequence(account.id)))
@@ -176,18 +181,35 @@ def _go_on(account: Account, dunning: Dunning, on: dt.date, books: Books) -> tup
     return replace(dunning, steps=tuple(steps)), worked, done
 
 
-def tell_overdue(account_id: str, on: dt.date, books: Books) -> bool:
-    """Tell of each invoice that is overdue on a day that it is, if that was not told of it; returns whether of all."""
-    told = 0
-    for invoice in books.open_now(Invoice, account_id):
-        if invoice.payment_due_date >= on:
+def request_and_tell(account: Account, on: dt.date, books: Books) -> bool:
+    """Ask for what is due on a day, if it is to be collected, and tell what is overdue: of each invoice once.
+
+    Not of what was due before the first day on which all were looked at.
+
+    Returns whether that is all that there was to do.
+    """
+    oldest = books.position(account.id).oldest_due
+    if oldest is None or oldest > on:
+        return True
+    days = books.find(DunnedDays, DUNNED)
+    first = on if days is None else days.first
+    method = payment_method(account)
+    done = 0
+    for invoice in list(books.open_now(Invoice, account.id)):
+        if invoice.payment_due_date > on:
             break
-        if not invoice.undisputed or invoice.handled.overdue_on is not None:
+        asks = method is not None and first <= invoice.payment_due_date and invoice.handled.request is None
+        tells = first <= invoice.payment_due_date + DAY <= on and invoice.handled.overdue_on is None
+        if not invoice.undisputed or not (asks or tells):
             continue
-        if told == INVOICES_MAX:
+        if done == INVOICES_MAX:
             return False
-        overdue_now = replace(invoice, handling=replace(invoice.handled, overdue_on=on))
-        books.put(overdue_now)
-        books.emit(account_id, InvoiceOverdue(overdue_now))
-        told += 1
+        done += 1
+        if asks and method is not None:
+            request_payment(invoice, method, on, books)
+        if tells:
+            invoice = books.current(invoice)
+            invoice = replace(invoice, handling=replace(invoice.handled, overdue_on=on))
+            books.put(invoice)
+            books.emit(account.id, InvoiceOverdue(invoice))
     return True

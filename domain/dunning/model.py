@@ -124,6 +124,22 @@ class Suspension:
         return self.ended is None
 
 
+DUNNED = "dunning"
+"""The id of the days on which all were looked at: there is one document."""
+
+
+@dataclass(frozen=True, slots=True)
+class DunnedDays:
+    """The days on which all accounts that owe were looked at: the `first` and the `newest`; an outage may lie between.
+
+    What was due before the first is neither asked for nor told of: another system has done so.
+    """
+
+    id: str
+    first: dt.date
+    newest: dt.date
+
+
 # -- facts
 
 
@@ -139,6 +155,21 @@ class AccountToDun:
     billing_account: str
     date: dt.date | None
     sequence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DayToComplete:
+    """`dunning.complete`: on a date all accounts that owe were looked at, of which `parked` are held."""
+
+    date: dt.date
+    parked: int
+
+
+@dataclass(frozen=True, slots=True)
+class DunnedDayResult:
+    """The newest day on which all accounts that owe were looked at."""
+
+    date: dt.date
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,12 +90,15 @@ def _decimal(said: object) -> Decimal:
 
 
 def overdue_since(account_id: str, on: dt.date, books: Books) -> dt.date | None:
-    """The earliest due date before a day of what an account owes, and does not dispute; None where nothing is."""
+    """The earliest due date before a day of what an account owes; None where nothing is.
+
+    What it disputes is not due, and for what was requested is waited.
+    """
     return next((invoice.payment_due_date for invoice in _overdue(account_id, on, books)), None)
 
 
 def overdue(account_id: str, on: dt.date, books: Books) -> int:
-    """What an account owes, and does not dispute, that was due before a day (minor units)."""
+    """What an account owes that was due before a day, but for the same (minor units)."""
     return sum(invoice.undisputed for invoice in _overdue(account_id, on, books))
 
 
@@ -106,7 +109,8 @@ def _overdue(account_id: str, on: dt.date, books: Books) -> Iterator[Invoice]:
     for invoice in books.open_now(Invoice, account_id):
         if invoice.payment_due_date >= on:
             return
-        if invoice.undisputed:
+        request = invoice.handled.request
+        if invoice.undisputed and not (request is not None and request.is_waited_for(on)):
             yield invoice
 
 

@@ -212,12 +212,36 @@ class DisputedPart:
     amount: int
 
 
+REQUEST_DAYS = 14
+"""For how many days what was requested is waited for, if nobody says what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """That what was due of an invoice (minor units) was requested on a day from its account's means of payment.
+
+    There is one of an invoice, ever, under the invoice's number: what is asked for twice may be paid twice. It was paid
+    by `payment_id`, or failed, for a reason; nobody has said yet what came of it where both are None.
+    """
+
+    on: date
+    amount: int
+    payment_method: str
+    failed_at: datetime | None = None
+    reason: str | None = None
+    payment_id: str | None = None
+
+    def is_waited_for(self, day: date) -> bool:
+        """Whether it may still be paid, so that on a day nothing else is done about the invoice."""
+        return self.failed_at is None and self.payment_id is None and (day - self.on).days < REQUEST_DAYS
+
+
 @dataclass(frozen=True, slots=True)
 class Handling:
     """What was said of an invoice since it was issued: that the customer accepted it, that it was sent, disputes.
 
     `disputes` are those that are open, oldest first. `overdue_on` is the day on which it was told that it is overdue,
-    None as long as it was not.
+    None as long as it was not; `request` is what was requested of it.
     """
 
     validated_at: datetime | None = None
@@ -226,6 +250,7 @@ class Handling:
     medium: str | None = None
     disputes: tuple[DisputedPart, ...] = ()
     overdue_on: date | None = None
+    request: PaymentRequest | None = None
 
 
 NOT_HANDLED = Handling()

@@ -1,13 +1,15 @@
 """Payments: what customers pay, which invoices that covers, and the credit that is left."""
 
-from domain.handler import Handler
+from domain.handler import Handler, nobody
 from domain.ledger.books import Queue
 from domain.payments.allocating import allocate_credit, allocation_needs
-from domain.payments.model import Allocation, CreditAllocation, Payment, ReceivedPayment
+from domain.payments.model import Allocation, CreditAllocation, FailedPayment, Payment, ReceivedPayment
 from domain.payments.receiving import payment_needs, payment_time, receive_payment
+from domain.payments.requesting import fail_payment, failure_needs, failure_time
 
 FACTS = (
     Handler(ReceivedPayment, payment_needs, receive_payment, lambda fact: fact.billing_account, payment_time),
+    Handler(FailedPayment, failure_needs, fail_payment, nobody, failure_time),
     Handler(CreditAllocation, allocation_needs, allocate_credit, lambda fact: fact.billing_account),
 )
 

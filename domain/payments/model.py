@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from domain.frozen import dataclass
@@ -11,7 +11,10 @@ from domain.money import Money
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPayment:
-    """`payment.received`; `invoices` are the bill numbers to cover first, in that order."""
+    """`payment.received`; `invoices` are the bill numbers to cover first, in that order.
+
+    `request` is the payment request that it answers, if it names one.
+    """
 
     id: str
     received_at: datetime
@@ -19,6 +22,16 @@ class ReceivedPayment:
     money: Money
     method: str | None
     invoices: tuple[str, ...] | None
+    request: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPayment:
+    """`payment.failed`: what was requested was not paid, and why."""
+
+    request: str
+    reason: str
+    failed_at: datetime
 
 
 Source = Literal["goodwill", "transfer"]
@@ -43,7 +56,7 @@ class Payment:
     what of it was transferred to other accounts, as it came about; None while nothing was. `level` is how often what is
     transferred credit was transferred, `origin` the payment that it was at first; None of what never was. `parts` is in
     how many parts a payment was transferred, those included that went further; None while nothing was. What an earlier
-    version transferred has no origin, and counts as one.
+    version transferred has no origin, and counts as one. `request` is the payment request that it answers.
     """
 
     id: str
@@ -60,6 +73,7 @@ class Payment:
     level: int | None = None
     origin: str | None = None
     parts: int | None = None
+    request: str | None = None
 
     @property
     def owner(self) -> str:
@@ -138,6 +152,13 @@ class PaymentResult:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedPaymentResult:
+    """What is answered to a payment that failed: the invoice that is open again."""
+
+    bill_no: str
+
+
+@dataclass(frozen=True, slots=True)
 class RestResult:
     """What came of a rest: the numbers of its invoices, and how much covers money that was got without credit."""
 
@@ -156,3 +177,15 @@ class PaymentAllocated:
     allocations: tuple[Allocation, ...]
     not_allocated: tuple[str, ...]
     recovered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequested:
+    """What is due of an invoice is to be collected (minor units) by its account's means of payment."""
+
+    billing_account: str
+    bill_no: str
+    currency: str
+    amount: int
+    due_date: date
+    payment_method: str

@@ -24,6 +24,7 @@ from domain.payments.allocating import (
     recover,
 )
 from domain.payments.model import Payment, PaymentResult, ReceivedPayment
+from domain.payments.requesting import answer_request
 from domain.settlement.accruals import emit_accruals
 
 
@@ -41,6 +42,8 @@ def payment_needs(received: ReceivedPayment, books: WorkingSet) -> Iterator[Need
     for bill_no in received.invoices or ():
         yield DocumentNeed(Invoice, bill_no)
         named.append(books.peek(Invoice, bill_no))
+    if received.request is not None:
+        yield DocumentNeed(Invoice, received.request)
     yield QueueNeed(Invoice, account_id)
     for invoice in (*(i for i in named if i is not None), *books.known(Invoice, account_id)):
         yield from partner_needs(invoice)
@@ -51,10 +54,13 @@ def receive_payment(received: ReceivedPayment, books: Books) -> PaymentResult:
 
     Names that are unknown or another account's are listed as not allocated; what is left is unapplied credit. Returns
     the bill numbers that it covers, as far as `WORK_MAX` goes: `allocate_credit` does the rest. It may settle the last
-    of an account that is to be closed. Raises `MustWait` (`unknown-account`) and `Refused` (`currency-mismatch`,
+    of an account that is to be closed. One that answers a payment request covers its invoice first, unless it names
+    others. Raises `MustWait` (`unknown-account`, `unknown-payment-request`) and `Refused` (`currency-mismatch`,
     `account-closed`, `invalid` for an account of another type).
     """
     account = billing_account(received.billing_account, received.money.currency, books, "payment")
+    if received.request is not None:
+        received = answer_request(received, received.request, books)
     books.open_entry(received.received_at, account.kept_in)
     books.count(account.id, "used")
     amount = received.money.amount
@@ -70,6 +76,7 @@ def receive_payment(received: ReceivedPayment, books: Books) -> PaymentResult:
         method=received.method,
         invoices=received.invoices,
         booked_at=books.booked_at,
+        request=received.request,
     )
     books.announce(f"payment:{payment.id}")
     named, not_allocated = named_invoices(payment, books)

@@ -59,6 +59,7 @@ ERRORS: dict[str, str] = {
     "unknown-dispute": "The dispute is not there (yet). Waits, then parked; a query is told so.",
     "unknown-payout": "The payout is not there (yet). Waits, then parked.",
     "unknown-payment": "The payment is not there (yet). Waits, then parked; a query is told so.",
+    "unknown-payment-request": "Nothing was requested under this id (yet). Waits, then parked.",
     "unknown-subscription": "The subscription is not there (yet). Waits, then parked; a query is told so.",
     "unknown-bill-run": "There is no such bill run. A query is told.",
     "insufficient-credit": "Too little is reserved, or credit. Waits; then the rest is recoverable, a transfer parked.",

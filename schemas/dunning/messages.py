@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from domain.dunning.model import AccountToDun, DunningResult, PaymentToPromise
+from pydantic import Field
+
+from domain.dunning.model import AccountToDun, DayToComplete, DunnedDayResult, DunningResult, PaymentToPromise
 from domain.money import Currency
 from schemas.currencies import DIGITS
-from schemas.message import Continuation, Message, Reference, Result
+from schemas.message import Continuation, InternalMessage, Message, Reference, Result
 from schemas.values import Count, Date, Id, PositiveMoney
 
 RESULT = Result(DunningResult, {"level": int}, lambda result: {"level": result.level})
@@ -68,5 +70,30 @@ class DunningLook(Continuation):
         return cls.model_validate({"billingAccount": {"id": fact.billing_account}, **date, **sequence})
 
 
+class DunningComplete(InternalMessage):
+    """`dunning.complete`: on a date all accounts that owe were looked at. A worker says so to itself."""
+
+    TYPE: ClassVar[str] = "dunning.complete"
+    RESULT = Result(DunnedDayResult, {"date": "Date"}, lambda result: {"date": result.date.isoformat()})
+    FACT = DayToComplete
+
+    date: Date
+    parked: Annotated[int, Field(strict=True, ge=0)]
+
+    def key(self, message_id: str | None) -> str:
+        """The date."""
+        return self.date.isoformat()
+
+    def fact(self, key: str) -> DayToComplete:
+        """The day."""
+        return DayToComplete(self.date, self.parked)
+
+    @classmethod
+    def of(cls, fact: DayToComplete) -> Self:
+        """The message that says that a day is over."""
+        return cls.model_validate({"date": fact.date.isoformat(), "parked": fact.parked})
+
+
 MESSAGES: tuple[type[Message], ...] = (PaymentPromise,)
 CONTINUATIONS: tuple[type[Continuation], ...] = (DunningLook,)
+INTERNAL: tuple[type[InternalMessage], ...] = (DunningComplete,)

@@ -18,6 +18,7 @@ from domain.invoicing.model import (
     InvoiceState,
     InvoiceStateChanged,
     LineOrigin,
+    PaymentRequest,
     Period,
     RunType,
     TaxItem,
@@ -138,10 +139,25 @@ def _handling_json(invoice: Invoice) -> Json:
     return {
         "undisputedAmount": money_json(invoice.undisputed, invoice.currency),
         **{name: value for name, value in said.items() if value is not None},
+        **({} if handled.request is None else {"paymentRequest": _request_json(handled.request, invoice)}),
         "openDisputes": [
             {"disputeId": one.dispute_id, "amount": money_json(one.amount, invoice.currency)}
             for one in handled.disputes
         ],
+    }
+
+
+def _request_json(request: PaymentRequest, invoice: Invoice) -> Json:
+    said = {
+        "failedAt": None if request.failed_at is None else time_json(request.failed_at),
+        "reason": request.reason,
+        "paymentId": request.payment_id,
+    }
+    return {
+        "paymentRequestId": invoice.id,
+        "date": request.on.isoformat(),
+        "amount": money_json(request.amount, invoice.currency),
+        **{name: value for name, value in said.items() if value is not None},
     }
 
 
@@ -275,6 +291,14 @@ SHAPES: dict[str, Shape] = {
             "sentAt?": "Time",
             "medium?": "Text",
             "overdueOn?": "Date",
+            "paymentRequest?": {
+                "paymentRequestId": "Id",
+                "date": "Date",
+                "amount": "Money",
+                "failedAt?": "Time",
+                "reason?": "Text",
+                "paymentId?": "Id",
+            },
             "openDisputes": [{"disputeId": "Id", "amount": "Money"}],
         },
     },

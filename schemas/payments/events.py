@@ -1,11 +1,11 @@
-"""Payments as they go out, and the event that tells what they cover."""
+"""Payments as they go out, and the events that tell what they cover, and what is requested."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import get_args
 
-from domain.payments.model import Payment, PaymentAllocated, Source
+from domain.payments.model import Payment, PaymentAllocated, PaymentRequested, Source
 from schemas.accounts.events import account_ref
 from schemas.event import Event
 from schemas.shapes import Shape
@@ -25,6 +25,8 @@ def payment_json(payment: Payment) -> Json:
         out["method"] = payment.method
     if payment.invoices is not None:
         out["invoices"] = list(payment.invoices)
+    if payment.request is not None:
+        out["paymentRequestId"] = payment.request
     if payment.source is not None:
         out["source"] = payment.source
     return out
@@ -55,6 +57,17 @@ def _payment_allocated(event: PaymentAllocated) -> Json:
     }
 
 
+def _payment_requested(event: PaymentRequested) -> Json:
+    return {
+        "paymentRequestId": event.bill_no,
+        "billingAccount": account_ref(event.billing_account, "BillingAccount"),
+        "billNo": event.bill_no,
+        "amount": money_json(event.amount, event.currency),
+        "dueDate": event.due_date.isoformat(),
+        "paymentMethod": {"@type": "PaymentMethodRef", "id": event.payment_method},
+    }
+
+
 SHAPES: dict[str, Shape] = {
     "Payment": {
         "@type": ("Payment",),
@@ -64,6 +77,7 @@ SHAPES: dict[str, Shape] = {
         "amount": "Money",
         "method?": "Text",
         "invoices?": ["Text"],
+        "paymentRequestId?": "Id",
         "source?": get_args(Source),
         "allocations": [{"billNo": "Id", "amount": "Money"}],
         "unapplied": "Money",
@@ -76,6 +90,7 @@ SHAPES: dict[str, Shape] = {
         "amount": "Money",
         "method?": "Text",
         "invoices?": ["Text"],
+        "paymentRequestId?": "Id",
         "source?": get_args(Source),
     },
 }
@@ -94,5 +109,19 @@ EVENTS = (
             "recovered?": "Money",
         },
         _payment_allocated,
+    ),
+    Event(
+        "payment.requested",
+        PaymentRequested,
+        "What is due of an invoice is to be collected by its account's default payment method. Told once of each.",
+        {
+            "paymentRequestId": "Id",
+            "billingAccount": "BillingAccountReference",
+            "billNo": "Id",
+            "amount": "Money",
+            "dueDate": "Date",
+            "paymentMethod": {"@type": ("PaymentMethodRef",), "id": "ForeignId"},
+        },
+        _payment_requested,
     ),
 )

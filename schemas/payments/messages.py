@@ -1,4 +1,4 @@
-"""`payment.received`, and what a payment may leave to do."""
+"""`payment.received`, `payment.failed`, and what a payment may leave to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator
 
-from domain.payments.model import CreditAllocation, PaymentResult, ReceivedPayment, RestResult
+from domain.payments.model import (
+    CreditAllocation,
+    FailedPayment,
+    FailedPaymentResult,
+    PaymentResult,
+    ReceivedPayment,
+    RestResult,
+)
 from schemas.message import Continuation, Message, Reference, Result, at_most
 from schemas.values import ID, Count, Id, PositiveMoney, Text, Time, money_json, parse_id
 
@@ -53,6 +60,7 @@ class PaymentReceived(Message):
     amount: PositiveMoney
     method: Text | None = None
     invoices: Annotated[tuple[Text, ...], AfterValidator(at_most(NAMED_INVOICES_MAX))] | None = None
+    payment_request_id: Id | None = None
 
     def key(self, message_id: str | None) -> str:
         """The payment's id."""
@@ -61,8 +69,34 @@ class PaymentReceived(Message):
     def fact(self, key: str) -> ReceivedPayment:
         """The received payment."""
         return ReceivedPayment(
-            self.payment_id, self.received_at, self.billing_account.id, self.amount, self.method, self.invoices
+            self.payment_id,
+            self.received_at,
+            self.billing_account.id,
+            self.amount,
+            self.method,
+            self.invoices,
+            self.payment_request_id,
         )
+
+
+class PaymentFailed(Message):
+    """`payment.failed`: what was requested was not paid; dunning does not wait for it any more."""
+
+    TYPE: ClassVar[str] = "payment.failed"
+    RESULT = Result(FailedPaymentResult, {"billNo": "Id"}, lambda result: {"billNo": result.bill_no})
+    KEY_FIELD = "paymentRequestId"
+
+    payment_request_id: Id
+    reason: Text
+    failed_at: Time
+
+    def key(self, message_id: str | None) -> str:
+        """The payment request's id."""
+        return self.payment_request_id
+
+    def fact(self, key: str) -> FailedPayment:
+        """The payment that failed."""
+        return FailedPayment(self.payment_request_id, self.reason, self.failed_at)
 
 
 class CreditAllocate(Continuation):
@@ -89,5 +123,5 @@ class CreditAllocate(Continuation):
         return cls.model_validate({"billingAccount": {"id": fact.billing_account}, "sequence": fact.sequence})
 
 
-MESSAGES: tuple[type[Message], ...] = (PaymentReceived,)
+MESSAGES: tuple[type[Message], ...] = (PaymentReceived, PaymentFailed)
 CONTINUATIONS: tuple[type[Continuation], ...] = (CreditAllocate,)

@@ -18,6 +18,7 @@ from tests.support.ledger_book import (
     billing,
     change,
     dispute,
+    dunned,
     line,
     look,
     order,
@@ -80,6 +81,7 @@ class Business:
                 day = (self.today + timedelta(days=1)).isoformat()
                 self.book.begin_days(day)
             self._looked_at(look(self.today.isoformat()))
+            self.book.take(dunned(self.today.isoformat()))
             return
         self.made += 1
         self.book.take(self._fact(what, number))

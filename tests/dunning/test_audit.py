@@ -20,6 +20,7 @@ from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     LedgerBook,
     billing,
+    dunned,
     event_type,
     identity_of,
     line,
@@ -48,13 +49,17 @@ def made_books() -> LedgerBook:
             order(f"O-{n}", line("10.00"), account=account),
             subscription(f"S-{n}", account=account, start="2026-11-01"),
         )
+    book.take(billing("BA-4", days=3, defaultPaymentMethod={"id": "PM-1"}))
+    book.take(*(order(f"R-{n}", line("1.00"), account="BA-4") for n in (1, 2)))
     book.take(promise("PR-3", "2026-11-30", account="BA-3"))
     for n in range(2, 7):
         day = f"2026-11-0{n}"
         book.begin_days(day)
-        for account in ("BA-1", "BA-2", "BA-3"):
+        for account in ("BA-1", "BA-2", "BA-3", "BA-4"):
             book.take(look(day, account=account))
+        book.take(dunned(day))
         if n == 5:
+            book.take(payment("P-4", 100, account="BA-4", request="INV-000000004", at="2026-11-05T11:00:00"))
             book.take(payment("P-1", 1000, account="BA-2", at="2026-11-05T11:00:00"))
             book.take(order("O-9", line("5.00"), account="BA-2", at="2026-11-05T12:00:00"))
     assert_books_hold(book)
@@ -111,8 +116,11 @@ def test_dunning_is_clean(books: Books) -> None:
         "dunning-steps-were-taken": 4,
         "dunning-steps-match-inbox": 7,
         "dunning-is-as-of-its-last-step": 3,
-        "dunning-steps-are-told-once": 3,
-        "overdue-invoices-are-told-once": 3,
+        "dunning-steps-are-told-once": 4,
+        "overdue-invoices-are-told-once": 4,
+        "payments-are-requested-once": 4,
+        "requests-are-answered-by-payments": 1,
+        "dunned-days-match-inbox": 1,
         "dunning-charges-are-of-steps": 2,
         "dunning-suspensions-match-subscriptions": 3,
         "dunning-suspends-while-its-steps-stand": 2,
@@ -136,6 +144,13 @@ STEP = "BA-1/2026-11-04"
 FEE = "dunning~BA-1~2026-11-03"
 MUTATIONS = [
     Mutation("a-step-told-twice", telling_again("dunning.step-taken"), {"dunning-steps-are-told-once"}),
+    Mutation("asked-twice", telling_again("payment.requested"), {"payments-are-requested-once"}),
+    Mutation(
+        "answered-by-another-payment",
+        changing("invoices", "INV-000000004", handling__request__paymentId="P-1"),
+        {"requests-are-answered-by-payments"},
+    ),
+    Mutation("of-another-day", changing("dunnedDays", "dunning", newest="2026-11-05"), {"dunned-days-match-inbox"}),
     Mutation("overdue-told-twice", telling_again("invoice.overdue"), {"overdue-invoices-are-told-once"}),
     Mutation("another-level", changing("positions", "BA-1", dunned=2), {"dunning-levels-match-positions"}),
     Mutation("a-level-of-nothing", changing("positions", "BA-3", dunned=1), {"dunning-levels-match-positions"}),
@@ -208,6 +223,7 @@ def test_each_tampering_is_seen(books: Books, mutation: Mutation) -> None:
     [
         ("dunning.step-taken", "dunning-steps-are-told-once"),
         ("invoice.overdue", "overdue-invoices-are-told-once"),
+        ("payment.requested", "payments-are-requested-once"),
     ],
 )
 def test_what_was_not_told_is_seen(books: Books, routing_key: str, check: str) -> None:

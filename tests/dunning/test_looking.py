@@ -11,6 +11,7 @@ from domain.billing.subscriptions import Subscription
 from domain.dunning import looking, suspending
 from domain.dunning.model import Dunning, DunningCleared, DunningStepTaken
 from domain.invoicing.model import InvoiceOverdue
+from domain.payments.model import PaymentRequested
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     USD,
@@ -21,6 +22,7 @@ from tests.support.ledger_book import (
     credit_note,
     demand,
     dispute,
+    failed_payment,
     line,
     look,
     order,
@@ -35,6 +37,7 @@ from tests.support.ledger_book import (
     update,
     withdrawal,
 )
+from tests.support.ledger_book import dunned as dunned_on
 
 FIRST = date(2026, 11, 22)
 """Day 0. An account's invoices are due when they are issued, so an order's day is its invoice's due date."""
@@ -59,7 +62,7 @@ def pass_days(book: LedgerBook, until: int, *accounts: str) -> None:
     while book.booked_at.date() < date.fromisoformat(day(until)):
         on = (book.booked_at.date() + timedelta(days=1)).isoformat()
         book.begin_days(on)
-        book.take(*(look(on, account=account) for account in accounts or ("BA-1",)))
+        book.take(*(look(on, account=account) for account in accounts or ("BA-1",)), dunned_on(on))
 
 
 def at(book: LedgerBook, number: int, *facts: Any) -> None:
@@ -338,6 +341,110 @@ def test_what_does_not_change_what_is_owed_asks_for_no_other_look():
     assert [identity for identity in book.applied if identity.startswith("dunning.look")] == before
     book.take(payment("P-1", 1))
     assert len([identity for identity in book.applied if identity.startswith("dunning.look")]) == len(before) + 1
+
+
+# -- what is requested
+
+
+def collected(*facts: Any, by: Any = LADDER) -> LedgerBook:
+    """Books of day 0 with an account that pays what it is asked for."""
+    return dunned(*facts, by=by, defaultPaymentMethod={"id": "PM-1", "@type": "PaymentMethodRef"})
+
+
+def requests(book: LedgerBook) -> list[PaymentRequested]:
+    """What was requested."""
+    return [event.event for event in book.events if isinstance(event.event, PaymentRequested)]
+
+
+def test_what_is_due_is_requested_once():
+    """At the due date; what is not open, or not due, is not, and no account without a means of payment is asked."""
+    book = collected(billing("BA-2", days=0), order("X", line("5.00"), account="BA-2"))
+    at(book, 1, order("A", line("10.00"), at=f"{day(1)}T10:00:00"), order("B", line("7.00"), at=f"{day(1)}T10:00:00"))
+    book.take(payment("P-1", 1700, ["INV-000000003"], at=f"{day(1)}T11:00:00"))
+    book.take_as("dunning.look:at-noon", look(day(1)))
+    pass_days(book, 4, "BA-1", "BA-2")
+    assert requests(book) == []
+    book.take(order("C", line("3.00"), at=f"{day(4)}T10:00:00"))
+    book.take_as("dunning.look:on-the-due-date", look(day(4)))
+    pass_days(book, 6)
+    due = FIRST + timedelta(days=4)
+    assert requests(book) == [PaymentRequested("BA-1", "INV-000000004", "EUR", 300, due, "PM-1")]
+    assert_books_hold(book)
+
+
+def test_what_is_requested_is_waited_for():
+    """For 14 days, if nobody says what came of it; that it is overdue is told all the same."""
+    book = collected(by=procedure((1, "remind")))
+    at(book, 1, order("A", line("10.00"), at=f"{day(1)}T10:00:00"))
+    pass_days(book, 20)
+    assert [one.bill_no for one in requests(book)] == ["INV-000000001"]
+    assert told(book) == [(16, "remind")]
+    assert book.invoice(1).handled.overdue_on == FIRST + timedelta(days=2)
+    assert_books_hold(book)
+
+
+def test_what_failed_is_open_again():
+    """The days count from the due date; it is not requested again."""
+    book = collected(by=procedure((1, "remind"), (3, "collect")))
+    at(book, 1, order("A", line("10.00"), at=f"{day(1)}T10:00:00"))
+    at(book, 5, failed_payment("INV-000000001"))
+    assert book.results["payment.failed:INV-000000001"] == {"billNo": "INV-000000001"}
+    pass_days(book, 8)
+    assert told(book) == [(6, "remind"), (7, "collect")]
+    assert len(requests(book)) == 1
+    assert_books_hold(book)
+
+
+def test_a_payment_that_answers_a_request_covers_its_invoice():
+    """Unless it names others; a request that was paid can't fail."""
+    book = collected(order("A", line("4.00")))
+    at(book, 1, order("B", line("10.00"), at=f"{day(1)}T10:00:00"))
+    pass_days(book, 2)
+    assert [one.bill_no for one in requests(book)] == ["INV-000000002"]
+    book.take(payment("P-1", 1000, request="INV-000000002", at=f"{day(2)}T11:00:00"))
+    assert (book.invoice(1).remaining_amount, book.invoice(2).remaining_amount) == (400, 0)
+    request = book.invoice(2).handled.request
+    assert request is not None
+    assert request.payment_id == "P-1"
+    refused = book.refusal(failed_payment("INV-000000002"))
+    assert refused == ("wrong-state", "paymentRequestId: INV-000000002 was paid, by payment P-1")
+    book.take(payment("P-2", 400, ["INV-000000001"], request="INV-000000002", at=f"{day(2)}T12:00:00"))
+    assert book.invoice(1).remaining_amount == 0
+    assert_books_hold(book)
+
+
+def test_another_accounts_request_is_a_name_like_others():
+    """The payment is booked, and covers what it would have covered."""
+    book = collected(billing("BA-2", days=0), order("X", line("5.00"), account="BA-2"))
+    at(book, 1, order("B", line("10.00"), at=f"{day(1)}T10:00:00"))
+    pass_days(book, 2)
+    book.take(payment("P-1", 500, account="BA-2", request="INV-000000002", at=f"{day(2)}T11:00:00"))
+    assert (book.invoice(1).remaining_amount, book.invoice(2).remaining_amount) == (0, 1000)
+    assert book.last_allocation().not_allocated == ("INV-000000002",)
+
+
+def test_what_names_no_request_waits_for_it():
+    """A payment may come before it was asked for; so may its failure."""
+    book = collected()
+    at(book, 1, order("A", line("10.00"), at=f"{day(1)}T10:00:00"))
+    book.take(payment("P-1", 1000, request="INV-000000001", at=f"{day(1)}T11:00:00"), failed_payment("INV-000000009"))
+    assert {why.waits_for for _, why in book.waiting.values()} == {
+        "payment-request:INV-000000001",
+        "payment-request:INV-000000009",
+    }
+    pass_days(book, 2)
+    assert [why.waits_for for _, why in book.waiting.values()] == ["payment-request:INV-000000009"]
+    assert book.invoice(1).remaining_amount == 0
+
+
+def test_what_was_due_before_dunning_began_is_left_to_who_did_it_before():
+    """Neither asked for nor told of; but a procedure that an account refers to holds of all that it owes."""
+    book = collected(order("A", line("10.00")))
+    book.begin_days(day(6))
+    book.take(look(day(6)))
+    assert requests(book) == []
+    assert [event for event in book.events if isinstance(event.event, InvoiceOverdue)] == []
+    assert told(book) == [(6, "remind")]
 
 
 # -- what steps do

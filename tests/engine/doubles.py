@@ -520,8 +520,12 @@ def is_there(database: Database, name: str) -> bool:
         return id_ in database.inbox
     collection, condition = AWAITED[kind]
     document = database.rows[KINDS[collection]].get(id_)
-    assert not condition or kind == "resumed", "a condition that is not modelled here"
-    return document is not None and (not condition or document.state not in WAITS)
+    if document is None or not condition:
+        return document is not None
+    if kind == "payment-request":
+        return document.handled.request is not None
+    assert kind == "resumed", "a condition that is not modelled here"
+    return document.state not in WAITS
 
 
 # -- workers

@@ -136,6 +136,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "approved.0.lineId": _IDS,
         "approved.0.taxExcludedAmount": [value for value in _AMOUNTS if value != eur(-1)],
     },
+    "payment.failed": {"paymentRequestId": _IDS, "reason": [*_TEXTS, None], "failedAt": _TIMES},
     "payment.promise": {
         "promiseId": _IDS,
         "billingAccount": _PARTS,

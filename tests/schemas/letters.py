@@ -205,6 +205,7 @@ USAGE: Json = {
     "priceId": "P-3",
     "quantity": "2.50",
 }
+PAYMENT_FAILED: Json = {"paymentRequestId": "INV-000000001", "reason": "AM04", "failedAt": "2026-11-24T09:00:00Z"}
 PROMISE: Json = {
     "promiseId": "PR-1",
     "billingAccount": {"id": "BA-1"},
@@ -263,6 +264,7 @@ MESSAGES: dict[str, Json] = {
     "usage.record": USAGE,
     "bill.demand": DEMAND,
     "payment.promise": PROMISE,
+    "payment.failed": PAYMENT_FAILED,
     "bill-run.start": BILL_RUN,
 }
 

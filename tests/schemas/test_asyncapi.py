@@ -28,7 +28,7 @@ from domain.ledger.books import Emitted
 from domain.money import Currency, Money
 from domain.ordering.completing import OrderResult
 from domain.parties.model import SellerResult
-from domain.payments.model import PaymentResult
+from domain.payments.model import FailedPaymentResult, PaymentResult
 from domain.settlement.adjusting import AdjustmentResult
 from domain.settlement.payouts import PayoutResult
 from domain.settlement.statements import ClosingResult
@@ -294,6 +294,7 @@ TAKEN: list[messages.Message] = [
     messages.order("O-1", "BA-1", messages.item(1, "-1.5"), messages.item(2, "12345678901.12345678")),
     messages.payment("P-1", "BA-1", 0.01, invoices=["INV-000000001"], method=None),
     messages.payment("P-1", "BA-1", "0.01"),
+    messages.payment("P-1", "BA-1", "0.01", paymentRequestId="INV-000000001"),
     messages.closing("C-1", "SA-1"),
     messages.payout("PO-1", "SA-1", f"{'C' * 128}-12", 1),
     ("account.create", {name: field for name, field in messages.customer("BA-1")[1].items() if name != "id"}),
@@ -520,6 +521,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("bill.demand", BillOnDemandResult("done", "INV-000000001", ("CN-000000001",))),
     ("bill.demand", BillOnDemandResult("inProgress", None, ())),
     ("payment.promise", DunningResult(2)),
+    ("payment.failed", FailedPaymentResult("INV-000000001")),
     ("bill-run.start", BillRunResult("R-1", "running")),
 ]
 

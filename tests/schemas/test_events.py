@@ -76,6 +76,7 @@ from domain.invoicing.model import (
     InvoiceStateChanged,
     LineOrigin,
     PartnerShare,
+    PaymentRequest,
     Period,
     TaxItem,
     WrittenOff,
@@ -84,7 +85,7 @@ from domain.invoicing.pricing import Item
 from domain.ledger.books import Emitted
 from domain.parties.model import Seller, SellerChanged
 from domain.payments.allocating import Deallocation
-from domain.payments.model import Allocation, Payment, PaymentAllocated
+from domain.payments.model import Allocation, Payment, PaymentAllocated, PaymentRequested
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.adjusting import SettlementAdjusted
 from domain.settlement.payouts import Payout, PayoutReturn, SettlementPaid
@@ -697,6 +698,38 @@ BILL_JSON = """{
   }
 }"""
 OVERDUE = replace(INVOICE, handling=Handling(overdue_on=date(2026, 12, 23)))
+COLLECTED = replace(
+    INVOICE,
+    handling=Handling(
+        overdue_on=date(2026, 12, 23),
+        request=PaymentRequest(date(2026, 12, 22), 3746, "PM 1", BOOKED_AT, "AM04"),
+    ),
+)
+COLLECTED_JSON: dict[str, Any] = {
+    "paymentRequestId": "INV-000000001",
+    "date": "2026-12-22",
+    "amount": {"unit": "EUR", "value": 37.46},
+    "failedAt": "2026-11-22T12:00:00.007Z",
+    "reason": "AM04",
+}
+REQUESTED_JSON = """{
+  "paymentRequestId": "INV-000000001",
+  "billingAccount": {
+    "@type": "BillingAccountRef",
+    "@referredType": "BillingAccount",
+    "id": "BA-1"
+  },
+  "billNo": "INV-000000001",
+  "amount": {
+    "unit": "EUR",
+    "value": 37.46
+  },
+  "dueDate": "2026-12-22",
+  "paymentMethod": {
+    "@type": "PaymentMethodRef",
+    "id": "PM 1"
+  }
+}"""
 STEP = DunningStep(
     "BA-1/2026-11-25",
     "BA-1",
@@ -1355,13 +1388,14 @@ def lost(**more: Any) -> str:
     return json.dumps(body | more)
 
 
-def overdue() -> str:
+def overdue(**more: Any) -> str:
     """How an invoice goes out that is overdue."""
     body = json.loads(INVOICE_JSON)
     body["invoice"]["handling"] = {
         "undisputedAmount": body["invoice"]["remainingAmount"],
         "overdueOn": "2026-12-23",
         "openDisputes": [],
+        **more,
     }
     return json.dumps(body)
 
@@ -1496,6 +1530,12 @@ EVENTS: list[tuple[str, object, str]] = [
     ),
     ("bill-on-demand.state-changed", BillOnDemandStateChanged(ON_DEMAND), ON_DEMAND_JSON),
     ("invoice.overdue", InvoiceOverdue(OVERDUE), overdue()),
+    ("invoice.overdue", InvoiceOverdue(COLLECTED), overdue(paymentRequest=COLLECTED_JSON)),
+    (
+        "payment.requested",
+        PaymentRequested("BA-1", "INV-000000001", "EUR", 3746, date(2026, 12, 22), "PM 1"),
+        REQUESTED_JSON,
+    ),
     ("dunning.step-taken", DunningStepTaken(STEP), STEP_JSON),
     ("dunning.step-taken", DunningStepTaken(replace(STEP, charge_id="dunning~BA-1~2026-11-25")), CHARGED_JSON),
     ("dunning.cleared", DunningCleared("BA-1", date(2026, 11, 29), 1, 3, 1995, "EUR"), CLEARED_JSON),

@@ -844,6 +844,14 @@ def _suspensions_are_of_steps(book: LedgerBook) -> None:
         assert stands == (one.ended is None), one
 
 
+def is_dunned_for(invoice: Invoice, on: date) -> bool:
+    """Whether something of an invoice is open, and neither disputed nor being collected."""
+    request = None if invoice.handling is None else invoice.handling.request
+    if request is None or request.failed_at is not None or request.payment_id is not None:
+        return invoice.undisputed > 0
+    return invoice.undisputed > 0 and on >= request.on + timedelta(days=14)
+
+
 def level_that_should_stand(book: LedgerBook, account_id: str, on: date) -> int:
     """How many steps should stand against an account, by its open invoices and its procedure, said anew."""
     account = book.account(account_id)
@@ -851,7 +859,7 @@ def level_that_should_stand(book: LedgerBook, account_id: str, on: date) -> int:
     late = {
         invoice.payment_due_date: 0
         for invoice in book.documents[Invoice].values()
-        if invoice.billing_account == account_id and invoice.payment_due_date < on and invoice.undisputed
+        if invoice.billing_account == account_id and invoice.payment_due_date < on and is_dunned_for(invoice, on)
     }
     if not procedures or not late:
         return 0
@@ -859,7 +867,7 @@ def level_that_should_stand(book: LedgerBook, account_id: str, on: date) -> int:
     owed = sum(
         invoice.undisputed
         for invoice in book.documents[Invoice].values()
-        if invoice.billing_account == account_id and invoice.payment_due_date in late
+        if invoice.billing_account == account_id and invoice.payment_due_date in late and is_dunned_for(invoice, on)
     )
     dunning = book.documents[Dunning].get(account_id)
     promise = None if dunning is None else dunning.promise

@@ -121,6 +121,8 @@ from domain.corrections.model import (
 from domain.days.model import CALENDAR, BegunDay, Calendar, DayResult
 from domain.dunning.model import (
     AccountToDun,
+    DayToComplete,
+    DunnedDayResult,
     DunningCleared,
     DunningResult,
     DunningStepTaken,
@@ -165,8 +167,11 @@ from domain.parties.model import SELLER, Seller, SellerChanged, SellerResult, Se
 from domain.payments.model import (
     Allocation,
     CreditAllocation,
+    FailedPayment,
+    FailedPaymentResult,
     Payment,
     PaymentAllocated,
+    PaymentRequested,
     PaymentResult,
     ReceivedPayment,
     RestResult,
@@ -184,6 +189,7 @@ Fact = (
     | StateCommand
     | Order
     | ReceivedPayment
+    | FailedPayment
     | CreditAllocation
     | CreditDeallocation
     | Closing
@@ -212,6 +218,7 @@ Fact = (
     | SubscriptionTurn
     | UsageToRecord
     | AccountToDun
+    | DayToComplete
     | PaymentToPromise
     | BegunDay
     | NewSpecification
@@ -254,6 +261,7 @@ EVENT: dict[type, str] = {
     InvoicePartiallyPaid: "invoice.partially-paid",
     InvoicePaid: "invoice.paid",
     PaymentAllocated: "payment.allocated",
+    PaymentRequested: "payment.requested",
     SettlementAccrued: "settlement.accrued",
     SettlementClosed: "settlement.closed",
     SettlementPaid: "settlement.paid",
@@ -363,6 +371,10 @@ def _identity_of_billing(fact: Fact) -> str:
             return f"subscription.{kind}:m-{next(_MESSAGES)}"
         case SubscriptionTurn(subscription=id_, revision=revision, date=day):
             return f"subscription.turn:{id_}/{revision}/{day}"
+        case DayToComplete(date=day):
+            return f"dunning.complete:{day}"
+        case FailedPayment(request=id_):
+            return f"payment.failed:{id_}"
         case BegunDay(date=day):
             return f"day.begin:{day}"
         case AccountToDun(account_id, day, sequence):
@@ -435,6 +447,10 @@ def _told_of_billing(result: object) -> dict[str, Any]:
             return {"state": state, "billNo": bill_no, "creditNotes": list(notes)}
         case SubscriptionResult(subscription):
             return {"id": subscription.id, "revision": subscription.revision, "state": subscription.state}
+        case DunnedDayResult(day):
+            return {"date": day.isoformat()}
+        case FailedPaymentResult(bill_no):
+            return {"billNo": bill_no}
         case DunningResult(level):
             return {"level": level}
         case BillRunResult(run, state):
@@ -922,10 +938,16 @@ def payment(
     account: str = "BA-1",
     currency: str = "EUR",
     at: str = "2026-11-22T11:00:00",
+    request: str | None = None,
 ) -> ReceivedPayment:
-    """A received payment that names these invoices."""
+    """A received payment that names these invoices, and the payment request that it answers."""
     named = tuple(names) if names is not None else None
-    return ReceivedPayment(id_, moment(at), account, Money(currency, amount), None, named)
+    return ReceivedPayment(id_, moment(at), account, Money(currency, amount), None, named, request)
+
+
+def failed_payment(request: str, *, at: str = "2026-11-24T09:00:00") -> FailedPayment:
+    """What was requested was not paid."""
+    return FailedPayment(request, "AM04", moment(at))
 
 
 def closing(id_: str, account: str = "SA-1", *, until: str = "2026-11-30") -> Closing:
@@ -1195,6 +1217,11 @@ def procedure(
 def look(on: str, *, account: str = "BA-1") -> AccountToDun:
     """A day's look at an account."""
     return AccountToDun(account, date.fromisoformat(on))
+
+
+def dunned(on: str) -> DayToComplete:
+    """That on a day all were looked at."""
+    return DayToComplete(date.fromisoformat(on), 0)
 
 
 def promise(
