@@ -58,6 +58,12 @@ class DayStarter:
         """Submit nothing more."""
         self._stopping.set()
 
+    @property
+    def current(self) -> date | None:
+        """The newest day, once all that have come are begun; None before that."""
+        newest = self._newest
+        return None if newest is None or newest < self._date_of(self._clock()) else newest
+
     async def run(self) -> None:
         """Look at the clock until stopped."""
         while not self._stopping.is_set():

@@ -19,6 +19,7 @@ import structlog
 from adapters.faults import mongodb_fault, rabbitmq_fault
 from adapters.mongodb.connection import DatabaseError
 from adapters.rabbitmq.look import LOOK_ERRORS, BrokerLook, QueueLook
+from adapters.rabbitmq.topology import WORK
 from adapters.rabbitmq.work_queue import WorkQueue
 from adapters.settings import Settings
 from adapters.store import workers
@@ -158,6 +159,13 @@ class Watch:
             "deadLettersAndQueries": self._beside,
             "relay": self._relay_stuck_seconds() < RELAY_SECONDS_MAX,
         }
+
+    @property
+    def waiting(self) -> int | None:
+        """How many messages waited in the work queue at the last look; None when that is not known."""
+        if not self.broker.up:
+            return None
+        return next((queue.messages for queue in self.queues if queue.name == WORK), None)
 
     @property
     def ready(self) -> bool:

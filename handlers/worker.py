@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import structlog
@@ -19,6 +19,7 @@ from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
 from adapters.billing import sweeps as billing
 from adapters.clock import Clock, clock_of
+from adapters.dunning import sweeps as dunning
 from adapters.faults import mongodb_fault, rabbitmq_fault
 from adapters.mongodb.connection import DatabaseError, end
 from adapters.rabbitmq.connection import (
@@ -34,6 +35,7 @@ from adapters.settings import Settings, told
 from adapters.store.forms import check_number
 from adapters.store.store import Store
 from adapters.version import VERSION
+from handlers.backlog import Backlog
 from handlers.days import DayStarter
 from handlers.engine.group_commit import BatchPolicy, GroupCommit
 from handlers.engine.held import Waker
@@ -158,6 +160,9 @@ class Worker:
             clock=clock,
             by_server_too=not by_file,
         )
+        self.backlog = Backlog(
+            self.queue, self.watch, prefetch=settings.prefetch, gathered=lambda: self.commit.gathered
+        )
         self.sweepers = [
             Sweeper(
                 sweep,
@@ -166,7 +171,7 @@ class Worker:
                 self.commit.submit_bulk,
                 is_active=lambda: self.watch.role == "active",
             )
-            for sweep in SWEEPS
+            for sweep in (*SWEEPS, dunning.sweep_of(self._day_to_dun))
         ]
         about = {"database": settings.database, "driver": settings.mongodb_driver}
         metrics = WorkerMetrics(
@@ -230,6 +235,11 @@ class Worker:
             on_shutdown=[self._stop],
             after_shutdown=[self._close],
         )
+
+    def _day_to_dun(self) -> date | None:
+        """The newest day, once what waited for this worker is applied: who has paid is not dunned."""
+        day = self.days.current
+        return day if day is not None and self.backlog.is_applied(day) else None
 
     async def _reads_beside(self) -> bool:
         """Whether the dead letters and the queries are read: FastStream's connection is there."""

@@ -66,25 +66,25 @@ class Acknowledger:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._settled: set[int] = set()
-        self._acknowledged = 0
+        self.acknowledged = 0
         self._flush: asyncio.Task[None] | None = None
 
     def settle(self, tag: int) -> None:
         """Note that a delivery may be acknowledged; what is settled in one go is acknowledged in one frame."""
-        if tag > self._acknowledged:
+        if tag > self.acknowledged:
             self._settled.add(tag)
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._acknowledge())
 
     async def _acknowledge(self) -> None:
         while True:
-            last = self._acknowledged
+            last = self.acknowledged
             while last + 1 in self._settled:
                 last += 1
                 self._settled.remove(last)
-            if last == self._acknowledged:
+            if last == self.acknowledged:
                 return
-            self._acknowledged = last
+            self.acknowledged = last
             # What could not be acknowledged comes again, and has no second effect.
             with suppress(*CONNECTION_ERRORS), naming_losses():
                 await self._channel.basic_ack(last, multiple=True)
@@ -128,8 +128,15 @@ class WorkQueue:
         """Whether another one was given the messages when it came."""
         self.consumption: str | None = None
         """Names its stay at the queue, while it consumes."""
+        self.taken = 0
+        """The number of the last message that it was given in this stay; they are counted from 1."""
         self.has_turn = False
         """Whether the broker has given it a message, as it does to one worker at a time (unless all apply)."""
+
+    @property
+    def acknowledged(self) -> int:
+        """The number of the message up to which all that it was given in this stay is acknowledged."""
+        return 0 if self._acknowledger is None else self._acknowledger.acknowledged
 
     async def run(self) -> None:
         """Consume until `stop`, over any number of lost connections."""
@@ -164,9 +171,11 @@ class WorkQueue:
         under = await channel.get_underlay_channel()
         under.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
         acknowledger = self._acknowledger = Acknowledger(under)
+        self.taken = 0
 
         def take(deliver: Deliver, properties: Properties, body: bytes) -> None:
             try:
+                self.taken = deliver.tag
                 if not self.has_turn:
                     self.has_turn = True
                     self._on_turn()

@@ -159,10 +159,9 @@ class AccountToDun:
 
 @dataclass(frozen=True, slots=True)
 class DayToComplete:
-    """`dunning.complete`: on a date all accounts that owe were looked at, of which `parked` are held."""
+    """`dunning.complete`: on a date all accounts that owe were looked at. A worker says so to itself."""
 
     date: dt.date
-    parked: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
-
-from pydantic import Field
+from typing import ClassVar, Self
 
 from domain.dunning.model import AccountToDun, DayToComplete, DunnedDayResult, DunningResult, PaymentToPromise
 from domain.money import Currency
@@ -78,7 +76,6 @@ class DunningComplete(InternalMessage):
     FACT = DayToComplete
 
     date: Date
-    parked: Annotated[int, Field(strict=True, ge=0)]
 
     def key(self, message_id: str | None) -> str:
         """The date."""
@@ -86,12 +83,12 @@ class DunningComplete(InternalMessage):
 
     def fact(self, key: str) -> DayToComplete:
         """The day."""
-        return DayToComplete(self.date, self.parked)
+        return DayToComplete(self.date)
 
     @classmethod
     def of(cls, fact: DayToComplete) -> Self:
         """The message that says that a day is over."""
-        return cls.model_validate({"date": fact.date.isoformat(), "parked": fact.parked})
+        return cls.model_validate({"date": fact.date.isoformat()})
 
 
 MESSAGES: tuple[type[Message], ...] = (PaymentPromise,)

@@ -1221,7 +1221,7 @@ def look(on: str, *, account: str = "BA-1") -> AccountToDun:
 
 def dunned(on: str) -> DayToComplete:
     """That on a day all were looked at."""
-    return DayToComplete(date.fromisoformat(on), 0)
+    return DayToComplete(date.fromisoformat(on))
 
 
 def promise(
