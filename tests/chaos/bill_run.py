@@ -90,8 +90,7 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, cons
             await client.send_all([payment(f"P-{id_}", id_, 18) for id_ in lots.sample(ids, min(PAID, len(ids)))])
             for number in range(1, asked.kills + 1):
                 async with WorkerProcess.running(settings, Path(directory) / str(number)) as worker:
-                    before = _billed(books)
-                    await wait_for(lambda before=before: _billed(books) > before, RUN_SECONDS_MAX)
+                    await _goes_on(books)
                     await asyncio.sleep(lots.uniform(0, 1.2))
                     await worker.kill()
                 say(f"death {number}: {_billed(books):,} are billed")
@@ -119,6 +118,12 @@ async def _inbox(books: Books, count: int) -> None:
 def _billed(books: Books) -> int:
     row = books["billRuns"].find_one({"_id": "R-1"})
     return 0 if row is None else int(row["billed"])
+
+
+async def _goes_on(books: Books) -> None:
+    """Wait until one account more is billed."""
+    before = _billed(books)
+    await wait_for(lambda: _billed(books) > before, RUN_SECONDS_MAX)
 
 
 def _state(books: Books) -> str | None:
