@@ -24,7 +24,7 @@ from bench.aio_pika_only.contestant import AioPikaOnly
 from bench.broker import BenchError
 from bench.faststream_only.contestant import FastStreamOnly, FastStreamWithoutInjection
 from bench.goals import Results
-from bench.measurements import large_database, latency, long_backlog, race, start, takeover
+from bench.measurements import beside, large_database, latency, long_backlog, race, start, takeover
 from bench.node.contestant import Node
 from bench.place import Contestant, new_place
 from bench.sizes import FULL, QUICK, Sizes
@@ -36,10 +36,12 @@ MEASUREMENTS = (
     "payments",
     "corrections",
     "bills",
+    "runs",
     "usage",
     "arrays",
     "standby",
     "latency",
+    "beside",
     "backlog",
     "large",
     "start",
@@ -156,6 +158,7 @@ def _measure(
     kinds: dict[str, Callable[[], None]] = {
         "standby": lambda: results.takeovers.extend(takeover.run(services, sizes, tell)),
         "latency": lambda: results.latencies.extend(latency.run(services, sizes, tell)),
+        "beside": lambda: results.besides.extend(beside.run(services, sizes, tell)),
         "start": lambda: results.starts.extend(start.run(services, sizes, tell)),
         "stages": lambda: results.stages.extend(stages.measure(STAGE_ORDERS, STAGE_REPETITIONS)),
         "backlog": backlog,

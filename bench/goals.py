@@ -10,6 +10,7 @@ from bench.aio_pika_only.contestant import AioPikaOnly
 from bench.faststream_only.contestant import FastStreamOnly, FastStreamWithoutInjection
 from bench.figures import Goal, ratios
 from bench.measure import Round
+from bench.measurements.beside import Beside
 from bench.measurements.large_database import EMPTY, LARGE
 from bench.measurements.latency import Latency
 from bench.measurements.long_backlog import LongBacklog
@@ -18,7 +19,7 @@ from bench.measurements.start import Start
 from bench.node.contestant import Node
 from bench.sizes import Sizes
 from bench.stages import Stage
-from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, RECURRING, SHORT, USAGE
+from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, RECURRING, RUNS, SHORT, USAGE
 
 FLAT = 1.1
 """So many times as much memory as in the first tenth is still flat."""
@@ -40,6 +41,7 @@ class Results:
     rounds: list[Round] = field(default_factory=list)
     takeovers: list[float] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
+    besides: list[Beside] = field(default_factory=list)
     backlog: LongBacklog | None = None
     starts: list[Start] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
@@ -59,6 +61,7 @@ def goals(results: Results, sizes: Sizes) -> list[Goal]:
         _of_rates(results, CORRECTIONS.name, PAYMENTS.name, (CORRECTIONS.name, OURS), (PAYMENTS.name, OURS), 0.5),
         _of_rates(results, BILLS.name, SHORT.name, (BILLS.name, OURS), (SHORT.name, OURS), 0.6),
         _of_rates(results, RECURRING.name, SHORT.name, (RECURRING.name, OURS), (SHORT.name, OURS), 0.6),
+        _of_rates(results, RUNS.name, SHORT.name, (RUNS.name, OURS), (SHORT.name, OURS), 0.6),
         _of_rates(results, USAGE.name, "orders in arrays", (USAGE.name, OURS), (ARRAYS.name, OURS), 3),
         _of_rates(results, ARRAYS.name, f"{PLAIN.name}, orders", (ARRAYS.name, OURS), _PLAIN_ORDERS, 25),
         _of_rates(results, STANDBY, ALONE, (STANDBY, OURS), (ALONE, OURS), 0.95),
@@ -66,6 +69,7 @@ def goals(results: Results, sizes: Sizes) -> list[Goal]:
         # What a dead worker had open at that moment is chance; whoever waits is not interested in the middle.
         Goal("takeover after kill -9", "first event, the worst", 0.5, _worst(results.takeovers), " s", at_most=True),
         *_of_latency(results.latencies),
+        *_of_besides(results.besides),
         *_of_backlog(results.backlog),
         _of_rates(
             results,
@@ -121,6 +125,16 @@ def _of_latency(latencies: Sequence[Latency]) -> list[Goal]:
         values = tuple(ratios(ours, plain))
         found.append(Goal(f"50 messages a second, {name}", PLAIN.name, 1, values, at_most=True, note=note))
     return found
+
+
+def _of_besides(besides: Sequence[Beside]) -> list[Goal]:
+    work = "50 payments a second beside a run"
+    waits = tuple(one.p99 for one in besides)
+    rates = tuple(one.beside / one.alone for one in besides)
+    return [
+        Goal(work, "p99", 100, waits, " ms", at_most=True),
+        Goal("a bill run beside payments", "a bill run by itself", 0.5, rates),
+    ]
 
 
 def _middle(values: Mapping[int, float]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from itertools import islice
 from typing import Protocol
@@ -244,18 +244,77 @@ class Recurring(Bills):
 
     async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
         """A subscription on each account."""
-        prices: list[Json] = [{**_DAILY, "id": f"P-{n}", "unitPrice": f"{n}9.90"} for n in range(1, BILL_LINES + 1)]
-        prices[-1] |= {"onBehalfOf": {"id": "SA-0"}, "tax": {"category": "S", "rate": "0.10"}}
-        made = (json.dumps(subscription).encode() for subscription in _subscriptions(FIRST_DAY.isoformat(), prices))
+        subscriptions = _subscriptions(FIRST_DAY.isoformat(), _prices(), _accounts_of_orders())
+        made = (json.dumps(subscription).encode() for subscription in subscriptions)
         await work_off(contestant, place, broker, "subscription.create", made, BILLING_ACCOUNTS)
 
 
-def _subscriptions(start: str, prices: list[Json]) -> Iterator[Json]:
+class Runs(Bills):
+    """One bill run, over as many accounts, each with a subscription of three prices, one of them a partner's."""
+
+    name = "a bill run"
+
+    async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
+        """A cycle, its accounts, and a subscription on each."""
+        specification = json.dumps({"id": CYCLE, "name": "Monthly"}).encode()
+        await work_off(contestant, place, broker, "billing-cycle-specification.create", [specification], 1)
+        accounts = (json.dumps(account_of_cycle(number)).encode() for number in range(facts))
+        await work_off(contestant, place, broker, "account.create", accounts, facts)
+        made = _subscriptions(FIRST_DAY.isoformat(), _prices(), map(account_id, range(facts)))
+        bodies = (json.dumps(subscription).encode() for subscription in made)
+        await work_off(contestant, place, broker, "subscription.create", bodies, facts)
+
+    def bodies(self, facts: int, place: Place) -> Iterator[bytes]:
+        """That it is to start: up to the first day, which each price has one line of."""
+        run = {"billRunId": "R-1", "cycleSpecification": {"id": CYCLE}, "billingDate": FIRST_DAY.isoformat()}
+        yield json.dumps(run).encode()
+
+    def letters(self, facts: int, place: Place) -> Iterator[Letter]:
+        """One."""
+        return (("bill-run.start", body) for body in self.bodies(facts, place))
+
+    def events(self, facts: int, contestant: Contestant) -> int:
+        """What each order has, and that the run is started and completed."""
+        return facts * contestant.events_per_order + 2
+
+
+CYCLE = "MONTHLY"
+
+
+def account_id(number: int) -> str:
+    """The id of an account of the cycle."""
+    return f"BR-{number:06d}"
+
+
+def account_of_cycle(number: int) -> Json:
+    """A billing account of the cycle, to be opened."""
+    return {
+        "@type": "BillingAccount",
+        "id": account_id(number),
+        "name": f"Customer {number}",
+        "currency": CURRENCY,
+        "relatedParty": [{"role": "customer", "partyOrPartyRole": {"@type": "PartyRef", "id": f"P-{number}"}}],
+        "billStructure": {"cycleSpecification": {"id": CYCLE}},
+    }
+
+
+def _prices() -> list[Json]:
+    """Three prices a day, one of them a partner's, as an order's lines are."""
+    prices: list[Json] = [{**_DAILY, "id": f"P-{n}", "unitPrice": f"{n}9.90"} for n in range(1, BILL_LINES + 1)]
+    prices[-1] |= {"onBehalfOf": {"id": "SA-0"}, "tax": {"category": "S", "rate": "0.10"}}
+    return prices
+
+
+def _accounts_of_orders() -> Iterator[str]:
+    return (f"BA-{number:04d}" for number in range(BILLING_ACCOUNTS))
+
+
+def _subscriptions(start: str, prices: list[Json], accounts: Iterable[str]) -> Iterator[Json]:
     """One on each account."""
-    for number in range(BILLING_ACCOUNTS):
+    for number, account in enumerate(accounts):
         yield {
             "subscriptionId": f"S-{number:04d}",
-            "billingAccount": {"id": f"BA-{number:04d}"},
+            "billingAccount": {"id": account},
             "startDate": start,
             "currency": CURRENCY,
             "productPrice": prices,
@@ -293,7 +352,8 @@ class Usages:
 
     async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
         """A subscription on each account."""
-        made = (json.dumps(subscription).encode() for subscription in _subscriptions("2026-11-01", [_PRICE]))
+        subscriptions = _subscriptions("2026-11-01", [_PRICE], _accounts_of_orders())
+        made = (json.dumps(subscription).encode() for subscription in subscriptions)
         await work_off(contestant, place, broker, "subscription.create", made, BILLING_ACCOUNTS)
 
     def bodies(self, facts: int, place: Place) -> Iterator[bytes]:
@@ -364,4 +424,5 @@ CORRECTIONS: Workload = Corrections()
 SHORT: Workload = Orders("orders of three lines", lines=BILL_LINES)
 BILLS: Workload = Bills()
 RECURRING: Workload = Recurring()
+RUNS: Workload = Runs()
 USAGE: Workload = Usages()

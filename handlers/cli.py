@@ -14,6 +14,7 @@ from adapters.settings import Settings, SettingsError, load_settings
 from adapters.store.forms import WrongForm, check_now
 from adapters.version import VERSION
 from handlers.console import parked
+from handlers.console.bill_runs import app as bill_run
 from handlers.console.migrate import command as migrate
 from handlers.console.outbox import app as outbox
 from handlers.console.status import check_all, status
@@ -23,6 +24,7 @@ from handlers.logs import set_up
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.add_typer(parked, name="parked")
 app.add_typer(outbox, name="outbox")
+app.add_typer(bill_run, name="bill-run")
 app.command("migrate")(migrate)
 app.command("status")(status)
 app.command("check")(check_all)

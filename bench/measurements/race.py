@@ -11,7 +11,7 @@ from bench.paymaster import READY, Paymaster
 from bench.place import Contestant, new_place
 from bench.plain.contestant import Plain
 from bench.sizes import Sizes
-from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, RECURRING, SHORT, USAGE
+from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, RECURRING, RUNS, SHORT, USAGE
 from services import Services
 
 PAYMASTER, PLAIN = Paymaster(), Plain()
@@ -38,10 +38,7 @@ def lanes(only: Collection[str], peers: Sequence[Contestant], sizes: Sizes) -> l
         found.append(Lane(PAYMENTS.name, PAYMASTER, PAYMENTS, sizes.orders, audited=True))
     if "corrections" in only:
         found.append(Lane(CORRECTIONS.name, PAYMASTER, CORRECTIONS, sizes.orders, audited=True))
-    if "bills" in only:
-        found.append(Lane(SHORT.name, PAYMASTER, SHORT, sizes.orders))
-        found.append(Lane(BILLS.name, PAYMASTER, BILLS, sizes.orders, audited=True))
-        found.append(Lane(RECURRING.name, PAYMASTER, RECURRING, sizes.orders, audited=True))
+    found += _of_bills(only, sizes)
     if not {"arrays", "usage"}.isdisjoint(only):
         found.append(Lane(ARRAYS.name, PAYMASTER, ARRAYS, sizes.orders))
     if "usage" in only:
@@ -53,12 +50,24 @@ def lanes(only: Collection[str], peers: Sequence[Contestant], sizes: Sizes) -> l
     return found
 
 
+def _of_bills(only: Collection[str], sizes: Sizes) -> Iterator[Lane]:
+    """Bills and runs, and the orders that they are compared with."""
+    if not {"bills", "runs"}.isdisjoint(only):
+        yield Lane(SHORT.name, PAYMASTER, SHORT, sizes.orders)
+    if "bills" in only:
+        yield Lane(BILLS.name, PAYMASTER, BILLS, sizes.orders, audited=True)
+        yield Lane(RECURRING.name, PAYMASTER, RECURRING, sizes.orders, audited=True)
+    if "runs" in only:
+        # A run is found a moment after it was started; of many accounts that is little.
+        yield Lane(RUNS.name, PAYMASTER, RUNS, sizes.orders * 2, audited=True)
+
+
 def run(
     services: Services, racing: Sequence[Lane], rounds: int, tell: Callable[[str], None], failures: dict[str, str]
 ) -> Iterator[Round]:
     """Run the rounds; what goes wrong in one is added to `failures`, and the race goes on without it."""
     # Those of three lines come to other amounts, and usage has none.
-    others = (SHORT, BILLS, RECURRING, USAGE)
+    others = (SHORT, BILLS, RECURRING, RUNS, USAGE)
     alike = [lane for lane in racing if lane.contestant.keeps_books and lane.workload not in others]
     compared = min((lane.facts for lane in alike), default=0)
     for number in range(1, rounds + 1):

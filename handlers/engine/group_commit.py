@@ -39,6 +39,8 @@ GATHERED_MAX = 2 * FACTS_MAX
 """Once so many facts have gathered, two batches, no more messages are taken."""
 BULK_SECONDS = 0.04
 """How long a batch of bulk work is to take beside other work, which waits for it."""
+BULK_FIRST = 25
+"""How many facts the first such batch has, before it is known how long they take."""
 BESIDE_SECONDS = 1.0
 """For how long after some other work has come, or was done, bulk work gives way to it."""
 SUCCESSES = 4
@@ -186,7 +188,7 @@ class GroupCommit:
         self._work = _Lane()
         self._bulk = _Lane()
         self._lane = self._bulk
-        self._bulk_facts = FACTS_MAX
+        self._bulk_facts = BULK_FIRST
         self._other_at = -math.inf
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()

@@ -32,17 +32,20 @@ from tests.support.client import Client
 from tests.support.messages import (
     Message,
     adjustment,
+    bill_run,
     charge,
     closing,
     credit_note,
     credited,
     customer,
+    cycle,
     demand,
     dispute,
     dispute_settled,
     dispute_withdrawn,
     eur,
     grant,
+    in_cycle,
     item,
     metered,
     monthly,
@@ -392,6 +395,45 @@ async def test_a_worker_that_dies_over_recurring_bills_costs_nothing(
     assert billed(database) == billed_at_once(database, "2026-12-01")
     assert parts(database) > 3
     await all_is_well(point, effects + parts(database), client, database)
+
+
+RUN = 30
+"""The accounts of a cycle, with a charge each; one more has three bills' worth."""
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+@pytest.mark.parametrize(
+    "point", ["after-first-write", "after-commit", "before-confirm", "before-mark", "held-claimed", "held-after-commit"]
+)
+async def test_a_worker_that_dies_over_a_bill_run_costs_nothing(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """With the run started, its accounts decided, or the rest of a bill claimed: the next one goes on."""
+    monkeypatch.setattr("domain.billing.gathering.LINES_MAX", PART)
+    monkeypatch.setattr("domain.billing.composing.LINES_MAX", PART)
+    monkeypatch.setattr("handlers.sweeping.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("handlers.watch.WATCH_SECONDS", 0.1)
+    monkeypatch.setattr("adapters.store.workers.DEAD_AFTER_SECONDS", 2.0)
+    settings = settings.model_copy(update={"relay_interval_seconds": 0.3})
+    ids = [f"BA-{n:02d}" for n in range(RUN)]
+    charges = [charge(f"C-{id_}", id_, 10) for id_ in ids] + [charge(f"M-{n}", "BA-more", 1) for n in range(3 * PART)]
+    async with working(settings):
+        await client.send(cycle())
+        await applied(database, 1)
+        await client.send_all([*(in_cycle(id_) for id_ in ids), in_cycle("BA-more"), *charges])
+        await applied(database, 2 + RUN + len(charges))
+    await client.send_all([bill_run("R-1"), bill_run("R-1")])
+    await die_at(point, settings, database, PART)
+    async with working(settings):
+        await wait_for(lambda: database["billRuns"].count_documents({"state": "completed"}) == 1)
+        await wait_for(lambda: not held(database), otherwise=lambda: held(database))
+        await applied(database, 3 + RUN + len(charges))
+    [run] = database["billRuns"].find()
+    assert (run["billed"], run["nothingDue"]) == (RUN + 1, 0)
+    assert [one["taxExcludedAmount"] for one in run["totals"]] == [1000 * RUN + 100 * 3 * PART]
+    assert database["invoices"].count_documents({}) == RUN + 3
+    assert (client.counted()["bill-run.started"], client.counted()["bill-run.completed"]) == (1, 1)
+    await all_is_well(point, 3 + RUN + len(charges), client, database)
 
 
 def parts(database: Books) -> int:
