@@ -54,6 +54,7 @@ from tests.support.messages import (
     payment,
     payout,
     payout_return,
+    procedure,
     refund,
     reversal,
     sent,
@@ -397,6 +398,8 @@ async def test_a_worker_that_dies_over_recurring_bills_costs_nothing(
     await all_is_well(point, effects + parts(database), client, database)
 
 
+DUNNED = 8
+"""The accounts that are dunned, and pay."""
 RUN = 30
 """The accounts of a cycle, with a charge each; one more has three bills' worth."""
 
@@ -439,3 +442,37 @@ async def test_a_worker_that_dies_over_a_bill_run_costs_nothing(
 def parts(database: Books) -> int:
     """How many bills went on in a further part."""
     return database["inbox"].count_documents({"_id": {"$regex": "^bill.continue:"}})
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+@pytest.mark.parametrize("point", ["after-first-write", "after-commit", "held-claimed", "held-after-commit"])
+async def test_a_worker_that_dies_over_what_clears_dunning_costs_nothing(
+    settings: Settings, client: Client, database: Books, tmp_path: Path, point: str
+) -> None:
+    """Who is suspended pays: with that decided, or what it leaves to do claimed. The next one resumes them all."""
+    clock = ClockFile(tmp_path / "clock")
+    clock.show("2026-11-22T12:00:00Z")
+    settings = settings.model_copy(update={"relay_interval_seconds": 0.3, "clock_file": str(clock)})
+    ids = [f"BA-{n}" for n in range(DUNNED)]
+    async with working(settings, days=True):
+        await client.send(procedure("D-1", (1, "suspend")))
+        await client.send_all([customer(id_, paymentTermDays=0, dunningProcedure={"id": "D-1"}) for id_ in ids])
+        await client.send_all([order(f"O-{id_}", id_, item(1, 10)) for id_ in ids])
+        await client.send_all([subscription(f"S-{id_}", id_, monthly("P-1", 7), start="2026-11-01") for id_ in ids])
+        await wait_for(lambda: database["subscriptions"].count_documents({}) == DUNNED)
+        await wait_for(lambda: database["dunnedDays"].find_one({"newest": "2026-11-22"}))
+        clock.show("2026-11-23T06:00:00Z")
+        await wait_for(lambda: database["dunnedDays"].find_one({"newest": "2026-11-23"}))
+        assert database["subscriptions"].count_documents({"state": "suspended"}) == DUNNED
+    before = facts(database)
+    await client.send_all([payment(f"P-{id_}", id_, 12) for id_ in ids])
+    await die_at(point, settings, database)
+    # What the dead one has claimed, or left unsent, is found when the clock has gone on.
+    clock.show("2026-11-23T06:05:00Z")
+    async with working(settings):
+        await wait_for(lambda: facts(database) == before + 2 * DUNNED and not held(database))
+        await wait_for(lambda: database["outbox"].find_one({"unsent": True}) is None)
+    assert database["subscriptions"].count_documents({"state": "active"}) == DUNNED
+    assert database["dunningSuspensions"].count_documents({"ended": None}) == 0
+    assert client.counted()["dunning.cleared"] == DUNNED
+    await all_is_well(point, before + 2 * DUNNED, client, database)
