@@ -42,6 +42,7 @@ class QueueRead:
     """How a queue is read: the keys of its owner and its order, and the filter of the partial index that serves it.
 
     `of_accounts`: its owners are accounts, each of which has a position. `descending`: the order's last comes first.
+    `short`: it has one or two documents as a rule, or none, so that many are read whole with one look at the index.
     """
 
     owner: str
@@ -49,6 +50,7 @@ class QueueRead:
     is_open: Filter
     of_accounts: bool = True
     descending: bool = False
+    short: bool = False
 
     @property
     def direction(self) -> int:

@@ -55,7 +55,7 @@ KEPT = (
             append_only=True,
             but_for=("billed",),
         ),
-        queue=QueueRead("billingAccount", "date", UNBILLED),
+        queue=QueueRead("billingAccount", "date", UNBILLED, short=True),
     ),
     Kept(
         Layout(
@@ -111,7 +111,7 @@ KEPT = (
             ),
             personal=("terms.name", "terms.prices", "patches.terms"),
         ),
-        queue=QueueRead("billingAccount", "nextDue", LIVE),
+        queue=QueueRead("billingAccount", "nextDue", LIVE, short=True),
         awaited={"subscription": {}},
         large=True,
     ),

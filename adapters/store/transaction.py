@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
@@ -28,6 +28,8 @@ COMMIT_SECONDS_MAX = 30
 """How long an ambiguous commit is tried again; after that the inbox settles it."""
 READ_ROWS = 10_000
 """The most rows of one answer to a read, of at most 16 MiB in any case. By default the server sends 101 at first."""
+SHORT_ROWS = 2
+"""How many rows of each short queue are read where many of them are read whole."""
 LOADED_BYTES_MAX = 16 * 1024 * 1024
 """How many bytes of documents the facts of one batch may load; in memory they are about seven times as large. A lone
 fact may load more."""
@@ -173,11 +175,28 @@ class Transaction:
         await self._load_queues(queues, books)
 
     async def _load_queues(self, needs: Iterable[QueueNeed], books: WorkingSet) -> None:
-        """Load queues: whole ones, and those of accounts, with one read for each kind and limit, others one by one."""
+        """Load queues: short ones of many owners whole, the others by how much is needed of them."""
         # A position that has just come may prove that a queue is empty.
         missing = {(need.type, need.owner): need for need in needs if not books.has(need)}
+        short: dict[type, list[str]] = defaultdict(list)
+        for kind, owner in missing:
+            if _QUEUES[kind].short:
+                short[kind].append(owner)
+        whole = {kind: owners for kind, owners in short.items() if len(owners) > 1}
+        reads = [_whole_queues(kind, owners, _most(owners)) for kind, owners in whole.items()]
+        for (kind, owners), found in zip(whole.items(), await self._in_turn(reads), strict=True):
+            rows = self._by_owner(kind, found, books)
+            last = max(rows) if len(found) == _most(owners) else None
+            for owner in owners:
+                # Of the last one there may be more, and of those after it.
+                if last is None or owner < last:
+                    books.load_queue(missing.pop((kind, owner))._replace(limit=None), rows[owner])
+        await self._load_by_limit(missing.values(), books)
+
+    async def _load_by_limit(self, needs: Collection[QueueNeed], books: WorkingSet) -> None:
+        """Load queues: whole ones, and those of accounts, with one read for each kind and limit, others one by one."""
         together: dict[tuple[type, int | None], list[str]] = defaultdict(list)
-        for need in missing.values():
+        for need in needs:
             together[need.type, need.limit].append(need.owner)
         reads: list[tuple[type, Command]] = []
         for (kind, limit), owners in together.items():
@@ -187,14 +206,22 @@ class Transaction:
                 reads.append((kind, _whole_queues(kind, owners)))
             else:
                 reads += [(kind, _queue(kind, owner, limit)) for owner in owners]
-        rows: dict[tuple[type, str], list[Queued]] = defaultdict(list)
+        rows: dict[type, dict[str, list[Queued]]] = defaultdict(lambda: defaultdict(list))
         for (kind, _), found in zip(reads, await self._in_turn([read for _, read in reads]), strict=True):
-            for row in found:
-                # One that a payment names is here already.
-                document: Any = books.peek(kind, row["_id"]) or DECODE[kind](row)
-                rows[kind, document.owner].append(document)
-        for need in missing.values():
-            books.load_queue(need, rows[need.type, need.owner])
+            for owner, documents in self._by_owner(kind, found, books).items():
+                rows[kind][owner] += documents
+        for need in needs:
+            books.load_queue(need, rows[need.type][need.owner])
+
+    @staticmethod
+    def _by_owner(kind: type, found: Iterable[dict[str, Any]], books: WorkingSet) -> dict[str, list[Queued]]:
+        """Rows of queues as documents, by the owner whose queue it is."""
+        documents: dict[str, list[Queued]] = defaultdict(list)
+        key = _QUEUES[kind].owner
+        for row in found:
+            # One that a payment names is here already.
+            documents[row[key]].append(books.peek(kind, row["_id"]) or DECODE[kind](row))
+        return documents
 
     async def write(self, books: WorkingSet, batch: Batch) -> None:
         """Write what the facts of a batch have changed: one bulk write for each collection.
@@ -366,13 +393,21 @@ def _queue(kind: type, owner: str, limit: int | None) -> Command:
     )
 
 
-def _whole_queues(kind: type, owners: list[str]) -> Command:
-    """All rows of several queues, queue by queue, each in its order."""
+def _most(owners: Sized) -> int:
+    """How many rows of short queues are read together: where there are more, each is read as far as it is needed."""
+    return SHORT_ROWS * len(owners)
+
+
+def _whole_queues(kind: type, owners: list[str], most: int = 0) -> Command:
+    """All rows of several queues, queue by queue, each in its order; or so many of them."""
     queue = _QUEUES[kind]
     order = [(queue.owner, 1), (queue.order, queue.direction), ("_id", 1)]
     which = {queue.owner: {"$in": sorted(owners)}, **queue.is_open}
     return lambda database, session: (
-        database[COLLECTION[kind]].find_raw_batches(which, session=session, batch_size=READ_ROWS).sort(order)
+        database[COLLECTION[kind]]
+        .find_raw_batches(which, session=session, batch_size=READ_ROWS)
+        .sort(order)
+        .limit(most)
     )
 
 

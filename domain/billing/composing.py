@@ -10,6 +10,7 @@ from decimal import Decimal
 from domain.accounts.lifecycle import ALLOWED
 from domain.accounts.model import Account, find_account
 from domain.billing.gathering import INVOICES_MAX, LINES_MAX, Due
+from domain.billing.model import Place
 from domain.corrections.crediting import creditable, price_nets, tax_given_back, with_taken_back
 from domain.corrections.taking_back import left_of
 from domain.frozen import dataclass, replace
@@ -82,6 +83,8 @@ def compose(account: Account, dues: Iterable[Due], books: Books) -> Composition:
             taking[due.corrected.id].append(_cut(due, due.corrected, left, account))
         else:
             (plain if due.net >= 0 else negative).append(due)
+    if not taking and not negative:
+        return Composition(tuple(sorted(plain, key=_place)), (), ())
     own = [due for due in _each(taking) if due.net and _is_of(account, due)]
     total = Total([*plain, *own])
     to_note = {
@@ -101,11 +104,16 @@ def compose(account: Account, dues: Iterable[Due], books: Books) -> Composition:
         if len(lines) < LINES_MAX and total.with_(due) >= 0:
             total.add(due)
             lines.append(due)
-    lines.sort(key=lambda due: due.of.order_key)
+    lines.sort(key=_place)
     nothing_left = tuple(
         due for bill_no, taken in taking.items() if bill_no not in waits for due in taken if not due.net
     )
     return Composition(tuple(lines), notes, nothing_left)
+
+
+def _place(due: Due) -> Place:
+    """Where it is on a bill."""
+    return due.of.order_key
 
 
 def _each(taking: dict[str, list[Due]]) -> Iterable[Due]:

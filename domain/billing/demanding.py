@@ -47,7 +47,7 @@ from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
-from domain.money import Currency, share_of, within_limit
+from domain.money import AMOUNT_MAX, Currency, share_of, within_limit
 from domain.ordering.booking import book_invoice
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
@@ -67,9 +67,11 @@ def demand_time(demand: BillDemand) -> tuple[str, datetime] | None:
 def demand_needs(demand: BillDemand, books: WorkingSet) -> Iterator[Need]:
     """What a demand looks at, as far as that can be told from what is loaded so far."""
     yield DocumentNeed(Calendar, CALENDAR)
-    calendar = books.peek(Calendar, CALENDAR)
-    newest = books.booked_at.astimezone(books.zone).date() if calendar is None else calendar.newest
-    yield from bill_needs(demand.billing_account, demand.billing_date or newest, books)
+    on = demand.billing_date
+    if on is None:
+        calendar = books.peek(Calendar, CALENDAR)
+        on = books.date_of(books.booked_at) if calendar is None else calendar.newest
+    yield from bill_needs(demand.billing_account, on, books)
 
 
 def bill_needs(account_id: str, on: date, books: WorkingSet) -> Iterator[Need]:
@@ -195,6 +197,8 @@ def _issue(
 def _check_amounts(dues: Iterable[Due], currency: Currency) -> None:
     """Check that each line is within the limit: what is beyond it is told by its charge, or its price and period."""
     for due in dues:
+        if abs(due.net) <= AMOUNT_MAX:
+            continue
         if isinstance(due.of, PeriodDue):
             days = due.of.period
             within_limit(due.net, currency, "{}: the net of {} to {}", due.field, days.start, days.end)
@@ -240,6 +244,9 @@ def _credit(
 
     Returns the notes' numbers by the numbers of their invoices.
     """
+    if not bill.notes:
+        emit_accruals(accruals, account.currency, books)
+        return {}
     numbers: dict[str, str] = {}
     books.require(DocumentNeed(kind, id_) for id_ in ids.values() for kind in (CreditNote, Dispute))
     needs = [need for note in bill.notes for need in correction_needs(note.invoice)]
@@ -256,10 +263,7 @@ def _credit(
         accruals += less
         numbers[invoice.id] = issued.bill_no
     credited = [find_account(id_, books) for id_ in dict.fromkeys(note.invoice.billing_account for note in bill.notes)]
-    if credited:
-        settle_up(credited[0], accruals, books, *credited[1:])
-    else:
-        emit_accruals(accruals, account.currency, books)
+    settle_up(credited[0], accruals, books, *credited[1:])
     return numbers
 
 

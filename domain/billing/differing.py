@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from domain.billing.periods import DateRange
@@ -79,12 +79,16 @@ class Difference:
     corrects: CorrectsLine | None = None
 
 
-def differences(charged: Iterable[Charged], billed: Iterable[BilledLine], period: DateRange) -> Iterator[Difference]:
+def differences(charged: Iterable[Charged], billed: Sequence[BilledLine], period: DateRange) -> Iterator[Difference]:
     """What is to be billed of a period for it to come to what is charged: what is taken back first, then what is new.
 
     Rate by rate: a price that has changed is taken back and charged anew, of one that has not the difference is billed.
     What is taken back is taken of the latest line first, of each at most what is left of it.
     """
+    if not billed:
+        # As it is of most, and by the same rules as what is new below.
+        yield from (Difference(one.rate, one.days, one.quantity, one.net) for one in charged if one.net)
+        return
     due = {one.rate: one for one in charged}
     before: dict[Rate, list[BilledLine]] = {}
     for line in billed:

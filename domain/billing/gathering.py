@@ -17,7 +17,7 @@ from domain.billing.differing import Difference, differences
 from domain.billing.model import ALL_SUBSCRIPTIONS, Charge, Place, Rest
 from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Rating, Schedule
-from domain.billing.subscriptions import Subscription
+from domain.billing.subscriptions import Subscription, schedule_of
 from domain.billing.terms import ProductPrice
 from domain.billing.usage import counted, months_needs, used_by
 from domain.frozen import dataclass, replace
@@ -195,14 +195,13 @@ def _usage_needs(subscription: Subscription, plan: Plan, periods: Iterable[tuple
 
 def _plan(subscription: Subscription, on: date, since: date, books: WorkingSet | Books) -> Plan:
     """What falls due of a subscription by a date, of as many of its days `since` another as a bill may hold."""
-    return books.worked_out(subscription, (on, since), lambda one: _planned(one, on, since))
+    schedule = schedule_of(subscription, books)
+    return books.worked_out(subscription, (on, since), lambda one: _planned(one, schedule, on, since))
 
 
-def _planned(subscription: Subscription, on: date, since: date) -> Plan:
-    segments = subscription.segments
-    prices = {price.id: price for segment in segments for price in segment.terms.prices}
-    partners = {price.on_behalf_of for segment in segments for price in segment.terms.prices}
-    schedule = Schedule(segments)
+def _planned(subscription: Subscription, schedule: Schedule, on: date, since: date) -> Plan:
+    prices = {price.id: price for segment in schedule.segments for price in segment.terms.prices}
+    partners = {price.on_behalf_of for segment in schedule.segments for price in segment.terms.prices}
     window = all_days = _window(subscription, on)
     first = min(max(since, window.start), on)
     # As many days as have something for a bill; of most, that is all of them.
@@ -213,14 +212,18 @@ def _planned(subscription: Subscription, on: date, since: date) -> Plan:
         else:
             window = all_days
         due = list(_falling_due(subscription, schedule, list(prices), window, on))
-        count = sum(period.start >= since for _, _, period, _ in due)
-        if window == all_days or count > LINES_MAX // 2:
+        if window is all_days or _begun(due, since) > LINES_MAX // 2:
             break
         days *= 2
-    while sum(period.start >= since for _, _, period, _ in due) > LINES_MAX and (left := (window.end - first).days) > 1:
+    while len(due) > LINES_MAX and _begun(due, since) > LINES_MAX and (left := (window.end - first).days) > 1:
         window = DateRange(window.start, first + timedelta(days=left // 2))
         due = [one for one in due if one[2].overlap(window)]
     return Plan(schedule, prices, tuple(one for one in partners if one is not None), window, tuple(due))
+
+
+def _begun(due: Iterable[tuple[str, str, DateRange, date]], since: date) -> int:
+    """How many of these periods begin on a day or later."""
+    return sum(period.start >= since for _, _, period, _ in due)
 
 
 def gather(
@@ -510,8 +513,7 @@ def _falling_due(
 ) -> Iterator[tuple[str, str, DateRange, date]]:
     """The periods that have a day in a window and are due by a date, by the terms that there are now."""
     for price_id in prices:
-        for period in schedule.periods(price_id, window):
-            due = schedule.due(price_id, period)
+        for period, due in schedule.dated(price_id, window):
             if due <= on and (subscription.recheck_from is not None or due >= (subscription.next_due or due)):
                 yield id_of(subscription.id, price_id, period), price_id, period, due
 
@@ -569,8 +571,7 @@ def _item(difference: Difference, name: str | None, origin: LineOrigin, currency
 
 def _name(of: PeriodDue, plan: Plan) -> str | None:
     """What the price is called on the days that are charged."""
-    for segment in plan.schedule.segments:
-        price = segment.charged(of.price_id)
-        if price is not None and (segment.days.overlap(of.difference.days) or price.price_type == "oneTime"):
+    for segment, price in plan.schedule.charging(of.price_id):
+        if segment.days.overlap(of.difference.days) or price.price_type == "oneTime":
             return price.name
     return None

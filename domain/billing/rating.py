@@ -66,29 +66,62 @@ class Charged:
         return (self.days,) if self.used_on is None else self.used_on
 
 
-@dataclass(frozen=True, slots=True)
 class Schedule:
     """Which periods a subscription's prices have, by its segments, and when each is due, whatever it comes to."""
 
-    segments: tuple[Segment, ...]
+    def __init__(self, segments: tuple[Segment, ...]) -> None:
+        self.segments = segments
+        self._charging: dict[str, list[tuple[Segment, ProductPrice]]] = {}
+        for segment in segments:
+            for price in segment.charged_prices:
+                self._charging.setdefault(price.id, []).append((segment, price))
+
+    def charging(self, price_id: str) -> Sequence[tuple[Segment, ProductPrice]]:
+        """The segments in which a price is charged, in order, with what it is then."""
+        return self._charging.get(price_id, ())
 
     def periods(self, price_id: str, window: DateRange) -> Iterator[DateRange]:
         """The periods of a price, with a day on which it is charged, that have a day in a window; each once."""
+        charging = self.charging(price_id)
+        if len(charging) == 1:
+            yield from self._periods_in(*charging[0], window)
+            return
         seen: set[DateRange] = set()
-        for segment, price in self._charging(price_id):
-            if price.price_type == "oneTime":
-                found: Iterable[DateRange] = (self._first(price_id),)
-            else:
-                # What has a day of each has one that is in both, if there is any, else the one next to the other.
-                nearest = window.start if segment.days.start < window.start else window.end - timedelta(days=1)
-                days = segment.days.overlap(window) or DateRange(nearest, nearest + timedelta(days=1))
-                found = segment.periods(price).overlapping(days)
-            for period in found:
-                of_window = period.start < window.end and window.start < period.end
-                of_both = of_window and period.start < segment.days.end and segment.days.start < period.end
-                if of_both and period not in seen:
+        for segment, price in charging:
+            for period in self._periods_in(segment, price, window):
+                if period not in seen:
                     seen.add(period)
                     yield period
+
+    def _periods_in(self, segment: Segment, price: ProductPrice, window: DateRange) -> Iterator[DateRange]:
+        """The periods of a price that have a day in a window and one in a segment."""
+        if price.price_type == "oneTime":
+            found: Iterable[DateRange] = (self._first(price.id),)
+        else:
+            # What has a day of each has one that is in both, if there is any, else the one next to the other.
+            nearest = window.start if segment.days.start < window.start else window.end - timedelta(days=1)
+            days = segment.days.overlap(window) or DateRange(nearest, nearest + timedelta(days=1))
+            found = segment.periods(price).overlapping(days)
+        for period in found:
+            if (
+                period.start < window.end
+                and window.start < period.end
+                and period.start < segment.days.end
+                and segment.days.start < period.end
+            ):
+                yield period
+
+    def dated(self, price_id: str, window: DateRange) -> Iterator[tuple[DateRange, date]]:
+        """The same, each with the date on which it is due."""
+        charging = self.charging(price_id)
+        if len(charging) == 1:
+            # As most are: then the segment in which a period is found is the first in which it is charged.
+            [(segment, price)] = charging
+            for period in self._periods_in(segment, price, window):
+                yield period, self._due(price, period, segment)
+            return
+        for period in self.periods(price_id, window):
+            yield period, self.due(price_id, period)
 
     def due(self, price_id: str, period: DateRange) -> date:
         """The date on which a period of a price is due.
@@ -100,7 +133,11 @@ class Schedule:
         if served is None:
             return period.end
         segment, first, _ = served
-        if first.price_type == "oneTime" or (first.price_type == "recurring" and first.billed == "inAdvance"):
+        return self._due(first, period, segment)
+
+    def _due(self, price: ProductPrice, period: DateRange, segment: Segment) -> date:
+        """The same by what the price is in the first segment in which it is charged for the period."""
+        if price.price_type == "oneTime" or (price.price_type == "recurring" and price.billed == "inAdvance"):
             return max(period.start, segment.days.start)
         return min(period.end, max(period.start, self.segments[-1].days.end))
 
@@ -115,20 +152,14 @@ class Schedule:
                 found.append(segment.days.start)
                 break
             last = min(after, segment.days.end - timedelta(days=1))
-            periods = (segment.periods(one) for one in segment.terms.prices if one.price_type != "oneTime")
+            periods = {segment.periods(one) for one in segment.terms.prices if one.price_type != "oneTime"}
             found += [period.end for one in periods if (period := one.containing(last)) is not None]
         # The end of what has no end never comes.
         return min((day for day in found if after < day < date.max), default=None)
 
-    def _charging(self, price_id: str) -> Iterator[tuple[Segment, ProductPrice]]:
-        """The segments in which a price is charged, with what it is then."""
-        for segment in self.segments:
-            if (price := segment.charged(price_id)) is not None:
-                yield segment, price
-
     def _in(self, price_id: str, period: DateRange) -> Iterator[tuple[Segment, ProductPrice, DateRange]]:
         """The segments in which a price is charged for a period, with the days of both."""
-        for segment, price in self._charging(price_id):
+        for segment, price in self.charging(price_id):
             days = segment.days.overlap(period)
             if days is None:
                 continue
@@ -137,17 +168,18 @@ class Schedule:
 
     def _first(self, price_id: str) -> DateRange:
         """The first day on which a price is charged: when a one-time price is."""
-        for segment, _ in self._charging(price_id):
+        for segment, _ in self.charging(price_id):
             return DateRange(segment.days.start, segment.days.start + timedelta(days=1))
         return _NEVER
 
 
-@dataclass(frozen=True, slots=True)
 class Rating(Schedule):
     """What the periods come to, with what was used of the subscription, in minor units of a currency."""
 
-    used: Usage
-    currency: Currency
+    def __init__(self, segments: tuple[Segment, ...], used: Usage, currency: Currency) -> None:
+        super().__init__(segments)
+        self.used = used
+        self.currency = currency
 
     def charges(self, price_id: str, period: DateRange) -> list[Charged]:
         """What a period of a price comes to, by rate, in the order of its days; nothing where it is not charged."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Literal
 
+from domain.billing.rating import Schedule
 from domain.billing.terms import Patch, Segment, SubscriptionState, Terms, segments_of, terms_on
 from domain.frozen import dataclass, replace
+from domain.ledger.books import Books, WorkingSet
 from domain.money import Currency
 
 ChangeKind = Literal["change", "suspend", "resume", "terminate"]
@@ -90,6 +92,11 @@ class Subscription:
     def terms_on(self, day: date) -> Terms:
         """The terms that are agreed for a day."""
         return terms_on(self.start_date, self.terms, self.patches, day)
+
+
+def schedule_of(subscription: Subscription, books: Books | WorkingSet) -> Schedule:
+    """Which periods its prices have, and when each is due; worked out once for all who ask."""
+    return books.worked_out(subscription, "schedule", lambda one: Schedule(one.segments))
 
 
 # -- facts

@@ -133,13 +133,17 @@ class Segment:
     state: Literal["active", "trial", "suspended"]
 
     def charged(self, price_id: str) -> ProductPrice | None:
-        """The price of this id, if it is charged on these days: not when suspended; a trial frees what it does."""
+        """The price of this id, if it is charged on these days."""
+        return next((price for price in self.charged_prices if price.id == price_id), None)
+
+    @property
+    def charged_prices(self) -> tuple[ProductPrice, ...]:
+        """The prices that are charged on these days: none when suspended; a trial frees what it does."""
+        if self.state == "active":
+            return self.terms.prices
         if self.state == "suspended":
-            return None
-        price = self.terms.price(price_id)
-        if price is None or (self.state == "trial" and price.price_type in {"recurring", "minimum"}):
-            return None
-        return price
+            return ()
+        return tuple(price for price in self.terms.prices if price.price_type not in {"recurring", "minimum"})
 
     def periods(self, price: ProductPrice) -> Periods:
         """The periods of a price that has some."""
@@ -210,6 +214,8 @@ def _state_of(segment: Segment) -> SubscriptionState:
 
 def _dated(start_date: date, terms: Terms, patches: Sequence[Patch]) -> list[tuple[DateRange, Terms]]:
     """The terms of all days from the start to the end of the calendar."""
+    if not patches:
+        return [(DateRange(start_date, date.max), terms)]
     by_date = {start_date: terms}
     for patch in sorted(patches, key=attrgetter("effective_date")):
         terms = patch.applied_to(terms)

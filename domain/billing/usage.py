@@ -12,7 +12,7 @@ from domain.accounts.lifecycle import billing_account
 from domain.billing.periods import DateRange
 from domain.billing.rating import Schedule, Usage
 from domain.billing.subscribing import account_needs, find_subscription
-from domain.billing.subscriptions import Subscription
+from domain.billing.subscriptions import Subscription, schedule_of
 from domain.billing.terms import ProductPrice, Segment, end_of
 from domain.errors import Refused
 from domain.frozen import dataclass
@@ -121,8 +121,8 @@ def record_usage(usage: UsageToRecord, books: Books) -> UsageResult:
     subscription = find_subscription(usage.subscription, books)
     account = billing_account(subscription.billing_account, None, books, "billing", "subscriptionId")
     day = books.date_of(usage.usage_date)
-    segments = subscription.segments
-    segment, price = _in_force(usage.price_id, day, subscription, segments)
+    schedule = schedule_of(subscription, books)
+    segment, price = _in_force(usage.price_id, day, subscription, schedule.segments)
     month_id = _month_id(subscription.id, price.id, _month(day))
     before = books.find(UsageMonth, month_id) or UsageMonth(month_id, 0, ())
     _check_sum(before.on(day), usage.quantity, day)
@@ -140,7 +140,7 @@ def record_usage(usage: UsageToRecord, books: Books) -> UsageResult:
         )
     )
     books.put(month)
-    if _is_late(day, segment, price, subscription, Schedule(segments)):
+    if _is_late(day, segment, price, subscription, schedule):
         books.put(subscription.looked_at_again(day))
     # Who bills the subscription writes the position too (`used_by`): neither goes unseen by the other.
     books.count(account.id, "used")
@@ -212,19 +212,29 @@ def _in_force(
 ) -> tuple[Segment, ProductPrice]:
     """A price of usage on a day on which it is charged, with what the subscription is then."""
     segment = next((segment for segment in segments if day in segment.days), None)
+    price = None
+    if segment is not None and segment.state != "suspended":
+        price = segment.terms.price(price_id)
+    if segment is None or price is None or price.price_type != "usage":
+        raise _not_in_force(price_id, day, subscription, segment, price)
+    return segment, price
+
+
+def _not_in_force(
+    price_id: str, day: date, subscription: Subscription, segment: Segment | None, price: ProductPrice | None
+) -> Refused:
+    """Why a subscription has no such price of usage on a day."""
     said = f"priceId: on {day} subscription {subscription.id}"
     if segment is None:
         if day < subscription.start_date:
-            raise Refused("wrong-state", f"{said} is not served yet: it starts on {subscription.start_date}")
-        raise Refused("wrong-state", f"{said} is terminated, as of {end_of(segments, subscription.start_date)}")
+            return Refused("wrong-state", f"{said} is not served yet: it starts on {subscription.start_date}")
+        end = end_of(subscription.segments, subscription.start_date)
+        return Refused("wrong-state", f"{said} is terminated, as of {end}")
     if segment.state == "suspended":
-        raise Refused("wrong-state", f"{said} is suspended")
-    price = segment.terms.price(price_id)
+        return Refused("wrong-state", f"{said} is suspended")
     if price is None:
-        raise Refused("wrong-state", f"{said} has no price {price_id}")
-    if price.price_type != "usage":
-        raise Refused("wrong-state", f"{said} has price {price_id} as one of type {price.price_type}, not usage")
-    return segment, price
+        return Refused("wrong-state", f"{said} has no price {price_id}")
+    return Refused("wrong-state", f"{said} has price {price_id} as one of type {price.price_type}, not usage")
 
 
 def _check_sum(before: Decimal, quantity: Decimal, day: date) -> None:

@@ -142,6 +142,7 @@ class WorkingSet:
         self.announced: list[str] = []
         self._documents: dict[type, dict[str, Any]] = defaultdict(dict)
         self._queues: dict[tuple[type, str], _Queue] = defaultdict(_Queue)
+        self._starts: dict[date, datetime] = {}
         self._worked_out: dict[tuple[type, str, Hashable], tuple[object, object]] = {}
 
     def has(self, need: Need) -> bool:
@@ -174,6 +175,17 @@ class WorkingSet:
             return moment.astimezone(self.zone).date()
         except OverflowError:  # within a day of the first or last moment that there is
             return moment.date()
+
+    def start_of(self, day: date) -> datetime:
+        """The first moment of a date, in the seller's time zone."""
+        found = self._starts.get(day)
+        if found is None:
+            try:
+                found = datetime.combine(day, time(), self.zone).astimezone(UTC)
+            except OverflowError:  # within a day of the first or last moment that there is
+                found = datetime.combine(day, time(), UTC)
+            self._starts[day] = found
+        return found
 
     def known(self, kind: type[Q], owner: str) -> Iterator[Q]:
         """The open documents of a queue that are loaded so far."""
@@ -385,10 +397,7 @@ class Books:
 
     def start_of(self, day: date) -> datetime:
         """The first moment of a date, in the seller's time zone."""
-        try:
-            return datetime.combine(day, time(), self._set.zone).astimezone(UTC)
-        except OverflowError:  # within a day of the first or last moment that there is
-            return datetime.combine(day, time(), UTC)
+        return self._set.start_of(day)
 
     # -- changing
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, Protocol
 
 import structlog
@@ -137,13 +138,23 @@ def further_lookups(works: Iterable[WorkItem], known: Mapping[str, Known]) -> li
 
 def first_needs(works: Iterable[WorkItem], books: WorkingSet) -> set[Need]:
     """What the facts of a batch need of the books, as far as is known before anything is loaded."""
-    return set(_wanted((work.incoming.fact for work in works if work.to_apply), books))
+    needs, _ = _wanted((work.incoming.fact for work in works if work.to_apply), books)
+    return set(needs)
 
 
-def _wanted(facts: Iterable[object], books: WorkingSet) -> list[Need]:
-    """What these facts need that is not loaded yet; of each queue as much as all of them together are likely to use."""
-    counts = Counter(need for fact in facts for need in needs_of(fact, books))
-    return [_for_many(need, facts) for need, facts in counts.items() if not books.has(need)]
+def _wanted(facts: Iterable[object], books: WorkingSet) -> tuple[list[Need], list[object]]:
+    """What these facts need that is not loaded yet, and those that need some of it.
+
+    Of each queue as much as all of them together are likely to use.
+    """
+    facts = list(facts)
+    needs = [list(needs_of(fact, books)) for fact in facts]
+    counts = Counter(chain.from_iterable(needs))
+    wanted = {need: count for need, count in counts.items() if not books.has(need)}
+    lacking = (
+        [fact for fact, its in zip(facts, needs, strict=True) if not wanted.keys().isdisjoint(its)] if wanted else []
+    )
+    return [_for_many(need, count) for need, count in wanted.items()], lacking
 
 
 def _for_many(need: Need, facts: int) -> Need:
@@ -195,13 +206,14 @@ async def decide(
 
 async def _load_all(works: list[WorkItem], known: Mapping[str, Known], books: WorkingSet, load: Load) -> None:
     """Load what the facts need, until what is loaded asks for nothing more."""
-    facts = [
+    lacking = [
         work.incoming.fact
         for work in works
         if work.to_apply and (work.claimed is not None or work.incoming.identity not in known)
     ]
     for _ in range(LOADS_MAX):
-        wanted = _wanted(facts, books)
+        # What a fact needs follows from what is loaded of that: one that lacks nothing needs nothing more.
+        wanted, lacking = _wanted(lacking, books)
         if not wanted:
             return
         await load(wanted)

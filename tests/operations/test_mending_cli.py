@@ -176,7 +176,7 @@ async def test_an_unknown_reason_is_named(settings: Settings, client: Client, op
 
 def test_reasons_are_the_errors_that_a_message_may_be_held_for() -> None:
     """A code that is added is one that can be asked for."""
-    assert set(REASONS) == ERRORS.keys() - {"unavailable", "unknown-seller"}
+    assert set(REASONS) == ERRORS.keys() - {"unavailable", "unknown-seller", "unknown-bill-run"}
 
 
 BODY = json.dumps(order("O-1", "BA-1")[1])

@@ -17,7 +17,9 @@ from adapters.store.store import Store
 from adapters.store.transaction import Batch
 from domain.accounts.model import Account, SettlementTerms
 from domain.accounts.references import CONTAINS, PAYER, Link
+from domain.billing.model import Charge
 from domain.invoicing.model import AppliedPayment, Invoice, InvoiceLine, PartnerShare
+from domain.invoicing.pricing import Item
 from domain.ledger.books import Books as FactBooks
 from domain.ledger.books import DocumentNeed, NotLoaded, QueueNeed, WorkingSet
 from domain.ledger.entries import Entry, Posting
@@ -344,6 +346,32 @@ async def test_one_long_queue_does_not_crowd_out_others(store: Store, hot: str) 
             assert [next(queue).id for _ in range(4)] == expected[:4]
         else:
             assert [one.id for one in queue] == expected
+
+
+@pytest.mark.parametrize("long", ["BA-0", "BA-2", "BA-4", None])
+async def test_short_queues_are_read_whole_unless_one_is_long(store: Store, long: str | None) -> None:
+    """What is charged to several accounts in one load, of which one may have more than is read together."""
+    owners = [f"BA-{n}" for n in range(5)]
+    charges = [a_charge(f"C-{n}{k}", owner) for n, owner in enumerate(owners) for k in range(n % 3)]
+    charges += [a_charge(f"C-L{k:02}", long) for k in range(40) if long is not None]
+    await write(store, *charges, *(make.position(owner) for owner in owners))
+    books = await loaded(store, *(QueueNeed(Charge, owner, 16) for owner in [*owners, "BA-none"]))
+    for owner in [*owners, "BA-none"]:
+        expected = sorted(one.id for one in charges if one.billing_account == owner)
+        assert books.has(QueueNeed(Charge, owner, 16))
+        queue = books.queue(Charge, owner)
+        if owner == long and not books.has(QueueNeed(Charge, owner, None)):
+            assert [next(queue).id for _ in range(16)] == expected[:16]
+            with pytest.raises(NotLoaded):
+                next(queue)
+        else:
+            assert [one.id for one in queue] == expected
+
+
+def a_charge(charge_id: str, account_id: str) -> Charge:
+    """A charge that waits for a bill; all are of one date, so that their ids are their order."""
+    item = Item(charge_id, None, Decimal(1), Decimal("10.00"), "S", Decimal("0.20"), None)
+    return Charge(charge_id, account_id, date(2026, 11, 1), "EUR", item, 1000, None, None, None, make.NOW)
 
 
 async def test_whole_queues_that_are_no_accounts_come_together(store: Store) -> None:
