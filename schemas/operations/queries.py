@@ -35,6 +35,7 @@ REASONS = (
     "unknown-message",
     "unknown-dispute",
     "unknown-payment",
+    "unknown-payment-request",
     "unknown-payout",
     "unknown-settlement",
     "unknown-subscription",
