@@ -196,7 +196,7 @@ def _dunning(outcome: Outcome) -> Iterator[Check]:
     yield Check("steps of dunning in all, and what was cleared", what.total(), events.dunned.total())
     fees = Counter({(id_, day): FEE.net("EUR") for id_, day, action in taken if action == "charge"})
     yield Check("fees that wait for the next bill", _told(fees.values()), _told((fees & events.fees).values()))
-    yield Check("fees of anything else", 0, (events.fees - fees).total())
+    yield Check("fees of anything else", _euros(0), _euros((events.fees - fees).total()))
     said = Counter(
         (one.subscription.id, kind, day.isoformat())
         for one in outcome.cycle
