@@ -29,7 +29,19 @@ POLL_S = 0.1
 START_TIMEOUT_S = 60
 DRAIN_TIMEOUT_S = 120
 
-OWN = r"day\.begin|subscription\.turn|bill\.continue|bill-run\.open|bill\.account|dunning\.look|dunning\.complete"
+OWN = (
+    "bill-run.complete",
+    "bill-run.open",
+    "bill.account",
+    "bill.continue",
+    "credit.allocate",
+    "credit.deallocate",
+    "day.begin",
+    "dunning.complete",
+    "dunning.look",
+    "settlement.continue",
+    "subscription.turn",
+)
 """The types of what the worker says to itself."""
 
 Told = Callable[[int], None]
@@ -319,7 +331,7 @@ class Traffic:
         # In this order, and counted exactly: an effect that is counted is committed, and so are its events.
         held, morning = self._books["held"], morning_of(day)
         # What is sent has an effect, and so has what the worker says to itself: that a day begins, or bills an account.
-        sent = {"_id": {"$not": {"$regex": f"^({OWN}):"}}}
+        sent = {"_id": {"$not": {"$regex": f"^({'|'.join(OWN)}):"}}}
         at_work = [{"state": {"$in": ["waiting", "suspect"]}}, {"state": "scheduled", "dueAt": {"$lte": morning}}]
         effects = self._books["inbox"].count_documents(sent) + held.count_documents({"state": "parked", **sent})
         waiting = held.count_documents({"$or": at_work})

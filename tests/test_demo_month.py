@@ -45,8 +45,10 @@ from demo.subscribers import (
     subscriptions,
     usage,
 )
+from demo.traffic import OWN
 from demo.wares import PARTNERS, Customer
 from schemas.incoming import read
+from schemas.messages import INTERNAL_MESSAGES
 
 BILL = {
     "id": "INV-000000001",
@@ -138,6 +140,11 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
                 assert known != incoming.digest, message
             else:
                 assert code == (expected.outcome if expected.outcome in AT_THE_DOOR else None), incoming.refusal
+
+
+def test_what_a_worker_says_to_itself_is_not_counted_as_sent():
+    """Else a wave would be over before its last messages are applied, and what follows would miss what they tell."""
+    assert set(OWN) == {message.TYPE for message in INTERNAL_MESSAGES.values()}
 
 
 def test_an_identity_is_used_once_but_for_what_is_sent_again(day: list[Message]):
