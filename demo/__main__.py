@@ -20,7 +20,7 @@ from demo.report import show
 from demo.stage import DemoError, Worker, database, worker
 from demo.traffic import Traffic
 
-WIDTH_UNLESS_TERMINAL = 120
+WIDTH_UNLESS_TERMINAL = 80
 
 
 def main() -> int:

@@ -10,7 +10,8 @@ from typing import Any
 from pymongo.database import Database
 
 from demo.bills import Documents, same
-from demo.dates import END, LAST, TRADE
+from demo.cycle import FEE, Bill, Member, bills, cleared, steps
+from demo.dates import CYCLE, DUE, END, LAST, TRADE
 from demo.facts import RECOVERS, Made, Message, Tally, minor, rounded, tally
 from demo.plans import Subscription
 from demo.returns import CHARGEBACKS
@@ -48,9 +49,19 @@ class Outcome:
     events: Events
     subscriptions: list[Subscription]
     previews: list[Previewed]
+    cycle: list[Member]
+    run: dict[str, Any]
+    """What the cycle's run came to, as it says."""
     worker_exit: int
     left_in_queue: int
     audit: dict[str, Any]
+
+    def must(self) -> Tally:
+        """What must have come of what was sent, with the bills of the run."""
+        result = tally(self.sent)
+        for payer, bill in bills(self.cycle).items():
+            result.billed[payer] += bill.total
+        return result
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ class Check:
 
 def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]:
     """What came of the month, point for point."""
-    must, events = tally(outcome.sent), outcome.events
+    must, events = outcome.must(), outcome.events
     orders, applied, counts = must.orders, must.applied, events.counts
     invoices = list(events.invoices.values())
     as_ordered = [i for i in invoices if minor(i["taxIncludedAmount"]) == orders[i["orderId"]].amount]
@@ -79,6 +90,8 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("accounts opened, once each", applied["account.create"], counts["account.created"])
     yield Check("invoices issued, one for each order", applied["order.completed"], len(invoices))
     yield from _billing(outcome, must, books)
+    yield from _cycle(outcome)
+    yield from _dunning(outcome)
     yield Check("invoices that come to what was ordered", len(orders), len(as_ordered))
     yield Check("invoices that name the seller as it is", len(orders), sum(i["sellerVersion"] == 1 for i in invoices))
     yield Check(
@@ -113,7 +126,8 @@ def _billing(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) -> 
     begun = [(TRADE + timedelta(days=n)).isoformat() for n in range((END - TRADE).days + 1)]
     found = [str(row["_id"]) for row in books["days"].find().sort("bookedAt")]
     yield Check("days begun, once each and in order", len(begun), len(begun) if found == begun else str(found))
-    states = Counter(one.state(END) for one in outcome.subscriptions)
+    of_cycle = [one.subscription for one in outcome.cycle if one.subscription is not None]
+    states = Counter(one.state(END) for one in (*outcome.subscriptions, *of_cycle))
     yield from _each("subscriptions that are", states, Counter(one["state"] for one in events.subscriptions.values()))
     yield Check(
         "records of usage, counted once each", must.applied["usage.record"], books["usageRecords"].count_documents({})
@@ -132,6 +146,68 @@ def _billing(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) -> 
     yield Check("demands with nothing due, and no bill", nothing, events.nothing_due)
     as_seen = sum(same(one.told, events.made.get((one.account, one.day), NOTHING)) for one in outcome.previews)
     yield Check("previews that the bills then were like", len(must.bills), as_seen)
+
+
+def _cycle(outcome: Outcome) -> Iterator[Check]:
+    """What the run says that it came to, and its bills, each with all that its payer pays for."""
+    must, run = bills(outcome.cycle), outcome.run
+    found = outcome.events.run_bills.values()
+    by_payer = {bill["billingAccount"]["id"]: _of_run(bill) for bill in found if _on_its_day(bill)}
+    accounts = {"billed": len(must), "nothingDue": len(outcome.cycle) - len(must), "parked": 0}
+    counted = {"total": len(outcome.cycle), **accounts}
+    yield from (Check(f"accounts of the run, {of}", n, run["accounts"][of]) for of, n in counted.items())
+    for name, of_must in (("taxExcludedAmount", _net), ("taxIncludedAmount", lambda bill: bill.total)):
+        totals = ", ".join(_euros(minor(of[name])) for of in run["totals"])
+        yield Check(f"the run's totals, {name}", _euros(sum(map(of_must, must.values()))), totals)
+    right = sum(by_payer.get(payer) == bill for payer, bill in must.items())
+    yield Check("bills of the run", len(must), len(found))
+    yield Check("of these that are what was charged, due on their day", len(must), right)
+    consolidated = {one.payer for one in outcome.cycle if one.payer != one.id}
+    right = sum(by_payer.get(payer) == must[payer] for payer in consolidated)
+    yield Check("of these for several accounts, tax worked out over all", len(consolidated), right)
+
+
+def _on_its_day(bill: dict[str, Any]) -> bool:
+    return (bill["billDate"][:10], bill["paymentDueDate"]) == (CYCLE.isoformat(), DUE.isoformat())
+
+
+def _net(bill: Bill) -> int:
+    return sum(net for _, _, net, _ in bill.taxes.elements())
+
+
+def _of_run(bill: dict[str, Any]) -> Bill:
+    """A bill as it was told."""
+    lines = Counter((line["billingAccount"]["id"], minor(line["taxExcludedAmount"])) for line in bill["lines"])
+    taxes = Counter(
+        (of["taxCategory"], Decimal(of["taxRate"]), minor(of["taxExcludedAmount"]), minor(of["taxAmount"]))
+        for of in bill["taxItem"]
+    )
+    return Bill(lines, taxes, minor(bill["taxIncludedAmount"]))
+
+
+def _dunning(outcome: Outcome) -> Iterator[Check]:
+    """Steps, fees and suspensions, each on its day."""
+    events, dunned = outcome.events, [one for one in outcome.cycle if one.story]
+    taken = Counter((one.id, day.isoformat(), action) for one in dunned for day, action in steps(one.story))
+    over = Counter((one.id, day.isoformat(), "cleared") for one in dunned if (day := cleared(one.story)))
+    what = Counter(action for _, _, action in (taken + over).elements())
+    right = Counter(action for _, _, action in ((taken + over) & events.dunned).elements())
+    yield from _each("dunning on the very day:", what, right)
+    yield Check("steps of dunning in all, and what was cleared", what.total(), events.dunned.total())
+    fees = Counter({(id_, day): FEE.net("EUR") for id_, day, action in taken if action == "charge"})
+    yield Check("fees that wait for the next bill", _told(fees.values()), _told((fees & events.fees).values()))
+    yield Check("fees of anything else", _euros(0), _euros((events.fees - fees).total()))
+    said = Counter(
+        (one.subscription.id, kind, day.isoformat())
+        for one in outcome.cycle
+        if one.subscription is not None
+        for day, kind, _ in one.subscription.said
+    )
+    ids = {one.subscription.id for one in outcome.cycle if one.subscription is not None}
+    found = Counter({of: n for of, n in events.changed.items() if of[0] in ids})
+    whole = Counter(kind for _, kind, _ in said.elements())
+    yield from _each("subscriptions by dunning, from its day on:", whole, Counter(kind for _, kind, _ in found & said))
+    yield Check("subscriptions changed by dunning in all", said.total(), found.total())
 
 
 def _made(must: Made, documents: Documents) -> Made:

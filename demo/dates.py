@@ -6,9 +6,13 @@ TRADE = date(2026, 11, 1)
 """The month begins: shops sell, subscriptions start and are billed."""
 DAY_BEFORE = date(2026, 10, 31)
 BANK = date(2026, 11, 2)
+CYCLE = date(2026, 11, 3)
+"""The day on which the run of the billing cycle opens by itself."""
 CAME_BACK = date(2026, 11, 5)
 SUSPENDED = date(2026, 11, 9)
 """The day from which on some are suspended: agreed on the 5th, happens by itself."""
+DUE = SUSPENDED
+"""The run's bills are due; who does not pay is dunned from then on."""
 CHANGED = date(2026, 11, 11)
 """The day from which on plans are others: agreed a day later."""
 DISPUTES = date(2026, 11, 12)

@@ -83,11 +83,11 @@ class _Day:
         """Open the accounts in the first hour, but for some that are late: what is sold on them has to wait."""
         for partner in PARTNERS:
             terms = {"partnerShare": str(partner.share), "accrueOn": partner.accrue_on}
-            content = _account("SettlementAccount", partner, "partner", settlementTerms=terms)
+            content = account_of("SettlementAccount", partner, "partner", settlementTerms=terms)
             self._open(partner, content, late=partner.id == "SA-CARTO")
         late = {customer.id for customer in self.random.sample(self.customers, 15)}
         for customer in self.customers:
-            content = _account("BillingAccount", customer, "customer", paymentTermDays=customer.term_days)
+            content = account_of("BillingAccount", customer, "customer", paymentTermDays=customer.term_days)
             self._open(customer, content, late=customer.id in late)
 
     def _open(self, account: Customer | Partner, content: dict[str, Any], *, late: bool) -> None:
@@ -252,7 +252,7 @@ class _Day:
             ("invalid", "order.completed", {**order, "orderId": "O-BAD-2", "items": order["items"] * 2}),
             ("invalid", "payment.received", {**payment, "paymentId": "P-BAD-1", "amount": money(-500, "EUR")}),
             ("invalid", "payment.received", {**payment, "paymentId": "P-BAD-2", "amount": CENTS_OF_CENTS}),
-            ("invalid", "account.create", {**_account("SettlementAccount", customer, "partner"), "id": "SA-NO-TERMS"}),
+            ("invalid", "account.create", account_of("SettlementAccount", customer, "partner", id="SA-NO-TERMS")),
             ("unknown-type", "order.cancelled", {"orderId": "O-1001"}),
             ("unknown-type", "customer.moved", {"customer": customer.name}),
             ("currency-mismatch", "order.completed", {**order, "orderId": "O-USD", "currency": "USD"}),
@@ -287,7 +287,8 @@ def _item(n: int, line: Line) -> dict[str, Any]:
     return item if line.partner is None else {**item, "onBehalfOf": {"id": line.partner.id}}
 
 
-def _account(type_: str, account: Customer | Partner, role: str, **more: object) -> dict[str, Any]:
+def account_of(type_: str, account: Customer | Partner, role: str, **more: object) -> dict[str, Any]:
+    """What opens an account."""
     party = {"@type": "PartyRef", "@referredType": "Organization", "id": f"ORG-{account.id}", "name": account.name}
     return {
         "@type": type_,

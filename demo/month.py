@@ -4,7 +4,8 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,6 +14,7 @@ from demo import dates
 from demo.bills import bills_of, demands, direct_debits
 from demo.charges import Charged, billed_for, charged, charges
 from demo.checks import Outcome, Previewed, Wave
+from demo.cycle import LADDER, RUN, Member, agreed, members, paid
 from demo.day import depositors, make_day
 from demo.disputes import disputes_and_losses
 from demo.evening import adjustments, bank_file, closings, payouts
@@ -38,6 +40,9 @@ from demo.subscribers import (
 from demo.traffic import Traffic
 from demo.wares import PARTNERS
 
+DUNNED = [dates.DUE + timedelta(days=after) for after, _ in LADDER]
+"""The days on which steps of dunning are taken."""
+
 
 class Month:
     """Lives through the month with a worker; `live` does, and says what came of it."""
@@ -60,16 +65,18 @@ class Month:
         in_euro -= {customer.id for customer in depositors()}
         subscribed = subscriptions(in_euro)
         await self._first_day(subscribed)
-        bank = await self._bank()
+        cycle = members()
+        bank = await self._bank(cycle)
+        run = await self._run()
         await self._corrections(bank, subscribed)
-        await self._changes(subscribed)
-        await self._middle(subscribed, charged(in_euro - {one.account for one in subscribed}))
+        await self._changes(subscribed, cycle)
+        await self._middle(subscribed, charged(in_euro - {one.account for one in subscribed}), cycle)
         await self._last_days(subscribed)
         await self._end(subscribed)
         code = await asyncio.to_thread(self._worker.stop)
         left = await self._traffic.left_in_queue()
         audit = await asyncio.to_thread(self._worker.audit)
-        return Outcome(self._sent, self._waves, self._events, subscribed, self._previews, code, left, audit)
+        return Outcome(self._sent, self._waves, self._events, subscribed, self._previews, cycle, run, code, left, audit)
 
     async def _first_day(self, subscribed: Sequence[Subscription]) -> None:
         """Subscriptions start, most in the past; what was used in October is told, some of it before they are."""
@@ -77,12 +84,20 @@ class Month:
         await self._wave("subscriptions, October's usage", used[:1] + starts(subscribed) + used[1:])
         await self._bills("the first bills", bills_of(subscribed, dates.TRADE), dates.TRADE)
 
-    async def _bank(self) -> list[Message]:
+    async def _bank(self, cycle: Sequence[Member]) -> list[Message]:
         """Bill numbers and totals are known from the events only, as they would be to a bank's customer."""
         await self._begin(dates.BANK)
         bank = bank_file(self._events.open_invoices())
         await self._wave("the bank's file, a closing", bank + closings(PARTNERS[1:2], dates.DAY_BEFORE))
+        await self._wave("a cycle, and its accounts", agreed(cycle))
         return bank
+
+    async def _run(self) -> dict[str, Any]:
+        """The cycle's run opens by itself, on its day."""
+        await self._begin(dates.CYCLE)
+        run = await self._traffic.run_completed(self._worker, RUN)
+        await self._traffic.drained(tally(self._sent).effects, self._worker, lambda _: None)
+        return run
 
     async def _corrections(self, bank: Sequence[Message], subscribed: Sequence[Subscription]) -> None:
         await self._begin(dates.CAME_BACK)
@@ -92,20 +107,20 @@ class Month:
         back += put_right(self._events.open_invoices(), depositors())
         await self._wave("what came back", back + changes(subscribed, PAUSE, "suspend", dates.SUSPENDED))
 
-    async def _changes(self, subscribed: Sequence[Subscription]) -> None:
+    async def _changes(self, subscribed: Sequence[Subscription], cycle: Sequence[Member]) -> None:
         """Plans change within the month; what is agreed for a day to come happens by itself on it."""
         await self._begin(dates.SUSPENDED)
         late = usage(subscribed, days_between(LATE, dates.TRADE), "late")
         week = usage(subscribed, days_between(dates.TRADE, dates.SUSPENDED), "first-week")
-        await self._wave("usage, some of it late", late + week + not_in_force(subscribed))
+        await self._wave("usage, some of it late", late + week + not_in_force(subscribed) + paid(cycle, dates.DUE))
         await self._begin(dates.DISPUTES)
         plans = changes(subscribed, UPGRADE, "change", dates.CHANGED)
         plans += changes(subscribed, SEATS, "change", dates.CHANGED)
         plans += changes(subscribed, EARLY, "terminate", dates.ENDED)
         disputed = disputes_and_losses(self._events.first_lines(paid=False))
-        await self._wave("other plans, disputes, losses", plans + disputed)
+        await self._wave("other plans, disputes, losses", plans + disputed + paid(cycle, dates.DISPUTES))
 
-    async def _middle(self, subscribed: Sequence[Subscription], charged_to: Charged) -> None:
+    async def _middle(self, subscribed: Sequence[Subscription], charged_to: Charged, cycle: Sequence[Member]) -> None:
         await self._begin(dates.ENDED)
         await self._begin(dates.MIDDLE)
         used = usage(subscribed, days_between(dates.SUSPENDED, dates.MIDDLE), "second-week")
@@ -115,7 +130,7 @@ class Month:
         await self._begin(dates.RESUMED)
         resumed = changes(subscribed, PAUSE, "resume", dates.RESUMED)
         cheaper = changes(subscribed, BACKDATED, "change", dates.CHEAPER_SINCE)
-        await self._wave("resumed, cheaper since October", resumed + cheaper)
+        await self._wave("resumed, cheaper since October", resumed + cheaper + paid(cycle, dates.RESUMED))
 
     async def _last_days(self, subscribed: Sequence[Subscription]) -> None:
         """Bills are paid, usage is told, adjustments are agreed with partners."""
@@ -136,6 +151,8 @@ class Month:
         """Let a day begin, and all before it that have not; wait for what happens by itself on them."""
         self._worker.begin(day)
         await self._traffic.day_begun(self._worker)
+        if day in DUNNED:
+            await self._traffic.looked_at(self._worker)
         await self._traffic.drained(tally(self._sent).effects, self._worker, lambda _: None)
 
     async def _bills(self, name: str, bills: dict[str, Made], day: date) -> None:

@@ -18,7 +18,9 @@ from rich.markup import escape
 from rich.text import Text
 
 from demo.checks import NOTHING, Check, Outcome, Wave
-from demo.facts import APPLIED, REPEATED, Tally, minor, tally
+from demo.cycle import LADDER, OF_A_STORY, PAYS_ON, RUN
+from demo.dates import DUE
+from demo.facts import APPLIED, REPEATED, Tally, minor
 from demo.subscribers import BACKDATED, EACH, MINIMUM, PAUSE, STORIES, UPGRADE
 from demo.traffic import Events
 from demo.wares import DIGITS
@@ -26,6 +28,8 @@ from handlers.console.fitting import Kind, fits, fitted
 
 OK, NOT_OK = "[green]✓[/]", "[bold red]✗[/]"
 BALANCES_SHOWN = 3
+AMOUNTS = ("taxExcludedAmount", "taxIncludedAmount")
+STEPS = (*(action for _, action in LADDER), "cleared")
 SHOWN = (UPGRADE, PAUSE, BACKDATED, MINIMUM)
 """The ways to subscribe of which one is shown line by line."""
 
@@ -38,13 +42,16 @@ def figure(amount: int, currency: str) -> str:
 
 def show(console: Console, outcome: Outcome, books: Database[dict[str, Any]], results: Sequence[Check]) -> None:
     """Print everything: what was sent, what came of it, how fast, and whether it is right."""
-    must, events = tally(outcome.sent), outcome.events
+    must, events = outcome.must(), outcome.events
     for table in (
         _sent(outcome),
         _notes(must),
         _accounts(events),
         _subscriptions(outcome),
         *(_lines(outcome, story) for story in SHOWN),
+        _run(outcome),
+        _consolidated(outcome),
+        _dunned(outcome),
         _invoices(events),
         _balances(events, must, books),
         _statements(events),
@@ -112,7 +119,7 @@ def _accounts(events: Events) -> Told:
 def _invoices(events: Events) -> Told:
     numbers: dict[str, Counter[str]] = defaultdict(Counter)
     sums: dict[str, Counter[str]] = defaultdict(Counter)
-    for invoice in (*events.invoices.values(), *events.bills.values()):
+    for invoice in (*events.invoices.values(), *events.bills.values(), *events.run_bills.values()):
         currency, state = invoice["taxIncludedAmount"]["unit"], invoice["state"]
         total, remaining = minor(invoice["taxIncludedAmount"]), minor(invoice["remainingAmount"])
         numbers[currency][state] += 1
@@ -180,6 +187,47 @@ def _lines(outcome: Outcome, story: str) -> Told:
     ]
     title = f"{first.account}, line by line: {story}"
     return _table(title, ">day", "=bill, or credit note", "line", "=days", ">net", rows=rows)
+
+
+def _run(outcome: Outcome) -> Told:
+    """What the run came to, as it says."""
+    run = outcome.run
+    accounts = [run["accounts"][name] for name in ("total", "billed", "nothingDue", "parked")]
+    totals = [figure(minor(of[name]), "EUR") for of in run["totals"] for name in AMOUNTS]
+    columns = (">accounts", ">billed", ">nothing due", ">parked", ">net", ">with tax")
+    return _table("The cycle's run, which opened by itself, in EUR", "=run", *columns, rows=[(RUN, *accounts, *totals)])
+
+
+def _consolidated(outcome: Outcome) -> Told:
+    """The bills of those who pay for others as well."""
+    payers = {one.payer for one in outcome.cycle if one.payer != one.id}
+    rows = [
+        (
+            bill["billingAccount"]["id"],
+            bill_no,
+            len({line["billingAccount"]["id"] for line in bill["lines"]}),
+            len(bill["lines"]),
+            *(figure(minor(bill[name]), "EUR") for name in AMOUNTS),
+        )
+        for bill_no, bill in sorted(outcome.events.run_bills.items())
+        if bill["billingAccount"]["id"] in payers
+    ]
+    columns = (">accounts", ">lines", ">net", ">with tax")
+    return _table("Bills of the run for several accounts, in EUR", "=payer", "=bill", *columns, rows=rows)
+
+
+def _dunned(outcome: Outcome) -> Told:
+    """What was told of the first account of each way to pay: the day of each step."""
+    rows = []
+    for story in PAYS_ON:
+        first = next(one for one in outcome.cycle if one.story == story)
+        days = {what: date.fromisoformat(day) for id_, day, what in outcome.events.dunned if id_ == first.id}
+        rows.append((first.id, story, *(told(days[what]) if what in days else "" for what in STEPS)))
+    table = _table(
+        f"Dunning of what was due on {told(DUE)}", "=account", "", *(f">{what}" for what in STEPS), rows=rows
+    )
+    table.below = f"{OF_A_STORY} accounts are dunned in each way."
+    return table
 
 
 def _covered(line: dict[str, Any]) -> str:

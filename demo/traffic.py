@@ -29,6 +29,21 @@ POLL_S = 0.1
 START_TIMEOUT_S = 60
 DRAIN_TIMEOUT_S = 120
 
+OWN = (
+    "bill-run.complete",
+    "bill-run.open",
+    "bill.account",
+    "bill.continue",
+    "credit.allocate",
+    "credit.deallocate",
+    "day.begin",
+    "dunning.complete",
+    "dunning.look",
+    "settlement.continue",
+    "subscription.turn",
+)
+"""The types of what the worker says to itself."""
+
 Told = Callable[[int], None]
 
 
@@ -45,10 +60,18 @@ class Events:
         """Those of orders."""
         self.bills: dict[str, dict[str, Any]] = {}
         """The invoices of bills on demand."""
+        self.run_bills: dict[str, dict[str, Any]] = {}
+        """Those of the run of the cycle."""
         self.made: dict[tuple[str, date], dict[str, list[dict[str, Any]]]] = {}
         """By account and day: the bills on demand and their credit notes, as they were issued."""
         self.nothing_due = 0
         self.subscriptions: dict[str, dict[str, Any]] = {}
+        self.changed: Counter[tuple[str, str, str]] = Counter()
+        """Changes of subscriptions: which, to what, from which day on."""
+        self.dunned: Counter[tuple[str, str, str]] = Counter()
+        """Steps of dunning that were taken or cleared: of which account, on which day, what."""
+        self.fees: Counter[tuple[str, str]] = Counter()
+        """What steps charged, in minor units, by account and day."""
         self.statements: dict[str, dict[str, Any]] = {}
         self.parked: list[dict[str, Any]] = []
         self._seen: set[str] = set()
@@ -80,10 +103,7 @@ class Events:
         if type_ == "account.created":
             self.accounts[event["account"]["id"]] = event["account"]
         elif type_.startswith("invoice."):
-            kept = self.invoices if "orderId" in event["invoice"] else self.bills
-            self._keep(kept, event["invoice"], sequence)
-            if type_ == "invoice.issued" and kept is self.bills:
-                self._made("invoices", event["invoice"], event["invoice"]["billDate"])
+            self._invoice(type_, event["invoice"], sequence)
         elif type_ == "credit-note.issued" and event["creditNote"]["creditNoteId"].startswith("bill.demand:"):
             self._made("creditNotes", event["creditNote"], event["creditNote"]["billDate"])
         elif type_ == "bill-on-demand.state-changed":
@@ -93,12 +113,30 @@ class Events:
             self._keep(self.subscriptions, event["subscription"], sequence)
         elif type_ in ("settlement.closed", "settlement.paid", "payout.return-booked"):
             self._keep(self.statements, event["settlement"], sequence)
+        self._dunning(type_, event)
+
+    def _dunning(self, type_: str, event: dict[str, Any]) -> None:
+        """What dunning has done, and what it has changed."""
+        if type_.startswith("dunning."):
+            self.dunned[event["billingAccount"]["id"], event["date"], event.get("action", "cleared")] += 1
+        elif type_ == "subscription.changed":
+            self.changed[event["subscription"]["id"], event["kind"], event["effectiveDate"]] += 1
+        elif type_ == "charge.added" and event["charge"]["id"].startswith("dunning~"):
+            charge = event["charge"]
+            self.fees[charge["billingAccount"]["id"], charge["date"]] += minor(charge["taxExcludedAmount"])
 
     def _keep(self, kept: dict[str, dict[str, Any]], document: dict[str, Any], sequence: int) -> None:
         """Keep the newest state of a document, whatever the order in which its events come."""
         if sequence > self._newest.get(document["id"], 0):
             self._newest[document["id"]] = sequence
             kept[document["id"]] = document
+
+    def _invoice(self, type_: str, invoice: dict[str, Any], sequence: int) -> None:
+        by_run = invoice.get("runType") == "onCycle"
+        kept = self.invoices if "orderId" in invoice else self.run_bills if by_run else self.bills
+        self._keep(kept, invoice, sequence)
+        if type_ == "invoice.issued" and kept is self.bills:
+            self._made("invoices", invoice, invoice["billDate"])
 
     def _made(self, kind: str, document: dict[str, Any], day: str) -> None:
         of = (document["billingAccount"]["id"], date.fromisoformat(day[:10]))
@@ -217,6 +255,23 @@ class Traffic:
                 worker.check_alive()
                 await asyncio.sleep(POLL_S)
 
+    async def looked_at(self, worker: Worker) -> None:
+        """Wait until the worker has looked at all who owe, on its day."""
+        newest = {"newest": worker.day.isoformat()}
+        async with _limit(DRAIN_TIMEOUT_S, lambda: f"not looked at who owes; the log:\n{worker.log_tail()}"):
+            while await asyncio.to_thread(self._books["dunnedDays"].find_one, newest) is None:
+                worker.check_alive()
+                await asyncio.sleep(POLL_S)
+
+    async def run_completed(self, worker: Worker, run: str) -> dict[str, Any]:
+        """Wait until a bill run is completed; returns what it came to."""
+        async with _limit(DRAIN_TIMEOUT_S, lambda: f"{run} is not completed; the log:\n{worker.log_tail()}"):
+            while not self.events.counts["bill-run.completed"]:
+                worker.check_alive()
+                await asyncio.sleep(POLL_S)
+        came_to: dict[str, Any] = await self.ask("bill-run.get", billRunId=run)
+        return came_to
+
     async def ask(self, query: str, **arguments: str) -> Any:
         """The answer to a query; raises `DemoError` where it is none."""
         id_ = str(uuid.uuid4())
@@ -275,8 +330,8 @@ class Traffic:
     def _left(self, day: date) -> Left:
         # In this order, and counted exactly: an effect that is counted is committed, and so are its events.
         held, morning = self._books["held"], morning_of(day)
-        # What is sent has an effect, and so has what the worker says to itself: that a day begins, or turns something.
-        sent = {"_id": {"$not": {"$regex": "^(day.begin|subscription.turn|bill.continue):"}}}
+        # What is sent has an effect, and so has what the worker says to itself: that a day begins, or bills an account.
+        sent = {"_id": {"$not": {"$regex": f"^({'|'.join(OWN)}):"}}}
         at_work = [{"state": {"$in": ["waiting", "suspect"]}}, {"state": "scheduled", "dueAt": {"$lte": morning}}]
         effects = self._books["inbox"].count_documents(sent) + held.count_documents({"state": "parked", **sent})
         waiting = held.count_documents({"$or": at_work})

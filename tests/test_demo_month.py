@@ -11,11 +11,25 @@ import pytest
 from demo import dates
 from demo.bills import bills_of, demands, direct_debits, same
 from demo.charges import billed_for, charged, charges
+from demo.cycle import (
+    ACCOUNTS,
+    OF_A_STORY,
+    PAID_FOR,
+    PAYERS,
+    PAYS_ON,
+    Member,
+    agreed,
+    bills,
+    cleared,
+    members,
+    paid,
+    steps,
+)
 from demo.dates import CHEAPER_SINCE, DAY_BEFORE, END, LAST, MIDDLE, RESUMED, SUSPENDED, TRADE
 from demo.day import make_day
 from demo.disputes import DISPUTED, LOST, disputes_and_losses
 from demo.evening import OpenInvoice, OpenStatement, adjustments, bank_file, closings, payouts
-from demo.facts import APPLIED, PAID_IN_FULL, PARTIAL, REPEATED, Message, tally
+from demo.facts import APPLIED, PAID_IN_FULL, PARTIAL, REPEATED, Line, Message, tally
 from demo.plans import Price, Step, Subscription, made_of
 from demo.returns import CHARGEBACKS, BilledLine, bounced, charged_back, put_right, returns
 from demo.subscribers import (
@@ -31,8 +45,10 @@ from demo.subscribers import (
     subscriptions,
     usage,
 )
+from demo.traffic import OWN
 from demo.wares import PARTNERS, Customer
 from schemas.incoming import read
+from schemas.messages import INTERNAL_MESSAGES
 
 BILL = {
     "id": "INV-000000001",
@@ -104,6 +120,8 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
         + charges(charged_to)
         + demands(billed_for(charged_to), MIDDLE)
         + subscribed_to()
+        + agreed(members())
+        + paid(members(), dates.DUE)
         + direct_debits([BILL])
         + closings(PARTNERS, LAST)
         + closings(PARTNERS, DAY_BEFORE)
@@ -122,6 +140,11 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
                 assert known != incoming.digest, message
             else:
                 assert code == (expected.outcome if expected.outcome in AT_THE_DOOR else None), incoming.refusal
+
+
+def test_what_a_worker_says_to_itself_is_not_counted_as_sent():
+    """Else a wave would be over before its last messages are applied, and what follows would miss what they tell."""
+    assert set(OWN) == {message.TYPE for message in INTERNAL_MESSAGES.values()}
 
 
 def test_an_identity_is_used_once_but_for_what_is_sent_again(day: list[Message]):
@@ -386,3 +409,51 @@ def test_a_preview_is_its_bill_but_for_the_numbers():
     assert not same(would_be, {"invoices": [other], "creditNotes": []})
     assert not same(would_be, {"invoices": [], "creditNotes": []})
     assert not same(would_be, {"invoices": [bill], "creditNotes": [bill]})
+
+
+def test_the_cycle_is_as_large_and_as_various_as_promised():
+    """200 accounts, of which four pay for five others each, and three are dunned in each way; some owe nothing."""
+    all_of_them = members()
+    assert members() == all_of_them
+    assert len({one.id for one in all_of_them}) == ACCOUNTS == 200
+    assert Counter(Counter(one.payer for one in all_of_them).values())[1 + PAID_FOR] == PAYERS
+    assert Counter(one.story for one in all_of_them if one.story) == dict.fromkeys(PAYS_ON, OF_A_STORY)
+    assert all(one.payer == one.id and one.lines for one in all_of_them if one.story)
+    assert any(not one.lines for one in all_of_them)
+    assert any(len(bill.taxes) > 1 for bill in bills(all_of_them).values())
+
+
+def test_a_consolidated_bill_has_its_tax_over_all():
+    """Three times 0.03 at 20 % are 0.02 of tax, not three times 0.01; what is at 10 % is a group of its own."""
+    cents, other = Line("A", Decimal(1), Decimal("0.03"), "S", "0.20"), Line("B", Decimal(2), Decimal(5), "AA", "0.10")
+    all_of_them = [
+        Member("BC-1", "BC-1", "", (cents, other), None),
+        Member("BC-2", "BC-1", "", (cents,), None),
+        Member("BC-3", "BC-1", "", (cents,), None),
+        Member("BC-4", "BC-4", "", (), None),
+    ]
+    [(payer, bill)] = bills(all_of_them).items()
+    assert payer == "BC-1"
+    assert bill.lines == {("BC-1", 3): 1, ("BC-1", 1000): 1, ("BC-2", 3): 1, ("BC-3", 3): 1}
+    assert bill.taxes == {("S", Decimal("0.20"), 9, 2): 1, ("AA", Decimal("0.10"), 1000, 100): 1}
+    assert bill.total == 1111
+
+
+def test_steps_are_taken_until_it_pays():
+    """Due on the 9th: reminded on the 12th, charged on the 15th, suspended on the 16th, for collection on the 23rd."""
+    taken = {story: [(day.day, action) for day, action in steps(story)] for story in PAYS_ON}
+    ladder = [(12, "remind"), (15, "charge"), (16, "suspend"), (23, "collect")]
+    assert list(taken.values()) == [[], ladder[:1], ladder[:3], ladder]
+    assert [cleared(story) for story in PAYS_ON] == [None, dates.DISPUTES, RESUMED, None]
+    said = {one.story: one.subscription.said for one in members() if one.story and one.subscription}
+    suspended, resumed = (MIDDLE, "suspend", ()), (RESUMED, "resume", ())
+    assert list(said.values()) == [[], [], [suspended, resumed], [suspended]]
+
+
+def test_each_that_pays_pays_its_bill_on_its_day():
+    """All of it, once."""
+    all_of_them = members()
+    must = tally([message for day in (dates.DUE, dates.DISPUTES, RESUMED) for message in paid(all_of_them, day)])
+    owed = bills(all_of_them)
+    assert must.paid == {one.id: owed[one.id].total for one in all_of_them if one.story and PAYS_ON[one.story]}
+    assert paid(all_of_them, MIDDLE) == []
