@@ -37,7 +37,7 @@ FACTS_MAX = 500
 """The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
 GATHERED_MAX = 2 * FACTS_MAX
 """Once so many facts have gathered, two batches, no more messages are taken."""
-BULK_SECONDS = 0.04
+BULK_SECONDS = 0.035
 """How long a batch of bulk work is to take beside other work, which waits for it."""
 BULK_FIRST = 25
 """How many facts the first such batch has, before it is known how long they take."""
