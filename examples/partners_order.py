@@ -36,9 +36,12 @@ async def main() -> None:
         for routing_key, message in (
             ("account.create", PARTNER),
             ("order.completed", ORDER),
-            ("settlement.close", CLOSING),
         ):
             print(routing_key, (await worker.say(routing_key, message))["outcome"])
+        asked = {"settlementAccount": "SA-1", "periodEnd": CLOSING["periodEnd"]}
+        [would_be] = (await worker.query("settlement.preview", **asked))["result"]["settlements"]
+        print("a closing would state:", would_be["total"]["value"])
+        print("settlement.close", (await worker.say("settlement.close", CLOSING))["outcome"])
         statement = (await worker.query("settlement.get", id="C-1"))["result"]
         print("its share of 7.98:", statement["total"]["value"])
         payout = {"payoutId": "PO-1", "settlementAccount": {"id": "SA-1"}, "settlementId": "C-1"}

@@ -39,7 +39,9 @@ QUERIES: dict[str, type[Query]] = table(
 )
 """The queries by the AMQP `type` that names them."""
 
-SHAPES: dict[str, Shape] = merged(accounts.SHAPES, parties.SHAPES, billing.PREVIEWS, operations.SHAPES)
+SHAPES: dict[str, Shape] = merged(
+    accounts.SHAPES, parties.SHAPES, billing.PREVIEWS, settlement.PREVIEWS, operations.SHAPES
+)
 """The parts that answers are made of beside those of events, by name."""
 
 

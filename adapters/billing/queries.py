@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
@@ -17,9 +16,9 @@ from adapters.billing.codecs import (
 from adapters.billing.sweeps import TO_BE_DONE, facts_of
 from adapters.invoicing.codecs import decode_invoice
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
+from adapters.mongodb.trying import happens
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
 from adapters.sweep import held_by_state
-from domain import facts
 from domain.accounts.model import BILLING
 from domain.billing.demanding import demand_time
 from domain.billing.differing import CountedMonth
@@ -34,7 +33,6 @@ from domain.days.model import CALENDAR
 from domain.errors import Refused
 from domain.frozen import replace
 from domain.invoicing.model import InvoiceIssued
-from domain.ledger.books import Books, NotLoaded, WorkingSet
 from schemas.billing.events import bill_run_json, charge_json, subscription_json, usage_json
 from schemas.billing.queries import (
     BillPreview,
@@ -233,20 +231,10 @@ async def preview(query: BillPreview, view: View) -> Json:
     if own is not None and own[1] - view.now > view.ahead_max:
         days = f"{view.ahead_max.days} days ahead, when its demand would be too-early"
         raise Refused("invalid", f"{own[0]}: {query.billing_date} is more than {days}")
-    # No id, and no series of numbers, has a tilde: nothing that is kept is met by these.
-    books = facts.working_set(booked_at=view.now, zone=view.zone, series="bill~", credit_notes="note~")
-    parts: list[object] = [asked]
-    for part in parts:
-        if len(parts) > PREVIEW_PARTS_MAX:
-            detail = f"billingDate: what is due by {query.billing_date} has more than {PREVIEW_PARTS_MAX} parts"
-            raise Refused("invalid", f"{detail}: say an earlier date, or demand the bill")
-        # The work has its turn, and a query that takes too long is given up.
-        await asyncio.sleep(0)
-        await view.load(facts.needs_of(part, books), books)
-        done = await _applied(part, books, view)
-        books.accept(done)
-        parts += [rest for rest, _ in done.continued if isinstance(rest, BillDemand)]
-    happened = [emitted.event for emitted in books.emitted]
+    due = f"billingDate: what is due by {query.billing_date} has more than {PREVIEW_PARTS_MAX} parts"
+    happened = await happens(
+        asked, view, parts_max=PREVIEW_PARTS_MAX, too_many=f"{due}: say an earlier date, or demand the bill"
+    )
     return {
         "invoices": [invoice_preview(one.invoice) for one in happened if isinstance(one, InvoiceIssued)],
         "creditNotes": [credit_note_preview(one.note) for one in happened if isinstance(one, CreditNoteIssued)],
@@ -292,18 +280,6 @@ async def bill_runs(query: BillRunList, view: View) -> bytes:
             return page.answer(cursor(BillRunList.TYPE, *after))
         after = (row["billingDate"], row["_id"])
     return page.answer(None)
-
-
-async def _applied(fact: object, books: WorkingSet, view: View) -> Books:
-    """The books that a fact leaves; what it looks at is loaded as it asks for it. Raises what the domain raises."""
-    while True:
-        tried = Books(books, "bill.preview:")
-        try:
-            facts.apply(fact, tried)
-        except NotLoaded as missing:
-            await view.load(missing.needs, books)
-        else:
-            return tried
 
 
 READS: Reads = (

@@ -1,16 +1,18 @@
-"""Partners' statements, one by one and in lists."""
+"""Partners' statements, one by one and in lists, and as they would be."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from adapters.mongodb.paging import Page, keyset
+from adapters.mongodb.trying import happens
 from adapters.mongodb.view import Json, Reads, View, unknown
 from adapters.settlement.codecs import decode_payout, decode_settlement
 from domain.accounts.model import SETTLEMENT
+from domain.settlement.statements import LINES_MAX, STATEMENTS_MAX, Closing, SettlementClosed
 from schemas.query import cursor, milliseconds
 from schemas.settlement.events import payout_json, settlement_json
-from schemas.settlement.queries import SettlementGet, SettlementList
+from schemas.settlement.queries import PREVIEWED, SettlementGet, SettlementList, SettlementPreview, settlement_preview
 
 
 async def settlement(query: SettlementGet, view: View) -> Json:
@@ -44,4 +46,19 @@ async def settlements(query: SettlementList, view: View) -> bytes:
     return page.answer(None)
 
 
-READS: Reads = ((SettlementGet, settlement), (SettlementList, settlements))
+async def preview(query: SettlementPreview, view: View) -> Json:
+    """`settlement.preview`: what `settlement.close` makes of books that are thrown away.
+
+    Raises what the domain raises, and `Refused` (`invalid`) for more statements than one transaction makes.
+    """
+    closing = Closing(PREVIEWED, query.settlement_account, query.period_end)
+    most = f"{STATEMENTS_MAX} statements of {LINES_MAX:,} lines"
+    happened = await happens(
+        closing, view, parts_max=1, too_many=f"periodEnd: more than {most} are due by then: say an earlier date"
+    )
+    return {
+        "settlements": [settlement_preview(one.settlement) for one in happened if isinstance(one, SettlementClosed)]
+    }
+
+
+READS: Reads = ((SettlementGet, settlement), (SettlementList, settlements), (SettlementPreview, preview))

@@ -7,10 +7,16 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
+from domain.settlement.statements import Settlement
 from schemas.query import LIMIT_DEFAULT, Limit, Query, time_place_of
+from schemas.settlement.events import SHAPES as OF_SETTLEMENT
+from schemas.settlement.events import settlement_json
 from schemas.settlement.messages import StatementId
 from schemas.shapes import Shape, page
-from schemas.values import Id
+from schemas.values import Date, Id, Json
+
+PREVIEWED = "preview~"
+"""The id of a closing that is previewed. No id that is kept has a tilde."""
 
 
 class SettlementGet(Query):
@@ -31,7 +37,34 @@ class SettlementList(Query):
     after: Annotated[tuple[datetime, str], BeforeValidator(time_place_of(TYPE))] | None = None
 
 
+class SettlementPreview(Query):
+    """What `settlement.close` would make of a partner's accruals now: the statements, without ids."""
+
+    TYPE = "settlement.preview"
+    ANSWER: ClassVar[Shape] = {"settlements": ["SettlementPreview"]}
+    settlement_account: Id
+    period_end: Date
+
+
+PREVIEWS: dict[str, Shape] = {
+    "SettlementPreview": {
+        name: part for name, part in OF_SETTLEMENT["Settlement"].items() if name not in ("id", "payouts?")
+    },
+}
+"""Statements as they would be: they have no ids yet."""
+
+
+def settlement_preview(settlement: Settlement) -> Json:
+    """A statement as `settlement.closed` would tell it, without its id, and that of one which is not made either."""
+    told = settlement_json(settlement)
+    del told["id"]
+    if settlement.brought_forward_from is not None and settlement.brought_forward_from.startswith(PREVIEWED):
+        del told["lines"][0]["settlementId"]
+    return told
+
+
 QUERIES: tuple[type[Query], ...] = (
     SettlementGet,
     SettlementList,
+    SettlementPreview,
 )

@@ -34,6 +34,36 @@ EARNED = (customer("BA-1"), partner("SA-1"), order("O-1", "BA-1", item(1, "100",
 """80.00 for SA-1."""
 
 
+async def test_a_preview_has_the_statements_that_then_come_and_makes_none(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three accruals, two lines a statement: as the closing tells them, without ids; beyond its limit it says so."""
+    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 2)
+    ask = Asker(client)
+    async with working(settings):
+        await client.send_all(EARNED)
+        await applied(database, 3)
+        await client.send_all([adjustment("A-1", "SA-1", "-7.50"), adjustment("A-2", "SA-1", 12)])
+        await applied(database, 5)
+        preview = await ask("settlement.preview", settlementAccount="SA-1", periodEnd="2026-11-30")
+        assert list(database["settlements"].find()) == []
+        assert (await client.ask(closing("C-1", "SA-1")))["result"] == {"settlementIds": ["C-1", "C-1-2"]}
+        nothing = await ask("settlement.preview", settlementAccount="SA-1", periodEnd="2026-11-30")
+        await client.send_all([adjustment(f"A-{n}", "SA-1", 1) for n in (3, 4, 5)])
+        await applied(database, 9)
+        monkeypatch.setattr("domain.settlement.statements.STATEMENTS_MAX", 1)
+        arguments = {"settlementAccount": "SA-1", "periodEnd": "2026-11-30"}
+        refused = await ask.answer("settlement.preview", arguments)
+    told = [event.event["settlement"] for event in client.seen("settlement.closed")]
+    assert [one.pop("id") for one in told] == ["C-1", "C-1-2"]
+    assert preview == {"settlements": told}
+    assert [one["total"] for one in told] == [eur(72.5), eur(12)]
+    assert (nothing["settlements"][0]["lines"], nothing["settlements"][0]["total"]) == ([], eur(0))
+    assert refused["error"]["code"] == "invalid"
+    assert refused["error"]["detail"].startswith("periodEnd: more than ")
+    await assert_clean(client, database)
+
+
 async def test_an_adjustment_and_a_return_are_stated_told_and_paid_anew(
     settings: Settings, client: Client, database: Books
 ) -> None:

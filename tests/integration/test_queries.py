@@ -598,6 +598,13 @@ async def test_what_can_t_be_answered_is_told_why(
             ("invoice.list", {"billingAccount": "SA-1"}, "invalid", "billingAccount: SA-1 is a SettlementAccount"),
             ("settlement.get", {"id": "C-1"}, "unknown-settlement", "C-1"),
             ("settlement.list", {"settlementAccount": "BA-1"}, "invalid", "is a BillingAccount"),
+            (
+                "settlement.preview",
+                {"settlementAccount": "BA-1", "periodEnd": "2026-11-30"},
+                "invalid",
+                "BillingAccount",
+            ),
+            ("settlement.preview", {"settlementAccount": "SA-9", "periodEnd": "2026-11-30"}, "unknown-account", "SA-9"),
             ("bill-format.get", {"id": "BF-1"}, "unknown-specification", "BF-1"),
         ]
         for name, arguments, code, detail in cases:

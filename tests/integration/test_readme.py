@@ -76,6 +76,7 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
     assert await output_of("partners_order", settings) == [
         "account.create applied",
         "order.completed applied",
+        "a closing would state: 6.38",
         "settlement.close applied",
         "its share of 7.98: 6.38",
         "payout.completed applied {'settlementId': 'C-1', 'state': 'paid'}",

@@ -1,9 +1,8 @@
 """Whatever comes in, in whatever order and batches: the invariants stand, and the money ends where it must."""
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from unittest.mock import patch
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.billing.queries import preview
-from adapters.mongodb.view import View
 from domain.accounts.model import BILLING, Account, NewAccount
 from domain.billing.model import BillDemand, ChargeToAdd
 from domain.billing.terms import Step, Tiers
@@ -33,7 +31,6 @@ from domain.corrections.model import (
 from domain.errors import Refused
 from domain.invoicing.model import InvoiceIssued, InvoiceSending, InvoiceValidation
 from domain.invoicing.pricing import Item, price
-from domain.ledger.books import Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Currency
 from domain.ordering.completing import Order
@@ -747,16 +744,8 @@ def test_a_preview_is_the_bill_that_then_comes(facts, batch, account, day, bill_
     ):
         book.take(*facts, batch=batch)
         before, told = book.holdings(), len(book.events)
-
-        async def load(needs: Iterable[Need], books: WorkingSet) -> None:
-            for need in needs:
-                if not books.has(need):
-                    book._load(need, books)
-
-        book._asked = set()
         asked = BillPreview.model_validate({"billingAccount": account, "billingDate": day})
-        view = View(None, None, book.booked_at, UTC, load)
-        seen = asyncio.run(preview(asked, view))
+        seen = asyncio.run(preview(asked, book.view()))
         assert (book.holdings(), len(book.events)) == (before, told)
         book.take(demand("BD-previewed", account=account, on=day))
     bills = [one.event for one in book.events[told:] if one.cause.startswith(("bill.demand:", "bill.continue:"))]

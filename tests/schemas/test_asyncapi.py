@@ -52,6 +52,7 @@ from schemas.payments.events import payment_with_allocations
 from schemas.payments.messages import NAMED_INVOICES_MAX
 from schemas.queries import QUERIES, read_query
 from schemas.settlement.events import settlement_json
+from schemas.settlement.queries import settlement_preview
 from schemas.wire import FACTS_MAX
 from tests.schemas import test_events as sample
 from tests.schemas.letters import SELLER
@@ -570,6 +571,7 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("dispute.list", {"items": [dispute_json(sample.DISPUTE)], "after": None}),
     ("refund.list", {"items": [refund_json(sample.REFUND)], "after": None}),
     ("credit-note.list", {"items": [credit_note_json(sample.CREDIT_NOTE)], "after": None}),
+    ("settlement.preview", {"settlements": [settlement_preview(sample.SETTLEMENT)]}),
     ("charge.list", {"items": [charge_json(sample.CHARGE), charge_json(sample.BILLED)], "after": None}),
     ("subscription.get", subscription_with_history(sample.SUBSCRIPTION, date(2026, 12, 1))),
     ("subscription.get", subscription_with_history(sample.RENAMED, date(2026, 12, 1))),

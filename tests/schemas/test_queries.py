@@ -43,6 +43,7 @@ def test_the_queries_are_the_contract_s() -> None:
         "invoice.list",
         "settlement.get",
         "settlement.list",
+        "settlement.preview",
         "seller.get",
         "seller.history",
         "credit-note.get",

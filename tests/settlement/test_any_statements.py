@@ -1,12 +1,18 @@
 """Whatever is adjusted, stated, paid and sent back, in any order: the invariants stand, and a partner can leave."""
 
+import asyncio
 from collections import Counter
+from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.settlement.queries import preview
 from domain.settlement.payouts import Payout
-from domain.settlement.statements import Settlement
+from domain.settlement.statements import Settlement, SettlementClosed
+from schemas.settlement.events import settlement_json
+from schemas.settlement.queries import SettlementPreview
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     EUR,
@@ -93,6 +99,41 @@ def test_a_partner_can_be_settled_whatever_happened():
     often = {name for name, times in applied.items() if times >= TIMES_MIN}
     assert often >= {"settlement.adjust", "payout.completed", "payout.returned", "settlement.close"}, applied
     assert often >= {"order.completed", "credit-note.issue", "payment.received", "payment.reversed"}, applied
+
+
+@STEADY
+@given(
+    st.sampled_from((EUR, JPY, KWD)),
+    st.sampled_from(("invoice", "payment")),
+    st.lists(st.sampled_from(KINDS), max_size=12),
+    st.integers(2, 5),
+    st.sampled_from(("2026-11-21", "2026-11-22", "2026-12-31")),
+    st.data(),
+)
+def test_a_preview_is_what_the_closing_then_makes(currency, accrue_on, kinds, lines, until, data):
+    """Whatever was booked before: the same statements, but for their ids, and the preview leaves no trace."""
+    book = LedgerBook()
+    book.take(billing(currency=currency.code), partner("SA-1", "0.333", accrue_on, currency=currency.code))
+    for number, kind in enumerate(("order", *kinds)):
+        fact = next_fact(kind, number, book, currency, data.draw)
+        if fact is not None:
+            book.take(fact)
+    before, told = book.holdings(), len(book.events)
+    with patch("domain.settlement.statements.LINES_MAX", lines):
+        asked = SettlementPreview.model_validate({"settlementAccount": "SA-1", "periodEnd": until})
+        seen = asyncio.run(preview(asked, book.view()))
+        assert (book.holdings(), len(book.events)) == (before, told)
+        book.take(closing("C-previewed", until=until))
+    made = [one.event.settlement for one in book.events[told:] if isinstance(one.event, SettlementClosed)]
+    assert seen == {"settlements": [without_id(settlement_json(one), "C-previewed") for one in made]}
+
+
+def without_id(told: dict[str, Any], made: str) -> dict[str, Any]:
+    """A statement that a closing made, without its id, nor that of the one before it where that closing made it too."""
+    first = told["lines"][:1]
+    if first and first[0].get("settlementId", "").startswith(made):
+        first[0] = {name: value for name, value in first[0].items() if name != "settlementId"}
+    return {**{name: value for name, value in told.items() if name != "id"}, "lines": [*first, *told["lines"][1:]]}
 
 
 def leave(book: LedgerBook, currency: str) -> None:

@@ -287,6 +287,7 @@ ASKED: list[tuple[str, str, int]] = [
     ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
     ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
+    ("settlement.preview", '{"settlementAccount": "SA-1", "periodEnd": "2026-11-22"}', 12),
     ("bill-format.get", '{"id": "BF-1"}', 1),
     ("bill-format.list", '{"limit": 10}', 11),
     ("bill-format.list", '{"namePrefix": "ADA"}', 3),

@@ -14,6 +14,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any, Literal, TypeVar, cast
 
+from adapters.mongodb.view import View
 from adapters.store.transaction import check_kinds
 from domain import facts as all_facts
 from domain.accounts.model import (
@@ -648,6 +649,17 @@ class LedgerBook:
         return True
 
     # -- the database
+
+    def view(self) -> View:
+        """The books as queries see them that try a fact out; nothing else can be read of it."""
+
+        async def load(needs: Iterable[Need], books: WorkingSet) -> None:
+            for need in needs:
+                if not books.has(need):
+                    self._load(need, books)
+
+        self._asked = set()
+        return View(None, None, self.booked_at, UTC, load)
 
     def _load_needs(self, facts: list[Fact], working_set: WorkingSet) -> None:
         asked: set[Need] = set()
