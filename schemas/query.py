@@ -95,6 +95,20 @@ def time_place_of(query: str) -> Callable[[object], tuple[datetime, str]]:
     return read
 
 
+def date_place_of(query: str) -> Callable[[object], tuple[date, str]]:
+    """Reads a cursor of that query, whose place is a date and an id; raises `ValueError` for any other text."""
+    place = place_of(query, str, str)
+
+    def read(value: object) -> tuple[date, str]:
+        day, id_ = place(value)
+        try:
+            return parse_date(day), id_
+        except ValueError:
+            raise ValueError(f"is no cursor of {query}") from None
+
+    return read
+
+
 def parse_when(value: object) -> datetime | date:
     """A date, or a time as `parse_time` has it."""
     if isinstance(value, str) and _DATE.fullmatch(value):

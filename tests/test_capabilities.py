@@ -490,6 +490,8 @@ NOT_IN_THE_TRAFFIC = {
         if (name, command) != ("billing-cycle-specification", "create")  # there are runs of one
     },
     **{name: "an operator's" for name in MESSAGES if name.startswith("parked.")},
+    "agreement.create": "which lines it holds for depends on what comes first: any order of them is tried in memory",
+    "agreement.change": "likewise",
     "payout.completed": "sent as statements come: what may be paid out depends on the order of the rest",
     "payout.returned": "sent as payouts are",
     "credit-note.issue": "sent as invoices come, whose numbers depend on it too",

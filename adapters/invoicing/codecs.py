@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from domain.invoicing.model import (
+    AgreementRevision,
     AppliedPayment,
     Billing,
     CorrectedLine,
@@ -33,6 +34,23 @@ Row = dict[str, Any]
 # What is read many times over is made once.
 _to_decimal = lru_cache(maxsize=4096)(Decimal)
 _to_date = lru_cache(maxsize=4096)(date.fromisoformat)
+
+
+def _encode_partner_share(partner_share: PartnerShare) -> Row:
+    agreement = partner_share.agreement
+    row: Row = {
+        "id": partner_share.id,
+        "partnerShare": f"{partner_share.partner_share:f}",
+        "accrueOn": partner_share.accrue_on,
+        "share": partner_share.share,
+        "accrued": partner_share.accrued,
+    }
+    if agreement is not None:
+        row["agreement"] = {
+            "id": agreement.id,
+            "revision": agreement.revision,
+        }
+    return row
 
 
 def _encode_line_origin(line_origin: LineOrigin) -> Row:
@@ -63,7 +81,6 @@ def _encode_line_origin(line_origin: LineOrigin) -> Row:
 
 
 def _encode_invoice_line(invoice_line: InvoiceLine) -> Row:
-    on_behalf_of = invoice_line.on_behalf_of
     row: Row = {
         "id": invoice_line.id,
         "description": invoice_line.description,
@@ -73,17 +90,7 @@ def _encode_invoice_line(invoice_line: InvoiceLine) -> Row:
         "rate": f"{invoice_line.rate:f}",
         "taxExcludedAmount": invoice_line.tax_excluded_amount,
         "taxAmount": invoice_line.tax_amount,
-        "onBehalfOf": (
-            None
-            if on_behalf_of is None
-            else {
-                "id": on_behalf_of.id,
-                "partnerShare": f"{on_behalf_of.partner_share:f}",
-                "accrueOn": on_behalf_of.accrue_on,
-                "share": on_behalf_of.share,
-                "accrued": on_behalf_of.accrued,
-            }
-        ),
+        "onBehalfOf": None if invoice_line.on_behalf_of is None else _encode_partner_share(invoice_line.on_behalf_of),
     }
     if invoice_line.origin is not None:
         row["origin"] = _encode_line_origin(invoice_line.origin)
@@ -228,6 +235,25 @@ def encode_invoice(invoice: Invoice) -> Row:
     return row
 
 
+def _decode_partner_share(row: Row) -> PartnerShare:
+    agreement = row.get("agreement")
+    return PartnerShare(
+        row["id"],
+        _to_decimal(row["partnerShare"]),
+        row["accrueOn"],
+        row["share"],
+        row["accrued"],
+        (
+            None
+            if agreement is None
+            else AgreementRevision(
+                agreement["id"],
+                agreement["revision"],
+            )
+        ),
+    )
+
+
 def _decode_line_origin(row: Row) -> LineOrigin:
     period = row["period"]
     corrects = row["corrects"]
@@ -256,7 +282,6 @@ def _decode_line_origin(row: Row) -> LineOrigin:
 
 
 def _decode_invoice_line(row: Row) -> InvoiceLine:
-    on_behalf_of = row["onBehalfOf"]
     origin = row.get("origin")
     return InvoiceLine(
         row["id"],
@@ -267,17 +292,7 @@ def _decode_invoice_line(row: Row) -> InvoiceLine:
         _to_decimal(row["rate"]),
         row["taxExcludedAmount"],
         row["taxAmount"],
-        (
-            None
-            if on_behalf_of is None
-            else PartnerShare(
-                on_behalf_of["id"],
-                _to_decimal(on_behalf_of["partnerShare"]),
-                on_behalf_of["accrueOn"],
-                on_behalf_of["share"],
-                on_behalf_of["accrued"],
-            )
-        ),
+        None if row["onBehalfOf"] is None else _decode_partner_share(row["onBehalfOf"]),
         None if origin is None else _decode_line_origin(origin),
     )
 

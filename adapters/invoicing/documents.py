@@ -14,6 +14,7 @@ from domain.invoicing.model import (
     Invoice,
     InvoiceLine,
     Loss,
+    PartnerShare,
     PaymentRequest,
 )
 
@@ -26,6 +27,7 @@ KEPT = (
             absent=(("buyer_version",), ("seller_version",), ("corrections",), ("handling",), ("billing",)),
             parts=(
                 Layout(InvoiceLine, absent=(("origin",),)),
+                Layout(PartnerShare, absent=(("agreement",),)),
                 Layout(CorrectedLine, absent=(("taken_back",), ("given_back",))),
                 Layout(CorrectedTax, absent=(("taken_back",),)),
                 Layout(Billing, absent=(("bill_run",),)),
@@ -53,7 +55,8 @@ KEPT = (
                 "remainingAmount": "what is left to pay",
                 "taxItem": "[{`category`, `rate`, `taxExcludedAmount`, `taxAmount`}], one for each category and rate",
                 "lines": "[{`id`, `description`, `quantity`, `unitPrice`, `category`, `rate`, `taxExcludedAmount`, "
-                "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`}, `origin`: "
+                "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`, "
+                "`agreement`: {`id`, `revision`}, where the terms are of one}, `origin`: "
                 "{`account`, `chargeId`, `subscriptionId`, `priceId`, `period`: null or {`start`, `end`}, `corrects`: "
                 "null or {`billNo`, `lineId`}}, left out where it is an order's}]",
                 "appliedPayment": "[{`paymentId`, `amount`}], oldest first",

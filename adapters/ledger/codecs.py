@@ -61,6 +61,8 @@ def encode_position(position: Position) -> Row:
         row["undoing"] = position.undoing
     if position.dunned is not None:
         row["dunned"] = position.dunned
+    if position.agreements is not None:
+        row["agreements"] = position.agreements
     return row
 
 
@@ -93,6 +95,7 @@ def decode_position(row: Row) -> Position:
         row["recoverable"],
         row.get("undoing"),
         row.get("dunned"),
+        row.get("agreements"),
     )
 
 

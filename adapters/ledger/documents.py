@@ -22,7 +22,7 @@ KEPT = (
         at_once=True,
     ),
     Kept(
-        Layout(Position, absent=(("undoing",), ("dunned",))),
+        Layout(Position, absent=(("undoing",), ("dunned",), ("agreements",))),
         Collection(
             "positions",
             id="account id",
@@ -42,6 +42,7 @@ KEPT = (
                 "withholding": "how many lines have a share of it, or a part of one, withheld",
                 "undoing": "how much of what is recoverable waits for `credit.deallocate`; else not there",
                 "dunned": "how many steps of dunning stand against it; else not there",
+                "agreements": "how many facts have agreed terms with the partner; else not there",
                 "allocating": "whether its credit is still being allocated, by what is held as `credit.allocate`",
                 "refundable": "a credit balance; what the customer has paid and is to get back",
                 "recoverable": "a debit balance; what the customer got back without credit for it",

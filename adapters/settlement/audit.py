@@ -18,6 +18,7 @@ from adapters.checks import (
     owner_rows,
     span,
     sum_where,
+    true_of_each,
     union,
 )
 
@@ -274,6 +275,92 @@ returned_payouts = View(
     ),
 )
 
+end: Expression = {"$ifNull": ["$end", "9999-12-32"]}
+"""The first day after an agreement; after every day, of one without an end."""
+
+agreements_in_order = View(
+    "agreements, and the one of the partner before each",
+    "agreements",
+    (
+        {
+            "$setWindowFields": {
+                "partitionBy": "$settlementAccount",
+                "sortBy": {"start": 1, "_id": 1},
+                "output": {"endBefore": {"$shift": {"output": end, "by": -1, "default": ""}}},
+            }
+        },
+        {"$project": {"start": 1, "end": end, "endBefore": 1, "agreed.validFrom": 1, "agreed.revision": 1}},
+    ),
+)
+
+partners_agreed_with = View(
+    "partners with agreements",
+    "positions",
+    (
+        {"$match": {"agreements": {"$gt": 0}}},
+        {"$project": {"position": {"$literal": 1}, "told": "$agreements"}},
+        union("agreements", *owner_rows("settlementAccount", {"agreed": {"$size": "$agreed"}})),
+        {"$group": {"_id": "$_id", **{name: {"$sum": f"${name}"} for name in ("position", "told", "agreed")}}},
+    ),
+)
+
+lines_and_agreements = View(
+    "agreements' revisions and the lines that stand by them",
+    "invoices",
+    (
+        {"$match": {"lines.onBehalfOf.agreement.id": {"$gt": ""}}},
+        {"$project": {"taxPointDate": 1, "lines": only("$lines", has("$$this.onBehalfOf.agreement"))}},
+        {"$unwind": "$lines"},
+        {
+            "$project": {
+                "_id": {
+                    "$concat": [
+                        "$lines.onBehalfOf.agreement.id",
+                        "/",
+                        {"$toString": "$lines.onBehalfOf.agreement.revision"},
+                    ]
+                },
+                "lines": {"$literal": 1},
+                # What takes back a line does so by that line's terms, whenever that is.
+                "day": {"$cond": [has("$lines.origin.corrects"), None, "$taxPointDate"]},
+                "terms": {
+                    "account": "$lines.onBehalfOf.id",
+                    "share": "$lines.onBehalfOf.partnerShare",
+                    "accrueOn": "$lines.onBehalfOf.accrueOn",
+                },
+            }
+        },
+        union(
+            "agreements",
+            {"$unwind": "$agreed"},
+            {
+                "$project": {
+                    "_id": {"$concat": ["$_id", "/", {"$toString": "$agreed.revision"}]},
+                    "agreed": {"$literal": 1},
+                    "from": "$agreed.validFrom",
+                    "until": end,
+                    "terms": {
+                        "account": "$settlementAccount",
+                        "share": "$agreed.terms.partnerShare",
+                        "accrueOn": "$agreed.terms.accrueOn",
+                    },
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "lines": {"$sum": "$lines"},
+                "agreed": {"$sum": "$agreed"},
+                "from": {"$max": "$from"},
+                "until": {"$max": "$until"},
+                **agreed("day"),
+                **agreed("terms"),
+            }
+        },
+    ),
+)
+
 PAYOUT, RETURN, ADJUSTMENT = "payout.completed:", "payout.returned:", "settlement.adjust:"
 """How the identities of payouts, of their returns and of adjustments begin."""
 
@@ -452,6 +539,47 @@ CHECKS = (
         holds=equal("$state", state_of_statement),
         expected=state_of_statement,
         found="$state",
+    ),
+    Check(
+        name="agreements-follow-each-other",
+        invariant=5,
+        view=agreements_in_order,
+        holds=both(
+            {"$lt": ["$start", "$end"]},
+            {"$lte": ["$endBefore", "$start"]},
+            equal({"$first": "$agreed.validFrom"}, "$start"),
+            true_of_each(
+                "$agreed",
+                both({"$gte": ["$$this.validFrom", "$start"]}, {"$lt": ["$$this.validFrom", "$end"]}),
+            ),
+            equal("$agreed.revision", {"$range": [1, {"$add": [{"$size": "$agreed"}, 1]}]}),
+        ),
+        expected={"start": {"atLeast": "$endBefore"}, "validFrom": ["$start", "$end"]},
+        found={"start": "$start", "end": "$end", "agreed": "$agreed"},
+    ),
+    Check(
+        name="positions-match-agreements",
+        invariant=5,
+        view=partners_agreed_with,
+        holds=both(equal("$position", 1), equal("$told", "$agreed")),
+        expected="$agreed",
+        found={"position": "$position", "agreements": "$told"},
+    ),
+    Check(
+        name="lines-match-agreements",
+        invariant=5,
+        view=lines_and_agreements,
+        among={"$gt": ["$lines", 0]},
+        holds=both(
+            equal("$agreed", 1),
+            agrees("terms"),
+            either(
+                {"$not": [has("$dayLeast")]},
+                both({"$gte": ["$dayLeast", "$from"]}, {"$lt": ["$dayMost", "$until"]}),
+            ),
+        ),
+        expected={"agreed": 1, "days": ["$from", "$until"], "terms": "the same in both"},
+        found={"agreed": "$agreed", "days": span("day"), "terms": span("terms")},
     ),
     Check(
         name="accruals-point-to-lines",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
+from domain.accounts.model import SettlementTerms
 from domain.settlement.accruals import Accrual
+from domain.settlement.agreements import AgreedTerms, Agreement
 from domain.settlement.payouts import Payout, PayoutReturn
 from domain.settlement.statements import Settlement, SettlementLine
 
@@ -155,14 +158,68 @@ def decode_payout(row: Row) -> Payout:
     )
 
 
+def _encode_agreed_terms(agreed_terms: AgreedTerms) -> Row:
+    return {
+        "validFrom": agreed_terms.valid_from.isoformat(),
+        "terms": {
+            "partnerShare": f"{agreed_terms.terms.partner_share:f}",
+            "accrueOn": agreed_terms.terms.accrue_on,
+        },
+        "revision": agreed_terms.revision,
+        "cause": agreed_terms.cause,
+        "bookedAt": agreed_terms.booked_at,
+    }
+
+
+def encode_agreement(agreement: Agreement) -> Row:
+    """Agreement as a row."""
+    return {
+        "_id": agreement.id,
+        "settlementAccount": agreement.settlement_account,
+        "validFrom": agreement.valid_from,
+        "validUntil": agreement.valid_until,
+        "start": agreement.start.isoformat(),
+        "end": None if agreement.end is None else agreement.end.isoformat(),
+        "agreed": [_encode_agreed_terms(agreed_terms) for agreed_terms in agreement.agreed],
+    }
+
+
+def _decode_agreed_terms(row: Row) -> AgreedTerms:
+    return AgreedTerms(
+        date.fromisoformat(row["validFrom"]),
+        SettlementTerms(
+            Decimal(row["terms"]["partnerShare"]),
+            row["terms"]["accrueOn"],
+        ),
+        row["revision"],
+        row["cause"],
+        row["bookedAt"],
+    )
+
+
+def decode_agreement(row: Row) -> Agreement:
+    """Agreement of a row."""
+    return Agreement(
+        row["_id"],
+        row["settlementAccount"],
+        row["validFrom"],
+        row["validUntil"],
+        date.fromisoformat(row["start"]),
+        None if row["end"] is None else date.fromisoformat(row["end"]),
+        tuple(_decode_agreed_terms(agreed_terms) for agreed_terms in row["agreed"]),
+    )
+
+
 ENCODE: dict[type, Callable[[Any], Row]] = {
     Accrual: encode_accrual,
     Settlement: encode_settlement,
     Payout: encode_payout,
+    Agreement: encode_agreement,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
     Accrual: decode_accrual,
     Settlement: decode_settlement,
     Payout: decode_payout,
+    Agreement: decode_agreement,
 }

@@ -7,9 +7,11 @@ from pymongo import ASCENDING, IndexModel
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
 from domain.settlement.accruals import Accrual
+from domain.settlement.agreements import Agreement
 from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement, SettlementLine
 
+_TERMS = "{`partnerShare`, `accrueOn`}"
 UNSTATED = {"settlementId": {"$type": "null"}}
 
 KEPT = (
@@ -100,5 +102,28 @@ KEPT = (
             but_for=("returned",),
         ),
         awaited={"payout": {}},
+    ),
+    Kept(
+        Layout(Agreement),
+        Collection(
+            "agreements",
+            id="`agreementId`",
+            written="once, with the fact; each change adds what was agreed",
+            fields={
+                "settlementAccount": "the partner's",
+                "validFrom": "the first moment for which it was agreed",
+                "validUntil": "the end of that time, or null",
+                "start": "the first day on which it holds, where the seller is",
+                "end": "the first day after it, or null",
+                "agreed": "[{`validFrom`: a date, `terms`: " + _TERMS + ", `revision`, `cause`, `bookedAt`}], in the "
+                "order in which that was booked",
+            },
+            indexes=(
+                # A partner's agreements, by their first day: for its lines, and lists.
+                IndexModel([("settlementAccount", ASCENDING), ("start", ASCENDING), ("_id", ASCENDING)], name="open"),
+            ),
+        ),
+        queue=QueueRead("settlementAccount", "start", {}, short=True),
+        awaited={"agreement": {}},
     ),
 )

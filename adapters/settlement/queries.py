@@ -6,13 +6,23 @@ from functools import partial
 
 from adapters.mongodb.paging import Page, keyset
 from adapters.mongodb.trying import happens
-from adapters.mongodb.view import Json, Reads, View, unknown
-from adapters.settlement.codecs import decode_payout, decode_settlement
+from adapters.mongodb.view import Json, Reads, Row, View, unknown
+from adapters.settlement.codecs import decode_agreement, decode_payout, decode_settlement
 from domain.accounts.model import SETTLEMENT
+from domain.settlement.agreeing import AGREEMENTS_MAX
 from domain.settlement.statements import LINES_MAX, STATEMENTS_MAX, Closing, SettlementClosed
 from schemas.query import cursor, milliseconds
-from schemas.settlement.events import payout_json, settlement_json
-from schemas.settlement.queries import PREVIEWED, SettlementGet, SettlementList, SettlementPreview, settlement_preview
+from schemas.settlement.events import agreement_json, payout_json, settlement_json
+from schemas.settlement.queries import (
+    PREVIEWED,
+    AgreementGet,
+    AgreementList,
+    SettlementGet,
+    SettlementList,
+    SettlementPreview,
+    agreement_with_history,
+    settlement_preview,
+)
 
 
 async def settlement(query: SettlementGet, view: View) -> Json:
@@ -61,4 +71,37 @@ async def preview(query: SettlementPreview, view: View) -> Json:
     }
 
 
-READS: Reads = ((SettlementGet, settlement), (SettlementList, settlements), (SettlementPreview, preview))
+async def agreement(query: AgreementGet, view: View) -> Json:
+    """`agreement.get`."""
+    row = await view.one("agreements", {"_id": query.agreement_id})
+    if row is None:
+        raise unknown("agreement", query.agreement_id, "agreementId")
+    return agreement_with_history(decode_agreement(row))
+
+
+async def agreements(query: AgreementList, view: View) -> bytes:
+    """`agreement.list`, by the first day, then by id."""
+    await view.check_account(query.settlement_account, SETTLEMENT, "settlementAccount")
+    which: Row = {"settlementAccount": query.settlement_account}
+    page = Page(query.limit)
+    after = None if query.after is None else (query.after[0].isoformat(), query.after[1])
+    read = partial(view.find, "agreements", index="open")
+    # A partner has few, so what is asked for is taken of all that come next.
+    for row in await keyset(read, which, ("start", "_id"), after, AGREEMENTS_MAX):
+        found = decode_agreement(row)
+        if query.on is not None and not found.holds_on(query.on):
+            continue
+        if not page.take(agreement_json(found)):
+            assert after is not None
+            return page.answer(cursor(AgreementList.TYPE, *after))
+        after = (row["start"], row["_id"])
+    return page.answer(None)
+
+
+READS: Reads = (
+    (SettlementGet, settlement),
+    (SettlementList, settlements),
+    (SettlementPreview, preview),
+    (AgreementGet, agreement),
+    (AgreementList, agreements),
+)

@@ -181,7 +181,7 @@ def _issue(
         account,
         items,
         price(items, account.kept_in),
-        [_share(due, account.currency, books) for due in bill.lines],
+        [_share(due, account.currency, to.on, books) for due in bill.lines],
         ordered_for=account.id,
         billing=Billing(books.cause, to.run_type, _period(bill.lines, books), to.bill_run),
         due=to.due,
@@ -211,7 +211,7 @@ def _require_partners(dues: Iterable[Due], books: Books) -> None:
     books.require(need for id_ in partners for need in (DocumentNeed(Account, id_), DocumentNeed(Position, id_)))
 
 
-def _share(due: Due, currency: str, books: Books) -> PartnerShare | None:
+def _share(due: Due, currency: str, day: date, books: Books) -> PartnerShare | None:
     """A partner's part in a line; what takes back a line takes it back by that line's terms."""
     if due.item.on_behalf_of is None:
         return None
@@ -220,7 +220,7 @@ def _share(due: Due, currency: str, books: Books) -> PartnerShare | None:
     happening = "accrual" if due.corrected is None else "correction"
     partner = settlement_account(due.item.on_behalf_of, currency, books, happening, field)
     if due.corrected is None:
-        return share_of_line(partner, due.net)
+        return share_of_line(partner, due.net, day, books)
     frozen = due.line.on_behalf_of
     assert frozen is not None, f"{due.field} takes back a line of {due.corrected.id} that nobody has a part in"
     return replace(frozen, share=share_of(due.net, frozen.partner_share), accrued=0)

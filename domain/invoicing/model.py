@@ -16,14 +16,26 @@ InvoiceState = Literal["new", "onHold", "validated", "sent", "partiallyPaid", "s
 
 
 @dataclass(frozen=True, slots=True)
+class AgreementRevision:
+    """What was agreed with a partner: an agreement, and which of its revisions."""
+
+    id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class PartnerShare:
-    """A partner's part in a line, its terms frozen: `share` of the line's net, of which `accrued` so far."""
+    """A partner's part in a line, its terms frozen: `share` of the line's net, of which `accrued` so far.
+
+    The terms are those of its `agreement`, or of the partner's account where that is None.
+    """
 
     id: str
     partner_share: Decimal
     accrue_on: Literal["invoice", "payment"]
     share: int
     accrued: int
+    agreement: AgreementRevision | None = None
 
 
 @dataclass(frozen=True, slots=True)

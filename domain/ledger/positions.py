@@ -29,6 +29,7 @@ class Position:
     that the account's credit is still being allocated, in further transactions: until then it may have credit beside
     open invoices. `undoing` is how much of `recoverable` waits for a de-allocation that goes on: nothing else covers
     it; None while that is nothing. `dunned` is how many steps of dunning stand against it; None while none does.
+    `agreements` is how many facts have agreed terms with it; None while none has.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Position:
     recoverable: int = 0
     undoing: int | None = None
     dunned: int | None = None
+    agreements: int | None = None
 
 
 assert set(BALANCES) <= set(Position.__dataclass_fields__), "each balance of the chart is a field of the position"

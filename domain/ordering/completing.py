@@ -18,6 +18,7 @@ from domain.ordering.booking import book_invoice
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
 from domain.settlement.accruals import emit_accruals, share_of_line
+from domain.settlement.agreements import terms_needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
     for account_id in {item.on_behalf_of for item in order.items if item.on_behalf_of}:
         yield DocumentNeed(Account, account_id)
         yield DocumentNeed(Position, account_id)
+        yield from terms_needs(account_id, books)
     yield DocumentNeed(Series, books.series)
     yield DocumentNeed(Seller, SELLER)
     yield QueueNeed(Payment, billed)
@@ -78,12 +80,13 @@ def complete_order(order: Order, books: Books) -> OrderResult:
         if item.on_behalf_of is not None
     }
     books.open_entry(order.completed_at, order.currency)
+    day = books.date_of(order.completed_at)
     invoice, accruals = book_invoice(
         account,
         order.items,
         order.pricing,
         [
-            share_of_line(partners[item.on_behalf_of], net) if item.on_behalf_of is not None else None
+            share_of_line(partners[item.on_behalf_of], net, day, books) if item.on_behalf_of is not None else None
             for item, net in zip(order.items, order.pricing.nets, strict=True)
         ],
         ordered_for=order.billing_account,

@@ -4,6 +4,15 @@ from domain.handler import Handler, nobody
 from domain.ledger.books import Queue
 from domain.settlement.accruals import Accrual
 from domain.settlement.adjusting import Adjustment, adjust_settlement, adjustment_needs, adjustment_time
+from domain.settlement.agreeing import (
+    AgreementToChange,
+    AgreementToCreate,
+    change_agreement,
+    change_needs,
+    create_agreement,
+    creation_needs,
+)
+from domain.settlement.agreements import Agreement, has_agreements
 from domain.settlement.payouts import CompletedPayout, complete_payout, payout_needs
 from domain.settlement.returning import ReturnedPayout, return_needs, return_payout, return_time
 from domain.settlement.statements import Closing, close_settlement, closing_needs
@@ -13,7 +22,12 @@ FACTS = (
     Handler(CompletedPayout, payout_needs, complete_payout, lambda fact: fact.settlement_account),
     Handler(Adjustment, adjustment_needs, adjust_settlement, lambda fact: fact.settlement_account, adjustment_time),
     Handler(ReturnedPayout, return_needs, return_payout, nobody, return_time),
+    Handler(AgreementToCreate, creation_needs, create_agreement, lambda fact: fact.settlement_account),
+    Handler(AgreementToChange, change_needs, change_agreement, nobody),
 )
 
 # A payable of zero proves nothing: it may be the sum of accruals of opposite sign.
-QUEUES = (Queue(Accrual, is_empty=lambda _position: False, keeps_open="SettlementAccount"),)
+QUEUES = (
+    Queue(Accrual, is_empty=lambda _position: False, keeps_open="SettlementAccount"),
+    Queue(Agreement, is_empty=lambda position: not has_agreements(position)),
+)

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from domain.accounts.lifecycle import check_state
 from domain.accounts.model import Account, find_account
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import CorrectedLine, Invoice, InvoiceLine, PartnerShare
+from domain.invoicing.model import AgreementRevision, CorrectedLine, Invoice, InvoiceLine, PartnerShare
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed
 from domain.money import rounded_ratio, share_of
 from domain.settlement import position
+from domain.settlement.agreements import agreement_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,20 @@ class SettlementAccrued:
     accruals: tuple[Accrual, ...]
 
 
-def share_of_line(partner: Account, net: int) -> PartnerShare:
-    """A partner's part in a line's net (minor units), its terms frozen; nothing of it is accrued yet."""
-    terms = partner.settlement_terms
-    assert terms is not None, f"settlement account {partner.id} has no terms"
-    return PartnerShare(partner.id, terms.partner_share, terms.accrue_on, share_of(net, terms.partner_share), 0)
+def share_of_line(partner: Account, net: int, day: dt.date, books: Books) -> PartnerShare:
+    """A partner's part in the net (minor units) of a line of a day, its terms frozen; nothing of it is accrued yet.
+
+    The terms are those of its agreement that is in force on that day, else its account's. Raises `NotLoaded`.
+    """
+    agreement = agreement_on(partner.id, day, books)
+    if agreement is None:
+        terms = partner.settlement_terms
+        assert terms is not None, f"settlement account {partner.id} has no terms"
+        return PartnerShare(partner.id, terms.partner_share, terms.accrue_on, share_of(net, terms.partner_share), 0)
+    agreed = agreement.terms_on(day)
+    by = AgreementRevision(agreement.id, agreed.revision)
+    share = share_of(net, agreed.terms.partner_share)
+    return PartnerShare(partner.id, agreed.terms.partner_share, agreed.terms.accrue_on, share, 0, by)
 
 
 def post_share(line: InvoiceLine, partner: PartnerShare, books: Books) -> None:

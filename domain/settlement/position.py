@@ -90,6 +90,19 @@ def adjust(partner: str, amount: int, books: Books) -> int:
     return books.balance(PAYABLE.of(partner))
 
 
+def agree(partner: str, books: Books) -> None:
+    """Note that terms were agreed with a partner."""
+    found = books.position(partner)
+    books.put(replace(found, agreements=(found.agreements or 0) + 1))
+    books.count(partner, "used")
+
+
+def has_earned(partner: str, books: Books) -> bool:
+    """Whether anything ever happened to a partner's money, or to a line of its: all but agreements."""
+    found = books.position(partner)
+    return found.used != (found.agreements or 0)
+
+
 def emit(partner: str, event: object, books: Books) -> None:
     """Say what happened, as the partner's next event."""
     books.emit(partner, event)

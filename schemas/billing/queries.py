@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Self
 
@@ -20,27 +19,12 @@ from schemas.corrections.events import SHAPES as OF_CORRECTIONS
 from schemas.corrections.events import credit_note_json
 from schemas.invoicing.events import SHAPES as OF_INVOICES
 from schemas.invoicing.events import invoice_json
-from schemas.query import LIMIT_DEFAULT, Limit, Query, place_of, time_place_of
+from schemas.query import LIMIT_DEFAULT, Limit, Query, date_place_of, place_of, time_place_of
 from schemas.shapes import Shape, page
-from schemas.values import Date, Id, Json, Revision, Time, parse_date, time_json
+from schemas.values import Date, Id, Json, Revision, Time, time_json
 
-
-def _dated_place_of(name: str) -> Callable[[object], tuple[date, str]]:
-    """A reader of the cursors of a list by date, then by id."""
-    place = place_of(name, str, str)
-
-    def read(value: object) -> tuple[date, str]:
-        day, id_ = place(value)
-        try:
-            return parse_date(day), id_
-        except ValueError:
-            raise ValueError(f"is no cursor of {name}") from None
-
-    return read
-
-
-_place_of_charge = _dated_place_of("charge.list")
-_place_of_run = _dated_place_of("bill-run.list")
+_place_of_charge = date_place_of("charge.list")
+_place_of_run = date_place_of("bill-run.list")
 
 
 class ChargeList(Query):

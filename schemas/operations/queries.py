@@ -15,6 +15,7 @@ from schemas.values import Id, Text
 REASONS = (
     "account-closed",
     "account-suspended",
+    "agreement-overlap",
     "conflicting-duplicate",
     "continued",
     "currency-mismatch",
@@ -30,6 +31,7 @@ REASONS = (
     "revision-mismatch",
     "too-early",
     "unknown-account",
+    "unknown-agreement",
     "unknown-credit-note",
     "unknown-invoice",
     "unknown-message",

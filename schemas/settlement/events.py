@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import get_args
 
+from domain.accounts.model import SettlementTerms
 from domain.settlement.accruals import SettlementAccrued
 from domain.settlement.adjusting import SettlementAdjusted
+from domain.settlement.agreements import Agreement, AgreementChanged, AgreementCreated
 from domain.settlement.payouts import Payout, SettlementPaid
 from domain.settlement.returning import PayoutReturnBooked
 from domain.settlement.statements import Settlement, SettlementClosed, SettlementLine, SettlementState
 from schemas.accounts.events import account_ref
 from schemas.event import Event
 from schemas.shapes import Shape
-from schemas.values import Json, money_json, time_json
+from schemas.values import Json, decimal_json, money_json, time_json
 
 
 def _line_json(line: SettlementLine, code: str) -> Json:
@@ -108,9 +110,42 @@ def _payout_return_booked(event: PayoutReturnBooked) -> Json:
     return {"payout": payout_json(event.payout), "settlement": settlement_json(event.settlement)}
 
 
+def terms_json(terms: SettlementTerms) -> Json:
+    """A partner's terms as they were agreed."""
+    return {"model": "principal", "share": decimal_json(terms.partner_share), "accrueOn": terms.accrue_on}
+
+
+def agreement_json(agreement: Agreement) -> Json:
+    """An agreement, with the terms that hold in it from day to day."""
+    valid_for = {"startDateTime": time_json(agreement.valid_from)}
+    if agreement.valid_until is not None:
+        valid_for["endDateTime"] = time_json(agreement.valid_until)
+    terms: list[Json] = []
+    for agreed, end in agreement.periods:
+        until = {} if end is None else {"validUntil": end.isoformat()}
+        period = {"validFrom": agreed.valid_from.isoformat(), **until, "revision": agreed.revision}
+        terms.append({**period, **terms_json(agreed.terms)})
+    return {
+        "@type": "Agreement",
+        "agreementId": agreement.id,
+        "settlementAccount": account_ref(agreement.settlement_account, "SettlementAccount"),
+        "validFor": valid_for,
+        "revision": agreement.revision,
+        "lastUpdate": time_json(agreement.agreed[-1].booked_at),
+        "terms": terms,
+    }
+
+
+def _agreement(event: AgreementCreated | AgreementChanged) -> Json:
+    return {"agreement": agreement_json(event.agreement)}
+
+
 def _settlement(event: SettlementClosed | SettlementPaid) -> Json:
     return {"settlement": settlement_json(event.settlement)}
 
+
+TERMS: dict[str, Shape] = {"model": ("principal",), "share": "Decimal", "accrueOn": ("invoice", "payment")}
+"""How a partner's terms look."""
 
 SHAPES: dict[str, Shape] = {
     "Settlement": {
@@ -144,6 +179,15 @@ SHAPES: dict[str, Shape] = {
         "settlementId": "StatementId",
         "amount": "Money",
         "returned?": {"returnId": "Id", "returnedAt": "Time", "reason": "Text"},
+    },
+    "Agreement": {
+        "@type": ("Agreement",),
+        "agreementId": "Id",
+        "settlementAccount": "SettlementAccountReference",
+        "validFor": {"startDateTime": "Time", "endDateTime?": "Time"},
+        "revision": "Revision",
+        "lastUpdate": "Time",
+        "terms": [{"validFrom": "Date", "validUntil?": "Date", "revision": "Revision", **TERMS}],
     },
     "SettlementAdjustment": {
         "@type": ("SettlementAdjustment",),
@@ -198,5 +242,19 @@ EVENTS = (
         "A payout came back: its statement is open by that sum.",
         {"payout": "Payout", "settlement": "Settlement"},
         _payout_return_booked,
+    ),
+    Event(
+        "agreement.created",
+        AgreementCreated,
+        "Terms were agreed with a partner, for a time.",
+        {"agreement": "Agreement"},
+        _agreement,
+    ),
+    Event(
+        "agreement.changed",
+        AgreementChanged,
+        "Other terms were agreed, from a day on.",
+        {"agreement": "Agreement"},
+        _agreement,
     ),
 )

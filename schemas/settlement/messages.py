@@ -1,20 +1,23 @@
 """What partners' statements are made and paid by, and corrected; and what a closing may leave to do.
 
-`settlement.close`, `payout.completed`; `settlement.adjust`: an accrual without an invoice; `payout.returned`.
+`settlement.close`, `payout.completed`; `settlement.adjust`: an accrual without an invoice; `payout.returned`;
+`agreement.create`, `agreement.change`: the terms of a partner's share.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from domain.accounts.model import SettlementTerms
 from domain.invoicing.model import CorrectsLine
 from domain.settlement.adjusting import Adjustment, AdjustmentResult
+from domain.settlement.agreeing import AgreementResult, AgreementToChange, AgreementToCreate
 from domain.settlement.payouts import CompletedPayout, PayoutResult
 from domain.settlement.returning import ReturnedPayout
 from domain.settlement.statements import Closing, ClosingResult
-from schemas.message import Continuation, Message, Part, Reference, Result
+from schemas.message import Continuation, Message, Part, Reference, Result, message_key
 from schemas.values import (
     ID_MAX,
     Count,
@@ -22,6 +25,8 @@ from schemas.values import (
     Id,
     NonZeroMoney,
     PositiveMoney,
+    Rate,
+    Revision,
     Text,
     Time,
     is_id,
@@ -194,5 +199,96 @@ class PayoutReturned(Message):
         return ReturnedPayout(self.return_id, self.payout_id, self.returned_at, self.reason)
 
 
-MESSAGES: tuple[type[Message], ...] = (SettlementClose, PayoutCompleted, SettlementAdjust, PayoutReturned)
+class AgreementTerms(Part):
+    """A partner's terms; a share of 0.8 is 80 % of the net. A field that is not known is refused: it is about money."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: Literal["principal", "agent"] | None = None
+    share: Rate
+    accrue_on: Literal["invoice", "payment"] = "invoice"
+
+    @field_validator("model")
+    @classmethod
+    def _is_supported(cls, value: str | None) -> str | None:
+        if value == "agent":
+            raise ValueError("agent is not supported: what a partner sells in its own name can't be billed yet")
+        return value
+
+    def terms(self) -> SettlementTerms:
+        """The terms."""
+        return SettlementTerms(self.share, self.accrue_on)
+
+
+class AgreementValidFor(Part):
+    """The time for which an agreement holds."""
+
+    start_date_time: Time
+    end_date_time: Time | None = None
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> Self:
+        if self.end_date_time is not None and self.end_date_time <= self.start_date_time:
+            raise ValueError("endDateTime: must be later than startDateTime")
+        return self
+
+
+_AGREED = Result(
+    AgreementResult,
+    {"agreementId": "Id", "revision": "Revision"},
+    lambda result: {"agreementId": result.agreement_id, "revision": result.revision},
+)
+
+
+class AgreementCreate(Message):
+    """`agreement.create`: terms with a partner for a time."""
+
+    TYPE: ClassVar[str] = "agreement.create"
+    RESULT = _AGREED
+    KEY_FIELD = "agreementId"
+    ACCOUNT_PATH = "settlementAccount.id"
+
+    agreement_id: Id
+    settlement_account: Reference
+    valid_for: AgreementValidFor
+    terms: AgreementTerms
+
+    def key(self, message_id: str | None) -> str:
+        """The agreement's id."""
+        return self.agreement_id
+
+    def fact(self, key: str) -> AgreementToCreate:
+        """The agreement."""
+        times = self.valid_for.start_date_time, self.valid_for.end_date_time
+        return AgreementToCreate(self.agreement_id, self.settlement_account.id, *times, self.terms.terms())
+
+
+class AgreementChange(Message):
+    """`agreement.change`: other terms from a day on, which is one of the agreement's."""
+
+    TYPE: ClassVar[str] = "agreement.change"
+    RESULT = _AGREED
+
+    agreement_id: Id
+    if_revision: Revision | None = None
+    valid_from: Date
+    terms: AgreementTerms
+
+    def key(self, message_id: str | None) -> str:
+        """The message's id."""
+        return message_key(message_id)
+
+    def fact(self, key: str) -> AgreementToChange:
+        """The change."""
+        return AgreementToChange(self.agreement_id, self.valid_from, self.terms.terms(), self.if_revision)
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    SettlementClose,
+    PayoutCompleted,
+    SettlementAdjust,
+    PayoutReturned,
+    AgreementCreate,
+    AgreementChange,
+)
 CONTINUATIONS: tuple[type[Continuation], ...] = (SettlementContinue,)

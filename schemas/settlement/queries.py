@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
+from domain.settlement.agreements import Agreement
 from domain.settlement.statements import Settlement
-from schemas.query import LIMIT_DEFAULT, Limit, Query, time_place_of
+from schemas.query import LIMIT_DEFAULT, Limit, Query, date_place_of, time_place_of
 from schemas.settlement.events import SHAPES as OF_SETTLEMENT
-from schemas.settlement.events import settlement_json
+from schemas.settlement.events import TERMS, agreement_json, settlement_json, terms_json
 from schemas.settlement.messages import StatementId
 from schemas.shapes import Shape, page
-from schemas.values import Date, Id, Json
+from schemas.values import Date, Id, Json, time_json
 
 PREVIEWED = "preview~"
 """The id of a closing that is previewed. No id that is kept has a tilde."""
@@ -46,6 +47,43 @@ class SettlementPreview(Query):
     period_end: Date
 
 
+class AgreementGet(Query):
+    """One agreement with a partner, and all that was ever agreed of it."""
+
+    TYPE = "agreement.get"
+    ANSWER: ClassVar[Shape] = {
+        **OF_SETTLEMENT["Agreement"],
+        "history": [{"revision": "Revision", "validFrom": "Date", **TERMS, "bookedAt": "Time", "cause": "Identity"}],
+    }
+    agreement_id: Id
+
+
+class AgreementList(Query):
+    """A partner's agreements, by their first day, then by id; all, or the one that is in force on a date."""
+
+    TYPE = "agreement.list"
+    ANSWER: ClassVar[Shape] = page("Agreement")
+    settlement_account: Id
+    on: Date | None = None
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[date, str], BeforeValidator(date_place_of(TYPE))] | None = None
+
+
+def agreement_with_history(agreement: Agreement) -> Json:
+    """An agreement, and all that was agreed of it."""
+    history = [
+        {
+            "revision": agreed.revision,
+            "validFrom": agreed.valid_from.isoformat(),
+            **terms_json(agreed.terms),
+            "bookedAt": time_json(agreed.booked_at),
+            "cause": agreed.cause,
+        }
+        for agreed in agreement.agreed
+    ]
+    return {**agreement_json(agreement), "history": history}
+
+
 PREVIEWS: dict[str, Shape] = {
     "SettlementPreview": {
         name: part for name, part in OF_SETTLEMENT["Settlement"].items() if name not in ("id", "payouts?")
@@ -67,4 +105,6 @@ QUERIES: tuple[type[Query], ...] = (
     SettlementGet,
     SettlementList,
     SettlementPreview,
+    AgreementGet,
+    AgreementList,
 )

@@ -63,6 +63,28 @@ def partner(account: str, accrue_on: str, share: int, accrued: int) -> Document:
     return {"id": account, "partnerShare": "0.7", "accrueOn": accrue_on, "share": share, "accrued": accrued}
 
 
+BY_AGREEMENT: Document = {"id": "AG-1", "revision": 1}
+
+
+def agreement(agreement_id: str, start: str, end: str | None, *terms: Document) -> Document:
+    """An agreement with SA-2."""
+    return {
+        "_id": agreement_id,
+        "settlementAccount": "SA-2",
+        "validFrom": BOOKED,
+        "validUntil": None if end is None else BOOKED,
+        "start": start,
+        "end": end,
+        "agreed": list(terms),
+    }
+
+
+def agreed(revision: int, valid_from: str, share: str = "0.75") -> Document:
+    """What was agreed of it."""
+    terms = {"partnerShare": share, "accrueOn": "payment"}
+    return {"validFrom": valid_from, "terms": terms, "revision": revision, "cause": "agreed", "bookedAt": BOOKED}
+
+
 def tax_item(category: str, rate: str, net: int, tax: int) -> Document:
     """The tax of one category and rate on an invoice."""
     return {"category": category, "rate": rate, "taxExcludedAmount": net, "taxAmount": tax}
@@ -385,7 +407,7 @@ def write_books(database: Books) -> None:
                 tax_items=[tax_item("S", "0.1", 500, 50), tax_item("Z", "0", 2000, 0)],
                 lines=[
                     line("1", 500, 50, rate="0.1"),
-                    line("2", 2000, 0, "Z", "0", partner("SA-2", "payment", 1400, 579)),
+                    line("2", 2000, 0, "Z", "0", partner("SA-2", "payment", 1400, 579) | {"agreement": BY_AGREEMENT}),
                 ],
                 applied={"P-2": 1054},
                 buyerVersion=1,
@@ -585,6 +607,12 @@ def write_books(database: Books) -> None:
         "C-3", "SA-2", [released_1, released_2, adjusted_1], state="partiallyPaid", paid=300, brought=None
     )
     database["settlements"].insert_many([first, second, third])
+    database["agreements"].insert_many(
+        [
+            agreement("AG-1", "2026-11-01", "2027-01-01", agreed(1, "2026-11-01", "0.7"), agreed(2, "2026-12-01")),
+            agreement("AG-2", "2027-01-01", None, agreed(1, "2027-01-01")),
+        ]
+    )
     # PO-2 came back.
     on_third: Document = {"settlementAccount": "SA-2", "settlementId": "C-3", "currency": "EUR", "bookedAt": BOOKED}
     came_back = {"returnId": "PR-1", "returnedAt": BOOKED, "reason": "AC04", "bookedAt": BOOKED}
@@ -712,7 +740,7 @@ def write_books(database: Books) -> None:
             position("BA-1", 3, 4, receivable=1496, oldestDue="2026-12-28"),
             position("BA-2", 2, 10, receivable=620, recoverable=60, undoing=20, oldestDue="2026-12-28"),
             position("SA-1", 1, 2, payable=-82, carriedForward={"settlementId": "C-2", "amount": -82}),
-            position("SA-2", 1, 9, payable=998, withheld=821, withholding=1),
+            position("SA-2", 1, 9, payable=998, withheld=821, withholding=1, agreements=3),
             position("BA-3", 0, 7, refundable=3000),
             position("SA-3", 0, 3, payable=5250),
         ]
@@ -1018,6 +1046,9 @@ def test_correct_books_are_ok(books: Books) -> None:
         "returns-reverse-their-payouts": 1,
         "payouts-within-statements": 3,
         "statement-states-fit": 3,
+        "agreements-follow-each-other": 2,
+        "positions-match-agreements": 1,
+        "lines-match-agreements": 1,
         "shares-left-follow-what-is-credited": 2,
         "payable-entries-match-accruals": 28,
         "withholding-matches-lines": 8,
@@ -1500,6 +1531,39 @@ MUTATIONS: list[Mutation] = [
         "return-of-another-payout",
         changing("entries", RETURN1, reverses="payout.completed:PO-1"),
         {"returns-reverse-their-payouts"},
+    ),
+    Mutation("agreement-overlaps", changing("agreements", "AG-1", end="2027-01-02"), {"agreements-follow-each-other"}),
+    Mutation(
+        "agreement-without-an-end-before-another",
+        changing("agreements", "AG-1", end=None),
+        {"agreements-follow-each-other"},
+    ),
+    Mutation(
+        "agreed-outside-its-days",
+        changing("agreements", "AG-1", agreed__1__validFrom="2027-01-01"),
+        {"agreements-follow-each-other"},
+    ),
+    Mutation(
+        "agreed-twice-as-one-revision",
+        changing("agreements", "AG-1", agreed__1__revision=3),
+        {"agreements-follow-each-other"},
+    ),
+    Mutation("agreement-uncounted", adding("positions", "SA-2", agreements=-1), {"positions-match-agreements"}),
+    Mutation("agreement-lost", losing("agreements", "AG-2"), {"positions-match-agreements"}),
+    Mutation(
+        "agreed-otherwise-than-billed",
+        changing("agreements", "AG-1", agreed__0__terms__partnerShare="0.75"),
+        {"lines-match-agreements"},
+    ),
+    Mutation(
+        "billed-before-it-was-agreed-for",
+        changing("invoices", INV2, lines__1__onBehalfOf__agreement__revision=2),
+        {"lines-match-agreements"},
+    ),
+    Mutation(
+        "billed-by-no-agreement",
+        changing("invoices", INV2, lines__1__onBehalfOf__agreement__id="AG-9"),
+        {"lines-match-agreements"},
     ),
     Mutation(
         "adjustment-off",

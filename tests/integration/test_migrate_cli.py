@@ -78,6 +78,7 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
         ],
         "indexes": {"dropped": ["invoices.order"], "made": made},
         "collections": [
+            "agreements",
             "billRuns",
             "billedPeriods",
             "billsOnDemand",

@@ -12,6 +12,7 @@ from tests.support.books import Books, applied, assert_clean, held, ledger, posi
 from tests.support.client import Client
 from tests.support.messages import (
     adjustment,
+    agreement,
     closing,
     command,
     credit_note,
@@ -32,6 +33,44 @@ INV1 = "INV-000000001"
 CORRECTS = {"billNo": INV1, "lineId": "1"}
 EARNED = (customer("BA-1"), partner("SA-1"), order("O-1", "BA-1", item(1, "100", sold_for="SA-1")))
 """80.00 for SA-1."""
+
+
+async def test_a_line_has_the_terms_that_were_agreed_of_its_day(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """A change waits for its agreement; a line of 22 November has 60 % by it, one of the 20th the account's 80 %."""
+    change = {"agreementId": "AG-1", "ifRevision": 1, "validFrom": "2026-11-22", "terms": {"share": "0.6"}}
+    ask = Asker(client)
+    async with working(settings):
+        await client.send_all([customer("BA-1"), partner("SA-1")])
+        await client.send(("agreement.change", change), message_id="m-change")
+        await wait_for(lambda: "agreement.change:m-change" in held(database))
+        await client.send(agreement("AG-1", "SA-1", "2026-11-21", "0.5"))
+        await applied(database, 4)
+        again = await client.ask(agreement("AG-1", "SA-1", "2026-11-21", "0.50"))
+        other = await client.ask(agreement("AG-2", "SA-1", "2027-01-01", "0.5"))
+        tiers = await client.ask(agreement("AG-3", "SA-1", "2020-01-01", "0.5", tiers={"mode": "graduated"}))
+        sold = item(1, "100", sold_for="SA-1")
+        await client.send(order("O-1", "BA-1", sold))
+        await client.send(order("O-2", "BA-1", sold, completedAt="2026-11-20T10:15:00Z"))
+        await applied(database, 6)
+        told = await ask("agreement.get", agreementId="AG-1")
+        listed = await ask("agreement.list", settlementAccount="SA-1", on="2026-11-22")
+        none = await ask("agreement.list", settlementAccount="SA-1", on="2026-11-20")
+        unknown = await ask.answer("agreement.get", {"agreementId": "AG-9"})
+    assert again == {"outcome": "duplicate", "result": {"agreementId": "AG-1", "revision": 1}}
+    assert (other["error"]["code"], tiers["error"]["code"]) == ("agreement-overlap", "invalid")
+    assert tiers["error"]["detail"].startswith("terms.tiers: ")
+    assert unknown["error"] == {"code": "unknown-agreement", "detail": "agreementId: no agreement AG-9"}
+    assert position(database, "SA-1") == {"payable": 14000}
+    periods = [(one["validFrom"], one.get("validUntil"), one["share"], one["revision"]) for one in told["terms"]]
+    assert periods == [("2026-11-21", "2026-11-22", 0.5, 1), ("2026-11-22", None, 0.6, 2)]
+    causes = ["agreement.create:AG-1", "agreement.change:m-change"]
+    assert [(one["revision"], one["cause"]) for one in told["history"]] == list(enumerate(causes, 1))
+    del told["history"]
+    assert (listed, none) == ({"items": [told], "after": None}, {"items": [], "after": None})
+    assert [event.event["agreement"]["revision"] for event in client.seen("agreement.changed")] == [2]
+    await assert_clean(client, database)
 
 
 async def test_a_preview_has_the_statements_that_then_come_and_makes_none(

@@ -57,6 +57,18 @@ ADJUSTMENT: Json = {
     "reason": "as agreed",
     "corrects": {"billNo": "INV-000000001", "lineId": "2"},
 }
+AGREEMENT: Json = {
+    "agreementId": "AG-1",
+    "settlementAccount": {"id": "SA-1"},
+    "validFor": {"startDateTime": "2026-11-01T00:00:00Z", "endDateTime": "2027-11-01T00:00:00Z"},
+    "terms": {"share": "0.75", "accrueOn": "payment"},
+}
+AGREEMENT_CHANGE: Json = {
+    "agreementId": "AG-1",
+    "ifRevision": 1,
+    "validFrom": "2026-12-01",
+    "terms": {"model": "principal", "share": "0.8"},
+}
 CREDIT_NOTE: Json = {
     "creditNoteId": "N-1",
     "billNo": "INV-000000001",
@@ -253,6 +265,8 @@ MESSAGES: dict[str, Json] = {
     "dispute.withdraw": DISPUTE_WITHDRAWAL,
     "payout.returned": RETURN,
     "settlement.adjust": ADJUSTMENT,
+    "agreement.create": AGREEMENT,
+    "agreement.change": AGREEMENT_CHANGE,
     "credit.grant": GRANT,
     "credit.transfer": TRANSFER,
     "charge.add": CHARGE,

@@ -30,6 +30,7 @@ from domain.ordering.completing import OrderResult
 from domain.parties.model import SellerResult
 from domain.payments.model import FailedPaymentResult, PaymentResult
 from domain.settlement.adjusting import AdjustmentResult
+from domain.settlement.agreeing import AgreementResult
 from domain.settlement.payouts import PayoutResult
 from domain.settlement.statements import ClosingResult
 from schemas.accounts.queries import account_document, specification_document, standing_json
@@ -51,8 +52,8 @@ from schemas.parties.events import seller_json
 from schemas.payments.events import payment_with_allocations
 from schemas.payments.messages import NAMED_INVOICES_MAX
 from schemas.queries import QUERIES, read_query
-from schemas.settlement.events import settlement_json
-from schemas.settlement.queries import settlement_preview
+from schemas.settlement.events import agreement_json, settlement_json
+from schemas.settlement.queries import agreement_with_history, settlement_preview
 from schemas.wire import FACTS_MAX
 from tests.schemas import test_events as sample
 from tests.schemas.letters import SELLER
@@ -507,6 +508,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("settlement.close", ClosingResult(("C-1", "C-1-2"))),
     ("payout.completed", PayoutResult("C-1", "paid")),
     ("payout.returned", PayoutResult("C-1", "open")),
+    ("agreement.create", AgreementResult("AG-1", 1)),
     ("settlement.adjust", AdjustmentResult(Money("EUR", -38))),
     ("seller.update", SellerResult(sample.SELLER)),
     ("credit-note.issue", NoteResult("CN-000000001")),
@@ -571,6 +573,8 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("dispute.list", {"items": [dispute_json(sample.DISPUTE)], "after": None}),
     ("refund.list", {"items": [refund_json(sample.REFUND)], "after": None}),
     ("credit-note.list", {"items": [credit_note_json(sample.CREDIT_NOTE)], "after": None}),
+    ("agreement.get", agreement_with_history(sample.AGREED_ANEW)),
+    ("agreement.list", {"items": [agreement_json(sample.AGREED)], "after": None}),
     ("settlement.preview", {"settlements": [settlement_preview(sample.SETTLEMENT)]}),
     ("charge.list", {"items": [charge_json(sample.CHARGE), charge_json(sample.BILLED)], "after": None}),
     ("subscription.get", subscription_with_history(sample.SUBSCRIPTION, date(2026, 12, 1))),

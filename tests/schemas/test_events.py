@@ -88,6 +88,7 @@ from domain.payments.allocating import Deallocation
 from domain.payments.model import Allocation, Payment, PaymentAllocated, PaymentRequested
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.adjusting import SettlementAdjusted
+from domain.settlement.agreements import AgreedTerms, Agreement, AgreementChanged, AgreementCreated
 from domain.settlement.payouts import Payout, PayoutReturn, SettlementPaid
 from domain.settlement.returning import PayoutReturnBooked
 from domain.settlement.statements import Settlement, SettlementClosed, SettlementLine
@@ -265,6 +266,28 @@ ADJUSTED = Accrual(
     "settlement.adjust:A-1",
     BOOKED_AT,
     adjustment_id="A-1",
+)
+FIRST_TERMS = AgreedTerms(
+    date(2026, 11, 1), SettlementTerms(Decimal("0.75"), "payment"), 1, "agreement.create:AG-1", BOOKED_AT
+)
+AGREED = Agreement(
+    "AG-1",
+    "SA-1",
+    datetime(2026, 11, 1, tzinfo=UTC),
+    datetime(2027, 11, 1, tzinfo=UTC),
+    date(2026, 11, 1),
+    date(2027, 11, 1),
+    (FIRST_TERMS,),
+)
+AGREED_ANEW = replace(
+    AGREED,
+    id="AG-2",
+    valid_until=None,
+    end=None,
+    agreed=(
+        FIRST_TERMS,
+        AgreedTerms(date(2026, 12, 1), SettlementTerms(Decimal("0.8"), "invoice"), 2, "agreement.change:m", BOOKED_AT),
+    ),
 )
 RETURNED = Payout(
     "PO-1",
@@ -1260,6 +1283,47 @@ ADJUSTED_JSON = """{
     "corrects": {"billNo": "INV-000000001", "lineId": "2"}
   }
 }"""
+AGREED_JSON = """{
+  "agreement": {
+    "@type": "Agreement",
+    "agreementId": "AG-1",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "validFor": {"startDateTime": "2026-11-01T00:00:00.000Z", "endDateTime": "2027-11-01T00:00:00.000Z"},
+    "revision": 1,
+    "lastUpdate": "2026-11-22T12:00:00.007Z",
+    "terms": [
+      {
+        "validFrom": "2026-11-01",
+        "validUntil": "2027-11-01",
+        "revision": 1,
+        "model": "principal",
+        "share": 0.75,
+        "accrueOn": "payment"
+      }
+    ]
+  }
+}"""
+AGREED_ANEW_JSON = """{
+  "agreement": {
+    "@type": "Agreement",
+    "agreementId": "AG-2",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "validFor": {"startDateTime": "2026-11-01T00:00:00.000Z"},
+    "revision": 2,
+    "lastUpdate": "2026-11-22T12:00:00.007Z",
+    "terms": [
+      {
+        "validFrom": "2026-11-01",
+        "validUntil": "2026-12-01",
+        "revision": 1,
+        "model": "principal",
+        "share": 0.75,
+        "accrueOn": "payment"
+      },
+      {"validFrom": "2026-12-01", "revision": 2, "model": "principal", "share": 0.8, "accrueOn": "invoice"}
+    ]
+  }
+}"""
 RETURNED_JSON = """{
   "payout": {
     "@type": "Payout",
@@ -1508,6 +1572,8 @@ EVENTS: list[tuple[str, object, str]] = [
     ("settlement.closed", SettlementClosed(SETTLEMENT), SETTLEMENT_JSON),
     ("settlement.paid", SettlementPaid(SETTLEMENT), SETTLEMENT_JSON),
     ("settlement.adjusted", SettlementAdjusted(ADJUSTED, "EUR", "as agreed"), ADJUSTED_JSON),
+    ("agreement.created", AgreementCreated(AGREED), AGREED_JSON),
+    ("agreement.changed", AgreementChanged(AGREED_ANEW), AGREED_ANEW_JSON),
     ("payout.return-booked", PayoutReturnBooked(RETURNED, STATEMENT_OF_ADJUSTMENTS), RETURNED_JSON),
     ("seller.changed", SellerChanged(SELLER, ("fax", "vatId")), SELLER_JSON),
     ("charge.added", ChargeAdded(CHARGE), CHARGE_JSON),

@@ -44,6 +44,8 @@ def test_the_queries_are_the_contract_s() -> None:
         "settlement.get",
         "settlement.list",
         "settlement.preview",
+        "agreement.get",
+        "agreement.list",
         "seller.get",
         "seller.history",
         "credit-note.get",

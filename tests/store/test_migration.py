@@ -145,6 +145,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "billRuns.all",
         "billRuns.listed",
         "billRuns.running",
+        "agreements.open",
         "billedPeriods.billed",
         "billingCycleSpecifications.automatic",
         "charges.listed",

@@ -29,6 +29,7 @@ from domain.invoicing.pricing import Item
 from domain.ledger.entries import Entry, Posting
 from domain.parties.model import SellerVersion
 from domain.payments.model import Allocation
+from domain.settlement.agreements import AgreedTerms, Agreement
 from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement
 from schemas.queries import QUERIES, read_query
@@ -80,6 +81,9 @@ def accounts() -> list[Any]:
     return found
 
 
+TERMS = SettlementTerms(Decimal("0.8"), "invoice")
+
+
 def family() -> list[Any]:
     """BA-1 with a long history and two below it, SA-1, and FA-1 that sums up three accounts."""
     contains = tuple(Relationship("contains", f"BA-{n}") for n in (2, 3))
@@ -94,6 +98,12 @@ def family() -> list[Any]:
         make.position("BA-2"),
         make.position("BA-3"),
         make.position("SA-1"),
+    ]
+    found += [
+        Agreement(f"AG-{n}", f"SA-{1 + n % 2}", NOW, NOW, day, day + timedelta(days=1), (terms,))
+        for n in range(200)
+        for day in [date(2026, 1, 1) + timedelta(days=n)]
+        for terms in [AgreedTerms(day, TERMS, 1, "", NOW)]
     ]
     found += [
         BillRun(
@@ -287,6 +297,9 @@ ASKED: list[tuple[str, str, int]] = [
     ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
     ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
+    ("agreement.get", '{"agreementId": "AG-7"}', 1),
+    ("agreement.list", '{"settlementAccount": "SA-1", "limit": 10}', 102),
+    ("agreement.list", '{"settlementAccount": "SA-1", "on": "2026-03-08"}', 102),
     ("settlement.preview", '{"settlementAccount": "SA-1", "periodEnd": "2026-11-22"}', 12),
     ("bill-format.get", '{"id": "BF-1"}', 1),
     ("bill-format.list", '{"limit": 10}', 11),

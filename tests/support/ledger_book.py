@@ -179,6 +179,8 @@ from domain.payments.model import (
 )
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.adjusting import Adjustment, AdjustmentResult, SettlementAdjusted
+from domain.settlement.agreeing import AgreementResult, AgreementToChange, AgreementToCreate
+from domain.settlement.agreements import Agreement, AgreementChanged, AgreementCreated
 from domain.settlement.payouts import CompletedPayout, Payout, PayoutResult, SettlementPaid
 from domain.settlement.returning import PayoutReturnBooked, ReturnedPayout
 from domain.settlement.statements import Closing, ClosingResult, Settlement, SettlementClosed
@@ -226,6 +228,8 @@ Fact = (
     | SpecificationUpdate
     | SpecificationDeletion
     | SellerUpdate
+    | AgreementToCreate
+    | AgreementToChange
 )
 D = TypeVar("D", bound=Document)
 
@@ -237,6 +241,7 @@ ROUTING_KEY: dict[type, str] = {
     CompletedPayout: "payout.completed",
     ReturnedPayout: "payout.returned",
     Adjustment: "settlement.adjust",
+    AgreementToCreate: "agreement.create",
     NoteToIssue: "credit-note.issue",
     CompletedRefund: "refund.completed",
     PaymentToReverse: "payment.reversed",
@@ -267,6 +272,8 @@ EVENT: dict[type, str] = {
     SettlementClosed: "settlement.closed",
     SettlementPaid: "settlement.paid",
     SettlementAdjusted: "settlement.adjusted",
+    AgreementCreated: "agreement.created",
+    AgreementChanged: "agreement.changed",
     PayoutReturnBooked: "payout.return-booked",
     SellerChanged: "seller.changed",
     CreditNoteIssued: "credit-note.issued",
@@ -299,6 +306,7 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Invoice: lambda invoice: (invoice.payment_due_date, invoice.id),
     Payment: lambda payment: (payment.received_at, payment.id),
     Accrual: lambda accrual: (accrual.date, accrual.id),
+    Agreement: lambda agreement: (agreement.start, agreement.id),
     Link: lambda link: (link.referrer, link.id),
     Allocation: lambda allocation: (allocation.booked_at, allocation.id),
     Reversal: lambda reversal: (reversal.booked_at, reversal.id),
@@ -313,6 +321,7 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
     Payment: lambda payment: payment.unapplied > 0,
     Accrual: lambda accrual: accrual.settlement_id is None,
+    Agreement: lambda _agreement: True,
     Link: lambda link: bool(link.open),
     Allocation: lambda _allocation: True,
     Reversal: lambda _reversal: True,
@@ -327,6 +336,7 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
     Payment: lambda payment: str(payment.billing_account),
     Accrual: lambda accrual: str(accrual.settlement_account),
+    Agreement: lambda agreement: str(agreement.settlement_account),
     Link: lambda link: f"{link.kind}/{link.referred}",
     Allocation: lambda allocation: str(allocation.payment_id),
     Reversal: lambda reversal: str(reversal.payment_id),
@@ -343,6 +353,8 @@ def identity_of(fact: Fact) -> str:
     """The identity of a fact: its type and business key; of a command, which has none, that of a new message."""
     if isinstance(fact, AccountUpdate):
         return f"account.update:m-{next(_MESSAGES)}"
+    if isinstance(fact, AgreementToChange):
+        return f"agreement.change:m-{next(_MESSAGES)}"
     if isinstance(fact, SellerUpdate):
         return f"seller.update:m-{next(_MESSAGES)}"
     if isinstance(fact, InvoiceValidation | InvoiceSending):
@@ -429,6 +441,8 @@ def _told_of_correction(result: object) -> dict[str, Any]:
             return {"state": state, **({} if note is None else {"creditNote": note})}
         case RestResult(bill_nos, recovered):
             return {"billNos": list(bill_nos), "recovered": recovered.amount}
+        case AgreementResult(agreement_id, revision):
+            return {"agreementId": agreement_id, "revision": revision}
         case AdjustmentResult(payable):
             return {"payable": payable.amount}
         case InvoiceStateResult(state):
@@ -989,6 +1003,33 @@ def adjustment(
     """An accrual without an invoice; it may correct a line, by number of the bill and id."""
     line_ = None if corrects is None else CorrectsLine(*corrects)
     return Adjustment(id_, account, Money(currency, amount), date.fromisoformat(on), "as agreed", line_)
+
+
+def agreement(
+    id_: str,
+    since: str,
+    until: str | None = None,
+    share: str = "0.5",
+    on: Literal["invoice", "payment"] = "invoice",
+    *,
+    account: str = "SA-1",
+) -> AgreementToCreate:
+    """Terms with a partner, from the first moment of a day to that of another."""
+    start, end = (None if day is None else datetime.fromisoformat(f"{day}T00:00+00:00") for day in (since, until))
+    assert start is not None
+    return AgreementToCreate(id_, account, start, end, SettlementTerms(Decimal(share), on))
+
+
+def agreed(
+    id_: str,
+    since: str,
+    share: str = "0.6",
+    on: Literal["invoice", "payment"] = "invoice",
+    *,
+    if_revision: int | None = None,
+) -> AgreementToChange:
+    """Other terms of an agreement, from a day on."""
+    return AgreementToChange(id_, date.fromisoformat(since), SettlementTerms(Decimal(share), on), if_revision)
 
 
 def credit_note(

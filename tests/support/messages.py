@@ -117,6 +117,16 @@ def adjustment(adjustment_id: str, account_id: str, value: Any, **fields: Any) -
     }
 
 
+def agreement(agreement_id: str, account_id: str, since: str, share: str, **terms: Any) -> Message:
+    """`agreement.create`, without an end."""
+    return "agreement.create", {
+        "agreementId": agreement_id,
+        "settlementAccount": {"id": account_id},
+        "validFor": {"startDateTime": f"{since}T00:00:00Z"},
+        "terms": {"share": share, **terms},
+    }
+
+
 def credit_note(note_id: str, bill_no: str, *lines: Json, **fields: Any) -> Message:
     """`credit-note.issue`: unless told otherwise, of all that is left of an invoice."""
     return "credit-note.issue", {
