@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -29,7 +30,7 @@ from handlers.ports import Answer
 log = structlog.get_logger()
 
 WATCH_SECONDS = 2.0
-"""How often it looks."""
+"""How often it looks, unless it is asked to sooner."""
 LOOK_SECONDS_MAX = 3.0
 """How long a service may take to answer a look."""
 LEAVE_SECONDS_MAX = 0.5
@@ -88,15 +89,23 @@ class Watch:
         self.queues: list[QueueLook] = []
         self._beside = False
         self.role: str | None = None
+        self._soon = asyncio.Event()
+
+    def look_soon(self) -> None:
+        """Look again at once, or after the look that is under way: what this worker's part is may have changed."""
+        self._soon.set()
 
     async def run(self) -> None:
         """Look until cancelled."""
         file = Path(self._settings.health_file) if self._settings.health_file else None
         while True:
+            self._soon.clear()
             await self.look()
             if file is not None and self.ready:
                 await asyncio.to_thread(file.touch)
-            await asyncio.sleep(WATCH_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await self._soon.wait()
 
     async def look(self) -> None:
         """Look once at both."""

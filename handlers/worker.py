@@ -155,6 +155,7 @@ class Worker:
             relay_stuck_seconds=lambda: self.relay.stuck_seconds,
             side_consumers=self._reads_beside,
         )
+        self.queue.on_consuming = self.watch.look_soon
         by_file = settings.clock_file is not None
         self.days = DayStarter(
             self.looks.database,

@@ -123,6 +123,8 @@ class WorkQueue:
         self._acknowledger: Acknowledger | None = None
         self._cancel: Callable[[], Awaitable[Any]] | None = None
         self._connection: ReceivingConnection | None = None
+        self.on_consuming: Callable[[], None] = lambda: None
+        """Called when it has come to the queue."""
         self.consuming = False
         self.behind = False
         """Whether another one was given the messages when it came."""
@@ -206,6 +208,7 @@ class WorkQueue:
         self.consumption = uuid4().hex
         self.consuming = True
         log.info("consuming", queue=WORK, behind_another=self.behind)
+        self.on_consuming()
         try:
             await first_of(lost.wait(), self._stopping.wait(), self._paused.wait())
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from heapq import merge
@@ -512,10 +512,14 @@ def _falling_due(
     subscription: Subscription, schedule: Schedule, prices: list[str], window: DateRange, on: date
 ) -> Iterator[tuple[str, str, DateRange, date]]:
     """The periods that have a day in a window and are due by a date, by the terms that there are now."""
+    first = date.min if subscription.recheck_from is not None else subscription.next_due or date.min
+    found: dict[Hashable, list[tuple[DateRange, date]]] = {}
     for price_id in prices:
-        for period, due in schedule.dated(price_id, window):
-            if due <= on and (subscription.recheck_from is not None or due >= (subscription.next_due or due)):
-                yield id_of(subscription.id, price_id, period), price_id, period, due
+        dated = found.get(alike := schedule.alike(price_id))
+        if dated is None:
+            dated = found[alike] = [one for one in schedule.dated(price_id, window) if first <= one[1] <= on]
+        for period, due in dated:
+            yield id_of(subscription.id, price_id, period), price_id, period, due
 
 
 def _billed(subscription: Subscription, since: date, ids: list[str], books: Books) -> list[BilledPeriod]:

@@ -5,7 +5,7 @@ Nothing here knows what was billed, or asks for the day: the same terms, changes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -122,6 +122,15 @@ class Schedule:
             return
         for period in self.periods(price_id, window):
             yield period, self.due(price_id, period)
+
+    def alike(self, price_id: str) -> Hashable:
+        """What is equal for prices that have the same periods, due on the same dates: most of a subscription have."""
+        charging = self.charging(price_id)
+        if len(charging) != 1:
+            return price_id
+        [(segment, price)] = charging
+        billed = price.billed if price.price_type == "recurring" else price.price_type == "oneTime"
+        return segment.days.start, price.period_type, price.period_length, billed
 
     def due(self, price_id: str, period: DateRange) -> date:
         """The date on which a period of a price is due.

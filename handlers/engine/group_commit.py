@@ -42,7 +42,7 @@ BULK_SECONDS = 0.035
 BULK_FIRST = 25
 """How many facts the first such batch has, before it is known how long they take."""
 BESIDE_SECONDS = 1.0
-"""For how long after some other work has come, or was done, bulk work gives way to it."""
+"""For how long after some other work has come from outside, or was done, bulk work gives way to it."""
 SUCCESSES = 4
 """After a failure, how many batches have to succeed before their size is doubled again."""
 BYTES_MAX = 8 * 1024 * 1024
@@ -203,7 +203,8 @@ class GroupCommit:
     def submit(self, work: WorkItem) -> None:
         """Take a piece of work; its `done` is called once its outcome is committed."""
         self._work.put(work)
-        self._other_at = time.monotonic()
+        if not work.is_ours:
+            self._other_at = time.monotonic()
         self._idle.clear()
         self._arrived.set()
 
@@ -264,7 +265,9 @@ class GroupCommit:
         await self._commit(works)
         now = time.monotonic()
         if lane is self._work:
-            self._other_at = now
+            # For what a worker says to itself, as that a sweep is over, nobody waits.
+            if not all(work.is_ours for work in works):
+                self._other_at = now
         else:
             fit = round(len(works) * BULK_SECONDS / (now - since)) if now > since else FACTS_MAX
             self._bulk_facts = max(1, min(FACTS_MAX, fit))

@@ -11,11 +11,13 @@ from adapters.records import HeldRow, Properties, ReplyTo
 from domain.errors import Refused
 from domain.frozen import dataclass
 from schemas.incoming import Incoming, read
-from schemas.messages import HELD_MESSAGES, internal
+from schemas.messages import HELD_MESSAGES, INTERNAL_MESSAGES, internal
 from schemas.operations.acts import Act
 
 DEATHS_MAX = 3
 """How many workers may die with a message taken up, after those that died while it was in the queue."""
+
+_OURS = frozenset(message.TYPE for message in INTERNAL_MESSAGES.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ class WorkItem:
     def deaths(self) -> int:
         """How many workers have died with it taken up."""
         return self.claimed.deaths if self.claimed else 0
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a message of ours: what a fact left to do, or a worker says to itself."""
+        return self.incoming.routing_key in _OURS
 
     @property
     def alone(self) -> bool:

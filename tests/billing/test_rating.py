@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -322,3 +323,7 @@ def test_nothing_is_due_between_the_dates_that_are_told(prices, changes):
         for period in rating.periods(id_, window):
             if rating.due(id_, period) < day("2025-07-01"):
                 assert rating.due(id_, period) in told, (id_, period)
+    # Those that are alike are asked for once.
+    for one, other in product(("1", "2", "u", "m"), repeat=2):
+        if rating.alike(one) == rating.alike(other):
+            assert [*rating.dated(one, window)] == [*rating.dated(other, window)], (one, other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,12 @@ from pymongo.errors import OperationFailure
 from adapters.rabbitmq.relay import Relay
 from adapters.records import Properties, ReplyTo
 from adapters.store.store import Store
+from domain.billing.runs import BillRunToComplete
 from handlers.engine import group_commit
 from handlers.engine.decision import Decisions
 from handlers.engine.group_commit import BULK_SECONDS, FACTS_MAX, TRANSIENT_MAX, BatchPolicy, GroupCommit
 from handlers.engine.intake import works_of
-from handlers.engine.work import Outcome, WorkItem
+from handlers.engine.work import Outcome, WorkItem, internal_work
 
 KEEPING = BatchPolicy("INV-", "CN-", UTC, timedelta(days=1), timedelta(days=1), "test", 0.001, 4, 1)
 
@@ -141,6 +143,16 @@ async def test_bulk_work_gives_way_to_what_comes_meanwhile(monkeypatch: pytest.M
     assert lanes.batches[:5] == [("bulk", FACTS_MAX), ("payment", 2), ("bulk", fit), ("payment", 2), ("bulk", fit)]
     assert [lane for lane, _ in lanes.batches] == ["bulk", "payment"] * (len(lanes.batches) // 2)
     assert sum(facts for lane, facts in lanes.batches if lane == "bulk") == 1_000
+
+
+async def test_bulk_work_does_not_give_way_to_what_a_worker_says_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its turn, and no more: nobody waits for it."""
+    lanes = Lanes(monkeypatch)
+    lanes.now = 100.0
+    over = internal_work(BillRunToComplete("R-1", 0), lambda _outcome: None)
+    lanes.commit.submit(replace(over, correlation_id="ours"))
+    await lanes.run(2 * FACTS_MAX)
+    assert lanes.batches == [("ours", 1), ("bulk", FACTS_MAX), ("bulk", FACTS_MAX)]
 
 
 async def test_bulk_work_that_is_slow_goes_on_beside_other_work(monkeypatch: pytest.MonkeyPatch) -> None:

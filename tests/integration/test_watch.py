@@ -114,6 +114,15 @@ async def test_metrics_follow_prometheus(settings: Settings, client: Client, dat
     assert not any(id_ in body for id_ in ("BA-1", "O-1", "P-", "\x1b"))
 
 
+async def test_a_worker_knows_its_part_once_it_has_come_to_the_queue(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for the next look: what it says to itself waits until it is the active one."""
+    monkeypatch.setattr("handlers.watch.WATCH_SECONDS", 3_600.0)
+    async with working(settings) as worker:
+        await wait_for(lambda: worker.watch.role == "active")
+
+
 async def test_the_port_bounds_what_a_client_may_do(settings: Settings, client: Client) -> None:
     """Whatever is asked for is answered, or hung up on, and the probes are answered still."""
     async with working(settings, http_port=0) as worker:
