@@ -40,6 +40,7 @@ OWN = (
     "dunning.complete",
     "dunning.look",
     "settlement.continue",
+    "settlement.due",
     "subscription.turn",
 )
 """The types of what the worker says to itself."""

@@ -40,7 +40,7 @@ QUEUES: tuple[Queue, ...] = (
 )
 """Each kind of queue."""
 
-DAILY: tuple[Callable[[date], object], ...] = (*billing.DAILY,)
+DAILY: tuple[Callable[[date], object], ...] = (*settlement.DAILY, *billing.DAILY)
 """What begins with each day: facts that are made of its date, and that it leaves to do."""
 
 HANDLERS: dict[type, Handler] = {handler.fact: handler for handler in FACTS}

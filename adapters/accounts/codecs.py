@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from adapters.accounts.documents import account_as_json, financial_account, name_key, parties
 from adapters.storable import restored, storable
+from domain.accounts.closings import ClosingCycle, ClosingSchedule
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.references import Link
 from domain.accounts.specifications import (
@@ -23,7 +25,8 @@ Row = dict[str, Any]
 def encode_account(account: Account) -> Row:
     """Account as a row."""
     settlement_terms = account.settlement_terms
-    return {
+    closing_cycle = account.closing_cycle
+    row: Row = {
         "_id": account.id,
         "type": account.type,
         "currency": account.currency,
@@ -65,11 +68,18 @@ def encode_account(account: Account) -> Row:
         "document": storable(account.document),
         "json": account_as_json(account),
     }
+    if closing_cycle is not None:
+        row["closingCycle"] = {
+            "period": closing_cycle.period,
+            "anchorDate": closing_cycle.anchor_date.isoformat(),
+        }
+    return row
 
 
 def decode_account(row: Row) -> Account:
     """Account of a row."""
     settlement_terms = row["settlementTerms"]
+    closing_cycle = row.get("closingCycle")
     return Account(
         row["_id"],
         row["type"],
@@ -107,12 +117,21 @@ def decode_account(row: Row) -> Account:
             )
             for reference in row["references"]
         ),
+        (
+            None
+            if closing_cycle is None
+            else ClosingCycle(
+                closing_cycle["period"],
+                date.fromisoformat(closing_cycle["anchorDate"]),
+            )
+        ),
     )
 
 
 def _encode_account(account: Account) -> Row:
     settlement_terms = account.settlement_terms
-    return {
+    closing_cycle = account.closing_cycle
+    row: Row = {
         "_id": account.id,
         "type": account.type,
         "currency": account.currency,
@@ -153,6 +172,12 @@ def _encode_account(account: Account) -> Row:
         "nameKey": name_key(account.document),
         "document": storable(account.document),
     }
+    if closing_cycle is not None:
+        row["closingCycle"] = {
+            "period": closing_cycle.period,
+            "anchorDate": closing_cycle.anchor_date.isoformat(),
+        }
+    return row
 
 
 def encode_account_version(account_version: AccountVersion) -> Row:
@@ -191,6 +216,25 @@ def decode_link(row: Row) -> Link:
         row["referrer"],
         row["referred"],
         row["open"],
+    )
+
+
+def encode_closing_schedule(closing_schedule: ClosingSchedule) -> Row:
+    """Closing schedule as a row."""
+    return {
+        "_id": closing_schedule.id,
+        "periodEnd": None if closing_schedule.period_end is None else closing_schedule.period_end.isoformat(),
+        "closed": None if closing_schedule.closed is None else closing_schedule.closed.isoformat(),
+        "queue": closing_schedule.queue,
+    }
+
+
+def decode_closing_schedule(row: Row) -> ClosingSchedule:
+    """Closing schedule of a row."""
+    return ClosingSchedule(
+        row["_id"],
+        None if row["periodEnd"] is None else date.fromisoformat(row["periodEnd"]),
+        None if row["closed"] is None else date.fromisoformat(row["closed"]),
     )
 
 
@@ -307,6 +351,7 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
     Account: encode_account,
     AccountVersion: encode_account_version,
     Link: encode_link,
+    ClosingSchedule: encode_closing_schedule,
     BillingCycleSpecification: encode_billing_cycle_specification,
     BillFormat: encode_bill_format,
     BillPresentationMedia: encode_bill_presentation_media,
@@ -316,6 +361,7 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
 DECODE: dict[type, Callable[[Row], Any]] = {
     Account: decode_account,
     Link: decode_link,
+    ClosingSchedule: decode_closing_schedule,
     BillingCycleSpecification: decode_billing_cycle_specification,
     BillFormat: decode_bill_format,
     BillPresentationMedia: decode_bill_presentation_media,

@@ -12,6 +12,7 @@ from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
 from adapters.storable import restored, storable
 from adapters.values import put_back, take_out
+from domain.accounts.closings import SCHEDULED, ClosingSchedule
 from domain.accounts.lifecycle import WAITS
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship
 from domain.accounts.references import Link
@@ -169,8 +170,9 @@ KEPT = (
     Kept(
         Layout(
             Account,
-            keys=("id", *_KEYS, Key("json", by=account_as_json)),
+            keys=("id", *_KEYS, Key("json", by=account_as_json), "closing_cycle"),
             parts=(_RELATIONSHIP,),
+            absent=(("closing_cycle",),),
         ),
         Collection(
             "accounts",
@@ -186,6 +188,7 @@ KEPT = (
                 "paymentTermDays": "",
                 "settlementTerms": "{`partnerShare`, `accrueOn`} or null",
                 "creditLimit": "or null",
+                "closingCycle": "{`period`, `anchorDate`}, if it is closed by itself",
                 "openedAt": "",
                 "updatedAt": "",
                 "relationships": "[{`type`, `account`, `from`, `until`}] (the last two a time or null)",
@@ -250,7 +253,10 @@ KEPT = (
                 "reason",
                 Key("snapshot", "account"),
             ),
-            parts=(Layout(Account, keys=(Key("_id", "id"), *_KEYS)), _RELATIONSHIP),
+            parts=(
+                Layout(Account, keys=(Key("_id", "id"), *_KEYS, "closing_cycle"), absent=(("closing_cycle",),)),
+                _RELATIONSHIP,
+            ),
             read=False,
         ),
         Collection(
@@ -317,6 +323,28 @@ KEPT = (
             ),
         ),
         queue=QueueRead("owner", "referrer", {"open": True}, of_accounts=False),
+    ),
+    Kept(
+        Layout(ClosingSchedule, keys=("id", "period_end", "closed", "queue")),
+        Collection(
+            "closingSchedules",
+            id="a settlement account",
+            written="with the account's cycle; by each closing that `settlement.due` leaves",
+            fields={
+                "periodEnd": "of its next closing, null while it has no cycle, or is closed",
+                "closed": "the period's end of its last closing by itself, or null",
+                "queue": "`scheduled` where it is closed by itself, else null",
+            },
+            indexes=(
+                # The accounts whose period has ended.
+                IndexModel(
+                    [("queue", ASCENDING), ("periodEnd", ASCENDING), ("_id", ASCENDING)],
+                    name="scheduled",
+                    partialFilterExpression={"queue": SCHEDULED},
+                ),
+            ),
+        ),
+        queue=QueueRead("queue", "periodEnd", {"queue": SCHEDULED}, of_accounts=False),
     ),
     *(_specification(kind, collection) for kind, collection in SPECIFICATION_COLLECTIONS.items()),
 )

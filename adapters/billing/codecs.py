@@ -10,7 +10,6 @@ from typing import Any
 from domain.billing.billed import BilledPeriod
 from domain.billing.differing import BilledLine, CountedMonth, TakenBack
 from domain.billing.model import BilledCharge, BillOnDemand, Charge
-from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Part, Rate
 from domain.billing.runs import BillRun, RunTotal
 from domain.billing.subscriptions import AppliedPatch, Subscription
@@ -18,6 +17,7 @@ from domain.billing.terms import ProductPrice, Step, Terms, Tiers
 from domain.billing.usage import UsageMonth, UsageRecord, UsedOn
 from domain.invoicing.model import CorrectsLine, LineOrigin, Period
 from domain.invoicing.pricing import Item
+from domain.periods import DateRange
 
 Row = dict[str, Any]
 

@@ -23,7 +23,6 @@ from domain.accounts.model import BILLING
 from domain.billing.demanding import demand_time
 from domain.billing.differing import CountedMonth
 from domain.billing.model import BillDemand
-from domain.billing.periods import DateRange
 from domain.billing.runs import BillRun
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import state_on
@@ -33,6 +32,7 @@ from domain.days.model import CALENDAR
 from domain.errors import Refused
 from domain.frozen import replace
 from domain.invoicing.model import InvoiceIssued
+from domain.periods import DateRange
 from schemas.billing.events import bill_run_json, charge_json, subscription_json, usage_json
 from schemas.billing.queries import (
     BillPreview,

@@ -60,6 +60,7 @@ KEPT_FROM_HAPPENING = {
     "dunning.complete": "not noted: the day's looks are made, and are gone through again until it is",
     "payment.promise": "not noted: the account is dunned as if it had promised nothing",
     "bill-run.start": "not started: none of its accounts is billed by it",
+    "settlement.due": "not left: no account is closed by itself on that day",
     "bill-run.open": "not opened: no cycle runs by itself on that day",
     "bill.account": "not billed: what is due of the account waits for its next bill; its run goes on with the others",
     "bill-run.complete": "not completed: the run is shown as running",

@@ -68,6 +68,18 @@ statements_and_closings = View(
     (
         {"$group": {"_id": {"$concat": ["settlement.close:", "$closingId"]}, "statements": {"$sum": 1}}},
         union("inbox", begins("settlement.close:"), {"$project": {"inbox": {"$literal": 1}}}),
+        # A closing by itself; the rest of a closing has a stroke.
+        union(
+            "inbox",
+            begins("settlement.continue:"),
+            {"$match": {"_id": {"$not": {"$regex": "/"}}}},
+            {
+                "$project": {
+                    "_id": {"$concat": ["settlement.close:", {"$substrBytes": ["$_id", 20, -1]}]},
+                    "inbox": {"$literal": 1},
+                }
+            },
+        ),
         {"$group": {"_id": "$_id", "statements": {"$sum": "$statements"}, "inbox": {"$sum": "$inbox"}}},
     ),
 )

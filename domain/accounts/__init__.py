@@ -1,5 +1,6 @@
 """Accounts: opened, changed, related to each other, suspended, closed; and the resources that they refer to."""
 
+from domain.accounts.closings import ClosingSchedule
 from domain.accounts.lifecycle import change_state, state_needs
 from domain.accounts.model import AccountUpdate, NewAccount, StateCommand
 from domain.accounts.opening import account_needs, open_account, update_account
@@ -30,4 +31,5 @@ FACTS = (
 QUEUES = (
     Queue(Link, is_empty=lambda _position: False),
     Queue(BillingCycleSpecification, is_empty=lambda _position: False),
+    Queue(ClosingSchedule, is_empty=lambda _position: False),
 )

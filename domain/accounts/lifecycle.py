@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from domain.accounts.closings import ClosingCycle, schedule
 from domain.accounts.model import (
     BILLING,
     SETTLEMENT,
@@ -203,5 +204,12 @@ def put_version(
         updated_at=books.booked_at,
     )
     books.put(account)
+    if (cycle := _cycle(account)) != _cycle(before):
+        schedule(account.id, cycle, books)
     books.append(AccountVersion(account, books.booked_at, books.cause, changed, before.state, reason))
     return account
+
+
+def _cycle(account: Account) -> ClosingCycle | None:
+    """The cycle in which an account is closed by itself as it is now, if any: nothing is closed of one that is gone."""
+    return account.closing_cycle if "update" in ALLOWED[account.state] else None

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from domain.accounts.closings import ClosingCycle
 from domain.errors import MustWait
 from domain.frozen import dataclass
 from domain.ledger.books import Books
@@ -94,6 +95,7 @@ class Account:
     credit_limit: int | None = None
     relationships: tuple[Relationship, ...] = ()
     references: tuple[Reference, ...] = ()
+    closing_cycle: ClosingCycle | None = None
 
     @property
     def kept_in(self) -> Currency:
@@ -173,6 +175,7 @@ class NewAccount:
     relationships: tuple[Relationship, ...] = ()
     references: tuple[Reference, ...] = ()
     state: State = "active"
+    closing_cycle: ClosingCycle | None = None
 
 
 ReadDocument = Callable[[str, str, Currency, Mapping[str, object]], NewAccount]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from domain.billing.differing import BilledLine
-from domain.billing.periods import DateRange
 from domain.billing.rating import Charged
 from domain.frozen import dataclass
+from domain.periods import DateRange
 
 
 @dataclass(frozen=True, slots=True)

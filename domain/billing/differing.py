@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
-from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Rate
 from domain.frozen import dataclass
 from domain.invoicing.model import CorrectsLine
+from domain.periods import DateRange
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from domain.accounts.model import Account
 from domain.billing.billed import BilledPeriod, id_of
 from domain.billing.differing import Difference, differences
 from domain.billing.model import ALL_SUBSCRIPTIONS, Charge, Place, Rest
-from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Rating, Schedule
 from domain.billing.subscriptions import Subscription, schedule_of
 from domain.billing.terms import ProductPrice
@@ -26,6 +25,7 @@ from domain.invoicing.pricing import Item
 from domain.ledger.books import Books, DocumentNeed, Need, NotLoaded, Queued, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Currency, line_net
+from domain.periods import DateRange
 
 LINES_MAX = 1_000
 """The most lines of a bill; what is beyond goes on a further bill."""

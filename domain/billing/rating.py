@@ -10,10 +10,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from domain.billing.periods import DateRange, joined_to
 from domain.billing.terms import ProductPrice, Segment, Step, Tiers
 from domain.frozen import dataclass, replace
 from domain.money import Currency, line_net, rounded_ratio
+from domain.periods import DateRange, joined_to
 
 Usage = Callable[[str, DateRange], Decimal]
 """How much was used of a price, by its id, on these days."""

@@ -10,7 +10,6 @@ from domain.accounts.lifecycle import ALLOWED
 from domain.accounts.model import BILLING, Account, Reference, find_account
 from domain.accounts.specifications import AUTOMATIC, BillingCycleSpecification
 from domain.billing.demanding import MadeBill, ToBill, bill_needs, make_bill
-from domain.billing.periods import Periods
 from domain.billing.runs import (
     AccountBilled,
     AccountToBill,
@@ -28,6 +27,7 @@ from domain.errors import MustWait, Refused
 from domain.frozen import replace
 from domain.invoicing.model import Invoice
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.periods import Periods
 
 OPENED_MAX = 100
 """How many runs one fact opens; those beyond are opened by a further one."""

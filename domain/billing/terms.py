@@ -9,8 +9,8 @@ from itertools import pairwise, zip_longest
 from operator import attrgetter
 from typing import Literal
 
-from domain.billing.periods import DateRange, Periods, PeriodType
 from domain.frozen import dataclass, replace
+from domain.periods import DateRange, Periods, PeriodType
 
 PRICES_MAX = 100
 """The most prices of a subscription."""

@@ -9,7 +9,6 @@ from decimal import Decimal
 from operator import attrgetter
 
 from domain.accounts.lifecycle import billing_account
-from domain.billing.periods import DateRange
 from domain.billing.rating import Schedule, Usage
 from domain.billing.subscribing import account_needs, find_subscription
 from domain.billing.subscriptions import Subscription, schedule_of
@@ -17,6 +16,7 @@ from domain.billing.terms import ProductPrice, Segment, end_of
 from domain.errors import Refused
 from domain.frozen import dataclass
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
+from domain.periods import DateRange
 
 DAY_MAX = 10**15
 """The most that a day's records come to: what ten years of such days come to has 27 digits with its decimals, and is

@@ -13,18 +13,23 @@ from domain.settlement.agreeing import (
     creation_needs,
 )
 from domain.settlement.agreements import Agreement, has_agreements
+from domain.settlement.cycles import ClosingsDue, due_needs, leave_closings
 from domain.settlement.payouts import CompletedPayout, complete_payout, payout_needs
 from domain.settlement.returning import ReturnedPayout, return_needs, return_payout, return_time
 from domain.settlement.statements import Closing, close_settlement, closing_needs
 
 FACTS = (
     Handler(Closing, closing_needs, close_settlement, lambda fact: fact.settlement_account),
+    Handler(ClosingsDue, due_needs, leave_closings, nobody),
     Handler(CompletedPayout, payout_needs, complete_payout, lambda fact: fact.settlement_account),
     Handler(Adjustment, adjustment_needs, adjust_settlement, lambda fact: fact.settlement_account, adjustment_time),
     Handler(ReturnedPayout, return_needs, return_payout, nobody, return_time),
     Handler(AgreementToCreate, creation_needs, create_agreement, lambda fact: fact.settlement_account),
     Handler(AgreementToChange, change_needs, change_agreement, nobody),
 )
+
+DAILY = (ClosingsDue,)
+"""What begins with each day: the fact of its date."""
 
 # A payable of zero proves nothing: it may be the sum of accruals of opposite sign.
 QUEUES = (

@@ -8,14 +8,16 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from domain.accounts.closings import ID_MAX, ClosingCycle
 from domain.accounts.model import BILLING, NewAccount, Reference, Relationship, SettlementTerms, State
+from domain.accounts.opening import CLOSING_CYCLE
 from domain.accounts.references import RELATIONSHIPS
 from domain.errors import Refused
 from domain.money import Currency
 from schemas.accounts import tmf666
 from schemas.documents import exact, plain, without_nulls
 from schemas.message import Part, invalid
-from schemas.values import AMOUNT, Days, Rate, folded, is_id, parse_decimal, parse_money, parse_time, shown
+from schemas.values import AMOUNT, Days, Rate, folded, is_id, parse_date, parse_decimal, parse_money, parse_time, shown
 
 DOCUMENT_BYTES_MAX = 1024 * 1024
 """The most bytes of an account's document, whatever it was patched together from."""
@@ -122,7 +124,22 @@ def read_account(
         relationships=_relationships(said.get("accountRelationship", []), changed),
         references=_references(type_, said),
         state=first_state(said),
+        closing_cycle=_closing_cycle(id_, type_, said) if changed is None or CLOSING_CYCLE in changed else None,
     )
+
+
+def _closing_cycle(id_: str, type_: str, said: Mapping[str, Any]) -> ClosingCycle | None:
+    if CLOSING_CYCLE not in said:
+        return None
+    if type_ != _SETTLEMENT:
+        raise Refused("invalid", f"{CLOSING_CYCLE}: a {_SETTLEMENT} alone may have one")
+    if len(id_) > ID_MAX:
+        raise Refused(
+            "invalid",
+            f"id: of an account with a {CLOSING_CYCLE} has at most {ID_MAX} characters, since its closings' do",
+        )
+    cycle = said[CLOSING_CYCLE]
+    return ClosingCycle(cycle["period"], parse_date(cycle["anchorDate"]))
 
 
 def _credit_limit(said: Any, currency: str) -> int | None:

@@ -15,6 +15,7 @@ from domain.accounts import model as accounts
 from domain.accounts import specifications
 from domain.accounts.cycles import check_cycle
 from domain.accounts.model import AccountResult, NewAccount
+from domain.accounts.opening import CLOSING_CYCLE
 from domain.accounts.specifications import (
     SPECIFICATIONS,
     BillingCycleSpecification,
@@ -41,7 +42,7 @@ TMF_FIELDS = frozenset(
     }
 )  # fmt: skip
 """The fields of TMF666's accounts."""
-KNOWN = TMF_FIELDS | {DUNNING_PROCEDURE}
+KNOWN = TMF_FIELDS | {DUNNING_PROCEDURE, CLOSING_CYCLE}
 """The fields that are an account's content; what else is in its document is kept beside that."""
 
 

@@ -31,9 +31,10 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from domain.accounts.closings import ClosingPeriod
 from domain.accounts.specifications import Action
 from domain.money import Money
-from schemas.values import INTEGER_MAX, TEXT_MAX, Id, Number, Rate, Text, Time, parse_money, parse_text, positive
+from schemas.values import INTEGER_MAX, TEXT_MAX, Date, Id, Number, Rate, Text, Time, parse_money, parse_text, positive
 
 COMPUTED = frozenset({"state", "lastUpdate", "accountBalance", "paymentStatus", "revision"})
 """The fields that we say: what a client says of them is not kept."""
@@ -530,8 +531,17 @@ class BillingAccount(PartyAccount):
     dunning_procedure: DunningProcedureRef | None = None
 
 
+class ClosingCycle(_Part):
+    """When a settlement account is closed by itself: at the end of each period, counted from the anchor."""
+
+    period: ClosingPeriod
+    anchor_date: Date
+
+
 class SettlementAccount(PartyAccount):
-    """A partner's account, which is settled."""
+    """A partner's account, which is settled; its closing cycle is ours to say, TMF666 has none."""
+
+    closing_cycle: ClosingCycle | None = None
 
 
 class DunningTax(_Part):

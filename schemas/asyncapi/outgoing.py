@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from domain.accounts.model import PaymentStatus
+from domain.accounts.opening import CLOSING_CYCLE
 from domain.accounts.specifications import SPECIFICATIONS, Specification
 from schemas import events, queries
 from schemas.accounts.documents import DUNNING_PROCEDURE
@@ -121,7 +122,11 @@ def _account(billing: Json) -> Json:
         }
     )
     taken_before = {"description": "What an earlier version took, as an unknown field, may be anything."}
-    ours = {LEGAL_ENTITY: ref("LegalEntity"), DUNNING_PROCEDURE: ref("DunningProcedureRef")}
+    ours = {
+        LEGAL_ENTITY: ref("LegalEntity"),
+        DUNNING_PROCEDURE: ref("DunningProcedureRef"),
+        CLOSING_CYCLE: ref("ClosingCycle"),
+    }
     odd = {name: {"anyOf": [schema, taken_before]} for name, schema in ours.items()}
     return {
         **told,

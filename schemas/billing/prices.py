@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from domain.billing import terms
-from domain.billing.periods import LENGTH_MAX, PeriodType
 from domain.billing.terms import PRICES_MAX, STEPS_MAX, PriceType
+from domain.periods import LENGTH_MAX, PeriodType
 from schemas.accounts.events import account_ref
 from schemas.message import Part, Reference, at_most, not_empty
 from schemas.ordering.messages import Tax

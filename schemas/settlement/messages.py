@@ -14,6 +14,7 @@ from domain.accounts.model import SettlementTerms
 from domain.invoicing.model import CorrectsLine
 from domain.settlement.adjusting import Adjustment, AdjustmentResult
 from domain.settlement.agreeing import AgreementResult, AgreementToChange, AgreementToCreate
+from domain.settlement.cycles import ClosingsDue, ClosingsLeft
 from domain.settlement.payouts import CompletedPayout, PayoutResult
 from domain.settlement.returning import ReturnedPayout
 from domain.settlement.statements import Closing, ClosingResult
@@ -71,7 +72,7 @@ class SettlementClose(Message):
 
 
 class SettlementContinue(Continuation):
-    """`settlement.continue`: the rest of a closing, of which so many statements are made."""
+    """`settlement.continue`: a closing by itself; or the rest of one, of which so many statements are made."""
 
     TYPE: ClassVar[str] = "settlement.continue"
     RESULT = _CLOSED
@@ -80,15 +81,15 @@ class SettlementContinue(Continuation):
     closing_id: Id
     settlement_account: Reference
     period_end: Date
-    made: Count
+    made: Count | None = None
 
     def key(self, message_id: str | None) -> str:
-        """The closing and how far it is."""
-        return f"{self.closing_id}/{self.made}"
+        """The closing and how far it is; of one that begins by itself, the closing."""
+        return self.closing_id if self.made is None else f"{self.closing_id}/{self.made}"
 
     def fact(self, key: str) -> Closing:
         """The rest of a closing."""
-        return Closing(self.closing_id, self.settlement_account.id, self.period_end, self.made)
+        return Closing(self.closing_id, self.settlement_account.id, self.period_end, self.made or 0)
 
     @classmethod
     def of(cls, fact: Closing) -> Self:
@@ -98,9 +99,33 @@ class SettlementContinue(Continuation):
                 "closingId": fact.id,
                 "settlementAccount": {"id": fact.settlement_account},
                 "periodEnd": fact.period_end.isoformat(),
-                "made": fact.made,
+                "made": fact.made or None,
             }
         )
+
+
+class SettlementsDue(Continuation):
+    """`settlement.due`: the closings of periods that ended before a day; of many, what is left after so many parts."""
+
+    TYPE: ClassVar[str] = "settlement.due"
+    RESULT = Result(ClosingsLeft, {"closingIds": ["Id"]}, lambda result: {"closingIds": list(result.closings)})
+    FACT = ClosingsDue
+
+    date: Date
+    part: Count | None = None
+
+    def key(self, message_id: str | None) -> str:
+        """The day, and which part."""
+        return self.date.isoformat() if self.part is None else f"{self.date.isoformat()}/{self.part}"
+
+    def fact(self, key: str) -> ClosingsDue:
+        """The day whose closings are to be left."""
+        return ClosingsDue(self.date, self.part or 0)
+
+    @classmethod
+    def of(cls, fact: ClosingsDue) -> Self:
+        """The message that says so."""
+        return cls.model_validate({"date": fact.date.isoformat(), "part": fact.part or None})
 
 
 def parse_statement_id(value: object) -> str:
@@ -291,4 +316,4 @@ MESSAGES: tuple[type[Message], ...] = (
     AgreementCreate,
     AgreementChange,
 )
-CONTINUATIONS: tuple[type[Continuation], ...] = (SettlementContinue,)
+CONTINUATIONS: tuple[type[Continuation], ...] = (SettlementContinue, SettlementsDue)

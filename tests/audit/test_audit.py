@@ -327,6 +327,11 @@ def open_account(database: Books, account_id: str, type_: str) -> None:
     }
     account["json"] = account_as_json(decode_account(account))
     identity = f"account.create:{account_id}"
+    if account_id == "SA-1":
+        account["closingCycle"] = {"period": "month", "anchorDate": "2026-01-31"}
+        database["closingSchedules"].insert_one(
+            {"_id": account_id, "periodEnd": "2026-12-30", "closed": None, "queue": "scheduled"}
+        )
     database["accounts"].insert_one(account)
     database["accountVersions"].insert_one(
         {
@@ -1052,6 +1057,8 @@ def test_correct_books_are_ok(books: Books) -> None:
         "shares-left-follow-what-is-credited": 2,
         "payable-entries-match-accruals": 28,
         "withholding-matches-lines": 8,
+        "closing-cycles-are-scheduled": 1,
+        "closings-at-period-ends": 1,
         "days-run-without-gap": 1,
         "calendar-tells-days-begun": 1,
         "days-match-inbox": 4,
@@ -1513,6 +1520,16 @@ MUTATIONS: list[Mutation] = [
         "carried-forward-called-open",
         changing("settlements", "C-2", state="open"),
         {"statement-states-fit", "statements-carried-forward-once"},
+    ),
+    Mutation(
+        "cycle-without-its-next-closing",
+        changing("closingSchedules", "SA-1", queue=None, periodEnd=None),
+        {"closing-cycles-are-scheduled"},
+    ),
+    Mutation(
+        "next-closing-within-a-period",
+        changing("closingSchedules", "SA-1", periodEnd="2026-12-29"),
+        {"closings-at-period-ends"},
     ),
     Mutation("partially-paid-called-paid", changing("settlements", "C-3", state="paid"), {"statement-states-fit"}),
     Mutation("paid-of-statement-off", adding("settlements", "C-3", paid=1), {"statements-match-payouts"}),

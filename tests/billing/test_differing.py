@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.billing.differing import BilledLine, Difference, TakenBack, differences
-from domain.billing.periods import DateRange
 from domain.billing.rating import Charged, Rate
 from domain.invoicing.model import CorrectsLine
+from domain.periods import DateRange
 
 MAY = DateRange(date(2012, 5, 1), date(2012, 6, 1))
 

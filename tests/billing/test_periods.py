@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import facts
-from domain.billing.periods import DateRange, Periods
 from domain.ledger.books import Books
+from domain.periods import DateRange, Periods
 
 ANCHORS = st.dates(date(1999, 1, 1), date(2033, 12, 31)) | st.builds(
     date, st.sampled_from([2023, 2024, 2100]), st.sampled_from([1, 2, 3, 12]), st.integers(1, 28)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.billing.periods import DateRange
 from domain.billing.rating import Rating
 from domain.billing.terms import Patch, ProductPrice, Step, Terms, Tiers, segments_of
 from domain.money import Currency
+from domain.periods import DateRange
 
 EUR = Currency("EUR", 2)
 

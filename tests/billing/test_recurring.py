@@ -9,11 +9,11 @@ import pytest
 from domain.billing.billed import BilledPeriod
 from domain.billing.differing import CountedMonth
 from domain.billing.model import BillOnDemand
-from domain.billing.periods import DateRange
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import Step, Tiers
 from domain.corrections.model import CreditNote, Dispute
 from domain.invoicing.model import Invoice
+from domain.periods import DateRange
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     LedgerBook,

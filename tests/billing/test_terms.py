@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.billing.periods import DateRange
 from domain.billing.terms import Patch, Terms, end_of, next_turn, segments_of, state_on, terms_on
+from domain.periods import DateRange
 from tests.support.ledger_book import monthly, patch
 
 START = date(2026, 11, 22)

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import facts as all_facts
-from domain.billing.periods import DateRange
 from domain.billing.rating import Rating
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import Step, Tiers
@@ -28,6 +27,7 @@ from domain.billing.usage import (
 )
 from domain.ledger.books import Books, DocumentNeed, NotLoaded
 from domain.ledger.positions import Position
+from domain.periods import DateRange
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     EUR,

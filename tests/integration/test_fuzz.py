@@ -297,6 +297,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "settlementTerms": [True, 5, "x"],
         "settlementTerms.partnerShare": _RATES,
         "settlementTerms.accrueOn": [*_NEVER, None, 5, "", "never"],
+        "closingCycle": [True, 5, "month", [], {}, {"period": "day", "anchorDate": "2026-01-31"}, {"period": "week"}],
         "unheardOf": ["a\0b", "\ud800", 2**64, {"a\0b": 1}, Raw("1" * 500)],
     },
 }

@@ -84,6 +84,7 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
             "billsOnDemand",
             "calendar",
             "charges",
+            "closingSchedules",
             "creditNotes",
             "days",
             "disputes",

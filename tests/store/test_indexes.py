@@ -20,12 +20,12 @@ from adapters.store.transaction import Batch, HeldChange
 from domain.accounts.model import Account
 from domain.accounts.references import PAYER, Link
 from domain.billing.billed import BilledPeriod, id_of
-from domain.billing.periods import DateRange
 from domain.invoicing.model import Invoice
 from domain.ledger.books import DocumentNeed, NotLoaded, QueueNeed
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.payments.model import Payment
+from domain.periods import DateRange
 from domain.settlement.accruals import Accrual
 from domain.settlement.statements import Settlement
 from tests.store import documents as make

@@ -150,6 +150,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "billingCycleSpecifications.automatic",
         "charges.listed",
         "charges.open",
+        "closingSchedules.scheduled",
         "dunningProcedures.listed",
         "dunningSuspensions.open",
         "held.messageId",

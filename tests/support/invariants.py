@@ -28,7 +28,6 @@ from domain.accounts.specifications import (
 )
 from domain.billing.billed import BilledPeriod
 from domain.billing.model import BillOnDemand, Charge
-from domain.billing.periods import DateRange
 from domain.billing.rating import Rate, Rating
 from domain.billing.runs import BillRun, RunTotal
 from domain.billing.subscriptions import Subscription, SubscriptionTurn
@@ -42,6 +41,7 @@ from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Allocation, Payment, Recovery
+from domain.periods import DateRange
 from domain.settlement.accruals import Accrual
 from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement

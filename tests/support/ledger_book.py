@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, cast
 from adapters.mongodb.view import View
 from adapters.store.transaction import check_kinds
 from domain import facts as all_facts
+from domain.accounts.closings import ClosingCycle, ClosingSchedule
 from domain.accounts.model import (
     BILLING,
     FINANCIAL,
@@ -181,6 +182,7 @@ from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.adjusting import Adjustment, AdjustmentResult, SettlementAdjusted
 from domain.settlement.agreeing import AgreementResult, AgreementToChange, AgreementToCreate
 from domain.settlement.agreements import Agreement, AgreementChanged, AgreementCreated
+from domain.settlement.cycles import ClosingsDue, ClosingsLeft
 from domain.settlement.payouts import CompletedPayout, Payout, PayoutResult, SettlementPaid
 from domain.settlement.returning import PayoutReturnBooked, ReturnedPayout
 from domain.settlement.statements import Closing, ClosingResult, Settlement, SettlementClosed
@@ -214,6 +216,7 @@ Fact = (
     | BillDemand
     | BillRunToStart
     | RunsToOpen
+    | ClosingsDue
     | AccountToBill
     | BillRunToComplete
     | SubscriptionToCreate
@@ -316,6 +319,7 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     Suspension: lambda suspension: (suspension.step, suspension.id),
     BilledPeriod: lambda billed: (-billed.period.end.toordinal(), billed.id),
     BillingCycleSpecification: lambda cycle: (cycle.created_at, cycle.id),
+    ClosingSchedule: lambda one: (one.period_end, one.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
@@ -331,6 +335,7 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Suspension: lambda suspension: suspension.ended is None,
     BilledPeriod: lambda _billed: True,
     BillingCycleSpecification: lambda cycle: cycle.state == "active" and cycle.document.get("automatic") is True,
+    ClosingSchedule: lambda one: one.period_end is not None,
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
@@ -346,6 +351,7 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Suspension: lambda suspension: str(suspension.billing_account),
     BilledPeriod: lambda billed: str(billed.subscription),
     BillingCycleSpecification: lambda _cycle: "automatic",
+    ClosingSchedule: lambda _one: "scheduled",
 }
 
 
@@ -393,6 +399,8 @@ def _identity_of_billing(fact: Fact) -> str:
         case AccountToDun(account_id, day, sequence):
             said = (account_id, day, sequence)
             return f"dunning.look:{'/'.join(str(part) for part in said if part is not None)}"
+        case ClosingsDue(date=day, part=part):
+            return f"settlement.due:{day}" + (f"/{part}" if part else "")
         case RunsToOpen(date=day, part=part):
             return f"bill-run.open:{day}" + (f"/{part}" if part else "")
         case AccountToBill(run=run, billing_account=account, made=made):
@@ -426,6 +434,8 @@ def told(result: object) -> dict[str, Any]:
             return {"billNos": list(bill_nos)}
         case ClosingResult(settlement_ids):
             return {"settlementIds": list(settlement_ids)}
+        case ClosingsLeft(closings):
+            return {"closingIds": list(closings)}
         case PayoutResult(settlement_id, state):
             return {"settlementId": settlement_id, "state": state}
     return _told_of_correction(result)
@@ -857,6 +867,7 @@ def read(id_: str, type_: str, currency: Currency, document: Mapping[str, Any]) 
         ),
         tuple(references),
         document.get("first", "active"),
+        closing_cycle=cast("ClosingCycle | None", document.get("closingCycle")),
     )
 
 

@@ -1,5 +1,5 @@
 """The audit of accounts and of the resources that they refer to."""
 
-from adapters.accounts.audit import accounts, kept, specifications
+from adapters.accounts.audit import accounts, closings, kept, specifications
 
-CHECKS = (*accounts.CHECKS, *kept.CHECKS, *specifications.CHECKS)
+CHECKS = (*accounts.CHECKS, *closings.CHECKS, *kept.CHECKS, *specifications.CHECKS)

@@ -1,4 +1,4 @@
-"""Periods: how a subscription's time is divided, in half-open ranges of dates."""
+"""Periods: how time is divided, in half-open ranges of dates."""
 
 from __future__ import annotations
 
