@@ -29,7 +29,7 @@ KEPT_FROM_HAPPENING = {
     "payment.failed": "not noted: dunning waits for what was requested, for 14 days",
     "credit.allocate": "not allocated: the account has credit beside open invoices",
     "credit.deallocate": "not undone: what came back still covers invoices, and is owed beside them",
-    "settlement.continue": "not stated: the closing's other statements are there",
+    "settlement.continue": "not stated: by itself nothing is, or the closing's other statements are there",
     "settlement.close": "not stated: what was earned is not on a statement",
     "payout.completed": "not booked: the statement is still to be paid",
     "settlement.adjust": "not accrued: the partner is owed what it was",

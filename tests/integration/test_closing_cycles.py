@@ -6,9 +6,9 @@ from pathlib import Path
 
 from adapters.settings import Settings
 from tests.days.test_days import ClockFile
-from tests.support.books import Books, applied, assert_clean
+from tests.support.books import Books, applied, assert_clean, held
 from tests.support.client import Client
-from tests.support.messages import partner
+from tests.support.messages import closing, command, customer, item, order, partner
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -32,3 +32,39 @@ async def test_a_day_closes_many_once(settings: Settings, client: Client, databa
     assert made == [f"SA-{n:03d}:2026-11-30" for n in range(ACCOUNTS)]
     assert database["held"].count_documents({}) == 0
     await assert_clean(client, database)
+
+
+async def test_what_is_in_the_way_of_a_closing(
+    settings: Settings, client: Client, database: Books, tmp_path: Path
+) -> None:
+    """An id that an operator took: parked, and stated by the next. Suspended: it waits. To be closed: closed on."""
+    clock = ClockFile(tmp_path / "clock")
+    clock.show("2026-11-29T12:00:00Z")
+    by_file = settings.model_copy(update={"clock_file": str(clock)})
+    names = ("SA-T", "SA-S", "SA-P")
+    async with working(by_file, days=True):
+        await client.send(customer("BA-1"))
+        await client.send_all([partner(name, closingCycle=CYCLE) for name in names])
+        await applied(database, 4)
+        await client.send(closing("SA-T:2026-11-30", "SA-T", "2026-11-01"))
+        sold = [item(n, "100", sold_for=name) for n, name in enumerate(names, 1)]
+        await client.send(order("O-1", "BA-1", *sold))
+        await applied(database, 6)
+        await client.send_all([command("suspend", "SA-S"), command("close", "SA-P")])
+        await applied(database, 8)
+    clock.show("2026-12-01T12:00:00Z")
+    taken, waiting = "settlement.continue:SA-T:2026-11-30", "settlement.continue:SA-S:2026-11-30"
+    async with working(by_file, days=True):
+        await wait_for(lambda: {one: row["state"] for one, row in held(database).items()} == STATES)
+        assert held(database)[taken]["reason"] == "conflicting-duplicate"
+        await client.send(command("resume", "SA-S"))
+        await wait_for(lambda: waiting not in held(database))
+    clock.show("2027-01-01T12:00:00Z")
+    async with working(by_file, days=True):
+        await wait_for(lambda: database["settlements"].count_documents({"periodEnd": "2026-12-31"}) == len(names))
+    stated = {row["_id"]: row["total"] for row in database["settlements"].find({"total": {"$gt": 0}})}
+    assert stated == {"SA-T:2026-12-31": 8000, "SA-S:2026-11-30": 8000, "SA-P:2026-11-30": 8000}
+    await assert_clean(client, database)
+
+
+STATES = {"settlement.continue:SA-T:2026-11-30": "parked", "settlement.continue:SA-S:2026-11-30": "waiting"}
