@@ -13,7 +13,16 @@ from tests.support.books import Books, Document
 from tests.support.one_bill import billed
 
 Offences = dict[str, list[str]]
-OURS = ("day.begin:", "bill.continue:", "bill.account:", "bill-run.open:", "settlement.due:", "bill-run.complete:")
+OURS = (
+    "day.begin:",
+    "bill.continue:",
+    "bill.account:",
+    "bill-run.open:",
+    "settlement.due:",
+    "bill-run.complete:",
+    "dunning.look:",
+    "dunning.complete:",
+)
 """What workers say to themselves: nobody has sent it."""
 
 
