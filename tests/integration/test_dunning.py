@@ -183,7 +183,7 @@ async def test_what_is_due_is_collected(by_file: Settings, client: Client, datab
         await client.send(procedure("D-1", (1, "remind")))
         await client.send_all([debtor(f"BA-{n}", **by_card) for n in (1, 2)])
         await client.send_all([update(f"BA-{n}", {"paymentTermDays": 1}) for n in (1, 2)])
-        await applied(database, 6)
+        await applied(database, 5)
         await looked_at(database, "2026-11-22")
         await client.send_all([order(f"O-{n}", f"BA-{n}", item(1, 10)) for n in (1, 2)])
         await wait_for(lambda: database["invoices"].count_documents({}) == 2)

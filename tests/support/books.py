@@ -84,7 +84,10 @@ async def assert_clean(client: Client, database: Books) -> None:
     assert_audit_ok(database)
 
 
-BY_ITSELF = "^(day[.]begin|bill-run[.]open|settlement[.]due|bill[.]account|bill-run[.]complete):"
+BY_ITSELF = (
+    "^(day[.]begin|bill-run[.]open|settlement[.]due|bill[.]account|dunning[.]look|dunning[.]complete|"
+    "bill-run[.]complete):"
+)
 """How the identities begin of what a worker says to itself, or a day leaves to do."""
 
 
