@@ -1,5 +1,6 @@
 """Settlement: what partners earn, the statements that tell them, the payouts that pay them, and what corrects both."""
 
+from domain.frozen import replace
 from domain.handler import Handler, nobody
 from domain.ledger.books import Queue
 from domain.settlement.accruals import Accrual
@@ -19,7 +20,14 @@ from domain.settlement.returning import ReturnedPayout, return_needs, return_pay
 from domain.settlement.statements import Closing, close_settlement, closing_needs
 
 FACTS = (
-    Handler(Closing, closing_needs, close_settlement, lambda fact: fact.settlement_account),
+    Handler(
+        Closing,
+        closing_needs,
+        close_settlement,
+        lambda fact: fact.settlement_account,
+        # The one before may never be made: an operator has discarded it.
+        late=lambda fact: replace(fact, after=None),
+    ),
     Handler(ClosingsDue, due_needs, leave_closings, nobody),
     Handler(CompletedPayout, payout_needs, complete_payout, lambda fact: fact.settlement_account),
     Handler(Adjustment, adjustment_needs, adjust_settlement, lambda fact: fact.settlement_account, adjustment_time),

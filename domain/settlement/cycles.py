@@ -56,7 +56,9 @@ def leave_closings(fact: ClosingsDue, books: Books) -> ClosingsLeft:
         assert account.closing_cycle is not None, f"account {one.id} has no cycle"
         assert end is not None
         made.append(f"{one.id}:{end}")
-        books.continue_with(Closing(made[-1], one.id, end))
+        # Held up together they may be taken up in any order, and the first to come would state what all have.
+        after = None if one.closed is None else f"{one.id}:{one.closed}"
+        books.continue_with(Closing(made[-1], one.id, end, after=after))
         books.put(ClosingSchedule(one.id, account.closing_cycle.end_from(end + timedelta(days=1)), end))
     if len(due) == LEFT_MAX:
         books.continue_with(ClosingsDue(fact.date, fact.part + 1))

@@ -9,7 +9,7 @@ from typing import Literal
 
 from domain.accounts.lifecycle import settlement_account
 from domain.accounts.model import Account
-from domain.errors import Refused
+from domain.errors import MustWait, Refused
 from domain.frozen import dataclass, replace
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.positions import CarriedForward, Position
@@ -29,13 +29,15 @@ STATEMENTS_MAX = 8
 class Closing:
     """`settlement.close`: state what a partner has earned up to and including `period_end`.
 
-    `made` is how many of its statements are made already; above zero, this is the rest of a closing.
+    `made` is how many of its statements are made already; above zero, this is the rest of a closing. `after` is the
+    statement that is to be there first: of a closing by itself, that of the period before.
     """
 
     id: str
     settlement_account: str
     period_end: date
     made: int = 0
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ def closing_needs(closing: Closing, _books: WorkingSet) -> Iterator[Need]:
     yield DocumentNeed(Account, closing.settlement_account)
     yield DocumentNeed(Position, closing.settlement_account)
     yield DocumentNeed(Settlement, closing.id)
+    if closing.after is not None:
+        yield DocumentNeed(Settlement, closing.after)
     yield QueueNeed(Accrual, closing.settlement_account, STATEMENTS_MAX * LINES_MAX + 1)
 
 
@@ -109,10 +113,14 @@ def close_settlement(closing: Closing, books: Books) -> ClosingResult:
     positive is carried forward: the next statement opens with it. After `STATEMENTS_MAX` the closing goes on in another
     transaction; the ids are those of this one.
 
-    Raises `MustWait` (`unknown-account`) and `Refused`: `invalid` for another type of account or a total beyond the
-    limit, `conflicting-duplicate` when a statement of that id is there already, as a part of another closing.
+    Raises `MustWait` (`unknown-account`, `account-suspended`; `unknown-settlement` for the statement that is to be
+    there first) and `Refused`: `invalid` for another type of account or a total beyond the limit,
+    `conflicting-duplicate` when a statement of that id is there already, as a part of another closing.
     """
     account = settlement_account(closing.settlement_account, None, books, "closing")
+    if closing.after is not None and books.find(Settlement, closing.after) is None:
+        detail = f"closingId: {closing.id} comes after {closing.after}, which is not made yet"
+        raise MustWait("unknown-settlement", detail, f"settlement:{closing.after}", again=True)
     due = takewhile(lambda accrual: accrual.date <= closing.period_end, books.queue(Accrual, account.id))
     accruals = list(islice(due, STATEMENTS_MAX * LINES_MAX + 1))
     made: list[str] = []

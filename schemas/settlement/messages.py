@@ -38,6 +38,16 @@ from schemas.values import (
 STATEMENT_ID_MAX = ID_MAX + 8
 """The most characters of a statement's id: its closing's, and of all but the first `-2`, `-3` …"""
 
+
+def parse_statement_id(value: object) -> str:
+    """The id of a statement; raises `ValueError`."""
+    # `<closingId>-2` may be longer than the id that it is made of.
+    stem, dash, part = value.rpartition("-") if isinstance(value, str) else ("", "", "")
+    return parse_id(stem) + dash + part if part.isdecimal() and part.isascii() and is_id(stem) else parse_id(value)
+
+
+StatementId = Annotated[str, BeforeValidator(parse_statement_id), Field(max_length=STATEMENT_ID_MAX)]
+
 _CLOSED = Result(
     ClosingResult,
     {"settlementIds": ["StatementId"]},
@@ -82,6 +92,7 @@ class SettlementContinue(Continuation):
     settlement_account: Reference
     period_end: Date
     made: Count | None = None
+    after: StatementId | None = None
 
     def key(self, message_id: str | None) -> str:
         """The closing and how far it is; of one that begins by itself, the closing."""
@@ -89,7 +100,7 @@ class SettlementContinue(Continuation):
 
     def fact(self, key: str) -> Closing:
         """The rest of a closing."""
-        return Closing(self.closing_id, self.settlement_account.id, self.period_end, self.made or 0)
+        return Closing(self.closing_id, self.settlement_account.id, self.period_end, self.made or 0, self.after)
 
     @classmethod
     def of(cls, fact: Closing) -> Self:
@@ -100,6 +111,7 @@ class SettlementContinue(Continuation):
                 "settlementAccount": {"id": fact.settlement_account},
                 "periodEnd": fact.period_end.isoformat(),
                 "made": fact.made or None,
+                "after": fact.after,
             }
         )
 
@@ -126,16 +138,6 @@ class SettlementsDue(Continuation):
     def of(cls, fact: ClosingsDue) -> Self:
         """The message that says so."""
         return cls.model_validate({"date": fact.date.isoformat(), "part": fact.part or None})
-
-
-def parse_statement_id(value: object) -> str:
-    """The id of a statement; raises `ValueError`."""
-    # `<closingId>-2` may be longer than the id that it is made of.
-    stem, dash, part = value.rpartition("-") if isinstance(value, str) else ("", "", "")
-    return parse_id(stem) + dash + part if part.isdecimal() and part.isascii() and is_id(stem) else parse_id(value)
-
-
-StatementId = Annotated[str, BeforeValidator(parse_statement_id), Field(max_length=STATEMENT_ID_MAX)]
 
 
 class PayoutCompleted(Message):

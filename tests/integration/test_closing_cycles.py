@@ -68,3 +68,28 @@ async def test_what_is_in_the_way_of_a_closing(
 
 
 STATES = {"settlement.continue:SA-T:2026-11-30": "parked", "settlement.continue:SA-S:2026-11-30": "waiting"}
+
+
+async def test_closings_that_waited_are_made_in_their_order(
+    settings: Settings, client: Client, database: Books, tmp_path: Path
+) -> None:
+    """Of a suspended account, resumed as days are caught up: what it earned is on the first, the rest have none."""
+    clock = ClockFile(tmp_path / "clock")
+    clock.show("2026-11-29T12:00:00Z")
+    by_file = settings.model_copy(update={"clock_file": str(clock)})
+    weekly = {"period": "week", "anchorDate": "2026-12-01"}
+    async with working(by_file, days=True):
+        await wait_for(lambda: database["calendar"].find_one({"newest": "2026-11-29"}) is not None)
+        await client.send_all([customer("BA-1"), partner("SA-1", closingCycle=weekly)])
+        await client.send(order("O-1", "BA-1", item(1, "100", sold_for="SA-1")))
+        await applied(database, 3)
+        await client.send(command("suspend", "SA-1"))
+        await applied(database, 4)
+    clock.show("2026-12-15T12:00:00Z")
+    async with working(by_file, days=True):
+        await wait_for(lambda: "settlement.continue:SA-1:2026-11-30" in held(database, "waiting"))
+        await client.send(command("resume", "SA-1"))
+        await wait_for(lambda: database["settlements"].count_documents({}) == 3)
+    stated = {row["_id"]: row["total"] for row in database["settlements"].find()}
+    assert stated == {"SA-1:2026-11-30": 8000, "SA-1:2026-12-07": 0, "SA-1:2026-12-14": 0}
+    await assert_clean(client, database)

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain import facts
 from domain.accounts.closings import ClosingCycle, ClosingPeriod, ClosingSchedule
 from domain.accounts.model import SETTLEMENT, Account, NewAccount
 from domain.days.model import BegunDay
 from domain.errors import Refused
 from domain.frozen import replace
 from domain.settlement import cycles
-from domain.settlement.statements import Settlement
+from domain.settlement.statements import Closing, Settlement
 from schemas.accounts.documents import read_account
 from schemas.values import parse_currency
 from tests.support.invariants import assert_books_hold
@@ -113,6 +114,22 @@ def test_many_are_left_in_parts(monkeypatch):
     assert sorted(closings(book)) == [f"SA-{n}:2026-02-28" for n in range(5)]
     parts = [book.results[f"settlement.due:2026-03-01{part}"]["closingIds"] for part in ("", "/1", "/2")]
     assert list(map(len, parts)) == [2, 2, 1]
+
+
+def test_a_closing_waits_for_the_one_before():
+    """What comes first would state all; where the one before is never made, it waits for so long and no longer."""
+    book = begun("2026-11-29", billing(), partner(), order("O-1", line("100", "0.2", "SA-1")))
+    november, december = date(2026, 11, 30), date(2026, 12, 31)
+    second = Closing("SA-1:2026-12-31", "SA-1", december, after="SA-1:2026-11-30")
+    book.take(second)
+    [(_, refusal)] = book.waiting.values()
+    assert (refusal.code, refusal.waits_for) == ("unknown-settlement", "settlement:SA-1:2026-11-30")
+    # Else it would be parked when it has waited for too long, and not be made without the other.
+    assert refusal.again
+    book.take(Closing("SA-1:2026-11-30", "SA-1", november))
+    assert [book.settlement(f"SA-1:{end}").total for end in (november, december)] == [8000, 0]
+    assert facts.late(second) == replace(second, after=None)
+    assert_books_hold(book)
 
 
 def test_an_account_that_is_closed_has_no_cycle_until_it_is_reopened():
