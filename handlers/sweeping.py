@@ -55,6 +55,7 @@ class Sweeper:
         self._in_flight = 0
         self._moved = asyncio.Event()
         self._close_at: dict[str, float] = {}
+        self._waited: set[str] = set()
         self._stopping = False
 
     def stop(self) -> None:
@@ -77,6 +78,7 @@ class Sweeper:
     async def _look(self) -> None:
         found = await self._sweep.under_way(self._database)
         self._close_at = {one.id: self._close_at[one.id] for one in found if one.id in self._close_at}
+        self._waited &= self._close_at.keys()
         for one in found:
             if one.id not in self._close_at:
                 if not await self._go_through(one):
@@ -134,7 +136,13 @@ class Sweeper:
         """Submit the fact that ends it, unless something waits; returns after how many seconds to look again."""
         last = await self._sweep.closing(self._database, one.document)
         if last is None:
+            self._waited.add(one.id)
             return AGAIN_SECONDS
+        if one.id in self._waited:
+            # What it waited for may have taken days, in which accounts have come to it.
+            if await self._go_through(one):
+                self._waited.discard(one.id)
+            return 0.0
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._submit(internal_work(last, lambda outcome: None if done.done() else done.set_result(outcome)))
         outcome = await done

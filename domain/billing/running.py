@@ -127,7 +127,7 @@ def _due(specification: BillingCycleSpecification, on: date, books: Books | Work
         return {}
     day = _moved(on, -cycle.opened)
     first = books.date_of(cycle.since)
-    if day < first or (cycle.until is not None and day >= books.date_of(cycle.until)):
+    if day < first or (cycle.until is not None and books.start_of(day) >= cycle.until):
         return {}
     period = Periods(first, cycle.unit, cycle.length).containing(day)
     return {day: cycle} if period is not None and period.start == day else {}

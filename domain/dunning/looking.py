@@ -62,19 +62,31 @@ def look_at_account(look: AccountToDun, books: Books) -> DunningResult:
     """Bring an account's dunning in line with what it owes on the newest day; returns its level.
 
     A look on a day takes one step at most, asks once for what is due of each invoice, and tells once that it is
-    overdue. One on a day after which another has come does nothing: that day's does.
+    overdue. One on a day after which another has come does nothing: that day's does. Its rest goes on all the same with
+    what is to be resumed: by then the account may owe nothing, and then no day looks at it.
     """
     account = find_account(look.billing_account, books)
     dunning = books.find(Dunning, account.id) or Dunning(account.id)
     on = newest_day(books)
-    if look.date not in (None, on):
+    is_the_day_s = look.date == on
+    if not is_the_day_s and look.date is not None and look.sequence is None:
         return DunningResult(dunning.level)
-    is_the_day_s = look.date is not None
     told_all = request_and_tell(account, on, books) if is_the_day_s else True
     dunning, done = bring_in_line(account, dunning, on, books, rises=is_the_day_s and look.sequence is None)
     if not (told_all and done):
-        books.continue_with(AccountToDun(account.id, look.date, books.sequence(account.id)))
+        leave_look(account.id, look.date if is_the_day_s else None, books)
     return DunningResult(dunning.level)
+
+
+def leave_look(account_id: str, day: dt.date | None, books: Books) -> None:
+    """Leave another look to do, told apart from all that were left before.
+
+    What leaves one has told something of the account, or is a part that has only changed what others' subscriptions
+    are: that is a revision of its dunning. Both only grow, so their sum is new when one of them is.
+    """
+    dunning = books.find(Dunning, account_id)
+    number = books.sequence(account_id) + (0 if dunning is None else dunning.revision)
+    books.continue_with(AccountToDun(account_id, day, number))
 
 
 def leave_review(account_id: str, books: Books) -> None:
@@ -89,7 +101,7 @@ def leave_review(account_id: str, books: Books) -> None:
         for invoice in books.changed[Invoice].values()
     )
     if changed:
-        books.continue_with(AccountToDun(account_id, None, books.sequence(account_id)))
+        leave_look(account_id, None, books)
 
 
 def bring_in_line(account: Account, before: Dunning, on: dt.date, books: Books, *, rises: bool) -> tuple[Dunning, bool]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from domain.accounts.lifecycle import billing_account
 from domain.days.model import newest_day
-from domain.dunning.looking import bring_in_line
-from domain.dunning.model import AccountToDun, Dunning, DunningResult, PaymentToPromise, Promise
+from domain.dunning.looking import bring_in_line, leave_look
+from domain.dunning.model import Dunning, DunningResult, PaymentToPromise, Promise
 from domain.frozen import replace
 from domain.ledger.books import Books
 
@@ -26,5 +26,5 @@ def promise_payment(promise: PaymentToPromise, books: Books) -> DunningResult:
     books.touch(account.id)
     dunning, done = bring_in_line(account, promised, newest_day(books), books, rises=False)
     if not done:
-        books.continue_with(AccountToDun(account.id, None, books.sequence(account.id)))
+        leave_look(account.id, None, books)
     return DunningResult(dunning.level)

@@ -10,7 +10,7 @@ from domain.accounts.model import Account
 from domain.accounts.relations import paid_for
 from domain.billing.subscribing import change_subscription, find_subscription
 from domain.billing.subscriptions import Subscription, SubscriptionToChange
-from domain.billing.terms import PATCHES_MAX, Patch, Terms, state_on
+from domain.billing.terms import PATCHES_MAX, Patch, Terms, state_on, terms_on
 from domain.dunning.model import Dunning, EndedSuspension, Suspension
 from domain.frozen import replace
 from domain.ledger.books import Books, QueueNeed
@@ -72,9 +72,11 @@ def resume(dunning: Dunning, on: dt.date, books: Books) -> tuple[int, bool]:
 
 
 def _is_why(suspension: Suspension, subscription: Subscription, on: dt.date) -> bool:
-    """Whether a subscription is suspended on a day, and that is so by this suspension: no later word holds then."""
+    """Whether a subscription is suspended on a day, and would not be without this suspension.
+
+    By what others have said of that day, whenever: people may suspend it for a day before the step, too.
+    """
     if state_on(subscription.segments, subscription.start_date, on) != "suspended":
         return False
-    said = [patch for patch in subscription.patches if "suspended" in patch.changed and patch.effective_date <= on]
-    last = max(said, key=lambda patch: (patch.effective_date, patch.revision))
-    return last.revision == suspension.revision
+    others = [patch for patch in subscription.patches if patch.revision != suspension.revision]
+    return not terms_on(subscription.start_date, subscription.terms, others, on).suspended

@@ -52,7 +52,7 @@ class DunningLook(Continuation):
     sequence: Count | None = None
 
     def key(self, message_id: str | None) -> str:
-        """The account and the date; of what a fact leaves to do, also the number of the account's last event."""
+        """The account and the date; of what a fact leaves to do, also what tells that apart."""
         said = (self.billing_account.id, self.date and self.date.isoformat(), self.sequence)
         return "/".join(str(part) for part in said if part is not None)
 

@@ -428,3 +428,17 @@ def test_however_runs_meet_each_charge_is_billed_once(data):
     assert_books_hold(book)
     assert all(one.billed is not None for one in book.documents[Charge].values())
     assert sum(sum(found) for found in bills(book).values()) == 6 * 1000
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [("2026-11-30T23:59:59Z", "30"), ("2026-12-01T00:00:00Z", "30"), ("2026-11-30T00:00:00Z", "29")],
+)
+def test_a_period_that_begins_before_the_end_has_its_run(end, last):
+    """None begins at the end of what the cycle is valid for, or later; on the day of it one may."""
+    book = LedgerBook()
+    book.begin_days("2026-11-26")
+    valid = {"startDateTime": "2026-11-26T00:00:00Z", "endDateTime": end}
+    book.take(cycle("DAILY", automatic=True, billingPeriod="day", validFor=valid), in_cycle("BA-1", "DAILY"))
+    book.begin_days("2026-12-03")
+    assert max(book.documents[BillRun]) == f"DAILY:2026-11-{last}"

@@ -577,3 +577,39 @@ def test_many_invoices_are_told_in_parts(monkeypatch):
     pass_days(book, 2)
     assert sum(isinstance(event.event, InvoiceOverdue) for event in book.events) == 5
     assert_books_hold(book)
+
+
+def test_what_it_pays_for_is_suspended_and_resumed_in_as_many_parts_as_it_takes(monkeypatch):
+    """Parts that tell nothing of the payer itself are told apart all the same."""
+    monkeypatch.setattr(suspending, "SUBSCRIPTIONS_MAX", 2)
+    book = dunned(order("A", line("10.00")), billing("BA-2", relationships=paid_for_by("BA-1")))
+    book.take(*(subscription(f"S-{n}", account="BA-2") for n in range(7)))
+    pass_days(book, 7)
+    assert set(states(book).values()) == {"suspended"}
+    book.take(payment("P-1", 1000))
+    assert set(states(book).values()) == {"active"}
+    assert_books_hold(book)
+
+
+def test_a_rest_of_a_day_that_is_over_resumes_what_is_left(monkeypatch):
+    """The worker dies after the first part, and the account pays before another one comes: no day looks at it then."""
+    monkeypatch.setattr(suspending, "SUBSCRIPTIONS_MAX", 2)
+    book = dunned(order("A", line("10.00")), *(subscription(f"S-{n}") for n in range(5)))
+    pass_days(book, 7)
+    book.take(respecify("D-1", kind=DunningProcedure, steps=[{"after": 30, "action": "remind"}]))
+    book.begin_days(day(8))
+    book.take_as(f"dunning.look:BA-1/{day(8)}", look(day(8)))
+    [rest], book.left = book.left, []
+    book.begin_days(day(9))
+    book.take(payment("P-1", 1000), rest)
+    assert set(states(book).values()) == {"active"}
+    assert_books_hold(book)
+
+
+def test_what_people_suspend_for_a_day_before_the_step_stays_suspended():
+    """It is said while the step stands, and takes effect before it."""
+    book = dunned(order("A", line("10.00")), subscription("S-1"))
+    at(book, 8, change(day(3), "suspend"))
+    book.take(payment("P-1", 1000))
+    assert states(book) == {"S-1": "suspended"}
+    assert_books_hold(book)

@@ -197,3 +197,15 @@ async def test_a_database_that_is_away_is_asked_again() -> None:
     async with sweeper(accounts):
         await wait_for(lambda: accounts.over)
     assert accounts.done == ids(3)
+
+
+async def test_what_comes_while_something_waits_is_found_too() -> None:
+    """It may wait for days: before it is over all accounts are gone through once more."""
+    accounts = Accounts(ids(3))
+    accounts.waiting = 1
+    async with sweeper(accounts):
+        await wait_for(lambda: len(accounts.done) == 3 and len(accounts.read) == 2)
+        accounts.ids.append("BA-000x")
+        accounts.waiting = 0
+        await wait_for(lambda: accounts.over)
+    assert accounts.done == [*ids(3), "BA-000x"]

@@ -26,6 +26,7 @@ from tests.support.messages import (
     payment,
     procedure,
     promise,
+    relationship,
     subscription,
     update,
 )
@@ -251,3 +252,30 @@ async def test_nobody_else_says_what_dunning_does(
     async with working(settings):
         answer = await client.ask((routing_key, {"billingAccount": {"id": "BA-1"}, "date": "2026-11-22"}))
     assert answer["error"]["code"] == "unknown-type"
+
+
+async def test_what_an_account_pays_for_is_suspended_and_resumed_in_as_many_parts_as_it_takes(
+    by_file: Settings, client: Client, database: Books, clock: ClockFile
+) -> None:
+    """Its parts put nothing on the payer's own account, and are told apart all the same."""
+
+    def states() -> Counter[str]:
+        return Counter(row["state"] for row in database["subscriptions"].find())
+
+    def why() -> object:
+        return states(), held(database)
+
+    async with working(by_file, days=True):
+        await client.send(procedure("D-1", (1, "suspend")))
+        await client.send_all([debtor("BA-1"), customer("BA-2", accountRelationship=[relationship("payer", "BA-1")])])
+        await client.send_all([order("O-1", "BA-1", item(1, 10))])
+        await client.send_all(
+            [subscription(f"S-{n}", "BA-2", monthly("P-1", 30), start="2026-11-01") for n in range(130)]
+        )
+        await wait_for(lambda: database["subscriptions"].count_documents({}) == 130)
+        await looked_at(database, "2026-11-22")
+        clock.show("2026-11-23T06:00:00Z")
+        await wait_for(lambda: states() == {"suspended": 130}, otherwise=why)
+        await client.ask(payment("P-1", "BA-1", 12))
+        await wait_for(lambda: states() == {"active": 130}, otherwise=why)
+    await assert_clean(client, database)
