@@ -59,7 +59,7 @@ KEPT = (
                 "overdue": "what was overdue",
                 "currency": "",
                 "chargeId": "of the charge that it made, or null",
-                "cause": "an identity in `inbox`: `dunning.look:<account>/<day>`",
+                "cause": "an identity in `inbox`: `dunning.look:<account>/<day>`, or that and a number: its last part",
                 "bookedAt": "",
             },
             append_only=True,

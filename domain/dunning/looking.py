@@ -61,9 +61,10 @@ def dunning_needs(fact: AccountToDun | PaymentToPromise, books: WorkingSet) -> I
 def look_at_account(look: AccountToDun, books: Books) -> DunningResult:
     """Bring an account's dunning in line with what it owes on the newest day; returns its level.
 
-    A look on a day takes one step at most, asks once for what is due of each invoice, and tells once that it is
-    overdue. One on a day after which another has come does nothing: that day's does. Its rest goes on all the same with
-    what is to be resumed: by then the account may owe nothing, and then no day looks at it.
+    A look on a day asks once for what is due of each invoice, and tells once that it is overdue; only when that is done
+    of all, which may take several parts, it takes one step at most. One on a day after which another has come does
+    nothing: that day's does. Its rest still holds what stands against what is owed: by then the account may owe
+    nothing, and then no day looks at it.
     """
     account = find_account(look.billing_account, books)
     dunning = books.find(Dunning, account.id) or Dunning(account.id)
@@ -71,10 +72,13 @@ def look_at_account(look: AccountToDun, books: Books) -> DunningResult:
     is_the_day_s = look.date == on
     if not is_the_day_s and look.date is not None and look.sequence is None:
         return DunningResult(dunning.level)
-    told_all = request_and_tell(account, on, books) if is_the_day_s else True
-    dunning, done = bring_in_line(account, dunning, on, books, rises=is_the_day_s and look.sequence is None)
-    if not (told_all and done):
-        leave_look(account.id, look.date if is_the_day_s else None, books)
+    if is_the_day_s and not request_and_tell(account, on, books):
+        # What is overdue beside the requests that are still to be made is not known before.
+        leave_look(account.id, on, books)
+        return DunningResult(dunning.level)
+    dunning, done = bring_in_line(account, dunning, on, books, rises=is_the_day_s)
+    if not done:
+        leave_look(account.id, None, books)
     return DunningResult(dunning.level)
 
 
@@ -92,9 +96,11 @@ def leave_look(account_id: str, day: dt.date | None, books: Books) -> None:
 def leave_review(account_id: str, books: Books) -> None:
     """Leave it to a transaction of its own to hold an account's dunning against what this fact has left it owing.
 
-    Only where steps stand against it, and this fact may have changed how many should: the account or its invoices.
+    Only where steps stand against it, and this fact may have changed how many should: the account or its invoices. A
+    look that leaves its rest to do has left it to that.
     """
-    if account_id in books.changed[Dunning]:
+    left = any(isinstance(rest, AccountToDun) and rest.billing_account == account_id for rest, _ in books.continued)
+    if left or account_id in books.changed[Dunning]:
         return
     changed = books.changed[Account].get(account_id) is not None or any(
         isinstance(invoice, Invoice) and invoice.billing_account == account_id

@@ -148,8 +148,9 @@ class AccountToDun:
     """`dunning.look`: an account is looked at, by what it owes then.
 
     On a `date` that has come it may come a step further; without one, only what stands is held against what is owed,
-    since that has changed. `sequence` tells apart what facts leave to do: the number of the account's last event and
-    the revision of its dunning together; with a date it is the rest of a look.
+    since that has changed, or goes on with what is to be suspended or resumed. `sequence` tells apart what facts leave
+    to do: the number of the account's last event and the revision of its dunning together; with a date it is the rest
+    of a look that had more to request, or to tell, than one transaction does.
     """
 
     billing_account: str

@@ -140,6 +140,21 @@ def telling_again(routing_key: str) -> Callable[[Books], object]:
     return lambda books: books["outbox"].insert_one({**event_of(books, routing_key), "_id": "BA-1:99"})
 
 
+def said_by(cause: str) -> Callable[[Books], object]:
+    """Another cause of a step, which was a reminder: nothing else has it."""
+    return changing("dunningSteps", "BA-1/2026-11-02", cause=cause)
+
+
+def taken_by(cause: str) -> Callable[[Books], object]:
+    """The same, and that look was applied."""
+
+    def breaks(books: Books) -> None:
+        said_by(cause)(books)
+        copying("inbox", "dunning.look:BA-1/2026-11-02", id_=cause)(books)
+
+    return breaks
+
+
 STEP = "BA-1/2026-11-04"
 FEE = "dunning~BA-1~2026-11-03"
 MUTATIONS = [
@@ -168,6 +183,10 @@ MUTATIONS = [
         "a-step-that-nothing-took",
         renaming("dunningSteps", "BA-2/2026-11-03", "BA-2/2026-11-09"),
         {"dunning-steps-match-inbox"},
+    ),
+    Mutation("of-another-day-s-part", taken_by("dunning.look:BA-1/2026-11-03/12"), {"dunning-steps-match-inbox"}),
+    Mutation(
+        "of-a-part-that-was-not-applied", said_by("dunning.look:BA-1/2026-11-02/12"), {"dunning-steps-match-inbox"}
     ),
     Mutation("of-another-cause", changing("dunningSteps", STEP, cause="x"), {"dunning-steps-match-inbox"}),
     Mutation(
@@ -231,6 +250,12 @@ def test_what_was_not_told_is_seen(books: Books, routing_key: str, check: str) -
     losing("outbox", event_of(books, routing_key)["_id"])(books)
     assert broken(books) == {check}
     assert broken(books, pruned=True) == set()
+
+
+def test_a_step_may_be_of_the_last_part_of_its_day_s_look(books: Books) -> None:
+    """One that had much to request before it."""
+    taken_by("dunning.look:BA-1/2026-11-02/12")(books)
+    assert broken(books) == set()
 
 
 def test_every_check_is_turned_red() -> None:

@@ -551,7 +551,7 @@ def test_many_subscriptions_are_suspended_and_resumed_in_parts(monkeypatch):
     book = dunned(order("A", line("10.00")), *(subscription(f"S-{n}") for n in range(7)))
     pass_days(book, 7)
     assert set(states(book).values()) == {"suspended"}
-    assert sum(identity.startswith(f"dunning.look:BA-1/{day(7)}") for identity in book.applied) == 4
+    assert sum(identity.startswith("dunning.look:BA-1/") for identity in book.applied) == 7 + 3
     assert_books_hold(book)
     book.take(payment("P-1", 1000))
     assert set(states(book).values()) == {"active"}
@@ -576,6 +576,66 @@ def test_many_invoices_are_told_in_parts(monkeypatch):
     book = dunned(*(order(f"O-{n}", line("1.00")) for n in range(5)))
     pass_days(book, 2)
     assert sum(isinstance(event.event, InvoiceOverdue) for event in book.events) == 5
+    assert_books_hold(book)
+
+
+def after_an_outage(monkeypatch: pytest.MonkeyPatch, *facts: Any, by: Any) -> LedgerBook:
+    """Five invoices due on day 1, after its look; the next day that comes is the fifth; two are asked for at once."""
+    monkeypatch.setattr(looking, "INVOICES_MAX", 2)
+    book = collected(*facts, subscription("S-1"), by=by)
+    at(book, 1, *(order(f"O-{n}", line("1.00"), at=f"{day(1)}T13:00:00") for n in range(5)))
+    book.begin_days(day(5))
+    return book
+
+
+def test_all_that_is_due_is_requested_before_a_step_is_decided(monkeypatch):
+    """In as many parts as it takes: nobody is suspended for what the same look requests."""
+    book = after_an_outage(monkeypatch, by=procedure((2, "suspend")))
+    book.take(look(day(5)), batch=1)
+    assert len(requests(book)) == 5
+    assert (told(book), states(book)) == ([], {"S-1": "active"})
+    assert book.get(Subscription, "S-1").revision == 1
+    assert_books_hold(book)
+
+
+def test_a_step_that_is_due_all_the_same_is_taken_by_the_last_part(monkeypatch):
+    """For what was due before dunning began: once, and with what is overdue beside the requests."""
+    book = after_an_outage(monkeypatch, order("A", line("10.00")), by=procedure((2, "suspend"), (3, "collect")))
+    book.take(look(day(5)), batch=1)
+    book.take_as("dunning.look:again", look(day(5)))
+    [step] = [event.step for event in book.facts_of("BA-1") if isinstance(event, DunningStepTaken)]
+    assert (step.on, step.action, step.overdue) == (FIRST + timedelta(days=5), "suspend", 1000)
+    assert step.cause.startswith(f"dunning.look:BA-1/{day(5)}/")
+    assert (len(requests(book)), states(book)) == (5, {"S-1": "suspended"})
+    assert_books_hold(book)
+
+
+def test_what_stands_is_cleared_once_all_is_requested(monkeypatch):
+    """By what is left then, and at once; an account that pays what it is asked for from now on."""
+    monkeypatch.setattr(looking, "INVOICES_MAX", 2)
+    book = dunned(subscription("S-1"), by=procedure((1, "remind"), (2, "suspend")))
+    for n in range(1, 6):
+        at(book, n, order(f"O-{n}", line("1.00"), at=f"{day(n)}T13:00:00"))
+    assert told(book) == [(2, "remind"), (3, "suspend")]
+    book.take(update("BA-1", defaultPaymentMethod={"id": "PM-1", "@type": "PaymentMethodRef"}))
+    book.begin_days(day(6))
+    book.rest_last = True
+    book.take(look(day(6)), batch=1)
+    assert len(requests(book)) == 5
+    assert (told(book)[2:], states(book)) == ([(6, "2 to 0")], {"S-1": "active"})
+    assert_books_hold(book)
+
+
+def test_what_is_left_to_request_of_a_day_that_is_over_is_the_next_day_s(monkeypatch):
+    """The worker dies after the first part: its rest takes no step, and asks for nothing."""
+    book = after_an_outage(monkeypatch, by=procedure((2, "suspend")))
+    book.take_as(f"dunning.look:BA-1/{day(5)}", look(day(5)))
+    [rest], book.left = book.left, []
+    book.begin_days(day(6))
+    book.take(rest)
+    assert (len(requests(book)), told(book)) == (2, [])
+    book.take(look(day(6)), batch=1)
+    assert (len(requests(book)), told(book)) == (5, [])
     assert_books_hold(book)
 
 
