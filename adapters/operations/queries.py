@@ -61,7 +61,7 @@ KEPT_FROM_HAPPENING = {
     "payment.promise": "not noted: the account is dunned as if it had promised nothing",
     "bill-run.start": "not started: none of its accounts is billed by it",
     "settlement.due": "not left: no account is closed by itself on that day",
-    "bill-run.open": "not opened: no cycle runs by itself on that day",
+    "bill-run.open": "not opened: no cycle runs by itself on that day; of one that names a cycle, that one does not",
     "bill.account": "not billed: what is due of the account waits for its next bill; its run goes on with the others",
     "bill-run.complete": "not completed: the run is shown as running",
     "account.create": "not opened: whatever names the account waits",

@@ -42,24 +42,30 @@ def start_time(start: BillRunToStart) -> tuple[str, datetime]:
 
 
 def start_needs(start: BillRunToStart, _books: WorkingSet) -> Iterator[Need]:
-    """What starting a run looks at."""
+    """What starting a run looks at: also the cycle that may come to have a run of this id by itself."""
     yield DocumentNeed(BillRun, start.id)
     yield DocumentNeed(BillingCycleSpecification, start.cycle_specification)
+    kept_for = _kept_for(start.id)
+    if kept_for is not None:
+        yield DocumentNeed(BillingCycleSpecification, kept_for[0])
 
 
 def start_run(start: BillRunToStart, books: Books) -> BillRunResult:
     """Start a run over the accounts of a cycle; returns its state. One that has begun by itself is the same run.
 
-    Raises `MustWait` (`unknown-specification`), `Refused`: `conflicting-duplicate` when another run has this id,
-    `invalid` for a cycle that is deleted, or automatic and does not say what it needs to.
+    Raises `MustWait` (`unknown-specification`), `Refused`: `conflicting-duplicate` when another run has this id, or an
+    automatic cycle is to have one of it, `invalid` for a cycle that is deleted, or automatic and does not say what it
+    needs to.
     """
     run = books.find(BillRun, start.id)
     specification = books.find(BillingCycleSpecification, start.cycle_specification)
     if run is not None:
         if (run.cycle_specification, run.billing_date) != (start.cycle_specification, start.billing_date):
-            said = f"of cycle {run.cycle_specification}, up to {run.billing_date}"
-            raise Refused("conflicting-duplicate", f"billRunId: there is a run {run.id} already, {said}")
+            raise Refused("conflicting-duplicate", f"billRunId: there is a run {run.id} already, {_said(run)}")
         return BillRunResult(run.id, run.state)
+    kept_for = _kept_for(start.id)
+    if kept_for not in (None, (start.cycle_specification, start.billing_date)):
+        _check_not_kept(start.id, *kept_for, books)
     if specification is None:
         resource, id_ = BillingCycleSpecification.RESOURCE, start.cycle_specification
         raise MustWait(
@@ -73,6 +79,28 @@ def start_run(start: BillRunToStart, books: Books) -> BillRunResult:
     cycle = read_cycle(specification.id, document) if is_automatic(document) else None
     made = _open(start.id, specification.id, start.billing_date, cycle, books)
     return BillRunResult(made.id, made.state)
+
+
+def _kept_for(run_id: str) -> tuple[str, date] | None:
+    """Of which cycle a run of this id would be that has begun by itself, and up to which date; None for another id."""
+    cycle, _, said = run_id.rpartition(":")
+    try:
+        day = date.fromisoformat(said)
+    except ValueError:
+        return None
+    return (cycle, day) if cycle and str(day) == said else None
+
+
+def _check_not_kept(run_id: str, cycle: str, day: date, books: Books) -> None:
+    """Check that the cycle does not run by itself: its own run would not be opened."""
+    found = books.find(BillingCycleSpecification, cycle)
+    if found is not None and found.state == "active" and is_automatic(found.document):
+        detail = f"{run_id} is kept for the run that cycle {cycle} has by itself, up to {day}: take another id"
+        raise Refused("conflicting-duplicate", f"billRunId: {detail}")
+
+
+def _said(run: BillRun) -> str:
+    return f"of cycle {run.cycle_specification}, up to {run.billing_date}"
 
 
 def _open(id_: str, specification: str, billing_date: date, cycle: Cycle | None, books: Books) -> BillRun:
@@ -103,7 +131,9 @@ def opening_needs(_fact: RunsToOpen, books: WorkingSet) -> Iterator[Need]:
 def open_runs(fact: RunsToOpen, books: Books) -> RunsOpened:
     """Open the runs that are due on a day, once; returns their ids. The rest is left to a further fact.
 
-    What an earlier version took in, and says no cycle, has none.
+    What an earlier version took in, and says no cycle, has none. A cycle whose run has the id of another run keeps no
+    other cycle from its own: it is left to a fact of its own, which raises `Refused` (`conflicting-duplicate`), so that
+    it is parked.
     """
     due = [
         (f"{specification.id}:{day}", specification.id, day, cycle)
@@ -111,6 +141,17 @@ def open_runs(fact: RunsToOpen, books: Books) -> RunsOpened:
         for day, cycle in _due(specification, fact.date, books).items()
     ]
     books.require(DocumentNeed(BillRun, id_) for id_, *_ in due)
+    if fact.cycle_specification is not None:
+        due = [one for one in due if one[1] == fact.cycle_specification]
+    for id_, specification, day, _ in due:
+        run = books.find(BillRun, id_)
+        if run is None or (run.cycle_specification, run.billing_date) == (specification, day):
+            continue
+        if fact.cycle_specification is not None:
+            own = f"start that of cycle {specification}, up to {day}, by hand under another id"
+            raise Refused("conflicting-duplicate", f"billRunId: there is a run {id_} already, {_said(run)}: {own}")
+        if not fact.part:
+            books.continue_with(RunsToOpen(fact.date, cycle_specification=specification))
     new = [one for one in due if books.find(BillRun, one[0]) is None]
     for id_, specification, day, cycle in new[:OPENED_MAX]:
         _open(id_, specification, day, cycle, books)

@@ -22,13 +22,15 @@ class BillRunToStart:
 
 @dataclass(frozen=True, slots=True)
 class RunsToOpen:
-    """`bill-run.open`: the runs that begin by themselves on a date; behind a place in the order of their cycles.
+    """`bill-run.open`: the runs that begin by themselves on a date; of one cycle alone, the one that it has then.
 
-    `part` counts what was opened before in facts of their own.
+    `part` counts what was opened before in facts of their own. `cycle_specification` is one whose run can't be opened
+    with the others, as its id is another run's.
     """
 
     date: dt.date
     part: int = 0
+    cycle_specification: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

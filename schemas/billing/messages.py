@@ -267,7 +267,10 @@ class BillRunStart(Message):
 
 
 class BillRunsOpen(Continuation):
-    """`bill-run.open`: the runs that begin by themselves on a day; of many, those that are left after so many parts."""
+    """`bill-run.open`: the runs that begin by themselves on a day; of many, those that are left after so many parts.
+
+    Of one cycle, that cycle's alone.
+    """
 
     TYPE: ClassVar[str] = "bill-run.open"
     RESULT = Result(RunsOpened, {"billRunIds": ["Id"]}, lambda result: {"billRunIds": list(result.runs)})
@@ -275,19 +278,25 @@ class BillRunsOpen(Continuation):
 
     date: Date
     part: Count | None = None
+    cycle_specification: Reference | None = None
 
     def key(self, message_id: str | None) -> str:
-        """The day, and which part."""
+        """The day, and which part; or which cycle, whose id may be a number too."""
+        if self.cycle_specification is not None:
+            return f"{self.date.isoformat()}/0/{self.cycle_specification.id}"
         return self.date.isoformat() if self.part is None else f"{self.date.isoformat()}/{self.part}"
 
     def fact(self, key: str) -> RunsToOpen:
         """The day whose runs are to be opened."""
-        return RunsToOpen(self.date, self.part or 0)
+        cycle = None if self.cycle_specification is None else self.cycle_specification.id
+        return RunsToOpen(self.date, self.part or 0, cycle)
 
     @classmethod
     def of(cls, fact: RunsToOpen) -> Self:
         """The message that says so."""
-        return cls.model_validate({"date": fact.date.isoformat(), "part": fact.part or None})
+        cycle = None if fact.cycle_specification is None else {"id": fact.cycle_specification}
+        said = {"date": fact.date.isoformat(), "part": fact.part or None, "cycleSpecification": cycle}
+        return cls.model_validate(said)
 
 
 def _account_billed(result: AccountBilled) -> Json:

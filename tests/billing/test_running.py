@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.accounts.specifications import BillingCycleSpecification
 from domain.billing.model import Charge
 from domain.billing.runs import AccountToBill, BillRun, RunTotal
 from domain.corrections.model import CreditNote
@@ -29,6 +30,7 @@ from tests.support.ledger_book import (
     payment,
     relation,
     subscription,
+    unspecify,
     update,
 )
 
@@ -391,6 +393,49 @@ def test_more_runs_than_one_fact_opens_are_opened_by_further_ones():
     assert len(runs(book)) == 5
     opened_by = [book.results[f"bill-run.open:2026-12-01{part}"]["billRunIds"] for part in ("", "/1", "/2")]
     assert list(map(len, opened_by)) == [2, 2, 1]
+
+
+def test_an_id_that_a_cycle_has_by_itself_is_kept_for_it():
+    """A run of another cycle, or up to another date, has another id; the cycle's own is started by hand as well."""
+    book = LedgerBook()
+    book.begin_days("2026-11-30")
+    book.take(automatic(), cycle("OTHER"), automatic("OVER"), unspecify("OVER", kind=BillingCycleSpecification))
+    taken = "billRunId: MONTHLY:2026-12-01 is kept for the run that cycle MONTHLY has by itself, up to 2026-12-01"
+    for of, on in (("OTHER", "2026-12-01"), ("MONTHLY", "2026-11-30")):
+        code, detail = book.refusal(bill_run("MONTHLY:2026-12-01", of=of, on=on))
+        assert (code, detail) == ("conflicting-duplicate", f"{taken}: take another id")
+        del book.refused["bill-run.start:MONTHLY:2026-12-01"]
+    others = ("OTHER:2026-12-01", "OVER:2026-12-01", "NONE:2026-12-01", "MONTHLY:20261201", "MONTHLY:again", ":")
+    book.take(*(bill_run(id_, of="OTHER") for id_ in others))
+    book.take(bill_run("MONTHLY:2026-12-01", on="2026-12-01"))
+    assert len(runs(book)) == len(others) + 1
+    book.begin_days("2026-12-01")
+    assert (len(runs(book)), book.refused) == (len(others) + 1, {})
+
+
+def test_a_run_whose_id_was_taken_before_its_cycle_began_is_parked():
+    """The others are opened, in as many parts as it takes; it is started by hand under another id."""
+    book = LedgerBook()
+    book.begin_days("2026-11-30")
+    book.take(cycle("OTHER"), bill_run("M-1:2026-12-01", of="OTHER"), bill_run("M-2:2026-12-01", of="OTHER"))
+    book.take(*(automatic(f"M-{n}") for n in range(5)))
+    with patch("domain.billing.running.OPENED_MAX", 2):
+        book.begin_days("2026-12-01")
+    assert {identity: (why.code, why.detail.partition(": ")[2]) for identity, why in book.refused.items()} == {
+        f"bill-run.open:2026-12-01/0/{id_}": (
+            "conflicting-duplicate",
+            f"there is a run {id_}:2026-12-01 already, of cycle OTHER, up to 2026-11-30: {what} under another id",
+        )
+        for id_, what in (
+            ("M-1", "start that of cycle M-1, up to 2026-12-01, by hand"),
+            ("M-2", "start that of cycle M-2, up to 2026-12-01, by hand"),
+        )
+    }
+    assert [one[0] for one in runs(book)][2:] == ["M-0:2026-12-01", "M-3:2026-12-01", "M-4:2026-12-01"]
+    book.take(bill_run("BY-HAND", of="M-1", on="2026-12-01"))
+    book.begin_days("2027-01-01")
+    assert len(book.refused) == 2
+    assert "M-1:2027-01-01" in book.documents[BillRun]
 
 
 def test_no_period_begins_when_a_cycle_is_over_or_deleted():

@@ -296,6 +296,36 @@ async def test_nobody_else_says_what_a_run_does(
     assert answer["error"]["code"] == "unknown-type"
 
 
+async def test_a_run_by_itself_whose_id_is_taken_is_parked(
+    settings: Settings, client: Client, database: Books, tmp_path: Path
+) -> None:
+    """By a run of another cycle, from before its own ran by itself: an operator sees it, and starts it by hand."""
+    clock = ClockFile(tmp_path / "clock")
+    clock.show("2026-11-30T12:00:00Z")
+    by_file = settings.model_copy(update={"clock_file": str(clock)})
+    period = {"startDateTime": "2026-01-01T00:00:00Z"}
+    async with working(by_file, days=True):
+        await client.send(cycle("OTHER"))
+        await client.ask(bill_run("MONTHLY:2026-12-01", "OTHER", "2026-11-15"))
+        await client.send(cycle(automatic=True, billingPeriod="month", validFor=period))
+        await client.send(in_cycle("BA-1"))
+        await client.send(charge("C-1", "BA-1", 10, date="2026-11-20"))
+        await wait_for(lambda: database["charges"].count_documents({}) == 1)
+    clock.show("2026-12-01T12:00:00Z")
+    async with working(by_file, days=True):
+        await wait_for(lambda: held(database, "parked"))
+        again = await client.ask(bill_run("MONTHLY:2027-01-01", "OTHER", "2026-11-15"))
+        await client.ask(bill_run("BY-HAND", "MONTHLY", "2026-12-01"))
+        await completed(database, "MONTHLY:2026-12-01", "BY-HAND")
+    assert {identity: row["reason"] for identity, row in held(database, "parked").items()} == {
+        "bill-run.open:2026-12-01/0/MONTHLY": "conflicting-duplicate",
+        "bill-run.start:MONTHLY:2027-01-01": "conflicting-duplicate",
+    }
+    assert again["error"]["code"] == "conflicting-duplicate"
+    assert [one["billing"]["billRun"] for one in database["invoices"].find()] == ["BY-HAND"]
+    await assert_clean(client, database)
+
+
 async def test_a_cycle_runs_by_itself(settings: Settings, client: Client, database: Books, tmp_path: Path) -> None:
     """Two months pass while nobody works: each of their runs is opened on its day, and bills what was due by then."""
     clock = ClockFile(tmp_path / "clock")

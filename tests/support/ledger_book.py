@@ -401,8 +401,8 @@ def _identity_of_billing(fact: Fact) -> str:
             return f"dunning.look:{'/'.join(str(part) for part in said if part is not None)}"
         case ClosingsDue(date=day, part=part):
             return f"settlement.due:{day}" + (f"/{part}" if part else "")
-        case RunsToOpen(date=day, part=part):
-            return f"bill-run.open:{day}" + (f"/{part}" if part else "")
+        case RunsToOpen(date=day, part=part, cycle_specification=cycle):
+            return f"bill-run.open:{day}" + (f"/{part}" if part else "") + (f"/0/{cycle}" if cycle else "")
         case AccountToBill(run=run, billing_account=account, made=made):
             return f"bill.account:{run}:{account}" + (f"/{made}" if made else "")
         case BillRunToComplete(id=run, parked=parked):
