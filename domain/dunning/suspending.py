@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from domain.accounts.model import Account
@@ -13,7 +13,8 @@ from domain.billing.subscriptions import Subscription, SubscriptionToChange
 from domain.billing.terms import PATCHES_MAX, Patch, Terms, state_on, terms_on
 from domain.dunning.model import Dunning, EndedSuspension, Suspension
 from domain.frozen import replace
-from domain.ledger.books import Books, QueueNeed
+from domain.ledger.books import Books, DocumentNeed, QueueNeed
+from domain.ledger.positions import Position
 
 SUBSCRIPTIONS_MAX = 50
 """How many subscriptions one transaction suspends, or resumes; the rest goes on in another one."""
@@ -24,7 +25,8 @@ def suspend(account: Account, step: dt.date, on: dt.date, books: Books) -> bool:
 
     What is suspended already, by people or for another account, stays as it is.
     """
-    served = islice(_served(account, on, books), SUBSCRIPTIONS_MAX + 1)
+    served = list(islice(_served(account, on, books), SUBSCRIPTIONS_MAX + 1))
+    books.require(DocumentNeed(Position, one.billing_account) for one in served)
     for count, subscription in enumerate(served):
         if count == SUBSCRIPTIONS_MAX:
             return False
@@ -54,12 +56,11 @@ def resume(dunning: Dunning, on: dt.date, books: Books) -> tuple[int, bool]:
     Returns how many suspensions ended, and whether those were all. What is suspended by people as well stays so.
     """
     stand = {step.on for step in dunning.steps if step.action == "suspend"}
-    ended = 0
-    for suspension in books.open_now(Suspension, dunning.id):
-        if suspension.step in stand:
-            continue
-        if ended == SUBSCRIPTIONS_MAX:
-            return ended, False
+    over = (one for one in books.open_now(Suspension, dunning.id) if one.step not in stand)
+    first = list(islice(over, SUBSCRIPTIONS_MAX + 1))
+    ending = first[:SUBSCRIPTIONS_MAX]
+    _require(ending, books)
+    for suspension in ending:
         subscription = find_subscription(suspension.subscription, books)
         revision = None
         if _is_why(suspension, subscription, on):
@@ -67,8 +68,14 @@ def resume(dunning: Dunning, on: dt.date, books: Books) -> tuple[int, bool]:
             change_subscription(SubscriptionToChange(subscription.id, "resume", patch), books)
             revision = subscription.revision + 1
         books.put(replace(suspension, ended=EndedSuspension(on, revision, books.cause)))
-        ended += 1
-    return ended, True
+    return len(ending), len(first) == len(ending)
+
+
+def _require(suspensions: Sequence[Suspension], books: Books) -> None:
+    """See that all is loaded at once that resuming these looks at: each may be of an account of its own."""
+    books.require(DocumentNeed(Subscription, one.subscription) for one in suspensions)
+    owners = {find_subscription(one.subscription, books).billing_account for one in suspensions}
+    books.require(DocumentNeed(kind, owner) for owner in owners for kind in (Account, Position))
 
 
 def _is_why(suspension: Suspension, subscription: Subscription, on: dt.date) -> bool:

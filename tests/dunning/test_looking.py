@@ -651,6 +651,19 @@ def test_what_it_pays_for_is_suspended_and_resumed_in_as_many_parts_as_it_takes(
     assert_books_hold(book)
 
 
+def test_subscriptions_of_as_many_accounts_are_loaded_at_once():
+    """Each is of an account of its own that it pays for: none of that is asked for one by one."""
+    book = dunned(order("A", line("10.00")))
+    many = range(suspending.SUBSCRIPTIONS_MAX + 15)
+    book.take(*(billing(f"BB-{n}", relationships=paid_for_by("BA-1")) for n in many))
+    book.take(*(subscription(f"S-{n}", account=f"BB-{n}") for n in many))
+    pass_days(book, 7)
+    assert set(states(book).values()) == {"suspended"}
+    book.take(payment("P-1", 1000))
+    assert set(states(book).values()) == {"active"}
+    assert_books_hold(book)
+
+
 def test_a_rest_of_a_day_that_is_over_resumes_what_is_left(monkeypatch):
     """The worker dies after the first part, and the account pays before another one comes: no day looks at it then."""
     monkeypatch.setattr(suspending, "SUBSCRIPTIONS_MAX", 2)
