@@ -298,6 +298,38 @@ wrong_steps: Expression = only(
     },
 )
 
+_BY_PEOPLE: Expression = both(
+    {"$in": ["$$this.kind", ["suspend", "resume"]]},
+    {"$not": [{"$regexMatch": {"input": "$$this.cause", "regex": BY_DUNNING}}]},
+)
+dunned_subscriptions = View(
+    "subscriptions that dunning has suspended, and which of its suspensions stand",
+    "subscriptions",
+    (
+        {"$match": {"patches.cause": BY_DUNNING, "state": {"$in": ["active", "suspended"]}}},
+        {
+            "$project": {
+                "subscription": {"$literal": 1},
+                "state": 1,
+                "byPeople": {"$size": only("$patches", _BY_PEOPLE)},
+            }
+        },
+        union(
+            "dunningSuspensions",
+            {"$match": {"ended": None}},
+            {"$group": {"_id": "$subscription", "open": {"$sum": 1}}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("subscription", "byPeople", "open")},
+                "state": {"$max": "$state"},
+            }
+        },
+    ),
+)
+should_be: Expression = {"$cond": [{"$gt": ["$open", 0]}, "suspended", "active"]}
+
 requests = View(
     "payment requests, and the payments that answered them",
     "invoices",
@@ -491,6 +523,16 @@ CHECKS = (
         holds=equal(wrong_steps, []),
         expected="suspended while the step stands, ended when it does not",
         found=wrong_steps,
+    ),
+    Check(
+        name="dunned-subscriptions-are-suspended",
+        invariant=6,
+        view=dunned_subscriptions,
+        # What people have said of it counts as well, and that is looked at by its patches.
+        among=both(equal("$subscription", 1), equal("$byPeople", 0)),
+        holds=equal("$state", should_be),
+        expected={"state": should_be, "open": "$open"},
+        found={"state": "$state", "open": "$open"},
     ),
     Check(
         name="dunning-has-positions",

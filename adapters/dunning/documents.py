@@ -78,7 +78,8 @@ KEPT = (
                 "step": "the day of the step",
                 "cause": "the identity of the fact that suspended it",
                 "ended": "null as long as the step stands; then {`on`: from which day on it is resumed; `revision`: "
-                "the subscription's that resumed it, or null where there was nothing to resume; `cause`}",
+                "the subscription's that resumed it, or null where there was nothing to resume, or where another "
+                "account's stands; `cause`}",
             },
             indexes=(
                 # What is to be resumed of an account.

@@ -88,20 +88,21 @@ def change_needs(change: SubscriptionToChange, books: WorkingSet) -> Iterator[Ne
     yield from account_needs(change.subscription, books)
 
 
-def change_subscription(change: SubscriptionToChange, books: Books) -> SubscriptionResult:
+def change_subscription(change: SubscriptionToChange, books: Books, *, joins: bool = False) -> SubscriptionResult:
     """Change what is agreed from a date on, which may be past; returns the subscription as it is then.
 
-    Each change that is applied is a new revision. Raises `MustWait` (`unknown-subscription`, `unknown-account`,
-    `account-suspended`) and `Refused`: `revision-mismatch`, `account-closed`, `wrong-state` for what its state on that
-    date does not allow, for an end that what is agreed for a later day keeps as it is, or for too many changes,
-    `invalid` for a date before it starts and what `create_subscription` calls so.
+    Each change that is applied is a new revision; one that `joins` what has suspended it already may suspend it again.
+    Raises `MustWait` (`unknown-subscription`, `unknown-account`, `account-suspended`) and `Refused`:
+    `revision-mismatch`, `account-closed`, `wrong-state` for what its state on that date does not allow, for an end that
+    what is agreed for a later day keeps as it is, or for too many changes, `invalid` for a date before it starts and
+    what `create_subscription` calls so.
     """
     before = find_subscription(change.subscription, books)
     account = billing_account(before.billing_account, None, books, "billing", "subscriptionId")
     if change.if_revision not in (None, before.revision):
         detail = f"ifRevision: {change.if_revision}, but subscription {before.id} is at revision {before.revision}"
         raise Refused("revision-mismatch", detail)
-    _check_state(change, before)
+    _check_state(change, before, joins=joins)
     patch = change.patch
     _check_dates(patch.terms, before.start_date, "changes.")
     _check_prices(patch.terms.prices, account.kept_in, "changes.productPrice", books)
@@ -186,7 +187,7 @@ def _as_of(on: date, subscription: Subscription, books: Books) -> Subscription:
     return replace(subscription, state=state_on(segments, subscription.start_date, on))
 
 
-def _check_state(change: SubscriptionToChange, before: Subscription) -> None:
+def _check_state(change: SubscriptionToChange, before: Subscription, *, joins: bool) -> None:
     """Check that a subscription is what a change makes something else of, on the date from which it does."""
     day = change.patch.effective_date
     if day < before.start_date:
@@ -199,7 +200,7 @@ def _check_state(change: SubscriptionToChange, before: Subscription) -> None:
         detail = f"effectiveDate: on {day} subscription {before.id} is terminated, as of {end}"
         raise Refused("wrong-state", detail)
     suspended = before.terms_on(day).suspended
-    if suspended and change.kind == "suspend":
+    if suspended and change.kind == "suspend" and not joins:
         raise Refused("wrong-state", f"effectiveDate: on {day} subscription {before.id} is suspended already")
     if not suspended and change.kind == "resume":
         raise Refused("wrong-state", f"effectiveDate: on {day} subscription {before.id} is not suspended")

@@ -84,7 +84,8 @@ class DunningStep:
 class EndedSuspension:
     """How a suspension by dunning ended: `revision` is the subscription's that resumed it.
 
-    None where there was nothing to resume: it was ended or resumed by then, or is suspended by people too.
+    None where there was nothing to resume: it was ended or resumed by then, or is suspended by people too, or for
+    another account that is dunned.
     """
 
     on: dt.date
@@ -97,7 +98,7 @@ class Suspension:
     """A subscription that a step suspended, of the account or of one that it pays for, until dunning resumes it.
 
     `revision` is the subscription's that suspended it, and `step` the day of the step; `id` is made of the
-    subscription and that revision.
+    subscription and that revision. Where another account's step has suspended it before, both have one.
     """
 
     id: str

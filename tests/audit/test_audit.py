@@ -1128,6 +1128,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "periods-point-to-subscriptions": 0,
         "charges-have-positions": 0,
         "requests-are-answered-by-payments": 0,
+        "dunned-subscriptions-are-suspended": 0,
         "dunning-has-positions": 0,
         "acts-point-to-messages": 2,
         "held-bodies-whole": 1,

@@ -39,6 +39,8 @@ LADDERS = (
     procedure((2, "suspend"), (3, "remind"), (5, "suspend"), threshold="5.00"),
 )
 
+PAID_FOR = [{"type": "payer", "account": "BA-1", "since": None, "until": None}]
+
 happenings = st.one_of(
     st.tuples(st.just("order"), st.integers(1, 12)),
     st.tuples(st.just("payment"), st.integers(1, 15)),
@@ -50,22 +52,23 @@ happenings = st.one_of(
     st.tuples(st.just("resume"), st.integers(0, 3)),
     st.tuples(st.just("day"), st.integers(1, 3)),
     st.tuples(st.just("procedure"), st.integers(0, 1)),
+    st.tuples(st.just("payer"), st.integers(0, 1)),
 )
 
 
 class Business:
-    """An account, one that it pays for, and what happens to them, told as numbers."""
+    """An account, one that it pays for at times, and what happens to them, told as numbers."""
 
     def __init__(self, ladder: Any, *, prefetch: bool) -> None:
         self.book = LedgerBook(prefetch=prefetch, first_limit=2)
         self.book.begin_days(FIRST.isoformat())
         self.made = 0
-        self.referred = True
-        paid_for = [{"type": "payer", "account": "BA-1", "since": None, "until": None}]
+        self.referred = self.pays = True
+        referring = {"dunningProcedure": "D-1"}
         self.book.take(
             ladder,
-            billing("BA-1", days=0, refersTo={"dunningProcedure": "D-1"}),
-            billing("BA-2", relationships=paid_for),
+            billing("BA-1", days=0, refersTo=referring),
+            billing("BA-2", days=0, refersTo=referring, relationships=PAID_FOR),
             *(subscription(f"S-{n}", account=ACCOUNTS[n % 2]) for n in range(4)),
         )
 
@@ -80,28 +83,31 @@ class Business:
             for _ in range(number):
                 day = (self.today + timedelta(days=1)).isoformat()
                 self.book.begin_days(day)
-            self._looked_at(look(self.today.isoformat()))
+            for account in ACCOUNTS:
+                self._looked_at(account)
             self.book.take(dunned(self.today.isoformat()))
             return
         self.made += 1
         self.book.take(self._fact(what, number))
 
-    def _looked_at(self, fact: Any) -> None:
+    def _looked_at(self, account: str) -> None:
         """A look takes one step at most, and then only if it should; a fall goes as far as it should."""
-        before = self.book.documents[Dunning].get("BA-1", Dunning("BA-1"))
-        self.book.take(fact)
-        should, level = level_that_should_stand(self.book, "BA-1", self.today), self._level()
-        assert level == (before.level + 1 if should > before.level else should), (before, should)
+        before = self._level(account)
+        self.book.take(look(self.today.isoformat(), account=account))
+        should, level = level_that_should_stand(self.book, account, self.today), self._level(account)
+        assert level == (before + 1 if should > before else should), (account, before, should)
 
-    def _level(self) -> int:
-        return int(self.book.documents[Dunning].get("BA-1", Dunning("BA-1")).level)
+    def _level(self, account: str) -> int:
+        return int(self.book.documents[Dunning].get(account, Dunning(account)).level)
 
     def _fact(self, what: str, number: int) -> Any:
         bill = f"INV-{number + 1:09d}"
         if what == "order":
-            return order(f"O-{self.made}", line(f"{number}.00"), at=f"{self.today}T10:00:00")
+            account = ACCOUNTS[number % 2]
+            return order(f"O-{self.made}", line(f"{number}.00"), account=account, at=f"{self.today}T10:00:00")
         if what == "payment":
-            return payment(f"P-{number}-{self.made}", number * 100, at=f"{self.today}T11:00:00")
+            account = ACCOUNTS[number % 2]
+            return payment(f"P-{self.made}", number * 100, account=account, at=f"{self.today}T11:00:00")
         if what == "reversal":
             paid = sorted(i.partition(":")[2] for i in self.book.applied if i.startswith("payment.received:"))
             return reversal(f"R-{self.made}", paid[number % len(paid)] if paid else "P-0", at=f"{self.today}T12:00:00")
@@ -113,6 +119,9 @@ class Business:
             return withdrawal(id_, at=f"{self.today}T13:00:00")
         if what == "promise":
             return promise(f"PR-{self.made}", (self.today + timedelta(days=number)).isoformat())
+        if what == "payer":
+            self.pays = not self.pays
+            return update("BA-2", relationships=PAID_FOR if self.pays else None)
         if what == "procedure":
             self.referred = not self.referred
             return update("BA-1", refersTo={"dunningProcedure": "D-1"} if self.referred else None)
@@ -135,7 +144,8 @@ def test_the_level_follows_the_rule(story, ladder, prefetch):
             assert_books_hold(book)
     for one in book.documents[Subscription].values():
         own = [said for said in one.patches if not is_dunnings(said.cause)]
-        stands = any(step.action == "suspend" for step in book.documents[Dunning].get("BA-1", Dunning("BA-1")).steps)
+        dunnings = book.documents[Dunning].values()
+        stands = any(step.action == "suspend" for dunning in dunnings for step in dunning.steps)
         if own and own[-1].revision == one.revision:
             assert (one.state == "suspended") == (own[-1].kind == "suspend"), one
         elif not stands and not own:

@@ -124,6 +124,7 @@ def test_dunning_is_clean(books: Books) -> None:
         "dunning-charges-are-of-steps": 2,
         "dunning-suspensions-match-subscriptions": 3,
         "dunning-suspends-while-its-steps-stand": 2,
+        "dunned-subscriptions-are-suspended": 2,
         "dunning-has-positions": 3,
     }
 
@@ -210,17 +211,36 @@ MUTATIONS = [
     Mutation(
         "a-suspension-lost",
         losing("dunningSuspensions", "S-1/2"),
-        {"dunning-suspensions-match-subscriptions"},
+        {"dunning-suspensions-match-subscriptions", "dunned-subscriptions-are-suspended"},
     ),
     Mutation(
         "never-resumed",
         changing("dunningSuspensions", "S-2/2", ended=None),
-        {"dunning-suspends-while-its-steps-stand", "dunning-suspensions-match-subscriptions"},
+        {
+            "dunning-suspends-while-its-steps-stand",
+            "dunning-suspensions-match-subscriptions",
+            "dunned-subscriptions-are-suspended",
+        },
+    ),
+    Mutation(
+        "of-another-step",
+        changing("dunningSuspensions", "S-1/2", step="2026-11-03"),
+        {"dunning-suspends-while-its-steps-stand"},
     ),
     Mutation(
         "ended-while-it-stands",
         changing("dunningSuspensions", "S-1/2", ended={"on": "2026-11-05", "revision": None, "cause": "x"}),
-        {"dunning-suspends-while-its-steps-stand"},
+        {"dunning-suspends-while-its-steps-stand", "dunned-subscriptions-are-suspended"},
+    ),
+    Mutation(
+        "served-while-a-step-stands",
+        changing("subscriptions", "S-1", state="active"),
+        {"dunned-subscriptions-are-suspended"},
+    ),
+    Mutation(
+        "suspended-while-none-does",
+        changing("subscriptions", "S-2", state="suspended"),
+        {"dunned-subscriptions-are-suspended"},
     ),
     Mutation(
         "of-no-account",

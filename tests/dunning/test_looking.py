@@ -664,6 +664,107 @@ def test_subscriptions_of_as_many_accounts_are_loaded_at_once():
     assert_books_hold(book)
 
 
+def dunned_by_two(*facts: Any, until: int = 6) -> LedgerBook:
+    """S-1 is of BA-2, for which BA-1 comes to pay: both owe since day 0, and are suspended on days 3 and 5."""
+    book = LedgerBook()
+    book.begin_days(day(0))
+    book.take(procedure((3, "suspend")), procedure((5, "suspend"), id_="D-2"))
+    book.take(
+        billing("BA-1", days=0, refersTo={"dunningProcedure": "D-1"}),
+        billing("BA-2", days=0, refersTo={"dunningProcedure": "D-2"}),
+        order("A", line("10.00")),
+        order("B", line("10.00"), account="BA-2"),
+        update("BA-2", relationships=paid_for_by("BA-1")),
+        subscription("S-1", account="BA-2"),
+        *facts,
+    )
+    pass_days(book, until, "BA-1", "BA-2")
+    return book
+
+
+@pytest.mark.parametrize("accounts", [("BA-1", "BA-2"), ("BA-2", "BA-1")])
+def test_what_two_accounts_are_dunned_for_is_resumed_when_neither_is(accounts):
+    """Whichever pays first: it stays suspended while the step of the other stands."""
+    book = dunned_by_two()
+    assert (told(book), told(book, "BA-2")) == ([(3, "suspend")], [(5, "suspend")])
+    first, last = accounts
+    book.take(payment("P-1", 1000, account=first))
+    assert (level(book, first), level(book, last), states(book)) == (0, 1, {"S-1": "suspended"})
+    assert_books_hold(book)
+    book.take(payment("P-2", 1000, account=last))
+    assert (level(book, last), states(book)) == (0, {"S-1": "active"})
+    kinds = [(patch.kind, patch.effective_date - FIRST) for patch in book.get(Subscription, "S-1").patches]
+    assert kinds == [("suspend", timedelta(3)), ("suspend", timedelta(5)), ("resume", timedelta(6))]
+    assert_books_hold(book)
+
+
+def test_two_accounts_that_pay_at_once_do_not_both_leave_it_to_the_other():
+    """Two workers: whichever comes second is decided anew, and resumes it."""
+    book = dunned_by_two()
+    book.begin_days(day(7))
+    fork = book.begin()
+    fork.take(payment("P-1", 1000, account="BA-1"))
+    book.take(payment("P-2", 1000, account="BA-2"))
+    assert not book.commit(fork)
+    book.take(payment("P-1", 1000, account="BA-1"))
+    assert states(book) == {"S-1": "active"}
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize(
+    ("said", "after"),
+    [
+        ([change(day(6), "resume")], "active"),
+        ([change(day(6), "resume"), change(day(6), "suspend")], "suspended"),
+        ([change(day(2), "suspend")], "suspended"),
+    ],
+)
+def test_what_people_say_of_what_two_accounts_are_dunned_for_stays(said, after):
+    """What they have resumed or suspended is so when neither step stands any more."""
+    book = dunned_by_two()
+    book.take(*said)
+    book.take(payment("P-1", 1000, account="BA-1"), payment("P-2", 1000, account="BA-2"))
+    assert (level(book), level(book, "BA-2"), states(book)) == (0, 0, {"S-1": after})
+    assert_books_hold(book)
+
+
+def test_a_step_of_another_account_that_has_never_suspended_it_keeps_nothing():
+    """BA-2's stood before the subscription was there, and does not suspend what begins later."""
+    book = dunned(billing("BA-2", days=0, refersTo={"dunningProcedure": "D-1"}))
+    book.take(order("B", line("10.00"), account="BA-2"), update("BA-2", relationships=paid_for_by("BA-1")))
+    pass_days(book, 8, "BA-1", "BA-2")
+    book.take(subscription("S-1", account="BA-2", start=day(8)))
+    assert (level(book, "BA-2"), states(book)) == (2, {"S-1": "active"})
+    book.take(order("A", line("10.00"), at=f"{day(8)}T10:00:00"))
+    pass_days(book, 15, "BA-1", "BA-2")
+    assert (level(book), states(book)) == (2, {"S-1": "suspended"})
+    book.take(payment("P-1", 1000))
+    assert (level(book, "BA-2"), states(book)) == (2, {"S-1": "active"})
+    assert_books_hold(book)
+
+
+def test_what_people_suspend_once_another_account_s_step_is_cleared_is_theirs():
+    """A step that comes then has nothing to join."""
+    book = dunned_by_two(until=4)
+    book.take(payment("P-1", 1000, account="BA-1"), change(day(4), "suspend"))
+    pass_days(book, 6, "BA-1", "BA-2")
+    kinds = [patch.kind for patch in book.get(Subscription, "S-1").patches]
+    assert (level(book, "BA-2"), kinds) == (1, ["suspend", "resume", "suspend"])
+    assert_books_hold(book)
+
+
+def test_what_another_account_has_suspended_is_joined_in_parts(monkeypatch):
+    """Each once; and as many are left to the other's step when this one is cleared."""
+    monkeypatch.setattr(suspending, "SUBSCRIPTIONS_MAX", 2)
+    book = dunned_by_two(*(subscription(f"S-{n}", account="BA-2") for n in range(2, 7)))
+    assert {one.revision for one in book.documents[Subscription].values()} == {3}
+    book.take(payment("P-1", 1000, account="BA-1"))
+    assert set(states(book).values()) == {"suspended"}
+    book.take(payment("P-2", 1000, account="BA-2"))
+    assert set(states(book).values()) == {"active"}
+    assert_books_hold(book)
+
+
 def test_a_rest_of_a_day_that_is_over_resumes_what_is_left(monkeypatch):
     """The worker dies after the first part, and the account pays before another one comes: no day looks at it then."""
     monkeypatch.setattr(suspending, "SUBSCRIPTIONS_MAX", 2)

@@ -279,3 +279,30 @@ async def test_what_an_account_pays_for_is_suspended_and_resumed_in_as_many_part
         await client.ask(payment("P-1", "BA-1", 12))
         await wait_for(lambda: states() == {"active": 130}, otherwise=why)
     await assert_clean(client, database)
+
+
+async def test_what_two_accounts_are_dunned_for_is_suspended_until_both_have_paid(
+    by_file: Settings, client: Client, database: Books, clock: ClockFile
+) -> None:
+    """The account's own step joins that of the account which has come to pay for it."""
+    ask = Asker(client)
+    async with working(by_file, days=True):
+        await client.send_all([procedure("D-1", (1, "suspend")), procedure("D-2", (2, "suspend"))])
+        await client.send_all([debtor("BA-1"), customer("BA-2", paymentTermDays=0, dunningProcedure={"id": "D-2"})])
+        await client.send_all([order(f"O-{n}", f"BA-{n}", item(1, 10)) for n in (1, 2)])
+        await wait_for(lambda: database["invoices"].count_documents({}) == 2)
+        await client.ask(update("BA-2", {"accountRelationship": [relationship("payer", "BA-1")]}))
+        await client.send(subscription("S-1", "BA-2", monthly("P-1", 30), start="2026-11-01"))
+        await wait_for(lambda: database["subscriptions"].count_documents({}) == 1)
+        await looked_at(database, "2026-11-22")
+        await passes(clock, database, 23, 24)
+        await client.ask(payment("P-1", "BA-1", 12))
+        await wait_for(lambda: dunned(database, "BA-1") == [], otherwise=lambda: held(database))
+        kept = await ask("subscription.get", id="S-1")
+        stands = [(await ask("dunning.get", billingAccount=f"BA-{n}"))["suspended"] for n in (1, 2)]
+        await assert_clean(client, database)
+        await client.ask(payment("P-2", "BA-2", 12))
+        await wait_for(lambda: dunned(database, "BA-2") == [], otherwise=lambda: held(database))
+        resumed = await ask("subscription.get", id="S-1")
+    assert (kept["state"], stands, resumed["state"]) == ("suspended", [[], ["S-1"]], "active")
+    await assert_clean(client, database)

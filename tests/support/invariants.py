@@ -842,6 +842,11 @@ def _suspensions_are_of_steps(book: LedgerBook) -> None:
         dunning = book.documents[Dunning][one.billing_account]
         stands = any(step.on == one.step and step.action == "suspend" for step in dunning.steps)
         assert stands == (one.ended is None), one
+    held = {one.subscription for one in suspensions if one.ended is None}
+    for one in book.documents[Subscription].values():
+        said = [patch for patch in one.patches if patch.kind in ("suspend", "resume")]
+        if said and all(is_dunnings(patch.cause) for patch in said) and one.state in ("active", "suspended"):
+            assert (one.state == "suspended") == (one.id in held), one
 
 
 def is_dunned_for(invoice: Invoice, on: date) -> bool:
