@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -17,7 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import bson
 import pytest
 from bson.codec_options import CodecOptions
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.accounts.documents import account_as_json
@@ -29,7 +30,7 @@ from domain.accounts.model import Account, AccountVersion
 from domain.ledger.positions import Position
 from schemas.currencies import DIGITS
 from tests.fixtures.documents import DOCUMENTS
-from tests.support.steady import STEADY
+from tests.support.steady import steady
 
 RECORDED: dict[str, bytes] = bson.decode(Path(__file__).with_name("fixtures").joinpath("documents.bson").read_bytes())
 """By the names of `DOCUMENTS`. A kind that is new is recorded too: encode a mapping of each name to its row's bytes."""
@@ -94,8 +95,9 @@ LEAVES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
+@cache
 def any_of(hint: Any) -> st.SearchStrategy[Any]:
-    """Any value of a type that documents are made of."""
+    """Any value of a type that documents are made of; made once, which takes longer than to draw one."""
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         hints = get_type_hints(hint)
         return st.builds(hint, *(any_of(hints[field.name]) for field in dataclasses.fields(hint)))
@@ -111,7 +113,7 @@ def any_of(hint: Any) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("kind", DECODE, ids=lambda kind: kind.__name__)
 @given(data=st.data())
-@settings(STEADY, max_examples=50)
+@steady(50)
 def test_any_document_comes_back_from_its_row_as_it_was(kind, data) -> None:
     document = data.draw(any_of(kind))
     assert DECODE[kind](bson.decode(bson.encode(ENCODE[kind](document)), AWARE)) == document
@@ -119,7 +121,7 @@ def test_any_document_comes_back_from_its_row_as_it_was(kind, data) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in ENCODE if kind not in DECODE], ids=lambda kind: kind.__name__)
 @given(data=st.data())
-@settings(STEADY, max_examples=50)
+@steady(50)
 def test_the_row_of_any_document_that_is_only_written_has_its_key(kind, data) -> None:
     document = data.draw(any_of(kind))
     row = ENCODE[kind](document)
