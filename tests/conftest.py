@@ -1,7 +1,8 @@
-"""The services once for the whole run; for each test a virtual host and a database of its own."""
+"""The services once for the whole run; for each test a virtual host of its own and a database with nothing in it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,7 +23,7 @@ from adapters.settings import Settings
 from adapters.store.store import Store
 from handlers.worker import Worker
 from services import Services, running
-from tests.support.books import Books, Document
+from tests.support.books import Books, Document, Made, Shelf
 from tests.support.broker import Broker
 from tests.support.client import Client
 from tests.support.waiting import SECONDS_MAX
@@ -124,26 +125,53 @@ def mongodb_url(services: Services) -> str:
     return services.mongodb_url
 
 
-@pytest.fixture
-def database_name() -> str:
+@pytest.fixture(scope="session")
+def shelf(services: Services, mongo: MongoClient[Document]) -> Iterator[Shelf]:
+    """Prepared databases: to make one takes longer than most tests."""
+
+    async def prepare(name: str) -> None:
+        store = Store(services.mongodb_url, name)
+        await store.prepare()
+        await store.close()
+
+    def make() -> Made:
+        database = majority(mongo, new_name())
+        asyncio.run(prepare(database.name))
+        return Made.of(database)
+
+    shelf = Shelf(make)
+    yield shelf
+    shelf.clear()
+
+
+def new_name() -> str:
     """A database's name that no other test has."""
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
-@pytest.fixture
-def database(new_database: Books) -> Books:
-    """The test's database."""
-    return new_database
+def majority(mongo: MongoClient[Document], name: str) -> Books:
+    """A database as a majority has it: queries and commands see that, so what a test has seen they see too."""
+    return mongo.get_database(name, read_concern=ReadConcern("majority"), write_concern=WriteConcern("majority"))
 
 
 @pytest.fixture
-def new_database(mongo: MongoClient[Document], database_name: str) -> Iterator[Books]:
-    """An empty database of the test's own, to look into; it is dropped afterwards."""
-    # Majority, since queries and commands see that: what a test has seen they see too.
-    majority: dict[str, Any] = {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority")}
-    yield mongo.get_database(database_name, **majority)
+def database(shelf: Shelf, mongo: MongoClient[Document]) -> Iterator[Books]:
+    """The test's database: its collections and indexes are made, and nothing is in them but the number of its form.
+
+    Tests have it one after the other; one that is about a database that was not there before asks for a new one.
+    """
+    yield shelf.take()
     end_abandoned_transactions(mongo)
-    mongo.drop_database(database_name)
+    shelf.give_back()
+
+
+@pytest.fixture
+def new_database(mongo: MongoClient[Document]) -> Iterator[Books]:
+    """An empty database of the test's own, to look into; it is dropped afterwards."""
+    database = majority(mongo, new_name())
+    yield database
+    end_abandoned_transactions(mongo)
+    mongo.drop_database(database.name)
 
 
 def end_abandoned_transactions(mongo: MongoClient[Document], seconds: float = 0) -> None:
@@ -209,6 +237,5 @@ def worker_process(settings: Settings, tmp_path: Path) -> Callable[..., Abstract
 async def store(mongodb_url: str, database: Books, driver: Driver) -> AsyncIterator[Store]:
     """A store, its collections made."""
     made = Store(mongodb_url, database.name, driver)
-    await made.prepare()
     yield made
     await made.close()

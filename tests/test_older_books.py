@@ -84,6 +84,12 @@ def test_what_is_kept_has_something_of_each_kind(older: OlderBooks) -> None:
     assert min(len(rows[name]) for name in rows) > 0
 
 
+@pytest.fixture
+def settings(settings: Settings, new_database: Books) -> Settings:
+    """The settings of a worker on the database into which older books are restored."""
+    return settings.model_copy(update={"database": new_database.name})
+
+
 def test_older_books_are_right_as_they_are(older: OlderBooks, new_database: Books) -> None:
     """Restored, before anything is done to them, the audit finds nothing wrong with them."""
     older.restore(new_database)
@@ -300,7 +306,7 @@ async def test_documents_that_were_kept_whole_are_told_as_they_were(
 
 @pytest.mark.parametrize("driver", ["motor"], indirect=True)
 async def test_disputes_that_were_priced_one_by_one_are_gone_on_with(
-    settings: Settings, client: Client, database: Books
+    settings: Settings, client: Client, new_database: Books
 ) -> None:
     """As an earlier version of this form left them, they stand until a fact counts them, then all of an invoice as one.
 
@@ -311,11 +317,11 @@ async def test_disputes_that_were_priced_one_by_one_are_gone_on_with(
     async with working(settings):
         await client.send_all([customer("BA-1"), customer("BA-2")])
         await client.send(order("O-1", "BA-1", *(item(n, "0.02") for n in (1, 2, 3))))
-        await applied(database, 3)
+        await applied(new_database, 3)
         await client.send_all([order("O-2", "BA-2", item(1, "100")), dispute("D-4", bill_nos[1], credited(1, 60))])
         await client.send_all([dispute(f"D-{n}", bill_nos[0], credited(n, "0.02")) for n in (1, 2, 3)])
         await client.send(credit_note("N-1", bill_nos[1], credited(1, 70)))
-        await applied(database, 9)
+        await applied(new_database, 9)
     as_they_were = {
         "D-1": (bill_nos[0], {"lineId": "1", "taxExcludedAmount": 2, "approved": 0}, 2),
         "D-2": (bill_nos[0], {"lineId": "2", "taxExcludedAmount": 2, "approved": 0}, 2),
@@ -323,27 +329,27 @@ async def test_disputes_that_were_priced_one_by_one_are_gone_on_with(
         "D-4": (bill_nos[1], {"lineId": "1", "taxExcludedAmount": 6000, "approved": 0}, 7200),
     }
     for id_, (bill_no, disputed, amount) in as_they_were.items():
-        database["disputes"].update_one({"_id": id_}, {"$set": {"lines": [disputed], "amount": amount}})
-        database["invoices"].update_one(
+        new_database["disputes"].update_one({"_id": id_}, {"$set": {"lines": [disputed], "amount": amount}})
+        new_database["invoices"].update_one(
             {"_id": bill_no, "handling.disputes.disputeId": id_}, {"$set": {"handling.disputes.$.amount": amount}}
         )
-    invoice = database["invoices"].find_one({"_id": bill_nos[0]})
+    invoice = new_database["invoices"].find_one({"_id": bill_nos[0]})
     assert invoice is not None
-    database["positions"].update_one({"_id": "BA-1"}, {"$set": {"oldestDue": invoice["paymentDueDate"]}})
-    assert_audit_ok(database)
+    new_database["positions"].update_one({"_id": "BA-1"}, {"$set": {"oldestDue": invoice["paymentDueDate"]}})
+    assert_audit_ok(new_database)
     ask = Asker(client)
     async with working(settings):
         before = await ask("invoice.get", billNo=bill_nos[0])
         assert before["handling"]["undisputedAmount"] == eur(0.01)
         assert (await ask("dispute.get", disputeId="D-4"))["amount"] == eur(72)
         await client.send(dispute_settled("D-1", credited(1, "0.02")))
-        await applied(database, 10)
+        await applied(new_database, 10)
         after = await ask("invoice.get", billNo=bill_nos[0])
         assert after["handling"]["undisputedAmount"] == eur(0)
         assert [one["amount"] for one in after["handling"]["openDisputes"]] == [eur(0.03), eur(0.02)]
         await client.send_all([dispute_withdrawn("D-2"), dispute_settled("D-3"), payment("P-1", "BA-1", "0.05")])
         await client.send(dispute_settled("D-4", credited(1, 30)))
-        await applied(database, 14)
-    assert database["disputes"].count_documents({"state": "open"}) == 0
-    assert (position(database, "BA-1"), position(database, "BA-2")) == ({}, {})
-    assert_audit_ok(database)
+        await applied(new_database, 14)
+    assert new_database["disputes"].count_documents({"state": "open"}) == 0
+    assert (position(new_database, "BA-1"), position(new_database, "BA-2")) == ({}, {})
+    assert_audit_ok(new_database)

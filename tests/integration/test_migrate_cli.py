@@ -33,6 +33,12 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture
+def database(new_database: Books) -> Books:
+    """One that nobody has prepared."""
+    return new_database
+
+
+@pytest.fixture
 def call(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Calls `paymaster` with these arguments, on the test's database."""
     monkeypatch.chdir(tmp_path)

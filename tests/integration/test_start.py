@@ -29,6 +29,12 @@ Start = Callable[..., AbstractAsyncContextManager[WorkerProcess]]
 SECRET = "s3cret-Pa55word"
 
 
+@pytest.fixture
+def database(new_database: Books) -> Books:
+    """One that the worker has to prepare."""
+    return new_database
+
+
 @ONE_DRIVER
 @pytest.mark.parametrize(
     ("wrong", "variable"),

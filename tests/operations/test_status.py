@@ -105,8 +105,9 @@ async def test_status_tells_what_an_operator_wants_to_know(
 
 
 @ONE_DRIVER
-def test_status_tells_what_can_be_told(settings: Settings, tmp_path: Path) -> None:
+def test_status_tells_what_can_be_told(settings: Settings, new_database: Books, tmp_path: Path) -> None:
     """Of an empty database, and when one of the services is away."""
+    settings = settings.model_copy(update={"database": new_database.name})
     done = run("status --json", settings, tmp_path)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

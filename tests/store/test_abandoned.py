@@ -44,9 +44,7 @@ async def test_a_transaction_that_nobody_goes_on_with_is_ended(
     await other.close()
 
 
-async def test_whose_transactions_are_ended(
-    store: Store, database: Books, mongodb_url: str, driver: Driver, new_database: Books
-) -> None:
+async def test_whose_transactions_are_ended(store: Store, database: Books, mongodb_url: str, driver: Driver) -> None:
     """Neither a worker's own, nor those of the workers of another database on the same server."""
     elsewhere = Store(mongodb_url, f"{database.name}-2", driver)
     async with store.transaction() as mine, elsewhere.transaction() as theirs:

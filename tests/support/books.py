@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,17 +11,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
 
 from adapters.audit import audit
+from adapters.mongodb.connection import APP_NAME, label
 from adapters.store.rows import to_event
 from domain.ledger.chart import BALANCES
 from schemas.event import OutgoingEvent
 from tests.support.client import Client
 from tests.support.proxy import Proxy
-from tests.support.waiting import SECONDS_MAX, wait_for
+from tests.support.waiting import PAUSE_SECONDS, SECONDS_MAX, wait_for
 
 Document = dict[str, Any]
 Books = Database[Document]
+
+LET_GO_SECONDS_MAX = 1
+"""How long a database is waited for that somebody seems to use still; it takes no longer to make another."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,59 @@ class Made:
         """The database as it was made, whatever the test before has done to it: quicker than a new one."""
         for name in {*self.documents, *self.database.list_collection_names()}:
             collection, rows = self.database[name], self.documents.get(name, [])
-            if list(collection.find()) != rows:
+            if list(collection.find(limit=len(rows) + 1)) != rows:
                 collection.delete_many({})
                 if rows:
                     collection.insert_many(rows)
         return self.database
+
+    def is_whole(self) -> bool:
+        """Whether it has the collections that it was made with, and no others."""
+        return set(self.database.list_collection_names()) == self.documents.keys()
+
+    def is_let_go(self) -> bool:
+        """Whether no worker is connected for it any more, not even one that was killed: nobody can write to it."""
+        connected = {
+            "appName": APP_NAME,
+            "clientMetadata.driver.name": {"$regex": rf"\|{re.escape(label(self.database.name))}$"},
+        }
+        # What the server is at is not read by majority.
+        admin = self.database.client.get_database("admin", read_concern=ReadConcern("local"))
+        found = admin.aggregate([{"$currentOp": {"idleConnections": True}}, {"$match": connected}, {"$limit": 1}])
+        return not list(found)
+
+
+class Shelf:
+    """Keeps the database that one test after the other takes, empties it, and has another made where that is safer."""
+
+    def __init__(self, make: Callable[[], Made]) -> None:
+        self._make = make
+        self._kept: Made | None = None
+
+    def take(self) -> Books:
+        """A prepared database that nobody uses."""
+        if self._kept is None:
+            self._kept = self._make()
+        return self._kept.restored()
+
+    def give_back(self) -> None:
+        """What a test has done with it is over, or should be: a worker that was killed is gone within moments."""
+        if self._kept is not None and not (self._kept.is_whole() and self._is_let_go(self._kept)):
+            self.clear()
+
+    def clear(self) -> None:
+        """Keep none."""
+        if self._kept is not None:
+            self._kept.database.client.drop_database(self._kept.database.name)
+            self._kept = None
+
+    def _is_let_go(self, kept: Made) -> bool:
+        deadline = time.monotonic() + LET_GO_SECONDS_MAX
+        while not kept.is_let_go():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(PAUSE_SECONDS)
+        return True
 
 
 def assert_audit_ok(database: Books) -> None:
