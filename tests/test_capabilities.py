@@ -15,6 +15,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args, get_type_hints
@@ -76,9 +77,15 @@ def listed(room: ModuleType, module: str, name: str) -> list[Any]:
 def nodes(room: ModuleType) -> Iterator[tuple[ModuleType, ast.AST]]:
     """Each node of each module's source."""
     for module in modules(room):
-        assert module.__file__ is not None
-        for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
+        for node in nodes_of(module):
             yield module, node
+
+
+@cache
+def nodes_of(module: ModuleType) -> tuple[ast.AST, ...]:
+    """Each node of a module's source."""
+    assert module.__file__ is not None
+    return tuple(ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))))
 
 
 def calls(room: ModuleType, *names: str) -> Iterator[tuple[ModuleType, ast.Call]]:
@@ -175,10 +182,8 @@ def functions_around(module: ModuleType, call: ast.Call) -> list[ast.FunctionDef
     """The functions of a module that a call stands in."""
     return [
         node
-        for found_in, node in nodes(domain)
-        if found_in is module
-        and isinstance(node, ast.FunctionDef)
-        and node.lineno <= call.lineno <= (node.end_lineno or 0)
+        for node in nodes_of(module)
+        if isinstance(node, ast.FunctionDef) and node.lineno <= call.lineno <= (node.end_lineno or 0)
     ]
 
 
