@@ -203,7 +203,7 @@ class _Source:
 
     def _dict(self, members: Iterable[_Member], it: str, taken: dict[str, str] | None) -> str:
         lines = "".join(f'"{member.key}": {self._kept(member, it, taken)},\n' for member in members)
-        return f"{{\n{indent(lines, '    ')}}}"
+        return f"{{\n{indent(lines, '    ')}}}" if lines else "{}"
 
     def _kept(self, member: _Member, it: str, taken: dict[str, str] | None) -> str:
         value = f"{it}.{member.path}" if member.path else it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 from domain.errors import Refused
@@ -37,6 +37,13 @@ class Money:
     amount: int
 
 
+def in_minor_units(value: Decimal, currency: Currency) -> int | None:
+    """An amount in major units as one in minor units of `currency`; None where that is no whole number."""
+    scaled = _EXACT.scaleb(value, currency.digits)
+    whole = int(scaled)
+    return whole if whole == scaled else None
+
+
 def rounded(value: Decimal) -> int:
     """The whole number nearest to `value`, halves away from zero."""
     return int(_EXACT.quantize(value, _ONE))
@@ -58,6 +65,14 @@ def share_of(amount: int, rate: Decimal) -> int:
     """An amount in minor units times a rate (0.2 is 20 %), rounded half away from zero."""
     numerator, denominator = rate.as_integer_ratio()
     return rounded_ratio(amount * numerator, denominator)
+
+
+def sum_of_shares(parts: Iterable[tuple[int, Decimal]]) -> int:
+    """The sum of amounts in minor units, each times its rate, rounded half away from zero once."""
+    total = Decimal(0)
+    for amount, rate in parts:
+        total = _EXACT.fma(Decimal(amount), rate, total)
+    return rounded(total)
 
 
 def allocate(total: int, parts: Sequence[int], denominator: int) -> list[int]:

@@ -32,6 +32,7 @@ from adapters.rabbitmq.relay import Relay
 from adapters.rabbitmq.topology import DEAD, QUERIES
 from adapters.rabbitmq.work_queue import WorkQueue, first_of
 from adapters.settings import Settings, told
+from adapters.settlement import sweeps as settlement
 from adapters.store.forms import check_number
 from adapters.store.store import Store
 from adapters.version import VERSION
@@ -69,7 +70,7 @@ would wait ten times as long for messages to be read, several times for each com
 CLOSE_SECONDS = 10
 """How long the connections may take to close."""
 WAKER = "waker"
-SWEEPS = (*billing.SWEEPS,)
+SWEEPS = (*billing.SWEEPS, *settlement.SWEEPS)
 """What is gone through account by account."""
 WATCH_SELECTION_SECONDS = 1.0
 """How long the watch looks for a server of the database: one that is known and slow is no question of that."""

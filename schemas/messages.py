@@ -51,7 +51,10 @@ CONTINUATIONS: dict[type, type[Continuation]] = table(
 
 INTERNAL_MESSAGES: dict[type, type[InternalMessage]] = merged(
     CONTINUATIONS,
-    table((message.FACT, message) for message in (*days.INTERNAL, *billing.INTERNAL, *dunning.INTERNAL)),
+    table(
+        (message.FACT, message)
+        for message in (*days.INTERNAL, *settlement.INTERNAL, *billing.INTERNAL, *dunning.INTERNAL)
+    ),
 )
 """The messages of ours, by the type of the fact that they say: those, and what a worker says to itself."""
 

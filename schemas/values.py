@@ -341,6 +341,13 @@ def positive(value: Money) -> Money:
     return value
 
 
+def not_negative(value: Money) -> Money:
+    """A check that an amount is not less than zero."""
+    if value.amount < 0:
+        raise ValueError("must not be less than zero")
+    return value
+
+
 def not_zero(value: Money) -> Money:
     """A check that an amount, of either sign, is one."""
     if value.amount == 0:
@@ -356,6 +363,8 @@ Time = Annotated[datetime, BeforeValidator(parse_time)]
 Date = Annotated[date, BeforeValidator(parse_date)]
 CurrencyCode = Annotated[Currency, BeforeValidator(parse_currency)]
 PositiveMoney = Annotated[Money, BeforeValidator(parse_money), AfterValidator(positive)]
+AnyMoney = Annotated[Money, BeforeValidator(parse_money)]
+NotNegativeMoney = Annotated[Money, BeforeValidator(parse_money), AfterValidator(not_negative)]
 NonZeroMoney = Annotated[Money, BeforeValidator(parse_money), AfterValidator(not_zero)]
 Days = Annotated[int, Field(strict=True, ge=0, le=3650)]
 Revision = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]

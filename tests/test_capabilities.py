@@ -462,7 +462,6 @@ NOT_HELD_TO_THE_DOCUMENT = {
     "account.statement",
     "account.tree",
     "invoice.list",
-    "settlement.get",
     *(
         name
         for name in QUERIES
@@ -495,10 +494,10 @@ NOT_IN_THE_TRAFFIC = {
         if (name, command) != ("billing-cycle-specification", "create")  # there are runs of one
     },
     **{name: "an operator's" for name in MESSAGES if name.startswith("parked.")},
-    "agreement.create": "which lines it holds for depends on what comes first: any order of them is tried in memory",
-    "agreement.change": "likewise",
+    "reserve.release": "sent as something is held back",
     "payout.completed": "sent as statements come: what may be paid out depends on the order of the rest",
     "payout.returned": "sent as payouts are",
+    "statement.report": "what may be paid out would depend on the order of the rest",
     "credit-note.issue": "sent as invoices come, whose numbers depend on it too",
     "payment.reversed": "sent as payments are allocated",
     "refund.completed": "sent as credit notes come, of what they have reserved",

@@ -50,10 +50,14 @@ def older(request: pytest.FixtureRequest) -> OlderBooks:
     return read()
 
 
-def broken(database: Books, older: OlderBooks) -> list[Document]:
+EARNINGS = "earnings-match-statements"
+"""The check of what there is since form 4: a migration makes it of the statements."""
+
+
+def broken(database: Books, older: OlderBooks, *, but_for: str = "") -> list[Document]:
     """What the audit finds broken when the older version's last worker has just died."""
     report = audit(database, now=older.written_at, relay_interval_seconds=3_600)
-    return [check for check in report["checks"] if not check["ok"]]
+    return [check for check in report["checks"] if not check["ok"] and check["name"] != but_for]
 
 
 def test_what_is_kept_has_something_of_each_kind(older: OlderBooks) -> None:
@@ -93,7 +97,7 @@ def settings(settings: Settings, new_database: Books) -> Settings:
 def test_older_books_are_right_as_they_are(older: OlderBooks, new_database: Books) -> None:
     """Restored, before anything is done to them, the audit finds nothing wrong with them."""
     older.restore(new_database)
-    assert broken(new_database, older) == []
+    assert broken(new_database, older, but_for=EARNINGS) == []
 
 
 def test_each_recorded_digest_is_made_again(older: OlderBooks) -> None:

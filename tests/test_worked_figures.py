@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ from tests.support.ledger_book import (
     Fact,
     LedgerBook,
     adjustment,
+    advance,
+    agreement,
     billing,
     charge,
     closing,
@@ -25,6 +28,8 @@ from tests.support.ledger_book import (
     demand,
     dispute,
     grant,
+    guarantee,
+    holdback,
     identity_of,
     ledger_name,
     line,
@@ -36,6 +41,7 @@ from tests.support.ledger_book import (
     refund,
     reversal,
     settlement_of,
+    tiers,
     transfer,
     write_off,
 )
@@ -64,6 +70,33 @@ def at_the_invoice() -> LedgerBook:
     book.take(closing("C-1"), payout("PO-1", 600, "C-1"), payout("PO-2", 38, "C-1"))
     book.take(payout_return("PR-1", "PO-2"), payout("PO-3", 38, "C-1"))
     book.take(adjustment("A-1", -100, corrects=("INV-000000001", "2")), closing("C-2"))
+    return book
+
+
+def by_tiers() -> LedgerBook:
+    """Of 1,000.00 and 200.00, 70 % up to 1,000.00 and 75 % beyond, the first line is credited before the closing."""
+    book = LedgerBook()
+    terms = tiers(("1000", "0.70"), (None, "0.75"))
+    book.take(billing(), partner(), agreement("AG-1", "2026-11-01", tiers=terms))
+    book.take(order("O-1", line("1000", "0", "SA-1"), line("200", "0", "SA-1")))
+    book.take(credit_note("N-1", "INV-000000001", {"1": 100000}), closing("C-1"))
+    return book
+
+
+def with_steps() -> LedgerBook:
+    """SA-1 owes us 5.00; of 100.00 guaranteed it earns 60.00, and was paid 30.00 in advance; 10 % are held back."""
+    book = LedgerBook()
+    book.begin_days("2026-11-30")
+    book.take(
+        billing(), partner(share="1"), adjustment("A-1", -500, on="2026-11-30"), closing("C-0", until="2026-11-30")
+    )
+    terms: dict[str, Any] = {"guarantee": guarantee(10000), "advance": 3000, "holdback": holdback("0.1", 30)}
+    book.take(agreement("AG-1", "2026-12-01", share="1", **terms))
+    book.begin_days("2026-12-01")
+    book.take(advance("AV-1", 3000, at="2026-12-01T09:00:00"))
+    book.take(order("O-1", line("60.00", "0", "SA-1"), at="2026-12-01T10:00:00"), closing("C-1", until="2026-12-31"))
+    assert book.settlement("C-1").total == 5800
+    book.begin_days("2027-01-30")
     return book
 
 
@@ -158,7 +191,9 @@ BOOKS = {
     ("ordering", ""): at_the_invoice,
     ("invoicing", ""): at_payment,
     ("payments", ""): at_payment,
-    ("settlement", ""): at_the_invoice,
+    ("settlement", "Worked figures"): at_the_invoice,
+    ("settlement", "Agreements"): by_tiers,
+    ("settlement", "Figures of a closing"): with_steps,
     ("billing", ""): on_demand,
     ("corrections", "Reversals"): reversed_,
     ("corrections", "Write-offs"): lost_and_recovered,

@@ -12,6 +12,7 @@ from adapters.checks import (
     both,
     due,
     each,
+    either,
     equal,
     half_away,
     has,
@@ -31,6 +32,8 @@ BILL = "bill."
 """How those of bills begin, and of their further parts."""
 NOTING = (NOTE, SETTLING, BILL)
 """Those of whatever issues credit notes."""
+SHARES = "settlement.correct:"
+"""How those begin of what brings shares to terms of past days: it says itself what it changes of what is withheld."""
 
 
 def caused_by(prefix: str) -> Stage:
@@ -70,6 +73,8 @@ loss_of_a_note: Expression = both(
     {"$or": [is_caused_by(kind) for kind in NOTING]},
     equal("$_id", {"$concat": ["$billNo", "/", {"$replaceOne": {"input": "$cause", "find": ":", "replacement": "/"}}]}),
 )
+# So does what corrects shares for terms of past days.
+says_what_is_withheld: Expression = either(loss_of_a_note, is_caused_by(SHARES))
 
 POSTED = Posted(
     tuple(begins(kind) for kind in (NOTE, REFUND, REVERSAL, WRITE_OFF, SETTLING, WITHDRAWAL, GRANT, TRANSFER)),
@@ -162,7 +167,7 @@ POSTED = Posted(
                             "receivable": minus("$writtenOff"),
                             "badDebt": {"$subtract": ["$writtenOff", {"$add": ["$relieved", "$givenUp"]}]},
                             "tax": "$relieved",
-                            "withheld": {"$cond": [loss_of_a_note, 0, "$givenUp"]},
+                            "withheld": {"$cond": [says_what_is_withheld, 0, "$givenUp"]},
                         }
                     ),
                 }
@@ -355,7 +360,20 @@ def of_share(net: Expression) -> Expression:
     return half_away({"$multiply": [net, {"$toDecimal": "$$this.onBehalfOf.partnerShare"}]})
 
 
-share_left: Expression = {"$subtract": [of_share("$$this.taxExcludedAmount"), of_share(credited_of("$$this.id"))]}
+def of_tier(net: Expression) -> Expression:
+    """That of a share by tiers; net and line have one sign, and halves of a cent are told from what is less."""
+    exact = {"$multiply": [{"$toDecimal": "$$this.onBehalfOf.tier.share"}, net]}
+    whole = {"$toDecimal": "$$this.taxExcludedAmount"}
+    return {"$cond": [equal(whole, 0), 0, half_away({"$divide": [exact, {"$cond": [equal(whole, 0), 1, whole]}]})]}
+
+
+share_left: Expression = {
+    "$cond": [
+        {"$gt": ["$$this.onBehalfOf.tier", None]},
+        {"$subtract": ["$$this.onBehalfOf.tier.share", of_tier(credited_of("$$this.id"))]},
+        {"$subtract": [of_share("$$this.taxExcludedAmount"), of_share(credited_of("$$this.id"))]},
+    ]
+}
 partner_lines: Expression = only("$lines", {"$gt": ["$$this.onBehalfOf", None]})
 
 refundable_accounts = View(

@@ -231,20 +231,27 @@ share_as_issued: Expression = {
     "$cond": [
         has("$corrections"),
         {
-            "$toLong": half_away(
-                {"$multiply": ["$$this.taxExcludedAmount", {"$toDecimal": "$$this.onBehalfOf.partnerShare"}]}
-            )
+            "$ifNull": [
+                "$$this.onBehalfOf.tier.share",
+                {
+                    "$toLong": half_away(
+                        {"$multiply": ["$$this.taxExcludedAmount", {"$toDecimal": "$$this.onBehalfOf.partnerShare"}]}
+                    )
+                },
+            ]
         },
         "$$this.onBehalfOf.share",
     ]
 }
+share_as_issued = {"$ifNull": ["$$this.onBehalfOf.issued.share", share_as_issued]}
+accrued_as_issued: Expression = {"$ifNull": ["$$this.onBehalfOf.issued.accrueOn", "$$this.onBehalfOf.accrueOn"]}
 shares: Expression = {"$sum": each("$partners", share_as_issued)}
 # A bill of zero is paid as it is issued, by itself: what it would withhold is released.
 shares_withheld: Expression = {
     "$cond": [
         both({"$not": [of_an_order]}, equal("$taxIncludedAmount", 0)),
         0,
-        sum_where("$partners", equal("$$this.onBehalfOf.accrueOn", "payment"), share_as_issued),
+        sum_where("$partners", equal(accrued_as_issued, "payment"), share_as_issued),
     ]
 }
 

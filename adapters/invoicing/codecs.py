@@ -20,12 +20,14 @@ from domain.invoicing.model import (
     Handling,
     Invoice,
     InvoiceLine,
+    IssuedShare,
     LineOrigin,
     Loss,
     PartnerShare,
     PaymentRequest,
     Period,
     TaxItem,
+    TierShare,
     WrittenOff,
 )
 
@@ -38,9 +40,11 @@ _to_date = lru_cache(maxsize=4096)(date.fromisoformat)
 
 def _encode_partner_share(partner_share: PartnerShare) -> Row:
     agreement = partner_share.agreement
+    tier = partner_share.tier
+    issued = partner_share.issued
     row: Row = {
         "id": partner_share.id,
-        "partnerShare": f"{partner_share.partner_share:f}",
+        "partnerShare": None if partner_share.partner_share is None else f"{partner_share.partner_share:f}",
         "accrueOn": partner_share.accrue_on,
         "share": partner_share.share,
         "accrued": partner_share.accrued,
@@ -49,6 +53,17 @@ def _encode_partner_share(partner_share: PartnerShare) -> Row:
         row["agreement"] = {
             "id": agreement.id,
             "revision": agreement.revision,
+        }
+    if tier is not None:
+        row["tier"] = {
+            "start": tier.start.isoformat(),
+            "before": tier.before,
+            "share": tier.share,
+        }
+    if issued is not None:
+        row["issued"] = {
+            "share": issued.share,
+            "accrueOn": issued.accrue_on,
         }
     return row
 
@@ -237,9 +252,11 @@ def encode_invoice(invoice: Invoice) -> Row:
 
 def _decode_partner_share(row: Row) -> PartnerShare:
     agreement = row.get("agreement")
+    tier = row.get("tier")
+    issued = row.get("issued")
     return PartnerShare(
         row["id"],
-        _to_decimal(row["partnerShare"]),
+        None if row["partnerShare"] is None else _to_decimal(row["partnerShare"]),
         row["accrueOn"],
         row["share"],
         row["accrued"],
@@ -249,6 +266,23 @@ def _decode_partner_share(row: Row) -> PartnerShare:
             else AgreementRevision(
                 agreement["id"],
                 agreement["revision"],
+            )
+        ),
+        (
+            None
+            if tier is None
+            else TierShare(
+                _to_date(tier["start"]),
+                tier["before"],
+                tier["share"],
+            )
+        ),
+        (
+            None
+            if issued is None
+            else IssuedShare(
+                issued["share"],
+                issued["accrueOn"],
             )
         ),
     )

@@ -27,7 +27,7 @@ KEPT = (
             absent=(("buyer_version",), ("seller_version",), ("corrections",), ("handling",), ("billing",)),
             parts=(
                 Layout(InvoiceLine, absent=(("origin",),)),
-                Layout(PartnerShare, absent=(("agreement",),)),
+                Layout(PartnerShare, absent=(("agreement",), ("tier",), ("issued",))),
                 Layout(CorrectedLine, absent=(("taken_back",), ("given_back",))),
                 Layout(CorrectedTax, absent=(("taken_back",),)),
                 Layout(Billing, absent=(("bill_run",),)),
@@ -56,7 +56,8 @@ KEPT = (
                 "taxItem": "[{`category`, `rate`, `taxExcludedAmount`, `taxAmount`}], one for each category and rate",
                 "lines": "[{`id`, `description`, `quantity`, `unitPrice`, `category`, `rate`, `taxExcludedAmount`, "
                 "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`, "
-                "`agreement`: {`id`, `revision`}, where the terms are of one}, `origin`: "
+                "`agreement`: {`id`, `revision`}, where the terms are of one, `tier`: {`start`, `before`, `share`: "
+                "what it was at first}, where these are tiers, and `partnerShare` is null}, `origin`: "
                 "{`account`, `chargeId`, `subscriptionId`, `priceId`, `period`: null or {`start`, `end`}, `corrects`: "
                 "null or {`billNo`, `lineId`}}, left out where it is an order's}]",
                 "appliedPayment": "[{`paymentId`, `amount`}], oldest first",

@@ -24,10 +24,10 @@ from adapters.checks import (
     whole,
 )
 
-OWNED = ("receivable", "unapplied", "refundable", "recoverable", "payable", "withheld")
+OWNED = ("receivable", "unapplied", "refundable", "recoverable", "payable", "withheld", "reserve", "advance")
 """The ledger accounts whose balances a position holds, `receivable:<account>` and so on."""
-SHARED = ("cash", "revenue", "commission", "tax", "badDebt", "bankCharges", "goodwill")
-DEBIT = ("receivable", "recoverable")
+SHARED = ("cash", "revenue", "commission", "tax", "badDebt", "bankCharges", "goodwill", "guarantee", "taxWithheld")
+DEBIT = ("receivable", "recoverable", "advance")
 """Those of the first whose balance is a debit one."""
 """The ledger accounts without a stored balance: with one, every message would write the same document."""
 
@@ -88,7 +88,9 @@ balances_of_positions: tuple[Stage, ...] = (
     {
         "$project": {
             "currency": 1,
-            "balances": [{"account": {"$concat": [f"{name}:", "$_id"]}, "amount": f"${name}"} for name in OWNED],
+            "balances": [
+                {"account": {"$concat": [f"{name}:", "$_id"]}, "amount": {"$ifNull": [f"${name}", 0]}} for name in OWNED
+            ],
         }
     },
     {"$unwind": "$balances"},

@@ -63,6 +63,10 @@ def encode_position(position: Position) -> Row:
         row["dunned"] = position.dunned
     if position.agreements is not None:
         row["agreements"] = position.agreements
+    if position.reserve is not None:
+        row["reserve"] = position.reserve
+    if position.advance is not None:
+        row["advance"] = position.advance
     return row
 
 
@@ -96,6 +100,8 @@ def decode_position(row: Row) -> Position:
         row.get("undoing"),
         row.get("dunned"),
         row.get("agreements"),
+        row.get("reserve"),
+        row.get("advance"),
     )
 
 

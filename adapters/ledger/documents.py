@@ -22,7 +22,7 @@ KEPT = (
         at_once=True,
     ),
     Kept(
-        Layout(Position, absent=(("undoing",), ("dunned",), ("agreements",))),
+        Layout(Position, absent=(("undoing",), ("dunned",), ("agreements",), ("reserve",), ("advance",))),
         Collection(
             "positions",
             id="account id",
@@ -43,6 +43,8 @@ KEPT = (
                 "undoing": "how much of what is recoverable waits for `credit.deallocate`; else not there",
                 "dunned": "how many steps of dunning stand against it; else not there",
                 "agreements": "how many facts have agreed terms with the partner; else not there",
+                "reserve": "a credit balance; what is held back of what the partner has earned; else not there",
+                "advance": "a debit balance; what the partner was paid and has yet to earn; else not there",
                 "allocating": "whether its credit is still being allocated, by what is held as `credit.allocate`",
                 "refundable": "a credit balance; what the customer has paid and is to get back",
                 "recoverable": "a debit balance; what the customer got back without credit for it",

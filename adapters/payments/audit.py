@@ -135,6 +135,8 @@ allocated_payments = View(
 
 PAYMENT = "payment.received:"
 """How the identities of payments begin."""
+NETTING = "netting.apply:"
+"""How those of nettings begin."""
 RESTS = ("credit.allocate:", "credit.deallocate:")
 """How those of the rest of an allocation begin, and of a de-allocation."""
 CAME_TO_SOMETHING = [{"result.billNos.0": {"$exists": True}}, {"result.recovered.value": {"$gt": 0}}]
@@ -143,6 +145,7 @@ CAME_TO_SOMETHING = [{"result.billNos.0": {"$exists": True}}, {"result.recovered
 POSTED = Posted(
     (
         begins(PAYMENT),
+        {"$match": {**begins(NETTING)["$match"], "result.netted.value": {"$gt": 0}}},
         *({"$match": {**begins(rest)["$match"], "$or": CAME_TO_SOMETHING}} for rest in RESTS),
     ),
     (
@@ -154,6 +157,18 @@ POSTED = Posted(
                     "_id": {"$concat": [PAYMENT, "$_id"]},
                     "document": {"$literal": 1},
                     **due({"cash": "$amount", "unapplied": minus("$amount")}),
+                }
+            },
+        ),
+        # It never was the account's credit: what its allocations take of that, it has not.
+        union(
+            "payments",
+            {"$match": {"source": "netting"}},
+            {
+                "$project": {
+                    "_id": {"$concat": [NETTING, {"$substrBytes": ["$_id", len("netting~"), -1]}]},
+                    "document": {"$literal": 1},
+                    **due({"payable": "$amount", "unapplied": minus("$amount")}),
                 }
             },
         ),

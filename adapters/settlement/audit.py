@@ -9,7 +9,9 @@ from adapters.checks import (
     agrees,
     begins,
     both,
+    distinct,
     due,
+    each,
     either,
     equal,
     has,
@@ -21,6 +23,7 @@ from adapters.checks import (
     true_of_each,
     union,
 )
+from adapters.settlement.closing_audit import ADDED, CLOSING_CHECKS
 
 partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
 given_up: Expression = sum_where(
@@ -35,6 +38,14 @@ withheld_of_line: Expression = {
 }
 
 is_adjustment: Expression = has("$adjustmentId")
+
+
+def amount_of(*kinds: str) -> Expression:
+    """The amount of an accrual that is a step of one of these kinds."""
+    return {"$cond": [{"$in": ["$step.kind", kinds]}, "$amount", 0]}
+
+
+is_true_up: Expression = equal("$step.kind", "trueUp")
 kept_by_partner: Expression = {"$cond": [has("$returned"), 0, "$amount"]}
 """What of a payout the partner has: nothing of one that came back."""
 
@@ -42,11 +53,27 @@ partner_accounts = View(
     "settlement accounts",
     "positions",
     (
-        {"$project": {"position": {"$literal": 1}, "currency": 1, "payable": 1, "withheld": 1}},
-        union("accruals", *owner_rows("settlementAccount", {"accrued": "$amount"})),
+        {
+            "$project": {
+                "position": {"$literal": 1},
+                "currency": 1,
+                **dict.fromkeys(("payable", "withheld", "reserve", "advance"), 1),
+            }
+        },
+        union(
+            "accruals",
+            *owner_rows("settlementAccount", {"accrued": "$amount", "recouped": minus(amount_of("recoupment"))}),
+        ),
+        union(
+            "reserves",
+            *owner_rows("settlementAccount", {"held": {"$subtract": ["$amount", {"$sum": "$releases.amount"}]}}),
+        ),
+        union("advances", *owner_rows("settlementAccount", {"advanced": "$amount"})),
         union("payouts", *owner_rows("settlementAccount", {"paidOut": kept_by_partner})),
         union(
-            "settlements", {"$project": {"settlementAccount": 1, "currency": 1}}, *owner_rows("settlementAccount", {})
+            "settlements",
+            {"$project": {"settlementAccount": 1, "currency": 1, "netted": 1}},
+            *owner_rows("settlementAccount", {"netted": "$netted"}),
         ),
         union(
             "invoices",
@@ -60,7 +87,10 @@ partner_accounts = View(
                 "_id": "$_id",
                 **{
                     n: {"$sum": f"${n}"}
-                    for n in ("position", "documents", "payable", "withheld", "accrued", "paidOut", "kept")
+                    for n in (
+                        *("position", "documents", "payable", "withheld", "accrued", "paidOut", "netted", "kept"),
+                        *("reserve", "held", "advance", "advanced", "recouped"),
+                    )
                 },
                 "currencyLeast": {"$min": {"$ifNull": ["$currencyLeast", "$currency"]}},
                 "currencyMost": {"$max": {"$ifNull": ["$currencyMost", "$currency"]}},
@@ -68,6 +98,8 @@ partner_accounts = View(
         },
     ),
 )
+
+owed: Expression = {"$subtract": ["$accrued", {"$add": ["$paidOut", "$netted"]}]}
 
 lines_and_accruals = View(
     "lines on behalf of partners and their accruals",
@@ -125,6 +157,7 @@ accruals_and_statements = View(
                     "date": "$date",
                     "amount": "$amount",
                     "adjustmentId": "$adjustmentId",
+                    "step": "$step",
                 },
             }
         },
@@ -145,6 +178,7 @@ accruals_and_statements = View(
                         "date": "$lines.date",
                         "amount": "$lines.amount",
                         "adjustmentId": "$lines.adjustmentId",
+                        "step": "$lines.step",
                     },
                 }
             },
@@ -172,12 +206,20 @@ paid_statements = View(
                 "account": "$settlementAccount",
                 "state": 1,
                 "total": 1,
+                "threshold": 1,
                 "paid": 1,
                 "broughtForward": 1,
                 "broughtForwardFrom": 1,
                 "lines": {"$sum": "$lines.amount"},
+                "netted": 1,
             }
         },
+        # What was netted of a statement is kept as credit, under its id.
+        union(
+            "payments",
+            {"$match": {"source": "netting"}},
+            {"$project": {"_id": {"$substrBytes": ["$_id", len("netting~"), -1]}, "credit": "$amount"}},
+        ),
         union(
             "payouts",
             {
@@ -193,10 +235,21 @@ paid_statements = View(
             "$group": {
                 "_id": "$_id",
                 "state": {"$max": "$state"},
+                "threshold": {"$max": "$threshold"},
                 "broughtForwardFrom": {"$max": "$broughtForwardFrom"},
                 **{
                     n: {"$sum": f"${n}"}
-                    for n in ("statement", "payouts", "total", "paid", "paidOut", "lines", "broughtForward")
+                    for n in (
+                        "statement",
+                        "payouts",
+                        "total",
+                        "paid",
+                        "paidOut",
+                        "lines",
+                        "broughtForward",
+                        "netted",
+                        "credit",
+                    )
                 },
                 **agreed("account"),
             }
@@ -204,10 +257,11 @@ paid_statements = View(
     ),
 )
 
+is_carried: Expression = either({"$lte": ["$total", 0]}, has("$threshold"))
 state_of_statement: Expression = {
     "$switch": {
         "branches": [
-            {"case": {"$lte": ["$total", 0]}, "then": "carriedForward"},
+            {"case": is_carried, "then": "carriedForward"},
             {"case": equal("$paid", 0), "then": "open"},
             {"case": {"$lt": ["$paid", "$total"]}, "then": "partiallyPaid"},
         ],
@@ -252,6 +306,109 @@ carried_statements = View(
                 **agreed("account"),
             }
         },
+    ),
+)
+
+rate: Expression = {"$toDecimal": "$_id.rate"}
+tax: Expression = {"$floor": {"$add": [{"$multiply": ["$base", rate]}, 0.5]}}
+surcharge: Expression = {"$floor": {"$add": [{"$multiply": [tax, {"$toDecimal": "$surcharge"}]}, 0.5]}}
+
+# What is withheld is below zero nowhere, so halves are away from zero where they are up.
+withheld_of_statements = View(
+    "what is withheld of statements, by rate",
+    "settlements",
+    (
+        {"$match": {"withheld.0": {"$exists": True}}},
+        {"$unwind": "$withheld"},
+        {
+            "$project": {
+                "_id": {"statement": "$_id", "rate": "$withheld.rate"},
+                "base": "$withheld.base",
+                "amount": "$withheld.amount",
+                "surcharge": "$withholding.surchargeOnTax",
+            }
+        },
+        union(
+            "payouts",
+            {"$match": {"withheld.base": {"$gt": 0}, "returned.returnId": None}},
+            {
+                "$project": {
+                    "_id": {"statement": "$settlementId", "rate": "$withheld.rate"},
+                    "payoutBase": "$withheld.base",
+                    "payoutAmount": "$withheld.amount",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "surcharge": {"$max": "$surcharge"},
+                **{n: {"$sum": f"${n}"} for n in ("base", "amount", "payoutBase", "payoutAmount")},
+            }
+        },
+        {
+            "$project": {
+                "base": 1,
+                "amount": 1,
+                "surcharge": {"$ifNull": ["$surcharge", "0"]},
+                "ofPayouts": {"base": "$payoutBase", "amount": "$payoutAmount"},
+            }
+        },
+    ),
+)
+
+shares_corrected = View(
+    "lines that were corrected for terms of past days, and what they accrued by that",
+    "shareCorrections",
+    (
+        {"$unwind": "$lines"},
+        {
+            "$project": {
+                "_id": {"$concat": ["$cause", " ", "$billNo", "/", "$lines.lineId"]},
+                "told": {"$literal": 1},
+                "accrued": "$lines.accrued",
+                "account": "$settlementAccount",
+            }
+        },
+        union(
+            "accruals",
+            {"$match": {"corrects": {"$gt": ""}}},
+            {
+                "$project": {
+                    "_id": {"$concat": ["$cause", " ", "$corrects"]},
+                    "amount": 1,
+                    "account": "$settlementAccount",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{name: {"$sum": f"${name}"} for name in ("told", "accrued", "amount")},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+backdatings = View(
+    "corrections of past days that are under way",
+    "backdatings",
+    (
+        {"$match": {"state": "running"}},
+        {"$project": {"running": {"$literal": 1}}},
+        union(
+            "agreements",
+            {"$match": {"backdating.0": {"$exists": True}}},
+            {"$unwind": "$backdating"},
+            {
+                "$project": {
+                    "_id": {"$concat": ["$_id", "/", {"$toString": "$backdating"}]},
+                    "noted": {"$literal": 1},
+                }
+            },
+        ),
+        {"$group": {"_id": "$_id", "running": {"$sum": "$running"}, "noted": {"$sum": "$noted"}}},
     ),
 )
 
@@ -361,39 +518,301 @@ lines_and_agreements = View(
     ),
 )
 
+is_of_line: Expression = both(
+    has("$$this.billNo"), {"$not": [has("$$this.adjustmentId")]}, {"$not": [has("$$this.step")]}
+)
+"""Whether a statement's line is compared: what a line of an order or a bill has accrued."""
+
+reported_lines = View(
+    "lines of statements as partners' reports have them",
+    "statementReports",
+    (
+        {"$project": {"settlementId": 1}},
+        {
+            "$lookup": {
+                "from": "settlements",
+                "localField": "settlementId",
+                "foreignField": "_id",
+                "pipeline": [{"$project": {"lines": only("$lines", is_of_line)}}],
+                "as": "statement",
+            }
+        },
+        {"$unwind": "$statement"},
+        {"$unwind": "$statement.lines"},
+        {
+            "$project": {
+                "_id": {"$concat": ["$_id", "/", "$statement.lines.billNo", "/", "$statement.lines.lineId"]},
+                "rows": {"$literal": 1},
+                "stated": "$statement.lines.amount",
+                "orderId": "$statement.lines.orderId",
+            }
+        },
+        union(
+            "statementReports",
+            {"$project": {"lines": only("$lines", has("$$this.ours"))}},
+            {"$unwind": "$lines"},
+            {
+                "$project": {
+                    "_id": {"$concat": ["$_id", "/", "$lines.billNo", "/", "$lines.lineId"]},
+                    "reported": {"$literal": 1},
+                    "ours": "$lines.ours",
+                    "orderId": "$lines.orderId",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("rows", "reported", "stated", "ours")},
+                **agreed("orderId"),
+            }
+        },
+    ),
+)
+
+compared_lines = View(
+    "lines of partners' reports",
+    "statementReports",
+    (
+        {"$project": {"tolerance": 1, "lines": 1}},
+        {"$unwind": "$lines"},
+        {
+            "$project": {
+                "_id": {
+                    "$concat": ["$_id", "/", {"$ifNull": ["$lines.orderId", "$lines.billNo"]}, "/", "$lines.lineId"]
+                },
+                "tolerance": 1,
+                "outcome": "$lines.outcome",
+                "ours": "$lines.ours",
+                "theirs": "$lines.theirs",
+            }
+        },
+    ),
+)
+
+outcome_of_line: Expression = {
+    "$switch": {
+        "branches": [
+            {"case": {"$not": [has("$ours")]}, "then": "missingHere"},
+            {"case": {"$not": [has("$theirs")]}, "then": "missingThere"},
+            {"case": {"$lte": [{"$abs": {"$subtract": ["$theirs", "$ours"]}}, "$tolerance"]}, "then": "agreed"},
+        ],
+        "default": "different",
+    }
+}
+
+
+def _line_of(account: Expression, line: str) -> Expression:
+    return {"$concat": [account, "/", f"{line}billNo", "/", f"{line}lineId"]}
+
+
+lines_in_dispute = View(
+    "lines that partners' latest reports leave in dispute, and what corrects them",
+    "statementReports",
+    (
+        {
+            "$project": {
+                "settlementId": 1,
+                "bookedAt": 1,
+                "lines": only("$lines", {"$in": ["$$this.outcome", ["different", "missingThere"]]}),
+            }
+        },
+        {
+            "$lookup": {
+                "from": "settlements",
+                "localField": "settlementId",
+                "foreignField": "_id",
+                "pipeline": [{"$project": {"report": 1, "settlementAccount": 1}}],
+                "as": "statement",
+            }
+        },
+        {"$unwind": "$statement"},
+        {"$match": {"$expr": equal("$statement.report", "$_id")}},
+        {"$unwind": "$lines"},
+        {
+            "$project": {
+                "_id": _line_of("$statement.settlementAccount", "$lines."),
+                "left": {"statement": "$settlementId", "amount": "$lines.ours", "bookedAt": "$bookedAt"},
+            }
+        },
+        union(
+            "settlements",
+            {"$match": {"disputed": {"$exists": True}}},
+            {"$project": {"settlementAccount": 1, "disputed": 1}},
+            {"$unwind": "$disputed"},
+            {
+                "$project": {
+                    "_id": _line_of("$settlementAccount", "$disputed."),
+                    "disputed": {"statement": "$_id", "amount": "$disputed.amount"},
+                }
+            },
+        ),
+        union(
+            "accruals",
+            {"$match": {"adjustmentId": {"$gt": ""}, "billNo": {"$gt": ""}}},
+            {"$project": {"_id": _line_of("$settlementAccount", "$"), "correctedAt": "$bookedAt"}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "left": {"$push": "$left"},
+                "disputed": {"$push": "$disputed"},
+                "correctedAt": {"$max": "$correctedAt"},
+            }
+        },
+    ),
+)
+_is_disputed: Expression = {"$in": [{"statement": "$$this.statement", "amount": "$$this.amount"}, "$disputed"]}
+
+reports_of_statements = View(
+    "statements and the reports of them",
+    "settlements",
+    (
+        {
+            "$project": {
+                "statement": {"$literal": 1},
+                "account": "$settlementAccount",
+                "currency": 1,
+                "report": 1,
+            }
+        },
+        union(
+            "statementReports",
+            {
+                "$project": {
+                    "_id": "$settlementId",
+                    "reports": {"$literal": 1},
+                    "account": "$settlementAccount",
+                    "currency": 1,
+                    "made": {"report": "$_id", "bookedAt": "$bookedAt"},
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "statement": {"$sum": "$statement"},
+                "reports": {"$sum": "$reports"},
+                "report": {"$max": "$report"},
+                "made": {"$push": "$made"},
+                **agreed("account"),
+                **agreed("currency"),
+            }
+        },
+    ),
+)
+latest_reports: Expression = each(only("$made", equal("$$this.bookedAt", {"$max": "$made.bookedAt"})), "$$this.report")
+"""Of several that were booked at one time any may be the last."""
+
+reports_and_inbox = View(
+    "partners' reports and their facts",
+    "statementReports",
+    (
+        {"$project": {"_id": {"$concat": ["statement.report:", "$_id"]}, "report": {"$literal": 1}}},
+        union("inbox", begins("statement.report:"), {"$project": {"inbox": {"$literal": 1}}}),
+        {"$group": {"_id": "$_id", "report": {"$sum": "$report"}, "inbox": {"$sum": "$inbox"}}},
+    ),
+)
+
 PAYOUT, RETURN, ADJUSTMENT = "payout.completed:", "payout.returned:", "settlement.adjust:"
 """How the identities of payouts, of their returns and of adjustments begin."""
+ADVANCE, RELEASE, RELEASE_OF_DAY = "advance.paid:", "reserve.release:", "reserve.continue:"
+"""How those of advances begin, of releases, and of those by a day."""
+CORRECTION = "settlement.correct:"
+"""How those of corrections of past days begin."""
 
 # `<billNo>/<lineId>` accrued with the invoice, and with `/<type>/<key>` by a credit note, which says itself what it
 # changes of what is withheld. Where a payment stands behind the line, what accrues was withheld: it is released by
 # what the payment covers, and withheld again where that is less than nothing. Of the keys only those of
 # `credit.allocate`, and a payment stands before it always, and of `bill.continue` have a stroke: what bills accrue is
-# by their notes, or with an invoice of zero, which withholds nothing.
+# by their notes, or with an invoice of zero, which withholds nothing. What a closing adds was never withheld.
 _parts: Expression = {"$split": ["$_id", "/"]}
 released: Expression = {
     "$and": [
+        {"$not": [has("$step")]},
+        {"$not": [has("$corrects")]},
         {"$in": [{"$size": _parts}, [3, 5, 6]]},
         {"$or": [equal({"$size": _parts}, 3), {"$ne": [{"$arrayElemAt": [_parts, 2]}, "bill.continue"]}]},
     ]
 }
 
-# By the posting table.
+tax_of_payout: Expression = {"$ifNull": ["$withheld.amount", 0]}
+transferred: Expression = {"$subtract": ["$amount", tax_of_payout]}
+
+is_facts_own: Expression = {
+    "$or": [
+        equal("$cause", {"$concat": [ADJUSTMENT, "$adjustmentId"]}),
+        *(equal({"$indexOfBytes": ["$cause", kind]}, 0) for kind in (RELEASE, RELEASE_OF_DAY)),
+    ]
+}
+"""Whether an accrual is what its fact is about: an adjustment, a release."""
+
+# By the posting table. A day's release has an entry unless there was nothing left when it came to it.
 POSTED = Posted(
-    (begins(PAYOUT), begins(RETURN), begins(ADJUSTMENT)),
+    (
+        *(begins(kind) for kind in (PAYOUT, RETURN, ADJUSTMENT, ADVANCE, RELEASE)),
+        {"$match": {**begins(RELEASE_OF_DAY)["$match"], "result.released.value": {"$gt": 0}}},
+        {"$match": {**begins(CORRECTION)["$match"], "result.lines": {"$gt": 0}}},
+    ),
     (
         union(
             "accruals",
             {
                 "$project": {
                     "_id": "$cause",
-                    "document": {"$cond": [equal("$cause", {"$concat": [ADJUSTMENT, "$adjustmentId"]}), 1, 0]},
+                    "document": {"$cond": [is_facts_own, 1, 0]},
                     **due(
                         {
                             "payable": minus("$amount"),
                             "withheld": {"$cond": [released, "$amount", 0]},
-                            "commission": {"$cond": [is_adjustment, "$amount", 0]},
+                            "commission": {"$cond": [either(is_adjustment, is_true_up), "$amount", 0]},
+                            "guarantee": amount_of("guarantee"),
+                            "advance": amount_of("recoupment"),
+                            "reserve": amount_of("holdback", "release"),
                         }
                     ),
+                }
+            },
+        ),
+        # Most closings add nothing, and have no entry: those that have are told by what they added.
+        union(
+            "accruals",
+            {"$match": {"step.kind": {"$in": ADDED}}},
+            {"$group": {"_id": "$cause"}},
+            {
+                "$lookup": {
+                    "from": "inbox",
+                    "localField": "_id",
+                    "foreignField": "_id",
+                    "pipeline": [{"$project": {"_id": 1}}],
+                    "as": "inbox",
+                }
+            },
+            {"$project": {"document": {"$literal": 1}, "inbox": {"$size": "$inbox"}}},
+        ),
+        # What is given up follows from the invoice: losses say it.
+        union(
+            "shareCorrections",
+            {
+                "$project": {
+                    "_id": "$cause",
+                    "document": {"$literal": 1},
+                    **due(
+                        {
+                            "withheld": minus({"$sum": "$lines.withheld"}),
+                            "commission": {"$subtract": [{"$sum": "$lines.now"}, {"$sum": "$lines.was"}]},
+                        }
+                    ),
+                }
+            },
+        ),
+        union(
+            "advances",
+            {
+                "$project": {
+                    "_id": {"$concat": [ADVANCE, "$_id"]},
+                    "document": {"$literal": 1},
+                    **due({"advance": "$amount", "cash": minus("$amount")}),
                 }
             },
         ),
@@ -404,7 +823,7 @@ POSTED = Posted(
                 "$project": {
                     "_id": {"$concat": [RETURN, "$returned.returnId"]},
                     "document": {"$literal": 1},
-                    **due({"payable": minus("$amount"), "cash": "$amount"}),
+                    **due({"payable": minus("$amount"), "cash": transferred, "taxWithheld": tax_of_payout}),
                 }
             },
         ),
@@ -414,7 +833,7 @@ POSTED = Posted(
                 "$project": {
                     "_id": {"$concat": [PAYOUT, "$_id"]},
                     "document": {"$literal": 1},
-                    **due({"payable": "$amount", "cash": minus("$amount")}),
+                    **due({"payable": "$amount", "cash": minus(transferred), "taxWithheld": minus(tax_of_payout)}),
                 }
             },
         ),
@@ -426,8 +845,8 @@ CHECKS = (
         name="payable-matches-accruals",
         invariant=5,
         view=partner_accounts,
-        holds=equal("$payable", {"$subtract": ["$accrued", "$paidOut"]}),
-        expected={"$subtract": ["$accrued", "$paidOut"]},
+        holds=equal("$payable", owed),
+        expected=owed,
         found="$payable",
     ),
     Check(
@@ -437,6 +856,22 @@ CHECKS = (
         holds=equal("$withheld", "$kept"),
         expected="$kept",
         found="$withheld",
+    ),
+    Check(
+        name="reserve-matches-reserves",
+        invariant=5,
+        view=partner_accounts,
+        holds=equal("$reserve", "$held"),
+        expected="$held",
+        found="$reserve",
+    ),
+    Check(
+        name="advance-matches-advances",
+        invariant=5,
+        view=partner_accounts,
+        holds=equal("$advance", {"$subtract": ["$advanced", "$recouped"]}),
+        expected={"$subtract": ["$advanced", "$recouped"]},
+        found="$advance",
     ),
     Check(
         name="lines-match-accruals",
@@ -510,9 +945,30 @@ CHECKS = (
         invariant=5,
         view=paid_statements,
         among=equal("$statement", 1),
-        holds=equal("$paid", "$paidOut"),
-        expected="$paidOut",
+        holds=equal("$paid", {"$add": ["$paidOut", "$netted"]}),
+        expected={"$add": ["$paidOut", "$netted"]},
         found="$paid",
+    ),
+    Check(
+        name="statements-match-netting",
+        invariant=5,
+        view=paid_statements,
+        among=either(equal("$statement", 1), {"$gt": ["$credit", 0]}),
+        holds=both(equal("$netted", "$credit"), equal("$statement", 1)),
+        expected={"statement": 1, "netted": "$credit"},
+        found={"statement": "$statement", "netted": "$netted"},
+    ),
+    Check(
+        name="statements-match-withheld",
+        invariant=5,
+        view=withheld_of_statements,
+        holds=both(
+            equal("$base", "$ofPayouts.base"),
+            equal("$amount", "$ofPayouts.amount"),
+            equal("$amount", {"$add": [tax, surcharge]}),
+        ),
+        expected={"base": "$ofPayouts.base", "amount": "$ofPayouts.amount", "tax": {"$add": [tax, surcharge]}},
+        found={"base": "$base", "amount": "$amount"},
     ),
     Check(
         name="returns-reverse-their-payouts",
@@ -527,7 +983,10 @@ CHECKS = (
         invariant=5,
         view=paid_statements,
         among=equal("$statement", 1),
-        holds=either(equal("$paidOut", 0), both({"$gt": ["$paidOut", 0]}, {"$lte": ["$paidOut", "$total"]})),
+        holds=either(
+            equal("$paid", 0),
+            both({"$gt": ["$paid", 0]}, {"$lte": ["$paid", "$total"]}, {"$not": [is_carried]}),
+        ),
         expected={"atMost": "$total"},
         found="$paidOut",
     ),
@@ -539,6 +998,68 @@ CHECKS = (
         holds=equal("$state", state_of_statement),
         expected=state_of_statement,
         found="$state",
+    ),
+    Check(
+        name="thresholds-are-not-reached",
+        invariant=5,
+        view=paid_statements,
+        among=has("$threshold"),
+        holds=both({"$gt": ["$total", 0]}, {"$lt": ["$total", "$threshold"]}),
+        expected={"between": [0, "$threshold"]},
+        found="$total",
+    ),
+    Check(
+        name="reports-match-statements",
+        invariant=5,
+        view=reported_lines,
+        holds=both({"$gt": ["$rows", 0]}, equal("$reported", 1), equal("$ours", "$stated"), agrees("orderId")),
+        expected={"reported": 1, "amount": "$stated", "orderId": "the same in both"},
+        found={"reported": "$reported", "amount": "$ours", "orderId": span("orderId")},
+    ),
+    Check(
+        name="outcomes-follow-figures",
+        invariant=5,
+        view=compared_lines,
+        holds=equal("$outcome", outcome_of_line),
+        expected=outcome_of_line,
+        found="$outcome",
+    ),
+    Check(
+        name="disputed-is-what-reports-leave",
+        invariant=5,
+        view=lines_in_dispute,
+        among=either({"$gt": ["$left", []]}, {"$gt": ["$disputed", []]}),
+        holds=both(
+            {
+                "$setIsSubset": [
+                    "$disputed",
+                    each("$left", {"statement": "$$this.statement", "amount": "$$this.amount"}),
+                ]
+            },
+            equal({"$size": "$disputed"}, {"$size": distinct("$disputed")}),
+            # An adjustment of the same batch came before the report or after it.
+            true_of_each(
+                "$left",
+                {
+                    "$cond": [
+                        _is_disputed,
+                        {"$lte": ["$correctedAt", "$$this.bookedAt"]},
+                        {"$gte": ["$correctedAt", "$$this.bookedAt"]},
+                    ]
+                },
+            ),
+        ),
+        expected={"disputed": "$left", "correctedAt": "$correctedAt"},
+        found="$disputed",
+    ),
+    Check(
+        name="statements-name-their-latest-reports",
+        invariant=5,
+        view=reports_of_statements,
+        among=either({"$gt": ["$reports", 0]}, has("$report")),
+        holds={"$in": ["$report", latest_reports]},
+        expected=latest_reports,
+        found="$report",
     ),
     Check(
         name="agreements-follow-each-other",
@@ -582,6 +1103,22 @@ CHECKS = (
         found={"agreed": "$agreed", "days": span("day"), "terms": span("terms")},
     ),
     Check(
+        name="corrections-match-accruals",
+        invariant=5,
+        view=shares_corrected,
+        holds=both(equal("$told", 1), equal("$accrued", "$amount"), agrees("account")),
+        expected={"corrections": 1, "accrued": "$amount", "settlementAccount": "the same in both"},
+        found={"corrections": "$told", "accrued": "$accrued", "settlementAccount": span("account")},
+    ),
+    Check(
+        name="agreements-match-backdatings",
+        invariant=5,
+        view=backdatings,
+        holds=equal("$running", "$noted"),
+        expected={"backdating": "$running"},
+        found={"backdating": "$noted"},
+    ),
+    Check(
         name="accruals-point-to-lines",
         invariant=9,
         view=lines_and_accruals,
@@ -600,6 +1137,23 @@ CHECKS = (
         found={"statement": "$statement", "settlementAccount": span("account")},
     ),
     Check(
+        name="reports-point-to-statements",
+        invariant=9,
+        view=reports_of_statements,
+        among={"$gt": ["$reports", 0]},
+        holds=both(equal("$statement", 1), agrees("account"), agrees("currency")),
+        expected={"statement": 1, "settlementAccount": "the same in all", "currency": "the same in all"},
+        found={"statement": "$statement", "settlementAccount": span("account"), "currency": span("currency")},
+    ),
+    Check(
+        name="reports-match-inbox",
+        invariant=6,
+        view=reports_and_inbox,
+        holds=both(equal("$report", 1), equal("$inbox", 1)),
+        expected={"report": 1, "inbox": 1},
+        found={"report": "$report", "inbox": "$inbox"},
+    ),
+    Check(
         name="brought-forward-points-to-statements",
         invariant=9,
         view=carried_statements,
@@ -616,4 +1170,5 @@ CHECKS = (
         expected={"position": 1, "currency": "the same in all"},
         found={"position": "$position", "currency": span("currency")},
     ),
+    *CLOSING_CHECKS,
 )

@@ -7,13 +7,44 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from domain.accounts.model import SettlementTerms
-from domain.settlement.accruals import Accrual
+from domain.settlement.accruals import Accrual, Step
+from domain.settlement.advances import Advance
 from domain.settlement.agreements import AgreedTerms, Agreement
+from domain.settlement.backdating import Backdating, CorrectedShare, ShareCorrection
+from domain.settlement.comparing import ComparedLine, StatementReport
+from domain.settlement.earnings import DayEarned, Earnings, Guaranteed
 from domain.settlement.payouts import Payout, PayoutReturn
-from domain.settlement.statements import Settlement, SettlementLine
+from domain.settlement.reserves import Release, Reserve
+from domain.settlement.statements import LineInDispute, PayoutRequest, Settlement, SettlementLine, WithheldTax
+from domain.settlement.terms import (
+    Certificate,
+    ClosingTerms,
+    Guarantee,
+    Holdback,
+    LineTerms,
+    Tiers,
+    TierStep,
+    Withholding,
+)
+from domain.settlement.tiers import TierPeriod
 
 Row = dict[str, Any]
+
+
+def _encode_step(step: Step) -> Row:
+    row: Row = {
+        "kind": step.kind,
+        "agreement": step.agreement,
+        "start": None if step.start is None else step.start.isoformat(),
+        "end": None if step.end is None else step.end.isoformat(),
+        "of": step.of,
+        "base": step.base,
+        "rate": None if step.rate is None else f"{step.rate:f}",
+        "settlement": step.settlement,
+    }
+    if step.revision is not None:
+        row["revision"] = step.revision
+    return row
 
 
 def encode_accrual(accrual: Accrual) -> Row:
@@ -32,11 +63,30 @@ def encode_accrual(accrual: Accrual) -> Row:
     }
     if accrual.adjustment_id is not None:
         row["adjustmentId"] = accrual.adjustment_id
+    if accrual.step is not None:
+        row["step"] = _encode_step(accrual.step)
+    if accrual.corrects is not None:
+        row["corrects"] = accrual.corrects
     return row
+
+
+def _decode_step(row: Row) -> Step:
+    return Step(
+        row["kind"],
+        row["agreement"],
+        None if row["start"] is None else date.fromisoformat(row["start"]),
+        None if row["end"] is None else date.fromisoformat(row["end"]),
+        row["of"],
+        row["base"],
+        None if row["rate"] is None else Decimal(row["rate"]),
+        row["settlement"],
+        row.get("revision"),
+    )
 
 
 def decode_accrual(row: Row) -> Accrual:
     """Accrual of a row."""
+    step = row.get("step")
     return Accrual(
         row["_id"],
         row["settlementAccount"],
@@ -49,6 +99,8 @@ def decode_accrual(row: Row) -> Accrual:
         row["bookedAt"],
         row["settlementId"],
         row.get("adjustmentId"),
+        None if step is None else _decode_step(step),
+        row.get("corrects"),
     )
 
 
@@ -63,12 +115,35 @@ def _encode_settlement_line(settlement_line: SettlementLine) -> Row:
     }
     if settlement_line.adjustment_id is not None:
         row["adjustmentId"] = settlement_line.adjustment_id
+    if settlement_line.step is not None:
+        row["step"] = _encode_step(settlement_line.step)
+    if settlement_line.corrects is not None:
+        row["corrects"] = settlement_line.corrects
     return row
+
+
+def _encode_withholding(withholding: Withholding) -> Row:
+    certificate = withholding.certificate
+    return {
+        "rate": f"{withholding.rate:f}",
+        "authority": withholding.authority,
+        "surchargeOnTax": None if withholding.surcharge_on_tax is None else f"{withholding.surcharge_on_tax:f}",
+        "certificate": (
+            None
+            if certificate is None
+            else {
+                "rate": f"{certificate.rate:f}",
+                "start": certificate.start,
+                "end": certificate.end,
+            }
+        ),
+    }
 
 
 def encode_settlement(settlement: Settlement) -> Row:
     """Settlement as a row."""
-    return {
+    request = settlement.request
+    row: Row = {
         "_id": settlement.id,
         "settlementAccount": settlement.settlement_account,
         "currency": settlement.currency,
@@ -82,9 +157,46 @@ def encode_settlement(settlement: Settlement) -> Row:
         "state": settlement.state,
         "bookedAt": settlement.booked_at,
     }
+    if settlement.threshold is not None:
+        row["threshold"] = settlement.threshold
+    if settlement.withholding is not None:
+        row["withholding"] = _encode_withholding(settlement.withholding)
+    if settlement.netted is not None:
+        row["netted"] = settlement.netted
+    if settlement.withheld is not None:
+        row["withheld"] = [
+            {
+                "rate": f"{withheld_tax.rate:f}",
+                "base": withheld_tax.base,
+                "amount": withheld_tax.amount,
+            }
+            for withheld_tax in settlement.withheld
+        ]
+    if request is not None:
+        row["request"] = {
+            "id": request.id,
+            "number": request.number,
+            "amount": request.amount,
+            "netted": request.netted,
+            "taxWithheld": request.tax_withheld,
+            "rate": None if request.rate is None else f"{request.rate:f}",
+        }
+    if settlement.report is not None:
+        row["report"] = settlement.report
+    if settlement.disputed is not None:
+        row["disputed"] = [
+            {
+                "billNo": line_in_dispute.bill_no,
+                "lineId": line_in_dispute.line_id,
+                "amount": line_in_dispute.amount,
+            }
+            for line_in_dispute in settlement.disputed
+        ]
+    return row
 
 
 def _decode_settlement_line(row: Row) -> SettlementLine:
+    step = row.get("step")
     return SettlementLine(
         row["accrualId"],
         row["orderId"],
@@ -93,11 +205,35 @@ def _decode_settlement_line(row: Row) -> SettlementLine:
         date.fromisoformat(row["date"]),
         row["amount"],
         row.get("adjustmentId"),
+        None if step is None else _decode_step(step),
+        row.get("corrects"),
+    )
+
+
+def _decode_withholding(row: Row) -> Withholding:
+    certificate = row["certificate"]
+    return Withholding(
+        Decimal(row["rate"]),
+        row["authority"],
+        None if row["surchargeOnTax"] is None else Decimal(row["surchargeOnTax"]),
+        (
+            None
+            if certificate is None
+            else Certificate(
+                Decimal(certificate["rate"]),
+                certificate["start"],
+                certificate["end"],
+            )
+        ),
     )
 
 
 def decode_settlement(row: Row) -> Settlement:
     """Settlement of a row."""
+    withholding = row.get("withholding")
+    withheld = row.get("withheld")
+    request = row.get("request")
+    disputed = row.get("disputed")
     return Settlement(
         row["_id"],
         row["settlementAccount"],
@@ -111,12 +247,53 @@ def decode_settlement(row: Row) -> Settlement:
         row["paid"],
         row["state"],
         row["bookedAt"],
+        row.get("threshold"),
+        None if withholding is None else _decode_withholding(withholding),
+        row.get("netted"),
+        (
+            None
+            if withheld is None
+            else tuple(
+                WithheldTax(
+                    Decimal(withheld_tax["rate"]),
+                    withheld_tax["base"],
+                    withheld_tax["amount"],
+                )
+                for withheld_tax in withheld
+            )
+        ),
+        (
+            None
+            if request is None
+            else PayoutRequest(
+                request["id"],
+                request["number"],
+                request["amount"],
+                request["netted"],
+                request["taxWithheld"],
+                None if request["rate"] is None else Decimal(request["rate"]),
+            )
+        ),
+        row.get("report"),
+        (
+            None
+            if disputed is None
+            else tuple(
+                LineInDispute(
+                    line_in_dispute["billNo"],
+                    line_in_dispute["lineId"],
+                    line_in_dispute["amount"],
+                )
+                for line_in_dispute in disputed
+            )
+        ),
     )
 
 
 def encode_payout(payout: Payout) -> Row:
     """Payout as a row."""
     returned = payout.returned
+    withheld = payout.withheld
     row: Row = {
         "_id": payout.id,
         "settlementAccount": payout.settlement_account,
@@ -132,12 +309,19 @@ def encode_payout(payout: Payout) -> Row:
             "reason": returned.reason,
             "bookedAt": returned.booked_at,
         }
+    if withheld is not None:
+        row["withheld"] = {
+            "rate": f"{withheld.rate:f}",
+            "base": withheld.base,
+            "amount": withheld.amount,
+        }
     return row
 
 
 def decode_payout(row: Row) -> Payout:
     """Payout of a row."""
     returned = row.get("returned")
+    withheld = row.get("withheld")
     return Payout(
         row["_id"],
         row["settlementAccount"],
@@ -155,25 +339,83 @@ def decode_payout(row: Row) -> Payout:
                 returned["bookedAt"],
             )
         ),
+        (
+            None
+            if withheld is None
+            else WithheldTax(
+                Decimal(withheld["rate"]),
+                withheld["base"],
+                withheld["amount"],
+            )
+        ),
     )
 
 
-def _encode_agreed_terms(agreed_terms: AgreedTerms) -> Row:
+def _encode_tiers(tiers: Tiers) -> Row:
     return {
+        "mode": tiers.mode,
+        "period": tiers.period,
+        "steps": [
+            {
+                "upTo": tier_step.up_to,
+                "share": f"{tier_step.share:f}",
+            }
+            for tier_step in tiers.steps
+        ],
+    }
+
+
+def _encode_line_terms(line_terms: LineTerms) -> Row:
+    row: Row = {
+        "partnerShare": None if line_terms.partner_share is None else f"{line_terms.partner_share:f}",
+        "accrueOn": line_terms.accrue_on,
+    }
+    if line_terms.tiers is not None:
+        row["tiers"] = _encode_tiers(line_terms.tiers)
+    return row
+
+
+def _encode_closing_terms(closing_terms: ClosingTerms) -> Row:
+    guarantee = closing_terms.guarantee
+    holdback = closing_terms.holdback
+    row: Row = {}
+    if guarantee is not None:
+        row["guarantee"] = {
+            "amount": guarantee.amount,
+            "period": guarantee.period,
+        }
+    if closing_terms.advance is not None:
+        row["advance"] = closing_terms.advance
+    if holdback is not None:
+        row["holdback"] = {
+            "rate": f"{holdback.rate:f}",
+            "releaseAfterDays": holdback.release_after_days,
+        }
+    if closing_terms.payout_threshold is not None:
+        row["payoutThreshold"] = closing_terms.payout_threshold
+    if closing_terms.withholding is not None:
+        row["withholding"] = _encode_withholding(closing_terms.withholding)
+    if closing_terms.netting is not None:
+        row["netting"] = closing_terms.netting
+    return row
+
+
+def _encode_agreed_terms(agreed_terms: AgreedTerms) -> Row:
+    row: Row = {
         "validFrom": agreed_terms.valid_from.isoformat(),
-        "terms": {
-            "partnerShare": f"{agreed_terms.terms.partner_share:f}",
-            "accrueOn": agreed_terms.terms.accrue_on,
-        },
+        "terms": _encode_line_terms(agreed_terms.terms),
         "revision": agreed_terms.revision,
         "cause": agreed_terms.cause,
         "bookedAt": agreed_terms.booked_at,
     }
+    if agreed_terms.closing is not None:
+        row["closing"] = _encode_closing_terms(agreed_terms.closing)
+    return row
 
 
 def encode_agreement(agreement: Agreement) -> Row:
     """Agreement as a row."""
-    return {
+    row: Row = {
         "_id": agreement.id,
         "settlementAccount": agreement.settlement_account,
         "validFrom": agreement.valid_from,
@@ -182,23 +424,81 @@ def encode_agreement(agreement: Agreement) -> Row:
         "end": None if agreement.end is None else agreement.end.isoformat(),
         "agreed": [_encode_agreed_terms(agreed_terms) for agreed_terms in agreement.agreed],
     }
+    if agreement.currency is not None:
+        row["currency"] = agreement.currency
+    if agreement.advanced is not None:
+        row["advanced"] = agreement.advanced
+    if agreement.backdating is not None:
+        row["backdating"] = list(agreement.backdating)
+    return row
+
+
+def _decode_tiers(row: Row) -> Tiers:
+    return Tiers(
+        row["mode"],
+        row["period"],
+        tuple(
+            TierStep(
+                tier_step["upTo"],
+                Decimal(tier_step["share"]),
+            )
+            for tier_step in row["steps"]
+        ),
+    )
+
+
+def _decode_line_terms(row: Row) -> LineTerms:
+    tiers = row.get("tiers")
+    return LineTerms(
+        None if row["partnerShare"] is None else Decimal(row["partnerShare"]),
+        row["accrueOn"],
+        None if tiers is None else _decode_tiers(tiers),
+    )
+
+
+def _decode_closing_terms(row: Row) -> ClosingTerms:
+    guarantee = row.get("guarantee")
+    holdback = row.get("holdback")
+    withholding = row.get("withholding")
+    return ClosingTerms(
+        (
+            None
+            if guarantee is None
+            else Guarantee(
+                guarantee["amount"],
+                guarantee["period"],
+            )
+        ),
+        row.get("advance"),
+        (
+            None
+            if holdback is None
+            else Holdback(
+                Decimal(holdback["rate"]),
+                holdback["releaseAfterDays"],
+            )
+        ),
+        row.get("payoutThreshold"),
+        None if withholding is None else _decode_withholding(withholding),
+        row.get("netting"),
+    )
 
 
 def _decode_agreed_terms(row: Row) -> AgreedTerms:
+    closing = row.get("closing")
     return AgreedTerms(
         date.fromisoformat(row["validFrom"]),
-        SettlementTerms(
-            Decimal(row["terms"]["partnerShare"]),
-            row["terms"]["accrueOn"],
-        ),
+        _decode_line_terms(row["terms"]),
         row["revision"],
         row["cause"],
         row["bookedAt"],
+        None if closing is None else _decode_closing_terms(closing),
     )
 
 
 def decode_agreement(row: Row) -> Agreement:
     """Agreement of a row."""
+    backdating = row.get("backdating")
     return Agreement(
         row["_id"],
         row["settlementAccount"],
@@ -207,6 +507,298 @@ def decode_agreement(row: Row) -> Agreement:
         date.fromisoformat(row["start"]),
         None if row["end"] is None else date.fromisoformat(row["end"]),
         tuple(_decode_agreed_terms(agreed_terms) for agreed_terms in row["agreed"]),
+        row.get("currency"),
+        row.get("advanced"),
+        None if backdating is None else tuple(backdating),
+    )
+
+
+def encode_backdating(backdating: Backdating) -> Row:
+    """Backdating as a row."""
+    return {
+        "_id": backdating.id,
+        "agreement": backdating.agreement,
+        "revision": backdating.revision,
+        "settlementAccount": backdating.settlement_account,
+        "since": backdating.since.isoformat(),
+        "state": backdating.state,
+        "bookedAt": backdating.booked_at,
+        "corrected": backdating.corrected,
+        "amount": backdating.amount,
+    }
+
+
+def decode_backdating(row: Row) -> Backdating:
+    """Backdating of a row."""
+    return Backdating(
+        row["_id"],
+        row["agreement"],
+        row["revision"],
+        row["settlementAccount"],
+        date.fromisoformat(row["since"]),
+        row["state"],
+        row["bookedAt"],
+        row["corrected"],
+        row["amount"],
+    )
+
+
+def encode_share_correction(share_correction: ShareCorrection) -> Row:
+    """Share correction as a row."""
+    return {
+        "_id": share_correction.id,
+        "agreement": share_correction.agreement,
+        "revision": share_correction.revision,
+        "settlementAccount": share_correction.settlement_account,
+        "billNo": share_correction.bill_no,
+        "lines": [
+            {
+                "lineId": corrected_share.line_id,
+                "was": corrected_share.was,
+                "now": corrected_share.now,
+                "accrued": corrected_share.accrued,
+                "withheld": corrected_share.withheld,
+            }
+            for corrected_share in share_correction.lines
+        ],
+        "cause": share_correction.cause,
+        "bookedAt": share_correction.booked_at,
+    }
+
+
+def decode_share_correction(row: Row) -> ShareCorrection:
+    """Share correction of a row."""
+    return ShareCorrection(
+        row["_id"],
+        row["agreement"],
+        row["revision"],
+        row["settlementAccount"],
+        row["billNo"],
+        tuple(
+            CorrectedShare(
+                corrected_share["lineId"],
+                corrected_share["was"],
+                corrected_share["now"],
+                corrected_share["accrued"],
+                corrected_share["withheld"],
+            )
+            for corrected_share in row["lines"]
+        ),
+        row["cause"],
+        row["bookedAt"],
+    )
+
+
+def encode_earnings(earnings: Earnings) -> Row:
+    """Earnings as a row."""
+    return {
+        "_id": earnings.id,
+        "settlementAccount": earnings.settlement_account,
+        "year": earnings.year,
+        "days": [
+            {
+                "date": day_earned.date.isoformat(),
+                "amount": day_earned.amount,
+            }
+            for day_earned in earnings.days
+        ],
+        "guaranteed": [
+            {
+                "agreement": guaranteed.agreement,
+                "start": guaranteed.start.isoformat(),
+                "amount": guaranteed.amount,
+            }
+            for guaranteed in earnings.guaranteed
+        ],
+    }
+
+
+def decode_earnings(row: Row) -> Earnings:
+    """Earnings of a row."""
+    return Earnings(
+        row["_id"],
+        row["settlementAccount"],
+        row["year"],
+        tuple(
+            DayEarned(
+                date.fromisoformat(day_earned["date"]),
+                day_earned["amount"],
+            )
+            for day_earned in row["days"]
+        ),
+        tuple(
+            Guaranteed(
+                guaranteed["agreement"],
+                date.fromisoformat(guaranteed["start"]),
+                guaranteed["amount"],
+            )
+            for guaranteed in row["guaranteed"]
+        ),
+    )
+
+
+def encode_advance(advance: Advance) -> Row:
+    """Advance as a row."""
+    return {
+        "_id": advance.id,
+        "agreement": advance.agreement,
+        "settlementAccount": advance.settlement_account,
+        "currency": advance.currency,
+        "amount": advance.amount,
+        "paidAt": advance.paid_at,
+        "bookedAt": advance.booked_at,
+    }
+
+
+def decode_advance(row: Row) -> Advance:
+    """Advance of a row."""
+    return Advance(
+        row["_id"],
+        row["agreement"],
+        row["settlementAccount"],
+        row["currency"],
+        row["amount"],
+        row["paidAt"],
+        row["bookedAt"],
+    )
+
+
+def encode_reserve(reserve: Reserve) -> Row:
+    """Reserve as a row."""
+    return {
+        "_id": reserve.id,
+        "settlementAccount": reserve.settlement_account,
+        "currency": reserve.currency,
+        "base": reserve.base,
+        "rate": f"{reserve.rate:f}",
+        "amount": reserve.amount,
+        "heldOn": reserve.held_on.isoformat(),
+        "releaseOn": reserve.release_on.isoformat(),
+        "bookedAt": reserve.booked_at,
+        "isLeft": reserve.is_left,
+        "releases": [
+            {
+                "amount": release.amount,
+                "date": release.date.isoformat(),
+                "cause": release.cause,
+                "bookedAt": release.booked_at,
+                "releaseId": release.release_id,
+            }
+            for release in reserve.releases
+        ],
+        "queue": reserve.queue,
+    }
+
+
+def decode_reserve(row: Row) -> Reserve:
+    """Reserve of a row."""
+    return Reserve(
+        row["_id"],
+        row["settlementAccount"],
+        row["currency"],
+        row["base"],
+        Decimal(row["rate"]),
+        row["amount"],
+        date.fromisoformat(row["heldOn"]),
+        date.fromisoformat(row["releaseOn"]),
+        row["bookedAt"],
+        row["isLeft"],
+        tuple(
+            Release(
+                release["amount"],
+                date.fromisoformat(release["date"]),
+                release["cause"],
+                release["bookedAt"],
+                release["releaseId"],
+            )
+            for release in row["releases"]
+        ),
+    )
+
+
+def encode_tier_period(tier_period: TierPeriod) -> Row:
+    """Tier period as a row."""
+    return {
+        "_id": tier_period.id,
+        "settlementAccount": tier_period.settlement_account,
+        "agreement": tier_period.agreement,
+        "revision": tier_period.revision,
+        "start": tier_period.start.isoformat(),
+        "end": tier_period.end.isoformat(),
+        "tiers": _encode_tiers(tier_period.tiers),
+        "net": tier_period.net,
+        "due": tier_period.due,
+        "share": tier_period.share,
+        "trued": tier_period.trued,
+        "isOpen": tier_period.is_open,
+    }
+
+
+def decode_tier_period(row: Row) -> TierPeriod:
+    """Tier period of a row."""
+    return TierPeriod(
+        row["_id"],
+        row["settlementAccount"],
+        row["agreement"],
+        row["revision"],
+        date.fromisoformat(row["start"]),
+        date.fromisoformat(row["end"]),
+        _decode_tiers(row["tiers"]),
+        row["net"],
+        row["due"],
+        row["share"],
+        row["trued"],
+    )
+
+
+def _encode_compared_line(compared_line: ComparedLine) -> Row:
+    row: Row = {
+        "orderId": compared_line.order_id,
+        "billNo": compared_line.bill_no,
+        "lineId": compared_line.line_id,
+        "outcome": compared_line.outcome,
+    }
+    if compared_line.ours is not None:
+        row["ours"] = compared_line.ours
+    if compared_line.theirs is not None:
+        row["theirs"] = compared_line.theirs
+    return row
+
+
+def encode_statement_report(statement_report: StatementReport) -> Row:
+    """Statement report as a row."""
+    return {
+        "_id": statement_report.id,
+        "settlementId": statement_report.settlement_id,
+        "settlementAccount": statement_report.settlement_account,
+        "currency": statement_report.currency,
+        "tolerance": statement_report.tolerance,
+        "lines": [_encode_compared_line(compared_line) for compared_line in statement_report.lines],
+        "bookedAt": statement_report.booked_at,
+    }
+
+
+def _decode_compared_line(row: Row) -> ComparedLine:
+    return ComparedLine(
+        row["orderId"],
+        row["billNo"],
+        row["lineId"],
+        row["outcome"],
+        row.get("ours"),
+        row.get("theirs"),
+    )
+
+
+def decode_statement_report(row: Row) -> StatementReport:
+    """Statement report of a row."""
+    return StatementReport(
+        row["_id"],
+        row["settlementId"],
+        row["settlementAccount"],
+        row["currency"],
+        row["tolerance"],
+        tuple(_decode_compared_line(compared_line) for compared_line in row["lines"]),
+        row["bookedAt"],
     )
 
 
@@ -215,6 +807,13 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
     Settlement: encode_settlement,
     Payout: encode_payout,
     Agreement: encode_agreement,
+    Backdating: encode_backdating,
+    ShareCorrection: encode_share_correction,
+    Earnings: encode_earnings,
+    Advance: encode_advance,
+    Reserve: encode_reserve,
+    TierPeriod: encode_tier_period,
+    StatementReport: encode_statement_report,
 }
 
 DECODE: dict[type, Callable[[Row], Any]] = {
@@ -222,4 +821,11 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     Settlement: decode_settlement,
     Payout: decode_payout,
     Agreement: decode_agreement,
+    Backdating: decode_backdating,
+    ShareCorrection: decode_share_correction,
+    Earnings: decode_earnings,
+    Advance: decode_advance,
+    Reserve: decode_reserve,
+    TierPeriod: decode_tier_period,
+    StatementReport: decode_statement_report,
 }

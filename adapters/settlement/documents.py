@@ -6,22 +6,38 @@ from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.settlement.accruals import Accrual
-from domain.settlement.agreements import Agreement
+from domain.settlement.accruals import Accrual, Step
+from domain.settlement.advances import Advance
+from domain.settlement.agreements import AgreedTerms, Agreement
+from domain.settlement.backdating import Backdating, ShareCorrection
+from domain.settlement.comparing import ComparedLine, StatementReport
+from domain.settlement.earnings import Earnings
 from domain.settlement.payouts import Payout
+from domain.settlement.reserves import HELD, Reserve
 from domain.settlement.statements import Settlement, SettlementLine
+from domain.settlement.terms import ClosingTerms, LineTerms
+from domain.settlement.tiers import TierPeriod
 
-_TERMS = "{`partnerShare`, `accrueOn`}"
+_TIERS = "{`mode`, `period`, `steps`: [{`upTo`: null of the last, `share`}]}"
+_TERMS = "{`partnerShare`: null where there are tiers, `accrueOn`, `tiers`: " + _TIERS + ", only where there are any}"
+_STEP = (
+    "{`kind`, `agreement`, `start`, `end`, `of`, `base`, `rate`, `settlement`, `revision`: only of a true-up}: what it "
+    "is and how it was worked out; only of what a closing, or a release, has added"
+)
+_STEP_LAYOUT = Layout(Step, absent=(("revision",),))
+RUNNING = {"state": "running"}
 UNSTATED = {"settlementId": {"$type": "null"}}
+IN_DISPUTE = {"disputed": {"$exists": True}}
 
 KEPT = (
     Kept(
-        Layout(Accrual, absent=(("adjustment_id",),)),
+        Layout(Accrual, absent=(("adjustment_id",), ("step",), ("corrects",)), parts=(_STEP_LAYOUT,)),
         Collection(
             "accruals",
             id="`<billNo>/<lineId>`, or `<billNo>/<lineId>/<paymentId>` when a payment released it "
             "(`<billNo>/<lineId>/<orderId>` of an invoice of zero); with `/<type>/<key>` of any other cause; "
-            "`settlement.adjust/<adjustmentId>` of an adjustment",
+            "`settlement.adjust/<adjustmentId>` of an adjustment; `<type>/<key>` and what it is of a closing's step, "
+            "`<type>/<key>` of a release",
             written="once, with the fact; a statement sets `settlementId`, once",
             fields={
                 "settlementAccount": "the partner's",
@@ -34,6 +50,9 @@ KEPT = (
                 "bookedAt": "",
                 "settlementId": "null until a statement holds it",
                 "adjustmentId": "only of an adjustment",
+                "step": _STEP,
+                "corrects": "`<billNo>/<lineId>`: what the ids of the rows begin with that it corrects; only where "
+                "terms were agreed later",
             },
             indexes=(
                 # A closing's accruals: a partner's that no statement holds, by date.
@@ -49,36 +68,67 @@ KEPT = (
         queue=QueueRead("settlementAccount", "date", UNSTATED),
     ),
     Kept(
-        Layout(Settlement, parts=(Layout(SettlementLine, absent=(("adjustment_id",),)),)),
+        Layout(
+            Settlement,
+            absent=(
+                ("threshold",),
+                ("withholding",),
+                ("netted",),
+                ("withheld",),
+                ("request",),
+                ("report",),
+                ("disputed",),
+            ),
+            parts=(Layout(SettlementLine, absent=(("adjustment_id",), ("step",), ("corrects",))), _STEP_LAYOUT),
+        ),
         Collection(
             "settlements",
             id="statement id",
-            written="by a closing, replaced by a payout, or its return",
+            written="by a closing, replaced by a payout, or its return; by a report, and by what corrects a line that "
+            "is in dispute",
             fields={
                 "settlementAccount": "the partner's",
                 "currency": "",
                 "closingId": "",
                 "periodEnd": "",
                 "lines": "[{`accrualId`, `orderId`, `billNo`, `lineId`, `date`, `amount`}], of an adjustment "
-                "with its `adjustmentId`",
+                "with its `adjustmentId`, of a closing's step or a release with its `step`",
                 "broughtForward": "amount, 0 if none",
                 "broughtForwardFrom": "statement id, or null",
                 "total": "the lines and what was brought forward",
                 "paid": "how much of it is paid",
                 "state": "`open`, `partiallyPaid`, `paid`, `carriedForward`",
                 "bookedAt": "",
+                "threshold": "the threshold of payouts that `total` is less than; only where it is carried forward by "
+                "that",
+                "withholding": "what was agreed of the partner's tax as it was made; only where something was",
+                "netted": "what of `paid` was netted with what the partner owed us; only where something was",
+                "withheld": "[{`rate`, `base`, `amount`}]: the tax that was withheld of its payouts, by rate; only "
+                "where some was",
+                "request": "{`id`, `number`, `amount`, `netted`, `taxWithheld`, `rate`}: the payout that was requested "
+                "last; not there where an earlier version made it",
+                "report": "its latest report's id; only where there is one",
+                "disputed": "[{`billNo`, `lineId`, `amount`}]: its lines that are in dispute; only where there are any",
             },
+            personal=("withholding.authority",),
             indexes=(
                 # Lists of a partner's statements, oldest first.
                 IndexModel(
                     [("settlementAccount", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)], name="listed"
                 ),
+                # A partner's statements of which something is in dispute: for what corrects a line.
+                IndexModel(
+                    [("settlementAccount", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)],
+                    name="inDispute",
+                    partialFilterExpression=IN_DISPUTE,
+                ),
             ),
         ),
+        queue=QueueRead("settlementAccount", "bookedAt", IN_DISPUTE),
         awaited={"settlement": {}},
     ),
     Kept(
-        Layout(Payout, absent=(("returned",),)),
+        Layout(Payout, absent=(("returned",), ("withheld",))),
         Collection(
             "payouts",
             id="`payoutId`",
@@ -90,6 +140,7 @@ KEPT = (
                 "amount": "",
                 "bookedAt": "",
                 "returned": "{`returnId`, `returnedAt`, `reason`, `bookedAt`}; only of one that came back",
+                "withheld": "{`rate`, `base`, `amount`}: the tax that was withheld of it; only where some was",
             },
             indexes=(
                 # A statement's payouts, in order.
@@ -104,7 +155,25 @@ KEPT = (
         awaited={"payout": {}},
     ),
     Kept(
-        Layout(Agreement),
+        Layout(
+            Agreement,
+            absent=(("currency",), ("advanced",), ("backdating",)),
+            parts=(
+                Layout(AgreedTerms, absent=(("closing",),)),
+                Layout(LineTerms, absent=(("tiers",),)),
+                Layout(
+                    ClosingTerms,
+                    absent=(
+                        ("guarantee",),
+                        ("advance",),
+                        ("holdback",),
+                        ("payout_threshold",),
+                        ("withholding",),
+                        ("netting",),
+                    ),
+                ),
+            ),
+        ),
         Collection(
             "agreements",
             id="`agreementId`",
@@ -115,15 +184,209 @@ KEPT = (
                 "validUntil": "the end of that time, or null",
                 "start": "the first day on which it holds, where the seller is",
                 "end": "the first day after it, or null",
-                "agreed": "[{`validFrom`: a date, `terms`: " + _TERMS + ", `revision`, `cause`, `bookedAt`}], in the "
-                "order in which that was booked",
+                "agreed": "[{`validFrom`: a date, `terms`: " + _TERMS + ", `revision`, `cause`, `bookedAt`, `closing`: "
+                "{`guarantee`, `advance`, `holdback`, `payoutThreshold`, `withholding`, `netting`}, of these what was "
+                "agreed}], in the order in "
+                "which that was booked",
+                "currency": "that of its amounts; not there where an earlier version wrote it",
+                "advanced": "what was paid in advance by it; only where something was",
+                "backdating": "the revisions for which what was earned on past days is being corrected; only then",
             },
+            personal=("agreed.closing.withholding.authority",),
             indexes=(
                 # A partner's agreements, by their first day: for its lines, and lists.
                 IndexModel([("settlementAccount", ASCENDING), ("start", ASCENDING), ("_id", ASCENDING)], name="open"),
             ),
         ),
         queue=QueueRead("settlementAccount", "start", {}, short=True),
-        awaited={"agreement": {}},
+        awaited={"agreement": {}, "backdated": {"backdating": {"$exists": False}}},
+    ),
+    Kept(
+        Layout(Backdating),
+        Collection(
+            "backdatings",
+            id="`<agreementId>/<revision>`",
+            written="by what agrees terms of past days, with each invoice that is corrected, and when all are",
+            fields={
+                "agreement": "",
+                "revision": "",
+                "settlementAccount": "the partner's",
+                "since": "the first day of which other terms were agreed",
+                "state": "`running`, `completed`",
+                "bookedAt": "",
+                "corrected": "of how many invoices something was",
+                "amount": "what the partner has earned more by that",
+            },
+            indexes=(
+                # Those that are under way, the earliest first.
+                IndexModel(
+                    [("bookedAt", ASCENDING), ("_id", ASCENDING)], name="running", partialFilterExpression=RUNNING
+                ),
+            ),
+        ),
+    ),
+    Kept(
+        Layout(ShareCorrection),
+        Collection(
+            "shareCorrections",
+            id="`<agreementId>/<revision>/<billNo>`",
+            written="once, with the fact",
+            fields={
+                "agreement": "",
+                "revision": "",
+                "settlementAccount": "the partner's",
+                "billNo": "",
+                "lines": "[{`lineId`, `was`, `now`: the share, `accrued`, `withheld`: how much more}]",
+                "cause": "the identity of the fact",
+                "bookedAt": "",
+            },
+            append_only=True,
+        ),
+    ),
+    Kept(
+        Layout(Earnings),
+        Collection(
+            "earnings",
+            id="`<settlementAccount>/<year>`",
+            written="by closings",
+            fields={
+                "settlementAccount": "the partner's",
+                "year": "",
+                "days": "[{`date`, `amount`}]: what statements say was earned of a day, adjustments included",
+                "guaranteed": "[{`agreement`, `start`, `amount`}]: what they say of the guarantee for the period that "
+                "begins on `start`, a day of the year",
+            },
+        ),
+    ),
+    Kept(
+        Layout(Advance),
+        Collection(
+            "advances",
+            id="`advanceId`",
+            written="once, with the fact",
+            fields={
+                "agreement": "the agreement by which it was paid",
+                "settlementAccount": "the partner's",
+                "currency": "",
+                "amount": "",
+                "paidAt": "",
+                "bookedAt": "",
+            },
+            append_only=True,
+        ),
+    ),
+    Kept(
+        Layout(
+            Reserve,
+            keys=(
+                "id",
+                "settlement_account",
+                "currency",
+                "base",
+                "rate",
+                "amount",
+                "held_on",
+                "release_on",
+                "booked_at",
+                "is_left",
+                "releases",
+                "queue",
+            ),
+        ),
+        Collection(
+            "reserves",
+            id="the statement's id",
+            written="by the closing; by each release, which adds to `releases`",
+            fields={
+                "settlementAccount": "the partner's",
+                "currency": "",
+                "base": "what it is a part of",
+                "rate": "which part",
+                "amount": "what was held back",
+                "heldOn": "the end of the statement's period",
+                "releaseOn": "the day that releases what is left",
+                "bookedAt": "",
+                "isLeft": "whether that day has left the release to do",
+                "releases": "[{`amount`, `date`, `cause`, `bookedAt`, `releaseId`: null where the day did it}]",
+                "queue": "`held` until that day, while something is left, else null",
+            },
+            indexes=(
+                # What a day is to release.
+                IndexModel(
+                    [("queue", ASCENDING), ("releaseOn", ASCENDING), ("_id", ASCENDING)],
+                    name="held",
+                    partialFilterExpression={"queue": HELD},
+                ),
+                # A partner's reserves, by the day of the release.
+                IndexModel(
+                    [("settlementAccount", ASCENDING), ("releaseOn", ASCENDING), ("_id", ASCENDING)], name="listed"
+                ),
+            ),
+        ),
+        queue=QueueRead("queue", "releaseOn", {"queue": HELD}, of_accounts=False),
+    ),
+    Kept(
+        Layout(
+            TierPeriod,
+            keys=(
+                "id",
+                "settlement_account",
+                "agreement",
+                "revision",
+                "start",
+                "end",
+                "tiers",
+                "net",
+                "due",
+                "share",
+                "trued",
+                "is_open",
+            ),
+        ),
+        Collection(
+            "tierPeriods",
+            id="`<agreementId>/<revision>/<start>`",
+            written="by the first line of the period; by each further one, by what corrects one, by closings",
+            fields={
+                "settlementAccount": "the partner's",
+                "agreement": "",
+                "revision": "that of the agreement whose tiers they are",
+                "start": "the first day of the period",
+                "end": "the first day after it, or after the agreement",
+                "tiers": _TIERS,
+                "net": "of its lines, less what is credited of them",
+                "due": "what the tiers come to of that",
+                "share": "the sum of its lines' shares, as they are now",
+                "trued": "what closings have added to that",
+                "isOpen": "whether `share` and `trued` are not `due`",
+            },
+            indexes=(
+                # What a closing trues up: a partner's, by their first day.
+                IndexModel(
+                    [("settlementAccount", ASCENDING), ("start", ASCENDING), ("_id", ASCENDING)],
+                    name="open",
+                    partialFilterExpression={"isOpen": True},
+                ),
+            ),
+        ),
+        queue=QueueRead("settlementAccount", "start", {"isOpen": True}),
+    ),
+    Kept(
+        Layout(StatementReport, parts=(Layout(ComparedLine, absent=(("ours",), ("theirs",))),)),
+        Collection(
+            "statementReports",
+            id="`reportId`",
+            written="once, with the fact",
+            fields={
+                "settlementId": "",
+                "settlementAccount": "the partner's",
+                "currency": "",
+                "tolerance": "how far figures that agree may be apart",
+                "lines": "[{`orderId`, `billNo`, `lineId`, `outcome`: `agreed`, `different`, `missingThere` or "
+                "`missingHere`, `ours`, `theirs`: not there where it is missing}]",
+                "bookedAt": "",
+            },
+            append_only=True,
+        ),
     ),
 )

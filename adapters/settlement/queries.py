@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from functools import partial
 
 from adapters.mongodb.paging import Page, keyset
 from adapters.mongodb.trying import happens
-from adapters.mongodb.view import Json, Reads, Row, View, unknown
-from adapters.settlement.codecs import decode_agreement, decode_payout, decode_settlement
+from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
+from adapters.settlement.codecs import (
+    decode_agreement,
+    decode_payout,
+    decode_reserve,
+    decode_settlement,
+    decode_statement_report,
+)
 from domain.accounts.model import SETTLEMENT
+from domain.invoicing.model import AgreementRevision, PartnerShare, TierShare
 from domain.settlement.agreeing import AGREEMENTS_MAX
-from domain.settlement.statements import LINES_MAX, STATEMENTS_MAX, Closing, SettlementClosed
+from domain.settlement.closing import LINES_MAX, STATEMENTS_MAX, Closing, SettlementClosed
+from domain.settlement.statements import Settlement
 from schemas.query import cursor, milliseconds
-from schemas.settlement.events import agreement_json, payout_json, settlement_json
+from schemas.settlement.events import (
+    agreement_json,
+    explained_json,
+    payout_json,
+    report_json,
+    reserve_json,
+    settlement_json,
+)
 from schemas.settlement.queries import (
     PREVIEWED,
     AgreementGet,
     AgreementList,
+    ReserveList,
     SettlementGet,
     SettlementList,
     SettlementPreview,
@@ -24,17 +43,68 @@ from schemas.settlement.queries import (
     settlement_preview,
 )
 
+EXPLAINED_AT_ONCE = 1_000
+"""How many accruals, or invoices, are read at once to explain a statement's lines."""
+_EXPLAINING = {name: f"$$this.{name}" for name in ("id", "taxExcludedAmount", "onBehalfOf")}
+
 
 async def settlement(query: SettlementGet, view: View) -> Json:
-    """`settlement.get`: it stands as it is now, with what was paid out of it, and what came back."""
+    """`settlement.get`: it stands as it is now, with what was paid out of it, what came back, and its latest report."""
     row = await view.one("settlements", {"_id": query.id})
     if row is None:
         raise unknown("settlement", query.id)
     payouts = await view.find(
         "payouts", {"settlementId": query.id}, sort=[("bookedAt", 1), ("_id", 1)], index="settlement"
     )
-    shown = settlement_json(decode_settlement(row))
-    return {**shown, "payouts": [payout_json(decode_payout(payout)) for payout in payouts]} if payouts else shown
+    found = decode_settlement(row)
+    shown = await _explained(found, view)
+    if payouts:
+        shown["payouts"] = [payout_json(decode_payout(payout)) for payout in payouts]
+    if found.report is not None:
+        report = await view.one("statementReports", {"_id": found.report})
+        assert report is not None, "it was there at the same point in time"
+        shown["report"] = report_json(decode_statement_report(report))
+    return shown
+
+
+async def _explained(settlement: Settlement, view: View) -> Json:
+    """A statement, each line of which that accrued of an invoice says how."""
+    shown = settlement_json(settlement)
+    first = len(shown["lines"]) - len(settlement.lines)
+    accrued = [one for one in settlement.lines if one.bill_no is not None and one.adjustment_id is None]
+    causes: dict[str, str] = {}
+    parts: dict[tuple[str, str], tuple[PartnerShare, int]] = {}
+    for some in _at_once([one.accrual_id for one in accrued]):
+        rows = await view.find("accruals", {"_id": {"$in": some}}, fields={"cause": 1}, index=BY_ID)
+        causes |= {row["_id"]: row["cause"] for row in rows}
+    bill_nos = sorted({one.bill_no for one in accrued if one.bill_no is not None})
+    of_partner = {"$eq": ["$$this.onBehalfOf.id", settlement.settlement_account]}
+    lines = {"$map": {"input": {"$filter": {"input": "$lines", "cond": of_partner}}, "in": _EXPLAINING}}
+    for some in _at_once(bill_nos):
+        pipeline: list[Row] = [{"$match": {"_id": {"$in": some}}}, {"$project": {"lines": lines}}]
+        for row in await view.aggregate("invoices", pipeline, index=BY_ID):
+            for line in row["lines"]:
+                parts[row["_id"], line["id"]] = _part(line["onBehalfOf"]), line["taxExcludedAmount"]
+    for line, told in zip(settlement.lines, shown["lines"][first:], strict=True):
+        if line.accrual_id in causes:
+            assert line.bill_no is not None
+            assert line.line_id is not None
+            part, net = parts[line.bill_no, line.line_id]
+            told["explained"] = explained_json(part, net, causes[line.accrual_id], settlement.currency)
+    return shown
+
+
+def _at_once(ids: list[str]) -> Iterator[list[str]]:
+    return (ids[n : n + EXPLAINED_AT_ONCE] for n in range(0, len(ids), EXPLAINED_AT_ONCE))
+
+
+def _part(row: Row) -> PartnerShare:
+    by = row.get("agreement")
+    agreement = None if by is None else AgreementRevision(by["id"], by["revision"])
+    rate = None if row["partnerShare"] is None else Decimal(row["partnerShare"])
+    said = row.get("tier")
+    tier = None if said is None else TierShare(date.fromisoformat(said["start"]), said["before"], said["share"])
+    return PartnerShare(row["id"], rate, row["accrueOn"], row["share"], row["accrued"], agreement, tier)
 
 
 async def settlements(query: SettlementList, view: View) -> bytes:
@@ -98,10 +168,30 @@ async def agreements(query: AgreementList, view: View) -> bytes:
     return page.answer(None)
 
 
+async def reserves(query: ReserveList, view: View) -> bytes:
+    """`reserve.list`, by the day of the release, then by the statement's id."""
+    await view.check_account(query.settlement_account, SETTLEMENT, "settlementAccount")
+    which: Row = {"settlementAccount": query.settlement_account}
+    page = Page(query.limit)
+    after = None if query.after is None else (query.after[0].isoformat(), query.after[1])
+    read = partial(view.find, "reserves", index="listed")
+    # Of one in a state, too, what is asked for is taken of all that come next: a partner has one for each closing.
+    for row in await keyset(read, which, ("releaseOn", "_id"), after, query.limit + 1):
+        found = decode_reserve(row)
+        if query.state not in (None, found.state):
+            continue
+        if not page.take(reserve_json(found)):
+            assert after is not None
+            return page.answer(cursor(ReserveList.TYPE, *after))
+        after = (row["releaseOn"], row["_id"])
+    return page.answer(None)
+
+
 READS: Reads = (
     (SettlementGet, settlement),
     (SettlementList, settlements),
     (SettlementPreview, preview),
     (AgreementGet, agreement),
     (AgreementList, agreements),
+    (ReserveList, reserves),
 )

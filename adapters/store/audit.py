@@ -189,6 +189,7 @@ CHECKS = (
         "cash-matches-payments", 4, ("cash", "unapplied", "refundable", "recoverable", "bankCharges", "goodwill")
     ),
     posts_as_due("payable-entries-match-accruals", 5, ("payable", "withheld")),
+    posts_as_due("steps-are-posted", 5, ("reserve", "advance", "guarantee")),
     Check(
         name="entries-match-inbox",
         invariant=6,

@@ -169,7 +169,7 @@ def _do(database: Database[Row], plan: Plan, claim: _Claim, migrated: Migrated, 
             Stepped(
                 step.to,
                 step.why,
-                tuple(Updated(one.name, one.collection, counts[_key(step, one)]) for one in step.updates),
+                tuple(Updated(one.name, one.changed, counts[_key(step, one)]) for one in step.updates),
             )
         )
         if step is not left[-1]:
@@ -190,7 +190,7 @@ def _update(database: Database[Row], step: Step, update: Update, claim: _Claim, 
         return
     collection = database[update.collection]
     of = place["documents"] + collection.count_documents(dict(update.which))
-    what = f"{update.name} ({update.collection})"
+    what = f"{update.name} ({update.changed})"
     tell(Progress(step.to, what, place["documents"], of))
     while True:
         page = _page(database, update, claim, place)
@@ -216,12 +216,12 @@ def _page(database: Database[Row], update: Update, claim: _Claim, place: Row) ->
         # First, so that whoever has lost its claim, or renews it at this moment, waits here and not at the end.
         claim.check(session)
         found = collection.find({"$and": [after, dict(update.which)]}, dict(update.fields), session=session)
-        rows = list(found.sort("_id", 1).hint("_id_").limit(PAGE_ROWS))
+        rows = list(found.sort("_id", 1).hint("_id_").limit(min(PAGE_ROWS, update.page or PAGE_ROWS)))
         if not rows:
             return place
         operations = list(update.write(database, session, rows))
         if operations:
-            collection.bulk_write(operations, session=session)
+            database[update.changed].bulk_write(operations, session=session)
         page = {**place, "after": rows[-1]["_id"], "documents": place["documents"] + len(operations)}
         claim.write_place(page, session)
         return page

@@ -25,7 +25,9 @@ class Update:
     `which` finds the rows that are still to be changed. What `write` makes of a row must not be found any more, so that
     there is none when it is done, and doing it again does nothing. `fields` are those that `write` is given of a row.
     `name` says what is done; it is the update's own within its step. With `again`, `which` finds what is done, too:
-    only its place says how far it is, and doing a row again must make the same of it.
+    only its place says how far it is, and doing a row again must make the same of it. `into` is the collection that is
+    changed, where that is not the one that is gone through; `page` how many rows a transaction goes through at most,
+    where each may take long.
     """
 
     name: str
@@ -34,6 +36,13 @@ class Update:
     write: Write
     fields: Mapping[str, int] = field(default_factory=lambda: {"_id": 1})
     again: bool = False
+    into: str | None = None
+    page: int | None = None
+
+    @property
+    def changed(self) -> str:
+        """The collection that it changes."""
+        return self.into or self.collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,39 @@ def _names(_database: Database[Row], _session: ClientSession, rows: Sequence[Row
         UpdateOne({"_id": row["_id"]}, {"$set": {"nameKey": key}})
         for row in rows
         if (key := name_key(row["document"])) != row["nameKey"]
+    ]
+
+
+def _earnings(database: Database[Row], session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
+    """What statements say that partners have earned, by day: all years of each."""
+    earned = database["settlements"].aggregate(
+        [
+            {"$match": {"settlementAccount": {"$in": [row["_id"] for row in rows]}}},
+            {"$unwind": "$lines"},
+            {"$match": {"lines.step": None}},
+            {
+                "$group": {
+                    "_id": {"partner": "$settlementAccount", "date": "$lines.date"},
+                    "amount": {"$sum": "$lines.amount"},
+                }
+            },
+            {"$sort": {"_id.partner": 1, "_id.date": 1}},
+        ],
+        session=session,
+        allowDiskUse=True,
+    )
+    days: dict[tuple[str, int], list[Row]] = {}
+    for row in earned:
+        day = row["_id"]["date"]
+        year = (row["_id"]["partner"], int(day[:4]))
+        days.setdefault(year, []).append({"date": day, "amount": row["amount"]})
+    return [
+        UpdateOne(
+            {"_id": f"{partner}/{year}"},
+            {"$set": {"settlementAccount": partner, "year": year, "days": found, "guaranteed": []}},
+            upsert=True,
+        )
+        for (partner, year), found in days.items()
     ]
 
 
@@ -153,6 +195,23 @@ STEPS: tuple[Step, ...] = (
                 "positions",
                 {"refundable": {"$exists": False}},
                 each({"$set": {"refundable": 0, "recoverable": 0}}),
+            ),
+        ),
+    ),
+    Step(
+        to=4,
+        why="what statements say that a partner has earned is kept by day in `earnings`, by which closings work out "
+        "guarantees; agreements have terms for closings, and the balances `reserve` and `advance` go with them",
+        updates=(
+            Update(
+                "earnings",
+                "accounts",
+                {"type": "SettlementAccount"},
+                _earnings,
+                again=True,
+                into="earnings",
+                # One may have millions of lines.
+                page=1,
             ),
         ),
     ),

@@ -155,7 +155,7 @@ def complete_closing(account: Account, books: Books) -> None:
 def _nothing_open(account: Account, books: Books) -> bool:
     """Zero balances, no open invoice, no accrual that no statement holds, nothing carried forward."""
     position = books.position(account.id)
-    if any(getattr(position, balance) for balance in BALANCES) or books.counter(account.id, "withholding"):
+    if any(position.balance(name) for name in BALANCES) or books.counter(account.id, "withholding"):
         return False
     if position.carried_forward is not None and position.carried_forward.amount:
         return False

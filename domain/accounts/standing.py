@@ -17,7 +17,7 @@ def standing(account: Account, books: Books) -> Standing:
     status: PaymentStatus | None = None
     if account.type == BILLING:
         status = "inArrears" if overdue else "due" if position.receivable else "paid"
-    return Standing({name: getattr(position, name) for name in BALANCES}, overdue, status)
+    return Standing({name: position.balance(name) for name in BALANCES}, overdue, status)
 
 
 def tell_crossing(account: Account, books: Books) -> None:

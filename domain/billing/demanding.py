@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import takewhile
 
@@ -47,11 +47,12 @@ from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
-from domain.money import AMOUNT_MAX, Currency, share_of, within_limit
+from domain.money import AMOUNT_MAX, Currency, within_limit
 from domain.ordering.booking import book_invoice
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
-from domain.settlement.accruals import Accrual, emit_accruals, share_of_line
+from domain.settlement.accruals import Accrual, emit_accruals, share_of_line, share_taken_back
+from domain.settlement.tiers import require_tiers, tiers_of
 
 TAKEN_BACK = "taken back by a bill"
 """The reason of the credit notes beside a bill."""
@@ -176,7 +177,7 @@ def _issue(
     """Issue the invoice of a bill's lines, numbered in their order; returns it, and what accrues."""
     items = tuple(replace(due.item, id=str(n)) for n, due in enumerate(bill.lines, 1))
     _check_amounts(bill.lines, account.kept_in)
-    _require_partners(bill.lines, books)
+    _require_partners(bill.lines, to.on, books)
     invoice, accruals = book_invoice(
         account,
         items,
@@ -206,9 +207,13 @@ def _check_amounts(dues: Iterable[Due], currency: Currency) -> None:
             within_limit(due.net, currency, "{}: the net", due.field)
 
 
-def _require_partners(dues: Iterable[Due], books: Books) -> None:
+def _require_partners(dues: Sequence[Due], day: date, books: Books) -> None:
     partners = {due.item.on_behalf_of for due in dues if due.item.on_behalf_of is not None}
+    if not partners:
+        return
     books.require(need for id_ in partners for need in (DocumentNeed(Account, id_), DocumentNeed(Position, id_)))
+    require_tiers(partners, day, books)
+    books.require(need for due in dues if due.corrected is not None for need in tiers_of(due.corrected))
 
 
 def _share(due: Due, currency: str, day: date, books: Books) -> PartnerShare | None:
@@ -221,9 +226,7 @@ def _share(due: Due, currency: str, day: date, books: Books) -> PartnerShare | N
     partner = settlement_account(due.item.on_behalf_of, currency, books, happening, field)
     if due.corrected is None:
         return share_of_line(partner, due.net, day, books)
-    frozen = due.line.on_behalf_of
-    assert frozen is not None, f"{due.field} takes back a line of {due.corrected.id} that nobody has a part in"
-    return replace(frozen, share=share_of(due.net, frozen.partner_share), accrued=0)
+    return share_taken_back(due.line, due.net, books)
 
 
 def _period(dues: Iterable[Due], books: Books) -> Period:

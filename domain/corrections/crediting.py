@@ -48,6 +48,7 @@ from domain.payments.allocating import (
 from domain.payments.model import Payment
 from domain.settlement.accruals import Accrual, emit_accruals
 from domain.settlement.correcting import rebook
+from domain.settlement.tiers import tiers_of
 
 
 def note_time(note: NoteToIssue) -> tuple[str, datetime]:
@@ -99,6 +100,7 @@ def partners_needs(invoice: Invoice) -> Iterator[Need]:
         if line.on_behalf_of is not None:
             yield DocumentNeed(Account, line.on_behalf_of.id)
             yield DocumentNeed(Position, line.on_behalf_of.id)
+    yield from tiers_of(invoice)
 
 
 def correctable_account(invoice: Invoice, books: Books) -> Account:

@@ -10,6 +10,7 @@ from domain.errors import MustWait
 from domain.frozen import dataclass, replace
 from domain.invoicing.reference import payment_reference
 from domain.ledger.books import Books
+from domain.money import rounded_ratio, share_of
 
 InvoiceState = Literal["new", "onHold", "validated", "sent", "partiallyPaid", "settled"]
 """TMF678's states of a customer bill."""
@@ -24,18 +25,53 @@ class AgreementRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class TierShare:
+    """What a partner's share of a line is by tiers, frozen: `share` of its whole net (minor units).
+
+    `start` is the first day of the tiers' period, `before` the period's net without the line, as it was then.
+    """
+
+    start: date
+    before: int
+    share: int
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedShare:
+    """A partner's share of a line's whole net as it was issued (minor units), and when it was to accrue."""
+
+    share: int
+    accrue_on: Literal["invoice", "payment"]
+
+
+@dataclass(frozen=True, slots=True)
 class PartnerShare:
     """A partner's part in a line, its terms frozen: `share` of the line's net, of which `accrued` so far.
 
-    The terms are those of its `agreement`, or of the partner's account where that is None.
+    The terms are those of its `agreement`, or of the partner's account where that is None. It has either a rate
+    (`partner_share`) or a `tier`. `issued` is what it was with the invoice, where other terms were agreed of its day
+    since; else None.
     """
 
     id: str
-    partner_share: Decimal
+    partner_share: Decimal | None
     accrue_on: Literal["invoice", "payment"]
     share: int
     accrued: int
     agreement: AgreementRevision | None = None
+    tier: TierShare | None = None
+    issued: IssuedShare | None = None
+
+    def share_of(self, part: int, net: int) -> int:
+        """The frozen share of a part of the line's net (both minor units)."""
+        if self.tier is None:
+            assert self.partner_share is not None, f"a line of {self.id} has neither a rate nor a tier"
+            return share_of(part, self.partner_share)
+        return rounded_ratio(self.tier.share * (part if net > 0 else -part), abs(net)) if net else 0
+
+    def share_left(self, net: int, credited: int) -> int:
+        """The frozen share of the line's net, less that of what is credited of it (all minor units)."""
+        return self.share_of(net, net) - (self.share_of(credited, net) if credited else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -440,8 +440,9 @@ class Books:
         """An account's balance as this fact has left it so far, positive on its own side (minor units)."""
         assert key.owner is not None, key
         assert key.balance is not None, key
-        posted: int = getattr(self.position(key.owner), key.balance)
-        return posted + SIGN[key.balance] * (self._debits.get(key, 0) + self._credits.get(key, 0))
+        return self.position(key.owner).balance(key.balance) + SIGN[key.balance] * (
+            self._debits.get(key, 0) + self._credits.get(key, 0)
+        )
 
     def emit(self, account_id: str, event: object) -> None:
         """Say what happened, as the account's next event."""
@@ -515,7 +516,7 @@ class Books:
         assert self._currency is not None, "only an entry changes balances"
         after = {"movements": position.movements + 1}
         for balance, change in changes.items():
-            total = getattr(position, balance) + change
+            total = position.balance(balance) + change
             if abs(total) > AMOUNT_MAX:
                 within_limit(total, self._currency, "the balance {} of account {}", balance, position.id)
             after[balance] = total

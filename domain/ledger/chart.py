@@ -6,7 +6,7 @@ The audit has a table of its own (`adapters.ledger.audit`), so that a mistake he
 from __future__ import annotations
 
 from domain.ledger.keys import LedgerAccount, LedgerKey
-from domain.ledger.partners import PAYABLE, WITHHELD
+from domain.ledger.partners import ADVANCE, PAYABLE, RESERVE, WITHHELD
 
 RECEIVABLE = LedgerAccount("receivable", "debit", "BillingAccount")
 """What a customer owes us."""
@@ -27,6 +27,10 @@ BANK_CHARGES = LedgerAccount("bankCharges", "debit")
 """What banks and providers take for themselves."""
 GOODWILL = LedgerAccount("goodwill", "debit")
 """What customers were given as credit that nobody paid."""
+GUARANTEE = LedgerAccount("guarantee", "debit")
+"""What partners were guaranteed and have not earned."""
+TAX_WITHHELD = LedgerAccount("taxWithheld", "credit")
+"""What was withheld of payouts as the partners' tax: we owe it to the authorities."""
 
 CHART = (
     RECEIVABLE,
@@ -35,6 +39,8 @@ CHART = (
     RECOVERABLE,
     PAYABLE,
     WITHHELD,
+    RESERVE,
+    ADVANCE,
     CASH,
     REVENUE,
     COMMISSION,
@@ -42,6 +48,8 @@ CHART = (
     BAD_DEBT,
     BANK_CHARGES,
     GOODWILL,
+    GUARANTEE,
+    TAX_WITHHELD,
 )
 """The chart of accounts, in the order in which balances are told."""
 
@@ -58,6 +66,8 @@ OF_COMMISSION = COMMISSION.key
 OF_BAD_DEBT = BAD_DEBT.key
 OF_BANK_CHARGES = BANK_CHARGES.key
 OF_GOODWILL = GOODWILL.key
+OF_GUARANTEE = GUARANTEE.key
+OF_TAX_WITHHELD = TAX_WITHHELD.key
 
 
 def balances_of(account_type: str) -> tuple[str, ...]:

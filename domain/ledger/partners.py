@@ -8,3 +8,7 @@ PAYABLE = LedgerAccount("payable", "credit", "SettlementAccount")
 """What we owe a partner."""
 WITHHELD = LedgerAccount("withheld", "credit", "SettlementAccount")
 """What we shall owe a partner once the customer has paid."""
+RESERVE = LedgerAccount("reserve", "credit", "SettlementAccount")
+"""What is held back of what a partner has earned, until a day."""
+ADVANCE = LedgerAccount("advance", "debit", "SettlementAccount")
+"""What a partner was paid before it earned it."""

@@ -29,7 +29,8 @@ class Position:
     that the account's credit is still being allocated, in further transactions: until then it may have credit beside
     open invoices. `undoing` is how much of `recoverable` waits for a de-allocation that goes on: nothing else covers
     it; None while that is nothing. `dunned` is how many steps of dunning stand against it; None while none does.
-    `agreements` is how many facts have agreed terms with it; None while none has.
+    `agreements` is how many facts have agreed terms with it; None while none has. The balances `reserve` and `advance`
+    are None while nothing was ever posted to them.
     """
 
     id: str
@@ -51,6 +52,13 @@ class Position:
     undoing: int | None = None
     dunned: int | None = None
     agreements: int | None = None
+    reserve: int | None = None
+    advance: int | None = None
+
+    def balance(self, name: str) -> int:
+        """A balance by its name."""
+        found: int | None = getattr(self, name)
+        return found or 0
 
 
 assert set(BALANCES) <= set(Position.__dataclass_fields__), "each balance of the chart is a field of the position"

@@ -18,7 +18,7 @@ from domain.ordering.booking import book_invoice
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
 from domain.settlement.accruals import emit_accruals, share_of_line
-from domain.settlement.agreements import terms_needs
+from domain.settlement.tiers import share_needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
     for account_id in {item.on_behalf_of for item in order.items if item.on_behalf_of}:
         yield DocumentNeed(Account, account_id)
         yield DocumentNeed(Position, account_id)
-        yield from terms_needs(account_id, books)
+        yield from share_needs(account_id, order.completed_at, books)
     yield DocumentNeed(Series, books.series)
     yield DocumentNeed(Seller, SELLER)
     yield QueueNeed(Payment, billed)

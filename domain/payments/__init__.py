@@ -4,10 +4,13 @@ from domain.handler import Handler, nobody
 from domain.ledger.books import Queue
 from domain.payments.allocating import allocate_credit, allocation_needs
 from domain.payments.model import Allocation, CreditAllocation, FailedPayment, Payment, ReceivedPayment
+from domain.payments.netting import apply_netting, netting_needs
 from domain.payments.receiving import payment_needs, payment_time, receive_payment
 from domain.payments.requesting import fail_payment, failure_needs, failure_time
+from domain.settlement.requesting import NettingToApply
 
 FACTS = (
+    Handler(NettingToApply, netting_needs, apply_netting, lambda fact: fact.settlement_account),
     Handler(ReceivedPayment, payment_needs, receive_payment, lambda fact: fact.billing_account, payment_time),
     Handler(FailedPayment, failure_needs, fail_payment, nobody, failure_time),
     Handler(CreditAllocation, allocation_needs, allocate_credit, lambda fact: fact.billing_account),

@@ -224,18 +224,22 @@ def cover(
     books: Books,
     *,
     again: bool = False,
+    of_credit: bool = True,
 ) -> Covered:
     """Cover invoices in turn, each up to so much (minor units), while the payment and the budget last.
 
     What of that is more than remains of an invoice was written off, and is recovered. `again`: neither the payment nor
-    the invoices are new, so it may have covered them before.
+    the invoices are new, so it may have covered them before. What is not `of_credit` was never the account's: whoever
+    calls debits what it is of.
     """
     covered = Covered(payment, [], [], [], [])
     for open_invoice, most in invoices:
         if not payment.unapplied or not budget.take(open_invoice):
             break
         amount = min(payment.unapplied, most)
-        invoice, allocation, released, recovered = _allocate(payment, open_invoice, amount, books, again=again)
+        invoice, allocation, released, recovered = _allocate(
+            payment, open_invoice, amount, books, again=again, of_credit=of_credit
+        )
         payment = replace(payment, unapplied=payment.unapplied - amount)
         covered.invoices.append(invoice)
         covered.allocations.append(allocation)
@@ -317,9 +321,9 @@ def by_precedence(named: list[Invoice], account_id: str, books: Books) -> Iterat
 
 
 def _allocate(
-    payment: Payment, before: Invoice, amount: int, books: Books, *, again: bool
+    payment: Payment, before: Invoice, amount: int, books: Books, *, again: bool, of_credit: bool
 ) -> tuple[Invoice, Allocation, list[Accrual], tuple[WrittenOff, ...]]:
-    allocation = _book(before, payment.id, amount, books, again=again)
+    allocation = _book(before, payment.id, amount, books, again=again, of_credit=of_credit)
     open_part = min(amount, before.remaining_amount)
     remaining = before.remaining_amount - open_part
     applied = (*before.applied_payment, AppliedPayment(payment.id, amount))
@@ -345,7 +349,9 @@ def _allocate(
     return invoice, allocation, released, recovered
 
 
-def _book(invoice: Invoice, payment_id: str, amount: int, books: Books, *, again: bool) -> Allocation:
+def _book(
+    invoice: Invoice, payment_id: str, amount: int, books: Books, *, again: bool, of_credit: bool = True
+) -> Allocation:
     pair = f"{invoice.id}/{payment_id}"
     allocation = Allocation(
         f"{pair}/{key_of(books.cause)}" if again else pair,
@@ -358,7 +364,8 @@ def _book(invoice: Invoice, payment_id: str, amount: int, books: Books, *, again
         books.sequence(invoice.billing_account) * PLACES + len(books.rows[Allocation]),
     )
     books.append(allocation)
-    books.move(chart.UNAPPLIED.of(invoice.billing_account), amount)
+    if of_credit:
+        books.move(chart.UNAPPLIED.of(invoice.billing_account), amount)
     books.move(chart.RECEIVABLE.of(invoice.billing_account), -amount)
     return allocation
 

@@ -34,7 +34,7 @@ class FailedPayment:
     failed_at: datetime
 
 
-Source = Literal["goodwill", "transfer"]
+Source = Literal["goodwill", "transfer", "netting"]
 """What credit comes of that is no payment."""
 
 
@@ -52,7 +52,8 @@ class Payment:
 
     Credit that is no payment is kept as one, so that all that happens to payments happens to it: its `source` says what
     it is (None: a payment), `received_at` is its own time, and its id is one that no payment can have:
-    `credit~<creditId>` for goodwill, `transfer~<transferId>~<n>` for the n-th part of a transfer. `transferred` is
+    `credit~<creditId>` for goodwill, `transfer~<transferId>~<n>` for the n-th part of a transfer,
+    `netting~<settlementId>` for what was netted with a partner's statement. `transferred` is
     what of it was transferred to other accounts, as it came about; None while nothing was. `level` is how often what is
     transferred credit was transferred, `origin` the payment that it was at first; None of what never was. `parts` is in
     how many parts a payment was transferred, those included that went further; None while nothing was. What an earlier

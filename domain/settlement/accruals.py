@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import Literal
 
 from domain.accounts.lifecycle import check_state
 from domain.accounts.model import Account, find_account
@@ -14,6 +16,30 @@ from domain.ledger.books import Books, DocumentNeed
 from domain.money import rounded_ratio, share_of
 from domain.settlement import position
 from domain.settlement.agreements import agreement_on
+from domain.settlement.tiers import correct_tier, share_by_tiers, taken_back_by_tiers, tiers_of
+
+StepKind = Literal["trueUp", "guarantee", "recoupment", "holdback", "release"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a closing, or a release, changes of what is payable, beside what was earned; and how that is worked out.
+
+    A true-up has its agreement and the revision whose tiers it goes by, the first and the last day of their period,
+    what they come to (`of`) and the net that is left (`base`). A guarantee has its agreement, the first and the last
+    day of its period, what it is in all (`of`) and what was earned (`base`). A recoupment is of at most `base`; a
+    holdback is `rate` of `base`. A release names the statement that the reserve was held back of.
+    """
+
+    kind: StepKind
+    agreement: str | None = None
+    start: dt.date | None = None
+    end: dt.date | None = None
+    of: int | None = None
+    base: int | None = None
+    rate: Decimal | None = None
+    settlement: str | None = None
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +47,9 @@ class Accrual:
     """What a partner has earned with a line: append-only but for the statement that holds it, set once.
 
     `date` is that of its order, or of the payment that released it; `cause` the identity of the fact that accrued it.
-    An adjustment has its `adjustment_id`, and no line, but the one that it corrects.
+    An adjustment has its `adjustment_id`, and no line, but the one that it corrects. What a closing, or a release, has
+    added to what was earned has its `step`, and no line. `corrects` is what the ids of the rows begin with that one
+    corrects for terms that were agreed later.
     """
 
     id: str
@@ -35,6 +63,8 @@ class Accrual:
     booked_at: dt.datetime
     settlement_id: str | None = None
     adjustment_id: str | None = None
+    step: Step | None = None
+    corrects: str | None = None
 
     @property
     def owner(self) -> str:
@@ -50,6 +80,11 @@ class Accrual:
     def is_open(self) -> bool:
         """Whether no statement holds it yet."""
         return self.settlement_id is None
+
+    @property
+    def is_earned(self) -> bool:
+        """Whether the partner has earned it, with lines or by an adjustment."""
+        return self.step is None or self.step.kind == "trueUp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +107,33 @@ def share_of_line(partner: Account, net: int, day: dt.date, books: Books) -> Par
         assert terms is not None, f"settlement account {partner.id} has no terms"
         return PartnerShare(partner.id, terms.partner_share, terms.accrue_on, share_of(net, terms.partner_share), 0)
     agreed = agreement.terms_on(day)
+    rate = agreed.terms.partner_share
+    if rate is None:
+        return share_by_tiers(partner.id, agreement, net, day, books)
     by = AgreementRevision(agreement.id, agreed.revision)
-    share = share_of(net, agreed.terms.partner_share)
-    return PartnerShare(partner.id, agreed.terms.partner_share, agreed.terms.accrue_on, share, 0, by)
+    return PartnerShare(partner.id, rate, agreed.terms.accrue_on, share_of(net, rate), 0, by)
+
+
+def is_as_agreed(part: PartnerShare, partner: Account, day: dt.date, books: Books) -> bool:
+    """Whether the terms of a partner's part in a line are those that are agreed of a day now. Raises `NotLoaded`."""
+    agreement = agreement_on(partner.id, day, books)
+    if agreement is not None:
+        return part.agreement == AgreementRevision(agreement.id, agreement.terms_on(day).revision)
+    terms = partner.settlement_terms
+    assert terms is not None, f"settlement account {partner.id} has no terms"
+    return (part.agreement, part.partner_share, part.accrue_on) == (None, terms.partner_share, terms.accrue_on)
+
+
+def share_taken_back(line: InvoiceLine, net: int, books: Books) -> PartnerShare:
+    """A partner's part in a line that takes back so much (minor units, of either sign) of an earlier one's net.
+
+    It goes by that line's terms. Raises `NotLoaded`.
+    """
+    frozen = line.on_behalf_of
+    assert frozen is not None, f"nobody has a part in line {line.id}"
+    if frozen.tier is not None:
+        return taken_back_by_tiers(frozen, line.tax_excluded_amount, net, books)
+    return replace(frozen, share=frozen.share_of(net, line.tax_excluded_amount), accrued=0, issued=None)
 
 
 def post_share(line: InvoiceLine, partner: PartnerShare, books: Books) -> None:
@@ -121,10 +180,12 @@ def correct_shares(
 ) -> tuple[Invoice, list[Accrual], dict[str, int]]:
     """Bring the partners' parts in an invoice to what its corrections, and what is allocated to it now, leave of them.
 
-    The share left is the frozen share of the line's net, less that of what was credited of it. Accrued at the invoice,
-    all of it is accrued. Accrued at payment, round(share left × allocated ÷ billed) is, as much more as
-    round(share left × (allocated + written off) ÷ billed) says is given up, and the rest is withheld; where nothing is
-    billed any more, all that is left is accrued. What differs from what is booked may be negative, and is dated `on`.
+    The share left is the frozen share of the line's net, less that of what was credited of it; where it is by tiers,
+    their period has as much less. Accrued at the invoice, all of it is accrued. Accrued at payment, round(share left ×
+    allocated ÷ billed) is, as much more as round(share left × (allocated + written off) ÷ billed) says is given up, and
+    the rest is withheld; where nothing is billed any more, all that is left is accrued. What differs from what is
+    booked may be negative, and is dated `on`. The terms may be other ones than those by which it is booked; other tiers
+    have the line by then.
 
     In: the invoice as it is booked, and as the fact leaves it, its lines not yet brought up to date; `key` is the
     fact's part in the accruals' keys. Out: the latter with its lines as they are then, what accrues, and what is given
@@ -138,28 +199,32 @@ def correct_shares(
     given_up: dict[str, int] = {}
     touched: dict[str, None] = {}
     for index, line in enumerate(lines):
-        part = line.on_behalf_of
-        if part is None:
+        part, booked = line.on_behalf_of, before.lines[index].on_behalf_of
+        if part is None or booked is None:
             continue
         was, now = (found.get(line.id, CorrectedLine(line.id, 0)) for found in (lines_before, lines_after))
-        share = share_of(line.tax_excluded_amount, part.partner_share) - share_of(now.credited, part.partner_share)
-        accrued, withheld = share, (0, 0)
+        share = part.share_left(line.tax_excluded_amount, now.credited)
+        accrued, left = share, 0
         if part.accrue_on == "payment":
             if billed:
                 accrued = rounded_ratio(share * allocated, billed)
             lost = rounded_ratio(share * not_owed, billed) - accrued if billed else 0
             if lost:
                 given_up[line.id] = lost
-            withheld = (part.share - part.accrued - was.given_up, share - accrued - lost)
-        if (share, accrued, withheld[1], now.credited) == (part.share, part.accrued, withheld[0], was.credited):
+            left = share - accrued - lost
+        kept = booked.share - booked.accrued - was.given_up if booked.accrue_on == "payment" else 0
+        if (share, accrued, left, now.credited) == (booked.share, booked.accrued, kept, was.credited):
             continue
         touched[part.id] = None
-        position.correct(part.id, accrued - part.accrued, withheld, books)
+        position.correct(part.id, accrued - booked.accrued, (kept, left), books)
+        if part.tier is not None and part.tier == booked.tier:
+            books.require(tiers_of(after))
+            correct_tier(part, was.credited - now.credited, share - booked.share, books)
         # Ours is the net less the share: a note takes back of both.
-        books.move(chart.OF_COMMISSION, now.credited - was.credited + share - part.share)
+        books.move(chart.OF_COMMISSION, now.credited - was.credited + share - booked.share)
         lines[index] = replace(line, on_behalf_of=replace(part, share=share, accrued=accrued))
-        if accrued != part.accrued:
-            accruals.append(_accrual(after, line, part.id, accrued - part.accrued, on, key, books))
+        if accrued != booked.accrued:
+            accruals.append(_accrual(after, line, part.id, accrued - booked.accrued, on, key, books))
     books.require(DocumentNeed(Account, partner) for partner in touched)
     for partner in touched:
         check_state(find_account(partner, books), "correction", f"invoice {after.id} (its partner)")

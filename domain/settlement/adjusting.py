@@ -10,12 +10,14 @@ from domain.accounts.model import Account
 from domain.errors import Refused
 from domain.frozen import dataclass
 from domain.invoicing.model import CorrectsLine, Invoice, find_invoice
-from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
+from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.positions import Position
 from domain.money import Money
 from domain.settlement import position
 from domain.settlement.accruals import Accrual
+from domain.settlement.comparing import end_dispute
+from domain.settlement.statements import Settlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,14 @@ def adjustment_needs(adjustment: Adjustment, _books: WorkingSet) -> Iterator[Nee
     yield DocumentNeed(Position, adjustment.settlement_account)
     if adjustment.corrects is not None:
         yield DocumentNeed(Invoice, adjustment.corrects.bill_no)
+        yield QueueNeed(Settlement, adjustment.settlement_account, None)
 
 
 def adjust_settlement(adjustment: Adjustment, books: Books) -> AdjustmentResult:
     """Accrue an amount to a partner, or less where it is below zero; returns what is payable to it then.
 
-    It stands beside what accrues of lines: where it `corrects` one, that line's own share stays as it is.
+    It stands beside what accrues of lines: where it `corrects` one, that line's own share stays as it is, and is in
+    dispute no more.
 
     Raises `MustWait` (`unknown-account`, `account-suspended`, `unknown-invoice`) and `Refused`: `currency-mismatch`,
     `account-closed`, `invalid` for another type of account or a line that is not that partner's.
@@ -88,6 +92,8 @@ def adjust_settlement(adjustment: Adjustment, books: Books) -> AdjustmentResult:
         adjustment_id=adjustment.id,
     )
     books.put(accrual)
+    if corrects is not None:
+        end_dispute(account.id, corrects, books)
     position.emit(account.id, SettlementAdjusted(accrual, account.currency, adjustment.reason), books)
     return AdjustmentResult(Money(account.currency, payable))
 

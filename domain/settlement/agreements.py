@@ -5,21 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime
 
-from domain.accounts.model import SettlementTerms
+from domain.errors import MustWait
 from domain.frozen import dataclass
 from domain.ledger.books import Books, Need, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
+from domain.settlement.terms import NO_CLOSING_TERMS, ClosingTerms, LineTerms
 
 
 @dataclass(frozen=True, slots=True)
 class AgreedTerms:
-    """Terms from a day on, as a fact agreed them: `cause` is its identity, `revision` the agreement's by it."""
+    """Terms from a day on, as a fact agreed them: `cause` is its identity, `revision` the agreement's by it.
+
+    `terms` are what lines go by, `closing` what closings go by; None where that is nothing.
+    """
 
     valid_from: date
-    terms: SettlementTerms
+    terms: LineTerms
     revision: int
     cause: str
     booked_at: datetime
+    closing: ClosingTerms | None = None
+
+    @property
+    def closings(self) -> ClosingTerms:
+        """What closings go by."""
+        return self.closing or NO_CLOSING_TERMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,10 @@ class Agreement:
     """What is agreed with a partner, from `valid_from` on and, where it ends, until `valid_until`.
 
     It holds for whole days: from `start` on, where the seller is, until before `end`; None: without an end. `agreed` is
-    all that was ever agreed of it, in the order in which that was booked.
+    all that was ever agreed of it, in the order in which that was booked. `advanced` is what was paid in advance by it
+    (minor units); None while nothing was. `currency` is that of its amounts; None where an earlier version wrote it,
+    which knew none. `backdating` are the revisions for which what was earned on past days is still being corrected;
+    None where that is none.
     """
 
     id: str
@@ -37,6 +50,9 @@ class Agreement:
     start: date
     end: date | None
     agreed: tuple[AgreedTerms, ...]
+    currency: str | None = None
+    advanced: int | None = None
+    backdating: tuple[int, ...] | None = None
 
     @property
     def owner(self) -> str:
@@ -86,6 +102,21 @@ class AgreementChanged:
     """Other terms were agreed, from a day on: the last of `agreement.agreed`."""
 
     agreement: Agreement
+
+
+def find_agreement(agreement_id: str, books: Books) -> Agreement:
+    """The agreement of an id; raises `MustWait` (`unknown-agreement`)."""
+    agreement = books.find(Agreement, agreement_id)
+    if agreement is None:
+        detail = f"agreementId: no agreement {agreement_id}"
+        raise MustWait("unknown-agreement", detail, f"agreement:{agreement_id}")
+    return agreement
+
+
+def closing_terms_on(partner: str, day: date, books: Books) -> ClosingTerms:
+    """What closings of a partner go by on a day; without an agreement, nothing. Raises `NotLoaded`."""
+    agreement = agreement_on(partner, day, books)
+    return NO_CLOSING_TERMS if agreement is None else agreement.terms_on(day).closings
 
 
 def terms_needs(partner: str, books: WorkingSet) -> Iterator[Need]:

@@ -11,7 +11,7 @@ from domain.accounts.closings import SCHEDULED, ClosingSchedule
 from domain.accounts.model import Account
 from domain.frozen import dataclass
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
-from domain.settlement.statements import Closing
+from domain.settlement.closing import Closing
 
 LEFT_MAX = 200
 """How many closings one fact leaves to do; those beyond are left by a further one."""

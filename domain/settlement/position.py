@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from domain.frozen import replace
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed
-from domain.ledger.partners import PAYABLE, WITHHELD
+from domain.ledger.partners import ADVANCE, PAYABLE, RESERVE, WITHHELD
 from domain.ledger.positions import CarriedForward, Position
 
 
@@ -68,18 +68,26 @@ def carry_forward(partner: str, carried: CarriedForward | None, books: Books) ->
     books.count(partner, "used")
 
 
-def pay_out(partner: str, amount: int, books: Books) -> None:
-    """Pay a partner (minor units)."""
+def pay_out(partner: str, amount: int, tax: int, books: Books) -> None:
+    """Pay a partner (minor units), less the tax that is withheld of it."""
     books.count(partner, "used")
     books.debit(PAYABLE.of(partner), amount)
-    books.credit(chart.OF_CASH, amount)
+    books.move(chart.OF_CASH, tax - amount)
+    books.move(chart.OF_TAX_WITHHELD, -tax)
 
 
-def return_payout(partner: str, amount: int, books: Books) -> None:
-    """Owe a partner again what it was paid (minor units), since that has come back."""
+def return_payout(partner: str, amount: int, tax: int, books: Books) -> None:
+    """Owe a partner again what it was paid (minor units), and what was withheld of it: that has come back."""
     books.count(partner, "used")
-    books.debit(chart.OF_CASH, amount)
+    books.move(chart.OF_CASH, amount - tax)
+    books.move(chart.OF_TAX_WITHHELD, tax)
     books.credit(PAYABLE.of(partner), amount)
+
+
+def net(partner: str, amount: int, books: Books) -> None:
+    """Owe a partner less (minor units), for what it owes us."""
+    books.count(partner, "used")
+    books.debit(PAYABLE.of(partner), amount)
 
 
 def adjust(partner: str, amount: int, books: Books) -> int:
@@ -88,6 +96,47 @@ def adjust(partner: str, amount: int, books: Books) -> int:
     books.move(chart.OF_COMMISSION, amount)
     books.move(PAYABLE.of(partner), -amount)
     return books.balance(PAYABLE.of(partner))
+
+
+def top_up(partner: str, amount: int, books: Books) -> None:
+    """Owe a partner what it was guaranteed and has not earned (minor units), or less of that, as more was earned."""
+    books.count(partner, "used")
+    books.move(chart.OF_GUARANTEE, amount)
+    books.move(PAYABLE.of(partner), -amount)
+
+
+def pay_advance(partner: str, amount: int, books: Books) -> int:
+    """Pay a partner (minor units) before it has earned that; returns what is to be recouped then."""
+    books.count(partner, "used")
+    books.debit(ADVANCE.of(partner), amount)
+    books.credit(chart.OF_CASH, amount)
+    return books.balance(ADVANCE.of(partner))
+
+
+def advanced(partner: str, books: Books) -> int:
+    """What a partner was paid in advance and is still to be recouped (minor units)."""
+    return books.balance(ADVANCE.of(partner))
+
+
+def recoup(partner: str, amount: int, books: Books) -> None:
+    """Recoup what was paid in advance (minor units) of what is owed to a partner."""
+    books.count(partner, "used")
+    books.debit(PAYABLE.of(partner), amount)
+    books.credit(ADVANCE.of(partner), amount)
+
+
+def hold_back(partner: str, amount: int, books: Books) -> None:
+    """Keep a part of what is owed to a partner (minor units) as a reserve."""
+    books.count(partner, "used")
+    books.debit(PAYABLE.of(partner), amount)
+    books.credit(RESERVE.of(partner), amount)
+
+
+def release_reserve(partner: str, amount: int, books: Books) -> None:
+    """Owe a partner what was held back (minor units)."""
+    books.count(partner, "used")
+    books.debit(RESERVE.of(partner), amount)
+    books.credit(PAYABLE.of(partner), amount)
 
 
 def agree(partner: str, books: Books) -> None:

@@ -12,8 +12,9 @@ from domain.frozen import dataclass, replace
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.settlement import position
-from domain.settlement.payouts import Payout, PayoutResult, PayoutReturn
-from domain.settlement.statements import Settlement, paid_to_date
+from domain.settlement.payouts import Payout, PayoutResult, PayoutReturn, WithholdingRecorded
+from domain.settlement.requesting import request_payout
+from domain.settlement.statements import Settlement, paid_to_date, withheld_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ def return_needs(returned: ReturnedPayout, books: WorkingSet) -> Iterator[Need]:
 def return_payout(returned: ReturnedPayout, books: Books) -> PayoutResult:
     """Book that a payout came back, all of it; returns its statement's id and state, which is open by that sum.
 
+    What was withheld of it is not any more, what was netted stands; what is left to pay is requested anew.
+
     An account that is to be closed stays so until another payout pays the statement anew: what is left to pay of a
     statement is never less than nothing, so after a return something is payable.
 
@@ -69,11 +72,17 @@ def return_payout(returned: ReturnedPayout, books: Books) -> PayoutResult:
     books.open_entry(
         returned.returned_at, account.kept_in, reverses=f"payout.completed:{payout.id}", reason=returned.reason
     )
-    position.return_payout(account.id, payout.amount, books)
+    position.return_payout(account.id, payout.amount, payout.tax, books)
     booked = PayoutReturn(returned.id, returned.returned_at, returned.reason, books.booked_at)
     payout = replace(payout, returned=booked)
     books.put(payout)
+    if payout.withheld is not None:
+        settlement = replace(settlement, withheld=withheld_with(settlement, payout.withheld, -1))
     settlement = paid_to_date(settlement, settlement.paid - payout.amount)
     books.put(settlement)
     position.emit(account.id, PayoutReturnBooked(payout, settlement), books)
+    if payout.withheld is not None:
+        assert settlement.withholding is not None
+        position.emit(account.id, WithholdingRecorded(payout, settlement.withholding.authority), books)
+    request_payout(settlement, books)
     return PayoutResult(settlement.id, settlement.state)

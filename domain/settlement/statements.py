@@ -1,43 +1,19 @@
-"""Statements: what tells a partner what it has earned, made by closings."""
+"""Statements: what tells a partner what it has earned, and what of that was paid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, datetime
-from itertools import islice, takewhile
+from decimal import Decimal
 from typing import Literal
 
-from domain.accounts.lifecycle import settlement_account
-from domain.accounts.model import Account
-from domain.errors import MustWait, Refused
+from domain.errors import MustWait
 from domain.frozen import dataclass, replace
-from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
-from domain.ledger.positions import CarriedForward, Position
-from domain.money import within_limit
-from domain.settlement import position
-from domain.settlement.accruals import Accrual
+from domain.ledger.books import Books
+from domain.money import Currency, rounded_ratio
+from domain.settlement.accruals import Step
+from domain.settlement.terms import Withholding
 
 SettlementState = Literal["open", "partiallyPaid", "paid", "carriedForward"]
-
-LINES_MAX = 5_000
-"""The most lines of one statement, the line that brings an earlier one forward included."""
-STATEMENTS_MAX = 8
-"""The most statements that are made in one transaction: a closing of more goes on in another one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """`settlement.close`: state what a partner has earned up to and including `period_end`.
-
-    `made` is how many of its statements are made already; above zero, this is the rest of a closing. `after` is the
-    statement that is to be there first: of a closing by itself, that of the period before.
-    """
-
-    id: str
-    settlement_account: str
-    period_end: date
-    made: int = 0
-    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +27,59 @@ class SettlementLine:
     date: date
     amount: int
     adjustment_id: str | None = None
+    step: Step | None = None
+    corrects: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldTax:
+    """What was withheld of a statement's payouts at a rate (minor units), and of how much of what they pay."""
+
+    rate: Decimal
+    base: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutRequest:
+    """What was requested to be paid of a statement: `amount` (minor units), and what of it is no transfer.
+
+    `rate` is the one at which tax is withheld, None where none is. The payout is to have its `id`. `number` counts the
+    requests of the statement.
+    """
+
+    id: str
+    number: int
+    amount: int
+    netted: int
+    tax_withheld: int
+    rate: Decimal | None
+
+    @property
+    def transferred(self) -> int:
+        """What is to be transferred (minor units)."""
+        return self.amount - self.netted - self.tax_withheld
+
+
+@dataclass(frozen=True, slots=True)
+class LineInDispute:
+    """A line whose amount (minor units) on the statement is not what the partner reports of it."""
+
+    bill_no: str
+    line_id: str
+    amount: int
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """A partner's statement: its lines and what was brought forward make up `total`, of which `paid` so far.
 
-    `state` is `open`, `partiallyPaid`, `paid`, or `carriedForward` for a total that is not positive.
+    `state` is `open`, `partiallyPaid`, `paid`, or `carriedForward` for a total that is not positive, or that is less
+    than the `threshold` of payouts (minor units), which is None where it was not that. Of what is paid `netted` is what
+    the partner owed us, and `withheld` says what was kept as its tax, rate by rate; both are None while that is
+    nothing. `withholding` is what was agreed of that as it was made; `request` is the last payout that was requested.
+    `report` is the latest that the partner has made of it, if any, and `disputed` what of that is in dispute still;
+    None where nothing is.
     """
 
     id: str
@@ -72,6 +94,72 @@ class Settlement:
     paid: int
     state: SettlementState
     booked_at: datetime
+    threshold: int | None = None
+    withholding: Withholding | None = None
+    netted: int | None = None
+    withheld: tuple[WithheldTax, ...] | None = None
+    request: PayoutRequest | None = None
+    report: str | None = None
+    disputed: tuple[LineInDispute, ...] | None = None
+
+    @property
+    def tax_withheld(self) -> int:
+        """What of what is paid was kept as the partner's tax (minor units)."""
+        return sum(one.amount for one in self.withheld or ())
+
+    @property
+    def paid_out(self) -> int:
+        """What of it payouts have paid (minor units), what was withheld of them included."""
+        return self.paid - (self.netted or 0)
+
+    @property
+    def unpaid(self) -> int:
+        """What is not paid of it (minor units): nothing of what is carried forward."""
+        return 0 if self.state == "carriedForward" else self.total - self.paid
+
+    @property
+    def disputed_amount(self) -> int:
+        """How much of what is not paid is in dispute (minor units): the sum of the lines that are, never below zero."""
+        return min(self.unpaid, max(0, sum(line.amount for line in self.disputed or ())))
+
+    @property
+    def left(self) -> int:
+        """What is left to pay of it (minor units), without what is in dispute."""
+        return self.unpaid - self.disputed_amount
+
+    @property
+    def owner(self) -> str:
+        """The partner's settlement account."""
+        return self.settlement_account
+
+    @property
+    def order_key(self) -> tuple[datetime, str]:
+        """Its place among the partner's statements."""
+        return (self.booked_at, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something of it is in dispute: an adjustment looks for these."""
+        return self.disputed is not None
+
+
+def find_settlement(settlement_id: str, books: Books) -> Settlement:
+    """The statement of an id; raises `MustWait` (`unknown-settlement`)."""
+    settlement = books.find(Settlement, settlement_id)
+    if settlement is None:
+        detail = f"settlementId: no settlement {settlement_id}"
+        raise MustWait("unknown-settlement", detail, f"settlement:{settlement_id}")
+    return settlement
+
+
+def in_dispute(settlement: Settlement, kept_in: Currency) -> str:
+    """What a refusal adds of a statement that is in dispute: how much of it is, and why; nothing of another."""
+    if not settlement.disputed_amount:
+        return ""
+    held = kept_in.written(settlement.disputed_amount)
+    count = len(settlement.disputed or ())
+    lines = "1 line differs" if count == 1 else f"{count} lines differ"
+    return f"; {held} is in dispute: {lines} from what {settlement.report} reports"
 
 
 def paid_to_date(settlement: Settlement, paid: int) -> Settlement:
@@ -82,97 +170,26 @@ def paid_to_date(settlement: Settlement, paid: int) -> Settlement:
     return replace(settlement, paid=paid, state=state)
 
 
-@dataclass(frozen=True, slots=True)
-class SettlementClosed:
-    """A statement was made."""
+def tax_of_next(settlement: Settlement, amount: int, rate: Decimal) -> WithheldTax:
+    """What is withheld of a further payout of so much (minor units) of a statement: base and tax, at a rate.
 
-    settlement: Settlement
-
-
-@dataclass(frozen=True, slots=True)
-class ClosingResult:
-    """What a closing is answered with: the ids of the statements that it made."""
-
-    settlement_ids: tuple[str, ...]
-
-
-def closing_needs(closing: Closing, _books: WorkingSet) -> Iterator[Need]:
-    """What a closing looks at."""
-    yield DocumentNeed(Account, closing.settlement_account)
-    yield DocumentNeed(Position, closing.settlement_account)
-    yield DocumentNeed(Settlement, closing.id)
-    if closing.after is not None:
-        yield DocumentNeed(Settlement, closing.after)
-    yield QueueNeed(Accrual, closing.settlement_account, STATEMENTS_MAX * LINES_MAX + 1)
-
-
-def close_settlement(closing: Closing, books: Books) -> ClosingResult:
-    """State every accrual up to the period's end that no statement holds; returns the ids of the statements made.
-
-    A statement holds at most `LINES_MAX` lines; the rest goes on `<closing id>-2`, `-3` … . A total that is not
-    positive is carried forward: the next statement opens with it. After `STATEMENTS_MAX` the closing goes on in another
-    transaction; the ids are those of this one.
-
-    Raises `MustWait` (`unknown-account`, `account-suspended`; `unknown-settlement` for the statement that is to be
-    there first) and `Refused`: `invalid` for another type of account or a total beyond the limit,
-    `conflicting-duplicate` when a statement of that id is there already, as a part of another closing.
+    All payouts of a statement withhold of what it comes to before netting, each its part of that: in all
+    round(total × paid out ÷ (total − netted)). At each rate the tax is that of its whole base, less what was withheld,
+    so that parts add up.
     """
-    account = settlement_account(closing.settlement_account, None, books, "closing")
-    if closing.after is not None and books.find(Settlement, closing.after) is None:
-        detail = f"closingId: {closing.id} comes after {closing.after}, which is not made yet"
-        raise MustWait("unknown-settlement", detail, f"settlement:{closing.after}", again=True)
-    due = takewhile(lambda accrual: accrual.date <= closing.period_end, books.queue(Accrual, account.id))
-    accruals = list(islice(due, STATEMENTS_MAX * LINES_MAX + 1))
-    made: list[str] = []
-    while (accruals or closing.made + len(made) == 0) and len(made) < STATEMENTS_MAX:
-        number = closing.made + len(made) + 1
-        settlement_id = closing.id if number == 1 else f"{closing.id}-{number}"
-        if books.find(Settlement, settlement_id) is not None:
-            raise Refused("conflicting-duplicate", f"closingId: statement {settlement_id} exists already")
-        carried = position.carried_forward(account.id, books)
-        room = LINES_MAX - (1 if carried else 0)
-        chunk, accruals = accruals[:room], accruals[room:]
-        _state(settlement_id, closing, account, chunk, carried, books)
-        made.append(settlement_id)
-    if accruals:
-        books.continue_with(replace(closing, made=closing.made + len(made)))
-    return ClosingResult(tuple(made))
+    assert settlement.withholding is not None
+    before = settlement.withheld or ()
+    by_payouts = settlement.total - (settlement.netted or 0)
+    base_to_date = rounded_ratio(settlement.total * (settlement.paid_out + amount), by_payouts)
+    base = base_to_date - sum(one.base for one in before)
+    found = next((one for one in before if one.rate == rate), WithheldTax(rate, 0, 0))
+    return WithheldTax(rate, base, settlement.withholding.tax(found.base + base, rate) - found.amount)
 
 
-def _state(
-    settlement_id: str,
-    closing: Closing,
-    account: Account,
-    accruals: list[Accrual],
-    carried: CarriedForward | None,
-    books: Books,
-) -> None:
-    brought_forward = carried.amount if carried else 0
-    total = within_limit(
-        brought_forward + sum(accrual.amount for accrual in accruals),
-        account.kept_in,
-        "closingId: the total of statement {}",
-        settlement_id,
-    )
-    settlement = Settlement(
-        id=settlement_id,
-        settlement_account=account.id,
-        currency=account.currency,
-        closing_id=closing.id,
-        period_end=closing.period_end,
-        lines=tuple(
-            SettlementLine(a.id, a.order_id, a.bill_no, a.line_id, a.date, a.amount, a.adjustment_id) for a in accruals
-        ),
-        brought_forward=brought_forward,
-        brought_forward_from=carried.settlement_id if carried else None,
-        total=total,
-        paid=0,
-        state="open" if total > 0 else "carriedForward",
-        booked_at=books.booked_at,
-    )
-    for accrual in accruals:
-        books.put(replace(accrual, settlement_id=settlement_id))
-    position.carry_forward(account.id, None if total > 0 else CarriedForward(settlement_id, total), books)
-    books.put(settlement)
-    position.emit(account.id, SettlementClosed(settlement), books)
-    books.announce(f"settlement:{settlement_id}")
+def withheld_with(settlement: Settlement, tax: WithheldTax, sign: int = 1) -> tuple[WithheldTax, ...] | None:
+    """What is withheld of a statement with this tax too; with a sign of -1, without it any more."""
+    before = settlement.withheld or ()
+    found = next((one for one in before if one.rate == tax.rate), WithheldTax(tax.rate, 0, 0))
+    after = WithheldTax(tax.rate, found.base + sign * tax.base, found.amount + sign * tax.amount)
+    others = tuple(one for one in before if one.rate != tax.rate)
+    return (*others, after) if after.base or after.amount else others or None

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.accounts.relations import LEVELS_MAX, RELATIONSHIPS_MAX
 from domain.money import AMOUNT_MAX
-from domain.settlement.statements import LINES_MAX
+from domain.settlement.closing import LINES_MAX
 from schemas.accounts.documents import DOCUMENT_BYTES_MAX
 from schemas.asyncapi import incoming, outgoing
 from schemas.asyncapi.incoming import ref

@@ -32,7 +32,7 @@ from schemas.parties.legal_entity import (
 from schemas.parties.messages import SellerUpdate
 from schemas.payments.messages import PAYMENT_ID, parse_payment_id
 from schemas.query import CURSOR_MAX, Query, parse_when
-from schemas.settlement.messages import STATEMENT_ID_MAX, parse_statement_id
+from schemas.settlement.messages import PAYOUT_ID_MAX, STATEMENT_ID_MAX, parse_payout_id, parse_statement_id
 from schemas.values import (
     AMOUNT,
     DECIMAL,
@@ -77,11 +77,18 @@ VALUES: dict[str, Json] = {
         "maxLength": STATEMENT_ID_MAX,
         "description": "The closing's id, and of its further statements with their number: `C-1`, `C-1-2`.",
     },
+    "PayoutId": {
+        "type": "string",
+        "pattern": f"^{ID.pattern}(-[0-9]+)?(-r[0-9]+)?$",
+        "maxLength": PAYOUT_ID_MAX,
+        "description": "A payout's id; of one that was requested, its statement's, and of what was requested again "
+        "with a number: `C-1`, `C-1-r2`.",
+    },
     "PaymentId": {
         "type": "string",
         "pattern": f"^({PAYMENT_ID.pattern})$",
         "description": "A payment's id; of credit that is none, what it is and its id: `credit~C-1` is goodwill, "
-        "`transfer~T-1~1` the first part of a transfer.",
+        "`transfer~T-1~1` the first part of a transfer, `netting~C-1` what was netted with a statement.",
     },
     "ChargeId": {
         "type": "string",
@@ -181,6 +188,7 @@ _READERS: dict[Any, str] = {
     base64_text: "Base64",
     url_text: "Url",
     parse_statement_id: "StatementId",
+    parse_payout_id: "PayoutId",
     parse_payment_id: "PaymentId",
     parse_credit_note_id: "CreditNoteId",
     parse_charge_id: "ChargeId",

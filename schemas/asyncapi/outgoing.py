@@ -69,6 +69,7 @@ ERRORS: dict[str, str] = {
     "account-suspended": "The account is suspended, or not active yet. Waits, then parked.",
     "account-closed": "The account is closed, is to be, or is deleted. Parked at once.",
     "too-early": "The fact's own time is too far ahead of the worker's clock. Waits, then parked.",
+    "correction-under-way": "Past days of the partner are being corrected. Waits, then parked; a query is told so.",
     "agreement-overlap": "Another agreement with the partner is in force on a day of it. Parked at once.",
     "currency-mismatch": "Another currency than the account's. Parked at once.",
     "day-gap": "A day is not begun. Waits, then parked; of a message of ours alone.",

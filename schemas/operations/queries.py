@@ -18,6 +18,7 @@ REASONS = (
     "agreement-overlap",
     "conflicting-duplicate",
     "continued",
+    "correction-under-way",
     "currency-mismatch",
     "day-gap",
     "dead-letter",

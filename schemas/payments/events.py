@@ -96,6 +96,7 @@ SHAPES: dict[str, Shape] = {
 }
 """Parts of what goes out, by name."""
 
+
 EVENTS = (
     Event(
         "payment.allocated",

@@ -15,15 +15,21 @@ from domain.payments.model import (
     ReceivedPayment,
     RestResult,
 )
+from domain.payments.netting import NettingResult
+from domain.settlement.requesting import NettingToApply
 from schemas.message import Continuation, Message, Reference, Result, at_most
+from schemas.settlement.messages import StatementId
 from schemas.values import ID, Count, Id, PositiveMoney, Text, Time, money_json, parse_id
 
 NAMED_INVOICES_MAX = 100
 """The most invoices that a payment names."""
 
-PAYMENT_ID = re.compile(rf"{ID.pattern}|credit~{ID.pattern}|transfer~{ID.pattern}~[0-9]{{1,9}}", re.ASCII)
+PAYMENT_ID = re.compile(
+    rf"{ID.pattern}|credit~{ID.pattern}|transfer~{ID.pattern}~[0-9]{{1,9}}|netting~{ID.pattern}(-[0-9]{{1,7}})?",
+    re.ASCII,
+)
 """The id of a payment, or of credit that is none: `credit~<creditId>` is goodwill, `transfer~<transferId>~<n>` the n-th
-part of a transfer."""
+part of a transfer, `netting~<settlementId>` what was netted."""
 
 
 def parse_payment_id(value: object) -> str:
@@ -123,5 +129,40 @@ class CreditAllocate(Continuation):
         return cls.model_validate({"billingAccount": {"id": fact.billing_account}, "sequence": fact.sequence})
 
 
+class NettingApply(Continuation):
+    """`netting.apply`: what a partner owes us is netted with a statement of its, and the rest is requested."""
+
+    TYPE: ClassVar[str] = "netting.apply"
+    RESULT = Result(
+        NettingResult,
+        {"netted": "Money"},
+        lambda result: {"netted": money_json(result.netted.amount, result.netted.currency)},
+    )
+    FACT = NettingToApply
+
+    settlement_id: StatementId
+    settlement_account: Reference
+    billing_account: Reference
+
+    def key(self, message_id: str | None) -> str:
+        """The statement's id."""
+        return self.settlement_id
+
+    def fact(self, key: str) -> NettingToApply:
+        """The netting."""
+        return NettingToApply(self.settlement_id, self.settlement_account.id, self.billing_account.id)
+
+    @classmethod
+    def of(cls, fact: NettingToApply) -> Self:
+        """The message that says so."""
+        return cls.model_validate(
+            {
+                "settlementId": fact.settlement_id,
+                "settlementAccount": {"id": fact.settlement_account},
+                "billingAccount": {"id": fact.billing_account},
+            }
+        )
+
+
 MESSAGES: tuple[type[Message], ...] = (PaymentReceived, PaymentFailed)
-CONTINUATIONS: tuple[type[Continuation], ...] = (CreditAllocate,)
+CONTINUATIONS: tuple[type[Continuation], ...] = (CreditAllocate, NettingApply)

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator
 
 from domain.settlement.agreements import Agreement
+from domain.settlement.reserves import ReserveState
 from domain.settlement.statements import Settlement
 from schemas.query import LIMIT_DEFAULT, Limit, Query, date_place_of, time_place_of
 from schemas.settlement.events import SHAPES as OF_SETTLEMENT
@@ -69,13 +70,24 @@ class AgreementList(Query):
     after: Annotated[tuple[date, str], BeforeValidator(date_place_of(TYPE))] | None = None
 
 
+class ReserveList(Query):
+    """What was held back of a partner's statements, the first to be released first; all, or those in a state."""
+
+    TYPE = "reserve.list"
+    ANSWER: ClassVar[Shape] = page("Reserve")
+    settlement_account: Id
+    state: ReserveState | None = None
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[date, str], BeforeValidator(date_place_of(TYPE))] | None = None
+
+
 def agreement_with_history(agreement: Agreement) -> Json:
     """An agreement, and all that was agreed of it."""
     history = [
         {
             "revision": agreed.revision,
             "validFrom": agreed.valid_from.isoformat(),
-            **terms_json(agreed.terms),
+            **terms_json(agreed, agreement.currency),
             "bookedAt": time_json(agreed.booked_at),
             "cause": agreed.cause,
         }
@@ -84,9 +96,10 @@ def agreement_with_history(agreement: Agreement) -> Json:
     return {**agreement_json(agreement), "history": history}
 
 
+_ONLY_OF_ONE_THAT_IS_MADE = ("id", "payouts?", "disputedAmount?", "report?")
 PREVIEWS: dict[str, Shape] = {
     "SettlementPreview": {
-        name: part for name, part in OF_SETTLEMENT["Settlement"].items() if name not in ("id", "payouts?")
+        name: part for name, part in OF_SETTLEMENT["Settlement"].items() if name not in _ONLY_OF_ONE_THAT_IS_MADE
     },
 }
 """Statements as they would be: they have no ids yet."""
@@ -107,4 +120,5 @@ QUERIES: tuple[type[Query], ...] = (
     SettlementPreview,
     AgreementGet,
     AgreementList,
+    ReserveList,
 )

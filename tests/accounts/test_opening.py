@@ -102,7 +102,7 @@ def test_an_account_and_all_about_it_in_one_batch():
         payout("PO-1", 150, "C-1"),
     )
     assert book.ledger() == {}  # 1.50 came in for the partner and went out to it
-    assert [event.account for event in book.events].count("SA-1") == 5
+    assert [event.account for event in book.events].count("SA-1") == 6
     assert_books_hold(book)
 
 

@@ -95,7 +95,10 @@ def FINANCIAL_BALANCES(currency: str) -> list[Json]:  # noqa: N802  # a constant
     """What a financial account that sums nothing has."""
     return [
         {"@type": "AccountBalance", "balanceType": balance, "amount": {"unit": currency, "value": 0}}
-        for balance in ("receivable", "unapplied", "refundable", "recoverable", "overdue", "payable", "withheld")
+        for balance in (
+            *("receivable", "unapplied", "refundable", "recoverable", "overdue"),
+            *("payable", "withheld", "reserve", "advance"),
+        )
     ]
 
 

@@ -12,22 +12,33 @@ from adapters.audit import audit
 from adapters.documents import COLLECTION, ENCODE
 from domain.corrections.model import CreditNote
 from domain.invoicing.model import Loss
+from domain.settlement.reserves import Reserve
+from domain.settlement.statements import Settlement
 from tests.support.books import Books
 from tests.support.fitting_facts import OFTEN, FittingFacts
+from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     EUR,
     JPY,
     KWD,
     LedgerBook,
+    adjustment,
+    advance,
+    agreed,
+    agreement,
     billing,
     charge,
+    closing,
     credit_note,
     demand,
+    guarantee,
+    holdback,
     line,
     moment,
     order,
     partner,
     payment,
+    release,
     write_off,
 )
 from tests.support.steady import steady
@@ -55,7 +66,11 @@ def write(book: LedgerBook, database: Books) -> None:
             results[identity] = {name: one for name, one in said.items() if one is not None}
         elif identity.startswith("subscription."):
             results[identity] = {"subscriptionId": said["id"], "revision": said["revision"]}
-        elif identity.startswith("usage.record:"):
+        elif identity.startswith("reserve.continue:"):
+            results[identity] = {"released": {"value": said["released"]}}
+        elif identity.startswith("netting.apply:"):
+            results[identity] = {"netted": {"value": said["netted"]}}
+        elif identity.startswith(("settlement.correct:", "usage.record:")):
             results[identity] = said
     database["inbox"].insert_many([{"_id": identity, "result": result} for identity, result in results.items()])
 
@@ -89,6 +104,43 @@ def test_the_audit_is_clean_whatever_happened(new_database: Books, often: list[s
         assert broken_of(book, new_database) == []
 
     live()
+
+
+@pytest.mark.parametrize("lines", [5, 5_000])
+def test_what_closings_add_is_audited(new_database: Books, lines: int) -> None:
+    """Guarantees of two agreements, a change within a period, advances, reserves, a threshold, in closings of parts."""
+    book = LedgerBook()
+    book.begin_days("2026-10-01")
+    monthly: dict[str, Any] = {"guarantee": guarantee(10000), "advance": 5000, "holdback": holdback("0.125", 20)}
+    book.take(billing(), partner(share="1"), agreement("AG-1", "2026-10-01", "2026-12-01", share="1", **monthly))
+    book.take(agreement("AG-2", "2026-12-01", share="1", guarantee=guarantee(30000, "quarter"), payout_threshold=9000))
+    book.take(agreed("AG-1", "2026-11-16", "1", guarantee=guarantee(20000), holdback=holdback("0.1", 0)))
+    book.take(advance("AV-1", 3000, at="2026-10-02T10:00:00"), advance("AV-2", 2000, at="2026-11-02T10:00:00"))
+    with (
+        patch("domain.settlement.closing.LINES_MAX", lines),
+        patch("domain.settlement.closing.STATEMENTS_MAX", 1),
+    ):
+        for day in ("2026-10-31", "2026-11-30", "2026-12-31", "2027-01-31", "2027-02-28"):
+            book.begin_days(day)
+            book.take(
+                *(
+                    order(f"O-{day}-{n}", line("100.00"), line("12.34", "0", "SA-1"), at=f"{day}T12:00:00")
+                    for n in range(5)
+                )
+            )
+            book.take(closing(f"C-{day}", until=day))
+            book.take(adjustment(f"A-{day}", 4000, on=day), closing(f"C-{day}-late", until=day))
+            if book.documents[Reserve]:
+                held = max(one.id for one in book.documents[Reserve].values())
+                book.take(release(f"R-{day}", held, 1, at=f"{day}T13:00:00"))
+        book.begin_days("2027-04-01")
+        book.take(closing("C-last", until="2027-03-31"))
+    stated = [line for one in book.documents[Settlement].values() for line in one.lines if line.step is not None]
+    assert {line.step.kind for line in stated if line.step} == {"guarantee", "recoupment", "holdback", "release"}
+    assert any(line.step and line.step.kind == "guarantee" and line.amount < 0 for line in stated)
+    assert any(one.threshold for one in book.documents[Settlement].values())
+    assert_books_hold(book, lines_max=lines)
+    assert broken_of(book, new_database) == []
 
 
 def test_what_a_note_frees_may_move_what_is_given_up_of_another_invoice(new_database: Books) -> None:
@@ -127,4 +179,26 @@ def test_a_bill_of_zero_releases_shares_at_once(new_database: Books) -> None:
     with patch("domain.billing.gathering.LINES_MAX", 1):
         book.take(*taken, demand("D-2"))
     assert [note.cause for note in book.documents[CreditNote].values()] == ["bill.demand:D-2", "bill.continue:D-2/1"]
+    assert broken_of(book, new_database) == []
+
+
+def test_what_is_agreed_of_past_days_is_audited(new_database: Books) -> None:
+    """Of lines that were paid in part, credited, and written off; from the invoice to the payment, and back."""
+    book = LedgerBook()
+    book.begin_days("2026-10-01")
+    book.take(billing(), partner(share="0.5"), agreement("AG-1", "2026-10-01", share="0.7", on="payment"))
+    for n in range(1, 5):
+        book.take(order(f"O-{n}", line("100.00", "0", "SA-1"), line("50.00"), at="2026-10-05T12:00:00"))
+    book.take(payment("P-1", 9000), credit_note("N-1", "INV-000000003", {"1": 4000}))
+    book.take(write_off("W-1", "INV-000000004", 5000), closing("C-1", until="2026-10-31"))
+    later = (
+        agreed("AG-1", "2026-10-01", "0.8", "payment"),
+        agreed("AG-1", "2026-10-01", "0.65", "invoice"),
+        agreed("AG-1", "2026-10-01", "0.9", "payment"),
+    )
+    for change in later:
+        book.take(change)
+        assert_books_hold(book)
+        assert broken_of(book, new_database) == []
+    book.take(credit_note("N-2", "INV-000000003", {"1": 1000}), payment("P-2", 30000), closing("C-2"))
     assert broken_of(book, new_database) == []

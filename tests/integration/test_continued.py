@@ -24,8 +24,8 @@ pytestmark = pytest.mark.parametrize("driver", ["motor"], indirect=True)
 def little_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two invoices of one line, or one statement of two lines, in a transaction."""
     monkeypatch.setattr("domain.payments.allocating.WORK_MAX", 8)
-    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 2)
-    monkeypatch.setattr("domain.settlement.statements.STATEMENTS_MAX", 1)
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 2)
+    monkeypatch.setattr("domain.settlement.closing.STATEMENTS_MAX", 1)
 
 
 async def test_a_payment_a_credit_and_a_closing_go_on(settings: Settings, client: Client, database: Books) -> None:

@@ -16,7 +16,7 @@ from adapters.settings import Settings
 from adapters.store import transaction
 from adapters.store.store import Store
 from adapters.store.transaction import Transaction
-from domain.settlement.statements import LINES_MAX
+from domain.settlement.closing import LINES_MAX
 from schemas.ordering.messages import ITEMS_MAX
 from schemas.values import TEXT_MAX
 from schemas.wire import BODY_MAX, FACTS_MAX

@@ -26,7 +26,7 @@ async def test_ids_of_128_characters(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Accounts, orders, lines, payments, message ids, and a closing whose second statement has two characters more."""
-    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 1)
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 1)
     buyer, seller, closed = long("BA"), long("SA"), long("C")
     bought: list[Any] = [
         order(long(f"O{n}"), buyer, item(1, "10.00", sold_for=seller) | {"id": long("line")}) for n in range(2)

@@ -76,7 +76,7 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
                 "form": step.to,
                 "why": step.why,
                 "updates": [
-                    {"name": one.name, "collection": one.collection, "documents": said["documents"]}
+                    {"name": one.name, "collection": one.changed, "documents": said["documents"]}
                     for one, said in zip(step.updates, told["updates"], strict=True)
                 ],
             }
@@ -84,7 +84,9 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
         ],
         "indexes": {"dropped": ["invoices.order"], "made": made},
         "collections": [
+            "advances",
             "agreements",
+            "backdatings",
             "billRuns",
             "billedPeriods",
             "billsOnDemand",
@@ -99,14 +101,19 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
             "dunningSteps",
             "dunningSuspensions",
             "dunnings",
+            "earnings",
             "goodwill",
             "losses",
             "recoveries",
             "refunds",
+            "reserves",
             "reversals",
             "seller",
             "sellerVersions",
+            "shareCorrections",
+            "statementReports",
             "subscriptions",
+            "tierPeriods",
             "transfers",
             "usageMonths",
             "usageRecords",

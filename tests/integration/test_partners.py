@@ -25,6 +25,7 @@ from tests.support.messages import (
     payout,
     payout_return,
     refund,
+    report,
 )
 from tests.support.waiting import wait_for
 from tests.support.workers import working
@@ -60,7 +61,7 @@ async def test_a_line_has_the_terms_that_were_agreed_of_its_day(
         unknown = await ask.answer("agreement.get", {"agreementId": "AG-9"})
     assert again == {"outcome": "duplicate", "result": {"agreementId": "AG-1", "revision": 1}}
     assert (other["error"]["code"], tiers["error"]["code"]) == ("agreement-overlap", "invalid")
-    assert tiers["error"]["detail"].startswith("terms.tiers: ")
+    assert tiers["error"]["detail"].startswith("terms.tiers.period: ")
     assert unknown["error"] == {"code": "unknown-agreement", "detail": "agreementId: no agreement AG-9"}
     assert position(database, "SA-1") == {"payable": 14000}
     periods = [(one["validFrom"], one.get("validUntil"), one["share"], one["revision"]) for one in told["terms"]]
@@ -73,11 +74,72 @@ async def test_a_line_has_the_terms_that_were_agreed_of_its_day(
     await assert_clean(client, database)
 
 
+TIERS = {"mode": "graduated", "period": "month", "steps": [{"upTo": 1000, "share": 0.7}, {"share": "0.75"}]}
+
+
+async def test_a_line_has_its_share_by_tiers(settings: Settings, client: Client, database: Books) -> None:
+    """1,000.00 and 200.00 have 700.00 and 150.00, in one batch or in two; a note of the first takes its 700.00."""
+    async with working(settings):
+        await client.send_all([customer("BA-1"), partner("SA-1")])
+        await client.send(agreement("AG-1", "SA-1", "2026-11-01", None, tiers=TIERS))
+        await applied(database, 3)
+        await client.send(order("O-1", "BA-1", item(1, "1000", sold_for="SA-1")))
+        await applied(database, 4)
+        await client.send_all(
+            [order(f"O-{n}", "BA-1", item(1, "50", sold_for="SA-1"), item(2, "50", sold_for="SA-1")) for n in (2, 3)]
+        )
+        await client.send(credit_note("N-1", INV1))
+        await applied(database, 7)
+        told = await Asker(client)("agreement.get", agreementId="AG-1")
+    steps = [{"upTo": 1000, "share": 0.7}, {"share": 0.75}]
+    assert told["terms"][0]["tiers"] == {"mode": "graduated", "period": "month", "steps": steps}
+    assert "share" not in told["terms"][0]
+    [period] = database["tierPeriods"].find()
+    assert (period["net"], period["share"], period["isOpen"]) == (20000, 15000, True)
+    assert position(database, "SA-1") == {"payable": 15000}
+    await assert_clean(client, database)
+
+
+async def test_a_closing_states_what_differs_from_tiers(settings: Settings, client: Client, database: Books) -> None:
+    """By volume 1,200.00 are all at 75 %: 700.00 + 150.00 and 50.00 that are trued up, once, as the preview has it."""
+    by_volume = {**TIERS, "mode": "volume"}
+    ask = Asker(client)
+    async with working(settings):
+        await client.send_all([customer("BA-1"), partner("SA-1")])
+        await client.send(agreement("AG-1", "SA-1", "2026-11-01", None, tiers=by_volume))
+        await applied(database, 3)
+        await client.send(order("O-1", "BA-1", item(1, "1000", sold_for="SA-1"), item(2, "200", sold_for="SA-1")))
+        await applied(database, 4)
+        preview = await ask("settlement.preview", settlementAccount="SA-1", periodEnd="2026-11-30")
+        await client.send(closing("C-1", "SA-1"))
+        await applied(database, 5)
+        told = await ask("settlement.get", id="C-1")
+        await client.send(closing("C-2", "SA-1"))
+        await applied(database, 6)
+        again = await ask("settlement.get", id="C-2")
+    assert told["total"] == eur(900)
+    assert told["lines"][-1] == {
+        "kind": "trueUp",
+        "lineType": "trueUp",
+        "agreementId": "AG-1",
+        "period": {"from": "2026-11-01", "to": "2026-11-30"},
+        "revision": 1,
+        "share": eur(900),
+        "base": eur(1200),
+        "date": told["lines"][-1]["date"],
+        "amount": eur(50),
+    }
+    assert preview["settlements"][0]["lines"] == told["lines"]
+    assert (again["lines"], again["total"]) == ([], eur(0))
+    [period] = database["tierPeriods"].find()
+    assert (period["share"], period["trued"], period["isOpen"]) == (85000, 5000, False)
+
+
 async def test_a_preview_has_the_statements_that_then_come_and_makes_none(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three accruals, two lines a statement: as the closing tells them, without ids; beyond its limit it says so."""
-    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 2)
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 2)
     ask = Asker(client)
     async with working(settings):
         await client.send_all(EARNED)
@@ -90,7 +152,7 @@ async def test_a_preview_has_the_statements_that_then_come_and_makes_none(
         nothing = await ask("settlement.preview", settlementAccount="SA-1", periodEnd="2026-11-30")
         await client.send_all([adjustment(f"A-{n}", "SA-1", 1) for n in (3, 4, 5)])
         await applied(database, 9)
-        monkeypatch.setattr("domain.settlement.statements.STATEMENTS_MAX", 1)
+        monkeypatch.setattr("domain.settlement.closing.STATEMENTS_MAX", 1)
         arguments = {"settlementAccount": "SA-1", "periodEnd": "2026-11-30"}
         refused = await ask.answer("settlement.preview", arguments)
     told = [event.event["settlement"] for event in client.seen("settlement.closed")]
@@ -100,6 +162,47 @@ async def test_a_preview_has_the_statements_that_then_come_and_makes_none(
     assert (nothing["settlements"][0]["lines"], nothing["settlements"][0]["total"]) == ([], eur(0))
     assert refused["error"]["code"] == "invalid"
     assert refused["error"]["detail"].startswith("periodEnd: more than ")
+    await assert_clean(client, database)
+
+
+async def test_what_a_partner_reports_otherwise_is_not_paid_before_it_is_adjusted(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """A report waits for its statement of 100.00: 80.00 of it differs until it is adjusted."""
+    ask = Asker(client)
+    figures = {"O-1/1": 81, "O-1/2": 20, "O-9/1": "0.5"}
+    tolerance = eur("0.99")
+    lines = [item(1, "100", sold_for="SA-1"), item(2, "25", sold_for="SA-1")]
+    async with working(settings):
+        await client.send_all([customer("BA-1"), partner("SA-1"), order("O-1", "BA-1", *lines)])
+        await applied(database, 3)
+        await client.send(report("R-1", "C-1", figures, tolerance=tolerance))
+        await wait_for(lambda: "statement.report:R-1" in held(database))
+        await client.send(closing("C-1", "SA-1"))
+        await applied(database, 5)
+        again = await client.ask(report("R-1", "C-1", figures, tolerance=tolerance))
+        shown = await ask("settlement.get", id="C-1")
+        refused = await client.ask(payout("PO-1", "SA-1", "C-1", 100))
+        part = await client.ask(payout("PO-2", "SA-1", "C-1", 20))
+        await client.ask(adjustment("A-1", "SA-1", "0.5", corrects=CORRECTS))
+        rest = await client.ask(payout("PO-3", "SA-1", "C-1", 80))
+        paid = await ask("settlement.get", id="C-1")
+    assert again == {"outcome": "duplicate", "result": {"agreed": 1, "different": 1, "missing": 1}}
+    [event] = [one.event["report"] for one in client.seen("statement.compared")]
+    assert event == shown["report"] == paid["report"]
+    assert [(one["lineId"], one["outcome"], one["difference"]) for one in event["lines"]] == [
+        ("1", "different", eur(1)),
+        ("2", "agreed", eur(0)),
+        ("1", "missingHere", eur(0.5)),
+    ]
+    assert shown["disputedAmount"] == eur(80)
+    assert refused["error"] == {
+        "code": "overpaid-payout",
+        "detail": "amount: 100.00 EUR, but 20.00 EUR is left to pay of settlement C-1; 80.00 EUR is in dispute: 1 line "
+        "differs from what R-1 reports",
+    }
+    assert [answer["result"]["state"] for answer in (part, rest)] == ["partiallyPaid", "paid"]
+    assert "disputedAmount" not in paid
     await assert_clean(client, database)
 
 

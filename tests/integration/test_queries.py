@@ -139,9 +139,11 @@ def balances(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def zeros(*names: str, **others: Any) -> dict[str, Any]:
-    """Zero of those, and of what no day here has: something to give back; and the others."""
+    """Zero of those, and of what no day here has: something to give back, or held back; and the others."""
     if {"receivable", "unapplied"} <= {*names, *others}:
         names = (*names, "refundable", "recoverable")
+    if {"payable", "withheld"} <= {*names, *others}:
+        names = (*names, "reserve", "advance")
     return {**{name: eur(0.0) for name in names}, **{name: eur(value) for name, value in others.items()}}
 
 
@@ -194,7 +196,7 @@ async def test_each_query_answers(settings: Settings, client: Client, database: 
             {"receivable": 0.0, "unapplied": 8.0, "refundable": 0.0, "recoverable": 0.0, "overdue": 0.0},
         )
         earning = await ask("account.get", id="SA-1")
-        assert balances(earning) == {"payable": 5.38, "withheld": 0.0}
+        assert balances(earning) == {"payable": 5.38, "withheld": 0.0, "reserve": 0.0, "advance": 0.0}
         assert earning["settlementTerms"] == {"partnerShare": 0.8, "accrueOn": "invoice"}
         assert "paymentStatus" not in earning
         summed = await ask("account.get", id="FA-1")
@@ -206,6 +208,8 @@ async def test_each_query_answers(settings: Settings, client: Client, database: 
             "overdue": 50.0,
             "payable": 0.0,
             "withheld": 0.0,
+            "reserve": 0.0,
+            "advance": 0.0,
         }
         assert balances(await ask("account.get", id="PA-1")) == {}
 

@@ -403,8 +403,8 @@ def test_the_invariants_stand_whatever_comes_in(
     """
     book = LedgerBook(first_limit=first_limit, prefetch=prefetch, rest_last=rest_last)
     with (
-        patch("domain.settlement.statements.LINES_MAX", lines_max),
-        patch("domain.settlement.statements.STATEMENTS_MAX", statements_max),
+        patch("domain.settlement.closing.LINES_MAX", lines_max),
+        patch("domain.settlement.closing.STATEMENTS_MAX", statements_max),
         patch("domain.payments.allocating.WORK_MAX", work),
         patch("domain.billing.gathering.LINES_MAX", bill_lines),
         patch("domain.billing.composing.LINES_MAX", bill_lines),

@@ -19,17 +19,22 @@ from domain.money import AMOUNT_MAX, Currency
 from tests.support.ledger_book import (
     Fact,
     LedgerBook,
+    advance,
+    agreement,
     billing,
     charge,
     closing,
     credit_note,
     dispute,
+    holdback,
     line,
     order,
     partner,
     payment,
     payout,
     refund,
+    release,
+    report,
     reversal,
     settlement_of,
     transfer,
@@ -110,6 +115,30 @@ class In:
             self.order(self.line(10000, "0", "SA-1")),
             closing("C-1"),
             payout("PO-1", 5000, "C-1", currency=self.code),
+        )
+
+    def reported(self) -> LedgerBook:
+        """A partner's statement of 80.00, which the partner has one cent of."""
+        return self.book(
+            self.order(self.line(10000, "0", "SA-1")),
+            closing("C-1"),
+            report("R-1", "C-1", {"O-1/1": 1}, currency=self.code),
+        )
+
+    def agreed(self) -> LedgerBook:
+        """Of 50.00 agreed a partner was advanced 20.00; of 80.00 earned, 10 % of the other 60.00 are held back."""
+        return self.book(
+            agreement(
+                "AG-1",
+                "2026-11-22",
+                share="0.8",
+                currency=self.code,
+                advance=5000,
+                holdback=holdback("0.1", 30),
+            ),
+            advance("AV-1", 2000, currency=self.code),
+            self.order(self.line(10000, "0", "SA-1")),
+            closing("C-1"),
         )
 
     def owing(self) -> LedgerBook:
@@ -274,6 +303,33 @@ WRONG: dict[str, Wrong] = {
         lambda i: payout("PO-2", 3001, "C-1", currency=i.code),
         "overpaid-payout",
         "amount: <3001>, but <3000> is left to pay of settlement C-1",
+    ),
+    "what is in dispute is paid out": (
+        In.reported,
+        lambda i: payout("PO-2", 3, "C-1", currency=i.code),
+        "overpaid-payout",
+        (
+            "amount: <3>, but <0> is left to pay of settlement C-1; <8000> is in dispute: "
+            "1 line differs from what R-1 reports"
+        ),
+    ),
+    "another amount is transferred": (
+        In.stated,
+        lambda i: payout("PO-2", 3000, "C-1", transferred=2999, currency=i.code),
+        "wrong-state",
+        "transferred: <2999>, but of <3000> <0> is to be withheld, and <3000> transferred",
+    ),
+    "more than is agreed is paid in advance": (
+        In.agreed,
+        lambda i: advance("AV-2", 3001, currency=i.code),
+        "wrong-state",
+        "amount: advances of AG-1 would come to <5001>, but <5000> is agreed",
+    ),
+    "more than is held back is released": (
+        In.agreed,
+        lambda i: release("RR-1", "C-1", 601, currency=i.code),
+        "wrong-state",
+        "amount: <600> is held back of settlement C-1 still",
     ),
     # Beyond what is kept.
     "a balance beyond the limit": (

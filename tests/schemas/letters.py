@@ -57,6 +57,15 @@ ADJUSTMENT: Json = {
     "reason": "as agreed",
     "corrects": {"billNo": "INV-000000001", "lineId": "2"},
 }
+REPORT: Json = {
+    "reportId": "R-1",
+    "settlementId": "C-1-2",
+    "tolerance": {"unit": "EUR", "value": "0.05"},
+    "lines": [
+        {"orderId": "O-1001", "lineId": "2", "amount": {"unit": "EUR", "value": "6.38"}},
+        {"billNo": "INV-000000002", "lineId": "1", "amount": {"unit": "EUR", "value": "-0.50"}},
+    ],
+}
 AGREEMENT: Json = {
     "agreementId": "AG-1",
     "settlementAccount": {"id": "SA-1"},
@@ -68,6 +77,18 @@ AGREEMENT_CHANGE: Json = {
     "ifRevision": 1,
     "validFrom": "2026-12-01",
     "terms": {"model": "principal", "share": "0.8"},
+}
+ADVANCE: Json = {
+    "advanceId": "AV-1",
+    "agreementId": "AG-1",
+    "amount": {"unit": "EUR", "value": "300.00"},
+    "paidAt": "2026-11-22T09:00:00Z",
+}
+RELEASE: Json = {
+    "releaseId": "RR-1",
+    "settlementId": "C-1",
+    "releasedAt": "2026-12-03T09:00:00Z",
+    "amount": {"unit": "EUR", "value": "40.00"},
 }
 CREDIT_NOTE: Json = {
     "creditNoteId": "N-1",
@@ -265,8 +286,11 @@ MESSAGES: dict[str, Json] = {
     "dispute.withdraw": DISPUTE_WITHDRAWAL,
     "payout.returned": RETURN,
     "settlement.adjust": ADJUSTMENT,
+    "statement.report": REPORT,
     "agreement.create": AGREEMENT,
     "agreement.change": AGREEMENT_CHANGE,
+    "advance.paid": ADVANCE,
+    "reserve.release": RELEASE,
     "credit.grant": GRANT,
     "credit.transfer": TRANSFER,
     "charge.add": CHARGE,

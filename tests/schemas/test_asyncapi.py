@@ -30,9 +30,12 @@ from domain.ordering.completing import OrderResult
 from domain.parties.model import SellerResult
 from domain.payments.model import FailedPaymentResult, PaymentResult
 from domain.settlement.adjusting import AdjustmentResult
+from domain.settlement.advances import AdvanceResult
 from domain.settlement.agreeing import AgreementResult
+from domain.settlement.closing import ClosingResult
+from domain.settlement.comparing import ComparisonResult
 from domain.settlement.payouts import PayoutResult
-from domain.settlement.statements import ClosingResult
+from domain.settlement.releasing import ReserveResult
 from schemas.accounts.queries import account_document, specification_document, standing_json
 from schemas.accounts.tmf666 import Happened
 from schemas.asyncapi import asyncapi
@@ -52,7 +55,7 @@ from schemas.parties.events import seller_json
 from schemas.payments.events import payment_with_allocations
 from schemas.payments.messages import NAMED_INVOICES_MAX
 from schemas.queries import QUERIES, read_query
-from schemas.settlement.events import agreement_json, settlement_json
+from schemas.settlement.events import agreement_json, report_json, reserve_json, settlement_json
 from schemas.settlement.queries import agreement_with_history, settlement_preview
 from schemas.wire import FACTS_MAX
 from tests.schemas import test_events as sample
@@ -509,7 +512,10 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("payout.completed", PayoutResult("C-1", "paid")),
     ("payout.returned", PayoutResult("C-1", "open")),
     ("agreement.create", AgreementResult("AG-1", 1)),
+    ("advance.paid", AdvanceResult(Money("EUR", 30000))),
+    ("reserve.release", ReserveResult(Money("EUR", 4000), Money("EUR", 8006))),
     ("settlement.adjust", AdjustmentResult(Money("EUR", -38))),
+    ("statement.report", ComparisonResult(1, 1, 2)),
     ("seller.update", SellerResult(sample.SELLER)),
     ("credit-note.issue", NoteResult("CN-000000001")),
     ("refund.completed", RefundResult(Money("EUR", 300))),
@@ -565,6 +571,7 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("settlement.list", {"items": [settlement_json(sample.SETTLEMENT)], "after": None}),
+    ("settlement.get", {**settlement_json(sample.COMPARED), "report": report_json(sample.REPORT)}),
     ("credit-note.get", credit_note_json(sample.CREDIT_NOTE)),
     ("payment.get", payment_with_allocations(sample.PAYMENT, {"INV-000000001": 2000})),
     ("payment.get", payment_with_allocations(sample.GOODWILL, {})),
@@ -575,6 +582,9 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("credit-note.list", {"items": [credit_note_json(sample.CREDIT_NOTE)], "after": None}),
     ("agreement.get", agreement_with_history(sample.AGREED_ANEW)),
     ("agreement.list", {"items": [agreement_json(sample.AGREED)], "after": None}),
+    ("agreement.get", agreement_with_history(sample.AGREED_FOR_CLOSINGS)),
+    ("settlement.list", {"items": [settlement_json(sample.STATEMENT_OF_STEPS)], "after": None}),
+    ("reserve.list", {"items": [reserve_json(sample.RESERVE), reserve_json(sample.RELEASED)], "after": None}),
     ("settlement.preview", {"settlements": [settlement_preview(sample.SETTLEMENT)]}),
     ("charge.list", {"items": [charge_json(sample.CHARGE), charge_json(sample.BILLED)], "after": None}),
     ("subscription.get", subscription_with_history(sample.SUBSCRIPTION, date(2026, 12, 1))),

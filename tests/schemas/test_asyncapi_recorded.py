@@ -64,6 +64,8 @@ LOOSER = (
     # An edit may leave the body as it is, and what was edited is told with its envelope.
     "/components/schemas/ParkedEdit/properties/body/$ref",
     "/components/schemas/ParkedEdit/required/1",
+    # A payout that was requested has its statement's id.
+    "/components/schemas/PayoutCompleted/properties/payoutId/$ref",
     # Nor has what tells of it.
     "/components/messages/event.invoice.issued/payload/properties/event/required/1",
     "/components/messages/event.invoice.paid/payload/properties/event/required/1",

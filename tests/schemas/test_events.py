@@ -87,11 +87,27 @@ from domain.parties.model import Seller, SellerChanged
 from domain.payments.allocating import Deallocation
 from domain.payments.model import Allocation, Payment, PaymentAllocated, PaymentRequested
 from domain.settlement.accruals import Accrual, SettlementAccrued
+from domain.settlement.accruals import Step as ClosingStep
 from domain.settlement.adjusting import SettlementAdjusted
 from domain.settlement.agreements import AgreedTerms, Agreement, AgreementChanged, AgreementCreated
-from domain.settlement.payouts import Payout, PayoutReturn, SettlementPaid
+from domain.settlement.backdating import CorrectedShare, SettlementCorrected, ShareCorrection
+from domain.settlement.closing import SettlementClosed
+from domain.settlement.comparing import ComparedLine, StatementCompared, StatementReport
+from domain.settlement.payouts import Payout, PayoutReturn, SettlementPaid, WithholdingRecorded
+from domain.settlement.requesting import NettingApplied, PayoutRequested
+from domain.settlement.reserves import Release, Reserve, ReserveHeld, ReserveReleased
 from domain.settlement.returning import PayoutReturnBooked
-from domain.settlement.statements import Settlement, SettlementClosed, SettlementLine
+from domain.settlement.statements import LineInDispute, PayoutRequest, Settlement, SettlementLine, WithheldTax
+from domain.settlement.terms import (
+    Certificate,
+    ClosingTerms,
+    Guarantee,
+    Holdback,
+    LineTerms,
+    TierStep,
+    Withholding,
+)
+from domain.settlement.terms import Tiers as PartnerTiers
 from schemas.event import OutgoingEvent
 from schemas.events import message_parked, outgoing
 from tests.support.ledger_book import EVENT, balances
@@ -268,7 +284,7 @@ ADJUSTED = Accrual(
     adjustment_id="A-1",
 )
 FIRST_TERMS = AgreedTerms(
-    date(2026, 11, 1), SettlementTerms(Decimal("0.75"), "payment"), 1, "agreement.create:AG-1", BOOKED_AT
+    date(2026, 11, 1), LineTerms(Decimal("0.75"), "payment"), 1, "agreement.create:AG-1", BOOKED_AT
 )
 AGREED = Agreement(
     "AG-1",
@@ -286,7 +302,54 @@ AGREED_ANEW = replace(
     end=None,
     agreed=(
         FIRST_TERMS,
-        AgreedTerms(date(2026, 12, 1), SettlementTerms(Decimal("0.8"), "invoice"), 2, "agreement.change:m", BOOKED_AT),
+        AgreedTerms(date(2026, 12, 1), LineTerms(Decimal("0.8"), "invoice"), 2, "agreement.change:m", BOOKED_AT),
+    ),
+)
+AGREED_FOR_CLOSINGS = replace(
+    AGREED,
+    agreed=(
+        replace(
+            FIRST_TERMS,
+            closing=ClosingTerms(Guarantee(100000, "quarter"), 30000, Holdback(Decimal("0.1"), 180), 5000),
+        ),
+    ),
+    currency="EUR",
+    advanced=30000,
+)
+AGREED_FOR_PAYOUTS = replace(
+    AGREED,
+    agreed=(
+        replace(
+            FIRST_TERMS,
+            terms=LineTerms(
+                None,
+                "invoice",
+                PartnerTiers("graduated", "month", (TierStep(100050, Decimal("0.7")), TierStep(None, Decimal("0.75")))),
+            ),
+            closing=ClosingTerms(
+                withholding=Withholding(
+                    Decimal("0.15"),
+                    "Finanzamt",
+                    Decimal("0.055"),
+                    Certificate(
+                        Decimal("0.05"),
+                        datetime(2026, 1, 1, tzinfo=UTC),
+                        datetime(2027, 1, 1, tzinfo=UTC),
+                    ),
+                ),
+                netting="BA-9",
+            ),
+        ),
+    ),
+    currency="EUR",
+)
+RESERVE = Reserve("C-4", "SA-1", "EUR", 120055, Decimal("0.1"), 12006, date(2026, 11, 30), date(2027, 5, 29), BOOKED_AT)
+RELEASED = replace(
+    RESERVE,
+    is_left=True,
+    releases=(
+        Release(4000, date(2026, 12, 3), "reserve.release:RR-1", BOOKED_AT, "RR-1"),
+        Release(8006, date(2027, 5, 29), "reserve.continue:C-4", BOOKED_AT),
     ),
 )
 RETURNED = Payout(
@@ -368,6 +431,20 @@ SETTLEMENT = Settlement(
     state="open",
     booked_at=BOOKED_AT,
 )
+REPORT = StatementReport(
+    "R-1",
+    "C-2",
+    "SA-1",
+    "EUR",
+    5,
+    (
+        ComparedLine("O-1001", "INV-000000001", "2", "different", 222, 212),
+        ComparedLine(None, "INV-000000002", "1", "missingThere", -22),
+        ComparedLine("O-3", None, "1", "missingHere", theirs=400),
+    ),
+    BOOKED_AT,
+)
+COMPARED = replace(SETTLEMENT, report="R-1", disputed=(LineInDispute("INV-000000001", "2", 150),))
 STATEMENT_OF_ADJUSTMENTS = replace(
     SETTLEMENT,
     id="C-3",
@@ -377,6 +454,80 @@ STATEMENT_OF_ADJUSTMENTS = replace(
     ),
     brought_forward=0,
     brought_forward_from=None,
+)
+# Of 10.00 are 3.00 netted, and 2.00 paid, of which 15 % of 2.86 are withheld: 0.43.
+NETTED_STATEMENT = replace(
+    SETTLEMENT,
+    id="C-5",
+    lines=(
+        SettlementLine(
+            "INV-000000001/2/settlement.correct/AG-1/2/INV-000000001",
+            "O-1001",
+            "INV-000000001",
+            "2",
+            date(2026, 11, 20),
+            -200,
+            corrects="INV-000000001/2",
+        ),
+        SettlementLine(
+            "settlement.close/C-5/trueUp/AG-1/1/2026-11-01",
+            None,
+            None,
+            None,
+            date(2026, 11, 30),
+            1200,
+            step=ClosingStep(
+                "trueUp", "AG-1", date(2026, 11, 1), date(2026, 11, 30), of=90000, base=120000, revision=1
+            ),
+        ),
+    ),
+    brought_forward=0,
+    brought_forward_from=None,
+    total=1000,
+    paid=500,
+    state="partiallyPaid",
+    withholding=Withholding(Decimal("0.15"), "Finanzamt"),
+    netted=300,
+    withheld=(WithheldTax(Decimal("0.15"), 286, 43),),
+    request=PayoutRequest("C-5", 1, 1000, 300, 150, Decimal("0.15")),
+)
+WITHHELD = Payout("C-5", "SA-1", "C-5", "EUR", 200, BOOKED_AT, withheld=WithheldTax(Decimal("0.15"), 286, 43))
+CORRECTION = ShareCorrection(
+    "AG-1/2/INV-000000001",
+    "AG-1",
+    2,
+    "SA-1",
+    "INV-000000001",
+    (CorrectedShare("1", 2793, 2993, 200, 0), CorrectedShare("2", 700, 650, -20, -30)),
+    "settlement.correct:AG-1/2/INV-000000001",
+    BOOKED_AT,
+)
+_END, _RELEASE_ON = date(2026, 11, 30), date(2027, 5, 29)
+STATEMENT_OF_STEPS = replace(
+    STATEMENT_OF_ADJUSTMENTS,
+    id="C-4",
+    lines=tuple(
+        SettlementLine(id_, None, None, None, day, amount, step=step)
+        for id_, day, amount, step in (
+            ("reserve.release/RR-0", date(2026, 11, 28), 700, ClosingStep("release", settlement="C-1")),
+            (
+                "settlement.close/C-4/guarantee/AG-1/2026-09-01",
+                _END,
+                90,
+                ClosingStep("guarantee", "AG-1", date(2026, 9, 1), _END, 100000, 99910),
+            ),
+            ("settlement.close/C-4/recoupment", _END, -40, ClosingStep("recoupment", base=90)),
+            (
+                "settlement.close/C-4/holdback",
+                _END,
+                -5,
+                ClosingStep("holdback", base=50, rate=Decimal("0.1"), end=_RELEASE_ON),
+            ),
+        )
+    ),
+    total=745,
+    state="carriedForward",
+    threshold=5000,
 )
 
 CHARGE = Charge(
@@ -879,7 +1030,9 @@ ACCOUNT_JSON = """{
     "settlementTerms": {"partnerShare": 0.8, "accrueOn": "payment"},
     "accountBalance": [
       {"@type": "AccountBalance", "balanceType": "payable", "amount": {"unit": "EUR", "value": 1.23}},
-      {"@type": "AccountBalance", "balanceType": "withheld", "amount": {"unit": "EUR", "value": 0.04}}
+      {"@type": "AccountBalance", "balanceType": "withheld", "amount": {"unit": "EUR", "value": 0.04}},
+      {"@type": "AccountBalance", "balanceType": "reserve", "amount": {"unit": "EUR", "value": 0.05}},
+      {"@type": "AccountBalance", "balanceType": "advance", "amount": {"unit": "EUR", "value": 0.06}}
     ],
     "relatedParty": [
       {
@@ -1268,10 +1421,53 @@ SETTLEMENT_JSON = """{
     "total": {"unit": "EUR", "value": 2},
     "broughtForward": {"unit": "EUR", "value": -0.22},
     "paidAmount": {"unit": "EUR", "value": 0},
+    "netted": {"unit": "EUR", "value": 0},
+    "taxWithheld": {"unit": "EUR", "value": 0},
+    "transferred": {"unit": "EUR", "value": 0},
     "state": "open"
   }
 }"""
 
+COMPARED_JSON = SETTLEMENT_JSON.replace(
+    '"state": "open"', '"state": "open", "disputedAmount": {"unit": "EUR", "value": 1.5}'
+)
+REPORT_JSON = """{
+  "report": {
+    "@type": "StatementReport",
+    "reportId": "R-1",
+    "settlementId": "C-2",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "tolerance": {"unit": "EUR", "value": 0.05},
+    "agreed": 0,
+    "different": 1,
+    "missing": 2,
+    "lines": [
+      {
+        "orderId": "O-1001",
+        "billNo": "INV-000000001",
+        "lineId": "2",
+        "outcome": "different",
+        "amount": {"unit": "EUR", "value": 2.22},
+        "reportedAmount": {"unit": "EUR", "value": 2.12},
+        "difference": {"unit": "EUR", "value": -0.1}
+      },
+      {
+        "billNo": "INV-000000002",
+        "lineId": "1",
+        "outcome": "missingThere",
+        "amount": {"unit": "EUR", "value": -0.22},
+        "difference": {"unit": "EUR", "value": 0.22}
+      },
+      {
+        "orderId": "O-3",
+        "lineId": "1",
+        "outcome": "missingHere",
+        "reportedAmount": {"unit": "EUR", "value": 4},
+        "difference": {"unit": "EUR", "value": 4}
+      }
+    ]
+  }
+}"""
 ADJUSTED_JSON = """{
   "adjustment": {
     "@type": "SettlementAdjustment",
@@ -1324,6 +1520,206 @@ AGREED_ANEW_JSON = """{
     ]
   }
 }"""
+AGREED_FOR_PAYOUTS_JSON = AGREED_JSON.replace(
+    """"share": 0.75,
+        "accrueOn": "payment\"""",
+    """"tiers": {"mode": "graduated", "period": "month", "steps": [{"upTo": 1000.5, "share": 0.7}, {"share": 0.75}]},
+        "accrueOn": "invoice",
+        "withholding": {
+          "rate": 0.15,
+          "authority": "Finanzamt",
+          "surchargeOnTax": 0.055,
+          "certificate": {
+            "rate": 0.05,
+            "validFor": {"startDateTime": "2026-01-01T00:00:00.000Z", "endDateTime": "2027-01-01T00:00:00.000Z"}
+          }
+        },
+        "netting": {
+          "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-9"}
+        }""",
+)
+NETTED_STATEMENT_JSON = """{
+  "settlement": {
+    "@type": "Settlement",
+    "id": "C-5",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "periodEnd": "2026-11-30",
+    "lines": [
+      {
+        "kind": "accrual",
+        "lineType": "accrual",
+        "orderId": "O-1001",
+        "billNo": "INV-000000001",
+        "lineId": "2",
+        "corrects": "INV-000000001/2",
+        "date": "2026-11-20",
+        "amount": {"unit": "EUR", "value": -2}
+      },
+      {
+        "kind": "trueUp",
+        "lineType": "trueUp",
+        "agreementId": "AG-1",
+        "period": {"from": "2026-11-01", "to": "2026-11-30"},
+        "revision": 1,
+        "share": {"unit": "EUR", "value": 900},
+        "base": {"unit": "EUR", "value": 1200},
+        "date": "2026-11-30",
+        "amount": {"unit": "EUR", "value": 12}
+      }
+    ],
+    "total": {"unit": "EUR", "value": 10},
+    "broughtForward": {"unit": "EUR", "value": 0},
+    "paidAmount": {"unit": "EUR", "value": 5},
+    "netted": {"unit": "EUR", "value": 3},
+    "taxWithheld": {"unit": "EUR", "value": 0.43},
+    "transferred": {"unit": "EUR", "value": 1.57},
+    "state": "partiallyPaid"
+  }
+}"""
+NETTED_JSON = (
+    NETTED_STATEMENT_JSON[:-2]
+    + """,
+  "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-9"},
+  "amount": {"unit": "EUR", "value": 3},
+  "invoices": [
+    {"billNo": "INV-000000008", "amount": {"unit": "EUR", "value": 1}},
+    {"billNo": "INV-000000009", "amount": {"unit": "EUR", "value": 2}}
+  ]
+}"""
+)
+PAYOUT_REQUESTED_JSON = """{
+  "payoutId": "C-5",
+  "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+  "settlementId": "C-5",
+  "amount": {"unit": "EUR", "value": 10},
+  "netted": {"unit": "EUR", "value": 3},
+  "taxWithheld": {"unit": "EUR", "value": 1.5},
+  "transferred": {"unit": "EUR", "value": 5.5}
+}"""
+WITHHELD_JSON = """{
+  "payoutId": "C-5",
+  "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+  "settlementId": "C-5",
+  "authority": "Finanzamt",
+  "base": {"unit": "EUR", "value": 2.86},
+  "rate": 0.15,
+  "amount": {"unit": "EUR", "value": 0.43}
+}"""
+NOT_WITHHELD_JSON = WITHHELD_JSON.replace("2.86", "-2.86").replace("0.43", "-0.43")
+CORRECTED_SHARES_JSON = """{
+  "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+  "agreementId": "AG-1",
+  "revision": 2,
+  "billNo": "INV-000000001",
+  "orderId": "O-1001",
+  "amount": {"unit": "EUR", "value": 1.8},
+  "lines": [
+    {
+      "lineId": "1",
+      "was": {"unit": "EUR", "value": 27.93},
+      "share": {"unit": "EUR", "value": 29.93},
+      "amount": {"unit": "EUR", "value": 2}
+    },
+    {
+      "lineId": "2",
+      "was": {"unit": "EUR", "value": 7},
+      "share": {"unit": "EUR", "value": 6.5},
+      "amount": {"unit": "EUR", "value": -0.2}
+    }
+  ]
+}"""
+AGREED_FOR_CLOSINGS_JSON = AGREED_JSON.replace(
+    '"accrueOn": "payment"',
+    """"accrueOn": "payment",
+        "guarantee": {"amount": {"unit": "EUR", "value": 1000}, "period": "quarter"},
+        "advance": {"amount": {"unit": "EUR", "value": 300}},
+        "holdback": {"rate": 0.1, "releaseAfterDays": 180},
+        "payoutThreshold": {"unit": "EUR", "value": 50}""",
+)
+RESERVE_JSON = """{
+  "reserve": {
+    "@type": "Reserve",
+    "settlementId": "C-4",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "base": {"unit": "EUR", "value": 1200.55},
+    "rate": 0.1,
+    "amount": {"unit": "EUR", "value": 120.06},
+    "heldOn": "2026-11-30",
+    "releaseOn": "2027-05-29",
+    "remainingAmount": {"unit": "EUR", "value": 120.06},
+    "state": "held",
+    "releases": []
+  }
+}"""
+RELEASED_JSON = """{
+  "reserve": {
+    "@type": "Reserve",
+    "settlementId": "C-4",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "base": {"unit": "EUR", "value": 1200.55},
+    "rate": 0.1,
+    "amount": {"unit": "EUR", "value": 120.06},
+    "heldOn": "2026-11-30",
+    "releaseOn": "2027-05-29",
+    "remainingAmount": {"unit": "EUR", "value": 0},
+    "state": "released",
+    "releases": [
+      {"releaseId": "RR-1", "date": "2026-12-03", "amount": {"unit": "EUR", "value": 40}},
+      {"date": "2027-05-29", "amount": {"unit": "EUR", "value": 80.06}}
+    ]
+  }
+}"""
+STATEMENT_OF_STEPS_JSON = """{
+  "settlement": {
+    "@type": "Settlement",
+    "id": "C-4",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "periodEnd": "2026-11-30",
+    "lines": [
+      {
+        "kind": "release",
+        "lineType": "release",
+        "settlementId": "C-1",
+        "date": "2026-11-28",
+        "amount": {"unit": "EUR", "value": 7}
+      },
+      {
+        "kind": "guarantee",
+        "lineType": "guarantee",
+        "agreementId": "AG-1",
+        "period": {"from": "2026-09-01", "to": "2026-11-30"},
+        "guaranteed": {"unit": "EUR", "value": 1000},
+        "base": {"unit": "EUR", "value": 999.1},
+        "date": "2026-11-30",
+        "amount": {"unit": "EUR", "value": 0.9}
+      },
+      {
+        "kind": "recoupment",
+        "lineType": "recoupment",
+        "base": {"unit": "EUR", "value": 0.9},
+        "date": "2026-11-30",
+        "amount": {"unit": "EUR", "value": -0.4}
+      },
+      {
+        "kind": "holdback",
+        "lineType": "holdback",
+        "releaseOn": "2027-05-29",
+        "base": {"unit": "EUR", "value": 0.5},
+        "rate": 0.1,
+        "date": "2026-11-30",
+        "amount": {"unit": "EUR", "value": -0.05}
+      }
+    ],
+    "total": {"unit": "EUR", "value": 7.45},
+    "broughtForward": {"unit": "EUR", "value": 0},
+    "paidAmount": {"unit": "EUR", "value": 0},
+    "netted": {"unit": "EUR", "value": 0},
+    "taxWithheld": {"unit": "EUR", "value": 0},
+    "transferred": {"unit": "EUR", "value": 0},
+    "state": "carriedForward",
+    "payoutThreshold": {"unit": "EUR", "value": 50}
+  }
+}"""
 RETURNED_JSON = """{
   "payout": {
     "@type": "Payout",
@@ -1331,6 +1727,8 @@ RETURNED_JSON = """{
     "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
     "settlementId": "C-3",
     "amount": {"unit": "EUR", "value": 2},
+    "taxWithheld": {"unit": "EUR", "value": 0},
+    "transferred": {"unit": "EUR", "value": 2},
     "returned": {"returnId": "PR-1", "returnedAt": "2026-12-03T09:00:00.000Z", "reason": "AC04"}
   },
   "settlement": {
@@ -1360,6 +1758,9 @@ RETURNED_JSON = """{
     "total": {"unit": "EUR", "value": 2},
     "broughtForward": {"unit": "EUR", "value": 0},
     "paidAmount": {"unit": "EUR", "value": 0},
+    "netted": {"unit": "EUR", "value": 0},
+    "taxWithheld": {"unit": "EUR", "value": 0},
+    "transferred": {"unit": "EUR", "value": 0},
     "state": "open"
   }
 }"""
@@ -1378,7 +1779,7 @@ SELLER_JSON = """{
   },
   "changed": ["fax", "vatId"]
 }"""
-STANDING = Standing(balances(payable=123, withheld=4), 0, None)
+STANDING = Standing(balances(payable=123, withheld=4, reserve=5, advance=6), 0, None)
 FORMAT = BillFormat("F-1", "active", 3, BOOKED_AT, BOOKED_AT, {"name": "Summary invoice", "x-pages": 2})
 
 
@@ -1572,8 +1973,29 @@ EVENTS: list[tuple[str, object, str]] = [
     ("settlement.closed", SettlementClosed(SETTLEMENT), SETTLEMENT_JSON),
     ("settlement.paid", SettlementPaid(SETTLEMENT), SETTLEMENT_JSON),
     ("settlement.adjusted", SettlementAdjusted(ADJUSTED, "EUR", "as agreed"), ADJUSTED_JSON),
+    ("settlement.paid", SettlementPaid(COMPARED), COMPARED_JSON),
+    ("statement.compared", StatementCompared(REPORT), REPORT_JSON),
     ("agreement.created", AgreementCreated(AGREED), AGREED_JSON),
     ("agreement.changed", AgreementChanged(AGREED_ANEW), AGREED_ANEW_JSON),
+    ("agreement.created", AgreementCreated(AGREED_FOR_CLOSINGS), AGREED_FOR_CLOSINGS_JSON),
+    ("agreement.created", AgreementCreated(AGREED_FOR_PAYOUTS), AGREED_FOR_PAYOUTS_JSON),
+    ("settlement.paid", SettlementPaid(NETTED_STATEMENT), NETTED_STATEMENT_JSON),
+    (
+        "netting.applied",
+        NettingApplied(NETTED_STATEMENT, "BA-9", (("INV-000000008", 100), ("INV-000000009", 200))),
+        NETTED_JSON,
+    ),
+    ("payout.requested", PayoutRequested(NETTED_STATEMENT), PAYOUT_REQUESTED_JSON),
+    ("withholding.recorded", WithholdingRecorded(WITHHELD, "Finanzamt"), WITHHELD_JSON),
+    (
+        "withholding.recorded",
+        WithholdingRecorded(replace(WITHHELD, returned=RETURNED.returned), "Finanzamt"),
+        NOT_WITHHELD_JSON,
+    ),
+    ("settlement.corrected", SettlementCorrected(CORRECTION, "O-1001", "EUR"), CORRECTED_SHARES_JSON),
+    ("settlement.closed", SettlementClosed(STATEMENT_OF_STEPS), STATEMENT_OF_STEPS_JSON),
+    ("reserve.held", ReserveHeld(RESERVE), RESERVE_JSON),
+    ("reserve.released", ReserveReleased(RELEASED), RELEASED_JSON),
     ("payout.return-booked", PayoutReturnBooked(RETURNED, STATEMENT_OF_ADJUSTMENTS), RETURNED_JSON),
     ("seller.changed", SellerChanged(SELLER, ("fax", "vatId")), SELLER_JSON),
     ("charge.added", ChargeAdded(CHARGE), CHARGE_JSON),
@@ -1749,7 +2171,7 @@ def test_entities_and_references_carry_their_type(fact):
 
 
 def test_what_may_be_absent_is_absent():
-    """A payment without method and names, and an account without terms, say nothing of them."""
+    """A payment without method and names, an account without terms, what has no order, say nothing of them."""
     bare = replace(PAYMENT, method=None, invoices=None)
     assert said(PaymentAllocated(bare, (), ())) == {
         "payment": {
@@ -1765,6 +2187,7 @@ def test_what_may_be_absent_is_absent():
     }
     account = replace(ACCOUNT, type="BillingAccount", settlement_terms=None)
     assert "settlementTerms" not in said(AccountCreated(account, STANDING))["account"]
+    assert "orderId" not in said(SettlementCorrected(CORRECTION, None, "EUR"))
 
 
 def test_a_statement_without_a_line_brought_forward():

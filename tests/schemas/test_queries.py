@@ -46,6 +46,7 @@ def test_the_queries_are_the_contract_s() -> None:
         "settlement.preview",
         "agreement.get",
         "agreement.list",
+        "reserve.list",
         "seller.get",
         "seller.history",
         "credit-note.get",

@@ -15,9 +15,9 @@ from domain.money import Currency, Money
 from domain.ordering.completing import Order
 from domain.payments.model import ReceivedPayment
 from domain.settlement.adjusting import Adjustment
+from domain.settlement.closing import Closing
 from domain.settlement.payouts import CompletedPayout
 from domain.settlement.returning import ReturnedPayout
-from domain.settlement.statements import Closing
 from schemas.incoming import read
 from tests.schemas.letters import (
     ACCOUNT,

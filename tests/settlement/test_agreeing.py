@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from domain.invoicing.model import AgreementRevision, Invoice
 from domain.money import share_of
 from domain.settlement.agreements import Agreement
-from domain.settlement.statements import Settlement
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     Fact,
@@ -138,18 +137,18 @@ def test_two_do_not_overlap(since, until, said):
     assert said in detail
 
 
-def test_what_has_been_earned_stands():
-    """Past days can be agreed until something is earned; then from today on, and the rest is an adjustment."""
+def test_what_was_earned_on_a_past_day_follows_what_is_agreed_of_it():
+    """Of a partner that has earned, too: its lines of these days have the new terms, others stay as they are."""
     book = opened(agreement("AG-1", "2025-01-01", "2025-02-01"), agreement("AG-2", "2026-01-01"))
-    book.take(agreed("AG-2", "2026-02-01", "0.6"))
-    assert sold(book, "O-1", "2026-11-23") == (6000, AgreementRevision("AG-2", 2))
-    today = book.booked_at.date()
-    for fact in (agreed("AG-2", f"{today - timedelta(days=1)}"), agreement("AG-3", "2025-06-01", "2025-07-01")):
-        code, detail = book.refusal(fact)
-        assert code == "wrong-state"
-        assert f"is past, and what SA-1 has earned since stands by other terms: agree it from {today} on" in detail
-    book.take(agreed("AG-2", f"{today}", "0.7"))
-    assert sold(book, "O-2", f"{today}") == (7000, AgreementRevision("AG-2", 3))
+    assert sold(book, "O-1", "2026-11-20") == (5000, AgreementRevision("AG-2", 1))
+    assert sold(book, "O-2", "2026-11-21") == (5000, AgreementRevision("AG-2", 1))
+    book.take(agreed("AG-2", "2026-11-21", "0.7"))
+    shares = [invoice.lines[0].on_behalf_of for invoice in book.documents[Invoice].values()]
+    assert [part and (part.share, part.agreement) for part in shares] == [
+        (5000, AgreementRevision("AG-2", 1)),
+        (7000, AgreementRevision("AG-2", 2)),
+    ]
+    assert_books_hold(book)
 
 
 def test_what_is_refused():
@@ -213,17 +212,11 @@ class Partner:
         elif kind == "payment" and self.billed:
             self.book.take(payment(f"P-{n}", 100 * length))
 
-    def is_past(self, day):
-        """Whether lines of the day may have been billed by other terms."""
-        return day < self.book.booked_at.date() and bool(self.billed or self.book.documents[Settlement])
-
     def agree(self, n, day, until, share):
-        """An agreement of days that are free."""
-        fact = agreement(f"AG-{n}", f"{day}", f"{until}", share, self.accrue_on)
+        """An agreement of days that are free; every third accrues otherwise."""
+        fact = agreement(f"AG-{n}", f"{day}", f"{until}", share, self.accrue_on if n % 3 else other(self.accrue_on))
         if not all(until <= start or end <= day for start, end in self.spans.values()):
             assert self.book.refusal(fact)[0] == "agreement-overlap"
-        elif self.is_past(day):
-            assert self.book.refusal(fact)[0] == "wrong-state"
         else:
             self.book.take(fact)
             self.spans[f"AG-{n}"] = (day, until)
@@ -231,12 +224,10 @@ class Partner:
 
     def change(self, n, name, day, share):
         """Other terms, from one of its days on."""
-        fact = agreed(name, f"{day}", share, self.accrue_on)
+        fact = agreed(name, f"{day}", share, self.accrue_on if n % 3 else other(self.accrue_on))
         start, end = self.spans[name]
         if not start <= day < end:
             assert self.book.refusal(fact)[0] == "invalid"
-        elif self.is_past(day):
-            assert self.book.refusal(fact)[0] == "wrong-state"
         else:
             self.book.take(fact)
             self.know(n, day, end, share)
@@ -246,16 +237,29 @@ class Partner:
         for one in DAYS:
             if day <= one < until:
                 self.known[one].append((day, n, share))
+        if day <= self.book.booked_at.date():
+            # What was billed of days to come keeps what it has until something is agreed of days that have begun.
+            for name, (of, net, _) in self.billed.items():
+                if of >= day:
+                    self.billed[name] = (of, net, self.share(of))
 
     def sell(self, n, day, net):
         """A line of a day, in cents."""
-        terms = Decimal(max(self.known[day])[2] if self.known[day] else "0.8")
-        assert sold(self.book, f"O-{n}", f"{day}", f"{Decimal(net) / 100}")[0] == share_of(net, terms)
-        self.billed[f"O-{n}"] = (terms, net)
+        assert sold(self.book, f"O-{n}", f"{day}", f"{Decimal(net) / 100}")[0] == share_of(net, self.share(day))
+        self.billed[f"O-{n}"] = (day, net, self.share(day))
+
+    def share(self, day):
+        """What is agreed of a day now."""
+        return Decimal(max(self.known[day])[2] if self.known[day] else "0.8")
 
 
-def test_a_line_has_what_was_agreed_of_its_day_when_it_was_billed():
-    """Whatever is agreed, billed, credited and paid, in any order: held against what was agreed of each day."""
+def other(accrue_on: str) -> Literal["invoice", "payment"]:
+    """The other time of accrual."""
+    return "payment" if accrue_on == "invoice" else "invoice"
+
+
+def test_a_line_has_what_is_agreed_of_its_day():
+    """Whatever is agreed, billed, credited and paid, in any order, of past days too: held against all of it."""
     happened: Counter[str] = Counter()
 
     @STEADY
@@ -275,7 +279,7 @@ def test_a_line_has_what_was_agreed_of_its_day_when_it_was_billed():
             assert_books_hold(partner.book)
         happened.update(identity.partition(":")[0] for identity in partner.book.applied)
         for invoice in partner.book.documents[Invoice].values():
-            terms, net = partner.billed[str(invoice.order_id)]
+            _, net, terms = partner.billed[str(invoice.order_id)]
             credited = sum(one.credited for one in invoice.corrected.lines)
             part = invoice.lines[0].on_behalf_of
             assert part is not None
@@ -284,4 +288,4 @@ def test_a_line_has_what_was_agreed_of_its_day_when_it_was_billed():
     live()
     often = {name for name, times in happened.items() if times >= TIMES_MIN}
     assert often >= {"agreement.create", "agreement.change", "order.completed", "payment.received"}, happened
-    assert often >= {"credit-note.issue", "settlement.close"}, happened
+    assert often >= {"credit-note.issue", "settlement.close", "settlement.correct"}, happened

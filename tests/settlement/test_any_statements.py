@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.settlement.queries import preview
+from domain.settlement.closing import SettlementClosed
 from domain.settlement.payouts import Payout
-from domain.settlement.statements import Settlement, SettlementClosed
+from domain.settlement.statements import Settlement
 from schemas.settlement.events import settlement_json
 from schemas.settlement.queries import SettlementPreview
 from tests.support.invariants import assert_books_hold
@@ -30,11 +31,13 @@ from tests.support.ledger_book import (
     payment,
     payout,
     payout_return,
+    report,
     reversal,
 )
 from tests.support.steady import STEADY
 
 KINDS = ("order", "note", "payment", "reversal", "reversal", "adjustment", "closing", "payout", "return", "return")
+REPORTED = (*KINDS, "report")
 TIMES_MIN = 50
 """How often each kind of fact is applied in a run, at least."""
 
@@ -56,8 +59,14 @@ def next_fact(kind, number, book, currency, draw):
         return payout_return(f"PR-{number}", draw(st.sampled_from(out)))
     if kind in ("return", "payout") and (due := open_statements(book)):
         statement = draw(st.sampled_from(due))
-        amount = draw(st.integers(1, statement.total - statement.paid) | st.just(statement.total - statement.paid))
+        amount = draw(st.integers(1, statement.left) | st.just(statement.left))
         return payout(f"PO-{number}", amount, statement.id, currency=code)
+    if kind == "report" and (stated := list(book.documents[Settlement].values())):
+        statement = draw(st.sampled_from(stated))
+        figures = agreeing(statement) | {"O-999/1": price}
+        said = draw(st.lists(st.sampled_from(sorted(figures)), unique=True))
+        theirs = {key: figures[key] + draw(st.integers(-2, 2)) for key in said}
+        return report(f"R-{number}", statement.id, theirs, tolerance=draw(st.integers(0, 1)), currency=code)
     if kind == "closing" or (kind in ("return", "payout") and any(one.is_open for one in book.accruals("SA-1"))):
         return closing(f"C-{number}")
     if kind in ("return", "payout", "adjustment"):
@@ -70,7 +79,16 @@ def next_fact(kind, number, book, currency, draw):
 
 def open_statements(book: LedgerBook) -> list[Settlement]:
     """The statements of which something is left to pay."""
-    return [s for s in book.documents[Settlement].values() if s.state in ("open", "partiallyPaid")]
+    return [s for s in book.documents[Settlement].values() if s.left]
+
+
+def agreeing(statement: Settlement) -> dict[str, int]:
+    """The figures of a statement's lines, as a partner reports them that agrees."""
+    figures: Counter[str] = Counter()
+    for one in statement.lines:
+        if one.order_id is not None and one.adjustment_id is None:
+            figures[f"{one.order_id}/{one.line_id}"] += one.amount
+    return dict(figures)
 
 
 def test_a_partner_can_be_settled_whatever_happened():
@@ -81,7 +99,7 @@ def test_a_partner_can_be_settled_whatever_happened():
     @given(
         st.sampled_from((EUR, JPY, KWD)),
         st.sampled_from(("invoice", "payment")),
-        st.lists(st.sampled_from(KINDS), min_size=8, max_size=20),
+        st.lists(st.sampled_from(REPORTED), min_size=9, max_size=24),
         st.data(),
     )
     def live(currency, accrue_on, kinds, data):
@@ -98,6 +116,7 @@ def test_a_partner_can_be_settled_whatever_happened():
     live()
     often = {name for name, times in applied.items() if times >= TIMES_MIN}
     assert often >= {"settlement.adjust", "payout.completed", "payout.returned", "settlement.close"}, applied
+    assert "statement.report" in often, applied
     assert often >= {"order.completed", "credit-note.issue", "payment.received", "payment.reversed"}, applied
 
 
@@ -119,7 +138,7 @@ def test_a_preview_is_what_the_closing_then_makes(currency, accrue_on, kinds, li
         if fact is not None:
             book.take(fact)
     before, told = book.holdings(), len(book.events)
-    with patch("domain.settlement.statements.LINES_MAX", lines):
+    with patch("domain.settlement.closing.LINES_MAX", lines):
         asked = SettlementPreview.model_validate({"settlementAccount": "SA-1", "periodEnd": until})
         seen = asyncio.run(preview(asked, book.view()))
         assert (book.holdings(), len(book.events)) == (before, told)
@@ -141,8 +160,10 @@ def leave(book: LedgerBook, currency: str) -> None:
     if owed := book.position("BA-1").receivable:
         book.take(payment("P-last", owed, currency=currency))
     book.take(closing("C-last", until="2026-12-31"), command("close", "SA-1"))
+    for n, one in enumerate([s for s in book.documents[Settlement].values() if s.disputed]):
+        book.take(report(f"R-last-{n}", one.id, agreeing(one), currency=currency))
     for n, one in enumerate(open_statements(book)):
-        book.take(payout(f"PO-last-{n}", one.total - one.paid, one.id, currency=currency))
+        book.take(payout(f"PO-last-{n}", one.left, one.id, currency=currency))
     if left := book.position("SA-1").payable:
         assert left < 0
         assert book.state("SA-1") == "pendingClose"

@@ -13,7 +13,8 @@ from domain.days.model import BegunDay
 from domain.errors import Refused
 from domain.frozen import replace
 from domain.settlement import cycles
-from domain.settlement.statements import Closing, Settlement
+from domain.settlement.closing import Closing
+from domain.settlement.statements import Settlement
 from schemas.accounts.documents import read_account
 from schemas.values import parse_currency
 from tests.support.invariants import assert_books_hold

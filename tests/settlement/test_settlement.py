@@ -3,6 +3,7 @@
 import pytest
 
 from domain.ledger.positions import CarriedForward
+from domain.settlement.closing import SettlementClosed
 from domain.settlement.statements import Settlement
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import LedgerBook, billing, closing, line, order, partner, payment, payout
@@ -41,7 +42,7 @@ def test_a_statement_holds_what_was_earned():
         ("INV-000000002/2", "O-2", "INV-000000002", "2", "2026-11-22", -138),
     ]
     assert book.results["settlement.close:C-1"] == {"settlementIds": ["C-1"]}
-    assert book.events_of("SA-1") == ["settlement.accrued", "settlement.accrued", "settlement.closed"]
+    assert book.events_of("SA-1") == [*["settlement.accrued"] * 2, "settlement.closed", "payout.requested"]
     assert "settlement.close:C-1" not in {event.id for rows in book.rows.values() for event in rows.values()}
     assert_books_hold(book)
 
@@ -147,14 +148,15 @@ def test_a_statement_has_at_most_five_thousand_lines():
         (5000, (5000, 0, "open")),
         (1, (1, 0, "open")),
     ]
-    assert book.events_of("SA-1")[-2:] == ["settlement.closed", "settlement.closed"]
-    assert [fact.settlement.id for fact in book.facts_of("SA-1")[-2:]] == ["C-1", "C-1-2"]
+    assert book.events_of("SA-1")[-4:] == ["settlement.closed", "payout.requested"] * 2
+    closed = [fact for fact in book.facts_of("SA-1") if isinstance(fact, SettlementClosed)]
+    assert [fact.settlement.id for fact in closed] == ["C-1", "C-1-2"]
     assert_books_hold(book)
 
 
 def test_as_many_parts_as_it_takes(monkeypatch):
     """Exactly as many lines as a statement has room for make one statement; one more makes another part, `-2`, `-3`."""
-    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 2)
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 2)
     book = earning("1.00", "2.00")
     book.take(closing("C-1"), *[earn(f"O-1{n}", "1.00") for n in range(5)], closing("C-2"))
     assert book.results["settlement.close:C-1"] == {"settlementIds": ["C-1"]}
@@ -178,7 +180,7 @@ def test_the_line_brought_forward_counts():
 
 def test_a_part_below_zero_is_carried_to_the_next_part(monkeypatch):
     """Each part is a statement: one that is not positive is brought forward by the part after it."""
-    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 2)
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 2)
     book = earning("-5.00", "1.00", "1.00", "7.00", "2.00")
     book.take(closing("C-1"))
     # −5 + 1; −4 + 1 (two lines with the one brought forward); −3 + 7; 2.
@@ -200,8 +202,8 @@ def test_a_part_below_zero_is_carried_to_the_next_part(monkeypatch):
 @pytest.mark.parametrize("first_limit", [1, 32])
 def test_a_closing_of_more_statements_than_one_transaction_makes_goes_on(monkeypatch, first_limit, rest_last):
     """Five accruals of 1.00, two lines a statement and one statement a transaction: C-1, -2 and -3, in three."""
-    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 2)
-    monkeypatch.setattr("domain.settlement.statements.STATEMENTS_MAX", 1)
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 2)
+    monkeypatch.setattr("domain.settlement.closing.STATEMENTS_MAX", 1)
     book = LedgerBook(first_limit=first_limit, rest_last=rest_last)
     book.take(billing(), partner(share="1"))
     book.take(*[earn(f"O-{n}", "1.00", at=f"2026-11-{n:02}") for n in range(1, 7)])
@@ -216,8 +218,8 @@ def test_a_closing_of_more_statements_than_one_transaction_makes_goes_on(monkeyp
 
 def test_a_closing_that_another_one_overtakes_makes_no_empty_statement(monkeypatch):
     """What is left of the first is stated by the second, which comes before the rest: nothing is left to state."""
-    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 2)
-    monkeypatch.setattr("domain.settlement.statements.STATEMENTS_MAX", 1)
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 2)
+    monkeypatch.setattr("domain.settlement.closing.STATEMENTS_MAX", 1)
     book = LedgerBook(rest_last=True)
     book.take(billing(), partner(share="1"), *[earn(f"O-{n}", "1.00") for n in range(3)])
     book.take(closing("C-1"), closing("C-2"), batch=1)
@@ -228,7 +230,7 @@ def test_a_closing_that_another_one_overtakes_makes_no_empty_statement(monkeypat
 
 def test_a_part_may_not_take_the_name_of_another_closings_statement(monkeypatch):
     """Where `C-1-2` is a closing's own statement, a part of `C-1` cannot be: refused whole, with no trace."""
-    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 2)
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 2)
     book = earning()
     book.take(closing("C-1-2"), *[earn(f"O-{n}", "1.00") for n in range(3)], closing("C-1"))
     assert book.refused["settlement.close:C-1"].code == "conflicting-duplicate"
@@ -254,7 +256,12 @@ def test_several_payouts_pay_one_statement():
     """Each has its event with the statement as it stands: partially paid, then paid."""
     book = earning("6.38")
     book.take(closing("C-1"), payout("PO-1", 200, "C-1"), payout("PO-2", 437, "C-1"), payout("PO-3", 1, "C-1"))
-    assert book.events_of("SA-1") == ["settlement.accrued", "settlement.closed", *["settlement.paid"] * 3]
+    assert book.events_of("SA-1") == [
+        "settlement.accrued",
+        "settlement.closed",
+        "payout.requested",
+        *["settlement.paid"] * 3,
+    ]
     assert [(f.settlement.paid, f.settlement.state) for f in book.facts_of("SA-1")[-3:]] == [
         (200, "partiallyPaid"),
         (637, "partiallyPaid"),
@@ -302,7 +309,7 @@ def test_a_payout_waits_for_its_statement():
 
 def test_a_payout_waits_for_a_part(monkeypatch):
     """The second part of a closing is announced like the first."""
-    monkeypatch.setattr("domain.settlement.statements.LINES_MAX", 1)
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 1)
     book = earning("1.00", "2.00")
     book.take(payout("PO-1", 200, "C-1-2"), closing("C-1"))
     assert [statement(book, id_)[2] for id_ in ("C-1", "C-1-2")] == ["open", "paid"]

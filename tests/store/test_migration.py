@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from adapters.mongodb.connection import MIGRATE_APP_NAME, TRANSACTION_SECONDS, database
+from adapters.settlement.codecs import decode_earnings
 from adapters.store import migration
 from adapters.store.collections import INDEXES
 from adapters.store.forms import WrongForm, check_now, compare
 from adapters.store.migration import Migrated, Plan, Progress, Stepped, Updated, migrate
 from adapters.store.steps import FORM, STEPS, Row, Step, Update, each
 from adapters.store.store import Store
+from domain.settlement.earnings import DayEarned
 from tests.support.books import Books
 from tests.support.failpoints import failing
 from tests.support.migrating import DOUBLED, PAGE, PAGES_DONE, PLAN, ROWS
@@ -126,6 +128,10 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
     assert [step.to for step in done.steps] == list(range(2, FORM + 1))
     positions = books["positions"]
     assert done.steps[1].updates == (Updated("refundable, recoverable", "positions", positions.count_documents({})),)
+    partners = {
+        (row["settlementAccount"], line["date"][:4]) for row in books["settlements"].find() for line in row["lines"]
+    }
+    assert done.steps[2].updates == (Updated("earnings", "earnings", len(partners)),)
     assert done.steps[0].updates[:5] == (
         Updated("allocating", "positions", positions.count_documents({})),
         Updated("businessKey", "held", books["held"].count_documents({})),
@@ -146,6 +152,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "billRuns.listed",
         "billRuns.running",
         "agreements.open",
+        "backdatings.running",
         "billedPeriods.billed",
         "billingCycleSpecifications.automatic",
         "charges.listed",
@@ -153,6 +160,8 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "closingSchedules.scheduled",
         "dunningProcedures.listed",
         "dunningSuspensions.open",
+        "reserves.held",
+        "reserves.listed",
         "held.messageId",
         "held.scheduled",
         "invoices.order",
@@ -162,9 +171,11 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "refunds.listed",
         "reversals.payment",
         "sellerVersions.history",
+        "settlements.inDispute",
         "writeOffs.invoice",
         "subscriptions.listed",
         "subscriptions.open",
+        "tierPeriods.open",
         "usageRecords.listed",
     ]
     referring = [f"{name}.values" for name in ("accountVersions", "inbox", "outbox")]
@@ -178,6 +189,50 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
     again = migrate(connection, untold)
     assert again.nothing
     assert (again.found, again.form) == (FORM, FORM)
+
+
+def test_what_was_stated_as_earned_is_kept_by_day(books: Books, connection: Books) -> None:
+    """Of all statements of each partner, by year, adjustments included, releases not; done again it is the same.
+
+    SA-1 on 31 December 2023: 5.00 and 1.00, and -0.50 by another statement; on 1 January 2024: 0.07.
+    """
+
+    def stated(id_: str, partner: str, **lines: list[int]) -> Row:
+        rows = [
+            {"accrualId": f"{id_}/{day}/{n}", "date": day.replace("_", "-"), "amount": amount}
+            for day, amounts in lines.items()
+            for n, amount in enumerate(amounts)
+        ]
+        rows[0]["adjustmentId"] = "A-1"
+        return {"_id": id_, "settlementAccount": partner, "lines": rows}
+
+    books["settlements"].insert_many(
+        [
+            stated("OLD-1", "SA-1", **{"2023_12_31": [500, 100], "2024_01_01": [7]}),
+            stated("OLD-2", "SA-1", **{"2023_12_31": [-50], "2023_02_01": [3]}),
+            stated("OLD-3", "SA-2", **{"2023_12_31": [9]}),
+        ]
+    )
+    # As a version of this form may have made before a migration that is done again.
+    released = {"accrualId": "R", "date": "2023-12-31", "amount": 1000, "step": {"kind": "release"}}
+    books["settlements"].update_one({"_id": "OLD-3"}, {"$push": {"lines": released}})
+    of_1: Row = {"settlementAccount": "SA-1", "guaranteed": []}
+    of_2 = {**of_1, "settlementAccount": "SA-2"}
+    due = [
+        {
+            **of_1,
+            "_id": "SA-1/2023",
+            "year": 2023,
+            "days": [{"date": "2023-02-01", "amount": 3}, {"date": "2023-12-31", "amount": 550}],
+        },
+        {**of_1, "_id": "SA-1/2024", "year": 2024, "days": [{"date": "2024-01-01", "amount": 7}]},
+        {**of_2, "_id": "SA-2/2023", "year": 2023, "days": [{"date": "2023-12-31", "amount": 9}]},
+    ]
+    for _ in range(2):
+        migrate(connection, untold)
+        assert list(books["earnings"].find({"year": {"$lt": 2025}}).sort("_id", 1)) == due
+        assert decode_earnings(due[0]).days[1] == DayEarned(date(2023, 12, 31), 550)
+        books["meta"].update_one({}, {"$set": {"number": 3}})
 
 
 async def test_new_books_are_of_this_form(

@@ -31,7 +31,9 @@ from domain.parties.model import SellerVersion
 from domain.payments.model import Allocation
 from domain.settlement.agreements import AgreedTerms, Agreement
 from domain.settlement.payouts import Payout
+from domain.settlement.reserves import Release, Reserve
 from domain.settlement.statements import Settlement
+from domain.settlement.terms import LineTerms
 from schemas.queries import QUERIES, read_query
 from tests.conftest import Driver
 from tests.store import documents as make
@@ -81,7 +83,7 @@ def accounts() -> list[Any]:
     return found
 
 
-TERMS = SettlementTerms(Decimal("0.8"), "invoice")
+TERMS = LineTerms(Decimal("0.8"), "invoice")
 
 
 def family() -> list[Any]:
@@ -198,6 +200,10 @@ def family() -> list[Any]:
                 f"C-{n}", "SA-1", "EUR", f"C-{n}", NOW.date(), (), 0, None, 0, 0, "open", NOW + timedelta(minutes=n)
             )
         )
+        day = date(2026, 11, 1) + timedelta(days=n // 10)
+        held = Reserve(f"C-{n}", f"SA-{n % 2}", "EUR", 100, Decimal("0.1"), 10, NOW.date(), day, NOW)
+        out = (Release(10, day, f"reserve.continue:C-{n}", NOW),)
+        found.append(held if n % 3 else replace(held, releases=out, is_left=True))
         found.append(Payout(f"PO-{n}", "SA-1", f"C-{n % 25}", "EUR", 1, NOW + timedelta(minutes=n)))
         document = {"name": f"{'Ada' if n < 5 else 'Charles'} {n}"}
         found.append(BillFormat(f"BF-{n}", "active" if n % 3 else "deleted", 1, NOW, NOW, document))
@@ -300,6 +306,8 @@ ASKED: list[tuple[str, str, int]] = [
     ("agreement.get", '{"agreementId": "AG-7"}', 1),
     ("agreement.list", '{"settlementAccount": "SA-1", "limit": 10}', 102),
     ("agreement.list", '{"settlementAccount": "SA-1", "on": "2026-03-08"}', 102),
+    ("reserve.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
+    ("reserve.list", '{"settlementAccount": "SA-1", "state": "released", "limit": 10}', 42),
     ("settlement.preview", '{"settlementAccount": "SA-1", "periodEnd": "2026-11-22"}', 12),
     ("bill-format.get", '{"id": "BF-1"}', 1),
     ("bill-format.list", '{"limit": 10}', 11),

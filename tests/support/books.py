@@ -140,8 +140,8 @@ async def assert_clean(client: Client, database: Books) -> None:
 
 
 BY_ITSELF = (
-    "^(day[.]begin|bill-run[.]open|settlement[.]due|bill[.]account|dunning[.]look|dunning[.]complete|"
-    "bill-run[.]complete):"
+    "^(day[.]begin|bill-run[.]open|settlement[.]due|reserve[.]due|reserve[.]continue|bill[.]account|dunning[.]look|dunning[.]complete|"
+    "bill-run[.]complete|netting[.]apply|settlement[.]correct|agreement[.]complete):"
 )
 """How the identities begin of what a worker says to itself, or a day leaves to do."""
 
@@ -193,7 +193,7 @@ def position(database: Books, account_id: str) -> dict[str, int]:
     """The balances of an account that are not zero, in minor units."""
     found = database["positions"].find_one({"_id": account_id})
     assert found is not None, f"{account_id} has no position"
-    return {name: found[name] for name in BALANCES if found[name]}
+    return {name: found[name] for name in BALANCES if found.get(name)}
 
 
 def ledger(database: Books) -> dict[str, int]:

@@ -43,11 +43,15 @@ from domain.parties.model import SELLER, Seller
 from domain.payments.model import Allocation, Payment, Recovery
 from domain.periods import DateRange
 from domain.settlement.accruals import Accrual
+from domain.settlement.comparing import StatementReport
 from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement
 from tests.support.ledger_book import LedgerBook, event_type, moment
+from tests.support.partners import STEP_ENTRIES, assert_agreed, entries_of_steps, tiered_share_left
+from tests.support.reports import reports_hold
 
 BALANCES = {"receivable": 1, "unapplied": -1, "refundable": -1, "recoverable": 1, "payable": -1, "withheld": -1}
+BALANCES |= {"reserve": -1, "advance": 1}
 """The ledger accounts that an account has, and the sign of a debit in its position."""
 
 
@@ -58,7 +62,9 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _invoices_add_up(book)
     _payments_and_invoices_agree_on_allocations(book)
     _partners_get_what_is_theirs(book)
+    assert_agreed(book)
     _statements_add_up(book, lines_max)
+    reports_hold(book)
     _entries_match_applied_facts(book)
     _events_run_without_a_gap(book)
     _invoice_numbers_have_no_gap_and_no_twin(book)
@@ -137,7 +143,7 @@ def _positions_are_the_sums_of_their_postings(book: LedgerBook) -> None:
     for position in book.documents[Position].values():
         for balance, sign in BALANCES.items():
             expected = sign * sums[position.id, balance]
-            assert getattr(position, balance) == expected, (position.id, balance, expected)
+            assert position.balance(balance) == expected, (position.id, balance, expected)
         assert sorted(movements[position.id]) == list(range(1, position.movements + 1)), position.id
 
 
@@ -387,7 +393,7 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
     earned: Counter[str] = Counter()
     for accrual in book.documents[Accrual].values():
         assert accrual.amount != 0, (accrual, "accrues nothing")
-        if accrual.adjustment_id is None:
+        if accrual.adjustment_id is None and accrual.step is None:
             assert accrual.bill_no is not None, (accrual, "is of no line")
             assert accrual.line_id is not None, (accrual, "is of no line")
             accrued[accrual.bill_no, accrual.line_id] += accrual.amount
@@ -404,8 +410,11 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
             part = line.on_behalf_of
             if part is None:
                 continue
-            share = half_away(line.tax_excluded_amount * Fraction(part.partner_share))
-            share -= half_away(credited.get(line.id, 0) * Fraction(part.partner_share))
+            if part.partner_share is None:
+                share = tiered_share_left(line, credited.get(line.id, 0))
+            else:
+                share = half_away(line.tax_excluded_amount * Fraction(part.partner_share))
+                share -= half_away(credited.get(line.id, 0) * Fraction(part.partner_share))
             due = share
             if part.accrue_on == "payment" and billed:
                 due = half_away(Fraction(share * paid, billed))
@@ -420,8 +429,11 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
     paid_out: Counter[str] = Counter()
     for row in book.documents[Payout].values():
         paid_out[row.settlement_account] += row.amount if row.returned is None else 0
+    netted: Counter[str] = Counter()
+    for statement in book.documents[Settlement].values():
+        netted[statement.settlement_account] += statement.netted or 0
     for position in book.documents[Position].values():
-        payable = earned[position.id] - paid_out[position.id]
+        payable = earned[position.id] - paid_out[position.id] - netted[position.id]
         assert (position.payable, position.withheld) == (payable, withheld[position.id]), position.id
         assert position.withholding == withholding[position.id], (position.id, "lines withheld")
 
@@ -438,7 +450,7 @@ def _statements_add_up(book: LedgerBook, lines_max: int) -> None:
         if statement.brought_forward_from is not None:
             earlier = book.get(Settlement, statement.brought_forward_from)
             assert earlier.settlement_account == statement.settlement_account
-            assert earlier.total <= 0, (statement.id, "brings forward what is due")
+            assert earlier.state == "carriedForward", (statement.id, "brings forward what is due")
             brought = earlier.total
             carried_by[earlier.id] += 1
         assert statement.brought_forward == brought, statement.id
@@ -451,11 +463,16 @@ def _statements_add_up(book: LedgerBook, lines_max: int) -> None:
             assert accrual.settlement_account == statement.settlement_account
             assert accrual.date <= statement.period_end, (statement.id, accrual)
             assert (line.amount, line.bill_no, line.line_id) == (accrual.amount, accrual.bill_no, accrual.line_id)
-            assert line.adjustment_id == accrual.adjustment_id, (statement.id, accrual)
-        assert statement.paid == paid[statement.id] <= max(statement.total, 0), statement.id
+            assert (line.adjustment_id, line.step, line.corrects) == (
+                accrual.adjustment_id,
+                accrual.step,
+                accrual.corrects,
+            ), (statement.id, accrual)
+        assert statement.paid == paid[statement.id] + (statement.netted or 0) <= max(statement.total, 0), statement.id
         left = statement.total - statement.paid
         due = "paid" if left == 0 else "partiallyPaid" if statement.paid else "open"
-        assert statement.state == ("carriedForward" if statement.total <= 0 else due), statement.id
+        carried = statement.total <= 0 or statement.threshold is not None
+        assert statement.state == ("carriedForward" if carried else due), statement.id
     assert set(stated.values()) <= {1}, "an accrual stands in two statements"
     assert set(stated) == {a.id for a in book.documents[Accrual].values() if a.settlement_id is not None}
     assert set(carried_by.values()) <= {1}, "a statement is brought forward twice"
@@ -488,13 +505,24 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
         "payout.returned:",
         "credit.grant:",
         "credit.transfer:",
+        *STEP_ENTRIES,
     )
     # What goes on may find that there is nothing left to do.
     rests = ("credit.allocate:", "credit.deallocate:")
     gone_on = {i for i, r in book.results.items() if i.startswith(rests) and (r["billNos"] or r["recovered"])}
     bills = ("bill.demand:", "bill.continue:", "bill.account:")
     billed = {i for i, r in book.results.items() if i.startswith(bills) and (r["billNo"] or r["creditNotes"])}
-    assert set(book.rows[Entry]) == {i for i in book.applied if i.startswith(money)} | gone_on | billed
+    corrections = {i for i, r in book.results.items() if i.startswith("settlement.correct:") and r["lines"]}
+    nettings = {i for i, r in book.results.items() if i.startswith("netting.apply:") and r["netted"]}
+    assert (
+        set(book.rows[Entry])
+        == {i for i in book.applied if i.startswith(money)}
+        | gone_on
+        | billed
+        | entries_of_steps(book)
+        | nettings
+        | corrections
+    )
     assert book.left == [], "something is left to do"
     assert not book.applied.keys() & (book.waiting.keys() | book.refused.keys())
     assert {e.cause for e in book.rows[Entry].values()} == set(book.rows[Entry])
@@ -926,7 +954,11 @@ def _events_run_without_a_gap(book: LedgerBook) -> None:
     for position in book.documents[Position].values():
         assert position.sequence == len(sequences[position.id]), position.id
     assert set(accrued.values()) <= {1}, "one cause accrued twice for one partner"
-    causes = {(a.settlement_account, a.cause) for a in book.documents[Accrual].values() if a.adjustment_id is None}
+    causes = {
+        (a.settlement_account, a.cause)
+        for a in book.documents[Accrual].values()
+        if a.adjustment_id is None and a.step is None and a.corrects is None
+    }
     assert set(accrued) == causes
 
 
@@ -973,6 +1005,8 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (Accrual, lambda a: [a.settlement_id], Settlement),
         (Settlement, lambda s: [s.settlement_account], Account),
         (Payout, lambda p: [p.settlement_id], Settlement),
+        (StatementReport, lambda r: [r.settlement_id], Settlement),
+        (StatementReport, lambda r: [r.settlement_account], Account),
     ]
     for kind, follow, target in pointers:
         for document in (*book.documents[kind].values(), *book.rows[kind].values()):
@@ -993,7 +1027,7 @@ def _open_things(book: LedgerBook) -> dict[str, list[str]]:
     """What is still open of each account's money, with the shares that its partners wait for, one by one."""
     found: dict[str, list[str]] = defaultdict(list)
     for position in book.documents[Position].values():
-        found[position.id] += [balance for balance in BALANCES if getattr(position, balance)]
+        found[position.id] += [balance for balance in BALANCES if position.balance(balance)]
         if position.carried_forward is not None and position.carried_forward.amount:
             found[position.id].append("carried forward")
     for account, what in _open_of_invoices(book):

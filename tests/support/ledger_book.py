@@ -144,6 +144,7 @@ from domain.invoicing.model import (
     InvoiceStateChanged,
     InvoiceStateResult,
     InvoiceValidation,
+    PartnerShare,
     Period,
 )
 from domain.invoicing.pricing import Item, price
@@ -178,14 +179,40 @@ from domain.payments.model import (
     ReceivedPayment,
     RestResult,
 )
+from domain.payments.netting import NettingResult
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.adjusting import Adjustment, AdjustmentResult, SettlementAdjusted
-from domain.settlement.agreeing import AgreementResult, AgreementToChange, AgreementToCreate
+from domain.settlement.advances import AdvanceResult, PaidAdvance
+from domain.settlement.agreeing import AgreementResult, AgreementToChange, AgreementToCreate, TiersToAgree
 from domain.settlement.agreements import Agreement, AgreementChanged, AgreementCreated
+from domain.settlement.backdating import (
+    Backdating,
+    BackdatingResult,
+    BackdatingToComplete,
+    CorrectionResult,
+    SettlementCorrected,
+    SharesToCorrect,
+)
+from domain.settlement.closing import Closing, ClosingResult, SettlementClosed
+from domain.settlement.comparing import ComparisonResult, ReportedLine, ReportToCompare, StatementCompared
 from domain.settlement.cycles import ClosingsDue, ClosingsLeft
-from domain.settlement.payouts import CompletedPayout, Payout, PayoutResult, SettlementPaid
+from domain.settlement.payouts import CompletedPayout, Payout, PayoutResult, SettlementPaid, WithholdingRecorded
+from domain.settlement.releasing import ReserveResult, ReservesDue, ReservesLeft, ReserveToRelease
+from domain.settlement.requesting import NettingApplied, NettingToApply, PayoutRequested
+from domain.settlement.reserves import Reserve, ReserveHeld, ReserveReleased
 from domain.settlement.returning import PayoutReturnBooked, ReturnedPayout
-from domain.settlement.statements import Closing, ClosingResult, Settlement, SettlementClosed
+from domain.settlement.statements import Settlement
+from domain.settlement.terms import (
+    AgreedPeriod,
+    Certificate,
+    ClosingTerms,
+    Guarantee,
+    Holdback,
+    LineTerms,
+    TierMode,
+    Withholding,
+)
+from domain.settlement.tiers import TierPeriod
 from schemas.values import parse_currency
 
 Fact = (
@@ -233,6 +260,13 @@ Fact = (
     | SellerUpdate
     | AgreementToCreate
     | AgreementToChange
+    | PaidAdvance
+    | ReservesDue
+    | ReserveToRelease
+    | NettingToApply
+    | SharesToCorrect
+    | BackdatingToComplete
+    | ReportToCompare
 )
 D = TypeVar("D", bound=Document)
 
@@ -245,6 +279,9 @@ ROUTING_KEY: dict[type, str] = {
     ReturnedPayout: "payout.returned",
     Adjustment: "settlement.adjust",
     AgreementToCreate: "agreement.create",
+    PaidAdvance: "advance.paid",
+    ReserveToRelease: "reserve.release",
+    ReportToCompare: "statement.report",
     NoteToIssue: "credit-note.issue",
     CompletedRefund: "refund.completed",
     PaymentToReverse: "payment.reversed",
@@ -277,6 +314,13 @@ EVENT: dict[type, str] = {
     SettlementAdjusted: "settlement.adjusted",
     AgreementCreated: "agreement.created",
     AgreementChanged: "agreement.changed",
+    ReserveHeld: "reserve.held",
+    PayoutRequested: "payout.requested",
+    WithholdingRecorded: "withholding.recorded",
+    NettingApplied: "netting.applied",
+    SettlementCorrected: "settlement.corrected",
+    ReserveReleased: "reserve.released",
+    StatementCompared: "statement.compared",
     PayoutReturnBooked: "payout.return-booked",
     SellerChanged: "seller.changed",
     CreditNoteIssued: "credit-note.issued",
@@ -320,6 +364,9 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     BilledPeriod: lambda billed: (-billed.period.end.toordinal(), billed.id),
     BillingCycleSpecification: lambda cycle: (cycle.created_at, cycle.id),
     ClosingSchedule: lambda one: (one.period_end, one.id),
+    Reserve: lambda one: (one.release_on, one.id),
+    TierPeriod: lambda one: (one.start, one.id),
+    Settlement: lambda one: (one.booked_at, one.id),
 }
 QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     Invoice: lambda invoice: invoice.remaining_amount > 0,
@@ -336,6 +383,9 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     BilledPeriod: lambda _billed: True,
     BillingCycleSpecification: lambda cycle: cycle.state == "active" and cycle.document.get("automatic") is True,
     ClosingSchedule: lambda one: one.period_end is not None,
+    Reserve: lambda one: one.remaining > 0 and not one.is_left,
+    TierPeriod: lambda one: one.share + one.trued != one.due,
+    Settlement: lambda one: one.disputed is not None,
 }
 QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     Invoice: lambda invoice: str(invoice.billing_account),
@@ -352,15 +402,21 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     BilledPeriod: lambda billed: str(billed.subscription),
     BillingCycleSpecification: lambda _cycle: "automatic",
     ClosingSchedule: lambda _one: "scheduled",
+    Reserve: lambda _one: "held",
+    TierPeriod: lambda one: str(one.settlement_account),
+    Settlement: lambda one: str(one.settlement_account),
 }
+
+
+def _parts(invoice: Invoice) -> Iterable[PartnerShare | None]:
+    """The partners' parts in an invoice."""
+    return (line.on_behalf_of for line in invoice.lines)
 
 
 def identity_of(fact: Fact) -> str:
     """The identity of a fact: its type and business key; of a command, which has none, that of a new message."""
     if isinstance(fact, AccountUpdate):
         return f"account.update:m-{next(_MESSAGES)}"
-    if isinstance(fact, AgreementToChange):
-        return f"agreement.change:m-{next(_MESSAGES)}"
     if isinstance(fact, SellerUpdate):
         return f"seller.update:m-{next(_MESSAGES)}"
     if isinstance(fact, InvoiceValidation | InvoiceSending):
@@ -377,8 +433,21 @@ def identity_of(fact: Fact) -> str:
         return f"credit.allocate:{fact.billing_account}/{fact.sequence}"
     if isinstance(fact, CreditDeallocation):
         return f"credit.deallocate:{fact.payment_id}/{fact.sequence}"
-    if isinstance(fact, Closing) and fact.made:
-        return f"settlement.continue:{fact.id}/{fact.made}"
+    return _identity_of_partners(fact)
+
+
+def _identity_of_partners(fact: Fact) -> str:
+    match fact:
+        case AgreementToChange():
+            return f"agreement.change:m-{next(_MESSAGES)}"
+        case Closing(id=id_, made=made) if made:
+            return f"settlement.continue:{id_}/{made}"
+        case ClosingsDue(date=day, part=part):
+            return f"settlement.due:{day}" + (f"/{part}" if part else "")
+        case ReservesDue(date=day, part=part):
+            return f"reserve.due:{day}" + (f"/{part}" if part else "")
+        case ReserveToRelease(id=None, settlement_id=settlement_id):
+            return f"reserve.continue:{settlement_id}"
     return _identity_of_billing(fact)
 
 
@@ -399,14 +468,27 @@ def _identity_of_billing(fact: Fact) -> str:
         case AccountToDun(account_id, day, sequence):
             said = (account_id, day, sequence)
             return f"dunning.look:{'/'.join(str(part) for part in said if part is not None)}"
-        case ClosingsDue(date=day, part=part):
-            return f"settlement.due:{day}" + (f"/{part}" if part else "")
         case RunsToOpen(date=day, part=part, cycle_specification=cycle):
             return f"bill-run.open:{day}" + (f"/{part}" if part else "") + (f"/0/{cycle}" if cycle else "")
         case AccountToBill(run=run, billing_account=account, made=made):
             return f"bill.account:{run}:{account}" + (f"/{made}" if made else "")
         case BillRunToComplete(id=run, parked=parked):
             return f"bill-run.complete:{run}/{parked}"
+    return _identity_of_settlement(fact)
+
+
+def _identity_of_settlement(fact: Fact) -> str:
+    match fact:
+        case ReservesDue(date=day, part=part):
+            return f"reserve.due:{day}" + (f"/{part}" if part else "")
+        case ReserveToRelease(id=None, settlement_id=settlement_id):
+            return f"reserve.continue:{settlement_id}"
+        case SharesToCorrect(agreement=agreement_id, revision=revision, bill_no=bill_no):
+            return f"settlement.correct:{agreement_id}/{revision}/{bill_no}"
+        case BackdatingToComplete(agreement=agreement_id, revision=revision):
+            return f"agreement.complete:{agreement_id}/{revision}"
+        case NettingToApply(settlement_id=settlement_id):
+            return f"netting.apply:{settlement_id}"
     return f"{ROUTING_KEY[type(fact)]}:{fact.id}"  # type: ignore[union-attr]
 
 
@@ -436,8 +518,31 @@ def told(result: object) -> dict[str, Any]:
             return {"settlementIds": list(settlement_ids)}
         case ClosingsLeft(closings):
             return {"closingIds": list(closings)}
+    return _told_of_partners(result)
+
+
+def _told_of_partners(result: object) -> dict[str, Any]:
+    match result:
         case PayoutResult(settlement_id, state):
             return {"settlementId": settlement_id, "state": state}
+        case AgreementResult(agreement_id, revision):
+            return {"agreementId": agreement_id, "revision": revision}
+        case AdvanceResult(left):
+            return {"advance": left.amount}
+        case ReserveResult(released, left):
+            return {"released": released.amount, "reserve": left.amount}
+        case ReservesLeft(settlement_ids):
+            return {"settlementIds": list(settlement_ids)}
+        case AdjustmentResult(payable):
+            return {"payable": payable.amount}
+        case NettingResult(netted):
+            return {"netted": netted.amount}
+        case CorrectionResult(lines, corrected):
+            return {"lines": lines, "corrected": corrected.amount}
+        case BackdatingResult(invoices):
+            return {"invoices": invoices}
+        case ComparisonResult(agreed, different, missing):
+            return {"agreed": agreed, "different": different, "missing": missing}
     return _told_of_correction(result)
 
 
@@ -451,10 +556,6 @@ def _told_of_correction(result: object) -> dict[str, Any]:
             return {"state": state, **({} if note is None else {"creditNote": note})}
         case RestResult(bill_nos, recovered):
             return {"billNos": list(bill_nos), "recovered": recovered.amount}
-        case AgreementResult(agreement_id, revision):
-            return {"agreementId": agreement_id, "revision": revision}
-        case AdjustmentResult(payable):
-            return {"payable": payable.amount}
         case InvoiceStateResult(state):
             return {"state": state}
         case RefundResult(recoverable):
@@ -516,6 +617,8 @@ class LedgerBook:
         self.rest_last = rest_last
         self.zone = zone
         self.booked_at = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+        self.corrects = True
+        """Whether past days are corrected as soon as terms of them are agreed."""
         self.documents: dict[type, dict[str, Any]] = defaultdict(dict)
         self.rows: dict[type, dict[str, Any]] = defaultdict(dict)
         self.events: list[Emitted] = []
@@ -545,6 +648,27 @@ class LedgerBook:
                 pending += left
             else:
                 pending.extendleft(reversed(left))
+            if not pending and self.corrects:
+                pending += [(identity_of(fact), fact) for fact in self._to_correct()]
+
+    def _to_correct(self) -> list[Fact]:
+        """What a worker says to itself for terms of past days: an invoice after the other, then that it is done."""
+        for one in self.documents[Backdating].values():
+            if one.state == "running":
+                bill_nos = sorted(
+                    invoice.id
+                    for invoice in self.documents[Invoice].values()
+                    if (
+                        invoice.tax_point_date >= one.since
+                        or any(line.origin and line.origin.corrects for line in invoice.lines)
+                    )
+                    and any(
+                        line.on_behalf_of and line.on_behalf_of.id == one.settlement_account for line in invoice.lines
+                    )
+                )
+                facts: list[Fact] = [SharesToCorrect(one.agreement, one.revision, bill_no) for bill_no in bill_nos]
+                return [*facts, BackdatingToComplete(one.agreement, one.revision)]
+        return []
 
     def _woken(self) -> list[Fact]:
         """What was to be done at a time that has come, in the order of the times."""
@@ -992,9 +1116,18 @@ def closing(id_: str, account: str = "SA-1", *, until: str = "2026-11-30") -> Cl
     return Closing(id_, account, date.fromisoformat(until))
 
 
-def payout(id_: str, amount: int, statement: str, *, account: str = "SA-1", currency: str = "EUR") -> CompletedPayout:
+def payout(
+    id_: str,
+    amount: int,
+    statement: str,
+    *,
+    transferred: int | None = None,
+    account: str = "SA-1",
+    currency: str = "EUR",
+) -> CompletedPayout:
     """A payout on a statement."""
-    return CompletedPayout(id_, account, statement, Money(currency, amount))
+    left = None if transferred is None else Money(currency, transferred)
+    return CompletedPayout(id_, account, statement, Money(currency, amount), left)
 
 
 def payout_return(id_: str, payout_id: str, *, at: str = "2026-12-03T09:00:00") -> ReturnedPayout:
@@ -1024,11 +1157,18 @@ def agreement(
     on: Literal["invoice", "payment"] = "invoice",
     *,
     account: str = "SA-1",
+    currency: str = "EUR",
+    tiers: TiersToAgree | None = None,
+    **closing: Any,
 ) -> AgreementToCreate:
-    """Terms with a partner, from the first moment of a day to that of another."""
+    """Terms with a partner, from the first moment of a day to that of another; `closing` is what closings go by.
+
+    Where there are `tiers`, they are in place of the share.
+    """
     start, end = (None if day is None else datetime.fromisoformat(f"{day}T00:00+00:00") for day in (since, until))
     assert start is not None
-    return AgreementToCreate(id_, account, start, end, SettlementTerms(Decimal(share), on))
+    terms = LineTerms(Decimal(share) if tiers is None else None, on)
+    return AgreementToCreate(id_, account, start, end, terms, ClosingTerms(**closing), currency, tiers)
 
 
 def agreed(
@@ -1038,9 +1178,65 @@ def agreed(
     on: Literal["invoice", "payment"] = "invoice",
     *,
     if_revision: int | None = None,
+    tiers: TiersToAgree | None = None,
+    **closing: Any,
 ) -> AgreementToChange:
-    """Other terms of an agreement, from a day on."""
-    return AgreementToChange(id_, date.fromisoformat(since), SettlementTerms(Decimal(share), on), if_revision)
+    """Other terms of an agreement, from a day on; `closing` is what closings go by."""
+    terms = LineTerms(Decimal(share) if tiers is None else None, on)
+    return AgreementToChange(id_, date.fromisoformat(since), terms, if_revision, ClosingTerms(**closing), tiers=tiers)
+
+
+def tiers(*steps: tuple[str | None, str], mode: TierMode = "graduated", period: AgreedPeriod = "month") -> TiersToAgree:
+    """Shares that go by the net of a period: each step's end, in euros, and its share."""
+    return TiersToAgree(mode, period, tuple((None if end is None else Decimal(end), Decimal(s)) for end, s in steps))
+
+
+def guarantee(amount: int, period: AgreedPeriod = "month") -> Guarantee:
+    """What a partner gets of each period at least."""
+    return Guarantee(amount, period)
+
+
+def holdback(rate: str, days: int) -> Holdback:
+    """Which part of what was earned is kept, and for how many days."""
+    return Holdback(Decimal(rate), days)
+
+
+def withholding(
+    rate: str, surcharge: str | None = None, certificate: tuple[str, str, str | None] | None = None
+) -> Withholding:
+    """Which part of payouts is withheld, with a surcharge on that; a certificate's rate, and from and until when."""
+    certified = None
+    if certificate is not None:
+        lower, start, end = certificate
+        certified = Certificate(Decimal(lower), moment(start), None if end is None else moment(end))
+    return Withholding(Decimal(rate), "tax office", None if surcharge is None else Decimal(surcharge), certified)
+
+
+def advance(
+    id_: str, amount: int, agreement_id: str = "AG-1", *, currency: str = "EUR", at: str = "2026-11-22T10:00:00"
+) -> PaidAdvance:
+    """Money that left for a partner before it has earned it."""
+    return PaidAdvance(id_, agreement_id, Money(currency, amount), moment(at))
+
+
+def release(
+    id_: str, settlement: str, amount: int | None = None, *, currency: str = "EUR", at: str = "2026-11-30T10:00:00"
+) -> ReserveToRelease:
+    """The release of a reserve before its day."""
+    return ReserveToRelease(id_, settlement, moment(at), None if amount is None else Money(currency, amount))
+
+
+def report(
+    id_: str, settlement: str, figures: Mapping[str, int], *, tolerance: int | None = None, currency: str = "EUR"
+) -> ReportToCompare:
+    """A partner's figures of a statement, by `<orderId>/<lineId>`, or `<billNo>/<lineId>` of a bill."""
+    lines = []
+    for key, amount in figures.items():
+        of, _, line_id = key.rpartition("/")
+        order_id, bill_no = (None, of) if of.startswith("INV-") else (of, None)
+        lines.append(ReportedLine(order_id, bill_no, line_id, Money(currency, amount)))
+    apart = None if tolerance is None else Money(currency, tolerance)
+    return ReportToCompare(id_, settlement, tuple(lines), apart)
 
 
 def credit_note(

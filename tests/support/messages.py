@@ -117,13 +117,20 @@ def adjustment(adjustment_id: str, account_id: str, value: Any, **fields: Any) -
     }
 
 
-def agreement(agreement_id: str, account_id: str, since: str, share: str, **terms: Any) -> Message:
-    """`agreement.create`, without an end."""
+def report(report_id: str, settlement_id: str, figures: dict[str, Any], **fields: Any) -> Message:
+    """`statement.report`: a partner's figures by `<orderId>/<lineId>`."""
+    names = {key: key.split("/") for key in figures}
+    lines = [{"orderId": names[key][0], "lineId": names[key][1], "amount": eur(figures[key])} for key in figures]
+    return "statement.report", {"reportId": report_id, "settlementId": settlement_id, "lines": lines, **fields}
+
+
+def agreement(agreement_id: str, account_id: str, since: str, share: str | None, **terms: Any) -> Message:
+    """`agreement.create`, without an end; without a share where its terms have tiers."""
     return "agreement.create", {
         "agreementId": agreement_id,
         "settlementAccount": {"id": account_id},
         "validFor": {"startDateTime": f"{since}T00:00:00Z"},
-        "terms": {"share": share, **terms},
+        "terms": {**({} if share is None else {"share": share}), **terms},
     }
 
 

@@ -37,7 +37,7 @@ async def standings(view: View, rows: Sequence[Row]) -> list[Standing]:
     today = view.today
     for position in positions:
         id_ = position["_id"]
-        sums[id_] = {name: position[name] for name in SIGN}
+        sums[id_] = {name: position.get(name, 0) for name in SIGN}
         due = position.get("oldestDue")
         if due is not None and due < today:
             late[id_] = [id_]
@@ -151,7 +151,7 @@ async def balances_at(view: View, types: dict[str, str], at: datetime) -> dict[s
     From what they are now what was booked since is taken back: who asks for the past mostly asks for the recent past.
     """
     rows = await view.find("positions", {"_id": {"$in": sorted(types)}}, fields=dict.fromkeys(SIGN, 1))
-    found = {row["_id"]: {name: row[name] for name in BALANCES.get(types[row["_id"]], ())} for row in rows}
+    found = {row["_id"]: {name: row.get(name, 0) for name in BALANCES.get(types[row["_id"]], ())} for row in rows}
     names = ledger_accounts(types)
     pipeline: list[Row] = [
         {"$match": {"postings.account": {"$in": names}, "bookedAt": {"$gt": at}}},

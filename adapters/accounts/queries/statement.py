@@ -120,7 +120,7 @@ async def _balances(
         ]
     }
     ended = {"$gt": ["$bookedAt", until]}
-    now = {name: position[name] for name in BALANCES[account.type]}
+    now = {name: position.get(name, 0) for name in BALANCES[account.type]}
     if place.since is not None:
         since = from_milliseconds(place.since)
         begun = {"$gte": ["$bookedAt", since]}

@@ -1,0 +1,274 @@
+"""Tiers (invariant 5): what lines have by them, what their periods come to, and what closings have added for that."""
+
+from adapters.checks import (
+    Check,
+    Expression,
+    View,
+    agreed,
+    agrees,
+    both,
+    either,
+    equal,
+    half_away,
+    has,
+    only,
+    span,
+    sum_where,
+    union,
+)
+
+_is_reached: Expression = either({"$not": [has("$$this.upTo")]}, {"$lte": ["$$net", "$$this.upTo"]})
+_rate: Expression = {
+    "$toDecimal": {"$getField": {"field": "share", "input": {"$first": only("$tiers.steps", _is_reached)}}}
+}
+_end: Expression = {"$min": [{"$ifNull": ["$$this.upTo", "$$net"]}, "$$net"]}
+_parts: Expression = {
+    "$reduce": {
+        "input": "$tiers.steps",
+        "initialValue": {"below": 0, "sum": {"$toDecimal": 0}},
+        "in": {
+            "below": _end,
+            "sum": {
+                "$add": [
+                    "$$value.sum",
+                    {"$multiply": [{"$toDecimal": "$$this.share"}, {"$subtract": [_end, "$$value.below"]}]},
+                ]
+            },
+        },
+    }
+}
+
+
+def rate_at(net: Expression) -> Expression:
+    """The share of the step that a net falls in, by the `tiers` of the row."""
+    return {"$let": {"vars": {"net": net}, "in": _rate}}
+
+
+def come_to(net: Expression) -> Expression:
+    """What the `tiers` of the row come to of a net, rounded once."""
+    graduated: Expression = {"$getField": {"field": "sum", "input": _parts}}
+    by_one: Expression = {"$multiply": [_rate, "$$net"]}
+    is_one = either(equal("$tiers.mode", "volume"), {"$lte": ["$$net", 0]})
+    return {"$let": {"vars": {"net": net}, "in": half_away({"$cond": [is_one, by_one, graduated]})}}
+
+
+def _id(of: str, start: str) -> Expression:
+    return {"$concat": [f"{of}.id", "/", {"$toString": f"{of}.revision"}, "/", start]}
+
+
+_of_tiers = (
+    {"$match": {"lines.onBehalfOf.tier.start": {"$gt": ""}}},
+    {"$project": {"corrections.lines": 1, "lines": only("$lines", has("$$this.onBehalfOf.tier"))}},
+    {"$unwind": "$lines"},
+)
+_credited: Expression = sum_where(
+    {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.credited"
+)
+_of_line = _id("$lines.onBehalfOf.agreement", "$lines.onBehalfOf.tier.start")
+_is_true_up = {"$match": {"step.kind": "trueUp"}}
+_of_true_up: Expression = {"$concat": ["$step.agreement", "/", {"$toString": "$step.revision"}, "/", "$step.start"]}
+
+tier_periods = View(
+    "periods of tiers, their lines and what closings added",
+    "tierPeriods",
+    (
+        {
+            "$project": {
+                "period": {"$literal": 1},
+                "account": "$settlementAccount",
+                "net": 1,
+                "share": 1,
+                "trued": 1,
+                "isOpen": 1,
+                "due": 1,
+                "comesTo": come_to("$net"),
+            }
+        },
+        union(
+            "invoices",
+            *_of_tiers,
+            {
+                "$project": {
+                    "_id": _of_line,
+                    "account": "$lines.onBehalfOf.id",
+                    "netOfLines": {"$subtract": ["$lines.taxExcludedAmount", _credited]},
+                    "shareOfLines": "$lines.onBehalfOf.share",
+                }
+            },
+        ),
+        union(
+            "accruals",
+            _is_true_up,
+            {"$project": {"_id": _of_true_up, "account": "$settlementAccount", "added": "$amount"}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{
+                    n: {"$sum": f"${n}"}
+                    for n in (
+                        "period",
+                        "net",
+                        "share",
+                        "trued",
+                        "due",
+                        "comesTo",
+                        "netOfLines",
+                        "shareOfLines",
+                        "added",
+                    )
+                },
+                "isOpen": {"$max": "$isOpen"},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+tiers_agreed = View(
+    "tiers that were agreed and the periods that go by them",
+    "tierPeriods",
+    (
+        {
+            "$project": {
+                "_id": {"$concat": ["$agreement", "/", {"$toString": "$revision"}]},
+                "periods": {"$literal": 1},
+                "tiers": {"account": "$settlementAccount", "tiers": "$tiers"},
+            }
+        },
+        union(
+            "agreements",
+            {"$unwind": "$agreed"},
+            {"$match": {"agreed.terms.tiers.mode": {"$gt": ""}}},
+            {
+                "$project": {
+                    "_id": {"$concat": ["$_id", "/", {"$toString": "$agreed.revision"}]},
+                    "agreed": {"$literal": 1},
+                    "tiers": {"account": "$settlementAccount", "tiers": "$agreed.terms.tiers"},
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("periods", "agreed")},
+                **agreed("tiers"),
+            }
+        },
+    ),
+)
+
+# A partner has few periods, and many lines in each: a look by `_id` is at what was read for the line before.
+_tiers_of_period = (
+    {
+        "$lookup": {
+            "from": "tierPeriods",
+            "localField": "period",
+            "foreignField": "_id",
+            "pipeline": [{"$project": {"tiers": 1}}],
+            "as": "periods",
+        }
+    },
+    {"$set": {"tiers": {"$first": "$periods.tiers"}}},
+)
+_net_after: Expression = {"$add": ["$before", "$net"]}
+
+tiered_lines = View(
+    "lines whose share is by tiers",
+    "invoices",
+    (
+        *_of_tiers,
+        # What takes back another line has a part of the share that this has.
+        {"$match": {"lines.origin.corrects.billNo": None}},
+        {
+            "$project": {
+                "_id": {"$concat": ["$_id", "/", "$lines.id"]},
+                "period": _of_line,
+                "rate": "$lines.onBehalfOf.partnerShare",
+                "net": "$lines.taxExcludedAmount",
+                "before": "$lines.onBehalfOf.tier.before",
+                "share": "$lines.onBehalfOf.tier.share",
+            }
+        },
+        *_tiers_of_period,
+        {
+            "$project": {
+                "rate": 1,
+                "share": 1,
+                "due": {
+                    "$cond": [
+                        equal("$tiers.mode", "volume"),
+                        half_away({"$multiply": ["$net", rate_at(_net_after)]}),
+                        {"$subtract": [come_to(_net_after), come_to("$before")]},
+                    ]
+                },
+            }
+        },
+    ),
+)
+
+true_ups = View(
+    "what closings added for tiers",
+    "accruals",
+    (
+        _is_true_up,
+        {"$project": {"period": _of_true_up, "of": "$step.of", "base": "$step.base"}},
+        *_tiers_of_period,
+        {"$project": {"of": 1, "due": come_to("$base")}},
+    ),
+)
+
+CHECKS = (
+    Check(
+        name="tier-periods-match-lines",
+        invariant=5,
+        view=tier_periods,
+        holds=both(
+            equal("$period", 1), equal("$net", "$netOfLines"), equal("$share", "$shareOfLines"), agrees("account")
+        ),
+        expected={"period": 1, "net": "$netOfLines", "share": "$shareOfLines", "account": "the same in all"},
+        found={"period": "$period", "net": "$net", "share": "$share", "account": span("account")},
+    ),
+    Check(
+        name="tier-periods-match-true-ups",
+        invariant=5,
+        view=tier_periods,
+        holds=equal("$trued", "$added"),
+        expected="$added",
+        found="$trued",
+    ),
+    Check(
+        name="tier-periods-come-to-what-is-due",
+        invariant=5,
+        view=tier_periods,
+        among=equal("$period", 1),
+        holds=both(equal("$due", "$comesTo"), equal("$isOpen", {"$ne": ["$due", {"$add": ["$share", "$trued"]}]})),
+        expected={"due": {"$toString": "$comesTo"}, "isOpen": {"$ne": ["$due", {"$add": ["$share", "$trued"]}]}},
+        found={"due": "$due", "isOpen": "$isOpen"},
+    ),
+    Check(
+        name="tier-periods-match-agreements",
+        invariant=5,
+        view=tiers_agreed,
+        among={"$gt": ["$periods", 0]},
+        holds=both(equal("$agreed", 1), agrees("tiers")),
+        expected={"agreed": 1, "tiers": "the same in both"},
+        found={"agreed": "$agreed", "tiers": span("tiers")},
+    ),
+    Check(
+        name="shares-follow-tiers",
+        invariant=5,
+        view=tiered_lines,
+        holds=both(equal("$share", "$due"), {"$not": [has("$rate")]}),
+        expected={"$toString": "$due"},
+        found={"share": "$share", "rate": "$rate"},
+    ),
+    Check(
+        name="true-ups-follow-tiers",
+        invariant=5,
+        view=true_ups,
+        holds=equal("$of", "$due"),
+        expected={"$toString": "$due"},
+        found="$of",
+    ),
+)

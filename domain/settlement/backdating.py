@@ -1,0 +1,261 @@
+"""Backdating: what was earned on days that are past is brought to the terms that were agreed of them since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Literal
+
+from domain.accounts.model import Account, find_account
+from domain.frozen import dataclass, replace
+from domain.invoicing.model import Invoice, InvoiceLine, IssuedShare, PartnerShare
+from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
+from domain.ledger.positions import Position
+from domain.money import Money
+from domain.settlement import position
+from domain.settlement.accruals import Accrual, is_as_agreed, share_of_line, share_taken_back
+from domain.settlement.agreements import Agreement, terms_needs
+from domain.settlement.correcting import rebook
+from domain.settlement.tiers import correct_tier
+
+BackdatingState = Literal["running", "completed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backdating:
+    """That terms were agreed of days that are past, from `since` on: all invoices of these are gone through.
+
+    Its id is the agreement's with the revision. `corrected` is of how many invoices something was corrected, `amount`
+    what the partner has earned more by that (minor units).
+    """
+
+    id: str
+    agreement: str
+    revision: int
+    settlement_account: str
+    since: date
+    state: BackdatingState
+    booked_at: datetime
+    corrected: int = 0
+    amount: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SharesToCorrect:
+    """`settlement.correct`: bring a partner's shares in an invoice to what is agreed now of its day."""
+
+    agreement: str
+    revision: int
+    bill_no: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackdatingToComplete:
+    """`agreement.complete`: all invoices were gone through for a revision of an agreement."""
+
+    agreement: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedShare:
+    """How a line's share was corrected (minor units): it was, it is, and so much of the difference is accrued."""
+
+    line_id: str
+    was: int
+    now: int
+    accrued: int
+    withheld: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShareCorrection:
+    """What was corrected of an invoice for a revision of an agreement: append-only."""
+
+    id: str
+    agreement: str
+    revision: int
+    settlement_account: str
+    bill_no: str
+    lines: tuple[CorrectedShare, ...]
+    cause: str
+    booked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementCorrected:
+    """A partner's shares in an invoice were corrected."""
+
+    correction: ShareCorrection
+    order_id: str | None
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionResult:
+    """What is answered: how many lines were corrected, and what the partner has earned more by that."""
+
+    lines: int
+    corrected: Money
+
+
+@dataclass(frozen=True, slots=True)
+class BackdatingResult:
+    """What is answered: of how many invoices something was corrected."""
+
+    invoices: int
+
+
+def id_of(agreement: str, revision: int) -> str:
+    """The id of a backdating."""
+    # No id of an agreement has a stroke in it.
+    return f"{agreement}/{revision}"
+
+
+def begin_backdating(agreement: Agreement, since: date, books: Books) -> Agreement:
+    """Have all invoices since a day gone through for an agreement's newest revision; returns it, with that noted.
+
+    Until that is done its partner is not closed.
+    """
+    id_ = id_of(agreement.id, agreement.revision)
+    books.put(
+        Backdating(
+            id_,
+            agreement.id,
+            agreement.revision,
+            agreement.settlement_account,
+            since,
+            "running",
+            books.booked_at,
+        )
+    )
+    return replace(agreement, backdating=(*(agreement.backdating or ()), agreement.revision))
+
+
+def correction_needs(fact: SharesToCorrect, books: WorkingSet) -> Iterator[Need]:
+    """What a correction looks at, as far as that can be told from what is loaded so far."""
+    yield DocumentNeed(Invoice, fact.bill_no)
+    yield DocumentNeed(Backdating, id_of(fact.agreement, fact.revision))
+    yield DocumentNeed(Agreement, fact.agreement)
+    backdating = books.peek(Backdating, id_of(fact.agreement, fact.revision))
+    if backdating is not None:
+        yield DocumentNeed(Account, backdating.settlement_account)
+        yield DocumentNeed(Position, backdating.settlement_account)
+        yield from terms_needs(backdating.settlement_account, books)
+
+
+def correct_invoice(fact: SharesToCorrect, books: Books) -> CorrectionResult:
+    """Bring a partner's shares in an invoice to what is agreed now of its day; returns what it has earned more.
+
+    Each line goes by the terms of its invoice's day, one that takes back another by those of that one's. What differs
+    is accrued, or withheld, by a row that names those of the line; statements that were made stay as they are. Where
+    the terms are the line's own already, nothing is done.
+
+    Raises `MustWait` (`account-suspended`) and `Refused` (`account-closed`).
+    """
+    backdating = books.find(Backdating, id_of(fact.agreement, fact.revision))
+    invoice = books.find(Invoice, fact.bill_no)
+    assert backdating is not None, f"{fact} is of no backdating"
+    assert invoice is not None, f"{fact} is of no invoice"
+    partner = find_account(backdating.settlement_account, books)
+    lines = tuple(_with_terms(line, invoice, partner, books) for line in invoice.lines)
+    if lines == invoice.lines:
+        return CorrectionResult(0, Money(partner.currency, 0))
+    today = books.date_of(books.booked_at)
+    after, accruals = rebook(invoice, replace(invoice, lines=lines), today, books)
+    for accrual in accruals:
+        books.put(replace(accrual, corrects=f"{accrual.bill_no}/{accrual.line_id}"))
+    correction = ShareCorrection(
+        id=f"{backdating.id}/{invoice.id}",
+        agreement=backdating.agreement,
+        revision=backdating.revision,
+        settlement_account=partner.id,
+        bill_no=invoice.id,
+        lines=_corrected(invoice, after, accruals),
+        cause=books.cause,
+        booked_at=books.booked_at,
+    )
+    if correction.lines:
+        books.open_entry(books.booked_at, partner.kept_in)
+        books.append(correction)
+        position.emit(partner.id, SettlementCorrected(correction, invoice.order_id, partner.currency), books)
+    earned = sum(accrual.amount for accrual in accruals)
+    books.put(replace(backdating, corrected=backdating.corrected + 1, amount=backdating.amount + earned))
+    return CorrectionResult(len(correction.lines), Money(partner.currency, earned))
+
+
+def _with_terms(line: InvoiceLine, invoice: Invoice, partner: Account, books: Books) -> InvoiceLine:
+    """A line with the terms that are agreed of its day now, its share and what it has accrued as they are booked.
+
+    One that takes back another has those of that one, which stands before it. The periods of tiers follow.
+    """
+    booked = line.on_behalf_of
+    if booked is None or booked.id != partner.id:
+        return line
+    corrects = None if line.origin is None else line.origin.corrects
+    net = line.tax_excluded_amount
+    if corrects is None:
+        if is_as_agreed(booked, partner, invoice.tax_point_date, books):
+            return line
+        part = share_of_line(partner, net, invoice.tax_point_date, books)
+    else:
+        taken_back = books.find(Invoice, corrects.bill_no)
+        assert taken_back is not None, f"{invoice.id} takes back {corrects.bill_no}, which is not there"
+        [found] = [one for one in taken_back.lines if one.id == corrects.line_id]
+        if found.on_behalf_of is None or _terms(found.on_behalf_of) == _terms(booked):
+            return line
+        part = share_taken_back(found, net, books)
+    credited = next((one.credited for one in invoice.corrected.lines if one.line_id == line.id), 0)
+    if part.tier is not None:
+        correct_tier(part, -credited, part.share_left(net, credited) - part.share, books)
+    if booked.tier is not None:
+        correct_tier(booked, credited - net, -booked.share, books)
+    issued = booked.issued or IssuedShare(booked.share_of(net, net), booked.accrue_on)
+    return replace(line, on_behalf_of=replace(part, share=booked.share, accrued=booked.accrued, issued=issued))
+
+
+def _terms(part: PartnerShare) -> tuple[object, ...]:
+    """What tells the terms of two parts of one partner apart."""
+    return (part.agreement, part.partner_share, part.accrue_on)
+
+
+def _corrected(before: Invoice, after: Invoice, accruals: list[Accrual]) -> tuple[CorrectedShare, ...]:
+    earned = {accrual.line_id: accrual.amount for accrual in accruals}
+    lost = [{line.line_id: line.given_up for line in one.corrected.lines} for one in (before, after)]
+    lines = []
+    for was, now in zip(before.lines, after.lines, strict=True):
+        if was.on_behalf_of is None or now.on_behalf_of is None or was.on_behalf_of == now.on_behalf_of:
+            continue
+        withheld = [
+            _withheld(part, given_up.get(was.id, 0))
+            for part, given_up in zip((was.on_behalf_of, now.on_behalf_of), lost, strict=True)
+        ]
+        shares = was.on_behalf_of.share, now.on_behalf_of.share
+        corrected = CorrectedShare(was.id, *shares, earned.get(was.id, 0), withheld[1] - withheld[0])
+        if shares[0] != shares[1] or corrected.accrued or corrected.withheld:
+            lines.append(corrected)
+    return tuple(lines)
+
+
+def _withheld(part: PartnerShare, given_up: int) -> int:
+    return part.share - part.accrued - given_up if part.accrue_on == "payment" else 0
+
+
+def completion_needs(fact: BackdatingToComplete, _books: WorkingSet) -> Iterator[Need]:
+    """What is looked at to complete a backdating."""
+    yield DocumentNeed(Backdating, id_of(fact.agreement, fact.revision))
+    yield DocumentNeed(Agreement, fact.agreement)
+
+
+def complete_backdating(fact: BackdatingToComplete, books: Books) -> BackdatingResult:
+    """Note that all invoices were gone through; returns of how many something was corrected."""
+    backdating = books.find(Backdating, id_of(fact.agreement, fact.revision))
+    agreement = books.find(Agreement, fact.agreement)
+    assert backdating is not None, f"{fact} is of no backdating"
+    assert agreement is not None, f"{fact} is of no agreement"
+    left = tuple(one for one in agreement.backdating or () if one != fact.revision)
+    books.put(replace(agreement, backdating=left or None))
+    books.put(replace(backdating, state="completed"))
+    if not left:
+        books.announce(f"backdated:{agreement.id}")
+    return BackdatingResult(backdating.corrected)

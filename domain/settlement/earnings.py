@@ -1,0 +1,91 @@
+"""Earnings: what statements say that a partner has earned, by day; guarantees go by it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+
+from domain.frozen import dataclass, replace
+from domain.ledger.books import Books, DocumentNeed, Need
+from domain.periods import DateRange
+from domain.settlement.accruals import Accrual
+
+
+@dataclass(frozen=True, slots=True)
+class DayEarned:
+    """What of a day was stated as earned (minor units)."""
+
+    date: date
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Guaranteed:
+    """What was stated of the guarantee for a period (minor units), which begins with `start`."""
+
+    agreement: str
+    start: date
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Earnings:
+    """What of a year was stated of a partner: as earned, by day, and of the guarantees whose periods begin in it."""
+
+    id: str
+    settlement_account: str
+    year: int
+    days: tuple[DayEarned, ...] = ()
+    guaranteed: tuple[Guaranteed, ...] = ()
+
+
+def earnings_needs(partner: str, years: Iterable[int]) -> Iterator[Need]:
+    """A partner's earnings of these years."""
+    for year in sorted(set(years)):
+        yield DocumentNeed(Earnings, _id(partner, year))
+
+
+def note_earned(partner: str, rows: Iterable[Accrual], books: Books) -> None:
+    """Note what is stated as earned now, under its days. Raises `NotLoaded`."""
+    by_year: dict[int, dict[date, int]] = defaultdict(lambda: defaultdict(int))
+    for row in rows:
+        if row.is_earned:
+            by_year[row.date.year][row.date] += row.amount
+    books.require(earnings_needs(partner, by_year))
+    for year, more in by_year.items():
+        before = _of(partner, year, books)
+        for day in before.days:
+            more[day.date] += day.amount
+        books.put(replace(before, days=tuple(DayEarned(day, more[day]) for day in sorted(more))))
+
+
+def note_guaranteed(partner: str, agreement: str, start: date, amount: int, books: Books) -> None:
+    """Note what is stated in all of the guarantee for a period that begins with `start` (minor units)."""
+    before = _of(partner, start.year, books)
+    others = (one for one in before.guaranteed if (one.agreement, one.start) != (agreement, start))
+    all_of_them = sorted((*others, Guaranteed(agreement, start, amount)), key=lambda one: (one.start, one.agreement))
+    books.put(replace(before, guaranteed=tuple(all_of_them)))
+
+
+def earned_in(partner: str, days: Sequence[DateRange], books: Books, rows: Iterable[Accrual] = ()) -> int:
+    """What was stated as earned of some days, which have none in common, with `rows` that will be (minor units)."""
+    years = {year for one in days for year in range(one.start.year, one.end.year + 1)}
+    earned = [(day.date, day.amount) for year in sorted(years) for day in _of(partner, year, books).days]
+    earned += [(row.date, row.amount) for row in rows]
+    return sum(amount for one in days for day, amount in earned if day in one)
+
+
+def guaranteed_in(partner: str, agreement: str, start: date, books: Books) -> int:
+    """What was stated of the guarantee for a period that begins with `start` (minor units)."""
+    found = _of(partner, start.year, books).guaranteed
+    return next((one.amount for one in found if (one.agreement, one.start) == (agreement, start)), 0)
+
+
+def _of(partner: str, year: int, books: Books) -> Earnings:
+    return books.find(Earnings, _id(partner, year)) or Earnings(_id(partner, year), partner, year)
+
+
+def _id(partner: str, year: int) -> str:
+    # No id of an account has a stroke in it.
+    return f"{partner}/{year}"

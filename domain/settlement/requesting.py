@@ -1,0 +1,74 @@
+"""Requesting: what of a statement is to be paid out, and how much of that is no transfer."""
+
+from __future__ import annotations
+
+from domain.frozen import dataclass, replace
+from domain.ledger.books import Books
+from domain.settlement import position
+from domain.settlement.statements import PayoutRequest, Settlement, paid_to_date, tax_of_next
+
+
+@dataclass(frozen=True, slots=True)
+class NettingToApply:
+    """`netting.apply`: net what a billing account owes with what is left to pay of a statement; request the rest."""
+
+    settlement_id: str
+    settlement_account: str
+    billing_account: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutRequested:
+    """A payout was requested of a statement: its last request."""
+
+    settlement: Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class NettingApplied:
+    """What was left to pay of a statement has covered these invoices of the partner's, each by so much."""
+
+    settlement: Settlement
+    billing_account: str
+    netted: tuple[tuple[str, int], ...]
+
+
+def net(settlement: Settlement, billing_account: str, netted: tuple[tuple[str, int], ...], books: Books) -> Settlement:
+    """Net what of a billing account's invoices is covered (number, minor units) with a statement; returns that."""
+    amount = sum(part for _, part in netted)
+    position.net(settlement.settlement_account, amount, books)
+    settlement = paid_to_date(replace(settlement, netted=amount), settlement.paid + amount)
+    books.put(settlement)
+    position.emit(settlement.settlement_account, NettingApplied(settlement, billing_account, netted), books)
+    return settlement
+
+
+def free(before: Settlement, after: Settlement, books: Books) -> None:
+    """Keep a statement of which another part is in dispute now; what is freed of it is requested, if it is to be.
+
+    That is where all that was not in dispute is paid: else the last request stands, and what is left of it is due.
+    """
+    books.put(after)
+    if not before.left and after.left and after.paid_out:
+        request_payout(after, books)
+
+
+def request_payout(settlement: Settlement, books: Books, netted: int = 0) -> Settlement:
+    """Have what is left of a statement paid out; returns it with that request.
+
+    The payout is to have the statement's id; each further one has `-r2`, `-r3` … too. `netted` (minor units) is what of
+    the amount was netted with it. The tax that is withheld is that of today. Nothing is requested of what is paid.
+    """
+    if not settlement.left:
+        return settlement
+    rate, tax = None, 0
+    if settlement.withholding is not None:
+        rate = settlement.withholding.rate_at(books.booked_at)
+        tax = tax_of_next(settlement, settlement.left, rate).amount
+    number = 1 if settlement.request is None else settlement.request.number + 1
+    payout_id = settlement.id if number == 1 else f"{settlement.id}-r{number}"
+    request = PayoutRequest(payout_id, number, settlement.left + netted, netted, tax, rate)
+    settlement = replace(settlement, request=request)
+    books.put(settlement)
+    position.emit(settlement.settlement_account, PayoutRequested(settlement), books)
+    return settlement

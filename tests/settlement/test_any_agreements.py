@@ -1,0 +1,218 @@
+"""Whatever is agreed, of past days too, billed, credited, stated, paid and sent back: no cent of a partner is lost.
+
+What was ever paid to it, or netted, or withheld as its tax, with what it is owed and what is held back, is what its
+lines earned by their terms, with what was added to that; and a statement that was made says the same for ever.
+"""
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.frozen import replace
+from domain.invoicing.model import Invoice
+from domain.ledger.entries import Entry
+from domain.settlement.accruals import Accrual
+from domain.settlement.agreements import Agreement
+from domain.settlement.payouts import Payout
+from domain.settlement.reserves import Reserve
+from domain.settlement.statements import Settlement, SettlementState
+from tests.settlement.test_any_statements import next_fact, open_statements
+from tests.support.invariants import assert_books_hold
+from tests.support.ledger_book import (
+    EUR,
+    Fact,
+    LedgerBook,
+    advance,
+    agreed,
+    agreement,
+    billing,
+    closing,
+    guarantee,
+    holdback,
+    line,
+    order,
+    partner,
+    payment,
+    payout,
+    release,
+    tiers,
+    withholding,
+    write_off,
+)
+from tests.support.steady import steady
+
+KINDS = (
+    *("order", "order", "order", "debt", "note", "payment", "reversal", "write-off", "adjustment"),
+    *("agree", "agree", "change", "change", "advance", "day", "release"),
+    *("closing", "closing", "payout", "payout", "return"),
+)
+TIMES_MIN = 50
+"""How often each kind of fact is applied in a run, at least."""
+OFTEN = {
+    "order.completed",
+    "credit-note.issue",
+    "payment.received",
+    "payment.reversed",
+    "invoice.write-off",
+    "settlement.adjust",
+    "agreement.create",
+    "agreement.change",
+    "settlement.correct",
+    "advance.paid",
+    "reserve.release",
+    "reserve.continue",
+    "settlement.close",
+    "netting.apply",
+    "payout.completed",
+    "payout.returned",
+}
+DAYS = [f"2026-11-{day}" for day in range(16, 24)]
+
+
+class Life:
+    """A partner's books as they come about."""
+
+    def __init__(self, draw: Any) -> None:
+        self.draw = draw
+        self.book = LedgerBook()
+        self.book.begin_days("2026-11-22")
+        self.book.take(billing(days=0), billing("BA-9", days=0), partner("SA-1", "0.333", draw(ON)))
+        self.made: dict[str, Settlement] = {}
+        self.facts: list[Fact] = []
+
+    def next(self, number: int, kind: str) -> None:
+        """A fact of a kind that fits the books as they are, if there is one; or a day that comes."""
+        if kind == "day":
+            newest = self.book.booked_at.date()
+            self.book.begin_days(str(newest.replace(day=min(newest.day + 2, 30))))
+        elif (fact := self.fact(number, kind)) is not None:
+            self.facts.append(fact)
+            self.book.take(fact)
+        assert_books_hold(self.book)
+        for id_, statement in self.made.items():
+            assert as_made(self.book.settlement(id_)) == statement, "a statement that was made has changed"
+        self.made = {id_: as_made(one) for id_, one in self.book.documents[Settlement].items()}
+
+    def fact(self, number: int, kind: str) -> Fact | None:
+        """The fact."""
+        draw, book = self.draw, self.book
+        terms = list(book.documents[Agreement].values())
+        if kind == "order":
+            day = draw(st.sampled_from(DAYS))
+            sold = line(str(draw(st.integers(-300, 3_000))), "0.2", "SA-1")
+            return order(f"O-{self.orders() + 1}", line("900"), sold, at=f"{day}T12:00:00")
+        if kind == "debt":
+            return order(f"O-{self.orders() + 1}", line(str(draw(st.integers(1, 900))), "0"), account="BA-9")
+        if kind == "write-off" and (unpaid := [one.id for one in book.documents[Invoice].values() if one.is_open]):
+            return write_off(f"W-{number}", draw(st.sampled_from(unpaid)))
+        if kind in ("agree", "change") and not (kind == "change" and not terms):
+            return self.agreed(number, kind, terms)
+        if kind == "advance" and terms:
+            return advance(f"AV-{number}", draw(st.integers(1, 20_000)), draw(st.sampled_from(terms)).id)
+        if kind == "release" and (held := [one for one in book.documents[Reserve].values() if one.remaining]):
+            reserve = draw(st.sampled_from(held))
+            amount = draw(st.none() | st.integers(1, reserve.remaining))
+            return release(f"RR-{number}", reserve.id, amount, at="2026-11-22T10:00:00")
+        if kind == "closing":
+            return closing(f"C-{number}", until=draw(st.sampled_from((*DAYS, "2026-11-30"))))
+        fitting: Fact | None = next_fact(kind, number, book, EUR, draw)
+        return fitting
+
+    def orders(self) -> int:
+        """How many there were."""
+        return sum(identity.startswith("order.completed:") for identity in self.book.applied)
+
+    def agreed(self, number: int, kind: str, terms: list[Agreement]) -> Fact:
+        """Terms of any kind, of days that are past or to come."""
+        draw, since = self.draw, self.draw(st.sampled_from(DAYS))
+        said: dict[str, Any] = {
+            "guarantee": draw(st.none() | st.builds(guarantee, st.integers(1, 90_000))),
+            "advance": draw(st.sampled_from((None, 50_000))),
+            "holdback": draw(st.none() | st.builds(holdback, st.sampled_from(("0.1", "0.333")), st.integers(0, 4))),
+            "payout_threshold": draw(st.sampled_from((None, None, 30_000))),
+            "withholding": draw(st.none() | st.builds(withholding, st.sampled_from(("0.045", "0.15")))),
+            "netting": draw(st.sampled_from((None, "BA-9"))),
+        }
+        if draw(st.integers(0, 3)) == 0:
+            mode = draw(st.sampled_from(("graduated", "volume")))
+            said["tiers"] = tiers(("500", "0.2"), ("2000", "0.333"), (None, "0.5"), mode=mode)
+        else:
+            said["share"], said["on"] = draw(st.sampled_from(("0.2", "0.333", "0.5"))), draw(ON)
+        if kind == "agree":
+            until = draw(st.sampled_from((None, "2026-11-20", "2026-11-27")))
+            return agreement(f"AG-{number}", since, until, **said)
+        return agreed(draw(st.sampled_from(terms)).id, since, **said)
+
+    def settle(self) -> None:
+        """Have the customer pay, release what is held back, state and pay all, and take what is left."""
+        book = self.book
+        for account in ("BA-1", "BA-9"):
+            if owed := book.position(account).receivable:
+                book.take(payment(f"P-last-{account}", owed, account=account))
+        book.begin_days("2026-12-30")
+        book.take(closing("C-last", until="2027-11-30"))
+        for n, reserve in enumerate(list(book.documents[Reserve].values())):
+            if reserve.remaining:
+                book.take(release(f"RR-last-{n}", reserve.id, at="2026-12-30T10:00:00"))
+        book.take(closing("C-end", until="2027-11-30"))
+        for n, one in enumerate(open_statements(book)):
+            book.take(payout(f"PO-last-{n}", one.left, one.id))
+        assert_books_hold(book)
+
+
+ON = st.sampled_from(("invoice", "payment"))
+
+
+def as_made(statement: Settlement) -> Settlement:
+    """A statement without what was paid of it since."""
+    state: SettlementState = "carriedForward" if statement.state == "carriedForward" else "open"
+    return replace(statement, paid=0, state=state, netted=None, withheld=None, request=None)
+
+
+def test_no_cent_of_a_partner_is_lost():
+    """Each kind of fact, and each that a fact leaves to do, at least 50 times; some of them twice."""
+    applied: Counter[str] = Counter()
+
+    @steady(160)
+    @given(st.lists(st.sampled_from(KINDS), min_size=16, max_size=32), st.data())
+    def live(kinds, data):
+        life = Life(data.draw)
+        for number, kind in enumerate(("agree", "order", *kinds)):
+            life.next(number, kind)
+        before = life.book.holdings()
+        life.book.take(*(fact for fact in life.facts[::3] if not isinstance(fact, type(agreed("AG-1", "2026-01-01")))))
+        assert life.book.holdings() == before, "what came twice was done twice"
+        life.settle()
+        applied.update(identity.partition(":")[0] for identity in life.book.applied)
+        balance(life.book)
+
+    live()
+    assert {name for name in OFTEN if applied[name] < TIMES_MIN} == set(), applied
+
+
+def balance(book: LedgerBook) -> None:
+    """All ways that money goes to a partner come to all that it has earned."""
+    position = book.position("SA-1")
+    shares = [
+        (part.accrued, part.share)
+        for invoice in book.documents[Invoice].values()
+        for part in (one.on_behalf_of for one in invoice.lines)
+        if part is not None
+    ]
+    added = sum(
+        row.amount
+        for row in book.documents[Accrual].values()
+        if row.adjustment_id is not None or (row.step and row.step.kind in ("trueUp", "guarantee"))
+    )
+    recouped = -sum(
+        row.amount for row in book.documents[Accrual].values() if row.step and row.step.kind == "recoupment"
+    )
+    went = sum(row.amount for row in book.documents[Payout].values() if row.returned is None)
+    went += sum(one.netted or 0 for one in book.documents[Settlement].values())
+    has = went + position.payable + (position.reserve or 0) + recouped
+    assert has == sum(accrued for accrued, _ in shares) + added
+    lost = sum(one.given_up for invoice in book.documents[Invoice].values() for one in invoice.corrected.lines)
+    assert sum(share - accrued for accrued, share in shares) == position.withheld + lost
+    assert sum(posting.amount for entry in book.rows[Entry].values() for posting in entry.postings) == 0

@@ -1,0 +1,200 @@
+"""What was earned on days that are past is brought to what is agreed of them; statements that were made stay."""
+
+import pytest
+
+from domain.ledger.entries import Entry
+from domain.settlement.agreements import Agreement
+from domain.settlement.backdating import Backdating, BackdatingToComplete, SettlementCorrected, SharesToCorrect
+from tests.support.invariants import assert_books_hold
+from tests.support.ledger_book import (
+    Fact,
+    LedgerBook,
+    agreed,
+    agreement,
+    billing,
+    charge,
+    closing,
+    command,
+    credit_note,
+    demand,
+    line,
+    order,
+    partner,
+    payment,
+    payout,
+    write_off,
+)
+
+OCTOBER = "2026-10-15T12:00:00"
+
+
+def postings(book: LedgerBook, cause: str) -> dict[str, int]:
+    """What an entry posts, in sums."""
+    sums: dict[str, int] = {}
+    for posting in book.rows[Entry][cause].postings:
+        sums[posting.account] = sums.get(posting.account, 0) + posting.amount
+    return {account: amount for account, amount in sums.items() if amount}
+
+
+def sold(*prices: str, on: str = "invoice", since: str | None = "2026-09-01") -> LedgerBook:
+    """A book of October with an order of these lines on behalf of SA-1, at 70 %, by an agreement or its account."""
+    book = LedgerBook()
+    terms: list[Fact] = [] if since is None else [agreement("AG-1", since, share="0.70", on=on)]  # type: ignore[arg-type]
+    book.take(billing(), partner(share="0.70", on=on), *terms)  # type: ignore[arg-type]
+    book.take(order("O-1", *(line(price, "0", "SA-1") for price in prices), at=OCTOBER))
+    return book
+
+
+def test_october_is_agreed_anew_in_december():
+    """39.90, 7.98 and 119.99 at 75 % instead of 70 %: 2.00, 0.40 and 6.00 more; the statement that was paid stays."""
+    book = sold("39.90", "7.98", "119.99")
+    book.take(closing("C-10", until="2026-10-31"), payout("PO-1", 2793 + 559 + 8399, "C-10"))
+    october = book.settlement("C-10")
+    book.begin_days("2026-12-10")
+    book.take(agreed("AG-1", "2026-10-01", "0.75"))
+    assert book.settlement("C-10") == october
+    cause = "settlement.correct:AG-1/2/INV-000000001"
+    assert postings(book, cause) == {"commission": 840, "payable:SA-1": -840}
+    [told] = [event.event for event in book.events if isinstance(event.event, SettlementCorrected)]
+    assert [(x.line_id, x.was, x.now, x.accrued) for x in told.correction.lines] == [
+        ("1", 2793, 2993, 200),
+        ("2", 559, 599, 40),
+        ("3", 8399, 8999, 600),
+    ]
+    book.take(closing("C-12", until="2026-12-31"))
+    lines = book.settlement("C-12").lines
+    assert [(one.amount, str(one.date), one.corrects) for one in lines] == [
+        (200, "2026-12-10", "INV-000000001/1"),
+        (40, "2026-12-10", "INV-000000001/2"),
+        (600, "2026-12-10", "INV-000000001/3"),
+    ]
+    assert book.results["agreement.complete:AG-1/2"] == {"invoices": 1}
+    assert_books_hold(book)
+
+
+def test_less_can_be_agreed_too():
+    """What was stated at 70 % and is 50 % now is owed to us by the next statement."""
+    book = sold("100.00")
+    book.take(closing("C-1", until="2026-10-31"), agreed("AG-1", "2026-10-01", "0.5"), closing("C-2"))
+    assert (book.settlement("C-2").total, book.settlement("C-2").state) == (-2000, "carriedForward")
+    assert_books_hold(book)
+
+
+def test_days_before_and_lines_of_others_stay():
+    """From 16 October on: the order of the 15th is as it was, and nothing is posted."""
+    book = sold("100.00")
+    book.take(partner("SA-2", "0.5"), order("O-2", line("10.00", "0", "SA-2"), at="2026-10-20T12:00:00"))
+    book.take(agreed("AG-1", "2026-10-16", "0.9"))
+    assert book.results["agreement.complete:AG-1/2"] == {"invoices": 0}
+    assert not [cause for cause in book.rows[Entry] if cause.startswith("settlement.correct:")]
+    assert (book.position("SA-1").payable, book.position("SA-2").payable) == (7000, 500)
+    assert_books_hold(book)
+
+
+def test_an_agreement_of_past_days_takes_the_place_of_the_accounts_terms():
+    """Without one before; and what is later agreed of a part of these days is corrected once more."""
+    book = sold("100.00", since=None)
+    book.take(agreement("AG-1", "2026-10-01", share="0.75"))
+    assert book.position("SA-1").payable == 7500
+    book.take(agreed("AG-1", "2026-10-15", "0.6"))
+    assert book.position("SA-1").payable == 6000
+    assert_books_hold(book)
+
+
+def test_what_is_withheld_is_corrected_where_it_is():
+    """At payment: of 70.00 half is paid; at 80 % it is 40.00 earned, and 40.00 withheld."""
+    book = sold("100.00", on="payment")
+    book.take(payment("P-1", 5000), agreed("AG-1", "2026-10-01", "0.8", "payment"))
+    assert (book.position("SA-1").payable, book.position("SA-1").withheld) == (4000, 4000)
+    assert postings(book, "settlement.correct:AG-1/2/INV-000000001") == {
+        "commission": 1000,
+        "payable:SA-1": -500,
+        "withheld:SA-1": -500,
+    }
+    book.take(payment("P-2", 5000))
+    assert (book.position("SA-1").payable, book.position("SA-1").withheld) == (8000, 0)
+    assert_books_hold(book)
+
+
+def test_when_it_accrues_can_change():
+    """What was earned with the invoice waits for the payment, by terms that were agreed later; and back."""
+    book = sold("100.00")
+    book.take(agreed("AG-1", "2026-10-01", "0.70", "payment"))
+    assert (book.position("SA-1").payable, book.position("SA-1").withheld) == (0, 7000)
+    assert book.position("SA-1").withholding == 1
+    book.take(agreed("AG-1", "2026-10-01", "0.70", "invoice"))
+    assert (book.position("SA-1").payable, book.position("SA-1").withheld) == (7000, 0)
+    assert book.position("SA-1").withholding == 0
+    assert_books_hold(book)
+
+
+def test_what_was_credited_has_no_share_by_new_terms_either():
+    """40.00 of 100.00 credited: 60 % of the rest is 36.00; a later note takes back by the new terms."""
+    book = sold("100.00")
+    book.take(credit_note("N-1", "INV-000000001", {"1": 4000}), agreed("AG-1", "2026-10-01", "0.6"))
+    assert book.position("SA-1").payable == 3600
+    book.take(credit_note("N-2", "INV-000000001"))
+    assert book.position("SA-1").payable == 0
+    assert_books_hold(book)
+
+
+def test_what_was_given_up_follows():
+    """All was written off, with what was withheld: nothing is earned, and the loss is another one."""
+    book = sold("100.00", on="payment")
+    book.take(write_off("W-1", "INV-000000001"), agreed("AG-1", "2026-10-01", "0.9", "payment"))
+    assert (book.position("SA-1").payable, book.position("SA-1").withheld) == (0, 0)
+    assert postings(book, "settlement.correct:AG-1/2/INV-000000001") == {"commission": 2000, "badDebt": -2000}
+    assert_books_hold(book)
+
+
+def test_what_a_bill_takes_back_goes_by_the_line_that_it_takes_back():
+    """A charge of October that November's bill takes back has October's terms, before and after they change."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="0.70"), agreement("AG-1", "2026-09-01", share="0.70"))
+    book.take(charge("CH-1", line("100.00", "0", "SA-1"), on="2026-10-31"), demand("B-1", on="2026-10-31"))
+    book.take(charge("CH-2", line("-40.00", "0", "SA-1"), corrects=("INV-000000001", "1")))
+    book.take(charge("CH-3", line("90.00", "0", "SA-1")), demand("B-2", on="2026-11-22"))
+    assert book.position("SA-1").payable == 7000 - 2800 + 6300
+    book.take(agreed("AG-1", "2026-10-01", "0.5"), agreed("AG-1", "2026-11-01", "0.9"))
+    assert book.position("SA-1").payable == 5000 - 2000 + 8100
+    assert_books_hold(book)
+
+
+def test_a_closing_waits_until_past_days_are_corrected():
+    """Else it would state one part of the correction, and leave the other to the next."""
+    book = sold("100.00")
+    book.corrects = False
+    book.take(agreed("AG-1", "2026-10-01", "0.8"), closing("C-1"))
+    assert book.waiting["settlement.close:C-1"][1].code == "correction-under-way"
+    book.take(SharesToCorrect("AG-1", 2, "INV-000000001"))
+    assert book.get(Agreement, "AG-1").backdating == (2,)
+    book.take(BackdatingToComplete("AG-1", 2))
+    assert book.settlement("C-1").total == 8000
+    assert book.get(Agreement, "AG-1").backdating is None
+    assert_books_hold(book)
+
+
+def test_two_corrections_of_one_agreement_end_one_after_the_other():
+    """The closing waits for both."""
+    book = sold("100.00")
+    book.corrects = False
+    book.take(agreed("AG-1", "2026-10-01", "0.8"), agreed("AG-1", "2026-10-02", "0.9"), closing("C-1"))
+    book.take(SharesToCorrect("AG-1", 2, "INV-000000001"), BackdatingToComplete("AG-1", 2))
+    assert "settlement.close:C-1" in book.waiting
+    book.take(SharesToCorrect("AG-1", 3, "INV-000000001"), BackdatingToComplete("AG-1", 3))
+    assert book.settlement("C-1").total == 9000
+    assert {one.state for one in book.documents[Backdating].values()} == {"completed"}
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize("state", ["pendingClose", "closed"])
+def test_a_partner_that_leaves(state):
+    """One that is to be closed is corrected; one that is closed agrees to nothing."""
+    book = sold("100.00")
+    if state == "closed":
+        book.take(closing("C-1", until="2026-10-31"), payout("PO-1", 7000, "C-1"))
+    book.take(command("close", "SA-1"))
+    assert book.state("SA-1") == state
+    book.take(agreed("AG-1", "2026-10-01", "0.8"))
+    assert book.position("SA-1").payable == (8000 if state == "pendingClose" else 0)
+    assert_books_hold(book)
