@@ -1,7 +1,7 @@
 """Compares what came of the month with what must have come of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -9,15 +9,25 @@ from typing import Any
 
 from pymongo.database import Database
 
+from demo.agreements import LUMEN_BUYS
 from demo.bills import Documents, same
 from demo.cycle import FEE, Bill, Member, bills, cleared, steps
 from demo.dates import CYCLE, DUE, END, LAST, TRADE
-from demo.facts import RECOVERS, Made, Message, Tally, minor, rounded, tally
+from demo.facts import APPLIED, RECOVERS, Made, Message, Tally, minor, tally
+from demo.partners import Partners, earned, of_past_days, sold_so_far
 from demo.plans import Subscription
 from demo.returns import CHARGEBACKS
 from demo.traffic import Events
-from demo.wares import PARTNERS, Partner
+from demo.wares import DIGITS, PARTNERS
 
+ADDED = {
+    "guarantee": "guaranteed",
+    "recoupment": "recouped of advances",
+    "holdback": "held back",
+    "release": "released of reserves",
+    "broughtForward": "brought forward",
+}
+"""Kinds of lines that are told of one by one."""
 NOTHING: Documents = {"invoices": [], "creditNotes": []}
 
 
@@ -52,13 +62,17 @@ class Outcome:
     cycle: list[Member]
     run: dict[str, Any]
     """What the cycle's run came to, as it says."""
+    partners: Partners
     worker_exit: int
     left_in_queue: int
     audit: dict[str, Any]
 
     def must(self) -> Tally:
-        """What must have come of what was sent, with the bills of the run."""
+        """What must have come of what was sent, with the bills of the run, and what is netted of statements."""
         result = tally(self.sent)
+        for stated in self.partners.statements:
+            result.paid_out[stated.id] += stated.netted
+            result.paid[LUMEN_BUYS.id] += stated.netted
         for payer, bill in bills(self.cycle).items():
             result.billed[payer] += bill.total
         return result
@@ -108,10 +122,7 @@ def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]
     yield Check("payments transferred to the right account", applied["credit.transfer"], _transfers(books))
     yield Check("goodwill granted", applied["credit.grant"], counts["credit.granted"])
     yield Check("invoices settled that a payment named", len(must.paid_in_full), len(must.paid_in_full & settled))
-    yield Check("partners whose statements hold all they earned", *_statements(_earned(must, events), events))
-    yield Check("adjustments stated, of partners", *_adjusted(must, events))
-    yield Check("payouts that came back", applied["payout.returned"], counts["payout.return-booked"])
-    yield Check("statements paid as the payouts say", *_payouts(must, events))
+    yield from _partners(outcome, must, books)
     yield from _each("messages parked as", must.parked, reasons)
     yield Check("parked messages kept", must.parked.total(), books["held"].count_documents({"state": "parked"}))
     yield Check("events received, of those written", books["outbox"].count_documents({}), events.distinct)
@@ -303,12 +314,113 @@ def _balances(must: Tally, books: Database[dict[str, Any]]) -> tuple[int, int]:
     return len(accounts), right
 
 
-def _statements(earned: Counter[str], events: Events) -> tuple[int, int]:
+def _partners(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) -> Iterator[Check]:
+    """What partners have earned, what agreements add to that, and what of it is paid."""
+    events, counts, applied = outcome.events, outcome.events.counts, must.applied
+    kept, sold = outcome.partners, sold_so_far(must, events)
+    yield Check("agreements with partners", applied["agreement.create"], counts["agreement.created"])
+    yield Check("terms that were agreed later", applied["agreement.change"], counts["agreement.changed"])
+    yield Check("partners whose statements hold all they earned", *_statements(earned(sold, LAST), events))
+    yield Check("adjustments stated, of partners", *_adjusted(must, events))
+    past = of_past_days(sold)
+    corrected = _told(amount for of_terms in past.values() for amount in of_terms)
+    yield Check("lines of past days, by other terms", corrected, _told(_corrected(events, past.keys())))
+    found = {id_: _lines_of(statement) for id_, statement in events.statements.items()}
+    for kind, what in ADDED.items():
+        of_kind = {one.id: one.lines[kind] for one in kept.statements if kind in one.lines}
+        was = {id_: lines[kind] for id_, lines in found.items() if kind in lines}
+        yield Check(f"statements with what is {what}", _amounts(of_kind, events), _amounts(was, events))
+    right = sum(found.get(one.id) == one.lines for one in kept.statements)
+    yield Check("statements, each kind of line as agreed", len(kept.statements), right)
+    released = {(one.statement, one.on.isoformat()): one.amount for of in kept.accounts.values() for one in of.released}
+    yield Check("reserves released, each on its day", len(released), _released(events, released))
+    requested = {one.payout for one in kept.statements if one.is_open} | _again(outcome)
+    yield Check("payouts requested, as statements say", len(requested), len(requested & _requested(events)))
+    yield Check("payouts requested in all", len(requested), counts["payout.requested"])
+    netted = sum(one.netted for one in kept.statements)
+    yield Check("netted with a partner's own invoices", _euros(netted), _euros(_sum(events, "netting.applied")))
+    taxes = sum(one.tax for one in kept.statements)
+    yield Check("tax withheld of payouts", _euros(taxes), _euros(_sum(events, "withholding.recorded")))
+    yield Check("payouts that came back", applied["payout.returned"], counts["payout.return-booked"])
+    yield Check("statements paid as the payouts say", *_payouts(outcome, must))
+    yield Check("partners owed what is left, all told", *_owed(kept, earned(sold, END), must, books))
+
+
+def _lines_of(statement: dict[str, Any]) -> Counter[str]:
+    """The sum of each kind of line. Steps of shares add up line by line, so that closings have nothing to true up."""
+    found: Counter[str] = Counter()
+    for line in statement["lines"]:
+        found[line["kind"]] += minor(line["amount"])
+    return Counter({kind: amount for kind, amount in found.items() if amount})
+
+
+def _amounts(amounts: Mapping[str, int], events: Events) -> str:
+    """What statements have of something: how many, and what it comes to in each currency."""
+    sums: Counter[str] = Counter()
+    for id_, amount in amounts.items():
+        unit = events.statements[id_]["total"]["unit"] if id_ in events.statements else "?"
+        sums[unit] += amount
+    of_each = (f"{unit} {Decimal(amount).scaleb(-DIGITS.get(unit, 0)):,}" for unit, amount in sorted(sums.items()))
+    return ", ".join([str(len(amounts)), *of_each])
+
+
+def _corrected(events: Events, of: Container[tuple[str, int]]) -> Iterator[int]:
+    """By how much the shares of lines are others for these agreements, each with its revision."""
+    for one in events.of_partners["settlement.corrected"]:
+        if (one["agreementId"], one["revision"]) in of:
+            yield from (minor(line["share"]) - minor(line["was"]) for line in one["lines"])
+
+
+def _released(events: Events, must: Mapping[tuple[str, str], int]) -> int:
+    """How many were released as they must be; each event tells of its last release."""
+    found: Counter[tuple[str, str]] = Counter()
+    for one in events.of_partners["reserve.released"]:
+        reserve = one["reserve"]
+        last = reserve["releases"][-1]
+        found[reserve["settlementId"], last["date"]] += minor(last["amount"])
+    return sum(found[key] == amount for key, amount in must.items())
+
+
+def _again(outcome: Outcome) -> set[tuple[str, int, int, int, int]]:
+    """What is requested anew, since a payout came back."""
+    facts = [fact for sent in outcome.sent for fact in sent.facts]
+    back = [fact for fact in facts if fact.type == "payout.returned" and fact.outcome == APPLIED]
+    return {(f"{fact.statement}-r2", fact.amount, 0, 0, fact.amount) for fact in back}
+
+
+def _requested(events: Events) -> set[tuple[str, int, int, int, int]]:
+    names = ("amount", "netted", "taxWithheld", "transferred")
+    found = set()
+    for one in events.of_partners["payout.requested"]:
+        amount, netted, tax, transferred = (minor(one[name]) for name in names)
+        found.add((one["payoutId"], amount, netted, tax, transferred))
+    return found
+
+
+def _sum(events: Events, type_: str) -> int:
+    return sum(minor(one["amount"]) for one in events.of_partners[type_])
+
+
+def _owed(kept: Partners, so_far: Counter[str], must: Tally, books: Database[dict[str, Any]]) -> tuple[int, int]:
+    """What is payable to a partner, held back of it, and to be recouped: all that it earned, less what it was paid."""
+    positions = {row["_id"]: row for row in books["positions"].find()}
+    paid: Counter[str] = Counter()
+    for one in kept.statements:
+        paid[one.partner.id] += must.paid_out[one.id]
+    right = 0
+    for id_, account in kept.accounts.items():
+        payable = so_far[id_] + must.adjusted[id_] + account.payable - paid[id_]
+        found = positions[id_]
+        balances = (found["payable"], found.get("reserve") or 0, found.get("advance") or 0)
+        right += balances == (payable, account.reserve, account.advance)
+    return len(kept.accounts), right
+
+
+def _statements(so_far: Counter[str], events: Events) -> tuple[int, int]:
     stated: Counter[str] = Counter()
     for statement in events.statements.values():
-        accruals = [line for line in statement["lines"] if line["kind"] == "accrual"]
-        stated[statement["settlementAccount"]["id"]] += sum(minor(line["amount"]) for line in accruals)
-    return len(PARTNERS), sum(earned[partner.id] == stated[partner.id] for partner in PARTNERS)
+        stated[statement["settlementAccount"]["id"]] += _lines_of(statement)["accrual"]
+    return len(PARTNERS), sum(so_far[partner.id] == stated[partner.id] for partner in PARTNERS)
 
 
 def _adjusted(must: Tally, events: Events) -> tuple[int, int]:
@@ -319,35 +431,12 @@ def _adjusted(must: Tally, events: Events) -> tuple[int, int]:
     return len(must.adjusted), sum(stated[partner] == amount for partner, amount in must.adjusted.items())
 
 
-def _earned(must: Tally, events: Events) -> Counter[str]:
-    """What each partner has earned by the last day of the month.
-
-    That is its shares of what was invoiced until then, or of each share the part that corresponds to what was paid: all
-    payments are of that month, also those that cover a later bill.
-    """
-    partners: dict[str, Partner] = {partner.id: partner for partner in PARTNERS}
-    invoices = {invoice["orderId"]: invoice for invoice in events.invoices.values()}
-    bills = {(bill["billingAccount"]["id"], bill["billDate"]): bill for bill in events.bills.values()}
-    shares = [(TRADE, order.shares, order.amount, invoices.get(id_)) for id_, order in must.orders.items()]
-    for (account, day), bill in must.bills.items():
-        shares.append((day, bill.shares, bill.total or 0, bills.get((account, day.isoformat()))))
-    found: Counter[str] = Counter()
-    for day, of_partners, amount, invoice in shares:
-        remaining = minor(invoice["remainingAmount"]) if invoice is not None else amount
-        for partner, share in of_partners:
-            if partners[partner].accrue_on == "invoice":
-                found[partner] += share if day <= LAST else 0
-            elif remaining == 0:
-                found[partner] += share
-            else:
-                found[partner] += rounded(Decimal(share * (amount - remaining)) / amount)
-    return found
-
-
-def _payouts(must: Tally, events: Events) -> tuple[int, int]:
-    right = 0
-    for id_, statement in events.statements.items():
-        paid, total = must.paid_out[id_], minor(statement["total"])
-        state = "carriedForward" if total <= 0 else "paid" if paid == total else "partiallyPaid" if paid else "open"
-        right += (minor(statement["paidAmount"]), statement["state"]) == (paid, state)
+def _payouts(outcome: Outcome, must: Tally) -> tuple[int, int]:
+    right, statements = 0, outcome.events.statements
+    for one in outcome.partners.statements:
+        paid = must.paid_out[one.id]
+        state = "paid" if paid == one.total else "partiallyPaid" if paid else "open"
+        found = statements.get(one.id, {})
+        as_it_is = (minor(found["paidAmount"]), found["state"]) if found else None
+        right += as_it_is == (paid, state if one.is_open else "carriedForward")
     return must.applied["settlement.close"], right

@@ -8,6 +8,8 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from demo.agreements import agreed_on
+from demo.dates import DAY_BEFORE, TRADE
 from demo.facts import (
     APPLIED,
     HOUR,
@@ -19,7 +21,7 @@ from demo.facts import (
     message,
     moment,
     money,
-    shares,
+    sold,
     total,
 )
 from demo.wares import (
@@ -53,6 +55,7 @@ def make_day(seed: int = SEED) -> list[Message]:
     day.repeats()
     day.conflicts()
     day.bad_messages()
+    day.agreements()
     return [sent for _, sent in sorted(day.out, key=lambda entry: entry[0])]
 
 
@@ -119,7 +122,7 @@ class _Day:
             "completedAt": moment(completed, hours_east=self.random.choice((0, 0, 1))),
             "billingAccount": {"id": customer.id},
             "currency": currency,
-            "items": [_item(n, line) for n, line in enumerate(lines, 1)],
+            "items": [item_of(n, line) for n, line in enumerate(lines, 1)],
         }
         note = "orders with a negative line" if any(line.quantity < 0 for line in lines) else ""
         amount = total(lines, currency)
@@ -128,8 +131,9 @@ class _Day:
             account=customer.id,
             amount=amount,
             orders=(order_id,),
-            shares=shares(lines, currency),
+            sold=sold(lines, currency),
             note=note if amount else "orders with a total of zero",
+            day=TRADE if completed >= 0 else DAY_BEFORE,
         )
 
     def _lines(self, currency: str) -> list[Line]:
@@ -226,7 +230,7 @@ class _Day:
         """Use identities again for other content."""
         changes: dict[str, dict[str, Any]] = {
             "account.create": {"currency": "USD"},
-            "order.completed": {"items": [_item(1, SURCHARGE)]},
+            "order.completed": {"items": [item_of(1, SURCHARGE)]},
             "payment.received": {"amount": money(100, "EUR")},
         }
         good = [entry for entry in self.out if [fact.outcome for fact in entry[1].facts] == [APPLIED]]
@@ -256,7 +260,7 @@ class _Day:
             ("unknown-type", "order.cancelled", {"orderId": "O-1001"}),
             ("unknown-type", "customer.moved", {"customer": customer.name}),
             ("currency-mismatch", "order.completed", {**order, "orderId": "O-USD", "currency": "USD"}),
-            ("currency-mismatch", "order.completed", {**order, "orderId": "O-OTHER", "items": [_item(1, FOREIGN)]}),
+            ("currency-mismatch", "order.completed", {**order, "orderId": "O-OTHER", "items": [item_of(1, FOREIGN)]}),
             ("currency-mismatch", "payment.received", {**payment, "paymentId": "P-JPY", "amount": money(900, "JPY")}),
         ]
         for n, (code, type_, content) in enumerate(bad):
@@ -265,6 +269,13 @@ class _Day:
             self.out.append((second, Message(type_, body, f"bad-{n}", (Fact(type_, code),))))
             if code == "malformed":  # the sender tries again, in vain: it is parked once
                 self.out.append((second + HOUR, Message(type_, body, f"bad-{n}", (Fact(type_, REPEATED),))))
+
+    def agreements(self) -> None:
+        """Agree terms with each partner, once its account is opened."""
+        opening = [(sent.facts[0], second) for second, sent in self.out if sent.routing_key == "account.create"]
+        opened = {fact.account: second for fact, second in opening if fact.outcome == APPLIED}
+        for partner in PARTNERS:
+            self.out += [(opened[partner.id] + 1, sent) for sent in agreed_on(partner, TRADE)]
 
 
 SURCHARGE = Line("Surcharge", Decimal(1), Decimal("2.50"), "S", "0.20")
@@ -276,7 +287,8 @@ def _returned(line: Line, part: Decimal) -> Line:
     return replace(line, description=f"Returned: {line.description}", quantity=-line.quantity * part)
 
 
-def _item(n: int, line: Line) -> dict[str, Any]:
+def item_of(n: int, line: Line) -> dict[str, Any]:
+    """A line as an order says it."""
     item = {
         "id": str(n),
         "description": line.description,

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from random import Random
+from typing import Any
 
 from demo.dates import BANK, END, LAST
 from demo.day import SEED
-from demo.facts import APPLIED, HOUR, PAID_IN_FULL, PARTIAL, REPEATED, Fact, Message, message, moment, money
+from demo.facts import APPLIED, HOUR, PAID_IN_FULL, PARTIAL, REPEATED, Fact, Message, message, minor, moment, money
 from demo.wares import Partner
 
 
@@ -73,13 +74,18 @@ def bank_file(invoices: Iterable[OpenInvoice], seed: int = SEED) -> list[Message
     return sent
 
 
+def closing_id(partner: Partner, period_end: date) -> str:
+    """What a closing is called, and the one statement that it makes."""
+    return f"{partner.id[3:]}-{period_end:%m%d}"
+
+
 def closings(partners: Iterable[Partner], period_end: date) -> list[Message]:
     """Closings of partners' periods."""
     return [
         message(
             "settlement.close",
             {
-                "closingId": f"{partner.id[3:]}-{period_end:%m%d}",
+                "closingId": closing_id(partner, period_end),
                 "settlementAccount": {"id": partner.id},
                 "periodEnd": period_end.isoformat(),
             },
@@ -115,7 +121,7 @@ def payouts(statements: Iterable[OpenStatement]) -> list[Message]:
     """Payouts: of four statements, one is paid in whole, one in two parts, one in part, and one not yet.
 
     The first is also paid too much, which must be parked, and one payout is sent twice. The second part of the second
-    comes back, and is paid anew.
+    comes back, and is paid anew, as it is then requested.
     """
     sent: list[Message] = []
     for n, statement in enumerate(sorted(statements, key=lambda statement: statement.id)):
@@ -123,11 +129,37 @@ def payouts(statements: Iterable[OpenStatement]) -> list[Message]:
         for part in ([whole], [half, whole - half], [half], [])[n % 4]:
             sent.append(_payout(statement, part, f"PO-{len(sent) + 1:04d}", APPLIED))
         if n == 1:
-            back, anew = whole - half, f"PO-{len(sent) + 1:04d}"
+            back, anew = whole - half, f"{statement.id}-r2"
             sent += [_return(statement, back, f"PO-{len(sent):04d}"), _payout(statement, back, anew, APPLIED)]
         if n == 0:
             sent.append(replace(sent[0], facts=(Fact("payout.completed", REPEATED),)))
             sent.append(_payout(statement, whole + 1, f"PO-{len(sent) + 1:04d}", "overpaid-payout"))
+    return sent
+
+
+def as_requested(requests: Iterable[dict[str, Any]]) -> list[Message]:
+    """Payouts of what was requested where that is not all transferred: the rest was netted, or is withheld as tax."""
+    sent = []
+    for request in requests:
+        netted, tax = minor(request["netted"]), minor(request["taxWithheld"])
+        if not (netted or tax):
+            continue
+        amount, currency = minor(request["amount"]), request["amount"]["unit"]
+        content = {
+            "payoutId": request["payoutId"],
+            "settlementAccount": {"id": request["settlementAccount"]["id"]},
+            "settlementId": request["settlementId"],
+            "amount": money(amount, currency),
+            "transferred": money(minor(request["transferred"]), currency),
+        }
+        fact = Fact(
+            "payout.completed",
+            account=request["settlementAccount"]["id"],
+            amount=amount - netted,
+            statement=request["settlementId"],
+            note="payouts that say what was transferred",
+        )
+        sent.append(message("payout.completed", content, f"paid-{request['payoutId']}", fact))
     return sent
 
 

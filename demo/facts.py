@@ -31,8 +31,8 @@ class Made:
     notes: tuple[int, ...] = ()
     lines: tuple[tuple[str, str, int], ...] = ()
     """Of the lines for subscriptions: the subscription, the price, the net."""
-    shares: tuple[tuple[str, int], ...] = ()
-    """The partner and its share of each line sold on its behalf."""
+    sold: tuple[tuple[str, int], ...] = ()
+    """The partner and the net of each line sold on its behalf."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Fact:
     """In minor units: the invoice's total, what was paid, paid out, credited, adjusted, or went back."""
     orders: tuple[str, ...] = ()
     """The order that it is, or the orders that a payment is for, or was."""
-    shares: tuple[tuple[str, int], ...] = ()
-    """Of an order: the partner and its share of each line sold on its behalf."""
+    sold: tuple[tuple[str, int], ...] = ()
+    """Of an order: the partner and the net of each line sold on its behalf."""
     statement: str = ""
     note: str = ""
     id: str = ""
@@ -57,7 +57,7 @@ class Fact:
     to: str = ""
     """Of a transfer: the account that has the credit now."""
     day: date = TRADE
-    """Of a bill on demand: the day on which it is made."""
+    """Of a bill on demand: the day on which it is made; of an order: that on which it was completed."""
     made: Made | None = None
     """Of a bill on demand: what it has to make."""
 
@@ -134,7 +134,7 @@ def tally(messages: Iterable[Message]) -> Tally:
         if fact.type == "account.create":
             accounts.add(fact.account)
         elif fact.type == "order.completed":
-            result.notes["orders before their account"] += not accounts.issuperset({fact.account, *dict(fact.shares)})
+            result.notes["orders before their account"] += not accounts.issuperset({fact.account, *dict(fact.sold)})
             result.orders[fact.orders[0]] = fact
         elif fact.type == "payment.received":
             early = fact.orders and result.orders.keys().isdisjoint(fact.orders)
@@ -188,13 +188,9 @@ def total(lines: Sequence[Line], currency: str) -> int:
     return sum(net + rounded(net * Decimal(rate)) for (_, rate), net in nets.items())
 
 
-def shares(lines: Sequence[Line], currency: str) -> tuple[tuple[str, int], ...]:
-    """The share that each line sold on behalf of a partner earns it."""
-    return tuple(
-        (line.partner.id, rounded(line.net(currency) * line.partner.share))
-        for line in lines
-        if line.partner is not None
-    )
+def sold(lines: Sequence[Line], currency: str) -> tuple[tuple[str, int], ...]:
+    """The partner and the net of each line sold on its behalf."""
+    return tuple((line.partner.id, line.net(currency)) for line in lines if line.partner is not None)
 
 
 def money(amount: int, currency: str, *, text: bool = True) -> dict[str, Any]:

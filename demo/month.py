@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,14 +11,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from demo import dates
+from demo.agreements import advances, agreed_on
 from demo.bills import bills_of, demands, direct_debits
 from demo.charges import Charged, billed_for, charged, charges
 from demo.checks import Outcome, Previewed, Wave
 from demo.cycle import LADDER, RUN, Member, agreed, members, paid
 from demo.day import depositors, make_day
 from demo.disputes import disputes_and_losses
-from demo.evening import adjustments, bank_file, closings, payouts
+from demo.evening import adjustments, as_requested, bank_file, closings, payouts
 from demo.facts import Made, Message, tally
+from demo.partners import Partners, partner_buys, partner_opens, releases, sold_so_far
 from demo.plans import Subscription
 from demo.returns import bounced, charged_back, put_right, returns
 from demo.stage import Worker
@@ -38,7 +40,7 @@ from demo.subscribers import (
     usage,
 )
 from demo.traffic import Traffic
-from demo.wares import PARTNERS
+from demo.wares import CARTO, HALFMOON, PARTNERS, Partner
 
 DUNNED = [dates.DUE + timedelta(days=after) for after, _ in LADDER]
 """The days on which steps of dunning are taken."""
@@ -55,6 +57,7 @@ class Month:
         self._sent: list[Message] = []
         self._waves: list[Wave] = []
         self._previews: list[Previewed] = []
+        self._partners = Partners()
 
     async def live(self) -> Outcome:
         """All of the month, then the worker's end and the audit of its books."""
@@ -76,7 +79,19 @@ class Month:
         code = await asyncio.to_thread(self._worker.stop)
         left = await self._traffic.left_in_queue()
         audit = await asyncio.to_thread(self._worker.audit)
-        return Outcome(self._sent, self._waves, self._events, subscribed, self._previews, cycle, run, code, left, audit)
+        return Outcome(
+            self._sent,
+            self._waves,
+            self._events,
+            subscribed,
+            self._previews,
+            cycle,
+            run,
+            self._partners,
+            code,
+            left,
+            audit,
+        )
 
     async def _first_day(self, subscribed: Sequence[Subscription]) -> None:
         """Subscriptions start, most in the past; what was used in October is told, some of it before they are."""
@@ -87,8 +102,11 @@ class Month:
     async def _bank(self, cycle: Sequence[Member]) -> list[Message]:
         """Bill numbers and totals are known from the events only, as they would be to a bank's customer."""
         await self._begin(dates.BANK)
+        advanced = advances()
+        self._partners.advance(advanced)
+        await self._close("closings, an advance", {CARTO: dates.TRADE, HALFMOON: dates.DAY_BEFORE}, advanced)
         bank = bank_file(self._events.open_invoices())
-        await self._wave("the bank's file, a closing", bank + closings(PARTNERS[1:2], dates.DAY_BEFORE))
+        await self._wave("the bank's file", bank)
         await self._wave("a cycle, and its accounts", agreed(cycle))
         return bank
 
@@ -101,7 +119,7 @@ class Month:
 
     async def _corrections(self, bank: Sequence[Message], subscribed: Sequence[Subscription]) -> None:
         await self._begin(dates.CAME_BACK)
-        of_partners = {order for order, fact in tally(self._sent).orders.items() if fact.shares}
+        of_partners = {order for order, fact in tally(self._sent).orders.items() if fact.sold}
         back = returns(self._events.first_lines(paid=True)) + bounced(bank, of_partners)
         back += charged_back(bank, of_partners, {fact.account for message in back for fact in message.facts})
         back += put_right(self._events.open_invoices(), depositors())
@@ -124,18 +142,22 @@ class Month:
         await self._begin(dates.ENDED)
         await self._begin(dates.MIDDLE)
         used = usage(subscribed, days_between(dates.SUSPENDED, dates.MIDDLE), "second-week")
-        await self._wave("usage, charges", used + charges(charged_to))
+        bought = [partner_opens(), partner_buys(dates.MIDDLE)]
+        await self._wave("usage, charges, a partner buys", used + charges(charged_to) + bought)
         bills = bills_of(subscribed, dates.MIDDLE) | billed_for(charged_to)
         await self._bills("the bills in the middle", bills, dates.MIDDLE)
         await self._begin(dates.RESUMED)
         resumed = changes(subscribed, PAUSE, "resume", dates.RESUMED)
         cheaper = changes(subscribed, BACKDATED, "change", dates.CHEAPER_SINCE)
         await self._wave("resumed, cheaper since October", resumed + cheaper + paid(cycle, dates.RESUMED))
+        agreed_now = [sent for partner in PARTNERS for sent in agreed_on(partner, dates.RESUMED)]
+        await self._wave("other terms since 1 November", agreed_now)
 
     async def _last_days(self, subscribed: Sequence[Subscription]) -> None:
         """Bills are paid, usage is told, adjustments are agreed with partners."""
         await self._begin(dates.PAID)
-        await self._wave("bills are paid", direct_debits(self._events.bills.values()))
+        bought = [partner_buys(dates.PAID)]
+        await self._wave("bills are paid", direct_debits(self._events.bills.values()) + bought)
         await self._begin(dates.LAST)
         used = usage(subscribed, days_between(dates.MIDDLE, dates.LAST), "the-rest")
         await self._wave("usage, adjustments", used + adjustments(PARTNERS))
@@ -144,8 +166,20 @@ class Month:
         await self._begin(dates.END)
         await self._wave("the last day's usage", usage(subscribed, [dates.LAST], "last-day"))
         await self._bills("the last bills", bills_of(subscribed, dates.END), dates.END)
-        await self._wave("the closings", closings(PARTNERS, dates.LAST))
-        await self._wave("the payouts", payouts(self._events.open_statements()))
+        await self._close("the closings", dict.fromkeys(PARTNERS, dates.LAST))
+        released = releases(self._partners)
+        self._partners.release(released)
+        requested = as_requested(self._events.of_partners["payout.requested"])
+        await self._wave("the payouts", payouts(self._events.open_statements()) + requested + released)
+
+    async def _close(self, name: str, ends: Mapping[Partner, date], more: Sequence[Message] = ()) -> None:
+        """Close partners, each up to a day; what their statements must be is worked out of what was told until now."""
+        must = tally(self._sent)
+        sold = sold_so_far(must, self._events)
+        for partner, until in ends.items():
+            self._partners.close(partner, until, sold, must, self._worker.day)
+        closing = [sent for partner, until in ends.items() for sent in closings([partner], until)]
+        await self._wave(name, [*more, *closing])
 
     async def _begin(self, day: date) -> None:
         """Let a day begin, and all before it that have not; wait for what happens by itself on them."""

@@ -222,11 +222,7 @@ def made_of(lines: Iterable[Due]) -> Made:
         _total(bill) if bill else None,
         tuple(sorted(-_total(note) for note in notes.values())),
         tuple(sorted((line.subscription, line.price.id, line.net) for line in bill)),
-        tuple(
-            (line.price.partner.id, rounded(line.net * line.price.partner.share))
-            for line in bill
-            if line.price.partner is not None
-        ),
+        tuple((line.price.partner.id, line.net) for line in bill if line.price.partner is not None),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -17,13 +17,14 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
+from demo.agreements import AGREEMENTS, Terms
 from demo.checks import NOTHING, Check, Outcome, Wave
 from demo.cycle import LADDER, OF_A_STORY, PAYS_ON, RUN
 from demo.dates import DUE
 from demo.facts import APPLIED, REPEATED, Tally, minor
 from demo.subscribers import BACKDATED, EACH, MINIMUM, PAUSE, STORIES, UPGRADE
 from demo.traffic import Events
-from demo.wares import DIGITS
+from demo.wares import DIGITS, PARTNERS
 from handlers.console.fitting import Kind, fits, fitted
 
 OK, NOT_OK = "[green]✓[/]", "[bold red]✗[/]"
@@ -54,7 +55,10 @@ def show(console: Console, outcome: Outcome, books: Database[dict[str, Any]], re
         _dunned(outcome),
         _invoices(events),
         _balances(events, must, books),
+        _agreed(),
         _statements(events),
+        _beside(events),
+        _requested(events),
         _parked(events),
         _audit(outcome.audit),
         _checks(results),
@@ -254,29 +258,86 @@ def _balances(events: Events, must: Tally, books: Database[dict[str, Any]]) -> T
     return _table(title, "=account", "name", ">billed", ">paid", ">owes", ">has as credit", rows=rows)
 
 
+def _agreed() -> Told:
+    """What is agreed with partners."""
+    rows = [
+        (partner.id, told(agreed.valid_from), told(agreed.told), _in_words(agreed.terms, partner.currency))
+        for partner in PARTNERS
+        for agreed in AGREEMENTS[partner.id]
+    ]
+    return _table("What is agreed with the partners", "=partner", ">from", ">told on", "terms", rows=rows)
+
+
+def _in_words(terms: Terms, currency: str) -> str:
+    what = f"{_rate(terms.share)} of each line as it is {'billed' if terms.accrue_on == 'invoice' else 'paid'}"
+    if terms.steps:
+        first, *more = terms.steps
+        beyond = (f"{_rate(share)} beyond {figure(begin, currency)}" for begin, share in more)
+        what = ", ".join([f"of a month {_rate(first[1])}", *beyond])
+    said = (
+        (terms.guarantee, f"at least {figure(terms.guarantee, currency)} a month"),
+        (terms.advance, f"{figure(terms.advance, currency)} in advance"),
+        (terms.holdback, f"{_rate(terms.holdback)} held back for {terms.held_days} days"),
+        (terms.threshold, f"paid out from {figure(terms.threshold, currency)} on"),
+        (terms.tax, f"{_rate(terms.tax)} withheld as tax, and {_rate(terms.surcharge)} of that"),
+        (terms.netting, f"netted with {terms.netting.id if terms.netting else ''}"),
+    )
+    return "; ".join([what, *(words for agreed, words in said if agreed)])
+
+
+def _rate(rate: Decimal) -> str:
+    return f"{(rate * 100).normalize():f} %"
+
+
 def _statements(events: Events) -> Told:
-    """The partners' statements; where there is less room, without terms and what is only in the total."""
-    rows, narrower = [], []
+    """The partners' statements; what they have beside shares is told below."""
+    rows = []
     for id_, statement in sorted(events.statements.items()):
-        accruals, adjusted = (
-            [minor(line["amount"]) for line in statement["lines"] if line["kind"] == kind]
-            for kind in ("accrual", "adjustment")
-        )
+        accruals = [minor(line["amount"]) for line in statement["lines"] if line["kind"] == "accrual"]
         currency, state = statement["total"]["unit"], statement["state"]
-        forward, total, paid = (
-            figure(minor(statement[name]), currency) for name in ("broughtForward", "total", "paidAmount")
-        )
-        accrued = figure(sum(accruals), currency)
-        terms = events.accounts[statement["settlementAccount"]["id"]]["settlementTerms"]
-        share = f"{(Decimal(terms['partnerShare']) * 100).normalize():f} % / {terms['accrueOn']}"
-        beside = (figure(sum(adjusted), currency), forward)
-        rows.append((id_, share, currency, len(accruals), accrued, *beside, total, paid, state))
-        narrower.append((id_, currency, len(accruals), accrued, total, paid, state))
-    title, (lines, accrued, total, paid) = "The partners' statements", (">lines", ">accrued", ">total", ">paid out")
-    columns = ("=statement", "share", "=", lines, accrued, ">adjusted", ">brought forw.", total, paid, "=state")
-    table = _table(title, *columns, rows=rows)
-    table.narrower = _table(title, "=statement", "=", lines, accrued, total, paid, "=state", rows=narrower)
-    return table
+        total, paid = (figure(minor(statement[name]), currency) for name in ("total", "paidAmount"))
+        rows.append((id_, currency, len(accruals), figure(sum(accruals), currency), total, paid, state))
+    columns = ("=statement", "=", ">lines", ">accrued", ">total", ">paid", "=state")
+    return _table("The partners' statements", *columns, rows=rows)
+
+
+def _beside(events: Events) -> Told:
+    """What statements have beside shares, each line with how it is worked out."""
+    rows = [
+        (id_, line["kind"], HOW[line["kind"]](line), figure(minor(line["amount"]), line["amount"]["unit"]))
+        for id_, statement in sorted(events.statements.items())
+        for line in statement["lines"]
+        if line["kind"] in HOW
+    ]
+    return _table("What statements have beside shares", "=statement", "=line", "", ">amount", rows=rows)
+
+
+def _base(line: dict[str, Any]) -> str:
+    return figure(minor(line["base"]), line["base"]["unit"])
+
+
+HOW: dict[str, Callable[[dict[str, Any]], str]] = {
+    "adjustment": lambda line: str(line["adjustmentId"]),
+    "guarantee": lambda line: f"earned {_base(line)} of {figure(minor(line['guaranteed']), line['amount']['unit'])}",
+    "recoupment": lambda line: f"an advance, of {_base(line)}",
+    "holdback": lambda line: (
+        f"{Decimal(line['rate']) * 100:.0f} % of {_base(line)}, until {told(date.fromisoformat(line['releaseOn']))}"
+    ),
+    "release": lambda line: f"of {line['settlementId']}",
+    "broughtForward": lambda line: f"of {line['settlementId']}",
+}
+"""How a line of each kind is worked out, but for shares."""
+
+
+def _requested(events: Events) -> Told:
+    """What was requested to be paid to partners."""
+    names = ("amount", "netted", "taxWithheld", "transferred")
+    rows = [
+        (one["payoutId"], one["amount"]["unit"], *(figure(minor(one[name]), one[name]["unit"]) for name in names))
+        for one in sorted(events.of_partners["payout.requested"], key=lambda one: str(one["payoutId"]))
+    ]
+    columns = (">amount", ">netted", ">tax withheld", ">to be transferred")
+    return _table("Payouts that were requested", "=payout", "=", *columns, rows=rows)
 
 
 def _parked(events: Events) -> Told:

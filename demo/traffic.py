@@ -30,6 +30,7 @@ START_TIMEOUT_S = 60
 DRAIN_TIMEOUT_S = 120
 
 OWN = (
+    "agreement.complete",
     "bill-run.complete",
     "bill-run.open",
     "bill.account",
@@ -39,11 +40,23 @@ OWN = (
     "day.begin",
     "dunning.complete",
     "dunning.look",
+    "netting.apply",
+    "reserve.continue",
+    "reserve.due",
     "settlement.continue",
+    "settlement.correct",
     "settlement.due",
     "subscription.turn",
 )
 """The types of what the worker says to itself."""
+OF_PARTNERS = (
+    "netting.applied",
+    "payout.requested",
+    "reserve.released",
+    "settlement.corrected",
+    "withholding.recorded",
+)
+"""What is told of partners and kept as it comes."""
 
 Told = Callable[[int], None]
 
@@ -74,6 +87,8 @@ class Events:
         self.fees: Counter[tuple[str, str]] = Counter()
         """What steps charged, in minor units, by account and day."""
         self.statements: dict[str, dict[str, Any]] = {}
+        self.of_partners: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        """What was told of agreements, of what they add to statements, and of payouts that are requested, by type."""
         self.parked: list[dict[str, Any]] = []
         self._seen: set[str] = set()
         self._newest: dict[str, int] = {}
@@ -112,8 +127,10 @@ class Events:
             self.nothing_due += "customerBill" not in made and not made["creditNotes"]
         elif type_.startswith("subscription."):
             self._keep(self.subscriptions, event["subscription"], sequence)
-        elif type_ in ("settlement.closed", "settlement.paid", "payout.return-booked"):
+        elif type_ in ("settlement.closed", "settlement.paid", "payout.return-booked", "netting.applied"):
             self._keep(self.statements, event["settlement"], sequence)
+        if type_ in OF_PARTNERS:
+            self.of_partners[type_].append(event)
         self._dunning(type_, event)
 
     def _dunning(self, type_: str, event: dict[str, Any]) -> None:
@@ -182,11 +199,12 @@ class Events:
         ]
 
     def open_statements(self) -> list[OpenStatement]:
-        """The statements that wait to be paid."""
+        """The statements that wait to be paid, and of which nothing is withheld."""
+        taxed = {one["settlementId"] for one in self.of_partners["payout.requested"] if minor(one["taxWithheld"])}
         return [
             OpenStatement(id_, s["settlementAccount"]["id"], s["total"]["unit"], minor(s["total"]))
             for id_, s in self.statements.items()
-            if s["state"] == "open"
+            if s["state"] == "open" and id_ not in taxed
         ]
 
 
@@ -195,10 +213,17 @@ class Left:
     """What is still to be done; the effects are the facts that are applied or parked."""
 
     effects: int
+    correcting: int
+    """For how many agreements past days are gone through."""
     waiting: int
     unsent: int
     events: int
     """Events that are written and have not come."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything of what is applied goes on."""
+        return bool(self.correcting or self.waiting or self.unsent or self.events)
 
 
 class Traffic:
@@ -313,7 +338,7 @@ class Traffic:
 
         `told` hears how many effects there are. Raises `DemoError` when that takes too long or the worker ends.
         """
-        left = Left(0, 0, 0, 0)
+        left = Left(0, 0, 0, 0, 0)
 
         def stuck() -> str:
             return f"not done after {DRAIN_TIMEOUT_S} s: {left}, of {effects} effects; the log:\n{worker.log_tail()}"
@@ -324,7 +349,7 @@ class Traffic:
                 ready, _ = await self._queue()
                 left = await asyncio.to_thread(self._left, worker.day)
                 told(left.effects)
-                if ready == 0 and left.effects >= effects and not (left.waiting or left.unsent or left.events):
+                if ready == 0 and left.effects >= effects and not left.pending:
                     return
                 await asyncio.sleep(POLL_S)
 
@@ -335,9 +360,12 @@ class Traffic:
         sent = {"_id": {"$not": {"$regex": f"^({'|'.join(OWN)}):"}}}
         at_work = [{"state": {"$in": ["waiting", "suspect"]}}, {"state": "scheduled", "dueAt": {"$lte": morning}}]
         effects = self._books["inbox"].count_documents(sent) + held.count_documents({"state": "parked", **sent})
+        correcting = self._books["backdatings"].count_documents({"state": "running"})
         waiting = held.count_documents({"$or": at_work})
         unsent = self._books["outbox"].count_documents({"unsent": True})
-        return Left(effects, waiting, unsent, self._books["outbox"].count_documents({}) - self.events.distinct)
+        return Left(
+            effects, correcting, waiting, unsent, self._books["outbox"].count_documents({}) - self.events.distinct
+        )
 
     async def left_in_queue(self) -> int:
         """How many messages the worker's queue holds; once the worker is gone, also those it did not acknowledge."""

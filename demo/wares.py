@@ -60,7 +60,7 @@ PARTNERS_WARES = (
 
 @dataclass(frozen=True)
 class Partner:
-    """A partner on whose behalf we sell, and its terms."""
+    """A partner on whose behalf we sell, and the terms of its account, which hold where nothing else is agreed."""
 
     id: str
     name: str
@@ -69,10 +69,12 @@ class Partner:
     accrue_on: Literal["invoice", "payment"]
 
 
+HALFMOON = Partner("SA-HALFMOON", "Halfmoon Records", "EUR", Decimal("0.5"), "invoice")
+CARTO = Partner("SA-CARTO", "Carto & Daughters", "EUR", Decimal("0.7"), "payment")
 PARTNERS = (
     Partner("SA-LUMEN", "Lumen Street Pictures", "EUR", Decimal("0.8"), "invoice"),
-    Partner("SA-HALFMOON", "Halfmoon Records", "EUR", Decimal("0.65"), "invoice"),
-    Partner("SA-CARTO", "Carto & Daughters", "EUR", Decimal("0.7"), "payment"),
+    HALFMOON,
+    CARTO,
     Partner("SA-INKWELL", "Inkwell Digital Books", "EUR", Decimal("0.925"), "payment"),
     Partner("SA-KOMOREBI", "Komorebi Eizo", "JPY", Decimal("0.75"), "invoice"),
     Partner("SA-SADU", "Sadu Media House", "KWD", Decimal("0.6"), "payment"),

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from demo import dates
+from demo.agreements import AGREEMENTS, Terms, advances, agreed_on
 from demo.bills import bills_of, demands, direct_debits, same
 from demo.charges import billed_for, charged, charges
 from demo.cycle import (
@@ -28,8 +29,9 @@ from demo.cycle import (
 from demo.dates import CHEAPER_SINCE, DAY_BEFORE, END, LAST, MIDDLE, RESUMED, SUSPENDED, TRADE
 from demo.day import make_day
 from demo.disputes import DISPUTED, LOST, disputes_and_losses
-from demo.evening import OpenInvoice, OpenStatement, adjustments, bank_file, closings, payouts
-from demo.facts import APPLIED, PAID_IN_FULL, PARTIAL, REPEATED, Line, Message, tally
+from demo.evening import OpenInvoice, OpenStatement, adjustments, as_requested, bank_file, closings, payouts
+from demo.facts import APPLIED, PAID_IN_FULL, PARTIAL, REPEATED, Line, Message, Tally, tally
+from demo.partners import Partners, Sold, earned, of_past_days, partner_buys, partner_opens, releases
 from demo.plans import Price, Step, Subscription, made_of
 from demo.returns import CHARGEBACKS, BilledLine, bounced, charged_back, put_right, returns
 from demo.subscribers import (
@@ -65,6 +67,15 @@ PAID = [
 ]
 OPEN = [replace(line, remaining=2_000 + n) for n, line in enumerate(PAID)]
 DEPOSITORS = [Customer("BA-0001", "Ada", "EUR", 30)]
+REQUEST = {
+    "payoutId": "ST-9",
+    "settlementAccount": {"id": "SA-9"},
+    "settlementId": "ST-9",
+    "amount": {"unit": "EUR", "value": Decimal("100.00")},
+    "netted": {"unit": "EUR", "value": Decimal("30.00")},
+    "taxWithheld": {"unit": "EUR", "value": Decimal("15.83")},
+    "transferred": {"unit": "EUR", "value": Decimal("54.17")},
+}
 STATEMENTS = [OpenStatement(f"ST-{n}", f"SA-{n}", "JPY", 1_001 + n) for n in range(6)]
 
 
@@ -85,7 +96,7 @@ def test_the_day_is_as_large_and_as_various_as_promised(day: list[Message]):
     must = tally(day)
     assert len(day) >= 2_000
     assert len(must.billed) >= 100
-    assert {partner for order in must.orders.values() for partner, _ in order.shares} == {p.id for p in PARTNERS}
+    assert {partner for order in must.orders.values() for partner, _ in order.sold} == {p.id for p in PARTNERS}
     assert len(PARTNERS) >= 5
     assert {partner.accrue_on for partner in PARTNERS} == {"invoice", "payment"}
     for note in (
@@ -126,6 +137,11 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
         + closings(PARTNERS, LAST)
         + closings(PARTNERS, DAY_BEFORE)
         + payouts(STATEMENTS)
+        + [sent for partner in PARTNERS for sent in agreed_on(partner, RESUMED)]
+        + [partner_opens(), partner_buys(MIDDLE), partner_buys(dates.PAID)]
+        + advances()
+        + as_requested([REQUEST])
+        + releases(closed("SA-CARTO", {dates.TRADE: [], LAST: [sold("SA-CARTO", TRADE, 10_000)]}))
     )
     seen: dict[str, str] = {}
     for message in day + later:
@@ -382,10 +398,10 @@ def test_what_was_agreed_late_is_billed_from_its_own_day_on():
     assert nets(one, MIDDLE) == [-1161, 968, -3000, 2500]
 
 
-def test_a_partner_has_its_share_of_a_line():
-    """80 % of 14.99 is 11.99."""
+def test_what_is_sold_on_behalf_of_a_partner_is_kept_with_its_net():
+    """Its share goes by what is agreed of the day."""
     one = subscription(replace(fibre("14.99"), partner=PARTNERS[0]), start=TRADE)
-    assert made_of(one.bill(TRADE)).shares == ((PARTNERS[0].id, 1199),)
+    assert made_of(one.bill(TRADE)).sold == ((PARTNERS[0].id, 1499),)
 
 
 def test_three_of_four_bills_are_paid_and_one_by_half():
@@ -457,3 +473,135 @@ def test_each_that_pays_pays_its_bill_on_its_day():
     owed = bills(all_of_them)
     assert must.paid == {one.id: owed[one.id].total for one in all_of_them if one.story and PAYS_ON[one.story]}
     assert paid(all_of_them, MIDDLE) == []
+
+
+# What becomes of partners' shares, worked out by hand: docs/settlement.md says by which rules.
+
+
+def sold(partner: str, day: date, net: int, *, amount: int = 100, remaining: int = 0) -> Sold:
+    """Something of one line, paid unless it says what remains."""
+    return Sold(day, ((partner, net),), amount, remaining)
+
+
+def closed(partner_id: str, of_days: dict[date, list[Sold]], must: Tally | None = None) -> Partners:
+    """The account of a partner with a closing up to each of these days, of what was sold by then."""
+    kept = Partners()
+    kept.advance(advances())
+    [partner] = [one for one in PARTNERS if one.id == partner_id]
+    for until, all_of_it in of_days.items():
+        kept.close(partner, until, all_of_it, must or Tally(), END)
+    return kept
+
+
+def test_each_kind_of_terms_is_agreed_with_some_partner():
+    """With all that can be agreed; one is told of days that are past, and one changes its share from a day on."""
+    assert AGREEMENTS.keys() == {partner.id for partner in PARTNERS}
+    agreed = [one for of_partner in AGREEMENTS.values() for one in of_partner]
+    for name in ("share", "steps", "guarantee", "advance", "holdback", "threshold", "tax", "surcharge", "netting"):
+        assert any(getattr(one.terms, name) for one in agreed), name
+    assert [one.told for one in agreed if one.of_past_days] == [RESUMED]
+    assert any(
+        later.told == later.valid_from > first.valid_from for first, *more in AGREEMENTS.values() for later in more
+    )
+
+
+def test_a_share_goes_by_the_day_of_its_line():
+    """10.00 of October are 5.00 at 50 %; of November 6.50 at 65 %. What is billed later is not earned yet."""
+    october, november = sold("SA-HALFMOON", DAY_BEFORE, 1_000), sold("SA-HALFMOON", TRADE, 1_000)
+    assert earned([october], LAST)["SA-HALFMOON"] == 500
+    assert earned([october, november, sold("SA-HALFMOON", END, 1_000)], LAST)["SA-HALFMOON"] == 1_150
+
+
+def test_a_share_at_payment_is_earned_as_it_is_paid():
+    """70 % of 10.01 are 7.01; of that a third, to the cent, once a third is paid."""
+    assert earned([sold("SA-CARTO", TRADE, 1_001)], LAST)["SA-CARTO"] == 701
+    assert earned([sold("SA-CARTO", TRADE, 1_001, amount=900, remaining=600)], LAST)["SA-CARTO"] == 234
+    assert earned([sold("SA-CARTO", TRADE, 1_001, remaining=100)], LAST)["SA-CARTO"] == 0
+
+
+def test_steps_are_of_all_that_a_month_comes_to():
+    """1,200,001: 350,000 of the first 500,000, 375,000 of the next, and 160,000.8 beyond that."""
+    parts = [sold("SA-KOMOREBI", TRADE, net) for net in (700_000, 500_001)]
+    assert earned(parts, LAST)["SA-KOMOREBI"] == 885_001
+    assert earned([sold("SA-KOMOREBI", TRADE, 500_000)], LAST)["SA-KOMOREBI"] == 350_000
+    steps = AGREEMENTS["SA-KOMOREBI"][0].terms.content("JPY")["tiers"]["steps"]
+    assert steps == [{"upTo": "500000", "share": "0.7"}, {"upTo": "1000000", "share": "0.75"}, {"share": "0.8"}]
+
+
+def test_other_terms_of_past_days_change_the_lines_of_these_days():
+    """39.90 are 31.92 at 80 % and 32.92 at 82.5 %; of 0.01 it is 0.01 by both. October's lines stay."""
+    lines = [sold("SA-LUMEN", day, net) for day, net in ((TRADE, 3_990), (TRADE, 1), (DAY_BEFORE, 3_990), (END, 3_990))]
+    assert of_past_days(lines) == {("AG-LUMEN", 2): [100]}
+
+
+def test_a_guarantee_is_topped_up_and_an_advance_is_recouped():
+    """Of 1,200.000 1,000.000 is earned: 200.000 more, less the 300.000 that was paid in advance."""
+    nets = [sold("SA-SADU", TRADE, 1_666_667)]
+    kept = closed("SA-SADU", {LAST: nets})
+    [stated] = kept.statements
+    assert stated.lines == {"accrual": 1_000_000, "guarantee": 200_000, "recoupment": -300_000}
+    assert stated.payout == ("SADU-1130", 900_000, 0, 0, 900_000)
+    assert kept.accounts["SA-SADU"].advance == 0
+    # In the middle of the month nothing is topped up, and 60.000 is all that can be recouped.
+    kept = closed("SA-SADU", {MIDDLE: [sold("SA-SADU", TRADE, 100_000)], LAST: nets})
+    assert [stated.lines for stated in kept.statements] == [
+        {"accrual": 60_000, "recoupment": -60_000},
+        {"accrual": 940_000, "guarantee": 200_000, "recoupment": -240_000},
+    ]
+    assert [stated.is_open for stated in kept.statements] == [False, True]
+
+
+def test_what_is_held_back_is_released_on_its_day_or_by_half_before():
+    """10 % of 70.00 of the 1st is back on the 15th, and not held back again; of what is held of 35.00, half is."""
+    first, second = sold("SA-CARTO", TRADE, 10_000), sold("SA-CARTO", TRADE, 5_000)
+    kept = closed("SA-CARTO", {TRADE: [first], LAST: [first, second]})
+    assert [stated.lines for stated in kept.statements] == [
+        {"accrual": 7_000, "holdback": -700},
+        {"accrual": 3_500, "holdback": -350, "release": 700},
+    ]
+    account = kept.accounts["SA-CARTO"]
+    assert [(one.statement, one.on, one.amount) for one in account.released] == [
+        ("CARTO-1101", date(2026, 11, 15), 700)
+    ]
+    kept.release(releases(kept))
+    assert (account.reserve, account.payable) == (175, -700 - 350 + 700 + 175)
+    assert account.released[1].statement == "CARTO-1130"
+
+
+def test_what_is_less_than_the_threshold_is_carried_forward():
+    """999,999 is, and so is what is below zero; 1,000,000 is paid. The next statement begins with it."""
+    below = [sold("SA-KOMOREBI", TRADE, 1_343_749)]
+    more = [*below, sold("SA-KOMOREBI", TRADE, 1)]
+    assert (earned(below, LAST)["SA-KOMOREBI"], earned(more, LAST)["SA-KOMOREBI"]) == (999_999, 1_000_000)
+    kept = closed("SA-KOMOREBI", {MIDDLE: below, LAST: more})
+    assert [(stated.total, stated.is_open) for stated in kept.statements] == [(999_999, False), (1_000_000, True)]
+    assert kept.statements[1].lines == {"broughtForward": 999_999, "accrual": 1}
+    [minus] = closed("SA-HALFMOON", {LAST: [sold("SA-HALFMOON", TRADE, -100)]}).statements
+    assert (minus.total, minus.is_open) == (-65, False)
+
+
+def test_tax_is_withheld_of_a_payout_with_what_is_due_on_it():
+    """Of 925.00 15 % are 138.75, and 5.5 % of these 7.63: 778.62 is transferred."""
+    [stated] = closed("SA-INKWELL", {LAST: [sold("SA-INKWELL", TRADE, 100_000)]}).statements
+    assert stated.payout == ("INKWELL-1130", 92_500, 0, 14_638, 77_862)
+    assert Terms(tax=Decimal("0.15"), surcharge=Decimal("0.055")).tax_on(100_000) == 15_825
+
+
+def test_what_a_partner_owes_that_is_due_is_netted():
+    """Its order of the 16th is due on the 30th and netted, that of the 23rd is due on 7 December."""
+    must = tally([partner_opens(), partner_buys(MIDDLE), partner_buys(dates.PAID)])
+    # Three hours at 118.00 with 20 %, and three handbooks at 24.90 with 10 %: 354.00, 70.80, 74.70 and 7.47.
+    assert must.billed["BA-LUMEN"] == 50_697 + 104_700
+    [stated] = closed("SA-LUMEN", {LAST: [sold("SA-LUMEN", TRADE, 100_000)]}, must).statements
+    assert stated.payout == ("LUMEN-1130", 82_500, 50_697, 0, 31_803)
+    [stated] = closed("SA-LUMEN", {LAST: [sold("SA-LUMEN", TRADE, 10_000)]}, must).statements
+    assert stated.payout == ("LUMEN-1130", 8_250, 8_250, 0, 0)
+
+
+def test_what_is_not_all_transferred_is_paid_as_it_was_requested():
+    """It settles what is left of the statement: 70.00 of 100.00, of which 30.00 was netted. Others are paid as ever."""
+    plain = {**REQUEST, "netted": {"unit": "EUR", "value": 0}, "taxWithheld": {"unit": "EUR", "value": 0}}
+    [sent] = as_requested([REQUEST, plain])
+    said = json.loads(sent.body)
+    assert (said["payoutId"], said["amount"]["value"], said["transferred"]["value"]) == ("ST-9", "100.00", "54.17")
+    assert tally([sent]).paid_out == {"ST-9": 7_000}
