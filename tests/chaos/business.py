@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from tests.chaos.agreed import ADVANCE, DAYS_MAX, NETTED, ORDERED, Bargain, Shares, bargains
 from tests.support.messages import (
     Message,
     adjustment,
@@ -25,6 +26,7 @@ from tests.support.messages import (
     dispute,
     dispute_settled,
     dispute_withdrawn,
+    eur,
     grant,
     in_cycle,
     item,
@@ -63,6 +65,8 @@ REVERSED = 0.05
 """How many of the payments come back, in part."""
 RETURNED = 0.3
 """How many of the payouts come back, and are paid anew."""
+PERIOD_ENDS = ("2026-11-22", "2026-11-30")
+"""Of closings: all that is sold is of days up to the first, adjustments are after it."""
 NAMED, UNNAMED, RIGHT = "BA-named", "BA-unnamed", "BA-right"
 """Payments of others come in on the first two, and are transferred: of the first by their ids, of the second whatever
 credit there is. They have no orders, and the third no notes: what is transferred to it and comes back is its own."""
@@ -137,7 +141,8 @@ class Business:
     `facts` are the identities that have to be applied, `conflicts` those for which other content is parked beside
     them, `poison` the reason for which each message id is parked; `owed` is in cents, credit being negative, and
     `adjusted` likewise, what each partner's adjustments come to; `approved` is of how many disputes something is to be
-    credited; `agreed` is what each subscription is in the end.
+    credited; `agreed` is what each subscription is in the end, `bargains` what is agreed with partners, of whom
+    `account_terms` says what holds otherwise.
     """
 
     lots: random.Random
@@ -148,6 +153,8 @@ class Business:
     approved: int = 0
     adjusted: Counter[str] = field(default_factory=Counter)
     agreed: dict[str, Agreed] = field(default_factory=dict)
+    bargains: list[Bargain] = field(default_factory=list)
+    account_terms: dict[str, Shares] = field(default_factory=dict)
     _numbers: Counter[str] = field(default_factory=Counter)
     _accounts: list[str] = field(default_factory=list)
     _partners: list[str] = field(default_factory=list)
@@ -155,6 +162,7 @@ class Business:
     _reversed: set[str] = field(default_factory=set)
     _bursts: int = 0
     _over: bool = False
+    _told: bool = False
 
     def opening(self) -> list[Letter]:
         """The first accounts."""
@@ -164,7 +172,40 @@ class Business:
         for number in (PAYER, *SUBSCRIBERS):
             paid = {"accountRelationship": [relationship("payer", PAYER)]} if number in PAID_FOR else {}
             others.append(self._fact(in_cycle(number, CYCLE, **paid), number))
-        return others + [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
+        others.append(self._fact(customer(NETTED, paymentTermDays=0), NETTED))
+        others += [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
+        return others + self._agreements()
+
+    def _agreements(self) -> list[Letter]:
+        """Partners with whom something is agreed; and soon, of each agreement, other terms from a past day on."""
+        self.bargains = bargains(self._share)
+        letters = [self._partner(name) for name in sorted({one.partner for one in self.bargains})]
+        for one in self.bargains:
+            created = self._fact(one.created(), one.id)
+            if one.late:
+                self._put_off(created)
+            else:
+                letters.append(created)
+            self._put_off(self._changed(one))
+        return letters
+
+    def _share(self) -> Shares:
+        return f"0.{self.lots.randrange(1, 10)}", self.lots.choice(("invoice", "payment"))
+
+    def _changed(self, bargain: Bargain) -> Letter:
+        return self._command(bargain.changed(self.lots.choice(bargain.free_days()), self._share()))
+
+    def _agreement(self) -> list[Letter]:
+        """Other terms from one of the days on that are past."""
+        bargain = self.lots.choice(self.bargains)
+        return [self._changed(bargain)] if bargain.free_days() else []
+
+    def _advance(self) -> list[Letter]:
+        """All that is agreed of advances is paid, in parts."""
+        bargain = self.lots.choice([one for one in self.bargains if "advance" in one.more])
+        cents = min(self.lots.randrange(1, 10_000), 100 * ADVANCE - bargain.advanced)
+        number = self._next("AV")
+        return [self._fact(bargain.advance(number, cents), number)] if cents else []
 
     def burst(self) -> list[Letter]:
         """The next messages: of all kinds, some twice, some before what they need, some wrong."""
@@ -187,8 +228,10 @@ class Business:
             self._subscription,
             self._bill,
             self._promise,
+            self._agreement,
+            self._advance,
         )
-        often = (45, 35, 5, 1, 2, 1, 3, 2, 2, 2, 2, 6, 3, 3, 2)
+        often = (45, 35, 5, 1, 3, 1, 3, 2, 2, 2, 2, 6, 3, 3, 2, 0.5, 0.3)
         for kind in self.lots.choices(kinds, often, k=self.lots.choice(BURSTS)):
             made = kind()
             letters += made
@@ -206,21 +249,62 @@ class Business:
     def payout_of(self, statement: dict[str, Any]) -> list[Letter]:
         """What is paid out when a statement comes: all of it, if it is any; now and then that comes back."""
         value = Decimal(str(statement["total"]["value"]))
-        if statement["state"] != "open" or value <= 0:
+        account = statement["settlementAccount"]["id"]
+        if statement["state"] != "open" or value <= 0 or self._is_paid_as_requested(account):
             return []
         number = self._next("PO")
-        account = statement["settlementAccount"]["id"]
-        letters = [self._fact(payout(number, account, statement["id"], str(value)), number)]
+        return self._paid(payout(number, account, statement["id"], str(value)), number)
+
+    def payout_as_requested(self, event: dict[str, Any]) -> list[Letter]:
+        """What is paid out to whom something is agreed with, as it is requested; now and then that comes back."""
+        account, number = event["settlementAccount"]["id"], event["payoutId"]
+        if not self._is_paid_as_requested(account):
+            return []
+        said = payout(number, account, event["settlementId"], event["amount"]["value"])
+        return self._paid((said[0], {**said[1], "transferred": event["transferred"]}), number)
+
+    def _is_paid_as_requested(self, account: str) -> bool:
+        return any(one.partner == account for one in self.bargains)
+
+    def _paid(self, message: Message, number: str) -> list[Letter]:
+        letters = [self._fact(message, number)]
         if self.lots.random() < RETURNED:
             back = self._next("PR")
             letters.append(self._fact(payout_return(back, number), back))
         return letters
 
     def payout_anew(self, event: dict[str, Any]) -> list[Letter]:
-        """What is paid out again of what came back: all of it, by another payout."""
-        back, number = event["payout"], self._next("PO")
+        """What is paid out again of what came back: all of it, by another payout, unless that is requested."""
+        back = event["payout"]
         account, value = back["settlementAccount"]["id"], str(back["amount"]["value"])
+        if self._is_paid_as_requested(account):
+            return []
+        number = self._next("PO")
         return [self._fact(payout(number, account, back["settlementId"], value), number)]
+
+    def netted(self, event: dict[str, Any]) -> list[Letter]:
+        """What was netted is not owed any more; how much that is depends on what came first."""
+        self.owed[event["billingAccount"]["id"]] -= int(Decimal(str(event["amount"]["value"])) * 100)
+        return []
+
+    def release_of(self, held: dict[str, Any]) -> list[Letter]:
+        """What is released of a reserve that no day of the run releases: a part of it, or all."""
+        long = date.fromisoformat(held["releaseOn"]) - date.fromisoformat(held["heldOn"]) == timedelta(days=DAYS_MAX)
+        if self._told or not long or self.lots.random() < 0.5:
+            return []
+        number, cents = self._next("RR"), int(Decimal(str(held["amount"]["value"])) * 100)
+        body = {"releaseId": number, "settlementId": held["settlementId"], "releasedAt": "2026-11-26T09:00:00Z"}
+        part = {} if self.lots.random() < 0.5 else {"amount": eur(self.lots.randrange(1, cents + 1) / 100)}
+        return [self._fact(("reserve.release", {**body, **part}), number)]
+
+    def last_closings(self, day: date) -> list[Letter]:
+        """Each partner is told all that it has earned."""
+        self._told = True
+        letters = []
+        for partner_id in self._partners:
+            number = self._next("CL")
+            letters.append(self._fact(closing(number, partner_id, str(day)), number))
+        return letters
 
     def answers(self) -> dict[str, Callable[[dict[str, Any]], list[Letter]]]:
         """What is sent as events come, by their types."""
@@ -232,6 +316,9 @@ class Business:
             "dispute.opened": lambda event: self.end_of(event["dispute"]),
             "invoice.written-off": self.recovery_of,
             "payout.return-booked": self.payout_anew,
+            "payout.requested": self.payout_as_requested,
+            "netting.applied": self.netted,
+            "reserve.held": lambda event: self.release_of(event["reserve"]),
             "subscription.created": lambda event: self.sequel_of_subscription(event["subscription"]["id"]),
             "subscription.changed": self.resumption_of,
             "charge.added": lambda event: self.bill_of(event["charge"]),
@@ -490,8 +577,12 @@ class Business:
         if prefix == "BA":
             self._accounts.append(number)
             return self._fact(customer(number), number)
+        return self._partner(number)
+
+    def _partner(self, number: str) -> Letter:
         self._partners.append(number)
-        return self._fact(partner(number, accrue_on=self.lots.choice(("invoice", "payment"))), number)
+        self.account_terms[number] = ("0.8", self.lots.choice(("invoice", "payment")))
+        return self._fact(partner(number, *self.account_terms[number]), number)
 
     def _account(self, known: list[str], prefix: str, new: float) -> str:
         """One of the accounts; now and then a new one, which is opened only after what refers to it was sent."""
@@ -502,15 +593,17 @@ class Business:
 
     def _one_order(self) -> Message:
         number, account = self._next("O"), self._account(self._accounts, "BA", 0.01)
-        if self.lots.random() < 0.02:
+        if (drawn := self.lots.random()) < 0.02:
             account = LOST
+        elif drawn < 0.07:
+            account = NETTED
         lines = [item(1, euros := self.lots.randrange(1, 40))]
         for line in range(2, self.lots.randrange(2, 6)):
             lines.append(item(line, 1, sold_for=self._account(self._partners, "SA", 0.002)))
             euros += 1
         self.owed[account] += euros * 120
         self.facts.add(f"order.completed:{number}")
-        return order(number, account, *lines)
+        return order(number, account, *lines, completedAt=f"{self.lots.choice(ORDERED)}T10:15:00Z")
 
     def _order(self) -> list[Letter]:
         return [self._letter(self._one_order())]
@@ -594,7 +687,8 @@ class Business:
 
     def _closing(self) -> list[Letter]:
         number = self._next("CL")
-        return [self._fact(closing(number, self.lots.choice(self._partners)), number)]
+        made = closing(number, self.lots.choice(self._partners), self.lots.choice(PERIOD_ENDS))
+        return [self._fact(made, number)]
 
     def _adjustment(self) -> list[Letter]:
         number, account = self._next("A"), self.lots.choice(self._partners)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -141,8 +141,30 @@ POINTS: dict[str, Callable[[Passed], None]] = {
 }
 
 
+AFTER = "after "
+"""What a point begins with that is no name: the commit of a fact, whose identity begins with the rest."""
+
+
+def _after_fact(identity: str, passed: Passed) -> None:
+    written: list[tuple[Transaction, int]] = []
+
+    def note(transaction: Transaction, _books: Any, batch: Any) -> None:
+        count = sum(row.identity.startswith(identity) for row in batch.inbox)
+        written[:] = [(transaction, count)]
+
+    def committed(transaction: Transaction) -> None:
+        for _ in range(sum(count for one, count in written if one is transaction)):
+            passed()
+
+    _after(Transaction, "write", note)
+    _after(Transaction, "commit", committed)
+
+
 def die_at(point: str, nth: int) -> None:
-    """Make this process end at a point, the `nth` time that it gets there."""
+    """Make this process end at a point, the `nth` time that it gets there.
+
+    It is one of `POINTS`, or `after ` and how the identities of facts begin.
+    """
     left = nth
 
     def passed() -> None:
@@ -151,7 +173,10 @@ def die_at(point: str, nth: int) -> None:
         if left == 0:
             os._exit(DIED)
 
-    POINTS[point](passed)
+    if point.startswith(AFTER):
+        _after_fact(point.removeprefix(AFTER), passed)
+    else:
+        POINTS[point](passed)
 
 
 def _stopped(starter: Any) -> Any:
@@ -163,15 +188,16 @@ def _stopped(starter: Any) -> Any:
     return make
 
 
-def run_doomed(point: str, nth: int, settings: Settings, bill_lines: int | None = None, *, days: bool = False) -> None:
+def run_doomed(
+    point: str, nth: int, settings: Settings, limits: Mapping[str, float] | None = None, *, days: bool = False
+) -> None:
     """Run a worker in this process until it dies at the point; unless it begins days it gets there by what was sent.
 
-    Its bills have so many lines at most, if that is said.
+    `limits` are in place of the constants of these names.
     """
     die_at(point, nth)
-    if bill_lines is not None:
-        for room in ("gathering", "composing"):
-            patch(f"domain.billing.{room}.LINES_MAX", bill_lines).start()
+    for name, limit in (limits or {}).items():
+        patch(name, limit).start()
     held.LEASE = LEASE
     if not days:
         around(worker, "DayStarter", _stopped)

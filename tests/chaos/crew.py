@@ -37,6 +37,7 @@ class Hand:
         self._settings = settings.model_copy(update={"mongodb_url": database.url, "rabbitmq_url": broker.url})
         self._directory = directory
         self._clock = directory / "clock"
+        self._server_clock = directory / "server-clock"
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
         self._begun = 0
@@ -48,7 +49,8 @@ class Hand:
         with self.log.open("ab") as output:
             self._begun = output.tell()
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.chaos.worker", "--clock", str(self._clock), *self._options, *crash),
+                *(sys.executable, "-m", "tests.chaos.worker", "--clock", str(self._clock)),
+                *("--server-clock", str(self._server_clock), *self._options, *crash),
                 env={**environment(self._settings), "PYTHONPATH": str(ROOT)},
                 cwd=self._directory,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -97,10 +99,11 @@ class Hand:
         """Whether there is a process."""
         return self._process is not None and self._process.returncode is None
 
-    def move_clock(self, seconds: float) -> None:
-        """Have it take the time to be so many seconds later than it is."""
+    def move_clock(self, seconds: float, *, days: bool = False) -> None:
+        """Have it take the time to be so many seconds later than it is; its days come by that only if they are to."""
         self.ahead = max(self.ahead, seconds)
         self._clock.write_text(str(seconds))
+        self._server_clock.write_text(str(seconds if days else 0))
 
     @property
     def ready(self) -> bool:

@@ -35,7 +35,9 @@ class Reader(threading.Thread):
         """Look until stopped."""
         with MongoClient[Document](self._url, tz_aware=True, serverSelectionTimeoutMS=1000) as client:
             next_audit = time.monotonic() + self._audit_seconds
-            while not self._stopping.wait(PAUSE_SECONDS):
+            pause = PAUSE_SECONDS
+            while not self._stopping.wait(pause):
+                begun = time.monotonic()
                 try:
                     for account in self._accounts(client):
                         self._look(client, account)
@@ -44,6 +46,8 @@ class Reader(threading.Thread):
                         self._audit(client)
                 except (PyMongoError, AuditIncomplete):
                     self.missed += 1
+                # A look at what has grown large takes the database's time: it has most of that to itself.
+                pause = PAUSE_SECONDS + 3 * (time.monotonic() - begun)
 
     def stop(self) -> None:
         """Look no more, and wait until the last look is over."""

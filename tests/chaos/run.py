@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from pymongo import MongoClient
@@ -39,6 +39,7 @@ from tests.support.waiting import wait_for
 START_SECONDS = 120
 DEFECT_SECONDS = 60.0
 """For how long a run with a defect is drained, each time: what it leaves undone may move for ever, and is seen."""
+LOOK_SECONDS = 0.2
 TELL_SECONDS = 5
 OFFENCES_SHOWN = 10
 
@@ -145,7 +146,10 @@ async def run(
             # What was reserved for a refund may have been reversed: in the end it is booked all the same.
             ahead += settings.waiting_seconds_max
             for hand in hands:
-                hand.move_clock(ahead)
+                hand.move_clock(ahead, days=True)
+            day = (datetime.now(UTC) + timedelta(seconds=ahead)).date()
+            await _drained(plan, business, outside, database, say, day=day)
+            outside.send(business.last_closings(day))
             await _drained(plan, business, outside, database, say)
             odd_ends = [
                 f"{hand.name} was told to stop and {code}" for hand in hands if (code := await hand.terminate())
@@ -170,6 +174,10 @@ async def run(
         "weeks of them billed": len(billed(database)),
         "bills' further parts": further_parts(database),
         "bill runs": database["billRuns"].count_documents({}),
+        "agreed terms": sum(len(one.shares) for one in business.bargains),
+        "invoices corrected for them": database["shareCorrections"].count_documents({}),
+        "statements netted": database["payments"].count_documents({"source": "netting"}),
+        "reserves": database["reserves"].count_documents({}),
         "credit notes by bills": database["creditNotes"].count_documents({"cause": {"$regex": "^bill[.]"}}),
         "parked": states["parked"],
         "waiting or suspect": states["waiting"] + states["suspect"],
@@ -217,10 +225,11 @@ async def _drained(
     say: Callable[[str], None],
     *,
     for_credit: bool = True,
+    day: date | None = None,
 ) -> None:
     """Wait until everything that was sent has its outcome and every event was heard, or nothing moves any more.
 
-    Not `for_credit`: as far as it does not wait for credit.
+    Not `for_credit`: as far as it does not wait for credit. With a day: until it has begun.
     """
     held = database["held"]
 
@@ -240,17 +249,22 @@ async def _drained(
             "to hear": database["outbox"].count_documents({}) - len(outside.events),
             "to mark": database["outbox"].count_documents({"unsent": True}),
             "to run": database["billRuns"].count_documents({"state": "running"}),
+            "to correct": database["backdatings"].count_documents({"state": "running"}),
+            "to begin": 0 if day is None else 1 - database["calendar"].count_documents({"newest": day.isoformat()}),
         }
 
-    before, since, told = left(), time.monotonic(), 0.0
+    before, since, told, pause = left(), time.monotonic(), 0.0, LOOK_SECONDS
     end = math.inf if plan.broken is None else since + DEFECT_SECONDS
     while any(before.values()) and time.monotonic() < min(since + plan.standstill_seconds, end):
         if time.monotonic() - told >= TELL_SECONDS:
             told = time.monotonic()
             say("left: " + ", ".join(f"{count} {what}" for what, count in before.items() if count))
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(pause)
+        begun = time.monotonic()
         if (now := left()) != before:
             before, since = now, time.monotonic()
+        # To count takes the database's time, and the networks stand still meanwhile, which are in this process.
+        pause = LOOK_SECONDS + 3 * (time.monotonic() - begun)
     say("nothing moves any more" if any(before.values()) else "all is drained")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -107,10 +107,13 @@ EFFECTS = FACTS + 5 + NOTES + 3 * BILLS
 
 
 @contextmanager
-def doomed(point: str, settings: Settings, bill_lines: int | None = None) -> Iterator[ForkServerProcess]:
+def doomed(
+    point: str, settings: Settings, limits: Mapping[str, float] | None = None, nth: int | None = None, *, days: bool
+) -> Iterator[ForkServerProcess]:
     """A worker that will die at the point."""
     settings = settings.model_copy(update={"prefetch": 16})
-    process = forks.Process(target=crashes.run_doomed, args=(point, NTH.get(point, 1), settings, bill_lines))
+    arguments = (point, nth or NTH.get(point, 1), settings, limits)
+    process = forks.Process(target=crashes.run_doomed, args=arguments, kwargs={"days": days})
     process.start()
     try:
         yield process
@@ -119,11 +122,20 @@ def doomed(point: str, settings: Settings, bill_lines: int | None = None) -> Ite
         process.join()
 
 
-async def die_at(point: str, settings: Settings, database: Books, bill_lines: int | None = None) -> None:
+async def die_at(
+    point: str,
+    settings: Settings,
+    database: Books,
+    limits: Mapping[str, float] | None = None,
+    nth: int | None = None,
+    *,
+    days: bool = False,
+) -> None:
     """Let a worker die where it is to die, and see that it leaves what it has to."""
     applied_before = facts(database)
     async with Proxy.between(settings.mongodb_url) as network:
-        with doomed(point, settings.model_copy(update={"mongodb_url": network.url}), bill_lines) as dying:
+        behind = settings.model_copy(update={"mongodb_url": network.url})
+        with doomed(point, behind, limits, nth, days=days) as dying:
             if "shutdown" in point:
                 await stands_still(network, database, applied_before + 1, lambda: f"exit code {dying.exitcode}")
                 dying.terminate()
@@ -324,6 +336,7 @@ RECURRING = 6
 """Customers that are billed by the month."""
 PART = 5
 """How many lines a bill has."""
+OF_BILLS = {f"domain.billing.{room}.LINES_MAX": PART for room in ("gathering", "composing")}
 
 
 def billed_before() -> list[list[Message]]:
@@ -366,8 +379,8 @@ async def test_a_worker_that_dies_over_recurring_bills_costs_nothing(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     """What falls due, what is taken back, usage, and a bill in parts: each is billed once, whatever was under way."""
-    monkeypatch.setattr("domain.billing.gathering.LINES_MAX", PART)
-    monkeypatch.setattr("domain.billing.composing.LINES_MAX", PART)
+    for name, limit in OF_BILLS.items():
+        monkeypatch.setattr(name, limit)
     settings = settings.model_copy(update={"relay_interval_seconds": 0.3})
     effects = 0
     async with working(settings):
@@ -376,7 +389,7 @@ async def test_a_worker_that_dies_over_recurring_bills_costs_nothing(
             effects += len(messages)
             await applied(database, effects)
     await client.send_all(billed_now())
-    await die_at(point, settings, database, PART)
+    await die_at(point, settings, database, OF_BILLS)
     last = [demand(f"F-{account}", f"BA-{account}", "2026-12-01") for account in ("days", *range(RECURRING))]
     effects += 1 + 5 * RECURRING
     async with working(settings):
@@ -412,8 +425,8 @@ async def test_a_worker_that_dies_over_a_bill_run_costs_nothing(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     """With the run started, its accounts decided, or the rest of a bill claimed: the next one goes on."""
-    monkeypatch.setattr("domain.billing.gathering.LINES_MAX", PART)
-    monkeypatch.setattr("domain.billing.composing.LINES_MAX", PART)
+    for name, limit in OF_BILLS.items():
+        monkeypatch.setattr(name, limit)
     monkeypatch.setattr("handlers.sweeping.LOOK_SECONDS", 0.05)
     monkeypatch.setattr("handlers.watch.WATCH_SECONDS", 0.1)
     monkeypatch.setattr("adapters.store.workers.DEAD_AFTER_SECONDS", 2.0)
@@ -426,7 +439,7 @@ async def test_a_worker_that_dies_over_a_bill_run_costs_nothing(
         await client.send_all([*(in_cycle(id_) for id_ in ids), in_cycle("BA-more"), *charges])
         await applied(database, 2 + RUN + len(charges))
     await client.send_all([bill_run("R-1"), bill_run("R-1")])
-    await die_at(point, settings, database, PART)
+    await die_at(point, settings, database, OF_BILLS)
     async with working(settings):
         await wait_for(lambda: database["billRuns"].count_documents({"state": "completed"}) == 1)
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))

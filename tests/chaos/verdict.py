@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 
 from adapters.audit import audit
+from tests.chaos.agreed import agreed_on
 from tests.chaos.business import Business
 from tests.chaos.outside import Outside
 from tests.support.books import Books, Document
@@ -19,6 +20,11 @@ OURS = (
     "bill.account:",
     "bill-run.open:",
     "settlement.due:",
+    "reserve.due:",
+    "reserve.continue:",
+    "netting.apply:",
+    "settlement.correct:",
+    "agreement.complete:",
     "bill-run.complete:",
     "dunning.look:",
     "dunning.complete:",
@@ -91,6 +97,9 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         ("payout.completed", "payouts", {}),
         ("payout.returned", "payouts", {"returned.returnId": {"$gt": ""}}),
         ("settlement.adjust", "accruals", {"adjustmentId": {"$gt": ""}}),
+        ("agreement.create", "agreements", {}),
+        ("advance.paid", "advances", {}),
+        ("reserve.release", "reserves", {"releases.releaseId": {"$gt": ""}}),
         ("invoice.write-off", "writeOffs", {}),
         ("dispute.open", "disputes", {}),
     ):
@@ -105,6 +114,7 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         if owed != should:
             offences["unexpected"].append(f"{row['_id']} owes {owed}, and should {should}")
     _judge_subscriptions(business, database, offences)
+    _judge_partners(business, database, offences)
     of_adjustments: list[Document] = [
         {"$match": {"adjustmentId": {"$gt": ""}}},
         {"$group": {"_id": "$settlementAccount", "amount": {"$sum": "$amount"}}},
@@ -112,6 +122,69 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
     adjusted = {row["_id"]: row["amount"] for row in database["accruals"].aggregate(of_adjustments) if row["amount"]}
     if adjusted != (due := {who: cents for who, cents in business.adjusted.items() if cents}):
         offences["unexpected"].append(f"partners were adjusted by {adjusted}, and should be by {due}")
+
+
+def _judge_partners(business: Business, database: Books, offences: Offences) -> None:
+    """All that was agreed is there, and each line has the terms of its day."""
+    agreed = {row["_id"]: len(row["agreed"]) for row in database["agreements"].find()}
+    if agreed != (should := {one.id: len(one.shares) for one in business.bargains}):
+        offences["unexpected"].append(f"so much is agreed: {agreed}, and should be: {should}")
+    invoices = {row["_id"]: row for row in database["invoices"].find({"lines.onBehalfOf.id": {"$gt": ""}})}
+    for bill_no, invoice in invoices.items():
+        for line in invoice["lines"]:
+            if line["onBehalfOf"] is None:
+                continue
+            has, due = _terms(line), _terms_due(business, line, invoice, invoices)
+            if has != due:
+                offences["unexpected"].append(f"{bill_no}/{line['id']} has the terms {has}, and should have {due}")
+    _judge_statements(business, database, offences)
+
+
+def _judge_statements(business: Business, database: Books, offences: Offences) -> None:
+    """What is not carried forward is paid, what is due of reserves released, and advanced what was sent."""
+    calendar = database["calendar"].find_one() or {"newest": ""}
+    for row in database["reserves"].find({"queue": "held", "releaseOn": {"$lte": calendar["newest"]}}):
+        offences["lost"].append(f"{row['_id']}: its reserve is not released")
+    for row in database["settlements"].find({"state": {"$in": ["open", "partiallyPaid"]}}):
+        offences["lost"].append(f"{row['_id']}: {row['paid']} is paid of {row['total']}")
+    # What the last closings have netted covers lines that accrue as they are paid.
+    since: Counter[str] = Counter()
+    for row in database["accruals"].find({"settlementId": None}):
+        since[row["settlementAccount"]] += row["amount"]
+        if not row["cause"].startswith("netting.apply:"):
+            offences["lost"].append(f"{row['_id']}: no statement has it")
+    for row in database["positions"].find({"_id": {"$regex": "^SA-"}}):
+        told = since[row["_id"]] + (row["carriedForward"] or {}).get("amount", 0)
+        if row["payable"] != told:
+            offences["unexpected"].append(f"{row['_id']} is owed {row['payable']}, and was told {told}")
+    for one in business.bargains:
+        found = database["agreements"].find_one({"_id": one.id}) or {}
+        if found.get("advanced", 0) != one.advanced:
+            offences["unexpected"].append(
+                f"{one.id}: {found.get('advanced')} is advanced, and should be {one.advanced}"
+            )
+
+
+def _terms(line: Document) -> tuple[str | None, str | None, str]:
+    """By which agreement a line's share is, which share that is, and when it accrues."""
+    part = line["onBehalfOf"]
+    return part.get("agreement", {}).get("id"), part["partnerShare"], part["accrueOn"]
+
+
+def _terms_due(
+    business: Business, line: Document, invoice: Document, invoices: dict[str, Document]
+) -> tuple[str | None, str | None, str]:
+    """Those that were sent for its day; of a line that takes back another, that one's."""
+    corrects = line.get("origin", {}).get("corrects")
+    if corrects is not None:
+        [taken_back] = [one for one in invoices[corrects["billNo"]]["lines"] if one["id"] == corrects["lineId"]]
+        return _terms(taken_back)
+    partner, day = line["onBehalfOf"]["id"], date.fromisoformat(invoice["taxPointDate"])
+    bargain = agreed_on(business.bargains, partner, day)
+    if bargain is None:
+        return None, *business.account_terms[partner]
+    share, accrue_on = bargain.share_on(day)
+    return (bargain.id, None, "invoice") if bargain.tiered else (bargain.id, share, accrue_on)
 
 
 def _judge_subscriptions(business: Business, database: Books, offences: Offences) -> None:

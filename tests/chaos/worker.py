@@ -1,7 +1,7 @@
 """The chaos runs' worker: `paymaster run` with a clock that can be moved, and with what is to be broken in it.
 
-`python -m tests.chaos.worker [--clock FILE] [--lease SECONDS] [--crash POINT N] [--break NAME]`; SIGUSR1 makes the
-broker close the channel of its work queue, SIGUSR2 that of its events.
+`python -m tests.chaos.worker [--clock FILE] [--server-clock FILE] [--lease SECONDS] [--crash POINT N] [--break NAME]`;
+SIGUSR1 makes the broker close the channel of its work queue, SIGUSR2 that of its events.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from adapters.rabbitmq.connection import CONNECTION_ERRORS
 from adapters.rabbitmq.publisher import Publisher, Sent
 from adapters.settings import load_settings
 from adapters.store.transaction import Transaction
-from handlers import worker
+from handlers import days, worker
 from handlers.engine import held
 from handlers.logs import set_up
 from handlers.worker import Worker
@@ -122,15 +122,33 @@ def _clock(file: Path) -> Callable[[], datetime]:
     """The time, moved by the seconds that the file says."""
 
     def now() -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=float(file.read_text() or 0))
+        return datetime.now(UTC) + _moved(file)
 
     return now
+
+
+def _moved(file: Path) -> timedelta:
+    return timedelta(seconds=float(file.read_text() or 0))
+
+
+def _move_days(file: Path) -> None:
+    """Take the database server's clock, by which days come too, to be ahead by the seconds that the file says."""
+
+    def make(original: Any) -> Any:
+        async def server_time(database: Any) -> datetime:
+            time: datetime = await original(database)
+            return time + _moved(file)
+
+        return server_time
+
+    around(days, "server_time", make)
 
 
 def main() -> None:
     """Run the worker until it is told to stop, or dies of what was asked for."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--clock", type=Path)
+    parser.add_argument("--server-clock", type=Path)
     parser.add_argument("--lease", type=float)
     parser.add_argument("--crash", nargs=2, metavar=("POINT", "N"))
     parser.add_argument("--break", dest="broken", choices=BREAKS)
@@ -144,6 +162,8 @@ def main() -> None:
         assert point in POINTS
         die_at(point, int(nth))
     clock = _clock(arguments.clock) if arguments.clock else utc_now
+    if arguments.server_clock:
+        _move_days(arguments.server_clock)
     around(worker, "Worker", lambda _: functools.partial(_Disturbed, clock=clock))
     settings = load_settings()
     set_up(settings.log_level, "logfmt")
