@@ -173,9 +173,10 @@ def paid_to_date(settlement: Settlement, paid: int) -> Settlement:
 def tax_of_next(settlement: Settlement, amount: int, rate: Decimal) -> WithheldTax:
     """What is withheld of a further payout of so much (minor units) of a statement: base and tax, at a rate.
 
-    All payouts of a statement withhold of what it comes to before netting, each its part of that: in all
-    round(total × paid out ÷ (total − netted)). At each rate the tax is that of its whole base, less what was withheld,
-    so that parts add up.
+    All payouts of a statement withhold of what it comes to before netting, each its part of that: in all round(total ×
+    paid out ÷ (total − netted)). At each rate the tax is that of its whole base, less what was withheld, so that parts
+    add up. By rounding, a part of a few minor units might have more tax than it pays, or leave more to the rest than
+    that pays: then it is the most, or the least, that fits.
     """
     assert settlement.withholding is not None
     before = settlement.withheld or ()
@@ -183,7 +184,10 @@ def tax_of_next(settlement: Settlement, amount: int, rate: Decimal) -> WithheldT
     base_to_date = rounded_ratio(settlement.total * (settlement.paid_out + amount), by_payouts)
     base = base_to_date - sum(one.base for one in before)
     found = next((one for one in before if one.rate == rate), WithheldTax(rate, 0, 0))
-    return WithheldTax(rate, base, settlement.withholding.tax(found.base + base, rate) - found.amount)
+    tax = settlement.withholding.tax(found.base + base, rate) - found.amount
+    of_all = settlement.withholding.tax(found.base + settlement.total - sum(one.base for one in before), rate)
+    least = of_all - found.amount - (settlement.unpaid - amount)
+    return WithheldTax(rate, base, min(max(tax, least), amount))
 
 
 def withheld_with(settlement: Settlement, tax: WithheldTax, sign: int = 1) -> tuple[WithheldTax, ...] | None:

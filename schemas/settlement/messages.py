@@ -330,6 +330,13 @@ class WithholdingTerms(TermsPart):
     surcharge_on_tax: Rate | None = None
     certificate: CertificateTerms | None = None
 
+    @model_validator(mode="after")
+    def _is_less_than_all(self) -> Self:
+        rates = [self.rate] if self.certificate is None else [self.rate, self.certificate.rate]
+        if max(rates) * (1 + (self.surcharge_on_tax or 0)) > 1:
+            raise ValueError("rate: comes to more than all of a payout, with surchargeOnTax")
+        return self
+
     def terms(self) -> Withholding:
         """The terms."""
         found = self.certificate

@@ -2041,7 +2041,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "tax-of-a-payout-off",
-        all_of(adding("payouts", "PO-3", withheld__amount=1), adding("settlements", "C-6", withheld__0__amount=1)),
+        all_of(adding("payouts", "PO-3", withheld__amount=3), adding("settlements", "C-6", withheld__0__amount=3)),
         {"statements-match-withheld", "cash-matches-payments"},
     ),
     Mutation(

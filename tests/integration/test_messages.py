@@ -102,6 +102,9 @@ STATEMENT = {
     "total": eur(6.38),
     "broughtForward": eur(0.0),
     "paidAmount": eur(0.0),
+    "netted": eur(0.0),
+    "taxWithheld": eur(0.0),
+    "transferred": eur(0.0),
     "state": "open",
 }
 
@@ -284,15 +287,16 @@ async def test_a_statement_is_closed_and_paid(settings: Settings, client: Client
 
         answer = await client.ask(payout("PO-1", "SA-1", "C-1", 1), correlation_id="payout")
         assert answer == {"outcome": "applied", "result": {"settlementId": "C-1", "state": "partiallyPaid"}}
-        paid = await client.event("SA-1:4")
+        assert (await client.event("SA-1:4")).type == "payout.requested"
+        paid = await client.event("SA-1:5")
         assert paid.type == "settlement.paid"
-        statement = {**STATEMENT, "paidAmount": eur(1.0), "state": "partiallyPaid"}
-        assert_event(paid, "SA-1", 4, "payout.completed:PO-1", "payout", {"settlement": statement})
+        statement = {**STATEMENT, "paidAmount": eur(1.0), "transferred": eur(1.0), "state": "partiallyPaid"}
+        assert_event(paid, "SA-1", 5, "payout.completed:PO-1", "payout", {"settlement": statement})
 
         answer = await client.ask(payout("PO-2", "SA-1", "C-1", "5.38"))
         assert answer["result"]["state"] == "paid"
-        statement = {**STATEMENT, "paidAmount": eur(6.38), "state": "paid"}
-        assert (await client.event("SA-1:5")).event == {"settlement": statement}
+        statement = {**STATEMENT, "paidAmount": eur(6.38), "transferred": eur(6.38), "state": "paid"}
+        assert (await client.event("SA-1:6")).event == {"settlement": statement}
         answer = await client.ask(payout("PO-3", "SA-1", "C-1", "0.01"))
         assert (answer["outcome"], answer["error"]["code"]) == ("parked", "overpaid-payout")
     assert position(database, "SA-1") == {}

@@ -129,6 +129,7 @@ async def test_a_closing_states_what_differs_from_tiers(settings: Settings, clie
         "date": told["lines"][-1]["date"],
         "amount": eur(50),
     }
+    assert [line.pop("explained")["terms"]["accrueOn"] for line in told["lines"][:-1]] == ["invoice"] * 2
     assert preview["settlements"][0]["lines"] == told["lines"]
     assert (again["lines"], again["total"]) == ([], eur(0))
     [period] = database["tierPeriods"].find()
@@ -236,6 +237,7 @@ async def test_an_adjustment_and_a_return_are_stated_told_and_paid_anew(
         moved = await ask("account.statement", id="SA-1")
     adjusted = {"kind": "adjustment", "lineType": "adjustment", "date": "2026-11-26"}
     of_line = {"orderId": "O-1", **CORRECTS}
+    assert statement["lines"][0].pop("explained")["cause"] == "order.completed:O-1"
     assert statement["lines"] == [
         {"kind": "accrual", "lineType": "accrual", **of_line, "date": "2026-11-22", "amount": eur(80)},
         {**adjusted, **of_line, "adjustmentId": "A-1", "amount": eur(-7.5)},

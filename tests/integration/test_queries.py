@@ -340,6 +340,7 @@ async def test_each_query_answers(settings: Settings, client: Client, database: 
         settlement = await ask("settlement.get", id="C-1")
         paid = (await wait_for(lambda: client.seen("settlement.paid")))[0]
         assert [one["payoutId"] for one in settlement.pop("payouts")] == ["PO-1"]
+        assert [line.pop("explained")["cause"] for line in settlement["lines"]] == ["order.completed:O-1"]
         assert settlement == paid.event["settlement"]
         assert await ask("settlement.list", settlementAccount="SA-1") == {"items": [settlement], "after": None}
 

@@ -275,7 +275,9 @@ def _payouts_withhold_what_was_agreed(book: LedgerBook) -> None:
         for withheld in one.withheld or ():
             assert withheld.base == by_rate[withheld.rate], one
             tax = half_away(Fraction(withheld.rate) * withheld.base)
-            assert withheld.amount == tax + half_away(surcharge * tax), one
+            apart = abs(withheld.amount - tax - half_away(surcharge * tax))
+            # A part of a few cents can't have more tax than it pays, nor leave more than the rest pays.
+            assert apart == 0 or (apart <= 2 and one.state != "paid"), one
         if one.state == "paid" and standing:
             assert sum(by_rate.values()) == one.total, (one, "tax is of all that it comes to, before netting")
 
