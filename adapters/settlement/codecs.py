@@ -140,9 +140,22 @@ def _encode_withholding(withholding: Withholding) -> Row:
     }
 
 
+def _encode_payout_request(payout_request: PayoutRequest) -> Row:
+    row: Row = {
+        "id": payout_request.id,
+        "number": payout_request.number,
+        "amount": payout_request.amount,
+        "netted": payout_request.netted,
+        "taxWithheld": payout_request.tax_withheld,
+        "rate": None if payout_request.rate is None else f"{payout_request.rate:f}",
+    }
+    if payout_request.settled is not None:
+        row["settled"] = payout_request.settled
+    return row
+
+
 def encode_settlement(settlement: Settlement) -> Row:
     """Settlement as a row."""
-    request = settlement.request
     row: Row = {
         "_id": settlement.id,
         "settlementAccount": settlement.settlement_account,
@@ -172,15 +185,8 @@ def encode_settlement(settlement: Settlement) -> Row:
             }
             for withheld_tax in settlement.withheld
         ]
-    if request is not None:
-        row["request"] = {
-            "id": request.id,
-            "number": request.number,
-            "amount": request.amount,
-            "netted": request.netted,
-            "taxWithheld": request.tax_withheld,
-            "rate": None if request.rate is None else f"{request.rate:f}",
-        }
+    if settlement.request is not None:
+        row["request"] = _encode_payout_request(settlement.request)
     if settlement.report is not None:
         row["report"] = settlement.report
     if settlement.disputed is not None:
@@ -228,6 +234,18 @@ def _decode_withholding(row: Row) -> Withholding:
     )
 
 
+def _decode_payout_request(row: Row) -> PayoutRequest:
+    return PayoutRequest(
+        row["id"],
+        row["number"],
+        row["amount"],
+        row["netted"],
+        row["taxWithheld"],
+        None if row["rate"] is None else Decimal(row["rate"]),
+        row.get("settled"),
+    )
+
+
 def decode_settlement(row: Row) -> Settlement:
     """Settlement of a row."""
     withholding = row.get("withholding")
@@ -262,18 +280,7 @@ def decode_settlement(row: Row) -> Settlement:
                 for withheld_tax in withheld
             )
         ),
-        (
-            None
-            if request is None
-            else PayoutRequest(
-                request["id"],
-                request["number"],
-                request["amount"],
-                request["netted"],
-                request["taxWithheld"],
-                None if request["rate"] is None else Decimal(request["rate"]),
-            )
-        ),
+        None if request is None else _decode_payout_request(request),
         row.get("report"),
         (
             None

@@ -14,7 +14,7 @@ from domain.settlement.comparing import ComparedLine, StatementReport
 from domain.settlement.earnings import Earnings
 from domain.settlement.payouts import Payout
 from domain.settlement.reserves import HELD, Reserve
-from domain.settlement.statements import Settlement, SettlementLine
+from domain.settlement.statements import PayoutRequest, Settlement, SettlementLine
 from domain.settlement.terms import ClosingTerms, LineTerms
 from domain.settlement.tiers import TierPeriod
 
@@ -79,7 +79,11 @@ KEPT = (
                 ("report",),
                 ("disputed",),
             ),
-            parts=(Layout(SettlementLine, absent=(("adjustment_id",), ("step",), ("corrects",))), _STEP_LAYOUT),
+            parts=(
+                Layout(SettlementLine, absent=(("adjustment_id",), ("step",), ("corrects",))),
+                _STEP_LAYOUT,
+                Layout(PayoutRequest, absent=(("settled",),)),
+            ),
         ),
         Collection(
             "settlements",
@@ -105,8 +109,8 @@ KEPT = (
                 "netted": "what of `paid` was netted with what the partner owed us; only where something was",
                 "withheld": "[{`rate`, `base`, `amount`}]: the tax that was withheld of its payouts, by rate; only "
                 "where some was",
-                "request": "{`id`, `number`, `amount`, `netted`, `taxWithheld`, `rate`}: the payout that was requested "
-                "last; not there where an earlier version made it",
+                "request": "{`id`, `number`, `amount`, `netted`, `taxWithheld`, `rate`, `settled`}: the payout that "
+                "was requested last; not there where an earlier version made it",
                 "report": "its latest report's id; only where there is one",
                 "disputed": "[{`billNo`, `lineId`, `amount`}]: its lines that are in dispute; only where there are any",
             },

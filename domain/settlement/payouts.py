@@ -14,6 +14,7 @@ from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Money
 from domain.settlement import position
+from domain.settlement.requesting import request_the_rest, settle_request
 from domain.settlement.statements import (
     Settlement,
     SettlementState,
@@ -137,12 +138,12 @@ def complete_payout(payout: CompletedPayout, books: Books) -> PayoutResult:
     books.announce(f"payout:{payout.id}")
     if withheld is not None:
         settlement = replace(settlement, withheld=withheld_with(settlement, withheld))
-    settlement = paid_to_date(settlement, settlement.paid + amount)
-    books.put(settlement)
+    settlement = settle_request(paid_to_date(settlement, settlement.paid + amount), amount, books)
     position.emit(account.id, SettlementPaid(settlement), books)
     if withheld is not None:
         assert settlement.withholding is not None
         position.emit(account.id, WithholdingRecorded(booked, settlement.withholding.authority), books)
+    request_the_rest(settlement, books)
     return PayoutResult(settlement.id, settlement.state)
 
 

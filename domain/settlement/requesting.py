@@ -46,11 +46,26 @@ def net(settlement: Settlement, billing_account: str, netted: tuple[tuple[str, i
 def free(before: Settlement, after: Settlement, books: Books) -> None:
     """Keep a statement of which another part is in dispute now; what is freed of it is requested, if it is to be.
 
-    That is where all that was not in dispute is paid: else the last request stands, and what is left of it is due.
+    That is where nothing was left to pay but what was in dispute, and the last request does not stand any more: as long
+    as nothing was paid by it, it is due itself.
     """
     books.put(after)
-    if not before.left and after.left and after.paid_out:
+    if not before.left and after.left and (after.request is None or after.request.settled):
         request_payout(after, books)
+
+
+def settle_request(settlement: Settlement, amount: int, books: Books) -> Settlement:
+    """Note that a payout has paid so much (minor units) of a statement, and keep it; returns it."""
+    if (request := settlement.request) is not None:
+        settlement = replace(settlement, request=replace(request, settled=(request.settled or 0) + amount))
+    books.put(settlement)
+    return settlement
+
+
+def request_the_rest(settlement: Settlement, books: Books) -> None:
+    """Request what is left of a statement, if all that was requested of it is paid: it was in dispute at that time."""
+    if settlement.request is not None and settlement.request.is_settled:
+        request_payout(settlement, books)
 
 
 def request_payout(settlement: Settlement, books: Books, netted: int = 0) -> Settlement:

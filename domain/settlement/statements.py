@@ -45,7 +45,8 @@ class PayoutRequest:
     """What was requested to be paid of a statement: `amount` (minor units), and what of it is no transfer.
 
     `rate` is the one at which tax is withheld, None where none is. The payout is to have its `id`. `number` counts the
-    requests of the statement.
+    requests of the statement. `settled` is what payouts have paid since, whether that came back or not; None while
+    nothing was.
     """
 
     id: str
@@ -54,6 +55,12 @@ class PayoutRequest:
     netted: int
     tax_withheld: int
     rate: Decimal | None
+    settled: int | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that it asks for was paid."""
+        return (self.settled or 0) >= self.amount - self.netted
 
     @property
     def transferred(self) -> int:

@@ -165,6 +165,21 @@ def test_what_is_freed_is_requested_once_the_rest_is_paid():
     assert_books_hold(book)
 
 
+def test_what_was_in_dispute_as_a_payout_came_back_is_requested_in_the_end():
+    """All of it, or a part: whether the dispute ends before the rest is paid anew or after."""
+    differs = {"O-1/2": 638, "O-2/1": 609}
+    for figures, left in (({}, 0), (differs, 638)):
+        book = stated()
+        book.take(payout("C-1", 1237, "C-1"), report("R-1", "C-1", figures), payout_return("PR-1", "C-1"))
+        assert book.settlement("C-1").left == left
+        book.take(report("R-2", "C-1", AGREED))
+        if left:
+            assert requested(book)[1:] == [("C-1-r2", left)]
+            book.take(payout("C-1-r2", left, "C-1"))
+        assert requested(book)[-1] == (f"C-1-r{3 if left else 2}", 1237 - left)
+        assert_books_hold(book)
+
+
 def test_an_adjustment_ends_the_dispute_on_every_statement_and_of_its_partner_alone():
     """A line that accrued in two parts is in dispute on two statements; that of SA-2 in the same bill stays so."""
     book = LedgerBook()
