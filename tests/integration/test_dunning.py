@@ -12,7 +12,7 @@ from adapters.settings import Settings
 from handlers import sweeping
 from tests.days.test_days import ClockFile
 from tests.integration.test_queries import Asker
-from tests.support.books import Books, Document, applied, assert_clean, held, position
+from tests.support.books import Books, Document, applied, assert_clean, held, position, unsent
 from tests.support.client import Client
 from tests.support.messages import (
     Message,
@@ -300,9 +300,11 @@ async def test_what_two_accounts_are_dunned_for_is_suspended_until_both_have_pai
         await wait_for(lambda: dunned(database, "BA-1") == [], otherwise=lambda: held(database))
         kept = await ask("subscription.get", id="S-1")
         stands = [(await ask("dunning.get", billingAccount=f"BA-{n}"))["suspended"] for n in (1, 2)]
+        await wait_for(lambda: not unsent(database))
         await assert_clean(client, database)
         await client.ask(payment("P-2", "BA-2", 12))
         await wait_for(lambda: dunned(database, "BA-2") == [], otherwise=lambda: held(database))
         resumed = await ask("subscription.get", id="S-1")
+        await wait_for(lambda: not unsent(database))
     assert (kept["state"], stands, resumed["state"]) == ("suspended", [[], ["S-1"]], "active")
     await assert_clean(client, database)
