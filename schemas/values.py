@@ -301,6 +301,18 @@ def parse_id(value: object) -> str:
     return value
 
 
+SERIES_MAX = 100
+"""The most characters of a series of numbers: with its digits, a number is an id."""
+
+
+def parse_series(value: object) -> str:
+    """What the numbers of a series begin with: an id that ends with no letter and no digit; raises `ValueError`."""
+    series = parse_id(value)
+    if len(series) > SERIES_MAX or series[-1] not in "._:-":
+        raise ValueError(f"must have at most {SERIES_MAX} characters and end with one of . _ : -")
+    return series
+
+
 class _AsId:
     """What `parse_id` takes, checked by pydantic's own regular expressions: a third of an order's fields are ids.
 
@@ -356,6 +368,7 @@ def not_zero(value: Money) -> Money:
 
 
 Id = Annotated[str, _AsId()]
+Series = Annotated[str, BeforeValidator(parse_series), Field(max_length=SERIES_MAX)]
 Text = Annotated[str, BeforeValidator(parse_text)]
 Number = Annotated[Decimal, BeforeValidator(parse_decimal)]
 Rate = Annotated[Decimal, BeforeValidator(parse_rate)]

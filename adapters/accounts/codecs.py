@@ -10,7 +10,7 @@ from typing import Any
 from adapters.accounts.documents import account_as_json, financial_account, name_key, parties
 from adapters.storable import restored, storable
 from domain.accounts.closings import ClosingCycle, ClosingSchedule
-from domain.accounts.model import Account, AccountVersion, Reference, Relationship, SettlementTerms
+from domain.accounts.model import Account, AccountVersion, AgentTerms, Reference, Relationship, SettlementTerms
 from domain.accounts.references import Link
 from domain.accounts.specifications import (
     BillFormat,
@@ -22,9 +22,24 @@ from domain.accounts.specifications import (
 Row = dict[str, Any]
 
 
+def _encode_settlement_terms(settlement_terms: SettlementTerms) -> Row:
+    agent = settlement_terms.agent
+    row: Row = {
+        "partnerShare": None if settlement_terms.partner_share is None else f"{settlement_terms.partner_share:f}",
+        "accrueOn": settlement_terms.accrue_on,
+    }
+    if agent is not None:
+        row["agent"] = {
+            "commission": f"{agent.commission:f}",
+            "category": agent.category,
+            "rate": f"{agent.rate:f}",
+            "series": agent.series,
+        }
+    return row
+
+
 def encode_account(account: Account) -> Row:
     """Account as a row."""
-    settlement_terms = account.settlement_terms
     closing_cycle = account.closing_cycle
     row: Row = {
         "_id": account.id,
@@ -36,12 +51,7 @@ def encode_account(account: Account) -> Row:
         "version": account.version,
         "paymentTermDays": account.payment_term_days,
         "settlementTerms": (
-            None
-            if settlement_terms is None
-            else {
-                "partnerShare": f"{settlement_terms.partner_share:f}",
-                "accrueOn": settlement_terms.accrue_on,
-            }
+            None if account.settlement_terms is None else _encode_settlement_terms(account.settlement_terms)
         ),
         "creditLimit": account.credit_limit,
         "openedAt": account.opened_at,
@@ -76,9 +86,26 @@ def encode_account(account: Account) -> Row:
     return row
 
 
+def _decode_settlement_terms(row: Row) -> SettlementTerms:
+    agent = row.get("agent")
+    return SettlementTerms(
+        None if row["partnerShare"] is None else Decimal(row["partnerShare"]),
+        row["accrueOn"],
+        (
+            None
+            if agent is None
+            else AgentTerms(
+                Decimal(agent["commission"]),
+                agent["category"],
+                Decimal(agent["rate"]),
+                agent["series"],
+            )
+        ),
+    )
+
+
 def decode_account(row: Row) -> Account:
     """Account of a row."""
-    settlement_terms = row["settlementTerms"]
     closing_cycle = row.get("closingCycle")
     return Account(
         row["_id"],
@@ -88,14 +115,7 @@ def decode_account(row: Row) -> Account:
         row["state"],
         row["revision"],
         row["paymentTermDays"],
-        (
-            None
-            if settlement_terms is None
-            else SettlementTerms(
-                Decimal(settlement_terms["partnerShare"]),
-                settlement_terms["accrueOn"],
-            )
-        ),
+        None if row["settlementTerms"] is None else _decode_settlement_terms(row["settlementTerms"]),
         row["openedAt"],
         restored(row["document"]),
         row["version"],
@@ -129,7 +149,6 @@ def decode_account(row: Row) -> Account:
 
 
 def _encode_account(account: Account) -> Row:
-    settlement_terms = account.settlement_terms
     closing_cycle = account.closing_cycle
     row: Row = {
         "_id": account.id,
@@ -141,12 +160,7 @@ def _encode_account(account: Account) -> Row:
         "version": account.version,
         "paymentTermDays": account.payment_term_days,
         "settlementTerms": (
-            None
-            if settlement_terms is None
-            else {
-                "partnerShare": f"{settlement_terms.partner_share:f}",
-                "accrueOn": settlement_terms.accrue_on,
-            }
+            None if account.settlement_terms is None else _encode_settlement_terms(account.settlement_terms)
         ),
         "creditLimit": account.credit_limit,
         "openedAt": account.opened_at,

@@ -14,7 +14,7 @@ from adapters.storable import restored, storable
 from adapters.values import put_back, take_out
 from domain.accounts.closings import SCHEDULED, ClosingSchedule
 from domain.accounts.lifecycle import WAITS
-from domain.accounts.model import Account, AccountVersion, Reference, Relationship
+from domain.accounts.model import Account, AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.references import Link
 from domain.accounts.specifications import (
     AUTOMATIC,
@@ -97,6 +97,7 @@ _AUTOMATIC = IndexModel(
     name="automatic",
     partialFilterExpression={"runs": AUTOMATIC},
 )
+_TERMS = Layout(SettlementTerms, absent=(("agent",),))
 _RELATIONSHIP = Layout(Relationship, keys=("type", "account", Key("from", "valid_from"), Key("until", "valid_until")))
 _KEYS = (
     "type",
@@ -171,7 +172,7 @@ KEPT = (
         Layout(
             Account,
             keys=("id", *_KEYS, Key("json", by=account_as_json), "closing_cycle"),
-            parts=(_RELATIONSHIP,),
+            parts=(_RELATIONSHIP, _TERMS),
             absent=(("closing_cycle",),),
         ),
         Collection(
@@ -186,7 +187,8 @@ KEPT = (
                 "revision": "how many `account.*` messages have changed it",
                 "version": "how many changes there were, those that followed by themselves too",
                 "paymentTermDays": "",
-                "settlementTerms": "{`partnerShare`, `accrueOn`} or null",
+                "settlementTerms": "null, or {`partnerShare`, `accrueOn`, `agent`: {`commission`, `category`, `rate`, "
+                "`series`: null where it is not said}, only where we are the partner's; `partnerShare` is null then}",
                 "creditLimit": "or null",
                 "closingCycle": "{`period`, `anchorDate`}, if it is closed by itself",
                 "openedAt": "",
@@ -256,6 +258,7 @@ KEPT = (
             parts=(
                 Layout(Account, keys=(Key("_id", "id"), *_KEYS, "closing_cycle"), absent=(("closing_cycle",),)),
                 _RELATIONSHIP,
+                _TERMS,
             ),
             read=False,
         ),

@@ -607,7 +607,7 @@ def decode_usage_month(row: Row) -> UsageMonth:
 
 def encode_bill_on_demand(bill_on_demand: BillOnDemand) -> Row:
     """Bill on demand as a row."""
-    return {
+    row: Row = {
         "_id": bill_on_demand.id,
         "demandId": bill_on_demand.demand_id,
         "billingAccount": bill_on_demand.billing_account,
@@ -617,6 +617,9 @@ def encode_bill_on_demand(bill_on_demand: BillOnDemand) -> Row:
         "creditNotes": list(bill_on_demand.credit_notes),
         "bookedAt": bill_on_demand.booked_at,
     }
+    if bill_on_demand.bill_nos is not None:
+        row["billNos"] = list(bill_on_demand.bill_nos)
+    return row
 
 
 def encode_bill_run(bill_run: BillRun) -> Row:

@@ -213,7 +213,7 @@ KEPT = (
         ),
     ),
     Kept(
-        Layout(BillOnDemand, read=False),
+        Layout(BillOnDemand, absent=(("bill_nos",),), read=False),
         Collection(
             "billsOnDemand",
             id="the demand's id; of a further part with its number, `<id>/<n>`",
@@ -223,9 +223,10 @@ KEPT = (
                 "billingAccount": "",
                 "billingDate": "up to which is billed",
                 "state": "`done`; `inProgress` of a part after which more is to be billed",
-                "billNo": "the bill that was made, null where nothing was due",
+                "billNo": "the bill that was made, null where nothing was due, or several were made",
                 "creditNotes": "the numbers of the credit notes beside it",
                 "bookedAt": "",
+                "billNos": "the sellers' bills; only where there are several",
             },
             append_only=True,
         ),

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 def encode_credit_note(credit_note: CreditNote) -> Row:
     """Credit note as a row."""
-    return {
+    row: Row = {
         "_id": credit_note.id,
         "billNo": credit_note.bill_no,
         "correctedBillNo": credit_note.corrected_bill_no,
@@ -84,6 +84,9 @@ def encode_credit_note(credit_note: CreditNote) -> Row:
         "buyerVersion": credit_note.buyer_version,
         "sellerVersion": credit_note.seller_version,
     }
+    if credit_note.seller is not None:
+        row["seller"] = credit_note.seller
+    return row
 
 
 def decode_credit_note(row: Row) -> CreditNote:
@@ -142,6 +145,7 @@ def decode_credit_note(row: Row) -> CreditNote:
         ),
         row["buyerVersion"],
         row["sellerVersion"],
+        row.get("seller"),
     )
 
 

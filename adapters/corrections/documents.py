@@ -12,7 +12,7 @@ DISPUTED = {"state": "open"}
 
 KEPT = (
     Kept(
-        Layout(CreditNote),
+        Layout(CreditNote, absent=(("seller",),)),
         Collection(
             "creditNotes",
             id="`creditNoteId`",
@@ -39,6 +39,7 @@ KEPT = (
                 "reserved": "[{`paymentId`, `amount`}]: what of that is still to be given back",
                 "buyerVersion": "the version of its account as it was issued",
                 "sellerVersion": "that of the seller, null while nothing was said of it",
+                "seller": "the settlement account of the partner in whose name it is; left out of ours",
             },
             indexes=(
                 # A note by its number.

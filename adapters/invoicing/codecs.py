@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from domain.invoicing.model import (
+    AgentShare,
     AgreementRevision,
     AppliedPayment,
     Billing,
@@ -42,6 +43,7 @@ def _encode_partner_share(partner_share: PartnerShare) -> Row:
     agreement = partner_share.agreement
     tier = partner_share.tier
     issued = partner_share.issued
+    agent = partner_share.agent
     row: Row = {
         "id": partner_share.id,
         "partnerShare": None if partner_share.partner_share is None else f"{partner_share.partner_share:f}",
@@ -64,6 +66,13 @@ def _encode_partner_share(partner_share: PartnerShare) -> Row:
         row["issued"] = {
             "share": issued.share,
             "accrueOn": issued.accrue_on,
+        }
+    if agent is not None:
+        row["agent"] = {
+            "commission": f"{agent.commission:f}",
+            "category": agent.category,
+            "rate": f"{agent.rate:f}",
+            "charged": agent.charged,
         }
     return row
 
@@ -122,6 +131,8 @@ def _encode_corrected_line(corrected_line: CorrectedLine) -> Row:
         row["takenBack"] = corrected_line.taken_back
     if corrected_line.given_back is not None:
         row["givenBack"] = corrected_line.given_back
+    if corrected_line.credited_tax is not None:
+        row["creditedTax"] = corrected_line.credited_tax
     return row
 
 
@@ -247,6 +258,8 @@ def encode_invoice(invoice: Invoice) -> Row:
         row["handling"] = _encode_handling(invoice.handling)
     if invoice.billing is not None:
         row["billing"] = _encode_billing(invoice.billing)
+    if invoice.seller is not None:
+        row["seller"] = invoice.seller
     return row
 
 
@@ -254,6 +267,7 @@ def _decode_partner_share(row: Row) -> PartnerShare:
     agreement = row.get("agreement")
     tier = row.get("tier")
     issued = row.get("issued")
+    agent = row.get("agent")
     return PartnerShare(
         row["id"],
         None if row["partnerShare"] is None else _to_decimal(row["partnerShare"]),
@@ -283,6 +297,16 @@ def _decode_partner_share(row: Row) -> PartnerShare:
             else IssuedShare(
                 issued["share"],
                 issued["accrueOn"],
+            )
+        ),
+        (
+            None
+            if agent is None
+            else AgentShare(
+                _to_decimal(agent["commission"]),
+                agent["category"],
+                _to_decimal(agent["rate"]),
+                agent["charged"],
             )
         ),
     )
@@ -338,6 +362,7 @@ def _decode_corrected_line(row: Row) -> CorrectedLine:
         row["givenUp"],
         row.get("takenBack"),
         row.get("givenBack"),
+        row.get("creditedTax"),
     )
 
 
@@ -450,6 +475,7 @@ def decode_invoice(row: Row) -> Invoice:
         None if corrections is None else _decode_corrections(corrections),
         None if handling is None else _decode_handling(handling),
         None if billing is None else _decode_billing(billing),
+        row.get("seller"),
     )
 
 

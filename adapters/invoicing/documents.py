@@ -24,11 +24,18 @@ KEPT = (
     Kept(
         Layout(
             Invoice,
-            absent=(("buyer_version",), ("seller_version",), ("corrections",), ("handling",), ("billing",)),
+            absent=(
+                ("buyer_version",),
+                ("seller_version",),
+                ("corrections",),
+                ("handling",),
+                ("billing",),
+                ("seller",),
+            ),
             parts=(
                 Layout(InvoiceLine, absent=(("origin",),)),
-                Layout(PartnerShare, absent=(("agreement",), ("tier",), ("issued",))),
-                Layout(CorrectedLine, absent=(("taken_back",), ("given_back",))),
+                Layout(PartnerShare, absent=(("agreement",), ("tier",), ("issued",), ("agent",))),
+                Layout(CorrectedLine, absent=(("taken_back",), ("given_back",), ("credited_tax",))),
                 Layout(CorrectedTax, absent=(("taken_back",),)),
                 Layout(Billing, absent=(("bill_run",),)),
                 Layout(Handling, absent=(("overdue_on",), ("request",))),
@@ -57,17 +64,21 @@ KEPT = (
                 "lines": "[{`id`, `description`, `quantity`, `unitPrice`, `category`, `rate`, `taxExcludedAmount`, "
                 "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`, "
                 "`agreement`: {`id`, `revision`}, where the terms are of one, `tier`: {`start`, `before`, `share`: "
-                "what it was at first}, where these are tiers, and `partnerShare` is null}, `origin`: "
+                "what it was at first}, where these are tiers, and `partnerShare` is null, `agent`: {`commission`, "
+                "`category`, `rate`, `charged`: our commission so far}, where it is the partner's own, and "
+                "`partnerShare` is null}, `origin`: "
                 "{`account`, `chargeId`, `subscriptionId`, `priceId`, `period`: null or {`start`, `end`}, `corrects`: "
                 "null or {`billNo`, `lineId`}}, left out where it is an order's}]",
                 "appliedPayment": "[{`paymentId`, `amount`}], oldest first",
                 "buyerVersion": "the version of the account that owes it, as it was issued; not there where an earlier "
                 "version of the program issued it",
-                "sellerVersion": "that of the seller, likewise; not there while nothing was said of the seller",
+                "sellerVersion": "that of the seller, or of the partner's account whose own it is, likewise; not there "
+                "while nothing was said of the seller",
                 "corrections": "what was taken back of it: {`credited`, `writeOffs`: [{`writeOffId`, `amount`, "
                 "`taxRelief`}], `lines`: [{`lineId`, `credited`, `givenUp`, `takenBack`, `givenBack`: what of a line "
                 "that took something back notes gave back}], `tax`: [{`category`, `rate`, `credited`, `relieved`, "
-                "`takenBack`}]}, `takenBack` and `givenBack` left out where there is none; "
+                "`takenBack`}]}, `takenBack`, `givenBack` and `creditedTax` (of a partner's own line) left out where "
+                "there is none; "
                 "all of it left out while that is nothing",
                 "handling": "what was said of it: {`validatedAt`, `validatedBy`, `sentAt`, `medium`, `disputes`: "
                 "[{`disputeId`, `amount`}], those that are open, `overdueOn`: the day on which it was told that it is "
@@ -77,6 +88,7 @@ KEPT = (
                 "billing": "how it came about that no order made: {`cause`: the identity of the fact that made it, "
                 "`runType`, `period`: {`start`, `end`}, `billRun`: the run that made it, left out of one that was "
                 "demanded}; left out where it has its `orderId`",
+                "seller": "the settlement account of the partner in whose name it is; left out of ours",
             },
             indexes=(
                 # A payment's next invoices: an account's open ones, by due date, then by number.

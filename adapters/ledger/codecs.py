@@ -15,10 +15,13 @@ Row = dict[str, Any]
 
 def encode_series(series: Series) -> Row:
     """Series as a row."""
-    return {
+    row: Row = {
         "_id": series.id,
         "last": series.last,
     }
+    if series.owner is not None:
+        row["owner"] = series.owner
+    return row
 
 
 def decode_series(row: Row) -> Series:
@@ -26,6 +29,7 @@ def decode_series(row: Row) -> Series:
     return Series(
         row["_id"],
         row["last"],
+        row.get("owner"),
     )
 
 

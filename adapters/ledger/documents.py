@@ -12,12 +12,15 @@ from domain.ledger.positions import Position
 
 KEPT = (
     Kept(
-        Layout(Series),
+        Layout(Series, absent=(("owner",),)),
         Collection(
             "series",
             id="the series' prefix (`INV-`)",
-            written="by what takes a number",
-            fields={"last": "the last number given"},
+            written="by what takes a number; that of a partner by what agrees it",
+            fields={
+                "last": "the last number given",
+                "owner": "the settlement account in whose name its numbers are given; only of a partner's",
+            },
         ),
         at_once=True,
     ),

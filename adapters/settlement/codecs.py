@@ -7,7 +7,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from domain.settlement.accruals import Accrual, Step
+from domain.accounts.model import AgentTerms
+from domain.settlement.accruals import Accrual, Commission, Step
 from domain.settlement.advances import Advance
 from domain.settlement.agreements import AgreedTerms, Agreement
 from domain.settlement.backdating import Backdating, CorrectedShare, ShareCorrection
@@ -49,6 +50,7 @@ def _encode_step(step: Step) -> Row:
 
 def encode_accrual(accrual: Accrual) -> Row:
     """Accrual as a row."""
+    commission = accrual.commission
     row: Row = {
         "_id": accrual.id,
         "settlementAccount": accrual.settlement_account,
@@ -67,6 +69,12 @@ def encode_accrual(accrual: Accrual) -> Row:
         row["step"] = _encode_step(accrual.step)
     if accrual.corrects is not None:
         row["corrects"] = accrual.corrects
+    if commission is not None:
+        row["commission"] = {
+            "amount": commission.amount,
+            "category": commission.category,
+            "rate": f"{commission.rate:f}",
+        }
     return row
 
 
@@ -87,6 +95,7 @@ def _decode_step(row: Row) -> Step:
 def decode_accrual(row: Row) -> Accrual:
     """Accrual of a row."""
     step = row.get("step")
+    commission = row.get("commission")
     return Accrual(
         row["_id"],
         row["settlementAccount"],
@@ -101,6 +110,15 @@ def decode_accrual(row: Row) -> Accrual:
         row.get("adjustmentId"),
         None if step is None else _decode_step(step),
         row.get("corrects"),
+        (
+            None
+            if commission is None
+            else Commission(
+                commission["amount"],
+                commission["category"],
+                Decimal(commission["rate"]),
+            )
+        ),
     )
 
 
@@ -373,12 +391,20 @@ def _encode_tiers(tiers: Tiers) -> Row:
 
 
 def _encode_line_terms(line_terms: LineTerms) -> Row:
+    agent = line_terms.agent
     row: Row = {
         "partnerShare": None if line_terms.partner_share is None else f"{line_terms.partner_share:f}",
         "accrueOn": line_terms.accrue_on,
     }
     if line_terms.tiers is not None:
         row["tiers"] = _encode_tiers(line_terms.tiers)
+    if agent is not None:
+        row["agent"] = {
+            "commission": f"{agent.commission:f}",
+            "category": agent.category,
+            "rate": f"{agent.rate:f}",
+            "series": agent.series,
+        }
     return row
 
 
@@ -456,10 +482,21 @@ def _decode_tiers(row: Row) -> Tiers:
 
 def _decode_line_terms(row: Row) -> LineTerms:
     tiers = row.get("tiers")
+    agent = row.get("agent")
     return LineTerms(
         None if row["partnerShare"] is None else Decimal(row["partnerShare"]),
         row["accrueOn"],
         None if tiers is None else _decode_tiers(tiers),
+        (
+            None
+            if agent is None
+            else AgentTerms(
+                Decimal(agent["commission"]),
+                agent["category"],
+                Decimal(agent["rate"]),
+                agent["series"],
+            )
+        ),
     )
 
 
@@ -550,6 +587,19 @@ def decode_backdating(row: Row) -> Backdating:
     )
 
 
+def _encode_corrected_share(corrected_share: CorrectedShare) -> Row:
+    row: Row = {
+        "lineId": corrected_share.line_id,
+        "was": corrected_share.was,
+        "now": corrected_share.now,
+        "accrued": corrected_share.accrued,
+        "withheld": corrected_share.withheld,
+    }
+    if corrected_share.commission is not None:
+        row["commission"] = corrected_share.commission
+    return row
+
+
 def encode_share_correction(share_correction: ShareCorrection) -> Row:
     """Share correction as a row."""
     return {
@@ -558,19 +608,21 @@ def encode_share_correction(share_correction: ShareCorrection) -> Row:
         "revision": share_correction.revision,
         "settlementAccount": share_correction.settlement_account,
         "billNo": share_correction.bill_no,
-        "lines": [
-            {
-                "lineId": corrected_share.line_id,
-                "was": corrected_share.was,
-                "now": corrected_share.now,
-                "accrued": corrected_share.accrued,
-                "withheld": corrected_share.withheld,
-            }
-            for corrected_share in share_correction.lines
-        ],
+        "lines": [_encode_corrected_share(corrected_share) for corrected_share in share_correction.lines],
         "cause": share_correction.cause,
         "bookedAt": share_correction.booked_at,
     }
+
+
+def _decode_corrected_share(row: Row) -> CorrectedShare:
+    return CorrectedShare(
+        row["lineId"],
+        row["was"],
+        row["now"],
+        row["accrued"],
+        row["withheld"],
+        row.get("commission"),
+    )
 
 
 def decode_share_correction(row: Row) -> ShareCorrection:
@@ -581,16 +633,7 @@ def decode_share_correction(row: Row) -> ShareCorrection:
         row["revision"],
         row["settlementAccount"],
         row["billNo"],
-        tuple(
-            CorrectedShare(
-                corrected_share["lineId"],
-                corrected_share["was"],
-                corrected_share["now"],
-                corrected_share["accrued"],
-                corrected_share["withheld"],
-            )
-            for corrected_share in row["lines"]
-        ),
+        tuple(_decode_corrected_share(corrected_share) for corrected_share in row["lines"]),
         row["cause"],
         row["bookedAt"],
     )

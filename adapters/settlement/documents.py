@@ -9,7 +9,7 @@ from adapters.kept import Collection, Kept, QueueRead
 from domain.settlement.accruals import Accrual, Step
 from domain.settlement.advances import Advance
 from domain.settlement.agreements import AgreedTerms, Agreement
-from domain.settlement.backdating import Backdating, ShareCorrection
+from domain.settlement.backdating import Backdating, CorrectedShare, ShareCorrection
 from domain.settlement.comparing import ComparedLine, StatementReport
 from domain.settlement.earnings import Earnings
 from domain.settlement.payouts import Payout
@@ -19,7 +19,10 @@ from domain.settlement.terms import ClosingTerms, LineTerms
 from domain.settlement.tiers import TierPeriod
 
 _TIERS = "{`mode`, `period`, `steps`: [{`upTo`: null of the last, `share`}]}"
-_TERMS = "{`partnerShare`: null where there are tiers, `accrueOn`, `tiers`: " + _TIERS + ", only where there are any}"
+_TERMS = (
+    "{`partnerShare`: null where there are tiers, or an agent, `accrueOn`, `tiers`: " + _TIERS + ", only where there "
+    "are any, `agent`: {`commission`, `category`, `rate`, `series`: null where it is not said}, only where we are that}"
+)
 _STEP = (
     "{`kind`, `agreement`, `start`, `end`, `of`, `base`, `rate`, `settlement`, `revision`: only of a true-up}: what it "
     "is and how it was worked out; only of what a closing, or a release, has added"
@@ -31,7 +34,7 @@ IN_DISPUTE = {"disputed": {"$exists": True}}
 
 KEPT = (
     Kept(
-        Layout(Accrual, absent=(("adjustment_id",), ("step",), ("corrects",)), parts=(_STEP_LAYOUT,)),
+        Layout(Accrual, absent=(("adjustment_id",), ("step",), ("corrects",), ("commission",)), parts=(_STEP_LAYOUT,)),
         Collection(
             "accruals",
             id="`<billNo>/<lineId>`, or `<billNo>/<lineId>/<paymentId>` when a payment released it "
@@ -53,6 +56,8 @@ KEPT = (
                 "step": _STEP,
                 "corrects": "`<billNo>/<lineId>`: what the ids of the rows begin with that it corrects; only where "
                 "terms were agreed later",
+                "commission": "{`amount`, `category`, `rate`}: by how much our commission on the line is more, and its "
+                "tax; only of a partner's own line",
             },
             indexes=(
                 # A closing's accruals: a partner's that no statement holds, by date.
@@ -164,7 +169,7 @@ KEPT = (
             absent=(("currency",), ("advanced",), ("backdating",)),
             parts=(
                 Layout(AgreedTerms, absent=(("closing",),)),
-                Layout(LineTerms, absent=(("tiers",),)),
+                Layout(LineTerms, absent=(("tiers",), ("agent",))),
                 Layout(
                     ClosingTerms,
                     absent=(
@@ -230,7 +235,7 @@ KEPT = (
         ),
     ),
     Kept(
-        Layout(ShareCorrection),
+        Layout(ShareCorrection, parts=(Layout(CorrectedShare, absent=(("commission",),)),)),
         Collection(
             "shareCorrections",
             id="`<agreementId>/<revision>/<billNo>`",
@@ -240,7 +245,8 @@ KEPT = (
                 "revision": "",
                 "settlementAccount": "the partner's",
                 "billNo": "",
-                "lines": "[{`lineId`, `was`, `now`: the share, `accrued`, `withheld`: how much more}]",
+                "lines": "[{`lineId`, `was`, `now`: the share, `accrued`, `withheld`: how much more, `commission`: how "
+                "much more is charged, only of a partner's own line}]",
                 "cause": "the identity of the fact",
                 "bookedAt": "",
             },

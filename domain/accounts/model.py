@@ -23,11 +23,33 @@ State = Literal["defined", "active", "suspended", "pendingClose", "closed", "del
 
 
 @dataclass(frozen=True, slots=True)
-class SettlementTerms:
-    """What a partner gets of the net of the lines sold on its behalf, and when it is accrued."""
+class AgentTerms:
+    """That we sell in a partner's name, as its agent: our `commission` is a rate of the net.
 
-    partner_share: Decimal
+    `category` and `rate` are those of the tax on that. `series` is what the numbers of the partner's invoices begin
+    with; None: the id of its account and a dash.
+    """
+
+    commission: Decimal
+    category: str
+    rate: Decimal
+    series: str | None = None
+
+    def series_of(self, account_id: str) -> str:
+        """The series of the invoices in the name of the partner of this account."""
+        return f"{account_id}-" if self.series is None else self.series
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementTerms:
+    """What a partner gets of the lines sold on its behalf, and when it is accrued.
+
+    That is `partner_share` of their net; or, where we are its `agent`, all of them, and the share is None.
+    """
+
+    partner_share: Decimal | None
     accrue_on: Literal["invoice", "payment"]
+    agent: AgentTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +178,12 @@ def find_account(account_id: str, books: Books, field: str | None = None) -> Acc
         said = f"{field}: no account {account_id}" if field else f"no account {account_id}"
         raise MustWait("unknown-account", said, f"account:{account_id}")
     return account
+
+
+def settlement_terms_of(account: Account) -> SettlementTerms:
+    """The terms that a settlement account has."""
+    assert account.settlement_terms is not None, f"settlement account {account.id} has no terms"
+    return account.settlement_terms
 
 
 # -- facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from domain.accounts.agents import agent_needs, claim_agents_series
 from domain.accounts.closings import schedule
 from domain.accounts.lifecycle import check_revision, check_state, put_version
 from domain.accounts.model import (
@@ -28,19 +29,21 @@ CLOSING_CYCLE = "closingCycle"
 """The field of a settlement account that says when it is closed by itself."""
 
 
-def account_needs(fact: NewAccount | AccountUpdate, _books: WorkingSet) -> Iterator[Need]:
+def account_needs(fact: NewAccount | AccountUpdate, books: WorkingSet) -> Iterator[Need]:
     """What opening or updating an account looks at, beside what it refers to."""
     account_id = fact.id if isinstance(fact, NewAccount) else fact.account
     yield DocumentNeed(Account, account_id)
     yield DocumentNeed(Position, account_id)
+    if isinstance(fact, NewAccount) and fact.settlement_terms is not None:
+        yield from agent_needs(account_id, fact.settlement_terms.agent, books)
 
 
 def open_account(new: NewAccount, books: Books) -> AccountResult:
     """Open an account with an empty position; returns the account as it is then.
 
     Raises `Refused` (`conflicting-duplicate`) when another message has already created an account of this id: ids are
-    shared by all the types of account, since `account.create`'s business key is the id alone. Raises what
-    `relations.relate` raises for what it refers to.
+    shared by all the types of account, since `account.create`'s business key is the id alone; `invalid` for a series
+    that is not the partner's. Raises what `relations.relate` raises for what it refers to.
     """
     if books.find(Account, new.id) is not None:
         raise Refused("conflicting-duplicate", f"id: account {new.id} exists already, or did")
@@ -65,6 +68,7 @@ def open_account(new: NewAccount, books: Books) -> AccountResult:
     books.put(account)
     books.put(Position(id=new.id, currency=account.currency))
     relate(None, account, books)
+    _claim_series(account, books)
     if account.closing_cycle is not None:
         schedule(account.id, account.closing_cycle, books)
     books.append(AccountVersion(account, books.booked_at, books.cause, (), None, None))
@@ -108,6 +112,13 @@ def update_account(update: AccountUpdate, books: Books) -> AccountResult:
         books,
     )
     relate(before, account, books)
+    if account.settlement_terms != before.settlement_terms:
+        _claim_series(account, books)
     money = standing(account, books)
     books.emit(account.id, AccountChanged(account, money, changed))
     return AccountResult(account, money)
+
+
+def _claim_series(account: Account, books: Books) -> None:
+    if account.settlement_terms is not None:
+        claim_agents_series(account.id, account.settlement_terms.agent, "settlementTerms", books)

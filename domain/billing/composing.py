@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from datetime import date
 from decimal import Decimal
 
 from domain.accounts.lifecycle import ALLOWED
@@ -17,6 +18,7 @@ from domain.frozen import dataclass, replace
 from domain.invoicing.model import CorrectsLine, Invoice, InvoiceLine, find_invoice
 from domain.ledger.books import Books
 from domain.money import rounded_ratio
+from domain.settlement.accruals import agent_terms_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +49,64 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class SellersBill:
+    """A bill of one seller as it is to be: its lines in order. `seller` is a partner's account; None: it is ours."""
+
+    seller: str | None
+    lines: tuple[Due, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Composition:
-    """A bill as it is to be: its lines in order, the notes beside it, and what is done with as nothing is left of it.
+    """A bill as it is to be, of each seller, the notes beside it, and what is done with as nothing is left of it.
 
     The notes are in the order in which they are to be issued. What of the due is in none of them waits for another
     bill.
     """
 
-    lines: tuple[Due, ...]
+    bills: tuple[SellersBill, ...]
     notes: tuple[Note, ...]
     nothing_left: tuple[Due, ...]
 
     @property
-    def dues(self) -> tuple[Due, ...]:
-        """All that is done with by it."""
-        return (*self.lines, *(due for note in self.notes for due in note.dues), *self.nothing_left)
+    def lines(self) -> Iterator[Due]:
+        """The lines of all sellers."""
+        return (due for bill in self.bills for due in bill.lines)
 
 
-def compose(account: Account, dues: Iterable[Due], books: Books) -> Composition:
-    """Divide what is due on an account's bill among the bill and the credit notes beside it.
+def compose(account: Account, dues: Iterable[Due], on: date, books: Books) -> Composition:
+    """Divide what is due on an account's bill of a date among the sellers' bills and the credit notes beside them.
+
+    Ours comes first, then those of the partners in whose name we sell, in the order of what is due. What takes back a
+    line is of that line's seller. Raises `NotLoaded`.
+    """
+    by_seller: dict[str | None, list[Due]] = {None: []}
+    for due in dues:
+        by_seller.setdefault(_seller(due, on, books), []).append(due)
+    if len(by_seller) == 1:
+        return _compose(account, None, by_seller[None], books)
+    composed = [_compose(account, seller, some, books) for seller, some in by_seller.items()]
+    return Composition(
+        tuple(bill for one in composed for bill in one.bills),
+        tuple(note for one in composed for note in one.notes),
+        tuple(due for one in composed for due in one.nothing_left),
+    )
+
+
+def _seller(due: Due, on: date, books: Books) -> str | None:
+    """In whose name what is due is sold: a partner's account; None: in ours."""
+    if due.corrected is not None:
+        return due.corrected.seller
+    if due.item.on_behalf_of is None:
+        return None
+    partner = books.find(Account, due.item.on_behalf_of)
+    if partner is None or partner.settlement_terms is None:
+        return None  # where the line is made it is asked whether it may be a partner's
+    return None if agent_terms_on(partner, on, books) is None else partner.id
+
+
+def _compose(account: Account, seller: str | None, dues: Iterable[Due], books: Books) -> Composition:
+    """Divide what is due of one seller among the bill and the credit notes beside it.
 
     What takes back a line goes to that line's invoice: to a note, where another account owes that, or where the bill
     would be below zero. It takes at most what can still be taken back of the line. Where a note would be below zero, or
@@ -84,7 +125,8 @@ def compose(account: Account, dues: Iterable[Due], books: Books) -> Composition:
         else:
             (plain if due.net >= 0 else negative).append(due)
     if not taking and not negative:
-        return Composition(tuple(sorted(plain, key=_place)), (), ())
+        plain.sort(key=_place)
+        return Composition((SellersBill(seller, tuple(plain)),) if plain else (), (), ())
     own = [due for due in _each(taking) if due.net and _is_of(account, due)]
     total = Total([*plain, *own])
     to_note = {
@@ -108,7 +150,7 @@ def compose(account: Account, dues: Iterable[Due], books: Books) -> Composition:
     nothing_left = tuple(
         due for bill_no, taken in taking.items() if bill_no not in waits for due in taken if not due.net
     )
-    return Composition(tuple(lines), notes, nothing_left)
+    return Composition((SellersBill(seller, tuple(lines)),) if lines else (), notes, nothing_left)
 
 
 def _place(due: Due) -> Place:

@@ -12,7 +12,7 @@ from domain.accounts.model import Account, find_account
 from domain.accounts.references import PAYER, Link
 from domain.accounts.relations import paid_for
 from domain.billing.billed import BilledPeriod
-from domain.billing.composing import Composition, Undone, compose
+from domain.billing.composing import Composition, SellersBill, Undone, compose
 from domain.billing.differing import BilledLine, CountedMonth, TakenBack
 from domain.billing.gathering import Due, Gathered, PeriodDue, Visit, gather, gathering_needs
 from domain.billing.model import (
@@ -36,22 +36,22 @@ from domain.frozen import dataclass, replace
 from domain.invoicing.model import (
     Billing,
     Invoice,
-    InvoiceLine,
     PartnerShare,
     Period,
     RunType,
     find_invoice,
 )
 from domain.invoicing.pricing import price
+from domain.invoicing.sellers import series_of_number
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.money import AMOUNT_MAX, Currency, within_limit
-from domain.ordering.booking import book_invoice
+from domain.ordering.booking import ToInvoice, book_invoices
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
-from domain.settlement.accruals import Accrual, emit_accruals, share_of_line, share_taken_back
+from domain.settlement.accruals import Accrual, agent_terms_on, emit_accruals, share_of_line, share_taken_back
 from domain.settlement.tiers import require_tiers, tiers_of
 
 TAKEN_BACK = "taken back by a bill"
@@ -107,16 +107,17 @@ def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
         billing_account=account.id,
         billing_date=on,
         state="done" if bill.rest is None else "inProgress",
-        bill_no=None if bill.invoice is None else bill.invoice.id,
+        bill_no=bill.invoices[0].id if len(bill.invoices) == 1 else None,
         credit_notes=bill.credit_notes,
         booked_at=books.booked_at,
+        bill_nos=tuple(invoice.id for invoice in bill.invoices) if len(bill.invoices) > 1 else None,
     )
     books.append(made)
     books.count(account.id, "used")
     books.emit(account.id, BillOnDemandStateChanged(made))
     if bill.rest is not None:
         books.continue_with(BillDemand(demand.id, account.id, on, demand.made + 1, bill.rest))
-    return BillOnDemandResult(made.state, made.bill_no, made.credit_notes)
+    return BillOnDemandResult(made.state, made.numbers, made.credit_notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +138,9 @@ class ToBill:
 
 @dataclass(frozen=True, slots=True)
 class MadeBill:
-    """The invoice as it was issued, if any line was due; the notes' numbers; what is left to a further part, if any."""
+    """The sellers' invoices as they were issued; the notes' numbers; what is left to a further part, if any."""
 
-    invoice: Invoice | None
+    invoices: tuple[Invoice, ...]
     credit_notes: tuple[str, ...]
     rest: Rest | None
 
@@ -147,42 +148,39 @@ class MadeBill:
 def make_bill(account: Account, to: ToBill, after: Rest, books: Books) -> MadeBill:
     """Make an account's bill of what is due, of it and of those that it pays for, behind what earlier parts looked at.
 
-    What takes back more than the bill comes to, or something of another account's invoice, becomes credit notes. Where
-    nothing is due, nothing is made.
+    Each seller has an invoice of its own. What takes back more than that comes to, or something of another account's
+    invoice, becomes credit notes. Where nothing is due, nothing is made.
 
     Raises `MustWait` (`account-suspended`) and `Refused` (`account-closed`) for a partner's account, and `Refused`:
-    `invalid` for an amount beyond the limit, `conflicting-duplicate` when there is a credit note of the id that one
-    would have.
+    `invalid` for an amount beyond the limit or too many sellers, `conflicting-duplicate` when there is a credit note of
+    the id that one would have.
     """
     at = books.start_of(to.on)
     gathered = gather(paid_for(account, at, books), to.on, after, books, to.charges_through)
-    bill = compose(account, gathered.dues, books)
+    _require_partners(gathered.dues, to.on, books)
+    bill = compose(account, gathered.dues, to.on, books)
     notes_of = {note.invoice.id: f"{to.identity}:{note.invoice.id}" for note in bill.notes}
-    if bill.lines or bill.notes:
+    if bill.bills or bill.notes:
         books.open_entry(at, account.kept_in)
-    invoice, accruals = _issue(account, bill, to, at, books) if bill.lines else (None, [])
+    invoices, accruals = _issue(account, bill, to, at, books) if bill.bills else ([], [])
     numbers = _credit(account, bill, notes_of, at, accruals, books)
-    _note_billed(gathered, bill, to.on, invoice, numbers, books)
+    _note_billed(gathered, bill, to.on, invoices, numbers, books)
     for other in dict.fromkeys(due.origin.account for due in gathered.dues) | dict.fromkeys(
         visit.subscription.billing_account for visit in gathered.visits
     ):
         # One that another pays for: what is charged to it meanwhile is billed later, and its last may be billed now.
         books.touch(other)
-    return MadeBill(invoice, tuple(numbers.values()), gathered.rest)
+    return MadeBill(tuple(invoices), tuple(numbers.values()), gathered.rest)
 
 
 def _issue(
     account: Account, bill: Composition, to: ToBill, at: datetime, books: Books
-) -> tuple[Invoice, list[Accrual]]:
-    """Issue the invoice of a bill's lines, numbered in their order; returns it, and what accrues."""
-    items = tuple(replace(due.item, id=str(n)) for n, due in enumerate(bill.lines, 1))
+) -> tuple[list[Invoice], list[Accrual]]:
+    """Issue the invoices of a bill's lines, numbered in their order; returns them, and what accrues."""
     _check_amounts(bill.lines, account.kept_in)
-    _require_partners(bill.lines, to.on, books)
-    invoice, accruals = book_invoice(
+    invoices, accruals = book_invoices(
         account,
-        items,
-        price(items, account.kept_in),
-        [_share(due, account.currency, to.on, books) for due in bill.lines],
+        [_to_invoice(account, one, to.on, books) for one in bill.bills],
         ordered_for=account.id,
         billing=Billing(books.cause, to.run_type, _period(bill.lines, books), to.bill_run),
         due=to.due,
@@ -191,8 +189,26 @@ def _issue(
         released_by=key_of(books.cause),
         books=books,
     )
-    take_back(invoice, books)
-    return invoice, accruals
+    for invoice in invoices:
+        take_back(invoice, books)
+    return invoices, accruals
+
+
+def _to_invoice(account: Account, bill: SellersBill, on: date, books: Books) -> ToInvoice:
+    items = tuple(replace(due.item, id=str(n)) for n, due in enumerate(bill.lines, 1))
+    pricing = price(items, account.kept_in, bill.seller)
+    shares = [_share(due, tax, account.currency, on, books) for due, tax in zip(bill.lines, pricing.taxes, strict=True)]
+    return ToInvoice(items, pricing, shares, bill.seller, _series(bill, on, books))
+
+
+def _series(bill: SellersBill, on: date, books: Books) -> str:
+    """The series of a seller's invoice: that of the date; where nothing is agreed then, that of what it takes back."""
+    if bill.seller is None:
+        return books.series
+    terms = agent_terms_on(find_account(bill.seller, books), on, books)
+    if terms is not None:
+        return terms.series_of(bill.seller)
+    return series_of_number(next(due.corrected.id for due in bill.lines if due.corrected is not None))
 
 
 def _check_amounts(dues: Iterable[Due], currency: Currency) -> None:
@@ -216,7 +232,7 @@ def _require_partners(dues: Sequence[Due], day: date, books: Books) -> None:
     books.require(need for due in dues if due.corrected is not None for need in tiers_of(due.corrected))
 
 
-def _share(due: Due, currency: str, day: date, books: Books) -> PartnerShare | None:
+def _share(due: Due, tax: int, currency: str, day: date, books: Books) -> PartnerShare | None:
     """A partner's part in a line; what takes back a line takes it back by that line's terms."""
     if due.item.on_behalf_of is None:
         return None
@@ -225,8 +241,8 @@ def _share(due: Due, currency: str, day: date, books: Books) -> PartnerShare | N
     happening = "accrual" if due.corrected is None else "correction"
     partner = settlement_account(due.item.on_behalf_of, currency, books, happening, field)
     if due.corrected is None:
-        return share_of_line(partner, due.net, day, books)
-    return share_taken_back(due.line, due.net, books)
+        return share_of_line(partner, due.net, tax, day, books)
+    return share_taken_back(due.line, due.net, tax, books)
 
 
 def _period(dues: Iterable[Due], books: Books) -> Period:
@@ -271,24 +287,23 @@ def _credit(
 
 
 def _note_billed(
-    gathered: Gathered, bill: Composition, on: date, invoice: Invoice | None, numbers: dict[str, str], books: Books
+    gathered: Gathered, bill: Composition, on: date, invoices: list[Invoice], numbers: dict[str, str], books: Books
 ) -> None:
     """Note at each charge and each subscription's period where it is billed, and how much of it."""
-    billed: list[tuple[Due, InvoiceLine | None, str | None]] = []
-    billed += [(due, line, None) for due, line in zip(bill.lines, invoice.lines if invoice else (), strict=True)]
-    billed += [(due, None, numbers[note.invoice.id]) for note in bill.notes for due in note.dues]
-    billed += [(due, None, None) for due in bill.nothing_left]
+    billed: list[tuple[Due, str | None, str | None, str | None]] = []
+    for one, invoice in zip(bill.bills, invoices, strict=True):
+        billed += [(due, invoice.id, line.id, None) for due, line in zip(one.lines, invoice.lines, strict=True)]
+    billed += [(due, None, None, numbers[note.invoice.id]) for note in bill.notes for due in note.dues]
+    billed += [(due, None, None, None) for due in bill.nothing_left]
     of_periods: dict[str, list[tuple[PeriodDue, TakenBack]]] = defaultdict(list)
-    for due, line, note in billed:
-        bill_no = None if line is None or invoice is None else invoice.id
-        line_id = None if line is None else line.id
+    for due, bill_no, line_id, note in billed:
         if isinstance(due.of, PeriodDue):
             where = TakenBack(bill_no, line_id, note, due.of.difference.net, due.net)
             of_periods[due.of.id].append((due.of, where))
         else:
             by = BilledCharge(bill_no, line_id, note, due.net, books.cause, books.booked_at)
             books.put(replace(due.of, billed=by))
-    done = {due.of.order_key for due, _, _ in billed}
+    done = {due.of.order_key for due, *_ in billed}
     for visit in gathered.visits:
         for id_, (period, charged) in visit.charged.items():
             _note_period(period, charged, of_periods[id_], visit.counts(period, books), books)

@@ -138,8 +138,9 @@ class BillDemand:
 class BillOnDemand:
     """A TMF678 CustomerBillOnDemand, or a further part of one, whose `id` has its number too: append-only.
 
-    `bill_no` is the bill that it made, None where nothing was due; `credit_notes` are the numbers of the notes beside
-    it. It is `inProgress` while more is to be billed, by further parts.
+    `bill_no` is the bill that it made, if that is one; `bill_nos` are those that it made of several sellers, None
+    where it did not; `credit_notes` are the numbers of the notes beside it. It is `inProgress` while more is to be
+    billed, by further parts.
     """
 
     id: str
@@ -150,14 +151,20 @@ class BillOnDemand:
     bill_no: str | None
     credit_notes: tuple[str, ...]
     booked_at: dt.datetime
+    bill_nos: tuple[str, ...] | None = None
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numbers of the bills that it made."""
+        return self.bill_nos or (() if self.bill_no is None else (self.bill_no,))
 
 
 @dataclass(frozen=True, slots=True)
 class BillOnDemandResult:
-    """What a demand is answered with: the numbers of the bill, if any, and of the credit notes that it made."""
+    """What a demand is answered with: the numbers of the sellers' bills and of the credit notes that it made."""
 
     state: BillOnDemandState
-    bill_no: str | None
+    bill_nos: tuple[str, ...]
     credit_notes: tuple[str, ...]
 
 

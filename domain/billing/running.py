@@ -192,14 +192,14 @@ def bill_account(fact: AccountToBill, books: Books) -> AccountBilled:
     run = books.find(BillRun, fact.run)
     assert run is not None, f"{books.cause} is of no run"
     account = find_account(fact.billing_account, books)
-    bill = MadeBill(None, (), None)
+    bill = MadeBill((), (), None)
     if _is_billed(account, run):
         part = f"{run.id}:{account.id}" if not fact.made else f"{run.id}:{account.id}/{fact.made}"
         to = ToBill(
             f"bill.account:{part}", "onCycle", run.billing_date, run.charges_through, run.payment_due_date, run.id
         )
         bill = make_bill(account, to, fact.after, books)
-    billed = fact.billed or bill.invoice is not None or bool(bill.credit_notes)
+    billed = fact.billed or bool(bill.invoices or bill.credit_notes)
     if bill.rest is not None:
         books.continue_with(
             AccountToBill(fact.run, fact.billing_account, fact.billing_date, fact.made + 1, bill.rest, billed)
@@ -211,11 +211,11 @@ def bill_account(fact: AccountToBill, books: Books) -> AccountBilled:
             cursor=max(run.cursor or "", fact.billing_account),
             billed=run.billed + (done and billed),
             nothing_due=run.nothing_due + (done and not billed),
-            totals=run.totals if bill.invoice is None else _with(run.totals, bill.invoice),
+            totals=_with(run.totals, bill.invoices),
         )
     )
-    bill_no = None if bill.invoice is None else bill.invoice.id
-    return AccountBilled(run.id, fact.billing_account, "done" if done else "inProgress", bill_no, bill.credit_notes)
+    numbers = tuple(invoice.id for invoice in bill.invoices)
+    return AccountBilled(run.id, fact.billing_account, "done" if done else "inProgress", numbers, bill.credit_notes)
 
 
 def _is_billed(account: Account, run: BillRun) -> bool:
@@ -226,15 +226,16 @@ def _is_billed(account: Account, run: BillRun) -> bool:
     )
 
 
-def _with(totals: tuple[RunTotal, ...], invoice: Invoice) -> tuple[RunTotal, ...]:
-    """Totals with an invoice's amounts, in the order of their currencies."""
+def _with(totals: tuple[RunTotal, ...], invoices: tuple[Invoice, ...]) -> tuple[RunTotal, ...]:
+    """Totals with invoices' amounts, in the order of their currencies."""
     known = {total.currency: total for total in totals}
-    total = known.get(invoice.currency, RunTotal(invoice.currency, 0, 0))
-    known[invoice.currency] = RunTotal(
-        invoice.currency,
-        total.tax_excluded_amount + invoice.tax_excluded_amount,
-        total.tax_included_amount + invoice.tax_included_amount,
-    )
+    for invoice in invoices:
+        total = known.get(invoice.currency, RunTotal(invoice.currency, 0, 0))
+        known[invoice.currency] = RunTotal(
+            invoice.currency,
+            total.tax_excluded_amount + invoice.tax_excluded_amount,
+            total.tax_included_amount + invoice.tax_included_amount,
+        )
     return tuple(known[currency] for currency in sorted(known))
 
 

@@ -107,12 +107,12 @@ class RunsOpened:
 
 @dataclass(frozen=True, slots=True)
 class AccountBilled:
-    """What came of a run's account: the numbers of its bill, if any, and of the credit notes beside it."""
+    """What came of a run's account: the numbers of the sellers' bills and of the credit notes beside them."""
 
     run: str
     billing_account: str
     state: BillOnDemandState
-    bill_no: str | None = None
+    bill_nos: tuple[str, ...] = ()
     credit_notes: tuple[str, ...] = ()
 
 

@@ -32,6 +32,7 @@ from domain.invoicing.model import (
     TaxItem,
     find_invoice,
 )
+from domain.invoicing.sellers import note_series, version_of_seller
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.numbering import Series, next_number
@@ -61,9 +62,10 @@ def note_needs(note: NoteToIssue, books: WorkingSet) -> Iterator[Need]:
     yield DocumentNeed(Invoice, note.bill_no)
     yield DocumentNeed(CreditNote, note.id)
     yield DocumentNeed(Dispute, note.id)
-    yield DocumentNeed(Series, books.credit_notes)
+    invoice = books.peek(Invoice, note.bill_no)
+    yield DocumentNeed(Series, books.credit_notes if invoice is None else note_series(invoice, books))
     yield DocumentNeed(Seller, SELLER)
-    yield from correction_needs(books.peek(Invoice, note.bill_no))
+    yield from correction_needs(invoice)
 
 
 def correction_needs(invoice: Invoice | None) -> Iterator[Need]:
@@ -274,7 +276,7 @@ def credit(
     account_id = invoice.billing_account
     account = find_account(account_id, books)
     pricing = price_note(invoice, nets, account.kept_in, field)
-    seller = books.find(Seller, SELLER)
+    seller_version = version_of_seller(invoice.seller, books)
     before = invoice
     books.count(account_id, "used")
     covered = min(invoice.remaining_amount, pricing.total)
@@ -297,7 +299,7 @@ def credit(
         _reserve(parts, account_id, books)
     note = CreditNote(
         id=note_id,
-        bill_no=next_number(books.credit_notes, books),
+        bill_no=next_number(note_series(invoice, books), books),
         corrected_bill_no=invoice.id,
         billing_account=account_id,
         currency=invoice.currency,
@@ -316,7 +318,8 @@ def credit(
         deallocated=parts,
         reserved=parts if excess == "refund" else (),
         buyer_version=account.version,
-        seller_version=None if seller is None else seller.version,
+        seller_version=seller_version,
+        seller=invoice.seller,
     )
     books.put(note)
     books.announce(f"credit-note:{note.id}")
@@ -407,7 +410,10 @@ def _with_note(invoice: Invoice, nets: dict[str, int], pricing: NotePricing, rec
     for line_id, net in nets.items():
         line = lines.get(line_id, CorrectedLine(line_id))
         given_back = (line.given_back or 0) + net if line_id in taking else line.given_back
-        lines[line_id] = replace(line, credited=line.credited + net, given_back=given_back)
+        tax_to_date = (line.credited_tax or 0) + pricing.taxes[line_id] if invoice.seller is not None else 0
+        lines[line_id] = replace(
+            line, credited=line.credited + net, given_back=given_back, credited_tax=tax_to_date or None
+        )
     tax = {(group.category, group.rate): group for group in so_far.tax}
     for item in pricing.tax_item:
         group = tax.get((item.category, item.rate), CorrectedTax(item.category, item.rate))

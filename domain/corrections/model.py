@@ -68,7 +68,7 @@ class CreditNote:
     `id` is its sender's, `bill_no` its own number. It covers what was open of the invoice (`covered`), what was written
     off of it (`recovered`), and what was allocated to it (`deallocated`). With the `excess` to be refunded, `reserved`
     is what of that is still to be given back. `buyer_version` and `seller_version` are those of its account and of the
-    seller as it was issued, as an invoice has them.
+    seller as it was issued, as an invoice has them; so is its `seller`.
     """
 
     id: str
@@ -92,6 +92,7 @@ class CreditNote:
     reserved: tuple[PaymentPart, ...]
     buyer_version: int
     seller_version: int | None
+    seller: str | None = None
 
     @property
     def refundable(self) -> int:

@@ -27,13 +27,15 @@ def issue(
     due: date | None,
     currency: Currency,
     tax_point: datetime,
+    seller: str | None,
     seller_version: int | None,
     books: Books,
 ) -> Invoice:
     """The invoice of priced lines on an account, with the next number of a series; `shares` are the lines' partners'.
 
     It is due the account's term after the date on which it is booked, or, if `due` is said, then, but not before that
-    date. `seller_version` is the seller's, None while nothing was said of it.
+    date. `seller` is the partner's account in whose name it is; `seller_version` is that one's, or, where we are the
+    seller, ours, None while nothing was said of us.
     """
     bill_date = books.date_of(books.booked_at)
     return Invoice(
@@ -69,16 +71,18 @@ def issue(
         buyer_version=account.version,
         seller_version=seller_version,
         billing=billing,
+        seller=seller,
     )
 
 
 def post(invoice: Invoice, on_behalf: Callable[[InvoiceLine, PartnerShare, Books], None], books: Books) -> None:
-    """Debit the receivable; credit revenue or, on behalf of a partner, what `on_behalf` does; and the tax."""
+    """Debit the receivable; credit revenue or, on behalf of a partner, what `on_behalf` does; and the tax, if ours."""
     books.debit(chart.RECEIVABLE.of(invoice.billing_account), invoice.tax_included_amount)
     for line in invoice.lines:
         if line.on_behalf_of is None:
             books.credit(chart.OF_REVENUE, line.tax_excluded_amount)
         else:
             on_behalf(line, line.on_behalf_of, books)
-    for item in invoice.tax_item:
-        books.credit(chart.tax(item.category, f"{item.rate:f}"), item.tax_amount)
+    if invoice.seller is None:
+        for item in invoice.tax_item:
+            books.credit(chart.tax(item.category, f"{item.rate:f}"), item.tax_amount)

@@ -45,12 +45,38 @@ class IssuedShare:
 
 
 @dataclass(frozen=True, slots=True)
-class PartnerShare:
-    """A partner's part in a line, its terms frozen: `share` of the line's net, of which `accrued` so far.
+class AgentShare:
+    """That we have sold a line as its partner's agent: our `commission` is a rate of its net.
 
-    The terms are those of its `agreement`, or of the partner's account where that is None. It has either a rate
-    (`partner_share`) or a `tier`. `issued` is what it was with the invoice, where other terms were agreed of its day
-    since; else None.
+    `category` and `rate` are those of the tax on that; `charged` is what the commission comes to so far (minor units,
+    without tax), of what has accrued.
+    """
+
+    commission: Decimal
+    category: str
+    rate: Decimal
+    charged: int
+
+    def commission_on(self, net: int, accrued: int, share: int) -> int:
+        """The commission of a line of which so much net is left, when so much of the share has accrued (minor units).
+
+        round(commission × net × accrued ÷ share).
+        """
+        numerator, denominator = self.commission.as_integer_ratio()
+        if not share:
+            return rounded_ratio(net * numerator, denominator)
+        if share < 0:
+            accrued, share = -accrued, -share
+        return rounded_ratio(net * accrued * numerator, denominator * share)
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerShare:
+    """A partner's part in a line, its terms frozen: `share` of the line (minor units), of which `accrued` so far.
+
+    The terms are those of its `agreement`, or of the partner's account where that is None. It has a rate of the line's
+    net (`partner_share`), or a `tier`, or we are the partner's `agent`: then the share is all of the line with its tax.
+    `issued` is what it was with the invoice, where other terms were agreed of its day since; else None.
     """
 
     id: str
@@ -61,17 +87,14 @@ class PartnerShare:
     agreement: AgreementRevision | None = None
     tier: TierShare | None = None
     issued: IssuedShare | None = None
+    agent: AgentShare | None = None
 
     def share_of(self, part: int, net: int) -> int:
-        """The frozen share of a part of the line's net (both minor units)."""
+        """The frozen share of a part of the line's net (both minor units), of what we do not sell as an agent."""
         if self.tier is None:
             assert self.partner_share is not None, f"a line of {self.id} has neither a rate nor a tier"
             return share_of(part, self.partner_share)
         return rounded_ratio(self.tier.share * (part if net > 0 else -part), abs(net)) if net else 0
-
-    def share_left(self, net: int, credited: int) -> int:
-        """The frozen share of the line's net, less that of what is credited of it (all minor units)."""
-        return self.share_of(net, net) - (self.share_of(credited, net) if credited else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +146,14 @@ class InvoiceLine:
     on_behalf_of: PartnerShare | None
     origin: LineOrigin | None = None
 
+    def share_left(self, corrected: CorrectedLine) -> int:
+        """The frozen share of a line on behalf of a partner, less that of what is credited of it (minor units)."""
+        part, net, credited = self.on_behalf_of, self.tax_excluded_amount, corrected.credited
+        assert part is not None, f"nobody has a part in line {self.id}"
+        if part.agent is not None:
+            return net + self.tax_amount - credited - (corrected.credited_tax or 0)
+        return part.share_of(net, net) - (part.share_of(credited, net) if credited else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class TaxItem:
@@ -150,6 +181,8 @@ class CorrectedLine:
     `taken_back` is what lines of bills took back of its net, with its sign, less what they gave back: no note credits
     that again. It is None while none did. Of such a line of a bill, `given_back` is what of it notes gave back to the
     line that it took it of, by crediting it; None while none did. What an earlier version credited gave nothing back.
+    `credited_tax` is what notes took back of its part of the tax, of a line that is a partner's own; None while that is
+    nothing.
     """
 
     line_id: str
@@ -157,6 +190,7 @@ class CorrectedLine:
     given_up: int = 0
     taken_back: int | None = None
     given_back: int | None = None
+    credited_tax: int | None = None
 
     @property
     def gone(self) -> int:
@@ -326,11 +360,12 @@ class Invoice:
     """A TMF678 customer bill; `id` is its `billNo`, amounts are minor units of `currency`.
 
     `billing_account` owes it; `ordered_for` is the account that the order named, another one where that has a payer.
-    `buyer_version` is the version of the account that owes it, `seller_version` that of the seller, both as it was
-    issued: so it can be shown alike for ever. The seller's is None while nothing was said of the seller; both are of an
-    invoice that an earlier version of the program has issued. An issued invoice is never edited: what was taken back of
-    it since stands in `corrections`, what was said of it in `handling`; each is None while that is nothing. One that an
-    order made has its `order_id`, any other its `billing`.
+    `seller` is the settlement account of the partner in whose name we have issued it, as its agent; None: it is ours.
+    `buyer_version` is the version of the account that owes it, `seller_version` that of the seller, or of the partner's
+    account, both as it was issued: so it can be shown alike for ever. The seller's is None while nothing was said of
+    the seller; both are of an invoice that an earlier version of the program has issued. An issued invoice is never
+    edited: what was taken back of it since stands in `corrections`, what was said of it in `handling`; each is None
+    while that is nothing. One that an order made has its `order_id`, any other its `billing`.
     """
 
     id: str
@@ -354,6 +389,7 @@ class Invoice:
     corrections: Corrections | None = None
     handling: Handling | None = None
     billing: Billing | None = None
+    seller: str | None = None
 
     @property
     def cause(self) -> str:

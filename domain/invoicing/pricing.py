@@ -40,8 +40,8 @@ class Pricing:
     tax_included_amount: int
 
 
-def price(items: Sequence[Item], currency: Currency) -> Pricing:
-    """Work out what lines come to.
+def price(items: Sequence[Item], currency: Currency, seller: str | None = None) -> Pricing:
+    """Work out what lines come to; `seller` is the partner's account in whose name they are sold, for the errors.
 
     Raises `Refused` (`invalid`) for a total below zero, or an amount beyond the limit: that can be told
     from the lines alone, whatever account they are for.
@@ -54,7 +54,8 @@ def price(items: Sequence[Item], currency: Currency) -> Pricing:
     excluded = within_limit(sum(nets), currency, "items: the invoice's net")
     total = within_limit(excluded + sum(taxes), currency, "items: the invoice's total")
     if total < 0:
-        raise Refused("invalid", f"items: the invoice's total is {currency.written(total)}, and may not be negative")
+        of = "the invoice's total" if seller is None else f"the total of what {seller} sells"
+        raise Refused("invalid", f"items: {of} is {currency.written(total)}, and may not be negative")
     return Pricing(nets, taxes, tax_item, excluded, total)
 
 

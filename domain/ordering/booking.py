@@ -1,4 +1,4 @@
-"""Booking: what an order or a bill comes to is an invoice with a number, posted, accrued, and paid by credit."""
+"""Booking: what an order or a bill comes to is an invoice of each seller, posted, accrued, and paid by credit."""
 
 from __future__ import annotations
 
@@ -6,22 +6,38 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 from domain.accounts.model import Account
-from domain.frozen import replace
+from domain.errors import Refused
+from domain.frozen import dataclass, replace
 from domain.invoicing.issuing import issue, post
 from domain.invoicing.model import Billing, Invoice, InvoiceIssued, InvoicePaid, PartnerShare
 from domain.invoicing.pricing import Item, Pricing
+from domain.invoicing.sellers import version_of_seller
 from domain.ledger.books import Books
 from domain.money import Currency
-from domain.parties.model import SELLER, Seller
-from domain.payments.allocating import consume_credit
+from domain.payments.allocating import WorkBudget, consume_credit, continue_allocating
 from domain.settlement.accruals import Accrual, accrue_at_invoice, post_share, release_withheld
 
+SELLERS_MAX = 100
+"""The most sellers of one order, or bill: each has an invoice of its own."""
 
-def book_invoice(
+
+@dataclass(frozen=True, slots=True)
+class ToInvoice:
+    """Priced lines of one seller, with their partners' shares: an invoice with the next number of a series.
+
+    `seller` is the partner's account in whose name it is; None: ours.
+    """
+
+    items: Sequence[Item]
+    pricing: Pricing
+    shares: Sequence[PartnerShare | None]
+    seller: str | None
+    series: str
+
+
+def book_invoices(
     account: Account,
-    items: Sequence[Item],
-    pricing: Pricing,
-    shares: Sequence[PartnerShare | None],
+    to_invoice: Sequence[ToInvoice],
     *,
     ordered_for: str,
     order_id: str | None = None,
@@ -31,46 +47,60 @@ def book_invoice(
     at: datetime,
     released_by: str,
     books: Books,
-) -> tuple[Invoice, list[Accrual]]:
-    """Invoice priced lines to an account in the fact's entry; returns the invoice as issued, and what accrues.
+) -> tuple[list[Invoice], list[Accrual]]:
+    """Invoice priced lines to an account in the fact's entry; returns the invoices as issued, and what accrues.
 
-    `shares` are the lines' partners', `at` is the tax point, whose date what accrues has; `due` is when it is due, if
-    that is not the account's to say. A total of zero is settled at once, and `released_by` then names in the accruals'
-    keys what released the shares that were withheld. Else unapplied credit pays for it.
+    `at` is the tax point, whose date what accrues has; `due` is when they are due, if that is not the account's to say.
+    A total of zero is settled at once, and `released_by` then names in the accruals' keys what released the shares that
+    were withheld. The others are paid by unapplied credit, in the order in which payments cover invoices.
+
+    Raises `Refused` (`invalid`) for too many sellers.
     """
+    if len(to_invoice) > SELLERS_MAX:
+        raise Refused("invalid", f"{len(to_invoice)} sellers, and at most {SELLERS_MAX} fit one order or bill")
     before = books.position(account.id)
-    seller = books.find(Seller, SELLER)
     books.count(account.id, "used")
-    issued = issue(
-        account,
-        items,
-        pricing,
-        shares,
-        series=books.series,
-        ordered_for=ordered_for,
-        order_id=order_id,
-        billing=billing,
-        due=due,
-        currency=currency,
-        tax_point=at,
-        seller_version=None if seller is None else seller.version,
-        books=books,
-    )
-    post(issued, post_share, books)
-    books.emit(account.id, InvoiceIssued(issued))
-    books.announce(f"invoice:{issued.id}")
+    issued = [
+        issue(
+            account,
+            one.items,
+            one.pricing,
+            one.shares,
+            series=one.series,
+            ordered_for=ordered_for,
+            order_id=order_id,
+            billing=billing,
+            due=due,
+            currency=currency,
+            tax_point=at,
+            seller=one.seller,
+            seller_version=version_of_seller(one.seller, books),
+            books=books,
+        )
+        for one in to_invoice
+    ]
     day = books.date_of(at)
+    budget = WorkBudget.of(before)
+    accruals: list[Accrual] = []
+    for invoice in sorted(issued, key=lambda one: one.order_key) if len(issued) > 1 else issued:
+        accruals += _book(invoice, day, released_by, budget, books)
+    if budget.is_short:
+        continue_allocating(account.id, books)
+    oldest = min((one.payment_due_date for one in issued if books.current(one).is_open), default=None)
+    if oldest is not None and (before.oldest_due is None or oldest < before.oldest_due):
+        books.put(replace(books.position(account.id), oldest_due=oldest))
+    return issued, accruals
+
+
+def _book(issued: Invoice, day: date, released_by: str, budget: WorkBudget, books: Books) -> list[Accrual]:
+    post(issued, post_share, books)
+    books.emit(issued.billing_account, InvoiceIssued(issued))
+    books.announce(f"invoice:{issued.id}")
     invoice, accruals = accrue_at_invoice(issued, day, books)
     if invoice.is_open:
         books.put(invoice)
-        accruals += consume_credit(invoice, before, books)
-        if books.current(invoice).is_open and (
-            before.oldest_due is None or invoice.payment_due_date < before.oldest_due
-        ):
-            books.put(replace(books.position(account.id), oldest_due=invoice.payment_due_date))
-    else:
-        invoice, released = release_withheld(replace(invoice, state="settled"), day, released_by, books)
-        books.put(invoice)
-        books.emit(account.id, InvoicePaid(invoice))
-        accruals += released
-    return issued, accruals
+        return accruals + consume_credit(invoice, budget, books)
+    invoice, released = release_withheld(replace(invoice, state="settled"), day, released_by, books)
+    books.put(invoice)
+    books.emit(invoice.billing_account, InvoicePaid(invoice))
+    return accruals + released

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 
 from domain.accounts.lifecycle import billing_account, check_state, settlement_account
 from domain.accounts.model import Account
 from domain.accounts.relations import payer_needs, payer_of
 from domain.frozen import dataclass
-from domain.invoicing.pricing import Item, Pricing
+from domain.invoicing.pricing import Item, Pricing, price
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.money import Currency
-from domain.ordering.booking import book_invoice
+from domain.ordering.booking import ToInvoice, book_invoices
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
-from domain.settlement.accruals import emit_accruals, share_of_line
+from domain.settlement.accruals import agent_terms_on, emit_accruals, share_of_line
 from domain.settlement.tiers import share_needs
 
 
@@ -35,9 +35,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OrderResult:
-    """What an order is answered with: the number of its invoice."""
+    """What an order is answered with: the numbers of its invoices, one of each seller."""
 
-    bill_no: str
+    bill_nos: tuple[str, ...]
 
 
 def order_time(order: Order) -> tuple[str, datetime]:
@@ -61,11 +61,13 @@ def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
 
 
 def complete_order(order: Order, books: Books) -> OrderResult:
-    """Invoice an order, accrue its partners' shares and let unapplied credit pay for it; returns its `billNo`.
+    """Invoice an order, accrue its partners' shares and let unapplied credit pay for it; returns the bills' numbers.
 
-    The invoice is on the account that pays for the order's account as it was completed. A total of zero is settled at
-    once. Raises `MustWait` (`unknown-account`, `account-suspended`) and `Refused` (`currency-mismatch`,
-    `account-closed`, or `invalid` for an account of another type).
+    Each seller has an invoice of its own: we, and each partner in whose name we sell. They are on the account that pays
+    for the order's account as it was completed. A total of zero is settled at once.
+
+    Raises `MustWait` (`unknown-account`, `account-suspended`) and `Refused` (`currency-mismatch`, `account-closed`, or
+    `invalid` for an account of another type, too many sellers, or a total of one of them below zero).
     """
     ordered_for = billing_account(order.billing_account, order.currency.code, books, "order")
     account = payer_of(ordered_for, order.completed_at, books)
@@ -81,13 +83,21 @@ def complete_order(order: Order, books: Books) -> OrderResult:
     }
     books.open_entry(order.completed_at, order.currency)
     day = books.date_of(order.completed_at)
-    invoice, accruals = book_invoice(
+    agents = {id_: terms for id_, one in partners.items() if (terms := agent_terms_on(one, day, books)) is not None}
+    invoices, accruals = book_invoices(
         account,
-        order.items,
-        order.pricing,
         [
-            share_of_line(partners[item.on_behalf_of], net, day, books) if item.on_behalf_of is not None else None
-            for item, net in zip(order.items, order.pricing.nets, strict=True)
+            ToInvoice(
+                items,
+                pricing,
+                [
+                    share_of_line(partners[item.on_behalf_of], net, tax, day, books) if item.on_behalf_of else None
+                    for item, net, tax in zip(items, pricing.nets, pricing.taxes, strict=True)
+                ],
+                seller,
+                books.series if seller is None else agents[seller].series_of(seller),
+            )
+            for seller, items, pricing in _by_seller(order, agents)
         ],
         ordered_for=order.billing_account,
         order_id=order.id,
@@ -96,5 +106,17 @@ def complete_order(order: Order, books: Books) -> OrderResult:
         released_by=order.id,
         books=books,
     )
-    emit_accruals(accruals, invoice.currency, books)
-    return OrderResult(invoice.id)
+    emit_accruals(accruals, order.currency.code, books)
+    return OrderResult(tuple(invoice.id for invoice in invoices))
+
+
+def _by_seller(order: Order, agents: Container[str]) -> list[tuple[str | None, Sequence[Item], Pricing]]:
+    """An order's lines and what they come to, by seller: ours first, then in the order of their first lines."""
+    if not agents:
+        return [(None, order.items, order.pricing)]
+    by_seller: dict[str | None, list[Item]] = {}
+    for item in order.items:
+        seller = item.on_behalf_of if item.on_behalf_of in agents else None
+        by_seller.setdefault(seller, []).append(item)
+    in_order = sorted(by_seller.items(), key=lambda one: one[0] is not None)
+    return [(seller, items, price(items, order.currency, seller)) for seller, items in in_order]

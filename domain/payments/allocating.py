@@ -64,16 +64,18 @@ def partner_needs(invoice: Invoice) -> Iterator[Need]:
             yield DocumentNeed(Position, line.on_behalf_of.id)
 
 
-def consume_credit(invoice: Invoice, before: Position, books: Books) -> list[Accrual]:
+def consume_credit(invoice: Invoice, budget: WorkBudget, books: Books) -> list[Accrual]:
     """Let an account's unapplied credit pay a new invoice, oldest payment first; returns the accruals released.
 
     Each payment that is consumed is a `payment.allocated` of its own, followed by the state that it leaves the
-    invoice in. `before` is the account's position before the invoice; while its credit is still being allocated to
-    earlier ones, this one has to wait for its turn.
+    invoice in. While the account's credit is still being allocated to earlier ones, this one has to wait for its turn:
+    the budget is that of its position before the invoice, and whoever calls has the rest continued where it is short.
     """
     accruals: list[Accrual] = []
-    budget = WorkBudget.of(before)
-    for credit in books.queue(Payment, invoice.billing_account):
+    for found in books.queue(Payment, invoice.billing_account):
+        credit = books.current(found)
+        if not credit.unapplied:
+            continue  # another invoice of the same fact has consumed it
         covered = cover(credit, iter([(invoice, invoice.remaining_amount)]) if invoice.is_open else (), budget, books)
         if not covered.allocations:
             break
@@ -81,8 +83,6 @@ def consume_credit(invoice: Invoice, before: Position, books: Books) -> list[Acc
         [invoice] = covered.invoices
         accruals += covered.accruals
         emit_covered(covered, (), books)
-    if budget.is_short:
-        continue_allocating(invoice.billing_account, books)
     return accruals
 
 

@@ -8,14 +8,15 @@ from decimal import Decimal
 from typing import Literal
 
 from domain.accounts.lifecycle import check_state
-from domain.accounts.model import Account, find_account
+from domain.accounts.model import Account, AgentTerms, SettlementTerms, find_account, settlement_terms_of
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import AgreementRevision, CorrectedLine, Invoice, InvoiceLine, PartnerShare
+from domain.invoicing.model import AgentShare, AgreementRevision, CorrectedLine, Invoice, InvoiceLine, PartnerShare
 from domain.ledger import chart
 from domain.ledger.books import Books, DocumentNeed
 from domain.money import rounded_ratio, share_of
 from domain.settlement import position
 from domain.settlement.agreements import agreement_on
+from domain.settlement.terms import LineTerms
 from domain.settlement.tiers import correct_tier, share_by_tiers, taken_back_by_tiers, tiers_of
 
 StepKind = Literal["trueUp", "guarantee", "recoupment", "holdback", "release"]
@@ -43,13 +44,26 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Commission:
+    """By how much our commission on a line is more, or less where that is below zero (minor units, without tax).
+
+    `category` and `rate` are those of the tax on it.
+    """
+
+    amount: int
+    category: str
+    rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Accrual:
     """What a partner has earned with a line: append-only but for the statement that holds it, set once.
 
     `date` is that of its order, or of the payment that released it; `cause` the identity of the fact that accrued it.
     An adjustment has its `adjustment_id`, and no line, but the one that it corrects. What a closing, or a release, has
     added to what was earned has its `step`, and no line. `corrects` is what the ids of the rows begin with that one
-    corrects for terms that were agreed later.
+    corrects for terms that were agreed later. What was sold in the partner's name has our `commission`, which the
+    closing charges; the amount may be zero then.
     """
 
     id: str
@@ -65,6 +79,7 @@ class Accrual:
     adjustment_id: str | None = None
     step: Step | None = None
     corrects: str | None = None
+    commission: Commission | None = None
 
     @property
     def owner(self) -> str:
@@ -96,22 +111,30 @@ class SettlementAccrued:
     accruals: tuple[Accrual, ...]
 
 
-def share_of_line(partner: Account, net: int, day: dt.date, books: Books) -> PartnerShare:
-    """A partner's part in the net (minor units) of a line of a day, its terms frozen; nothing of it is accrued yet.
+def share_of_line(partner: Account, net: int, tax: int, day: dt.date, books: Books) -> PartnerShare:
+    """A partner's part in a line of a day of these net and tax (minor units), its terms frozen; nothing is accrued yet.
 
     The terms are those of its agreement that is in force on that day, else its account's. Raises `NotLoaded`.
     """
     agreement = agreement_on(partner.id, day, books)
     if agreement is None:
-        terms = partner.settlement_terms
-        assert terms is not None, f"settlement account {partner.id} has no terms"
-        return PartnerShare(partner.id, terms.partner_share, terms.accrue_on, share_of(net, terms.partner_share), 0)
-    agreed = agreement.terms_on(day)
-    rate = agreed.terms.partner_share
-    if rate is None:
+        terms: SettlementTerms | LineTerms = settlement_terms_of(partner)
+        by = None
+    else:
+        agreed = agreement.terms_on(day)
+        terms, by = agreed.terms, AgreementRevision(agreement.id, agreed.revision)
+    if terms.agent is not None:
+        return PartnerShare(partner.id, None, terms.accrue_on, net + tax, 0, by, agent=_as_agent(terms.agent))
+    if terms.partner_share is None:
+        assert agreement is not None, f"settlement account {partner.id} has neither a share nor commission"
         return share_by_tiers(partner.id, agreement, net, day, books)
-    by = AgreementRevision(agreement.id, agreed.revision)
-    return PartnerShare(partner.id, rate, agreed.terms.accrue_on, share_of(net, rate), 0, by)
+    return PartnerShare(partner.id, terms.partner_share, terms.accrue_on, share_of(net, terms.partner_share), 0, by)
+
+
+def agent_terms_on(partner: Account, day: dt.date, books: Books) -> AgentTerms | None:
+    """By which terms we sell in a partner's name on a day; None: we sell in our own. Raises `NotLoaded`."""
+    agreement = agreement_on(partner.id, day, books)
+    return settlement_terms_of(partner).agent if agreement is None else agreement.terms_on(day).terms.agent
 
 
 def is_as_agreed(part: PartnerShare, partner: Account, day: dt.date, books: Books) -> bool:
@@ -119,30 +142,41 @@ def is_as_agreed(part: PartnerShare, partner: Account, day: dt.date, books: Book
     agreement = agreement_on(partner.id, day, books)
     if agreement is not None:
         return part.agreement == AgreementRevision(agreement.id, agreement.terms_on(day).revision)
-    terms = partner.settlement_terms
-    assert terms is not None, f"settlement account {partner.id} has no terms"
-    return (part.agreement, part.partner_share, part.accrue_on) == (None, terms.partner_share, terms.accrue_on)
+    terms = settlement_terms_of(partner)
+    agent = _as_agent(terms.agent, 0 if part.agent is None else part.agent.charged)
+    of_account = (None, terms.partner_share, terms.accrue_on, agent)
+    return (part.agreement, part.partner_share, part.accrue_on, part.agent) == of_account
 
 
-def share_taken_back(line: InvoiceLine, net: int, books: Books) -> PartnerShare:
-    """A partner's part in a line that takes back so much (minor units, of either sign) of an earlier one's net.
+def _as_agent(terms: AgentTerms | None, charged: int = 0) -> AgentShare | None:
+    return None if terms is None else AgentShare(terms.commission, terms.category, terms.rate, charged)
+
+
+def share_taken_back(line: InvoiceLine, net: int, tax: int, books: Books) -> PartnerShare:
+    """A partner's part in a line that takes back so much net and tax (minor units, of either sign) of an earlier one.
 
     It goes by that line's terms. Raises `NotLoaded`.
     """
     frozen = line.on_behalf_of
     assert frozen is not None, f"nobody has a part in line {line.id}"
+    if frozen.agent is not None:
+        return replace(frozen, share=net + tax, accrued=0, issued=None, agent=replace(frozen.agent, charged=0))
     if frozen.tier is not None:
         return taken_back_by_tiers(frozen, line.tax_excluded_amount, net, books)
     return replace(frozen, share=frozen.share_of(net, line.tax_excluded_amount), accrued=0, issued=None)
 
 
 def post_share(line: InvoiceLine, partner: PartnerShare, books: Books) -> None:
-    """Credit a line on behalf of a partner: its share is payable, or withheld until the payment; the rest is ours."""
+    """Credit a line on behalf of a partner: its share is payable, or withheld until the payment; the rest is ours.
+
+    Of what we sell as its agent that is nothing: the closing charges our commission.
+    """
     if partner.accrue_on == "invoice":
         position.owe(partner.id, partner.share, books)
     else:
         position.withhold(partner.id, partner.share, books)
-    books.credit(chart.OF_COMMISSION, line.tax_excluded_amount - partner.share)
+    if partner.agent is None:
+        books.credit(chart.OF_COMMISSION, line.tax_excluded_amount - partner.share)
 
 
 def accrue_at_invoice(invoice: Invoice, on: dt.date, books: Books) -> tuple[Invoice, list[Accrual]]:
@@ -181,11 +215,11 @@ def correct_shares(
     """Bring the partners' parts in an invoice to what its corrections, and what is allocated to it now, leave of them.
 
     The share left is the frozen share of the line's net, less that of what was credited of it; where it is by tiers,
-    their period has as much less. Accrued at the invoice, all of it is accrued. Accrued at payment, round(share left ×
-    allocated ÷ billed) is, as much more as round(share left × (allocated + written off) ÷ billed) says is given up, and
-    the rest is withheld; where nothing is billed any more, all that is left is accrued. What differs from what is
-    booked may be negative, and is dated `on`. The terms may be other ones than those by which it is booked; other tiers
-    have the line by then.
+    their period has as much less; where it was sold in the partner's name, it is all that is left of the line. Accrued
+    at the invoice, all of it is accrued. Accrued at payment, round(share left × allocated ÷ billed) is, as much more as
+    round(share left × (allocated + written off) ÷ billed) says is given up, and the rest is withheld; where nothing is
+    billed any more, all that is left is accrued. What differs from what is booked may be negative, and is dated `on`.
+    The terms may be other ones than those by which it is booked; other tiers have the line by then.
 
     In: the invoice as it is booked, and as the fact leaves it, its lines not yet brought up to date; `key` is the
     fact's part in the accruals' keys. Out: the latter with its lines as they are then, what accrues, and what is given
@@ -203,7 +237,7 @@ def correct_shares(
         if part is None or booked is None:
             continue
         was, now = (found.get(line.id, CorrectedLine(line.id, 0)) for found in (lines_before, lines_after))
-        share = part.share_left(line.tax_excluded_amount, now.credited)
+        share = line.share_left(now)
         accrued, left = share, 0
         if part.accrue_on == "payment":
             if billed:
@@ -213,18 +247,27 @@ def correct_shares(
                 given_up[line.id] = lost
             left = share - accrued - lost
         kept = booked.share - booked.accrued - was.given_up if booked.accrue_on == "payment" else 0
-        if (share, accrued, left, now.credited) == (booked.share, booked.accrued, kept, was.credited):
+        charged = _charged(part, line.tax_excluded_amount - now.credited, accrued, share)
+        if (share, accrued, left, now.credited, charged) == (
+            booked.share,
+            booked.accrued,
+            kept,
+            was.credited,
+            booked.agent,
+        ):
             continue
         touched[part.id] = None
         position.correct(part.id, accrued - booked.accrued, (kept, left), books)
         if part.tier is not None and part.tier == booked.tier:
             books.require(tiers_of(after))
             correct_tier(part, was.credited - now.credited, share - booked.share, books)
-        # Ours is the net less the share: a note takes back of both.
-        books.move(chart.OF_COMMISSION, now.credited - was.credited + share - booked.share)
-        lines[index] = replace(line, on_behalf_of=replace(part, share=share, accrued=accrued))
-        if accrued != booked.accrued:
-            accruals.append(_accrual(after, line, part.id, accrued - booked.accrued, on, key, books))
+        if part.agent is None:
+            # Ours is the net less the share: a note takes back of both.
+            books.move(chart.OF_COMMISSION, now.credited - was.credited + share - booked.share)
+        lines[index] = replace(line, on_behalf_of=replace(part, share=share, accrued=accrued, agent=charged))
+        commission = _commission(booked, charged)
+        if accrued != booked.accrued or commission is not None:
+            accruals.append(_accrual(after, line, part.id, accrued - booked.accrued, on, key, books, commission))
     books.require(DocumentNeed(Account, partner) for partner in touched)
     for partner in touched:
         check_state(find_account(partner, books), "correction", f"invoice {after.id} (its partner)")
@@ -254,13 +297,37 @@ def _accrue(
             continue
         if released_by is not None and amount_due == line.on_behalf_of.share:
             position.end_withholding(line.on_behalf_of.id, books)
-        lines[index] = replace(line, on_behalf_of=replace(line.on_behalf_of, accrued=amount_due))
-        accruals.append(_accrual(invoice, line, line.on_behalf_of.id, amount, on, released_by, books))
+        part = line.on_behalf_of
+        charged = _charged(part, line.tax_excluded_amount, amount_due, part.share)
+        lines[index] = replace(line, on_behalf_of=replace(part, accrued=amount_due, agent=charged))
+        commission = _commission(part, charged)
+        accruals.append(_accrual(invoice, line, part.id, amount, on, released_by, books, commission))
     return (replace(invoice, lines=tuple(lines)) if accruals else invoice), accruals
 
 
+def _charged(part: PartnerShare, net: int, accrued: int, share: int) -> AgentShare | None:
+    """Our terms as a partner's agent, with the commission on so much net, when this has accrued of the share."""
+    agent = part.agent
+    return None if agent is None else replace(agent, charged=agent.commission_on(net, accrued, share))
+
+
+def _commission(booked: PartnerShare, now: AgentShare | None) -> Commission | None:
+    """By how much the commission on a line differs from what is booked; None where it does not."""
+    if now is None:
+        return None
+    amount = now.charged - (0 if booked.agent is None else booked.agent.charged)
+    return Commission(amount, now.category, now.rate) if amount else None
+
+
 def _accrual(
-    invoice: Invoice, line: InvoiceLine, partner: str, amount: int, on: dt.date, key: str | None, books: Books
+    invoice: Invoice,
+    line: InvoiceLine,
+    partner: str,
+    amount: int,
+    on: dt.date,
+    key: str | None,
+    books: Books,
+    commission: Commission | None = None,
 ) -> Accrual:
     accrual = Accrual(
         id=f"{invoice.id}/{line.id}" + (f"/{key}" if key is not None else ""),
@@ -272,6 +339,7 @@ def _accrual(
         date=on,
         cause=books.cause,
         booked_at=books.booked_at,
+        commission=commission,
     )
     books.put(accrual)
     return accrual

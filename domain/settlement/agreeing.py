@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from domain.accounts.agents import agent_needs, claim_agents_series
 from domain.accounts.lifecycle import billing_account, settlement_account
-from domain.accounts.model import Account
+from domain.accounts.model import Account, AgentTerms, settlement_terms_of
 from domain.errors import Refused
 from domain.frozen import dataclass, replace
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
@@ -77,10 +78,11 @@ class AgreementResult:
     revision: int
 
 
-def creation_needs(new: AgreementToCreate, _books: WorkingSet) -> Iterator[Need]:
+def creation_needs(new: AgreementToCreate, books: WorkingSet) -> Iterator[Need]:
     """What a new agreement looks at."""
     yield DocumentNeed(Agreement, new.id)
     yield from _partner_needs(new.settlement_account, new.closing)
+    yield from agent_needs(new.settlement_account, new.terms.agent, books)
 
 
 def create_agreement(new: AgreementToCreate, books: Books) -> AgreementResult:
@@ -91,8 +93,9 @@ def create_agreement(new: AgreementToCreate, books: Books) -> AgreementResult:
 
     Raises `MustWait` (`unknown-account`) and `Refused`: `account-closed`, `conflicting-duplicate` for an id that is
     taken, `agreement-overlap` for a day on which another one is in force, `wrong-state` for too many agreements,
-    `currency-mismatch` for amounts in another one than the account's, `invalid` for another type of account, a
-    guarantee that began too long ago, or a step of tiers that ends at no whole minor unit. The account whose invoices
+    or another model for a day that has begun, `currency-mismatch` for amounts in another one than the account's,
+    `invalid` for another type of account, a guarantee that began too long ago, a step of tiers that ends at no whole
+    minor unit, or a series that is not the partner's. The account whose invoices
     are netted has to be there, and kept in the same currency.
     """
     account = settlement_account(new.settlement_account, new.currency, books, "update")
@@ -112,6 +115,7 @@ def create_agreement(new: AgreementToCreate, books: Books) -> AgreementResult:
     agreed = _as_agreed(account, start, _in_minor_units(new, account), 1, new.closing, books)
     agreement = Agreement(new.id, account.id, new.valid_from, new.valid_until, start, end, (agreed,), account.currency)
     books.announce(f"agreement:{agreement.id}")
+    _check_model(account, agreed, settlement_terms_of(account).agent, books)
     result = _agreed(agreement, start, books)
     position.emit(account.id, AgreementCreated(agreement), books)
     return result
@@ -123,15 +127,17 @@ def change_needs(change: AgreementToChange, books: WorkingSet) -> Iterator[Need]
     agreement = books.peek(Agreement, change.agreement)
     if agreement is not None:
         yield from _partner_needs(agreement.settlement_account, change.closing)
+        yield from agent_needs(agreement.settlement_account, change.terms.agent, books)
 
 
 def change_agreement(change: AgreementToChange, books: Books) -> AgreementResult:
     """Agree other terms from a day of an agreement on, until the day from which others were agreed.
 
     Returns its id and revision. Raises `MustWait` (`unknown-agreement`) and `Refused`: `account-closed`,
-    `revision-mismatch`, `wrong-state` for too many changes, `currency-mismatch` for amounts in another one than the
-    account's, `invalid` for a day on which the agreement is not in force, a guarantee that began too long ago, or a
-    step of tiers that ends at no whole minor unit.
+    `revision-mismatch`, `wrong-state` for too many changes or another model for a day that has begun,
+    `currency-mismatch` for amounts in another one than the account's, `invalid` for a day on which the agreement is not
+    in force, a guarantee that began too long ago, a step of tiers that ends at no whole minor unit, or a series that is
+    not the partner's.
     """
     before = find_agreement(change.agreement, books)
     if change.if_revision not in (None, before.revision):
@@ -145,6 +151,7 @@ def change_agreement(change: AgreementToChange, books: Books) -> AgreementResult
         raise Refused("wrong-state", f"agreementId: of {before.id} {CHANGES_MAX} terms were agreed, the most")
     terms = _in_minor_units(change, account)
     agreed = _as_agreed(account, change.valid_from, terms, before.revision + 1, change.closing, books)
+    _check_model(account, agreed, before.terms_on(change.valid_from).terms.agent, books)
     agreement = replace(before, agreed=(*before.agreed, agreed), currency=account.currency)
     result = _agreed(agreement, change.valid_from, books)
     position.emit(account.id, AgreementChanged(agreement), books)
@@ -190,6 +197,20 @@ def _as_agreed(
         billing_account(closing.netting, account.currency, books, "update", "terms.netting.billingAccount.id")
     agreed = None if closing == NO_CLOSING_TERMS else closing
     return AgreedTerms(start, terms, revision, books.cause, books.booked_at, agreed)
+
+
+def _check_model(account: Account, agreed: AgreedTerms, was: AgentTerms | None, books: Books) -> None:
+    """Check that days that have begun keep their model: in whose name a line was sold does not change afterwards.
+
+    `was` is by which terms we are the partner's agent on the first of them, None for none. The new series is claimed.
+    """
+    agent = agreed.terms.agent
+    claim_agents_series(account.id, agent, "terms", books)
+    has_begun = agreed.valid_from <= books.date_of(books.booked_at)
+    if has_begun and (was is None) != (agent is None) and position.has_earned(account.id, books):
+        model = "principal" if was is None else "agent"
+        detail = f"terms.model: {agreed.valid_from} has begun, and its lines are sold by the model {model}"
+        raise Refused("wrong-state", f"{detail}: agree another one from a later day on")
 
 
 def _agreed(agreement: Agreement, since: date, books: Books) -> AgreementResult:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from domain.accounts.model import Account, find_account
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import Invoice, InvoiceLine, IssuedShare, PartnerShare
+from domain.invoicing.model import CorrectedLine, Invoice, InvoiceLine, IssuedShare, PartnerShare
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Money
@@ -59,13 +59,22 @@ class BackdatingToComplete:
 
 @dataclass(frozen=True, slots=True)
 class CorrectedShare:
-    """How a line's share was corrected (minor units): it was, it is, and so much of the difference is accrued."""
+    """How a line's share was corrected (minor units): it was, it is, and so much of the difference is accrued.
+
+    `commission` is by how much more is charged of what is sold in the partner's name; None where that is nothing.
+    """
 
     line_id: str
     was: int
     now: int
     accrued: int
     withheld: int
+    commission: int | None = None
+
+    @property
+    def is_posted(self) -> bool:
+        """Whether it moves money: a commission does when it is charged."""
+        return (self.was, self.accrued, self.withheld) != (self.now, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +184,9 @@ def correct_invoice(fact: SharesToCorrect, books: Books) -> CorrectionResult:
         cause=books.cause,
         booked_at=books.booked_at,
     )
-    if correction.lines:
+    if any(line.is_posted for line in correction.lines):
         books.open_entry(books.booked_at, partner.kept_in)
+    if correction.lines:
         books.append(correction)
         position.emit(partner.id, SettlementCorrected(correction, invoice.order_id, partner.currency), books)
     earned = sum(accrual.amount for accrual in accruals)
@@ -197,26 +207,35 @@ def _with_terms(line: InvoiceLine, invoice: Invoice, partner: Account, books: Bo
     if corrects is None:
         if is_as_agreed(booked, partner, invoice.tax_point_date, books):
             return line
-        part = share_of_line(partner, net, invoice.tax_point_date, books)
+        part = share_of_line(partner, net, line.tax_amount, invoice.tax_point_date, books)
     else:
         taken_back = books.find(Invoice, corrects.bill_no)
         assert taken_back is not None, f"{invoice.id} takes back {corrects.bill_no}, which is not there"
         [found] = [one for one in taken_back.lines if one.id == corrects.line_id]
         if found.on_behalf_of is None or _terms(found.on_behalf_of) == _terms(booked):
             return line
-        part = share_taken_back(found, net, books)
-    credited = next((one.credited for one in invoice.corrected.lines if one.line_id == line.id), 0)
+        part = share_taken_back(found, net, line.tax_amount, books)
+    if (part.agent is None) != (booked.agent is None):
+        return line  # an invoice's seller is what it was as it was issued
+    corrected = next((one for one in invoice.corrected.lines if one.line_id == line.id), CorrectedLine(line.id))
     if part.tier is not None:
-        correct_tier(part, -credited, part.share_left(net, credited) - part.share, books)
+        share = replace(line, on_behalf_of=part).share_left(corrected)
+        correct_tier(part, -corrected.credited, share - part.share, books)
     if booked.tier is not None:
-        correct_tier(booked, credited - net, -booked.share, books)
-    issued = booked.issued or IssuedShare(booked.share_of(net, net), booked.accrue_on)
-    return replace(line, on_behalf_of=replace(part, share=booked.share, accrued=booked.accrued, issued=issued))
+        correct_tier(booked, corrected.credited - net, -booked.share, books)
+    issued = booked.issued or IssuedShare(line.share_left(CorrectedLine(line.id)), booked.accrue_on)
+    agent = part.agent
+    if agent is not None and booked.agent is not None:
+        agent = replace(agent, charged=booked.agent.charged)
+    return replace(
+        line, on_behalf_of=replace(part, share=booked.share, accrued=booked.accrued, issued=issued, agent=agent)
+    )
 
 
 def _terms(part: PartnerShare) -> tuple[object, ...]:
     """What tells the terms of two parts of one partner apart."""
-    return (part.agreement, part.partner_share, part.accrue_on)
+    agent = None if part.agent is None else replace(part.agent, charged=0)
+    return (part.agreement, part.partner_share, part.accrue_on, agent)
 
 
 def _corrected(before: Invoice, after: Invoice, accruals: list[Accrual]) -> tuple[CorrectedShare, ...]:
@@ -231,10 +250,17 @@ def _corrected(before: Invoice, after: Invoice, accruals: list[Accrual]) -> tupl
             for part, given_up in zip((was.on_behalf_of, now.on_behalf_of), lost, strict=True)
         ]
         shares = was.on_behalf_of.share, now.on_behalf_of.share
-        corrected = CorrectedShare(was.id, *shares, earned.get(was.id, 0), withheld[1] - withheld[0])
-        if shares[0] != shares[1] or corrected.accrued or corrected.withheld:
+        commission = _charged(now.on_behalf_of) - _charged(was.on_behalf_of)
+        corrected = CorrectedShare(
+            was.id, *shares, earned.get(was.id, 0), withheld[1] - withheld[0], commission or None
+        )
+        if corrected.is_posted or corrected.commission:
             lines.append(corrected)
     return tuple(lines)
+
+
+def _charged(part: PartnerShare) -> int:
+    return 0 if part.agent is None else part.agent.charged
 
 
 def _withheld(part: PartnerShare, given_up: int) -> int:

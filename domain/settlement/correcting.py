@@ -26,9 +26,10 @@ def rebook(
     that: its partners' shares, what is given up of them, the tax that we are relieved of, its state; and what accrues.
     It is put into the books.
 
-    Revenue, commission and tax are those of the net that is not credited; a write-off is a loss, less the tax that it
-    relieves us of (round((tax − credited) × written off with relief ÷ billed) of each group) and the shares that it
-    gives up. The receivable falls by what is credited or written off; what is allocated moves it elsewhere.
+    Revenue, commission and tax are those of the net that is not credited; of what is sold in a partner's name there is
+    none. A write-off is a loss, less the tax that it relieves us of (round((tax − credited) × written off with relief ÷
+    billed) of each group) and the shares that it gives up. The receivable falls by what is credited or written off;
+    what is allocated moves it elsewhere.
 
     Raises `Refused` (`account-closed`) where that would change what a closed partner has: it is to be reopened first.
     """
@@ -41,9 +42,10 @@ def rebook(
     own = {line.id for line in after.lines if line.on_behalf_of is None}
     books.move(chart.OF_REVENUE, _credited_of(after, own) - _credited_of(before, own))
     relieved = 0
-    for category, rate, credited, relief in _tax_changes(before, after):
-        books.move(chart.tax(category, f"{rate:f}"), credited + relief)
-        relieved += relief
+    if after.seller is None:
+        for category, rate, credited, relief in _tax_changes(before, after):
+            books.move(chart.tax(category, f"{rate:f}"), credited + relief)
+            relieved += relief
     written_off = now.written_off - was.written_off
     lost = sum(line.given_up for line in now.lines) - sum(line.given_up for line in was.lines)
     if written_off or relieved or lost:
@@ -80,7 +82,7 @@ def _followed(invoice: Invoice, given_up: dict[str, int]) -> Corrections | None:
     for item in invoice.tax_item:
         none = CorrectedTax(item.category, item.rate)
         group = by_group.get((item.category, item.rate), none)
-        left = (item.tax_amount - group.credited) * now.with_relief
+        left = (item.tax_amount - group.credited) * now.with_relief if invoice.seller is None else 0
         group = replace(group, relieved=rounded_ratio(left, invoice.billed) if invoice.billed else 0)
         if group != none:
             tax.append(group)

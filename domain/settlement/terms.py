@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from domain.accounts.model import AgentTerms
 from domain.frozen import dataclass
 from domain.money import share_of
 from domain.periods import PeriodType
@@ -44,11 +45,15 @@ class Tiers:
 
 @dataclass(frozen=True, slots=True)
 class LineTerms:
-    """What a partner gets of the net of its lines: one share, or, where that is None, by tiers; and when it accrues."""
+    """What a partner gets of its lines, and when it accrues.
+
+    That is one share of their net; or, where that is None, by tiers; or all of them, where we are its agent.
+    """
 
     partner_share: Decimal | None
     accrue_on: Literal["invoice", "payment"]
     tiers: Tiers | None = None
+    agent: AgentTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic_core import to_json
 
 from domain.accounts.closings import ID_MAX, ClosingCycle
-from domain.accounts.model import BILLING, NewAccount, Reference, Relationship, SettlementTerms, State
+from domain.accounts.model import BILLING, AgentTerms, NewAccount, Reference, Relationship, SettlementTerms, State
 from domain.accounts.opening import CLOSING_CYCLE
 from domain.accounts.references import RELATIONSHIPS
 from domain.errors import Refused
@@ -17,7 +17,20 @@ from domain.money import Currency
 from schemas.accounts import tmf666
 from schemas.documents import exact, plain, without_nulls
 from schemas.message import Part, invalid
-from schemas.values import AMOUNT, Days, Rate, folded, is_id, parse_date, parse_decimal, parse_money, parse_time, shown
+from schemas.values import (
+    AMOUNT,
+    Days,
+    Id,
+    Rate,
+    Series,
+    folded,
+    is_id,
+    parse_date,
+    parse_decimal,
+    parse_money,
+    parse_time,
+    shown,
+)
 
 DOCUMENT_BYTES_MAX = 1024 * 1024
 """The most bytes of an account's document, whatever it was patched together from."""
@@ -30,11 +43,67 @@ _MEANT = {folded(kind): kind for kind in RELATIONSHIPS}
 _FIRST_STATES: dict[str, State] = {"defined": "defined", "active": "active", "suspended": "suspended"}
 
 
-class Terms(Part):
-    """A partner's terms; a share of 0.8 is 80 % of the net."""
+class CommissionTax(Part):
+    """The tax on our commission: its category (EN 16931, BT-151) and its rate, where 0.2 is 20 %."""
 
-    partner_share: Rate
+    category: Id
+    rate: Rate
+
+
+class AgentFields(Part):
+    """What terms say of the model by which we sell for a partner; in its name, for which commission."""
+
+    model: Literal["principal", "agent"] | None = None
+    commission: Rate | None = None
+    commission_tax: CommissionTax | None = None
+    series: Series | None = None
+
+    def check_model(self, **others: object) -> None:
+        """See that terms of the model `agent` have our commission, and its tax, and that no others do.
+
+        `others` are what these may have instead, by the names of the fields; None where it is not said. Raises
+        `ValueError`.
+        """
+        ours: dict[str, object] = {
+            "commission": self.commission,
+            "commissionTax": self.commission_tax,
+            "series": self.series,
+        }
+        if self.model != "agent":
+            for name, value in ours.items():
+                if value is not None:
+                    raise ValueError(f"{name}: only terms of the model agent have it")
+            return
+        for name in ("commission", "commissionTax"):
+            if ours[name] is None:
+                raise ValueError(f"{name}: is needed: with the model agent we are paid by it")
+        for name, value in others.items():
+            if value is not None:
+                raise ValueError(f"{name}: terms of the model agent have none")
+
+    def agent(self) -> AgentTerms | None:
+        """The terms by which we sell in a partner's name; None where we sell in ours."""
+        if self.commission is None or self.commission_tax is None:
+            return None
+        return AgentTerms(self.commission, self.commission_tax.category, self.commission_tax.rate, self.series)
+
+
+class Terms(AgentFields):
+    """A partner's terms: its share of the net (0.8 is 80 %); or, where we sell in its name, our commission."""
+
+    partner_share: Rate | None = None
     accrue_on: Literal["invoice", "payment"] = "invoice"
+
+    @model_validator(mode="after")
+    def _is_of_its_model(self) -> Self:
+        self.check_model(partnerShare=self.partner_share)
+        if self.model != "agent" and self.partner_share is None:
+            raise ValueError("partnerShare: is needed, but of the model agent")
+        return self
+
+    def terms(self) -> SettlementTerms:
+        """The terms."""
+        return SettlementTerms(self.partner_share, self.accrue_on, self.agent())
 
 
 class _Ours(Part):
@@ -117,7 +186,7 @@ def read_account(
         type=type_,
         currency=currency,
         payment_term_days=ours.payment_term_days,
-        settlement_terms=SettlementTerms(terms.partner_share, terms.accrue_on) if terms else None,
+        settlement_terms=terms.terms() if terms else None,
         # As it goes out: it is told and asked for far more often than it changes.
         document=tmf666.complete(type_, kept),
         credit_limit=_credit_limit(said.get("creditLimit"), currency.code),

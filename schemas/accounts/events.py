@@ -14,6 +14,7 @@ from domain.accounts.model import (
     AccountChanged,
     AccountCreated,
     AccountStateChanged,
+    AgentTerms,
     CreditLimitExceeded,
     Standing,
     State,
@@ -49,9 +50,28 @@ def account_json(account: Account, standing: Standing | None = None) -> Json:
     if account.settlement_terms is not None:
         terms = account.settlement_terms
         said = account.document.get("settlementTerms")
-        ours = {"partnerShare": decimal_json(terms.partner_share), "accrueOn": terms.accrue_on}
+        share = {} if terms.partner_share is None else {"partnerShare": decimal_json(terms.partner_share)}
+        agent = {} if terms.agent is None else {"model": "agent", **agent_json(terms.agent)}
+        ours = {**share, **agent, "accrueOn": terms.accrue_on}
         out["settlementTerms"] = {**said, **ours} if isinstance(said, Mapping) else ours
     return out if standing is None else {**out, **account_money(account.type, account.kept_in, standing)}
+
+
+AGENT_TERMS: dict[str, Shape] = {
+    "commission?": "Decimal",
+    "commissionTax?": {"category": "Id", "rate": "Decimal"},
+    "series?": "Id",
+}
+"""How the terms look by which we sell in a partner's name."""
+
+
+def agent_json(terms: AgentTerms) -> Json:
+    """The terms by which we sell in a partner's name; the series where it is said."""
+    return {
+        "commission": decimal_json(terms.commission),
+        "commissionTax": {"category": terms.category, "rate": decimal_json(terms.rate)},
+        **({} if terms.series is None else {"series": terms.series}),
+    }
 
 
 def account_money(type_: str, currency: Currency, standing: Standing) -> Json:

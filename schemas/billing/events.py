@@ -87,6 +87,9 @@ def bill_on_demand_json(bill: BillOnDemand) -> Json:
     }
     if bill.bill_no is not None:
         out["customerBill"] = {"@type": "CustomerBillRef", "id": bill.bill_no}
+    if bill.bill_nos is not None:
+        # TMF678 knows one bill of a demand; several are of several sellers.
+        out["customerBills"] = [{"@type": "CustomerBillRef", "id": number} for number in bill.bill_nos]
     return out
 
 
@@ -247,6 +250,7 @@ SHAPES: dict[str, Shape] = {
         "billingDate": "Date",
         "state": get_args(BillOnDemandState),
         "customerBill?": _BILL_REF,
+        "customerBills?": [_BILL_REF],
         "creditNotes": [_BILL_REF],
         "lastUpdate": "Time",
     },

@@ -39,6 +39,7 @@ from domain.billing.usage import UsageResult, UsageToRecord
 from domain.invoicing.model import CorrectsLine, Period
 from domain.money import line_net, within_limit
 from schemas.billing.prices import Prices
+from schemas.invoicing.events import bills_json
 from schemas.message import Continuation, InternalMessage, Message, Part, Reference, Result, message_key
 from schemas.ordering.messages import Item
 from schemas.values import (
@@ -131,13 +132,12 @@ class ChargeAdd(Message):
 
 
 def _bill_json(result: BillOnDemandResult) -> Json:
-    bill = {} if result.bill_no is None else {"billNo": result.bill_no}
-    return {"state": result.state, **bill, "creditNotes": list(result.credit_notes)}
+    return {"state": result.state, **bills_json(result.bill_nos), "creditNotes": list(result.credit_notes)}
 
 
 _BILL = Result(
     BillOnDemandResult,
-    {"state": get_args(BillOnDemandState), "billNo?": "Id", "creditNotes": ["Id"]},
+    {"state": get_args(BillOnDemandState), "billNo?": "Id", "billNos": ["Id"], "creditNotes": ["Id"]},
     _bill_json,
 )
 
@@ -300,12 +300,11 @@ class BillRunsOpen(Continuation):
 
 
 def _account_billed(result: AccountBilled) -> Json:
-    bill = {} if result.bill_no is None else {"billNo": result.bill_no}
     return {
         "billRunId": result.run,
         "billingAccount": {"id": result.billing_account},
         "state": result.state,
-        **bill,
+        **bills_json(result.bill_nos),
         "creditNotes": list(result.credit_notes),
     }
 
@@ -321,6 +320,7 @@ class BillAccount(Continuation):
             "billingAccount": {"id": "Id"},
             "state": get_args(BillOnDemandState),
             "billNo?": "Id",
+            "billNos": ["Id"],
             "creditNotes": ["Id"],
         },
         _account_billed,

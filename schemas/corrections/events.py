@@ -30,7 +30,7 @@ from domain.corrections.model import (
 )
 from schemas.accounts.events import account_ref
 from schemas.event import Event
-from schemas.invoicing.events import TAX_ITEM, invoice_json, order_json, tax_item_json
+from schemas.invoicing.events import TAX_ITEM, invoice_json, order_json, seller_json, tax_item_json
 from schemas.payments.events import payment_json
 from schemas.shapes import Shape
 from schemas.values import Json, money_json, time_json
@@ -61,6 +61,7 @@ def credit_note_json(note: CreditNote) -> Json:
             "deallocations": deallocations_json(note.deallocated, code),
         },
         "refundable": money_json(note.refundable, code),
+        **seller_json(note.seller),
         "sellerVersion": note.seller_version,
         "buyerVersion": note.buyer_version,
     }
@@ -289,6 +290,7 @@ SHAPES: dict[str, Shape] = {
         "lines": ["CreditNoteLine"],
         "covered": {"remaining": "Money", "writtenOff": "Money", "deallocations": _DEALLOCATIONS},
         "refundable": "Money",
+        "seller?": "SettlementAccountReference",
         "sellerVersion": "Version?",
         "buyerVersion": "Version",
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 from domain.invoicing.model import (
@@ -50,6 +51,7 @@ def invoice_json(invoice: Invoice) -> Json:
         "taxPointDate": invoice.tax_point_date.isoformat(),
         "state": invoice.state,
         "billingAccount": account,
+        **seller_json(invoice.seller),
         "sellerVersion": invoice.seller_version,
         "buyerVersion": invoice.buyer_version,
         "taxExcludedAmount": money_json(invoice.tax_excluded_amount, code),
@@ -71,6 +73,11 @@ def invoice_json(invoice: Invoice) -> Json:
     }
 
 
+def bills_json(numbers: Sequence[str]) -> Json:
+    """The numbers of the sellers' bills; where there is one, as `billNo` too."""
+    return {**({"billNo": numbers[0]} if len(numbers) == 1 else {}), "billNos": list(numbers)}
+
+
 def order_json(invoice: Invoice) -> Json:
     """The order that an invoice bills, if any."""
     return {} if invoice.order_id is None else {"orderId": invoice.order_id}
@@ -90,6 +97,11 @@ def period_json(period: Period) -> Json:
 def corrects_json(corrects: CorrectsLine) -> Json:
     """The invoice's line that something corrects."""
     return {"billNo": corrects.bill_no, "lineId": corrects.line_id}
+
+
+def seller_json(seller: str | None) -> Json:
+    """The partner in whose name an invoice is, or a note; nothing of ours."""
+    return {} if seller is None else {"seller": account_ref(seller, "SettlementAccount")}
 
 
 def tax_item_json(item: TaxItem, code: str) -> Json:
@@ -257,6 +269,7 @@ SHAPES: dict[str, Shape] = {
         "taxPointDate": "Date",
         "state": get_args(InvoiceState),
         "billingAccount": "BillingAccountReference",
+        "seller?": "SettlementAccountReference",
         "sellerVersion": "Version?",
         "buyerVersion": "Version?",
         "taxExcludedAmount": "Money",

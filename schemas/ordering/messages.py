@@ -8,13 +8,14 @@ from pydantic import AfterValidator, model_validator
 
 from domain.invoicing import pricing
 from domain.ordering.completing import Order, OrderResult
+from schemas.invoicing.events import bills_json
 from schemas.message import Message, Part, Reference, Result, at_most, not_empty
 from schemas.values import CurrencyCode, Id, Number, Rate, Text, Time, shown
 
 ITEMS_MAX = 1_000
 """The most lines of an order."""
 
-_RESULT = Result(OrderResult, {"billNo": "Id"}, lambda result: {"billNo": result.bill_no})
+_RESULT = Result(OrderResult, {"billNo?": "Id", "billNos": ["Id"]}, lambda result: bills_json(result.bill_nos))
 
 
 class Tax(Part):

@@ -17,7 +17,7 @@ from domain.settlement.reserves import Reserve, ReserveHeld, ReserveReleased, Re
 from domain.settlement.returning import PayoutReturnBooked
 from domain.settlement.statements import Settlement, SettlementLine, SettlementState
 from domain.settlement.terms import AgreedPeriod, TierMode, Tiers, Withholding
-from schemas.accounts.events import account_ref
+from schemas.accounts.events import AGENT_TERMS, account_ref, agent_json
 from schemas.event import Event
 from schemas.shapes import Shape
 from schemas.values import Json, decimal_json, money_json, time_json
@@ -61,7 +61,8 @@ def _step_json(step: Step, code: str) -> Json:
 def explained_json(part: PartnerShare, net: int, cause: str, code: str) -> Json:
     """Where a line of a statement comes from: by which fact, of which net, by which terms.
 
-    `share` is what is left of the partner's share of the invoice's line, of which so much is `accrued`.
+    `share` is what is left of the partner's share of the invoice's line, of which so much is `accrued`; of what is sold
+    in its name, `commission` is ours on that so far, without tax.
     """
     terms: Json = {"accrueOn": part.accrue_on}
     if part.partner_share is not None:
@@ -69,6 +70,11 @@ def explained_json(part: PartnerShare, net: int, cause: str, code: str) -> Json:
     if part.tier is not None:
         before, share = (money_json(amount, code) for amount in (part.tier.before, part.tier.share))
         terms["tier"] = {"start": part.tier.start.isoformat(), "netBefore": before, "share": share}
+    charged: Json = {}
+    if part.agent is not None:
+        tax = {"category": part.agent.category, "rate": decimal_json(part.agent.rate)}
+        terms = {"commission": decimal_json(part.agent.commission), "commissionTax": tax, **terms}
+        charged = {"commission": money_json(part.agent.charged, code)}
     if part.agreement is not None:
         terms |= {"agreementId": part.agreement.id, "revision": part.agreement.revision}
     return {
@@ -77,6 +83,7 @@ def explained_json(part: PartnerShare, net: int, cause: str, code: str) -> Json:
         "terms": terms,
         "share": money_json(part.share, code),
         "accrued": money_json(part.accrued, code),
+        **charged,
     }
 
 
@@ -187,6 +194,7 @@ def _settlement_accrued(event: SettlementAccrued) -> Json:
             {
                 **_of_line_json(accrual.order_id, accrual.bill_no, accrual.line_id),
                 "amount": money_json(accrual.amount, code),
+                **({} if accrual.commission is None else {"commission": money_json(accrual.commission.amount, code)}),
             }
             for accrual in event.accruals
         ],
@@ -237,6 +245,7 @@ def _settlement_corrected(event: SettlementCorrected) -> Json:
                 "was": money_json(line.was, code),
                 "share": money_json(line.now, code),
                 "amount": money_json(line.accrued, code),
+                **({} if line.commission is None else {"commission": money_json(line.commission, code)}),
             }
             for line in correction.lines
         ],
@@ -295,7 +304,9 @@ def terms_json(agreed: AgreedTerms, currency: str | None) -> Json:
     """A partner's terms as they were agreed; `currency` is that of their amounts, None where there is none."""
     terms, closing = agreed.terms, agreed.closings
     code = currency or ""
-    out: Json = {"model": "principal"}
+    out: Json = {"model": "principal" if terms.agent is None else "agent"}
+    if terms.agent is not None:
+        out |= agent_json(terms.agent)
     if terms.partner_share is not None:
         out["share"] = decimal_json(terms.partner_share)
     if terms.tiers is not None:
@@ -366,7 +377,8 @@ def _settlement(event: SettlementClosed | SettlementPaid) -> Json:
 
 
 TERMS: dict[str, Shape] = {
-    "model": ("principal",),
+    "model": ("principal", "agent"),
+    **AGENT_TERMS,
     "share?": "Decimal",
     "tiers?": {
         "mode": get_args(TierMode),
@@ -431,6 +443,8 @@ SHAPES: dict[str, Shape] = {
             "net": "Money",
             "terms": {
                 "share?": "Decimal",
+                "commission?": "Decimal",
+                "commissionTax?": {"category": "Id", "rate": "Decimal"},
                 "tier?": {"start": "Date", "netBefore": "Money", "share": "Money"},
                 "accrueOn": ("invoice", "payment"),
                 "agreementId?": "Id",
@@ -438,6 +452,7 @@ SHAPES: dict[str, Shape] = {
             },
             "share": "Money",
             "accrued": "Money",
+            "commission?": "Money",
         },
         "date?": "Date",
         "amount": "Money",
@@ -517,7 +532,9 @@ EVENTS = (
             "settlementAccount": "SettlementAccountReference",
             "amount": "Money",
             "cause": "Identity",
-            "lines": [{"orderId?": "Id", "billNo": "Id", "lineId": "Id", "amount": "Money"}],
+            "lines": [
+                {"orderId?": "Id", "billNo": "Id", "lineId": "Id", "amount": "Money", "commission?": "Money"},
+            ],
         },
         _settlement_accrued,
         tells_cause=True,
@@ -575,7 +592,7 @@ EVENTS = (
             "billNo": "Id",
             "orderId?": "Id",
             "amount": "Money",
-            "lines": [{"lineId": "Id", "was": "Money", "share": "Money", "amount": "Money"}],
+            "lines": [{"lineId": "Id", "was": "Money", "share": "Money", "amount": "Money", "commission?": "Money"}],
         },
         _settlement_corrected,
     ),

@@ -39,6 +39,7 @@ from domain.settlement.terms import (
     TierMode,
     Withholding,
 )
+from schemas.accounts.documents import AgentFields
 from schemas.message import Continuation, InternalMessage, Message, Part, Reference, Result, at_most, message_key
 from schemas.values import (
     ID_MAX,
@@ -381,10 +382,9 @@ class TiersTerms(TermsPart):
         return steps
 
 
-class AgreementTerms(TermsPart):
-    """A partner's terms: one `share` (0.8 is 80 % of the net), or `tiers`."""
+class AgreementTerms(AgentFields, TermsPart):
+    """A partner's terms: one `share` (0.8 is 80 % of the net), or `tiers`; as its agent, our `commission`."""
 
-    model: Literal["principal", "agent"] | None = None
     share: Rate | None = None
     tiers: TiersTerms | None = None
     accrue_on: Literal["invoice", "payment"] = "invoice"
@@ -395,16 +395,14 @@ class AgreementTerms(TermsPart):
     withholding: WithholdingTerms | None = None
     netting: NettingTerms | None = None
 
-    @field_validator("model")
-    @classmethod
-    def _is_supported(cls, value: str | None) -> str | None:
-        if value == "agent":
-            raise ValueError("agent is not supported: what a partner sells in its own name can't be billed yet")
-        return value
+    @model_validator(mode="after")
+    def _is_of_its_model(self) -> Self:
+        self.check_model(share=self.share, tiers=self.tiers, guarantee=self.guarantee, advance=self.advance)
+        return self
 
     @model_validator(mode="after")
     def _has_one_share_or_tiers(self) -> Self:
-        if (self.share is None) == (self.tiers is None):
+        if self.model != "agent" and (self.share is None) == (self.tiers is None):
             raise ValueError("share: has to be there, or tiers instead, and not both")
         if self.tiers is not None and self.accrue_on == "payment":
             if self.tiers.mode == "volume":
@@ -430,7 +428,7 @@ class AgreementTerms(TermsPart):
 
     def terms(self) -> LineTerms:
         """What lines go by; tiers are to be added in the currency of the account."""
-        return LineTerms(self.share, self.accrue_on)
+        return LineTerms(self.share, self.accrue_on, agent=self.agent())
 
     def tiers_said(self) -> TiersToAgree | None:
         """The tiers, in units of a currency that the account knows."""

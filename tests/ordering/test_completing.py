@@ -239,7 +239,7 @@ def test_an_invoice_consumes_credit_oldest_first():
         ("P-a", 400),
         ("P-b", 100),
     ]
-    assert book.results["order.completed:O-1"] == {"billNo": "INV-000000001"}
+    assert book.results["order.completed:O-1"] == {"billNo": "INV-000000001", "billNos": ["INV-000000001"]}
     assert book.position("BA-1").unapplied == 200
     assert book.position("BA-1").receivable == 0
     assert_books_hold(book)

@@ -102,7 +102,7 @@ def test_an_adjustment_has_a_limit_on_both_sides(sign):
 
 def test_an_account_is_read():
     """Its document is all that was said, unknown fields included, entities typed; what is null was not said."""
-    fact = accepted("account.create", {**ACCOUNT, "loyalty": {"points": 7, "since": None}}).fact
+    fact = accepted("account.create", {**MESSAGES["account.create"], "loyalty": {"points": 7, "since": None}}).fact
     assert fact == NewAccount(
         "SA-1",
         "SettlementAccount",
@@ -143,7 +143,7 @@ def test_an_unknown_field_is_ignored(routing_key):
         *[("payout.returned", field) for field in ("returnId", "payoutId", "returnedAt", "reason")],
         *[("settlement.adjust", field) for field in ("adjustmentId", "settlementAccount.id", "amount", "date")],
         *[("settlement.adjust", field) for field in ("reason", "corrects.billNo", "corrects.lineId")],
-        *[("account.create", field) for field in ("@type", "name", "currency", "settlementTerms.partnerShare")],
+        *[("account.create", field) for field in ("@type", "name", "currency", "settlementTerms")],
     ],
 )
 @pytest.mark.parametrize("value", [..., None, [], 17.5])
@@ -154,6 +154,40 @@ def test_a_field_that_is_needed(routing_key, field, value):
     refusal = refused(routing_key, change(MESSAGES[routing_key], field, value))
     assert refusal.code == "invalid"
     assert field in refusal.detail
+
+
+TAX = {"category": "S", "rate": "0.2"}
+
+
+@pytest.mark.parametrize(
+    ("terms", "detail"),
+    [
+        ({}, "settlementTerms: partnerShare: is needed, but of the model agent"),
+        ({"partnerShare": None}, "settlementTerms: partnerShare: is needed, but of the model agent"),
+        ({"partnerShare": "x"}, "settlementTerms.partnerShare: must be a decimal"),
+        (
+            {"partnerShare": 1, "commission": "0.1"},
+            "settlementTerms: commission: only terms of the model agent have it",
+        ),
+        ({"partnerShare": 1, "series": "A-"}, "settlementTerms: series: only terms of the model agent have it"),
+        ({"model": "agent", "commissionTax": TAX}, "settlementTerms: commission: is needed"),
+        ({"model": "agent", "commission": "0.1"}, "settlementTerms: commissionTax: is needed"),
+        (
+            {"model": "agent", "commission": "0.1", "commissionTax": TAX, "partnerShare": 1},
+            "settlementTerms: partnerShare: terms of the model agent have none",
+        ),
+        (
+            {"model": "agent", "commission": "0.1", "commissionTax": TAX, "series": "A-1"},
+            "settlementTerms.series: must have at most 100 characters and end with one of . _ : -",
+        ),
+        ({"model": "reseller", "partnerShare": 1}, "settlementTerms.model: must be 'principal' or 'agent'"),
+    ],
+)
+def test_terms_are_of_their_model(terms, detail):
+    """A share, or a commission with its tax: each model has what it goes by, and nothing of the other."""
+    refusal = refused("account.create", {**MESSAGES["account.create"], "settlementTerms": terms})
+    assert refusal.code == "invalid"
+    assert detail in refusal.detail
 
 
 @pytest.mark.parametrize(
@@ -291,7 +325,7 @@ def test_a_number_of_a_million_digits_is_refused_fast():
     since = time.process_time()
     for digits in ("1." + "3" * 1_000_000, "0." + "0" * 1_000_000 + "1", "3" * 1_000_000, "1E-" + "9" * 1_000_000):
         assert refused("order.completed", change(ORDER, "items.0.quantity", Raw(digits))).code != ""
-        assert one("account.create", {**ACCOUNT, "creditLimit": {"value": Raw(digits)}}).identity
+        assert one("account.create", {**MESSAGES["account.create"], "creditLimit": {"value": Raw(digits)}}).identity
     assert time.process_time() - since < 5
 
 
@@ -434,21 +468,21 @@ def test_a_text_that_cannot_be_kept(routing_key, field, text, why):
 def test_a_name_that_cannot_be_kept(key):
     """What an account's document keeps has names that a database can hold, at every depth."""
     for extra in ({key: 1}, {"contact": [{"deep": {key: 1}}]}):
-        assert refused("account.create", {**ACCOUNT, **extra}).code == "invalid"
+        assert refused("account.create", {**MESSAGES["account.create"], **extra}).code == "invalid"
     accepted("order.completed", {**ORDER, key: 1})  # ignored, and not kept
 
 
 @pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 10**100, Raw("1e400"), Raw("1.2345678901234567")])
 def test_a_number_that_cannot_be_kept(number):
     """An integer beyond ±2^53, or a number that a double does not keep, is `invalid` in what a document keeps."""
-    refusal = refused("account.create", {**ACCOUNT, "contact": [{"number": number}]})
+    refusal = refused("account.create", {**MESSAGES["account.create"], "contact": [{"number": number}]})
     assert refusal.code == "invalid"
     assert "contact.0.number" in refusal.detail
 
 
 def test_the_largest_integers_can_be_kept():
     """Integers of ±2^53 are kept as they are."""
-    fact = accepted("account.create", {**ACCOUNT, "extra": [2**53, -(2**53)]}).fact
+    fact = accepted("account.create", {**MESSAGES["account.create"], "extra": [2**53, -(2**53)]}).fact
     assert isinstance(fact, NewAccount)
     assert fact.document["extra"] == [9007199254740992, -9007199254740992]
 

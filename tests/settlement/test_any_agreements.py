@@ -130,7 +130,7 @@ class Life:
         said: dict[str, Any] = {
             "guarantee": draw(st.none() | st.builds(guarantee, st.integers(1, 90_000))),
             "advance": draw(st.sampled_from((None, 50_000))),
-            "holdback": draw(st.builds(holdback, st.sampled_from(("0", "0.1", "0.333")), st.integers(0, 4))),
+            "holdback": draw(st.builds(holdback, st.sampled_from(("0.1", "0.333", "0")), st.integers(0, 3))),
             "payout_threshold": draw(st.sampled_from((None, None, None, 3_000))),
             "withholding": draw(st.none() | st.builds(withholding, st.sampled_from(("0.045", "0.15")))),
             "netting": draw(st.sampled_from((None, "BA-9", "BA-9"))),

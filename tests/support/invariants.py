@@ -35,7 +35,7 @@ from domain.billing.usage import UsageMonth, UsageRecord, UsageToRecord
 from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
 from domain.days.model import Calendar
 from domain.dunning.model import Dunning, DunningStep, DunningStepTaken, Suspension
-from domain.invoicing.model import Billing, CorrectsLine, Invoice, InvoiceOverdue, Loss
+from domain.invoicing.model import Billing, CorrectsLine, Invoice, InvoiceLine, InvoiceOverdue, Loss
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -43,6 +43,7 @@ from domain.parties.model import SELLER, Seller
 from domain.payments.model import Allocation, Payment, Recovery
 from domain.periods import DateRange
 from domain.settlement.accruals import Accrual
+from domain.settlement.backdating import ShareCorrection
 from domain.settlement.comparing import StatementReport
 from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement
@@ -163,7 +164,9 @@ def _invoices_add_up(book: LedgerBook) -> None:
         # What credit notes beside a bill undo of allocations is debited with it.
         beside = (one for one in book.documents[CreditNote].values() if one.cause == invoice.cause)
         debited -= sum(part.amount for one in beside if one.billing_account == account for part in one.deallocated)
-        assert debited == invoice.tax_included_amount, (invoice.id, "receivable", debited)
+        # All sellers' invoices of one fact are in one entry.
+        of_fact = [one for one in book.documents[Invoice].values() if one.cause == invoice.cause]
+        assert debited == sum(one.tax_included_amount for one in of_fact), (invoice.id, "receivable", debited)
         notes = [note for note in book.documents[CreditNote].values() if note.corrected_bill_no == invoice.id]
         credited = sum(note.tax_included_amount for note in notes)
         assert credited == invoice.corrected.credited, (invoice.id, "credited", credited)
@@ -228,7 +231,7 @@ def _what_is_lost(book: LedgerBook, invoice: Invoice, notes: list[CreditNote]) -
     for item in invoice.tax_item:
         group = (item.category, item.rate)
         left = item.tax_amount - credited.get(group, 0)
-        due = half_away(Fraction(left * relief, billed)) if billed else 0
+        due = half_away(Fraction(left * relief, billed)) if billed and invoice.seller is None else 0
         assert relieved.get(group, 0) == due, (invoice.id, group, "relieved", due)
     assert sum(relieved.values()) == sum(row.relieved for row in losses), (invoice.id, "relieved")
     given_up = sum(line.given_up for line in invoice.corrected.lines)
@@ -388,19 +391,37 @@ def _what_went_back(book: LedgerBook) -> tuple[Counter[str], Counter[str]]:
     return gone, owed_back
 
 
-def _partners_get_what_is_theirs(book: LedgerBook) -> None:
+def _accrued(book: LedgerBook) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]], Counter[str]]:
+    """What was accrued of each line, our commissions on each, and what each partner has earned."""
     accrued: Counter[tuple[str, str]] = Counter()
+    commissions: Counter[tuple[str, str]] = Counter()
     earned: Counter[str] = Counter()
     for accrual in book.documents[Accrual].values():
-        assert accrual.amount != 0, (accrual, "accrues nothing")
+        assert accrual.amount or accrual.commission, (accrual, "accrues nothing")
         if accrual.adjustment_id is None and accrual.step is None:
             assert accrual.bill_no is not None, (accrual, "is of no line")
             assert accrual.line_id is not None, (accrual, "is of no line")
             accrued[accrual.bill_no, accrual.line_id] += accrual.amount
+            if accrual.commission is not None:
+                assert accrual.commission.amount, (accrual, "has a commission of nothing")
+                commissions[accrual.bill_no, accrual.line_id] += accrual.commission.amount
         earned[accrual.settlement_account] += accrual.amount
+    return accrued, commissions, earned
+
+
+def _partners_get_what_is_theirs(book: LedgerBook) -> None:
+    accrued, commissions, earned = _accrued(book)
+    noted_tax: Counter[tuple[str, str]] = Counter()
+    for note in book.documents[CreditNote].values():
+        for noted in note.lines:
+            noted_tax[note.corrected_bill_no, noted.line_id] += noted.tax_amount
     withheld: Counter[str] = Counter()
     withholding: Counter[str] = Counter()
     for invoice in book.documents[Invoice].values():
+        names = {
+            line.on_behalf_of.id if line.on_behalf_of and line.on_behalf_of.agent else None for line in invoice.lines
+        }
+        assert names == {invoice.seller}, (invoice.id, "is in one name")
         billed = invoice.tax_included_amount - invoice.corrected.credited
         lost = invoice.corrected.written_off
         paid = billed - lost - invoice.remaining_amount
@@ -410,16 +431,14 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
             part = line.on_behalf_of
             if part is None:
                 continue
-            if part.partner_share is None:
-                share = tiered_share_left(line, credited.get(line.id, 0))
-            else:
-                share = half_away(line.tax_excluded_amount * Fraction(part.partner_share))
-                share -= half_away(credited.get(line.id, 0) * Fraction(part.partner_share))
+            share = _share_left(line, credited.get(line.id, 0), noted_tax[invoice.id, line.id])
             due = share
             if part.accrue_on == "payment" and billed:
                 due = half_away(Fraction(share * paid, billed))
             assert (part.share, part.accrued) == (share, due), (invoice.id, line.id, share, due)
             assert accrued[invoice.id, line.id] == due, (invoice.id, line.id, due)
+            commission = _commission_on(line, credited.get(line.id, 0), due)
+            assert commissions[invoice.id, line.id] == commission, (invoice.id, line.id, "commission", commission)
             gone = 0
             if part.accrue_on == "payment" and billed:
                 gone = half_away(Fraction(share * (paid + lost), billed)) - due
@@ -436,6 +455,29 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
         payable = earned[position.id] - paid_out[position.id] - netted[position.id]
         assert (position.payable, position.withheld) == (payable, withheld[position.id]), position.id
         assert position.withholding == withholding[position.id], (position.id, "lines withheld")
+
+
+def _share_left(line: InvoiceLine, credited: int, tax: int) -> int:
+    """What is left of a share, of which so much net and tax is credited."""
+    part, net = line.on_behalf_of, line.tax_excluded_amount
+    assert part is not None
+    if part.agent is not None:
+        return net + line.tax_amount - credited - tax
+    if part.partner_share is None:
+        return tiered_share_left(line, credited)
+    shares: list[int] = [half_away(amount * Fraction(part.partner_share)) for amount in (net, credited)]
+    return shares[0] - shares[1]
+
+
+def _commission_on(line: InvoiceLine, credited: int, due: int) -> int:
+    """Our commission on what is left of a line's net, in proportion to what its partner has of it."""
+    part = line.on_behalf_of
+    if part is None or part.agent is None:
+        return 0
+    commission = Fraction(part.agent.commission) * (line.tax_excluded_amount - credited)
+    charged: int = half_away(commission * due / part.share if part.share else commission)
+    assert part.agent.charged == charged, line
+    return charged
 
 
 def _statements_add_up(book: LedgerBook, lines_max: int) -> None:
@@ -512,7 +554,12 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     gone_on = {i for i, r in book.results.items() if i.startswith(rests) and (r["billNos"] or r["recovered"])}
     bills = ("bill.demand:", "bill.continue:", "bill.account:")
     billed = {i for i, r in book.results.items() if i.startswith(bills) and (r["billNo"] or r["creditNotes"])}
-    corrections = {i for i, r in book.results.items() if i.startswith("settlement.correct:") and r["lines"]}
+    # What corrects a commission alone moves nothing: the closing charges it.
+    corrections = {
+        row.cause
+        for row in book.rows[ShareCorrection].values()
+        if any(line.was != line.now or line.accrued or line.withheld for line in row.lines)
+    }
     nettings = {i for i, r in book.results.items() if i.startswith("netting.apply:") and r["netted"]}
     assert (
         set(book.rows[Entry])
@@ -530,8 +577,9 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     def keys(kind: str) -> set[str]:
         return {identity.partition(":")[2] for identity in book.applied if identity.startswith(kind)}
 
-    ordered = [invoice.order_id for invoice in book.documents[Invoice].values() if invoice.order_id is not None]
-    assert sorted(ordered) == sorted(keys("order.completed:")), "an order has two invoices, or none"
+    ordered = [(one.order_id, one.seller) for one in book.documents[Invoice].values() if one.order_id is not None]
+    assert len(set(ordered)) == len(ordered), "an order has two invoices of one seller"
+    assert {order_id for order_id, _ in ordered} == keys("order.completed:"), "an order has no invoice"
     paid = {payment.id for payment in book.documents[Payment].values() if payment.source is None}
     assert paid == keys("payment.received:")
     assert set(book.rows[Goodwill]) == keys("credit.grant:")
@@ -964,13 +1012,23 @@ def _events_run_without_a_gap(book: LedgerBook) -> None:
 
 def _invoice_numbers_have_no_gap_and_no_twin(book: LedgerBook) -> None:
     given = {series.id: series.last for series in book.documents[Series].values()}
-    for prefix, numbers in (
-        ("INV-", sorted(book.documents[Invoice])),
-        ("CN-", sorted(note.bill_no for note in book.documents[CreditNote].values())),
-    ):
-        assert numbers == [f"{prefix}{n:09d}" for n in range(1, len(numbers) + 1)]
-        assert given.pop(prefix, 0) == len(numbers)
-    assert not given, given
+    numbers: dict[str, list[str]] = defaultdict(list)
+    for invoice in book.documents[Invoice].values():
+        numbers[invoice.id[:-9]].append(invoice.id)
+        _is_in_its_sellers_series(invoice.seller, invoice.id[:-9], "INV-", book)
+    for note in book.documents[CreditNote].values():
+        numbers[note.bill_no[:-9]].append(note.bill_no)
+        assert note.seller == book.get(Invoice, note.corrected_bill_no).seller, note
+        _is_in_its_sellers_series(note.seller, note.bill_no[:-9], "CN-", book)
+    for prefix, those in numbers.items():
+        assert sorted(those) == [f"{prefix}{n:09d}" for n in range(1, len(those) + 1)]
+        assert given.pop(prefix) == len(those)
+    assert not any(given.values()), given
+
+
+def _is_in_its_sellers_series(seller: str | None, series: str, ours: str, book: LedgerBook) -> None:
+    assert book.get(Series, series).owner == seller, series
+    assert (series == ours) == (seller is None), series
 
 
 def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
@@ -1122,6 +1180,9 @@ def _invoices_name_their_parties(book: LedgerBook) -> None:
     last = 0
     for _, invoice in sorted(book.documents[Invoice].items()):
         assert f"{invoice.billing_account}/{invoice.buyer_version}" in book.rows[AccountVersion], invoice.id
+        if invoice.seller is not None:
+            assert f"{invoice.seller}/{invoice.seller_version}" in book.rows[AccountVersion], invoice.id
+            continue
         assert last <= (invoice.seller_version or 0) <= len(versions), invoice.id
         last = invoice.seller_version or 0
 

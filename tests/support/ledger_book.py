@@ -30,6 +30,7 @@ from domain.accounts.model import (
     AccountStateChanged,
     AccountUpdate,
     AccountVersion,
+    AgentTerms,
     CreditLimitExceeded,
     NewAccount,
     Reference,
@@ -213,6 +214,7 @@ from domain.settlement.terms import (
     Withholding,
 )
 from domain.settlement.tiers import TierPeriod
+from schemas.invoicing.events import bills_json
 from schemas.values import parse_currency
 
 Fact = (
@@ -510,7 +512,9 @@ def told(result: object) -> dict[str, Any]:
             return {"id": made.id, "revision": made.revision, "specification": made}
         case SellerResult(seller):
             return {"version": seller.version, "seller": seller}
-        case OrderResult(bill_no) | NoteResult(bill_no):
+        case OrderResult(bill_nos):
+            return bills_json(bill_nos)
+        case NoteResult(bill_no):
             return {"billNo": bill_no}
         case PaymentResult(bill_nos):
             return {"billNos": list(bill_nos)}
@@ -569,8 +573,8 @@ def _told_of_billing(result: object) -> dict[str, Any]:
     match result:
         case ChargeResult(net):
             return {"net": net.amount}
-        case BillOnDemandResult(state, bill_no, notes):
-            return {"state": state, "billNo": bill_no, "creditNotes": list(notes)}
+        case BillOnDemandResult(state, bill_nos, notes):
+            return {"state": state, **_bills(bill_nos), "creditNotes": list(notes)}
         case SubscriptionResult(subscription):
             return {"id": subscription.id, "revision": subscription.revision, "state": subscription.state}
         case DunnedDayResult(day):
@@ -583,12 +587,16 @@ def _told_of_billing(result: object) -> dict[str, Any]:
             return {"billRunId": run, "state": state}
         case RunsOpened(runs):
             return {"billRunIds": list(runs)}
-        case AccountBilled(run, account, state, bill_no, notes):
+        case AccountBilled(run, account, state, bill_nos, notes):
             what = {"billRunId": run, "billingAccount": account, "state": state}
-            return {**what, "billNo": bill_no, "creditNotes": list(notes)}
+            return {**what, **_bills(bill_nos), "creditNotes": list(notes)}
         case UsageResult(subscription_id, price_id, day):
             return {"subscriptionId": subscription_id, "priceId": price_id, "date": day.isoformat()}
     raise AssertionError(result)
+
+
+def _bills(numbers: tuple[str, ...]) -> dict[str, Any]:
+    return {"billNos": list(numbers)} if len(numbers) > 1 else {"billNo": numbers[0] if numbers else None}
 
 
 _MESSAGES = count(1)
@@ -970,7 +978,7 @@ def relation(kind: str, account: str, *, since: str | None = None, until: str | 
 
 def read(id_: str, type_: str, currency: Currency, document: Mapping[str, Any]) -> NewAccount:
     """Reads a document as these tests write it; a negative credit limit is what does not fit."""
-    limit, share = document.get("creditLimit"), document.get("share")
+    limit = document.get("creditLimit")
     if limit is not None and limit < 0:
         raise Refused("invalid", f"creditLimit: must not be negative (got {limit})")
     relationships = document.get("relationships", ())
@@ -982,7 +990,7 @@ def read(id_: str, type_: str, currency: Currency, document: Mapping[str, Any]) 
         type_,
         currency,
         document.get("paymentTermDays", 30),
-        SettlementTerms(Decimal(share), document.get("accrueOn", "invoice")) if share is not None else None,
+        _terms(document) if type_ == SETTLEMENT else None,
         document,
         limit,
         tuple(
@@ -992,6 +1000,13 @@ def read(id_: str, type_: str, currency: Currency, document: Mapping[str, Any]) 
         tuple(references),
         document.get("first", "active"),
         closing_cycle=cast("ClosingCycle | None", document.get("closingCycle")),
+    )
+
+
+def _terms(document: Mapping[str, Any]) -> SettlementTerms:
+    share, agent = document.get("share"), document.get("agent")
+    return SettlementTerms(
+        None if share is None or agent else Decimal(share), document.get("accrueOn", "invoice"), agent
     )
 
 
@@ -1015,6 +1030,24 @@ def partner(
 ) -> NewAccount:
     """A settlement account to open."""
     return new(SETTLEMENT, id_, currency=currency, share=share, accrueOn=on, **said)
+
+
+def agent_of(
+    id_: str = "SA-1",
+    commission: str = "0.1",
+    on: Literal["invoice", "payment"] = "invoice",
+    *,
+    tax: str = "0.2",
+    series: str | None = None,
+    currency: str = "EUR",
+) -> NewAccount:
+    """A settlement account to open of a partner in whose name we sell."""
+    return new(SETTLEMENT, id_, currency=currency, agent=as_agent(commission, tax=tax, series=series), accrueOn=on)
+
+
+def as_agent(commission: str = "0.1", *, tax: str = "0.2", series: str | None = None) -> AgentTerms:
+    """That we sell in a partner's name for a commission, which has tax itself."""
+    return AgentTerms(Decimal(commission), "S", Decimal(tax), series)
 
 
 def financial(id_: str = "FA-1", *, currency: str = "EUR", **said: object) -> NewAccount:
@@ -1159,15 +1192,16 @@ def agreement(
     account: str = "SA-1",
     currency: str = "EUR",
     tiers: TiersToAgree | None = None,
+    agent: AgentTerms | None = None,
     **closing: Any,
 ) -> AgreementToCreate:
     """Terms with a partner, from the first moment of a day to that of another; `closing` is what closings go by.
 
-    Where there are `tiers`, they are in place of the share.
+    Where there are `tiers`, or terms of its `agent`, they are in place of the share.
     """
     start, end = (None if day is None else datetime.fromisoformat(f"{day}T00:00+00:00") for day in (since, until))
     assert start is not None
-    terms = LineTerms(Decimal(share) if tiers is None else None, on)
+    terms = LineTerms(None if tiers or agent else Decimal(share), on, agent=agent)
     return AgreementToCreate(id_, account, start, end, terms, ClosingTerms(**closing), currency, tiers)
 
 
@@ -1179,10 +1213,11 @@ def agreed(
     *,
     if_revision: int | None = None,
     tiers: TiersToAgree | None = None,
+    agent: AgentTerms | None = None,
     **closing: Any,
 ) -> AgreementToChange:
     """Other terms of an agreement, from a day on; `closing` is what closings go by."""
-    terms = LineTerms(Decimal(share) if tiers is None else None, on)
+    terms = LineTerms(None if tiers or agent else Decimal(share), on, agent=agent)
     return AgreementToChange(id_, date.fromisoformat(since), terms, if_revision, ClosingTerms(**closing), tiers=tiers)
 
 
