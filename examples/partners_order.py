@@ -1,4 +1,4 @@
-"""Sells on behalf of a partner: its share, the statement that tells it, and the payout that pays it."""
+"""Sells on behalf of a partner: its share, the statement and the payout of that, and what the partner is told."""
 
 import asyncio
 
@@ -47,6 +47,12 @@ async def main() -> None:
         payout = {"payoutId": "PO-1", "settlementAccount": {"id": "SA-1"}, "settlementId": "C-1"}
         answer = await worker.say("payout.completed", {**payout, "amount": statement["total"]})
         print("payout.completed", answer["outcome"], answer["result"])
+        # Asked for the partner, as if nothing but its own were there.
+        accounts = (await worker.query("account.list", party="77"))["result"]["items"]
+        print("the partner's accounts:", [account["id"] for account in accounts])
+        statements = (await worker.query("settlement.list", settlementAccount="SA-1", party="77"))["result"]["items"]
+        print("its statements:", [statement["id"] for statement in statements])
+        print("the customer's:", (await worker.query("account.get", id="BA-1", party="77"))["error"]["code"])
 
 
 asyncio.run(main())

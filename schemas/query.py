@@ -7,13 +7,13 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from schemas.message import Part
 from schemas.shapes import Shape
-from schemas.values import INTEGER_MAX, parse_date, parse_time
+from schemas.values import INTEGER_MAX, Text, parse_date, parse_time
 
 LIMIT_MAX = 500
 """The most items of a page."""
@@ -125,13 +125,21 @@ Limit = Annotated[int, Field(strict=True, ge=1, le=LIMIT_MAX)]
 When = Annotated[datetime | date, BeforeValidator(parse_when)]
 
 
+Seen = Literal["own", "all", "nothing"]
+"""What a party sees by a query: its own; all, since that is nobody's secret; nothing, since it is for operators."""
+
+
 class Query(Part):
     """A query's arguments; unknown fields are ignored.
 
-    Its class declares all that there is to say of it; its capability lists it in `QUERIES`.
+    Its class declares all that there is to say of it; its capability lists it in `QUERIES`. Any of them may be asked
+    for a `party`, by its id: it is answered as if only what is related to that party were there.
     """
 
     TYPE: ClassVar[str]
     """The AMQP `type` that names it."""
     ANSWER: ClassVar[Shape]
     """What it is answered with."""
+    SEEN_BY_A_PARTY: ClassVar[Seen] = "own"
+    """What a party sees by it."""
+    party: Text | None = None

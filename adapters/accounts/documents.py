@@ -24,9 +24,9 @@ from domain.accounts.specifications import (
     DunningProcedure,
     Specification,
 )
-from schemas.accounts.documents import party_of
+from schemas.accounts.documents import party_ids
 from schemas.accounts.queries import account_document
-from schemas.values import folded, normal
+from schemas.values import folded
 
 
 def financial_account(references: tuple[Reference, ...]) -> str | None:
@@ -36,14 +36,7 @@ def financial_account(references: tuple[Reference, ...]) -> str | None:
 
 def parties(document: Mapping[str, Any]) -> list[str]:
     """The ids of the parties that an account is related to, each once; of a role, the role's and the party's."""
-    ids = (
-        normal(party[field])
-        for related in document.get("relatedParty") or ()
-        if isinstance(party := party_of(related), Mapping)
-        for field in ("id", "partyId")
-        if isinstance(party.get(field), str)
-    )
-    return list(dict.fromkeys(ids))
+    return list(dict.fromkeys(id_ for related in document.get("relatedParty") or () for id_ in party_ids(related)))
 
 
 def name_key(document: Mapping[str, Any]) -> str:

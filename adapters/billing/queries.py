@@ -15,6 +15,7 @@ from adapters.billing.codecs import (
 )
 from adapters.billing.sweeps import TO_BE_DONE, facts_of
 from adapters.invoicing.codecs import decode_invoice
+from adapters.invoicing.queries import whose_invoice
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.trying import happens
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
@@ -74,7 +75,8 @@ async def charges(query: ChargeList, view: View) -> bytes:
 async def subscription(query: SubscriptionGet, view: View) -> Json:
     """`subscription.get`: now, as it was at a time, or as of a revision."""
     row = await view.one("subscriptions", {"_id": query.id}, index=BY_ID)
-    found = None if row is None else decode_subscription(row)
+    shown = row is not None and await view.shows(row["billingAccount"])
+    found = decode_subscription(row) if row is not None and shown else None
     at = None if query.at is None else min(query.at, view.now)
     if found is None or (at is not None and at < found.booked_at):
         raise unknown("subscription", query.id)
@@ -138,7 +140,7 @@ async def usage(query: UsageList, view: View) -> bytes:
         which, days = of_line
         first, last = max(first or days.start, days.start), min(last or days.end, days.end - timedelta(days=1))
     else:
-        if await view.one("subscriptions", {"_id": query.subscription_id}, fields={"_id": 1}, index=BY_ID) is None:
+        if not await _shows_subscription(query.subscription_id, view):
             raise unknown("subscription", query.subscription_id, "subscriptionId")
         which = {"subscriptionId": query.subscription_id}
         if query.price_id is not None:
@@ -153,16 +155,25 @@ async def usage(query: UsageList, view: View) -> bytes:
     return page.answer(None)
 
 
+async def _shows_subscription(id_: str, view: View) -> bool:
+    """Whether there is a subscription, of an account that is in the view."""
+    row = await view.one("subscriptions", {"_id": id_}, fields={"billingAccount": 1}, index=BY_ID)
+    return row is not None and await view.shows(row["billingAccount"])
+
+
 async def _of_line(query: UsageList, view: View) -> tuple[Row, DateRange] | None:
     """Which records a line of a bill counts, and the days that they are within; None of one that counts none."""
     bill = await view.one("invoices", {"_id": query.bill_no}, index=BY_ID)
-    if bill is None:
+    if bill is None or not await view.shows(*whose_invoice(bill)):
         raise unknown("invoice", str(query.bill_no), "billNo")
     line = next((one for one in decode_invoice(bill).lines if one.id == query.line_id), None)
     if line is None:
         raise Refused("invalid", f"lineId: invoice {query.bill_no} has no line {query.line_id}")
     origin = line.origin
     if origin is None or origin.price_id is None or origin.period is None:
+        return None
+    # Who pays for another's account, or sells to it, has the bill; when something was used only the user is told.
+    if not await view.shows(origin.account):
         return None
     days = DateRange(view.date_of(origin.period.start), view.date_of(origin.period.end))
     of_price: Row = {"subscriptionId": origin.subscription_id, "priceId": origin.price_id}
@@ -227,6 +238,8 @@ async def preview(query: BillPreview, view: View) -> Json:
     Raises `Refused` (`invalid`) for a date so far ahead that its demand would wait, or a bill of too many parts.
     """
     asked = BillDemand("preview~", query.billing_account, query.billing_date)
+    if not await view.shows(asked.billing_account):
+        raise unknown("account", asked.billing_account, "billingAccount.id")
     own = demand_time(asked)
     if own is not None and own[1] - view.now > view.ahead_max:
         days = f"{view.ahead_max.days} days ahead, when its demand would be too-early"

@@ -6,6 +6,7 @@ from functools import partial
 from typing import get_args
 
 from adapters.corrections.codecs import decode_credit_note, decode_dispute, decode_refund
+from adapters.invoicing.queries import shows_of_invoice
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
 from domain.accounts.model import BILLING
@@ -23,7 +24,7 @@ async def credit_note(query: CreditNoteGet, view: View) -> Json:
     else:
         rows = await view.find("creditNotes", {"billNo": query.bill_no}, index="number")
         field, asked = "billNo", str(query.bill_no)
-    if not rows:
+    if not rows or not await shows_of_invoice(view, rows[0]["correctedBillNo"], rows[0]["billingAccount"]):
         raise unknown("credit-note", asked, field)
     return credit_note_json(decode_credit_note(rows[0]))
 
@@ -67,7 +68,7 @@ async def refunds(query: RefundList, view: View) -> bytes:
 async def dispute(query: DisputeGet, view: View) -> Json:
     """`dispute.get`: it stands as it is now."""
     row = await view.one("disputes", {"_id": query.dispute_id})
-    if row is None:
+    if row is None or not await shows_of_invoice(view, row["billNo"], row["billingAccount"]):
         raise unknown("dispute", query.dispute_id, "disputeId")
     return dispute_json(decode_dispute(row))
 

@@ -101,6 +101,12 @@ KEPT = (
                 IndexModel([("orderId", ASCENDING)], name="order"),
                 # Lists of an account's invoices, all or those in one state, by number.
                 IndexModel([("billingAccount", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)], name="listed"),
+                # The same of those in a partner's name.
+                IndexModel(
+                    [("seller", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)],
+                    name="seller",
+                    partialFilterExpression={"seller": {"$gt": ""}},
+                ),
             ),
             personal=("lines.description", "handling.validatedBy", "handling.medium", "handling.request.reason"),
         ),

@@ -7,8 +7,8 @@ from typing import get_args
 
 from adapters.invoicing.codecs import decode_invoice
 from adapters.mongodb.paging import FEW_ROWS, Page, reading
-from adapters.mongodb.view import Json, Reads, Row, View, unknown
-from domain.accounts.model import BILLING
+from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
+from domain.accounts.model import BILLING, SETTLEMENT
 from domain.invoicing.model import InvoiceState
 from schemas.invoicing.events import invoice_json
 from schemas.invoicing.queries import InvoiceGet, InvoiceList, breakdown_json
@@ -22,7 +22,7 @@ REFERENCES_MAX = 500
 async def invoice(query: InvoiceGet, view: View) -> Json:
     """`invoice.get`: it stands as it is now."""
     row = await view.one("invoices", {"_id": query.bill_no})
-    if row is None:
+    if row is None or not await view.shows(*whose_invoice(row)):
         raise unknown("invoice", query.bill_no, "billNo")
     found, most = decode_invoice(row), REFERENCES_MAX
     shown = invoice_json(found)
@@ -39,6 +39,19 @@ async def invoice(query: InvoiceGet, view: View) -> Json:
     if query.breakdown:
         shown["breakdown"] = breakdown_json(found)
     return shown
+
+
+def whose_invoice(row: Row) -> list[str]:
+    """The accounts that an invoice belongs to: the one that owes it, and of one in a partner's name the partner's."""
+    return [row["billingAccount"], *([row["seller"]] if row.get("seller") is not None else [])]
+
+
+async def shows_of_invoice(view: View, bill_no: str, billing_account: str) -> bool:
+    """Whether what belongs to an invoice, as its notes and disputes do, is in a view; `billing_account` owes it."""
+    if await view.shows(billing_account):
+        return True
+    row = await view.one("invoices", {"_id": bill_no}, fields={"billingAccount": 1, "seller": 1}, index=BY_ID)
+    return row is not None and await view.shows(*whose_invoice(row))
 
 
 def credit_note_ref(note: Row) -> Json:
@@ -71,14 +84,19 @@ def dispute_ref(dispute: Row) -> Json:
 
 async def invoices(query: InvoiceList, view: View) -> bytes:
     """`invoice.list`, by number."""
-    await view.check_account(query.billing_account, BILLING, "billingAccount")
-    states = [query.state] if query.state else list(get_args(InvoiceState))
-    which: Row = {"billingAccount": query.billing_account, "state": {"$in": states}}
+    which: Row = {"state": {"$in": [query.state] if query.state else list(get_args(InvoiceState))}}
+    if query.seller is not None:
+        await view.check_account(query.seller, SETTLEMENT, "seller")
+        which["seller"], index = query.seller, "seller"
+    else:
+        assert query.billing_account is not None, "it is of an account or of a seller"
+        await view.check_account(query.billing_account, BILLING, "billingAccount")
+        which["billingAccount"], index = query.billing_account, "listed"
     if query.after is not None:
         which["_id"] = {"$gt": query.after[0]}
     page = Page(query.limit)
     last = ""
-    found = view.cursor("invoices", which, sort=[("_id", 1)], limit=query.limit + 1, index="listed", batch=FEW_ROWS)
+    found = view.cursor("invoices", which, sort=[("_id", 1)], limit=query.limit + 1, index=index, batch=FEW_ROWS)
     async with reading(found) as rows:
         async for row in rows:
             if not page.take(invoice_json(decode_invoice(row))):

@@ -56,6 +56,9 @@ class View:
     """The database at one point in time; `now` is the worker's clock, `zone` the one that dates are taken in.
 
     `load` loads what a fact looks at, for a query that tries one out; its own time is at most `ahead_max` ahead of now.
+    Of a `party` (its id, in NFC) it has the accounts that are related to it now, and what belongs to them, as if
+    nothing else were there; None: it has all. What reads accounts by other ways than `account` and `check_account`
+    holds to that itself: by `whose`, or by `shows` for what belongs to an account.
     """
 
     database: Any
@@ -64,6 +67,24 @@ class View:
     zone: tzinfo
     load: Load = _no_load
     ahead_max: timedelta = timedelta.max
+    party: str | None = None
+
+    @property
+    def whose(self) -> Row:
+        """The condition on accounts, beside others that an index serves, that they are in this view."""
+        return {} if self.party is None else {"parties": self.party}
+
+    async def shown(self, account_ids: Iterable[str]) -> set[str]:
+        """Those of these accounts that are in this view, or would be if they were there."""
+        ids = set(account_ids)
+        if self.party is None or not ids:
+            return ids
+        which = {"_id": {"$in": sorted(ids)}, **self.whose}
+        return {row["_id"] for row in await self.find("accounts", which, fields={"_id": 1}, index=BY_ID)}
+
+    async def shows(self, *account_ids: str) -> bool:
+        """Whether what belongs to one of these accounts is in this view."""
+        return bool(await self.shown(account_ids))
 
     def date_of(self, moment: datetime) -> date:
         """The date of a time, where the seller is."""
@@ -129,17 +150,21 @@ class View:
     async def account(self, account_id: str) -> Row:
         """The row of an account that is not deleted; raises `Refused` (`unknown-account`)."""
         row = await self.one("accounts", {"_id": account_id})
-        if row is None or row["state"] == "deleted":
+        if row is None or row["state"] == "deleted" or not self.has(row):
             raise unknown("account", account_id)
         return row
 
     async def check_account(self, account_id: str, type_: str, field: str) -> None:
         """See that there is an account of a type; raises `Refused` (`unknown-account`, `invalid`)."""
-        row = await self.one("accounts", {"_id": account_id}, fields={"state": 1, "type": 1})
-        if row is None or row["state"] == "deleted":
+        row = await self.one("accounts", {"_id": account_id}, fields={"state": 1, "type": 1, "parties": 1})
+        if row is None or row["state"] == "deleted" or not self.has(row):
             raise unknown("account", account_id, field)
         if row["type"] != type_:
             raise Refused("invalid", f"{field}: {account_id} is a {row['type']}, not a {type_}")
+
+    def has(self, account: Row) -> bool:
+        """Whether an account, of which one knows its `parties`, is in this view."""
+        return self.party is None or self.party in account["parties"]
 
 
 def unknown(kind: str, id_: str, field: str = "id") -> Refused:

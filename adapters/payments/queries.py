@@ -16,7 +16,7 @@ from schemas.query import cursor
 async def payment(query: PaymentGet, view: View) -> Json:
     """`payment.get`: it stands as it is now."""
     row = await view.one("payments", {"_id": query.payment_id})
-    if row is None:
+    if row is None or not await view.shows(row["billingAccount"]):
         raise unknown("payment", query.payment_id, "paymentId")
     [found] = await _with_allocations([row], view)
     return found

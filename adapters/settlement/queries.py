@@ -51,7 +51,7 @@ _EXPLAINING = {name: f"$$this.{name}" for name in ("id", "taxExcludedAmount", "o
 async def settlement(query: SettlementGet, view: View) -> Json:
     """`settlement.get`: it stands as it is now, with what was paid out of it, what came back, and its latest report."""
     row = await view.one("settlements", {"_id": query.id})
-    if row is None:
+    if row is None or not await view.shows(row["settlementAccount"]):
         raise unknown("settlement", query.id)
     payouts = await view.find(
         "payouts", {"settlementId": query.id}, sort=[("bookedAt", 1), ("_id", 1)], index="settlement"
@@ -131,6 +131,8 @@ async def preview(query: SettlementPreview, view: View) -> Json:
 
     Raises what the domain raises, and `Refused` (`invalid`) for more statements than one transaction makes.
     """
+    if not await view.shows(query.settlement_account):
+        raise unknown("account", query.settlement_account, "settlementAccount.id")
     closing = Closing(PREVIEWED, query.settlement_account, query.period_end)
     most = f"{STATEMENTS_MAX} statements of {LINES_MAX:,} lines"
     happened = await happens(
@@ -144,7 +146,7 @@ async def preview(query: SettlementPreview, view: View) -> Json:
 async def agreement(query: AgreementGet, view: View) -> Json:
     """`agreement.get`."""
     row = await view.one("agreements", {"_id": query.agreement_id})
-    if row is None:
+    if row is None or not await view.shows(row["settlementAccount"]):
         raise unknown("agreement", query.agreement_id, "agreementId")
     return agreement_with_history(decode_agreement(row))
 

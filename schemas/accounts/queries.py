@@ -17,10 +17,11 @@ from domain.accounts.specifications import (
     Specification,
 )
 from domain.money import Currency
+from schemas.accounts.documents import party_ids
 from schemas.accounts.events import BALANCES as BY_TYPE
 from schemas.accounts.events import account_json, account_money, specification_json, stored
 from schemas.accounts.tmf666 import AccountType
-from schemas.query import FIRST_MILLISECOND, LAST_MILLISECOND, LIMIT_DEFAULT, Limit, Query, When, cursor, place_of
+from schemas.query import FIRST_MILLISECOND, LAST_MILLISECOND, LIMIT_DEFAULT, Limit, Query, Seen, When, cursor, place_of
 from schemas.shapes import Shape, page
 from schemas.values import Id, Json, Text, Time, money_json
 
@@ -82,6 +83,52 @@ def account_document(account: Account, standing: Standing | None) -> Json:
 def account_written(document: bytes, type_: str, currency: Currency, standing: Standing) -> bytes:
     """What `account_document` of an account and its standing is as JSON, of what it is without a standing."""
     return document[:-1] + b"," + to_json(account_money(type_, currency, standing))[1:]
+
+
+def of_a_party(document: Json, party: str) -> Json:
+    """An account's document as a party (its id, in NFC) is shown it: of other accounts and parties it has only the ids.
+
+    That is all that stands in its references to them. A contact that is another party's is left out.
+    """
+    said = {
+        "accountRelationship": [
+            _kept(one, "@type", "relationshipType", "validFor") | _bare(one, "account")
+            for one in _entities(document.get("accountRelationship"))
+        ],
+        "relatedParty": [
+            one if party in party_ids(one) else _other_party(one) for one in _entities(document.get("relatedParty"))
+        ],
+        "contact": [
+            one
+            for one in _entities(document.get("contact"))
+            if all(party in party_ids(whose) for whose in _entities([one.get("relatedParty")]))
+        ],
+        **_bare(document, "financialAccount"),
+    }
+    return {name: said.get(name, value) for name, value in document.items()}
+
+
+def _other_party(related: Json) -> Json:
+    # In TMF's older form it is the reference itself.
+    return _kept(related, "role", *_REFERENCE) | _bare(related, "partyOrPartyRole")
+
+
+_REFERENCE = ("@type", "@referredType", "id", "partyId")
+"""What is shown of a reference: what it refers to."""
+
+
+def _bare(entity: Json, field: str) -> Json:
+    """A field that holds a reference, if it does."""
+    reference = entity.get(field)
+    return {field: _kept(reference, *_REFERENCE)} if isinstance(reference, dict) else {}
+
+
+def _kept(entity: Json, *names: str) -> Json:
+    return {name: entity[name] for name in names if name in entity}
+
+
+def _entities(value: object) -> list[Json]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def standing_json(standing: Standing, currency: Currency) -> Json:
@@ -206,12 +253,14 @@ class AccountHistory(Query):
 class SpecificationGet(Query):
     """One specification; each kind has a class of its own."""
 
+    SEEN_BY_A_PARTY: ClassVar[Seen] = "all"
     id: Id
 
 
 class SpecificationList(Query):
     """The specifications of a kind, by name; each kind has a class of its own."""
 
+    SEEN_BY_A_PARTY: ClassVar[Seen] = "all"
     name_prefix: Text | None = None
     limit: Limit = LIMIT_DEFAULT
     after: tuple[str, str] | None = None
@@ -266,6 +315,8 @@ class DunningProcedureGet(SpecificationGet):
     """One dunning procedure."""
 
     TYPE = "dunning-procedure.get"
+    # From which sum on, and after how many days, is what who owes should not know.
+    SEEN_BY_A_PARTY = "nothing"
     ANSWER: ClassVar[Shape] = stored(DunningProcedure)
 
 
@@ -273,6 +324,7 @@ class DunningProcedureList(SpecificationList):
     """Dunning procedures."""
 
     TYPE = "dunning-procedure.list"
+    SEEN_BY_A_PARTY = "nothing"
     ANSWER: ClassVar[Shape] = page(stored(DunningProcedure))
     after: Annotated[tuple[str, str], BeforeValidator(place_of(TYPE, str, str))] | None = None
 

@@ -31,7 +31,7 @@ from schemas.parties.legal_entity import (
 )
 from schemas.parties.messages import SellerUpdate
 from schemas.payments.messages import PAYMENT_ID, parse_payment_id
-from schemas.query import CURSOR_MAX, Query, parse_when
+from schemas.query import CURSOR_MAX, Query, Seen, parse_when
 from schemas.settlement.messages import PAYOUT_ID_MAX, STATEMENT_ID_MAX, parse_payout_id, parse_statement_id
 from schemas.values import (
     AMOUNT,
@@ -344,11 +344,20 @@ def _specification_create(fact: Json, message: type[SpecificationCreate], schema
     return {**_undescribed(document), "properties": {**document["properties"], **ours}, "required": required}
 
 
+_OF_A_PARTY: dict[Seen, str] = {
+    "own": "The id of a party, as in `relatedParty`: it is answered as if only what is related to it were there.",
+    "all": "The id of a party, as in `relatedParty`: it is told what anybody is.",
+    "nothing": "Is refused (`forbidden`): this is for operators, no party sees any of it.",
+}
+"""What it means that a query is asked for a party."""
+
+
 def queries(questions: Mapping[str, type[Query]]) -> dict[str, Json]:
     """The arguments of each of these queries, by the AMQP `type` that names it."""
     found: dict[str, Json] = {}
     for name, query in questions.items():
         arguments = found[name] = _undescribed(_generated(query, _Schemas)[query.__name__])
+        arguments["properties"]["party"]["description"] = _OF_A_PARTY[query.SEEN_BY_A_PARTY]
         if "after" in arguments["properties"]:
             # What a cursor is read into is nobody else's business.
             arguments["properties"]["after"] = or_null(ref("Cursor"))

@@ -75,7 +75,8 @@ ERRORS: dict[str, str] = {
     "day-gap": "A day is not begun. Waits, then parked; of a message of ours alone.",
     "conflicting-duplicate": "Other content for an identity that is used. Parked at once.",
     "revision-mismatch": "What it changes is not at the revision that `ifRevision` says. Parked at once.",
-    "forbidden": "Not for this sender: it `replaces` what another one has sent. Parked at once.",
+    "forbidden": "Not for this sender: it `replaces` what another one has sent. Parked at once. Of a query: it is "
+    "for operators, and is asked for a party.",
     "over-credited": "More than is left of the line or of the invoice, or a total below zero. Parked at once.",
     "wrong-state": "What the state of a thing does not allow, as to reverse what is reversed. Parked at once.",
     "overpaid-payout": "More than is left of the statement. Parked at once.",

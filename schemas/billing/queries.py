@@ -128,6 +128,7 @@ class BillRunGet(Query):
     """One bill run: how far it is, what its bills come to, how many of its accounts are parked."""
 
     TYPE = "bill-run.get"
+    SEEN_BY_A_PARTY = "nothing"
     ANSWER: ClassVar[Shape] = {
         **OF_BILLING["BillRun"],
         "accounts": OF_BILLING["BillRun"]["accounts?"],
@@ -140,6 +141,7 @@ class BillRunList(Query):
     """Bill runs, by billing date, then by id; all, or those of a billing cycle specification, or in one state."""
 
     TYPE = "bill-run.list"
+    SEEN_BY_A_PARTY = "nothing"
     ANSWER: ClassVar[Shape] = page("BillRun")
     cycle_specification: Id | None = None
     state: BillRunState | None = None

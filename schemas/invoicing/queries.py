@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BeforeValidator, StrictBool
+from pydantic import BeforeValidator, StrictBool, model_validator
 
 from domain.invoicing.model import Invoice, InvoiceLine, InvoiceState, LineOrigin
 from schemas.accounts.events import account_ref
@@ -62,14 +62,21 @@ def _group_json(invoice: Invoice, lines: list[InvoiceLine]) -> Json:
 
 
 class InvoiceList(Query):
-    """A billing account's invoices, by number."""
+    """A billing account's invoices, or those in the name of a partner's settlement account (`seller`), by number."""
 
     TYPE = "invoice.list"
     ANSWER: ClassVar[Shape] = page("Invoice")
-    billing_account: Id
+    billing_account: Id | None = None
+    seller: Id | None = None
     state: InvoiceState | None = None
     limit: Limit = LIMIT_DEFAULT
     after: Annotated[tuple[str], BeforeValidator(place_of("invoice.list", str))] | None = None
+
+    @model_validator(mode="after")
+    def _of_one_of_both(self) -> Self:
+        if (self.billing_account is None) == (self.seller is None):
+            raise ValueError("needs billingAccount or seller, one of both")
+        return self
 
 
 QUERIES: tuple[type[Query], ...] = (

@@ -126,6 +126,7 @@ class ParkedGroups(Query):
     """Held messages by what failed, the largest group first."""
 
     TYPE = "parked.groups"
+    SEEN_BY_A_PARTY = "nothing"
     ANSWER: ClassVar[Shape] = {
         "items": [
             {
@@ -148,6 +149,7 @@ class ParkedList(Query):
     """Held messages, any combination of filters, oldest first; `from` and `to` are about when they came to be held."""
 
     TYPE = "parked.list"
+    SEEN_BY_A_PARTY = "nothing"
     ANSWER: ClassVar[Shape] = page("HeldMessage")
     state: HeldState = "parked"
     group: Text | None = None
@@ -164,6 +166,7 @@ class ParkedGet(Query):
     """One held message, whole, with what came in first if it was edited."""
 
     TYPE = "parked.get"
+    SEEN_BY_A_PARTY = "nothing"
     ANSWER: ClassVar[Shape] = {
         **_HELD,
         **_BODY,
@@ -180,6 +183,7 @@ class ParkedAccounts(Query):
     """The accounts that have something held, and what that keeps from happening, by id."""
 
     TYPE = "parked.accounts"
+    SEEN_BY_A_PARTY = "nothing"
     ANSWER: ClassVar[Shape] = page(
         {
             "account": "Id",
@@ -202,6 +206,7 @@ class ParkedHistory(Query):
     """What operators did, with one message or with all, oldest first."""
 
     TYPE = "parked.history"
+    SEEN_BY_A_PARTY = "nothing"
     ANSWER: ClassVar[Shape] = page("OperatorAct")
     id: Text | None = None
     limit: Limit = LIMIT_DEFAULT

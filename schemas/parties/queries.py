@@ -30,6 +30,8 @@ class SellerGet(Query):
     """The seller: as it is, in one of its versions, or as it was at a time."""
 
     TYPE = "seller.get"
+    # It stands on every invoice.
+    SEEN_BY_A_PARTY = "all"
     ANSWER: ClassVar[Shape] = "Seller"
     version: Revision | None = None
     at: Time | None = None
@@ -46,6 +48,7 @@ class SellerHistory(Query):
     """Every version of the seller, oldest first."""
 
     TYPE = "seller.history"
+    SEEN_BY_A_PARTY = "nothing"
     ANSWER: ClassVar[Shape] = page("SellerVersion")
     limit: Limit = LIMIT_DEFAULT
     after: Annotated[tuple[int], BeforeValidator(place_of("seller.history", int))] | None = None

@@ -80,6 +80,9 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
         "settlement.close applied",
         "its share of 7.98: 6.38",
         "payout.completed applied {'settlementId': 'C-1', 'state': 'paid'}",
+        "the partner's accounts: ['SA-1']",
+        "its statements: ['C-1']",
+        "the customer's: unknown-account",
     ]
     answer = json.loads("\n".join(await output_of("ask", settings, "invoice.list", "billingAccount=BA-1")))
     assert [invoice["state"] for invoice in answer["result"]["items"]] == ["settled", "new", "new", "new", "new"]

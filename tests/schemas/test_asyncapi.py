@@ -387,6 +387,7 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     ("account.list", {"@type": "BillingAccount", "state": "active", "limit": 500, "after": None}),
     ("account.statement", {"id": "BA-1", "from": "2026-11-01", "to": "2026-11-22T10:15:00Z"}),
     ("invoice.list", {"billingAccount": "BA-1", "state": "partiallyPaid"}),
+    ("invoice.list", {"seller": "SA-1", "party": "77"}),
     ("bill-format.list", {"namePrefix": "Sum"}),
     ("seller.get", {"version": 1}),
     ("seller.get", {"at": "2026-11-22T10:15:00+01:00"}),
@@ -398,6 +399,7 @@ NOT_ASKED: list[tuple[str, dict[str, Any]]] = [
     ("account.statement", {"id": "BA-1", "from": "yesterday"}),
     ("invoice.list", {"billingAccount": "BA-1", "after": 7}),
     ("seller.get", {"version": 0}),
+    ("invoice.list", {"billingAccount": "BA-1", "party": 77}),
 ]
 
 
@@ -410,6 +412,15 @@ def test_what_is_asked_fits(name, arguments):
 @pytest.mark.parametrize(("name", "arguments"), NOT_ASKED)
 def test_what_can_not_be_asked_does_not_fit(name, arguments):
     assert SCHEMAS.problems(payload(f"query.{name}"), arguments) != []
+
+
+def test_each_query_says_what_it_tells_a_party():
+    """That it is refused to one, too."""
+    said = {name: payload(f"query.{name}")["properties"]["party"]["description"] for name in QUERIES}
+    assert "as if only what is related to it were there" in said["account.list"]
+    assert "told what anybody is" in said["bill-format.get"]
+    refused = {name for name, words in said.items() if "`forbidden`" in words}
+    assert refused == {name for name, query in QUERIES.items() if query.SEEN_BY_A_PARTY == "nothing"}
 
 
 # -- what goes out

@@ -96,6 +96,11 @@ def test_arguments_are_read_by_their_names_on_the_wire() -> None:
         ("account.list", {"namePrefix": "a\0"}, "invalid", "namePrefix: holds a NUL character"),
         ("account.list", {"namePrefix": "x" * 1001}, "invalid", "namePrefix: is longer than 1000"),
         ("account.list", b'{"relatedParty": "\\ud800"}', "invalid", "relatedParty: holds a lone surrogate"),
+        ("account.get", {"id": "BA-1", "party": 77}, "invalid", "party: must be a text"),
+        ("account.get", {"id": "BA-1", "party": "x" * 1001}, "invalid", "party: is longer than 1000"),
+        ("invoice.list", {}, "invalid", "needs billingAccount or seller, one of both"),
+        ("invoice.list", {"billingAccount": "BA-1", "seller": "SA-1"}, "invalid", "needs billingAccount or seller"),
+        ("parked.list", {"party": "a\0"}, "invalid", "party: holds a NUL character"),
         ("account.list", {"paymentStatus": "Paid"}, "invalid", "(got 'Paid')"),
         ("account.list", b"", "malformed", "not JSON"),
         ("account.list", b"{}{}", "malformed", "something follows"),
@@ -196,6 +201,7 @@ FIELDS = st.sampled_from(
         "namePrefix",
         "paymentStatus",
         "billNo",
+        "party",
     ]
 )
 TEXTS = st.text(max_size=20) | st.sampled_from(

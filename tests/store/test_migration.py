@@ -165,6 +165,7 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "held.messageId",
         "held.scheduled",
         "invoices.order",
+        "invoices.seller",
         "losses.booked",
         "payments.listed",
         "payouts.settlement",

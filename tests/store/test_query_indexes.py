@@ -35,6 +35,7 @@ from domain.settlement.reserves import Release, Reserve
 from domain.settlement.statements import Settlement
 from domain.settlement.terms import LineTerms
 from schemas.queries import QUERIES, read_query
+from schemas.query import Query
 from tests.conftest import Driver
 from tests.store import documents as make
 from tests.store.test_indexes import profiled
@@ -44,6 +45,8 @@ NOW = make.NOW
 ACCOUNTS = 2_400
 TYPES = ("BillingAccount", "SettlementAccount", "PartyAccount", "FinancialAccount")
 STATES = ("active", "active", "active", "suspended", "pendingClose", "closed", "defined", "deleted")
+EVERYBODY = "P-ALL"
+"""The party that all accounts are related to."""
 MOVEMENTS = 600
 HELD = 900
 SORTED = ("parked.groups", "parked.accounts")
@@ -71,7 +74,7 @@ def accounts() -> list[Any]:
                     "name": f"{'Ada' if n % 100 < 4 else 'Charles'} {n}",
                     "relatedParty": [
                         {"role": "customer", "partyOrPartyRole": {"@type": "PartyRef", "id": party}}
-                        for party in (f"P-{n // 8}", "P-ALL")
+                        for party in (f"P-{n // 8}", EVERYBODY)
                     ],
                 },
                 references=(Reference("financialAccount", f"F-{n // 80}"),) if type_ == TYPES[0] else (),
@@ -90,12 +93,18 @@ def family() -> list[Any]:
     """BA-1 with a long history and two below it, SA-1, and FA-1 that sums up three accounts."""
     contains = tuple(Relationship("contains", f"BA-{n}") for n in (2, 3))
     named = (Reference("financialAccount", "FA-1"),)
+    document = {"name": "Family", "relatedParty": [{"role": "customer", "id": EVERYBODY}]}
     found: list[Any] = [
-        make.account("BA-1", relationships=contains, references=named),
-        make.account("BA-2", references=named),
-        make.account("BA-3", references=named),
-        make.account("SA-1", type=TYPES[1], settlement_terms=SettlementTerms(Decimal("0.8"), "invoice")),
-        make.account("FA-1", type=TYPES[3]),
+        make.account("BA-1", relationships=contains, references=named, document=document),
+        make.account("BA-2", references=named, document=document),
+        make.account("BA-3", references=named, document=document),
+        make.account(
+            "SA-1",
+            type=TYPES[1],
+            settlement_terms=SettlementTerms(Decimal("0.8"), "invoice"),
+            document=document,
+        ),
+        make.account("FA-1", type=TYPES[3], document=document),
         make.position("BA-1", receivable=3 * 1200, movements=MOVEMENTS, oldest_due=date(2026, 11, 1)),
         make.position("BA-2"),
         make.position("BA-3"),
@@ -190,7 +199,7 @@ def family() -> list[Any]:
             Allocation(f"INV-{n:09d}/P-{n}", f"INV-{n:09d}", f"P-{n}", "BA-1", 1200, f"payment.received:P-{n}", booked)
         )
     for version in range(1, 301):
-        account = make.account("BA-1", version=version, references=named)
+        account = make.account("BA-1", version=version, references=named, document=document)
         booked = NOW + timedelta(minutes=version - 300)
         found.append(SellerVersion(version, booked, f"seller.update:{version}", ("name",), {"name": f"Ada {version}"}))
         found.append(AccountVersion(account, booked, f"account.update:{version}", ("name",), "active", None))
@@ -216,6 +225,8 @@ async def world(store: Store, database: Books) -> Books:
     rows: dict[str, list[dict[str, Any]]] = {}
     for document in (*accounts(), *family()):
         rows.setdefault(COLLECTION[type(document)], []).append(ENCODE[type(document)](document))
+    for row in rows["invoices"][::2]:
+        row["seller"] = "SA-1"
     for n in range(HELD):
         rows.setdefault("held", []).append(
             held_row(
@@ -269,6 +280,8 @@ ASKED: list[tuple[str, str, int]] = [
     ("invoice.get", '{"billNo": "INV-000000001"}', 1),
     ("invoice.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("invoice.list", '{"billingAccount": "BA-1", "state": "settled", "limit": 10}', 12),
+    ("invoice.list", '{"seller": "SA-1", "limit": 10}', 12),
+    ("invoice.list", '{"seller": "SA-1", "state": "settled", "limit": 10}', 12),
     ("settlement.get", '{"id": "C-1"}', 13),
     ("credit-note.get", '{"billNo": "CN-000000001"}', 1),
     ("credit-note.get", '{"creditNoteId": "N-1"}', 1),
@@ -303,7 +316,7 @@ ASKED: list[tuple[str, str, int]] = [
     ("refund.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("credit-note.list", '{"billingAccount": "BA-1", "correctedBillNo": "INV-000000001", "limit": 10}', 12),
     ("settlement.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
-    ("agreement.get", '{"agreementId": "AG-7"}', 1),
+    ("agreement.get", '{"agreementId": "AG-6"}', 1),
     ("agreement.list", '{"settlementAccount": "SA-1", "limit": 10}', 102),
     ("agreement.list", '{"settlementAccount": "SA-1", "on": "2026-03-08"}', 102),
     ("reserve.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
@@ -332,29 +345,61 @@ OF = ("id", "billingAccount", "settlementAccount", "subscriptionId")
 """What a list may have to name."""
 
 
+async def assert_served(query: Query, most: int, where: str, store: Store, world: Books) -> None:
+    """Ask for two pages: no collection is scanned, nothing sorted by hand, at most so many documents read."""
+    name = query.TYPE
+    for number in (1, 2):
+        reads: list[dict[str, Any]] = []
+        with profiled(world, reads):
+            answer = json.loads(await read(query, store.database, NOW, UTC, timedelta.max))
+        page = f"{where}, page {number}"
+        assert answer.get("items", [1]), page
+        for entry in reads:
+            assert "COLLSCAN" not in entry.get("planSummary", "COLLSCAN"), (page, entry)
+            assert not entry.get("hasSortStage") or name in SORTED, (page, entry)
+        examined = [(e["ns"].split(".")[1], e["planSummary"], e.get("docsExamined", 0)) for e in reads]
+        assert sum(documents for _, _, documents in examined) <= most, (page, examined)
+        assert examined, page
+        if not answer.get("after"):
+            break
+        place = type(query).model_validate({**dict.fromkeys(OF, "x"), **answer})
+        query = query.model_copy(update={"after": place.after})  # type: ignore[attr-defined]
+
+
 async def test_each_query_is_served_by_indexes(store: Store, world: Books) -> None:
     """No collection is scanned and nothing sorted by hand, on first pages and later ones, and little is read."""
     asked = set()
     for name, arguments, most in ASKED:
         query = read_query(name, arguments.encode(), {}, None)
         asked.add(type(query))
-        for number in (1, 2):
-            reads: list[dict[str, Any]] = []
-            with profiled(world, reads):
-                answer = json.loads(await read(query, store.database, NOW, UTC, timedelta.max))
-            where = f"{name} {arguments}, page {number}"
-            assert answer.get("items", [1]), where
-            for entry in reads:
-                assert "COLLSCAN" not in entry.get("planSummary", "COLLSCAN"), (where, entry)
-                assert not entry.get("hasSortStage") or name in SORTED, (where, entry)
-            examined = [(e["ns"].split(".")[1], e["planSummary"], e.get("docsExamined", 0)) for e in reads]
-            assert sum(documents for _, _, documents in examined) <= most, (where, examined)
-            assert examined, where
-            if not answer.get("after"):
-                break
-            place = type(query).model_validate({**dict.fromkeys(OF, "x"), **answer})
-            query = query.model_copy(update={"after": place.after})  # type: ignore[attr-defined]
+        await assert_served(query, most, f"{name} {arguments}", store, world)
     # Which are read as bill formats are.
     others = ("billing-cycle-specification", "bill-presentation-media", "dunning-procedure")
     assert asked == {query for query in READS if not query.TYPE.startswith(others)}
     assert set(READS) == set(QUERIES.values())
+
+
+OF_A_PARTY = [
+    ("account.list", {"party": "P-1"}, 16),
+    # The index finds what the list is of, and each of these is looked at once more.
+    ("account.list", {"party": EVERYBODY, "relatedParty": "P-1"}, 24),
+    ("account.list", {"party": EVERYBODY, "namePrefix": "ada 12"}, 8),
+    ("account.list", {"party": "P-1", "paymentStatus": "paid"}, 6),
+]
+"""The query, its arguments, and how many documents it may read in all."""
+MORE_MAX = 3
+"""How many documents more it may cost to see that a thing is a party's."""
+BY_ANOTHER_WAY = "account.list"
+"""Its lists are those of the party, whatever else is asked."""
+
+
+async def test_each_query_of_a_party_is_served_by_indexes(store: Store, world: Books) -> None:
+    """As if it were asked for nobody, but that it is looked whose the thing is."""
+    asked = [
+        (name, {**json.loads(arguments), "party": EVERYBODY}, most + MORE_MAX)
+        for name, arguments, most in ASKED
+        if QUERIES[name].SEEN_BY_A_PARTY != "nothing" and name != BY_ANOTHER_WAY
+    ]
+    for name, arguments, most in (*asked, *OF_A_PARTY):
+        query = read_query(name, json.dumps(arguments).encode(), {}, None)
+        await assert_served(query, most, f"{name} {arguments}", store, world)

@@ -7,8 +7,8 @@ from typing import Any
 from adapters.accounts.codecs import decode_account
 from adapters.accounts.documents import whole_snapshot
 from adapters.mongodb.paging import FEW_ROWS, Page, reading
-from adapters.mongodb.view import Json, Row, View
-from schemas.accounts.queries import AccountHistory, account_document
+from adapters.mongodb.view import Json, Row, View, unknown
+from schemas.accounts.queries import AccountHistory, account_document, of_a_party
 from schemas.query import cursor
 from schemas.values import time_json
 
@@ -16,8 +16,15 @@ _SAID = ("messageId", "userId", "appId", "correlationId")
 
 
 async def page(query: AccountHistory, view: View) -> bytes:
-    """`account.history`: the account's document as of each version, without balances; a deleted account's too."""
+    """`account.history`: the account's document as of each version, without balances; a deleted account's too.
+
+    To a party, the versions in which the account was related to it.
+    """
+    if not await view.shows(query.id):
+        raise unknown("account", query.id)
     which: Row = {"account": query.id}
+    if view.party is not None:
+        which["snapshot.parties"] = view.party
     if query.after is not None:
         which["version"] = {"$gt": query.after[0]}
     page = Page(query.limit)
@@ -34,7 +41,7 @@ async def page(query: AccountHistory, view: View) -> bytes:
         async for row in rows:
             # Most versions leave the large values of the one before as they were.
             values = await view.values([row], values)
-            if not page.take(_item(row, values, said.get(row["cause"], {}))):
+            if not page.take(_item(row, values, said.get(row["cause"], {}), view.party)):
                 return page.answer(cursor(AccountHistory.TYPE, last))
             last = row["version"]
     if not last and query.after is None:
@@ -42,7 +49,8 @@ async def page(query: AccountHistory, view: View) -> bytes:
     return page.answer(None)
 
 
-def _item(row: Row, values: Json, said: Row) -> Json:
+def _item(row: Row, values: Json, said: Row, party: str | None) -> Json:
+    document = account_document(decode_account(whole_snapshot(row, values)), None)
     return {
         "version": row["version"],
         "revision": row["revision"],
@@ -53,5 +61,5 @@ def _item(row: Row, values: Json, said: Row) -> Json:
         "reason": row["reason"],
         "cause": row["cause"],
         **{name: said.get(name) for name in _SAID},
-        "account": account_document(decode_account(whole_snapshot(row, values)), None),
+        "account": document if party is None else of_a_party(document, party),
     }

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from pydantic_core import from_json, to_json
+
 from adapters.accounts.codecs import decode_account
 from adapters.accounts.documents import whole_snapshot
 from adapters.accounts.queries.standings import standing_at, standings
@@ -14,7 +16,7 @@ from adapters.mongodb.view import BY_ID, Json, Row, View, unknown
 from domain.accounts.model import BILLING, FINANCIAL, PARTY, SETTLEMENT, Account, Standing
 from domain.errors import Refused
 from domain.money import Currency
-from schemas.accounts.queries import AccountGet, AccountList, account_document, account_written
+from schemas.accounts.queries import AccountGet, AccountList, account_document, account_written, of_a_party
 from schemas.query import cursor
 from schemas.values import normal
 
@@ -35,26 +37,35 @@ async def get(query: AccountGet, view: View) -> Json | bytes:
     if query.at is not None:
         # What is to come is not known: it is as it is now.
         at = min(query.at, view.now)
+        if not await view.shows(query.id):
+            raise unknown("account", query.id)
         account = await account_at(view, query.id, at)
-        return account_document(account, await standing_at(view, account, at))
+        document = account_document(account, await standing_at(view, account, at))
+        return document if view.party is None else of_a_party(document, view.party)
     row = await view.account(query.id)
     [standing] = await standings(view, [row])
-    return _written(row, standing)
+    return _written(row, standing, view)
 
 
-def _written(row: Row, standing: Standing) -> bytes:
-    return account_written(row["json"], row["type"], Currency(row["currency"], row["currencyDigits"]), standing)
+def _written(row: Row, standing: Standing, view: View) -> bytes:
+    document = row["json"]
+    if view.party is not None:
+        document = to_json(of_a_party(from_json(document), view.party))
+    return account_written(document, row["type"], Currency(row["currency"], row["currencyDigits"]), standing)
 
 
 async def account_at(view: View, account_id: str, at: datetime) -> Account:
-    """An account as it was at a time; raises `Refused` (`unknown-account`) when there was none."""
+    """An account as it was at a time; raises `Refused` (`unknown-account`) when there was none.
+
+    To a party it was there while it was related to that party, as it is now.
+    """
     row = await view.one(
         "accountVersions",
         {"account": account_id, "bookedAt": {"$lte": at}},
         sort=[("account", -1), ("version", -1)],
         index="history",
     )
-    if row is None or row["newState"] == "deleted":
+    if row is None or row["newState"] == "deleted" or not view.has(row["snapshot"]):
         raise unknown("account", account_id)
     account: Account = decode_account(whole_snapshot(row, await view.values([row])))
     return account
@@ -69,10 +80,15 @@ class _Way:
     index: str
     order: tuple[str, ...]
     query: Row
-    loose: bool
-    """Whether another filter is still to be put to the candidates, which may leave out most of them."""
     positions: Row = field(default_factory=dict)
     """What is still asked of the candidates' positions."""
+    accounts: Row = field(default_factory=dict)
+    """And of the accounts."""
+
+    @property
+    def loose(self) -> bool:
+        """Whether another filter is still to be put to the candidates, which may leave out most of them."""
+        return bool(self.positions or self.accounts)
 
     @property
     def whole(self) -> bool:
@@ -94,7 +110,7 @@ class _Way:
         return await read(query, sort=[("_id", 1)], limit=limit)
 
 
-def _way(query: AccountList, today: str) -> _Way | None:
+def _way(query: AccountList, view: View) -> _Way | None:
     """How a list is read; None when no account can fit.
 
     A party has few accounts, so it comes first; then the beginning of a name; then what is owed and since when: those
@@ -111,26 +127,30 @@ def _way(query: AccountList, today: str) -> _Way | None:
         positions = {
             "oldestDue": {
                 "paid": None,
-                "due": {"$gt": "", "$gte": today},
-                "inArrears": {"$gt": "", "$lt": today},
+                "due": {"$gt": "", "$gte": view.today},
+                "inArrears": {"$gt": "", "$lt": view.today},
             }[status]
         }
     if query.related_party is not None:
+        # Of two parties an index finds one.
         which = {"parties": normal(query.related_party), **accounts, **named}
-        return _Way("party", "accounts", "party", ("_id",), which, bool(status), positions)
+        return _Way("party", "accounts", "party", ("_id",), which, positions, view.whose)
+    if view.party is not None:
+        return _Way("party", "accounts", "party", ("_id",), {**view.whose, **accounts, **named}, positions)
     if named:
-        return _Way("named", "accounts", "named", ("nameKey", "_id"), {**accounts, **named}, bool(status), positions)
+        return _Way("named", "accounts", "named", ("nameKey", "_id"), {**accounts, **named}, positions)
     if status in ("due", "inArrears") and query.state in (None, "active"):
-        return _Way("owing", "positions", "owing", ("oldestDue", "_id"), positions, query.state is not None)
+        state = {} if query.state is None else {"state": query.state}
+        return _Way("owing", "positions", "owing", ("oldestDue", "_id"), positions, accounts=state)
     if query.type is None and query.state is None and status is None:
-        return _Way("listed", "accounts", "all", ("_id",), {"state": {"$in": list(LIVE)}}, loose=False)
-    return _Way("listed", "accounts", "listed", ("_id",), accounts, bool(status), positions)
+        return _Way("listed", "accounts", "all", ("_id",), {"state": {"$in": list(LIVE)}})
+    return _Way("listed", "accounts", "listed", ("_id",), accounts, positions)
 
 
 async def page(query: AccountList, view: View) -> bytes:
     """`account.list`: by id; those whose name begins in some way by name; those who owe by their oldest due date."""
     page = Page(query.limit)
-    way = _way(query, view.today)
+    way = _way(query, view)
     if way is None:
         return page.answer(None)
     after: tuple[str, str] | None = None
@@ -147,7 +167,7 @@ async def page(query: AccountList, view: View) -> bytes:
         while len(fit) < wanted and not ended and examined < EXAMINED_MAX:
             many = min(CHUNK_MAX, max(size, wanted)) if way.loose else wanted
             candidates = await way.candidates(view, read_to, many)
-            fit += await _fitting(view, query, way, candidates) if way.loose else candidates
+            fit += await _fitting(view, way, candidates) if way.loose else candidates
             read_to, ended = (way.place(candidates[-1]) if candidates else read_to), len(candidates) < many
             examined += many
             size *= GROWTH
@@ -165,15 +185,14 @@ async def page(query: AccountList, view: View) -> bytes:
             return page.answer(cursor(AccountList.TYPE, way.name, *(after or ("", ""))))
 
 
-async def _fitting(view: View, query: AccountList, way: _Way, candidates: list[Row]) -> list[Row]:
+async def _fitting(view: View, way: _Way, candidates: list[Row]) -> list[Row]:
     """The candidates that fit the filters which the index does not cover."""
-    which: Row = {"_id": {"$in": [row["_id"] for row in candidates]}}
-    if way.collection == "positions":
-        rows = await view.find("accounts", {**which, "state": query.state}, fields={"_id": 1}, index=BY_ID)
-    else:
-        rows = await view.find("positions", {**which, **way.positions}, fields={"_id": 1}, index=BY_ID)
-    fit = {row["_id"] for row in rows}
-    return [row for row in candidates if row["_id"] in fit]
+    for collection, filter_ in (("accounts", way.accounts), ("positions", way.positions)):
+        if filter_:
+            which: Row = {"_id": {"$in": [row["_id"] for row in candidates]}, **filter_}
+            fit = {row["_id"] for row in await view.find(collection, which, fields={"_id": 1}, index=BY_ID)}
+            candidates = [row for row in candidates if row["_id"] in fit]
+    return candidates
 
 
 async def _documents(view: View, way: _Way, rows: list[Row]) -> dict[str, bytes]:
@@ -183,5 +202,6 @@ async def _documents(view: View, way: _Way, rows: list[Row]) -> dict[str, bytes]
         which = {"_id": {"$in": ids}, "state": {"$in": list(LIVE)}}
         rows = await view.find("accounts", which, fields=WRITTEN, index=BY_ID) if ids else []
     return {
-        row["_id"]: _written(row, standing) for row, standing in zip(rows, await standings(view, rows), strict=True)
+        row["_id"]: _written(row, standing, view)
+        for row, standing in zip(rows, await standings(view, rows), strict=True)
     }

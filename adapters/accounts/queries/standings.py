@@ -74,7 +74,7 @@ def standing_of(id_: str, type_: str, sums: Sums, currency: Currency) -> Standin
 async def _sums_of_members(view: View, ids: list[str]) -> list[Row]:
     """For each financial account the sums of the positions of those that name it, and who of them is late."""
     pipeline: list[Row] = [
-        {"$match": {"financialAccount": {"$in": ids}, "state": {"$ne": "deleted"}}},
+        {"$match": {"financialAccount": {"$in": ids}, "state": {"$ne": "deleted"}, **view.whose}},
         {"$project": {"financialAccount": 1}},
         {"$lookup": {"from": "positions", "localField": "_id", "foreignField": "_id", "as": "position"}},
         {"$unwind": "$position"},
@@ -321,7 +321,10 @@ def _disputed_of(
 
 
 async def _members_at(view: View, financial_account: str, at: datetime) -> dict[str, str]:
-    """The types of the accounts that named a financial account at a time, by id."""
+    """The types of the accounts that named a financial account at a time, by id.
+
+    In a party's view those that were related to it then, and are now.
+    """
     ever: list[Row] = [
         {"$match": {"snapshot.financialAccount": financial_account, "bookedAt": {"$lte": at}}},
         {"$group": {"_id": "$account"}},
@@ -336,12 +339,15 @@ async def _members_at(view: View, financial_account: str, at: datetime) -> dict[
                 "type": {"$last": "$snapshot.type"},
                 "state": {"$last": "$newState"},
                 "financialAccount": {"$last": "$snapshot.financialAccount"},
+                "parties": {"$last": "$snapshot.parties"},
             }
         },
     ]
     rows = await view.aggregate("accountVersions", last, index="history") if ids else []
-    return {
+    members = {
         row["_id"]: row["type"]
         for row in rows
-        if row["financialAccount"] == financial_account and row["state"] != "deleted"
+        if row["financialAccount"] == financial_account and row["state"] != "deleted" and view.has(row)
     }
+    shown = await view.shown(members)
+    return {id_: type_ for id_, type_ in members.items() if id_ in shown}

@@ -79,6 +79,9 @@ async def _descend(root: _Node, most: int, view: View) -> list[_Node]:
     level = [root]
     for _ in range(LEVELS_MAX):
         parents = {child: node for node in level for child in _children(node.row, view.now) if child not in nodes}
+        if view.party is not None:
+            shown = await view.shown(parents)
+            parents = {child: node for child, node in parents.items() if child in shown}
         if not parents:
             return list(nodes.values())
         if len(nodes) + len(parents) > most:
@@ -108,7 +111,7 @@ async def _totals(view: View, found: Sequence[tuple[Account, Standing]]) -> list
     named = [account.id for account, _ in found if account.type == FINANCIAL]
     rows: list[Row] = []
     if named:
-        which = {"financialAccount": {"$in": named}, "state": {"$ne": "deleted"}}
+        which = {"financialAccount": {"$in": named}, "state": {"$ne": "deleted"}, **view.whose}
         rows = await view.find("accounts", which, index="financialAccount", limit=SUMMED_MAX + 1)
         if len(rows) > SUMMED_MAX:
             raise Refused("invalid", f"id: financial accounts here sum up more than {SUMMED_MAX} accounts")
