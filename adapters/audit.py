@@ -7,17 +7,18 @@ The nine invariants of the design, and the module in which their checks stand; e
    invoices: `accounts`;
 3. an invoice's total is its lines plus tax and what was posted, and what remains is what was neither credited nor
    allocated: `invoicing`, `corrections` for what was credited, and `store` for what was posted; a bill's lines are what
-   was charged, and what subscriptions come to: `billing`;
+   was charged, and what subscriptions come to: `billing`; an invoice, and its notes, are in the name of the seller of
+   all its lines: `invoicing`, `corrections`;
 4. allocations stay within the invoice (`invoicing`) and the payment, credit is what is left, never beside an open
-   invoice: `payments`;
+   invoice, and covers what is due first: `payments`;
 5. payable is accruals less payouts, an accrual is stated once, statements add up: `settlement`, and `invoicing` and
-   `corrections` for what an invoice's lines accrue;
+   `corrections` for what an invoice's lines accrue, and our commission on those that we sell as agents;
 6. a fact has one state, and inbox, entry and documents agree on it: `store`; an account, or a specification, is what
    its history says, which is what facts made of it, and an account's state fits its money: `accounts`; likewise the
    seller: `parties`; the days begun run without a gap: `days`;
 7. event sequences have no gap, events are sent or young: `operations`; `accounts` for those of specifications, and
    `parties` for the seller's;
-8. invoice numbers have no gap and no twin: `invoicing`;
+8. the numbers of each series have no gap and no twin, and are given in the name of its owner: `invoicing`;
 9. nothing points to what is not there: beside the documents that point, in every module; and accounts to accounts in
    a way that makes sense, without cycles and one payer at a time: `accounts`.
 

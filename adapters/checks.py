@@ -34,6 +34,23 @@ class View:
 
 
 @dataclass(frozen=True)
+class Numbered:
+    """What has numbers of series: where the number stands, whose it is, by its account, and the version of that seller.
+
+    Where no account is the seller, we are.
+    """
+
+    collection: str
+    number: Expression
+    seller: Expression = "$seller"
+    version: Expression = "$sellerVersion"
+
+
+NUMBERED = (Numbered("invoices", "$_id"), Numbered("creditNotes", "$billNo"))
+"""All that has numbers of series."""
+
+
+@dataclass(frozen=True)
 class Posted:
     """What a capability's documents make their facts post: a capability's audit lists it in `POSTED`.
 
@@ -150,6 +167,15 @@ def equal(left: Expression, right: Expression) -> Expression:
 def both(*conditions: Expression) -> Expression:
     """Whether all conditions are met."""
     return {"$and": list(conditions)}
+
+
+of_partner: Expression = has("$seller")
+"""Whether an invoice, or a credit note, is in the name of a partner whose agent we are."""
+
+
+def of_us(amount: Expression) -> Expression:
+    """An amount of an invoice, or a credit note, where it is ours; nothing of one in a partner's name."""
+    return {"$cond": [of_partner, 0, amount]}
 
 
 def either(left: Expression, right: Expression) -> Expression:

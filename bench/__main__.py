@@ -47,7 +47,7 @@ MEASUREMENTS = (
     "start",
     "stages",
 )
-STAGE_ORDERS, STAGE_REPETITIONS = 1_000, 5
+STAGE_ORDERS, STAGE_REPETITIONS, SELLER_REPETITIONS = 1_000, 5, 7
 # The most of a line where nobody looks at it while it is written.
 COLUMNS = 160
 
@@ -62,6 +62,7 @@ def main() -> int:
     try:
         if arguments.command == "stages":
             console.print(report.stages_table(stages.measure(STAGE_ORDERS, STAGE_REPETITIONS)))
+            console.print(report.sold_table(stages.by_seller(STAGE_ORDERS, SELLER_REPETITIONS)))
             return 0
         sizes = _sizes(arguments)
         with running() as services:
@@ -155,12 +156,16 @@ def _measure(
     def backlog() -> None:
         results.backlog = long_backlog.run(services, sizes, tell)
 
+    def in_stages() -> None:
+        results.stages.extend(stages.measure(STAGE_ORDERS, STAGE_REPETITIONS))
+        results.sold.extend(stages.by_seller(STAGE_ORDERS, SELLER_REPETITIONS))
+
     kinds: dict[str, Callable[[], None]] = {
         "standby": lambda: results.takeovers.extend(takeover.run(services, sizes, tell)),
         "latency": lambda: results.latencies.extend(latency.run(services, sizes, tell)),
         "beside": lambda: results.besides.extend(beside.run(services, sizes, tell)),
         "start": lambda: results.starts.extend(start.run(services, sizes, tell)),
-        "stages": lambda: results.stages.extend(stages.measure(STAGE_ORDERS, STAGE_REPETITIONS)),
+        "stages": in_stages,
         "backlog": backlog,
         "large": lambda: results.rounds.extend(large_database.run(services, sizes, tell)),
     }

@@ -18,7 +18,7 @@ from bench.measurements.race import ALONE, PAYMASTER, PLAIN, STANDBY
 from bench.measurements.start import Start
 from bench.node.contestant import Node
 from bench.sizes import Sizes
-from bench.stages import Stage
+from bench.stages import MIXED, WHOLE, Sold, Stage
 from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, RECURRING, RUNS, SHORT, USAGE
 
 FLAT = 1.1
@@ -45,6 +45,7 @@ class Results:
     backlog: LongBacklog | None = None
     starts: list[Start] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
+    sold: list[Sold] = field(default_factory=list)
 
     def rates(self, lane: Lane) -> dict[int, float | None]:
         """A lane's facts a second, by round."""
@@ -81,6 +82,17 @@ def goals(results: Results, sizes: Sizes) -> list[Goal]:
             f"{sizes.accounts:,} accounts, {sizes.entries:,} entries",
         ),
         *_of_starts(results.starts),
+        *_of_sellers(results.sold),
+    ]
+
+
+def _of_sellers(sold: Sequence[Sold]) -> list[Goal]:
+    """The CPU time of an order of one seller, that being a partner; what has two is two invoices, and has no goal."""
+    against = "the same sold in our own name, CPU time"
+    values = {one.what: (one.of_agents / one.of_principals,) for one in sold}
+    return [
+        Goal(f"orders in partners' names, {what}", against, bound, values.get(what, ()), at_most=True)
+        for what, bound in ((WHOLE, 1.1), (MIXED, None))
     ]
 
 

@@ -21,7 +21,7 @@ from bench.measurements.latency import Latency
 from bench.measurements.long_backlog import LongBacklog
 from bench.measurements.race import PAYMASTER
 from bench.sizes import Sizes
-from bench.stages import Stage
+from bench.stages import Sold, Stage
 from bench.workloads import ORDERS
 
 NOISY_CORES = 0.2
@@ -43,6 +43,8 @@ def show(console: Console, machine: dict[str, Any], sizes: Sizes, results: Resul
         console.print(_backlog(results.backlog))
     if results.stages:
         console.print(stages_table(results.stages, _worker_microseconds(results.rounds)))
+    if results.sold:
+        console.print(sold_table(results.sold))
     _show_problems(console, results)
     for name, line in results.missing.items():
         console.print(f"[yellow]{name}: {line}[/]")
@@ -88,6 +90,18 @@ def stages_table(stages: Sequence[Stage], worker: float | None = None) -> Table:
     if worker is not None:
         table.add_row("the rest", "drivers, sockets, event loop: up to a whole worker", f"{worker - together:,.0f}", "")
         table.add_row("a whole worker", "measured on a backlog", f"{worker:,.0f}", "")
+    return table
+
+
+def sold_table(sold: Sequence[Sold]) -> Table:
+    """What orders take by who sells what is partners'."""
+    table = Table(title="CPU time of an order in Paymaster's worker, by who sells a partner's lines: microseconds")
+    table.add_column("orders")
+    for heading in ("we do", "the partner does", "which is"):
+        table.add_column(heading, justify="right")
+    for one in sold:
+        ratio = f"{one.of_agents / one.of_principals:.2f}×"
+        table.add_row(one.what, f"{one.of_principals:,.0f}", f"{one.of_agents:,.0f}", ratio)
     return table
 
 

@@ -32,7 +32,7 @@ from adapters.rabbitmq.topology import IN, OUT
 from adapters.records import Properties
 from adapters.store.rows import event_row, inbox_row
 from adapters.store.transaction import Batch
-from bench.orders import ORDER, account_messages, order_bodies
+from bench.orders import AGENTS_TERMS, ORDER, TERMS, account_messages, order_bodies
 from domain.facts import working_set
 from domain.ledger.books import DocumentNeed, Need, WorkingSet
 from handlers.engine.decision import Decisions, decide
@@ -66,6 +66,8 @@ STAGES = {
     "publish": "the frames of events written",
     "ack": "one frame for a batch",
 }
+WHOLE, MIXED = "all lines a partner's", "some lines ours"
+"""Which orders are compared by who sells what is partners'."""
 FRAME_BYTES = 131_064
 """How much of a body goes into one frame: what RabbitMQ agrees to, by default."""
 
@@ -83,10 +85,54 @@ class Stage:
     least: float
 
 
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """The CPU time that an order takes by who sells its lines, in microseconds: the least of the repetitions.
+
+    `of_agents` is that where partners sell, whose agent we are, `of_principals` where we do, and they have a share.
+    """
+
+    what: str
+    of_principals: float
+    of_agents: float
+
+
+def by_seller(orders: int, repetitions: int) -> list[Sold]:
+    """Orders with lines for partners whose agent we are, beside the same where we sell in our own name.
+
+    Where all lines are a partner's, each order is one invoice, whoever sells. Where some are ours, an agent's order is
+    two invoices, and has an event more.
+    """
+    mixed = list(order_bodies(orders))
+    found = []
+    for what, bodies in ((WHOLE, list(map(_of_partner, mixed))), (MIXED, mixed)):
+        # In turns: what gets slower with time would otherwise fall on the same one.
+        turns = [[_together(bodies, terms) for terms in (TERMS, AGENTS_TERMS)] for _ in range(repetitions)]
+        found.append(Sold(what, *(min(turn[n] for turn in turns) for n in (0, 1))))
+    return found
+
+
+def _together(bodies: list[bytes], terms: Mapping[str, Any]) -> float:
+    return sum(stage.least for stage in _measured(bodies, 1, terms))
+
+
+def _of_partner(body: bytes) -> bytes:
+    """An order whose lines are all its partner's."""
+    order = json.loads(body)
+    [partner] = {item["onBehalfOf"]["id"] for item in order["items"] if "onBehalfOf" in item}
+    items = [{**item, "onBehalfOf": {"id": partner}} for item in order["items"]]
+    return json.dumps({**order, "items": items}).encode()
+
+
 def measure(orders: int, repetitions: int) -> list[Stage]:
     """Take so many orders through all stages, batch by batch, several times."""
-    accounts = asyncio.run(_accounts())
-    wire = [_delivery(number, body) for number, body in enumerate(order_bodies(orders), 1)]
+    return _measured(list(order_bodies(orders)), repetitions, TERMS)
+
+
+def _measured(bodies: list[bytes], repetitions: int, terms: Mapping[str, Any]) -> list[Stage]:
+    orders = len(bodies)
+    accounts = asyncio.run(_accounts(terms))
+    wire = [_delivery(number, body) for number, body in enumerate(bodies, 1)]
     found: dict[str, list[float]] = {name: [] for name in STAGES}
     threshold = gc.get_threshold()
     # As the worker has it.
@@ -196,9 +242,9 @@ def _written(books: WorkingSet, batch: Batch) -> _Stored:
     return documents
 
 
-async def _accounts() -> _Stored:
+async def _accounts(terms: Mapping[str, Any]) -> _Stored:
     """The accounts that the orders name, and their positions, as BSON: opened by their messages."""
-    messages = [json.dumps(account).encode() for account in account_messages()]
+    messages = [json.dumps(account).encode() for account in account_messages(dict(terms))]
     works = [
         work
         for number, body in enumerate(messages)

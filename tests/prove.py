@@ -56,6 +56,7 @@ def parts(minutes: float) -> tuple[Part, ...]:
             services="any",
         ),
         Part("a bill run of 20,000 accounts, killed ten times", "tests.chaos.bill_run", (), services="any"),
+        Part("a bill run of 20,000 consumers of five providers", "tests.chaos.providers", (), services="any"),
         Part("chaos at length", "tests.chaos", ("--minutes", f"{minutes:g}"), services="own"),
         Part(
             "defects that chaos has to notice",

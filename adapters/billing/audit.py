@@ -9,6 +9,7 @@ from adapters.checks import (
     Check,
     Expression,
     Posted,
+    Stage,
     View,
     agreed,
     agrees,
@@ -28,7 +29,9 @@ DEMAND, FURTHER = "bill.demand:", "bill.continue:"
 """How the identities of demands begin, and of their further parts."""
 EVENT_OF_RUN = "^bill-run/"
 
-made_something = {"$or": [{"billNo": {"$gt": ""}}, {"creditNotes.0": {"$exists": True}}]}
+made_something = {
+    "$or": [{"billNo": {"$gt": ""}}, {"billNos.0": {"$exists": True}}, {"creditNotes.0": {"$exists": True}}]
+}
 """The filter for bills on demand that have an entry: nothing is posted where nothing is due."""
 is_further: Expression = {"$ne": ["$_id", "$demandId"]}
 identity: Expression = {"$concat": [{"$cond": [is_further, FURTHER, DEMAND]}, "$_id"]}
@@ -52,6 +55,23 @@ POSTED = Posted(
     ),
 )
 
+
+def bills_of(of: str) -> Expression:
+    """The numbers of the sellers' bills: an earlier version named one alone, of several the demand names no one."""
+    return {"$ifNull": [f"{of}billNos", {"$cond": [has(f"{of}billNo"), [f"{of}billNo"], []]}]}
+
+
+# A row for each bill, of which the first stands for what made them.
+each_bill: tuple[Stage, ...] = (
+    {"$unwind": {"path": "$billNo", "includeArrayIndex": "nth", "preserveNullAndEmptyArrays": True}},
+    {
+        "$set": {
+            "billed": {"$cond": [has("$billNo"), 1, 0]},
+            **{n: {"$cond": [{"$gt": ["$nth", 0]}, 0, f"${n}"]} for n in ("demand", "inbox", "noted")},
+        }
+    },
+)
+
 demands = View(
     "bills, on demand or of runs, what asked for them, and the invoices that they made",
     "billsOnDemand",
@@ -60,13 +80,13 @@ demands = View(
             "$project": {
                 "_id": identity,
                 "demand": {"$literal": 1},
-                "billed": {"$cond": [has("$billNo"), 1, 0]},
                 "noted": {"$size": "$creditNotes"},
-                "billNo": 1,
+                "billNo": bills_of("$"),
                 "account": "$billingAccount",
                 "date": "$billingDate",
             }
         },
+        *each_bill,
         *(union("inbox", begins(kind), {"$project": {"inbox": {"$literal": 1}}}) for kind in (DEMAND, FURTHER)),
         # Of a run's account there is no document but what came of the fact.
         union(
@@ -76,12 +96,12 @@ demands = View(
                 "$project": {
                     "demand": {"$literal": 1},
                     "inbox": {"$literal": 1},
-                    "billed": {"$cond": [has("$result.billNo"), 1, 0]},
                     "noted": {"$size": "$result.creditNotes"},
-                    "billNo": "$result.billNo",
+                    "billNo": bills_of("$result."),
                     "account": "$result.billingAccount.id",
                 }
             },
+            *each_bill,
         ),
         union(
             "invoices",
@@ -111,7 +131,7 @@ demands = View(
             "$group": {
                 "_id": "$_id",
                 **{n: {"$sum": f"${n}"} for n in ("demand", "inbox", "billed", "invoices", "noted", "notes")},
-                **agreed("billNo"),
+                "numbers": {"$addToSet": "$billNo"},
                 **agreed("account"),
                 **agreed("date"),
             }
@@ -414,8 +434,8 @@ CHECKS = (
             equal("$demand", 1),
             equal("$inbox", 1),
             equal("$billed", "$invoices"),
+            equal({"$size": "$numbers"}, "$invoices"),
             equal("$noted", "$notes"),
-            agrees("billNo"),
             agrees("account"),
             agrees("date"),
         ),
@@ -425,7 +445,7 @@ CHECKS = (
             "inbox": "$inbox",
             "invoices": "$invoices",
             "notes": "$notes",
-            "billNo": span("billNo"),
+            "numbers": "$numbers",
             "billingAccount": span("account"),
             "date": span("date"),
         },

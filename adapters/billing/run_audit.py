@@ -18,7 +18,14 @@ from adapters.checks import (
 ACCOUNT = "bill.account:"
 """How the identities of the facts begin by which a run comes to an account."""
 
-made_something = {"$or": [{"result.billNo": {"$gt": ""}}, {"result.creditNotes.0": {"$exists": True}}]}
+made_something = {
+    "$or": [
+        # An earlier version told one bill alone.
+        {"result.billNo": {"$gt": ""}},
+        {"result.billNos.0": {"$exists": True}},
+        {"result.creditNotes.0": {"$exists": True}},
+    ]
+}
 """The filter for those that have an entry."""
 
 _bills: Stage = {"$match": {"billing.cause": {"$gte": ACCOUNT, "$lt": ACCOUNT[:-1] + ";"}}}
@@ -81,7 +88,15 @@ runs = View(
                 "$group": {
                     "_id": {"run": "$result.billRunId", "account": "$result.billingAccount.id"},
                     "done": {"$sum": {"$cond": [equal("$result.state", "done"), 1, 0]}},
-                    "made": {"$max": {"$or": [has("$result.billNo"), {"$gt": [{"$size": "$result.creditNotes"}, 0]}]}},
+                    "made": {
+                        "$max": {
+                            "$or": [
+                                has("$result.billNo"),
+                                {"$gt": [{"$size": {"$ifNull": ["$result.billNos", []]}}, 0]},
+                                {"$gt": [{"$size": "$result.creditNotes"}, 0]},
+                            ]
+                        }
+                    },
                 }
             },
             {

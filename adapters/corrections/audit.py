@@ -17,6 +17,8 @@ from adapters.checks import (
     half_away,
     has,
     minus,
+    of_partner,
+    of_us,
     only,
     span,
     sum_where,
@@ -138,9 +140,9 @@ POSTED = Posted(
                             "unapplied": reserved_at_first,
                             "refundable": minus(reserved_at_first),
                             "withheld": {"$sum": "$lines.withheld"},
-                            "revenue": net_of_own,
-                            "commission": commission_back,
-                            "tax": {"$sum": "$lines.taxAmount"},
+                            "revenue": of_us(net_of_own),
+                            "commission": of_us(commission_back),
+                            "tax": of_us({"$sum": "$lines.taxAmount"}),
                         }
                     ),
                 }
@@ -234,6 +236,7 @@ corrected_lines = View(
             "$project": {
                 "_id": {"billNo": "$_id", "lineId": "$corrections.lines.lineId"},
                 "credited": "$corrections.lines.credited",
+                "creditedTax": "$corrections.lines.creditedTax",
             }
         },
         union(
@@ -243,10 +246,17 @@ corrected_lines = View(
                 "$project": {
                     "_id": {"billNo": "$correctedBillNo", "lineId": "$lines.lineId"},
                     "noted": "$lines.taxExcludedAmount",
+                    # Of ours it is kept by tax group alone.
+                    "notedTax": {"$cond": [of_partner, "$lines.taxAmount", 0]},
                 }
             },
         ),
-        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("credited", "noted")}}},
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("credited", "noted", "creditedTax", "notedTax")},
+            }
+        },
     ),
 )
 
@@ -284,14 +294,14 @@ corrected_groups = View(
 corrected_invoices = View("corrected invoices", "invoices", ({"$match": {"corrections.credited": {"$gte": 0}}},))
 
 
-def credited_of(line_id: Expression) -> Expression:
-    """What is credited of the net of a line of a corrected invoice."""
+def credited_of(line_id: Expression, field: str = "credited") -> Expression:
+    """What is credited of the net of a line of a corrected invoice; or another field of its corrections."""
     return {
         "$sum": {
             "$map": {
                 "input": "$corrections.lines",
                 "as": "one",
-                "in": {"$cond": [equal("$$one.lineId", line_id), "$$one.credited", 0]},
+                "in": {"$cond": [equal("$$one.lineId", line_id), f"$$one.{field}", 0]},
             }
         }
     }
@@ -299,28 +309,12 @@ def credited_of(line_id: Expression) -> Expression:
 
 def given_back_of(line_id: Expression) -> Expression:
     """What notes gave back of a line that took something back."""
-    return {
-        "$sum": {
-            "$map": {
-                "input": "$corrections.lines",
-                "as": "one",
-                "in": {"$cond": [equal("$$one.lineId", line_id), "$$one.givenBack", 0]},
-            }
-        }
-    }
+    return credited_of(line_id, "givenBack")
 
 
 def taken_back_of(line_id: Expression) -> Expression:
     """What lines of bills took back of the net of a line of a corrected invoice."""
-    return {
-        "$sum": {
-            "$map": {
-                "input": "$corrections.lines",
-                "as": "one",
-                "in": {"$cond": [equal("$$one.lineId", line_id), "$$one.takenBack", 0]},
-            }
-        }
-    }
+    return credited_of(line_id, "takenBack")
 
 
 taken_back: Expression = {"$add": [{"$sum": "$corrections.lines.takenBack"}, {"$sum": "$corrections.tax.takenBack"}]}
@@ -374,7 +368,8 @@ share_left: Expression = {
         {"$subtract": [of_share("$$this.taxExcludedAmount"), of_share(credited_of("$$this.id"))]},
     ]
 }
-partner_lines: Expression = only("$lines", {"$gt": ["$$this.onBehalfOf", None]})
+# What is sold in a partner's name is all the partner's, with its tax: that is a check of its own.
+partner_lines: Expression = only("$lines", both(has("$$this.onBehalfOf"), {"$not": [has("$$this.onBehalfOf.agent")]}))
 
 refundable_accounts = View(
     "billing accounts and what is to be given back to them",
@@ -619,6 +614,7 @@ notes_and_invoices = View(
                 "invoice": {"$literal": 1},
                 "account": "$billingAccount",
                 "currency": 1,
+                "seller": {"$ifNull": ["$seller", ""]},
                 "credited": {"$ifNull": ["$corrections.credited", 0]},
             }
         },
@@ -630,6 +626,7 @@ notes_and_invoices = View(
                     "notes": {"$literal": 1},
                     "account": "$billingAccount",
                     "currency": 1,
+                    "seller": {"$ifNull": ["$seller", ""]},
                     "noted": "$taxIncludedAmount",
                 }
             },
@@ -640,6 +637,7 @@ notes_and_invoices = View(
                 **{n: {"$sum": f"${n}"} for n in ("invoice", "notes", "credited", "noted")},
                 **agreed("account"),
                 **agreed("currency"),
+                **agreed("seller"),
             }
         },
     ),
@@ -951,9 +949,10 @@ def of_group(field: str) -> Expression:
     }
 
 
+# The tax of what is sold in a partner's name is the partner's: we are relieved of none.
 relief_due: Expression = {
     "$cond": [
-        equal(billed, 0),
+        either(equal(billed, 0), of_partner),
         0,
         half_away(
             {
@@ -1069,9 +1068,9 @@ CHECKS = (
         name="credited-lines-match-notes",
         invariant=3,
         view=corrected_lines,
-        holds=equal("$credited", "$noted"),
-        expected="$noted",
-        found="$credited",
+        holds=both(equal("$credited", "$noted"), equal("$creditedTax", "$notedTax")),
+        expected={"taxExcludedAmount": "$noted", "taxAmount": "$notedTax"},
+        found={"taxExcludedAmount": "$credited", "taxAmount": "$creditedTax"},
     ),
     Check(
         name="credited-tax-matches-notes",
@@ -1235,6 +1234,15 @@ CHECKS = (
         holds=both(equal("$invoice", 1), agrees("account"), agrees("currency")),
         expected={"invoice": 1, "billingAccount": "the same in both", "currency": "the same in both"},
         found={"invoice": "$invoice", "billingAccount": span("account"), "currency": span("currency")},
+    ),
+    Check(
+        name="notes-are-in-their-invoices-names",
+        invariant=3,
+        view=notes_and_invoices,
+        among={"$gt": ["$notes", 0]},
+        holds=agrees("seller"),
+        expected="the seller of the invoice",
+        found=span("seller"),
     ),
     Check(
         name="notes-have-positions",

@@ -1,8 +1,10 @@
 """Invoices (invariants 3, 4, 8 and 9): sums, what was allocated to them, what their lines accrue, numbers."""
 
 from adapters.checks import (
+    NUMBERED,
     Check,
     Expression,
+    Numbered,
     Posted,
     Stage,
     View,
@@ -17,6 +19,8 @@ from adapters.checks import (
     half_away,
     has,
     minus,
+    of_partner,
+    of_us,
     only,
     owner_rows,
     span,
@@ -54,19 +58,31 @@ adds_up: Expression = both(
     whole("$taxIncludedAmount"),
 )
 
+ORDER = "order.completed:"
+"""How the identities of orders begin."""
+
+of_an_order: Expression = has("$orderId")
+cause_of_invoice: Expression = {"$cond": [of_an_order, {"$concat": [ORDER, "$orderId"]}, "$billing.cause"]}
+
 written_off: Expression = {"$sum": {"$ifNull": ["$corrections.writeOffs.amount", []]}}
 billed: Expression = {"$subtract": ["$taxIncludedAmount", {"$ifNull": ["$corrections.credited", 0]}]}
 paid_to_date: Expression = {"$subtract": [billed, {"$add": [written_off, "$remainingAmount"]}]}
 
-given_up: Expression = {
-    "$sum": {
-        "$map": {
-            "input": {"$ifNull": ["$corrections.lines", []]},
-            "as": "line",
-            "in": {"$cond": [equal("$$line.lineId", "$$this.id"), "$$line.givenUp", 0]},
+
+def corrected(field: str) -> Expression:
+    """A sum of the corrections of the line `$$this`."""
+    return {
+        "$sum": {
+            "$map": {
+                "input": {"$ifNull": ["$corrections.lines", []]},
+                "as": "line",
+                "in": {"$cond": [equal("$$line.lineId", "$$this.id"), f"$$line.{field}", 0]},
+            }
         }
     }
-}
+
+
+given_up, credited = corrected("givenUp"), corrected("credited")
 
 
 def is_share_of(amount: Expression, part: Expression) -> Expression:
@@ -187,14 +203,22 @@ billing_accounts = View(
 )
 
 
-def prefix_and_number(of: Expression) -> Stage:
-    """The stage that takes a bill's number apart."""
+def series_of(agent: str, account: str) -> Expression:
+    """The series that the terms of an agent name, or that of the partner's account where they name none."""
+    return {"$ifNull": [f"{agent}.series", {"$concat": [account, "-"]}]}
+
+
+def prefix_and_number(numbered: Numbered) -> Stage:
+    """The stage that takes the number of an invoice, or another document, apart; and says in whose name that is."""
+    of = numbered.number
     length = {"$max": [0, {"$subtract": [{"$strLenBytes": of}, 9]}]}
     number = {"$substrBytes": [of, length, 9]}
     return {
         "$project": {
             "prefix": {"$substrBytes": [of, 0, length]},
             "number": {"$convert": {"input": number, "to": "int", "onError": None}},
+            # What is not there is passed over by least and greatest: ours has to be something.
+            "seller": {"$ifNull": [numbered.seller, ""]},
         }
     }
 
@@ -202,10 +226,10 @@ def prefix_and_number(of: Expression) -> Stage:
 # Numbers are unique, by being the `_id` or by an index, so a count, a first and a last say that there is no gap either.
 series_and_numbers = View(
     "series and their numbers",
-    "invoices",
+    NUMBERED[0].collection,
     (
-        prefix_and_number("$_id"),
-        union("creditNotes", prefix_and_number("$billNo")),
+        prefix_and_number(NUMBERED[0]),
+        *(union(one.collection, prefix_and_number(one)) for one in NUMBERED[1:]),
         {
             "$group": {
                 "_id": "$prefix",
@@ -213,30 +237,138 @@ series_and_numbers = View(
                 "first": {"$min": "$number"},
                 "last": {"$max": "$number"},
                 "unread": {"$sum": {"$cond": [has("$number"), 0, 1]}},
+                **agreed("seller"),
             }
         },
-        union("series", {"$project": {"given": "$last"}}),
-        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("count", "first", "last", "unread", "given")}}},
+        union(
+            "series",
+            {
+                "$project": {
+                    "given": "$last",
+                    "sellerLeast": {"$ifNull": ["$owner", ""]},
+                    "sellerMost": {"$ifNull": ["$owner", ""]},
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("count", "first", "last", "unread", "given")},
+                "sellerLeast": {"$min": "$sellerLeast"},
+                "sellerMost": {"$max": "$sellerMost"},
+            }
+        },
     ),
 )
 
-ORDER = "order.completed:"
-"""How the identities of orders begin."""
+# What is sold in a partner's name is in its name alone, and ours in ours.
+sold_as_agent: Expression = "$lines.onBehalfOf.agent"
+names: Expression = {"$setUnion": ["$lines.onBehalfOf.id", []]}
+in_one_name: Expression = {
+    "$cond": [
+        of_partner,
+        both(equal({"$size": sold_as_agent}, {"$size": "$lines"}), equal(names, ["$seller"])),
+        equal(sold_as_agent, []),
+    ]
+}
 
-of_an_order: Expression = has("$orderId")
+sellers_of_facts = View(
+    "partners' invoices by what made them and whose they are",
+    "invoices",
+    (
+        {"$match": {"seller": {"$gt": ""}}},
+        {"$project": {"cause": cause_of_invoice, "seller": 1}},
+        {"$group": {"_id": {"cause": "$cause", "seller": "$seller"}, "invoices": {"$sum": 1}}},
+    ),
+)
+
+invoices_of_agents = View(
+    "partners' invoices",
+    "invoices",
+    (
+        {"$match": {"seller": {"$gt": ""}}},
+        {"$project": {"corrections.lines": 1, "lines": only("$lines", has("$$this.onBehalfOf.agent"))}},
+    ),
+)
+net_left: Expression = {"$subtract": ["$$this.taxExcludedAmount", credited]}
+gross_left: Expression = {"$add": [net_left, {"$subtract": ["$$this.taxAmount", corrected("creditedTax")]}]}
+# round(rate × net left × accrued ÷ share left), halves away from zero; of no share it is that of the net.
+commission_to_date: Expression = {
+    "$let": {
+        "vars": {
+            "exact": {"$multiply": [{"$toDecimal": "$$this.onBehalfOf.agent.commission"}, net_left]},
+            "accrued": "$$this.onBehalfOf.accrued",
+            "share": "$$this.onBehalfOf.share",
+        },
+        "in": half_away(
+            {
+                "$cond": [
+                    equal("$$share", 0),
+                    "$$exact",
+                    {
+                        "$divide": [
+                            {"$multiply": ["$$exact", "$$accrued"]},
+                            {"$cond": [equal("$$share", 0), 1, "$$share"]},
+                        ]
+                    },
+                ]
+            }
+        ),
+    }
+}
+
+partners_series = View(
+    "series that partners' terms name, and whose they are",
+    "series",
+    (
+        {"$match": {"owner": {"$gt": ""}}},
+        {"$project": {"series": {"$literal": 1}, "owner": 1}},
+        union(
+            "accounts",
+            {"$match": {"settlementTerms.agent": {"$type": "object"}}},
+            {"$project": {"_id": series_of("$settlementTerms.agent", "$_id"), "owner": "$_id"}},
+        ),
+        union(
+            "agreements",
+            {"$project": {"settlementAccount": 1, "agreed.terms.agent": 1}},
+            {"$unwind": "$agreed"},
+            {"$match": {"agreed.terms.agent": {"$type": "object"}}},
+            {
+                "$project": {
+                    "_id": series_of("$agreed.terms.agent", "$settlementAccount"),
+                    "owner": "$settlementAccount",
+                }
+            },
+        ),
+        {"$group": {"_id": "$_id", "series": {"$sum": "$series"}, **agreed("owner")}},
+    ),
+)
+
 net_sold: Expression = {"$sum": "$lines.taxExcludedAmount"}
 net_of_partners: Expression = {"$sum": {"$map": {"input": "$partners", "in": "$$this.taxExcludedAmount"}}}
-# A note lowers the share that is left, so of a corrected invoice it is worked out as it was when it was issued.
+# A note lowers the share that is left, so of a corrected invoice it is worked out as it was when it was issued. Of what
+# is sold in the partner's name it is all of the line, with its tax.
 share_as_issued: Expression = {
     "$cond": [
-        has("$corrections"),
+        either(has("$corrections"), of_partner),
         {
-            "$ifNull": [
-                "$$this.onBehalfOf.tier.share",
+            "$cond": [
+                of_partner,
+                {"$add": ["$$this.taxExcludedAmount", "$$this.taxAmount"]},
                 {
-                    "$toLong": half_away(
-                        {"$multiply": ["$$this.taxExcludedAmount", {"$toDecimal": "$$this.onBehalfOf.partnerShare"}]}
-                    )
+                    "$ifNull": [
+                        "$$this.onBehalfOf.tier.share",
+                        {
+                            "$toLong": half_away(
+                                {
+                                    "$multiply": [
+                                        "$$this.taxExcludedAmount",
+                                        {"$toDecimal": "$$this.onBehalfOf.partnerShare"},
+                                    ]
+                                }
+                            )
+                        },
+                    ]
                 },
             ]
         },
@@ -268,21 +400,24 @@ POSTED = Posted(
                     "taxIncludedAmount": 1,
                     "lines": 1,
                     "corrections": 1,
+                    "seller": 1,
                     "partners": partner_lines,
                 }
             },
             {
                 "$project": {
                     # A bill is beside its demand, which is that fact's document.
-                    "_id": {"$cond": [of_an_order, {"$concat": [ORDER, "$orderId"]}, "$billing.cause"]},
-                    "document": {"$cond": [of_an_order, 1, 0]},
+                    "_id": cause_of_invoice,
+                    "document": of_us({"$cond": [of_an_order, 1, 0]}),
+                    # Partners' invoices may be several of one order, beside ours or without it.
+                    "partners": {"$cond": [both(of_an_order, of_partner), 1, 0]},
                     **due(
                         {
                             "receivable": "$taxIncludedAmount",
                             "withheld": minus(shares_withheld),
                             "revenue": {"$subtract": [net_of_partners, net_sold]},
-                            "commission": {"$subtract": [shares, net_of_partners]},
-                            "tax": minus({"$sum": "$lines.taxAmount"}),
+                            "commission": of_us({"$subtract": [shares, net_of_partners]}),
+                            "tax": of_us(minus({"$sum": "$lines.taxAmount"})),
                         }
                     ),
                 }
@@ -351,6 +486,54 @@ CHECKS = (
         holds=true_of_each(partner_lines, accrued_by_terms),
         expected="the share, or with accrueOn payment as much of it as was paid, and given up as was written off",
         found={"total": "$taxIncludedAmount", "paid": paid_to_date, "lines": partner_lines},
+    ),
+    Check(
+        name="invoices-are-in-one-name",
+        invariant=3,
+        view=invoices,
+        holds=in_one_name,
+        expected={"seller": {"$ifNull": ["$seller", None]}, "soldAsAgent": {"$cond": [of_partner, "all", "none"]}},
+        found={"lines": {"$size": "$lines"}, "partners": names, "soldAsAgent": {"$size": sold_as_agent}},
+    ),
+    Check(
+        name="facts-make-one-invoice-a-seller",
+        invariant=6,
+        view=sellers_of_facts,
+        holds=equal("$invoices", 1),
+        expected={"$literal": 1},
+        found="$invoices",
+    ),
+    Check(
+        name="agents-shares-are-what-is-left",
+        invariant=5,
+        view=invoices_of_agents,
+        holds=true_of_each("$lines", equal("$$this.onBehalfOf.share", gross_left)),
+        expected=each("$lines", {"lineId": "$$this.id", "share": gross_left}),
+        found=each("$lines", {"lineId": "$$this.id", "share": "$$this.onBehalfOf.share"}),
+    ),
+    Check(
+        name="commissions-follow-terms",
+        invariant=5,
+        view=invoices_of_agents,
+        holds=true_of_each("$lines", equal("$$this.onBehalfOf.agent.charged", commission_to_date)),
+        expected=each("$lines", {"lineId": "$$this.id", "commission": {"$toString": commission_to_date}}),
+        found=each("$lines", {"lineId": "$$this.id", "commission": "$$this.onBehalfOf.agent.charged"}),
+    ),
+    Check(
+        name="numbers-are-of-their-sellers-series",
+        invariant=8,
+        view=series_and_numbers,
+        holds=agrees("seller"),
+        expected="the owner of the series, of all that is numbered in it",
+        found=span("seller"),
+    ),
+    Check(
+        name="partners-series-are-their-own",
+        invariant=8,
+        view=partners_series,
+        holds=both(equal("$series", 1), agrees("owner")),
+        expected={"series": 1, "owner": "the partner whose terms name it"},
+        found={"series": "$series", "owner": span("owner")},
     ),
     Check(
         name="invoice-numbers-run-without-gap",

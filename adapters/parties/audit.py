@@ -1,6 +1,6 @@
 """The seller: its history (invariant 6) and events (7), and the versions that invoices name (9)."""
 
-from adapters.checks import Check, Expression, View, begins, both, either, equal, has, union
+from adapters.checks import NUMBERED, Check, Expression, Numbered, Stage, View, begins, both, either, equal, has, union
 
 UPDATE = "seller.update:"
 """How the identities of the messages begin that change the seller."""
@@ -77,16 +77,25 @@ versions_facts_and_events = View(
 # which each of them makes, so one has seen at least what the one before it has seen, whichever worker it was: versions
 # rise with numbers.
 length_of_prefix: Expression = {"$max": [0, {"$subtract": [{"$strLenBytes": "$number"}, 9]}]}
+
+
+def _seller_of(numbered: Numbered) -> Stage:
+    return {
+        "$project": {"number": numbered.number, "seller": numbered.seller, "sellerVersion": numbered.version},
+    }
+
+
 versions_that_invoices_name = View(
     "versions of the seller that invoices name",
-    "invoices",
+    NUMBERED[0].collection,
     (
-        {"$project": {"number": "$_id", "sellerVersion": 1}},
-        union("creditNotes", {"$project": {"number": "$billNo", "sellerVersion": 1}}),
+        _seller_of(NUMBERED[0]),
+        *(union(one.collection, _seller_of(one)) for one in NUMBERED[1:]),
         {
             "$group": {
                 "_id": {
                     "series": {"$substrBytes": ["$number", 0, length_of_prefix]},
+                    "seller": {"$ifNull": ["$seller", None]},
                     "version": {"$ifNull": ["$sellerVersion", 0]},
                 },
                 "first": {"$min": "$number"},
@@ -100,16 +109,21 @@ versions_that_invoices_name = View(
                 "output": {"before": {"$max": "$last", "window": {"documents": ["unbounded", -1]}}},
             }
         },
-        {"$set": {"named": {"$concat": ["seller/", {"$toString": "$_id.version"}]}}},
-        {
-            "$lookup": {
-                "from": "sellerVersions",
-                "localField": "named",
-                "foreignField": "_id",
-                "pipeline": [{"$project": {"_id": 1}}],
-                "as": "there",
+        # A partner is the seller by its account's version.
+        {"$set": {"named": {"$concat": [{"$ifNull": ["$_id.seller", "seller"]}, "/", {"$toString": "$_id.version"}]}}},
+        *(
+            {
+                "$lookup": {
+                    "from": collection,
+                    "localField": "named",
+                    "foreignField": "_id",
+                    "pipeline": [{"$project": {"_id": 1}}],
+                    "as": collection,
+                }
             }
-        },
+            for collection in ("sellerVersions", "accountVersions")
+        ),
+        {"$set": {"there": {"$cond": [has("$_id.seller"), "$accountVersions", "$sellerVersions"]}}},
     ),
 )
 
@@ -182,7 +196,8 @@ CHECKS = (
         name="invoices-name-seller-versions",
         invariant=9,
         view=versions_that_invoices_name,
-        among={"$gt": ["$_id.version", 0]},
+        # While nothing was said of us, there is no version of ours.
+        among=either(has("$_id.seller"), {"$gt": ["$_id.version", 0]}),
         holds=equal({"$size": "$there"}, 1),
         expected={"there": 1},
         found={"there": {"$size": "$there"}, "first": "$first", "last": "$last"},

@@ -40,6 +40,11 @@ withheld_of_line: Expression = {
 is_adjustment: Expression = has("$adjustmentId")
 
 
+def commission_tax(of: str) -> Expression:
+    """The tax on our commission, where there is one."""
+    return {"$cond": [has(of), {"category": f"{of}.category", "rate": f"{of}.rate"}, "$$REMOVE"]}
+
+
 def amount_of(*kinds: str) -> Expression:
     """The amount of an accrual that is a step of one of these kinds."""
     return {"$cond": [{"$in": ["$step.kind", kinds]}, "$amount", 0]}
@@ -114,6 +119,12 @@ lines_and_accruals = View(
                 "orderId": 1,
                 "account": "$lines.onBehalfOf.id",
                 "accrued": "$lines.onBehalfOf.accrued",
+                "charged": "$lines.onBehalfOf.agent.charged",
+                # Of terms that were agreed later its rows have others.
+                "tax": {
+                    "$cond": [has("$lines.onBehalfOf.issued"), "$$REMOVE", commission_tax("$lines.onBehalfOf.agent")]
+                },
+                "changed": {"$cond": [has("$lines.onBehalfOf.issued"), 1, 0]},
             }
         },
         union(
@@ -127,15 +138,21 @@ lines_and_accruals = View(
                     "orderId": 1,
                     "account": "$settlementAccount",
                     "amount": {"$cond": [is_adjustment, 0, "$amount"]},
+                    "commission": "$commission.amount",
+                    "tax": commission_tax("$commission"),
                 }
             },
         ),
         {
             "$group": {
                 "_id": "$_id",
-                **{n: {"$sum": f"${n}"} for n in ("line", "accruals", "accrued", "amount")},
+                **{
+                    n: {"$sum": f"${n}"}
+                    for n in ("line", "accruals", "accrued", "amount", "charged", "commission", "changed")
+                },
                 **agreed("orderId"),
                 **agreed("account"),
+                **agreed("tax"),
             }
         },
     ),
@@ -369,6 +386,7 @@ shares_corrected = View(
                 "_id": {"$concat": ["$cause", " ", "$billNo", "/", "$lines.lineId"]},
                 "told": {"$literal": 1},
                 "accrued": "$lines.accrued",
+                "commission": "$lines.commission",
                 "account": "$settlementAccount",
             }
         },
@@ -379,6 +397,7 @@ shares_corrected = View(
                 "$project": {
                     "_id": {"$concat": ["$cause", " ", "$corrects"]},
                     "amount": 1,
+                    "charged": "$commission.amount",
                     "account": "$settlementAccount",
                 }
             },
@@ -386,7 +405,7 @@ shares_corrected = View(
         {
             "$group": {
                 "_id": "$_id",
-                **{name: {"$sum": f"${name}"} for name in ("told", "accrued", "amount")},
+                **{name: {"$sum": f"${name}"} for name in ("told", "accrued", "amount", "commission", "charged")},
                 **agreed("account"),
             }
         },
@@ -463,6 +482,13 @@ partners_agreed_with = View(
     ),
 )
 
+
+def commission_of(agent: str) -> Expression:
+    """Our commission by the terms of an agent, with the tax on it; null where we are none."""
+    fields = {name: f"{agent}.{name}" for name in ("commission", "category", "rate")}
+    return {"$cond": [has(agent), fields, None]}
+
+
 lines_and_agreements = View(
     "agreements' revisions and the lines that stand by them",
     "invoices",
@@ -486,6 +512,7 @@ lines_and_agreements = View(
                     "account": "$lines.onBehalfOf.id",
                     "share": "$lines.onBehalfOf.partnerShare",
                     "accrueOn": "$lines.onBehalfOf.accrueOn",
+                    "agent": commission_of("$lines.onBehalfOf.agent"),
                 },
             }
         },
@@ -502,6 +529,7 @@ lines_and_agreements = View(
                         "account": "$settlementAccount",
                         "share": "$agreed.terms.partnerShare",
                         "accrueOn": "$agreed.terms.accrueOn",
+                        "agent": commission_of("$agreed.terms.agent"),
                     },
                 }
             },
@@ -749,6 +777,11 @@ is_facts_own: Expression = {
 }
 """Whether an accrual is what its fact is about: an adjustment, a release."""
 
+posts_nothing: Expression = both(
+    equal("$$this.was", "$$this.now"), equal("$$this.accrued", 0), equal("$$this.withheld", 0)
+)
+"""Whether a correction of a line moves no money."""
+
 # By the posting table. A day's release has an entry unless there was nothing left when it came to it.
 POSTED = Posted(
     (
@@ -799,6 +832,8 @@ POSTED = Posted(
                 "$project": {
                     "_id": "$cause",
                     "document": {"$literal": 1},
+                    # What changes our commission alone has no entry: that is charged later.
+                    "entry": {"$cond": [true_of_each("$lines", posts_nothing), 1, 0]},
                     **due(
                         {
                             "withheld": minus({"$sum": "$lines.withheld"}),
@@ -883,6 +918,15 @@ CHECKS = (
         holds=equal("$accrued", "$amount"),
         expected="$amount",
         found="$accrued",
+    ),
+    Check(
+        name="commissions-match-accruals",
+        invariant=5,
+        view=lines_and_accruals,
+        among=equal("$line", 1),
+        holds=both(equal("$charged", "$commission"), either({"$gt": ["$changed", 0]}, agrees("tax"))),
+        expected={"commission": "$commission", "tax": "the same in all"},
+        found={"commission": "$charged", "tax": span("tax")},
     ),
     Check(
         name="accruals-in-one-statement",
@@ -1115,9 +1159,24 @@ CHECKS = (
         name="corrections-match-accruals",
         invariant=5,
         view=shares_corrected,
-        holds=both(equal("$told", 1), equal("$accrued", "$amount"), agrees("account")),
-        expected={"corrections": 1, "accrued": "$amount", "settlementAccount": "the same in both"},
-        found={"corrections": "$told", "accrued": "$accrued", "settlementAccount": span("account")},
+        holds=both(
+            equal("$told", 1),
+            equal("$accrued", "$amount"),
+            equal("$commission", "$charged"),
+            agrees("account"),
+        ),
+        expected={
+            "corrections": 1,
+            "accrued": "$amount",
+            "commission": "$charged",
+            "settlementAccount": "the same in both",
+        },
+        found={
+            "corrections": "$told",
+            "accrued": "$accrued",
+            "commission": "$commission",
+            "settlementAccount": span("account"),
+        },
     ),
     Check(
         name="agreements-match-backdatings",

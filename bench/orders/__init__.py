@@ -25,8 +25,18 @@ def order_id(number: int) -> str:
     return f"O-{number:09d}"
 
 
-def account_messages() -> list[Json]:
-    """The bodies of the `account.create` messages for all accounts that the orders name."""
+TERMS: Json = {"partnerShare": "0.8", "accrueOn": "invoice"}
+AGENTS_TERMS: Json = {
+    "model": "agent",
+    "commission": "0.2",
+    "commissionTax": {"category": "S", "rate": "0.20"},
+    "accrueOn": "invoice",
+}
+"""Those of partners in whose names is sold what is theirs."""
+
+
+def account_messages(terms: Json = TERMS) -> list[Json]:
+    """The bodies of the `account.create` messages for all accounts that the orders name; `terms` are the partners'."""
     billing = [
         {
             "@type": "BillingAccount",
@@ -45,7 +55,7 @@ def account_messages() -> list[Json]:
             "name": f"Partner {number}",
             "currency": CURRENCY,
             "relatedParty": [{"role": "partner", "partyOrPartyRole": {"id": f"PP-{number}"}}],
-            "settlementTerms": {"partnerShare": "0.8", "accrueOn": "invoice"},
+            "settlementTerms": terms,
         }
         for number in range(SETTLEMENT_ACCOUNTS)
     ]

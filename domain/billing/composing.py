@@ -77,8 +77,8 @@ class Composition:
 def compose(account: Account, dues: Iterable[Due], on: date, books: Books) -> Composition:
     """Divide what is due on an account's bill of a date among the sellers' bills and the credit notes beside them.
 
-    Ours comes first, then those of the partners in whose name we sell, in the order of what is due. What takes back a
-    line is of that line's seller. Raises `NotLoaded`.
+    Ours comes first, then those of the partners in whose name we sell, in the order of their first lines. What takes
+    back a line is of that line's seller. Raises `NotLoaded`.
     """
     by_seller: dict[str | None, list[Due]] = {None: []}
     for due in dues:
@@ -86,8 +86,9 @@ def compose(account: Account, dues: Iterable[Due], on: date, books: Books) -> Co
     if len(by_seller) == 1:
         return _compose(account, None, by_seller[None], books)
     composed = [_compose(account, seller, some, books) for seller, some in by_seller.items()]
+    bills = (bill for one in composed for bill in one.bills)
     return Composition(
-        tuple(bill for one in composed for bill in one.bills),
+        tuple(sorted(bills, key=lambda bill: (bill.seller is not None, _place(bill.lines[0])))),
         tuple(note for one in composed for note in one.notes),
         tuple(due for one in composed for due in one.nothing_left),
     )

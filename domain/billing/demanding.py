@@ -42,7 +42,7 @@ from domain.invoicing.model import (
     find_invoice,
 )
 from domain.invoicing.pricing import price
-from domain.invoicing.sellers import series_of_number
+from domain.invoicing.sellers import note_series, series_of_number
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series
@@ -152,8 +152,8 @@ def make_bill(account: Account, to: ToBill, after: Rest, books: Books) -> MadeBi
     invoice, becomes credit notes. Where nothing is due, nothing is made.
 
     Raises `MustWait` (`account-suspended`) and `Refused` (`account-closed`) for a partner's account, and `Refused`:
-    `invalid` for an amount beyond the limit or too many sellers, `conflicting-duplicate` when there is a credit note of
-    the id that one would have.
+    `invalid` for an amount beyond the limit, `conflicting-duplicate` when there is a credit note of the id that one
+    would have.
     """
     at = books.start_of(to.on)
     gathered = gather(paid_for(account, at, books), to.on, after, books, to.charges_through)
@@ -180,9 +180,8 @@ def _issue(
     _check_amounts(bill.lines, account.kept_in)
     invoices, accruals = book_invoices(
         account,
-        [_to_invoice(account, one, to.on, books) for one in bill.bills],
+        [_to_invoice(account, one, to, books) for one in bill.bills],
         ordered_for=account.id,
-        billing=Billing(books.cause, to.run_type, _period(bill.lines, books), to.bill_run),
         due=to.due,
         currency=account.kept_in,
         at=at,
@@ -194,11 +193,13 @@ def _issue(
     return invoices, accruals
 
 
-def _to_invoice(account: Account, bill: SellersBill, on: date, books: Books) -> ToInvoice:
+def _to_invoice(account: Account, bill: SellersBill, to: ToBill, books: Books) -> ToInvoice:
+    on = to.on
     items = tuple(replace(due.item, id=str(n)) for n, due in enumerate(bill.lines, 1))
     pricing = price(items, account.kept_in, bill.seller)
     shares = [_share(due, tax, account.currency, on, books) for due, tax in zip(bill.lines, pricing.taxes, strict=True)]
-    return ToInvoice(items, pricing, shares, bill.seller, _series(bill, on, books))
+    billing = Billing(books.cause, to.run_type, _period(bill.lines, books), to.bill_run)
+    return ToInvoice(items, pricing, shares, bill.seller, _series(bill, on, books), billing)
 
 
 def _series(bill: SellersBill, on: date, books: Books) -> str:
@@ -246,7 +247,7 @@ def _share(due: Due, tax: int, currency: str, day: date, books: Books) -> Partne
 
 
 def _period(dues: Iterable[Due], books: Books) -> Period:
-    """The time that lines cover together: what has no period of its own covers the day of its date."""
+    """The time that lines of a bill cover together: what has no period of its own covers the day of its date."""
     periods = [due.origin.period or _day(due.of.date, books) for due in dues]
     return Period(min(period.start for period in periods), max(period.end for period in periods))
 
@@ -268,6 +269,7 @@ def _credit(
         return {}
     numbers: dict[str, str] = {}
     books.require(DocumentNeed(kind, id_) for id_ in ids.values() for kind in (CreditNote, Dispute))
+    books.require(DocumentNeed(Series, note_series(note.invoice, books)) for note in bill.notes)
     needs = [need for note in bill.notes for need in correction_needs(note.invoice)]
     # A position may prove that a queue is empty, and a queue has what else would be asked for.
     books.require(need for need in needs if isinstance(need, DocumentNeed))

@@ -25,6 +25,7 @@ from domain.invoicing.pricing import Item
 from domain.ledger.books import Books, DocumentNeed, Need, NotLoaded, Queued, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Currency, line_net
+from domain.ordering.booking import SELLERS_MAX
 from domain.periods import DateRange
 
 LINES_MAX = 1_000
@@ -250,17 +251,24 @@ class _Room:
     def __init__(self) -> None:
         self.lines = LINES_MAX
         self.corrected: set[str] = set()
+        self.partners: set[str | None] = {None}
 
     @property
     def is_whole(self) -> bool:
         return self.lines == LINES_MAX
 
-    def has(self, lines: int, corrected: set[str]) -> bool:
-        return lines <= self.lines and len(corrected | self.corrected) <= INVOICES_MAX
+    def has(self, lines: int, corrected: set[str], partners: set[str | None]) -> bool:
+        # We are one of the sellers, and each partner may be one.
+        return (
+            lines <= self.lines
+            and len(corrected | self.corrected) <= INVOICES_MAX
+            and len(partners | self.partners) <= SELLERS_MAX
+        )
 
-    def take(self, lines: int, corrected: set[str]) -> None:
+    def take(self, lines: int, corrected: set[str], partners: set[str | None]) -> None:
         self.lines -= lines
         self.corrected |= corrected
+        self.partners |= partners
 
 
 def _queue(kind: type[Q], account: Account, accounts: Sequence[Account], books: Books) -> Iterator[Q]:
@@ -298,9 +306,10 @@ def _due_charges(
                 continue
             corrected.add(charge.corrects.bill_no)
         lines = 1 if charge.corrects is not None or charge.net >= 0 else 0
-        if not room.has(lines, corrected):
+        partners = {charge.item.on_behalf_of} if lines else set()
+        if not room.has(lines, corrected, partners):
             return found, last
-        room.take(lines, corrected)
+        room.take(lines, corrected, partners)
         last = max(last, charge.order_key)
         found.append(charge)
     return found, None
@@ -486,13 +495,14 @@ def _visit(look: _Look, rated: Sequence[_Rated], on: date, room: _Room) -> Visit
                 charged |= {period.id: (period, comes_to) for period, comes_to, _ in group}
             continue
         corrected = {due.corrects.bill_no for due in more if due.corrects is not None}
-        if not room.has(len(more), corrected):
+        partners = {due.item.on_behalf_of for due in more}
+        if not room.has(len(more), corrected, partners):
             if not room.is_whole and not dues:
                 return None
             if dues:
                 rest = start
                 break
-        room.take(len(more), corrected)
+        room.take(len(more), corrected, partners)
         dues += more
         charged |= {period.id: (period, comes_to) for period, comes_to, _ in group}
     return Visit(look.subscription, look.rating, look.plan, tuple(dues), charged, rest, waits)

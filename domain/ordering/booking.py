@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 from domain.accounts.model import Account
-from domain.errors import Refused
 from domain.frozen import dataclass, replace
 from domain.invoicing.issuing import issue, post
 from domain.invoicing.model import Billing, Invoice, InvoiceIssued, InvoicePaid, PartnerShare
 from domain.invoicing.pricing import Item, Pricing
 from domain.invoicing.sellers import version_of_seller
-from domain.ledger.books import Books
+from domain.ledger.books import Books, DocumentNeed
+from domain.ledger.numbering import Series
 from domain.money import Currency
 from domain.payments.allocating import WorkBudget, consume_credit, continue_allocating
 from domain.settlement.accruals import Accrual, accrue_at_invoice, post_share, release_withheld
@@ -25,7 +25,7 @@ SELLERS_MAX = 100
 class ToInvoice:
     """Priced lines of one seller, with their partners' shares: an invoice with the next number of a series.
 
-    `seller` is the partner's account in whose name it is; None: ours.
+    `seller` is the partner's account in whose name it is; None: ours. A bill has its `billing`.
     """
 
     items: Sequence[Item]
@@ -33,6 +33,7 @@ class ToInvoice:
     shares: Sequence[PartnerShare | None]
     seller: str | None
     series: str
+    billing: Billing | None = None
 
 
 def book_invoices(
@@ -41,7 +42,6 @@ def book_invoices(
     *,
     ordered_for: str,
     order_id: str | None = None,
-    billing: Billing | None = None,
     due: date | None = None,
     currency: Currency,
     at: datetime,
@@ -53,11 +53,9 @@ def book_invoices(
     `at` is the tax point, whose date what accrues has; `due` is when they are due, if that is not the account's to say.
     A total of zero is settled at once, and `released_by` then names in the accruals' keys what released the shares that
     were withheld. The others are paid by unapplied credit, in the order in which payments cover invoices.
-
-    Raises `Refused` (`invalid`) for too many sellers.
     """
-    if len(to_invoice) > SELLERS_MAX:
-        raise Refused("invalid", f"{len(to_invoice)} sellers, and at most {SELLERS_MAX} fit one order or bill")
+    if len(to_invoice) > 1:
+        books.require(DocumentNeed(Series, one.series) for one in to_invoice)
     before = books.position(account.id)
     books.count(account.id, "used")
     issued = [
@@ -69,7 +67,7 @@ def book_invoices(
             series=one.series,
             ordered_for=ordered_for,
             order_id=order_id,
-            billing=billing,
+            billing=one.billing,
             due=due,
             currency=currency,
             tax_point=at,
@@ -82,8 +80,12 @@ def book_invoices(
     day = books.date_of(at)
     budget = WorkBudget.of(before)
     accruals: list[Accrual] = []
+    for invoice in issued:
+        post(invoice, post_share, books)
+        books.emit(account.id, InvoiceIssued(invoice))
+        books.announce(f"invoice:{invoice.id}")
     for invoice in sorted(issued, key=lambda one: one.order_key) if len(issued) > 1 else issued:
-        accruals += _book(invoice, day, released_by, budget, books)
+        accruals += _accrue_and_cover(invoice, day, released_by, budget, books)
     if budget.is_short:
         continue_allocating(account.id, books)
     oldest = min((one.payment_due_date for one in issued if books.current(one).is_open), default=None)
@@ -92,10 +94,7 @@ def book_invoices(
     return issued, accruals
 
 
-def _book(issued: Invoice, day: date, released_by: str, budget: WorkBudget, books: Books) -> list[Accrual]:
-    post(issued, post_share, books)
-    books.emit(issued.billing_account, InvoiceIssued(issued))
-    books.announce(f"invoice:{issued.id}")
+def _accrue_and_cover(issued: Invoice, day: date, released_by: str, budget: WorkBudget, books: Books) -> list[Accrual]:
     invoice, accruals = accrue_at_invoice(issued, day, books)
     if invoice.is_open:
         books.put(invoice)

@@ -8,16 +8,17 @@ from datetime import datetime
 from domain.accounts.lifecycle import billing_account, check_state, settlement_account
 from domain.accounts.model import Account
 from domain.accounts.relations import payer_needs, payer_of
+from domain.errors import Refused
 from domain.frozen import dataclass
 from domain.invoicing.pricing import Item, Pricing, price
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.money import Currency
-from domain.ordering.booking import ToInvoice, book_invoices
+from domain.ordering.booking import SELLERS_MAX, ToInvoice, book_invoices
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
-from domain.settlement.accruals import agent_terms_on, emit_accruals, share_of_line
+from domain.settlement.accruals import agent_terms_on, emit_accruals, seller_needs, share_of_line
 from domain.settlement.tiers import share_needs
 
 
@@ -55,6 +56,7 @@ def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
         yield DocumentNeed(Account, account_id)
         yield DocumentNeed(Position, account_id)
         yield from share_needs(account_id, order.completed_at, books)
+        yield from seller_needs(account_id, order.completed_at, books)
     yield DocumentNeed(Series, books.series)
     yield DocumentNeed(Seller, SELLER)
     yield QueueNeed(Payment, billed)
@@ -111,12 +113,19 @@ def complete_order(order: Order, books: Books) -> OrderResult:
 
 
 def _by_seller(order: Order, agents: Container[str]) -> list[tuple[str | None, Sequence[Item], Pricing]]:
-    """An order's lines and what they come to, by seller: ours first, then in the order of their first lines."""
+    """An order's lines and what they come to, by seller: ours first, then in the order of their first lines.
+
+    Raises `Refused` (`invalid`) for too many sellers, or a total of one of them below zero.
+    """
     if not agents:
         return [(None, order.items, order.pricing)]
     by_seller: dict[str | None, list[Item]] = {}
     for item in order.items:
         seller = item.on_behalf_of if item.on_behalf_of in agents else None
         by_seller.setdefault(seller, []).append(item)
+    if len(by_seller) > SELLERS_MAX:
+        raise Refused("invalid", f"items: of {len(by_seller)} sellers, and at most {SELLERS_MAX} fit an order")
+    if len(by_seller) == 1:
+        return [(seller, order.items, order.pricing) for seller in by_seller]
     in_order = sorted(by_seller.items(), key=lambda one: one[0] is not None)
     return [(seller, items, price(items, order.currency, seller)) for seller, items in in_order]

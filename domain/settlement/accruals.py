@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Literal
 
@@ -12,10 +12,12 @@ from domain.accounts.model import Account, AgentTerms, SettlementTerms, find_acc
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import AgentShare, AgreementRevision, CorrectedLine, Invoice, InvoiceLine, PartnerShare
 from domain.ledger import chart
-from domain.ledger.books import Books, DocumentNeed
+from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
+from domain.ledger.numbering import Series
+from domain.ledger.positions import Position
 from domain.money import rounded_ratio, share_of
 from domain.settlement import position
-from domain.settlement.agreements import agreement_on
+from domain.settlement.agreements import Agreement, agreement_on, has_agreements
 from domain.settlement.terms import LineTerms
 from domain.settlement.tiers import correct_tier, share_by_tiers, taken_back_by_tiers, tiers_of
 
@@ -135,6 +137,20 @@ def agent_terms_on(partner: Account, day: dt.date, books: Books) -> AgentTerms |
     """By which terms we sell in a partner's name on a day; None: we sell in our own. Raises `NotLoaded`."""
     agreement = agreement_on(partner.id, day, books)
     return settlement_terms_of(partner).agent if agreement is None else agreement.terms_on(day).terms.agent
+
+
+def seller_needs(partner: str, at: dt.datetime, books: WorkingSet) -> Iterator[Need]:
+    """The series of a partner in whose name we sell at a time, as far as that can be told from what is loaded."""
+    account, its_position = books.peek(Account, partner), books.peek(Position, partner)
+    if account is None or account.settlement_terms is None or its_position is None:
+        return
+    agent = account.settlement_terms.agent
+    if has_agreements(its_position):
+        day = books.date_of(at)
+        in_force = (one for one in books.known(Agreement, partner) if one.holds_on(day))
+        agent = next((one.terms_on(day).terms.agent for one in in_force), agent)
+    if agent is not None:
+        yield DocumentNeed(Series, agent.series_of(partner))
 
 
 def is_as_agreed(part: PartnerShare, partner: Account, day: dt.date, books: Books) -> bool:

@@ -22,6 +22,7 @@ from adapters.store.store import Store
 from adapters.values import value_id
 from domain.accounts.model import Relationship
 from services import Services
+from tests.audit.test_agents import MUTATIONS as OF_AGENTS
 from tests.audit.test_audit import (
     MUTATIONS,
     Mutation,
@@ -609,7 +610,8 @@ def test_a_broken_account_turns_its_checks_red(books: Books, mutation: Mutation)
 def test_every_check_can_fail() -> None:
     """A check that nothing can turn red proves nothing: each has a mutation, and each invariant a check."""
     seen_by = set().union(
-        *(one.seen_by for one in (*MUTATIONS, *ACCOUNT_MUTATIONS, *OF_DUNNING)), *(one.seen_by for one in TAMPERINGS)
+        *(one.seen_by for one in (*MUTATIONS, *ACCOUNT_MUTATIONS, *OF_AGENTS, *OF_DUNNING)),
+        *(one.seen_by for one in TAMPERINGS),
     )
     assert seen_by == {check.name for check in CHECKS}
     assert {check.invariant for check in CHECKS} == set(range(1, 10))

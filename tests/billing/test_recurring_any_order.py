@@ -18,6 +18,7 @@ from domain.invoicing.model import Invoice
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     LedgerBook,
+    agent_of,
     billing,
     change,
     charge,
@@ -27,6 +28,7 @@ from tests.support.ledger_book import (
     metered,
     minimum,
     monthly,
+    partner,
     subscription,
     usage,
 )
@@ -43,6 +45,10 @@ def flat(lists):
     return [one for found in lists for one in found]
 
 
+PARTNERS = [partner("SA-1"), agent_of("SA-2", "0.15"), agent_of("SA-3", "0.333", "payment", series="P.")]
+"""We sell in our own name for the first, in theirs for the others."""
+SERIES = ["INV-", "INV-", "SA-2-", "P."]
+sellers = st.sampled_from([None, None, "SA-1", "SA-2", "SA-3"])
 days = st.integers(0, LAST).map(lambda n: str(FIRST + timedelta(days=n)))
 later_days = st.integers(60, LAST).map(lambda n: str(FIRST + timedelta(days=n)))
 amounts = st.sampled_from(["30", "19.95", "0.07", "10", "0", "-3"])
@@ -56,8 +62,11 @@ recurring = st.builds(
     period_length=st.sampled_from([1, 1, 2]),
     proration=st.sampled_from(["actual", "actual", "none"]),
     rate=st.sampled_from([Decimal("0.2"), Decimal("0.2"), Decimal("0.07")]),
+    on_behalf_of=sellers,
 )
-one_time = st.builds(monthly, st.just("O"), st.sampled_from(["50", "0.01"]), price_type=st.just("oneTime"))
+one_time = st.builds(
+    monthly, st.just("O"), st.sampled_from(["50", "0.01"]), price_type=st.just("oneTime"), on_behalf_of=sellers
+)
 tiers = st.builds(
     lambda mode, first, below, beyond, fees: Tiers(
         mode,
@@ -77,6 +86,7 @@ of_usage = {
     "period_type": st.sampled_from(["month", "month", "week"]),
     "period_length": st.sampled_from([1, 1, 2]),
     "rate": st.sampled_from([Decimal("0.2"), Decimal("0.2"), Decimal("0.07")]),
+    "on_behalf_of": sellers,
 }
 
 
@@ -163,7 +173,10 @@ def used(of):
 
 bills = (days | later_days).map(lambda on: [demand("?", on=on)])
 given_back = st.builds(
-    lambda number, part: [credit_note("?", f"INV-{number:09d}", {"1": part})], st.integers(1, 3), st.integers(1, 1500)
+    lambda series, number, part: [credit_note("?", f"{series}{number:09d}", {"1": part})],
+    st.sampled_from(SERIES),
+    st.integers(1, 3),
+    st.integers(1, 1500),
 )
 HAPPENING = {of: changes(of) | interrupted(of) | used(of) | used(of) | bills | given_back for of in ("S-1", "S-2")}
 """What happens to a subscription, or between: made once, since to make strategies anew takes longer than to draw."""
@@ -201,8 +214,9 @@ def left_of(book):
 
 
 def room_for_discounts(book):
-    """A bill of what is still due, at the end, which has room for whatever is below zero."""
-    book.take(charge("C-END", line("100000"), on=AT_THE_END), demand("D-END", on=AT_THE_END))
+    """Bills of what is still due, at the end, which have room for whatever is below zero, of each seller."""
+    room = [charge(f"C-END-{who}", line("100000", behalf=who), on=AT_THE_END) for who in (None, "SA-2", "SA-3")]
+    book.take(*room, demand("D-END", on=AT_THE_END))
 
 
 @steady(200)
@@ -216,13 +230,13 @@ def test_billing_again_is_a_difference_and_nothing_else(facts, batch, first_limi
         patch("domain.billing.composing.LINES_MAX", bill_lines),
         patch("domain.billing.gathering.INVOICES_MAX", bill_lines),
     ):
-        book.take(billing(days=0), *facts, batch=batch)
+        book.take(billing(days=0), *PARTNERS, *facts, batch=batch)
         book.take(*(fact for fact in facts[::2] if not isinstance(fact, SubscriptionToChange)), batch=batch)
     room_for_discounts(book)
     assert_books_hold(book)
     once = LedgerBook()
     applied = [fact for fact in facts if isinstance(fact, SubscriptionToCreate | SubscriptionToChange | UsageToRecord)]
-    once.take(billing(days=0), *applied, batch=1)
+    once.take(billing(days=0), *PARTNERS, *applied, batch=1)
     room_for_discounts(once)
     assert_books_hold(once)
     assert {id_: one.segments for id_, one in book.documents[Subscription].items()} == {
@@ -240,29 +254,39 @@ def test_billing_again_is_a_difference_and_nothing_else(facts, batch, first_limi
 
 
 names = st.sampled_from(["S-1", "S-2"])
-in_advance = st.builds(
-    lambda amount: (monthly("A", amount, period_length=12),),
-    st.sampled_from(["365", "730", "1000", "1200", "1460", "30"]),
-)
-agreed_anew = st.builds(lambda of, on, prices: change(on, of=of, prices=prices), names, days, in_advance)
 cut_short = st.builds(lambda of, on, kind: change(on, kind, of=of), names, days, st.sampled_from(["suspend", "resume"]))
-raised = st.lists(
-    st.tuples(agreed_anew | agreed_anew | cut_short, st.sampled_from([1, 1, 0])).map(
-        lambda one: [one[0], *[demand("?", on=AT_THE_END)] * one[1]]
-    ),
-    min_size=1,
-    max_size=8,
-).map(flat)
+
+
+def raised(seller):
+    """Two years in advance that are sold for somebody, or for nobody else, and what is agreed of them anew."""
+    in_advance = st.builds(
+        lambda amount: (monthly("A", amount, period_length=12, on_behalf_of=seller),),
+        st.sampled_from(["365", "730", "1000", "1200", "1460", "30"]),
+    )
+    agreed_anew = st.builds(lambda of, on, prices: change(on, of=of, prices=prices), names, days, in_advance)
+    between = st.lists(
+        st.tuples(agreed_anew | agreed_anew | cut_short, st.sampled_from([1, 1, 0])).map(
+            lambda one: [one[0], *[demand("?", on=AT_THE_END)] * one[1]]
+        ),
+        min_size=1,
+        max_size=8,
+    ).map(flat)
+    return st.tuples(in_advance, in_advance, between)
+
+
+RAISED = {seller: raised(seller) for seller in (None, "SA-1", "SA-2", "SA-3")}
 
 
 @steady(100)
-@given(in_advance, in_advance, raised, st.tuples(days, days), st.integers(1, 5))
-def test_what_is_given_back_needs_no_further_bill(first, second, between, ends, batch):
+@given(sellers.flatmap(RAISED.__getitem__), st.tuples(days, days), st.integers(1, 5))
+def test_what_is_given_back_needs_no_further_bill(said, ends, batch):
     """Two years that are billed in advance, changed again and again, and end: notes give back what was billed too much.
 
     Nothing more is charged in the end. There are no discounts here, which keep a bill from being given back, and one
-    rate of tax: where rates differ, what two lines come to may never be the same to the cent.
+    rate of tax: where rates differ, what two lines come to may never be the same to the cent. They are sold for one:
+    a note undoes nothing of another one's.
     """
+    first, second, between = said
     facts = [
         subscription("S-1", *first, start=str(FIRST)),
         subscription("S-2", *second, start=str(FIRST)),
@@ -271,9 +295,9 @@ def test_what_is_given_back_needs_no_further_bill(first, second, between, ends, 
         *(change(on, "terminate", of=of) for of, on in zip(("S-1", "S-2"), ends, strict=True)),
     ]
     book, once = LedgerBook(), LedgerBook()
-    book.take(billing(days=0), *named(facts), demand("D-END", on=AT_THE_END), batch=batch)
+    book.take(billing(days=0), *PARTNERS, *named(facts), demand("D-END", on=AT_THE_END), batch=batch)
     assert_books_hold(book)
-    once.take(billing(days=0), *(fact for fact in facts if not isinstance(fact, BillDemand)), batch=1)
+    once.take(billing(days=0), *PARTNERS, *(fact for fact in facts if not isinstance(fact, BillDemand)), batch=1)
     once.take(demand("D-END", on=AT_THE_END))
     assert left_of(book) == left_of(once)
     assert net_of(book.documents[Invoice].values()) - net_of(book.documents[CreditNote].values()) == net_of(

@@ -32,7 +32,13 @@ WITHHOLDING = {"withholding": {"rate": "0.15", "authority": "tax office", "surch
 NETTING = {"netting": {"billingAccount": {"id": NETTED}}}
 
 Shares = tuple[str, str]
-"""A share of the net, and when it accrues."""
+"""A share of the net, or our commission where we sell in the partner's name; and when it accrues."""
+
+
+def agents_terms(commission: str, accrue_on: str) -> dict[str, Any]:
+    """Terms by which we sell in a partner's name."""
+    tax = {"category": "S", "rate": "0.2"}
+    return {"model": "agent", "commission": commission, "commissionTax": tax, "accrueOn": accrue_on}
 
 
 @dataclass
@@ -51,6 +57,8 @@ class Bargain:
     late: bool = False
     """Whether it is agreed when the partner has earned."""
     tiered: bool = False
+    agent: bool = False
+    """Whether we sell in the partner's name, for a commission."""
     advanced: int = 0
     """What was paid in advance by it, in cents."""
 
@@ -70,6 +78,8 @@ class Bargain:
 
     def _terms(self, shares: Shares) -> dict[str, Any]:
         share, accrue_on = shares
+        if self.agent:
+            return {**agents_terms(*shares), **self.more}
         if self.tiered:
             steps = [{"upTo": 100, "share": share}, {"share": "0.9"}]
             return {"tiers": {"mode": "graduated", "period": "month", "steps": steps}, **self.more}
@@ -124,6 +134,7 @@ def bargains(lot: Callable[[], Shares]) -> list[Bargain]:
         made("SA-netted", NETTING),
         made("SA-tiered", tiered=True),
         made("SA-late", HOLDBACK, ADVANCED, WITHHOLDING, NETTING, late=True),
+        made("SA-named", HOLDBACK, WITHHOLDING, NETTING, agent=True),
     ]
 
 

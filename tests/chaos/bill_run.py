@@ -15,6 +15,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,7 @@ def main() -> int:
     arguments = parser.parse_args()
     console = Console(highlight=False, markup=False, soft_wrap=True)
     try:
-        with (
-            running() as services,
-            services.vhost() as url,
-            MongoClient[dict[str, Any]](services.mongodb_url) as mongodb,
-        ):
-            name = f"chaos-{uuid.uuid4().hex[:8]}"
-            settings = Settings(rabbitmq_url=url, mongodb_url=services.mongodb_url, database=name)
-            books: Books = mongodb.get_database(name, write_concern=WriteConcern("majority"))
-            try:
-                asyncio.run(_run(settings, books, arguments, console))
-            finally:
-                mongodb.drop_database(name)
+        in_database(lambda settings, books: asyncio.run(_run(settings, books, arguments, console)))
     except ServiceError as error:
         console.print(f"chaos: {error}")
         return 2
@@ -65,6 +55,21 @@ def main() -> int:
         console.print(f"NOT well: {error}")
         return 1
     return 0
+
+
+def in_database(run: Callable[[Settings, Books], None]) -> None:
+    """Run it with a vhost and a database of its own."""
+    with (
+        running() as services,
+        services.vhost() as url,
+        MongoClient[dict[str, Any]](services.mongodb_url) as mongodb,
+    ):
+        name = f"chaos-{uuid.uuid4().hex[:8]}"
+        settings = Settings(rabbitmq_url=url, mongodb_url=services.mongodb_url, database=name)
+        try:
+            run(settings, mongodb.get_database(name, write_concern=WriteConcern("majority")))
+        finally:
+            mongodb.drop_database(name)
 
 
 async def _run(settings: Settings, books: Books, asked: argparse.Namespace, console: Console) -> None:
@@ -81,10 +86,10 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, cons
             await client.declare()
             async with WorkerProcess.running(settings, Path(directory) / "setup"):
                 await client.send_all([cycle(), partner("SA-1")])
-                await _send(client, [in_cycle(id_) for id_ in ids])
-                await _send(client, [charge(f"C-{id_}", id_, 10) for id_ in ids])
-                await _send(client, [charge(f"P-{id_}", id_, 5, sold_for="SA-1") for id_ in ids])
-                await _inbox(books, 2 + 3 * len(ids))
+                await send(client, [in_cycle(id_) for id_ in ids])
+                await send(client, [charge(f"C-{id_}", id_, 10) for id_ in ids])
+                await send(client, [charge(f"P-{id_}", id_, 5, sold_for="SA-1") for id_ in ids])
+                await received(books, 2 + 3 * len(ids))
             say("all is charged")
             await client.send(bill_run("R-1"))
             await client.send_all([payment(f"P-{id_}", id_, 18) for id_ in lots.sample(ids, min(PAID, len(ids)))])
@@ -93,9 +98,9 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, cons
                     await _goes_on(books)
                     await asyncio.sleep(lots.uniform(0, 1.2))
                     await worker.kill()
-                say(f"death {number}: {_billed(books):,} are billed")
+                say(f"death {number}: {billed(books):,} are billed")
             async with WorkerProcess.running(settings, Path(directory) / "last"):
-                await wait_for(lambda: _state(books) == "completed", RUN_SECONDS_MAX, lambda: held(books))
+                await wait_for(lambda: state(books) == "completed", RUN_SECONDS_MAX, lambda: held(books))
                 await wait_for(lambda: not books["outbox"].count_documents({"unsent": True}), RUN_SECONDS_MAX)
     say("completed")
     _judge(books, ids)
@@ -103,30 +108,33 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, cons
     say("each account is billed once, and the audit is clean")
 
 
-async def _send(client: Client, messages: list[tuple[str, Any]]) -> None:
+async def send(client: Client, messages: list[tuple[str, Any]]) -> None:
     """Send facts of one type, many in a message."""
     for at in range(0, len(messages), TOGETHER):
         part = messages[at : at + TOGETHER]
         await client.send((part[0][0], [body for _, body in part]))
 
 
-async def _inbox(books: Books, count: int) -> None:
+async def received(books: Books, count: int) -> None:
+    """Wait until so many facts are applied, without what workers say to themselves of days and runs."""
     of_days = {"_id": {"$not": {"$regex": "^(day|bill-run)[.]"}}}
     await wait_for(lambda: books["inbox"].count_documents(of_days) >= count, RUN_SECONDS_MAX)
 
 
-def _billed(books: Books) -> int:
+def billed(books: Books) -> int:
+    """How many accounts the run has billed so far."""
     row = books["billRuns"].find_one({"_id": "R-1"})
     return 0 if row is None else int(row["billed"])
 
 
 async def _goes_on(books: Books) -> None:
     """Wait until one account more is billed."""
-    before = _billed(books)
-    await wait_for(lambda: _billed(books) > before, RUN_SECONDS_MAX)
+    before = billed(books)
+    await wait_for(lambda: billed(books) > before, RUN_SECONDS_MAX)
 
 
-def _state(books: Books) -> str | None:
+def state(books: Books) -> str | None:
+    """The run's state, once it is there."""
     row = books["billRuns"].find_one({"_id": "R-1"})
     return None if row is None else str(row["state"])
 

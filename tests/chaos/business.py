@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tests.chaos.agreed import ADVANCE, DAYS_MAX, NETTED, ORDERED, Bargain, Shares, bargains
+from tests.chaos.agreed import ADVANCE, DAYS_MAX, NETTED, ORDERED, Bargain, Shares, agents_terms, bargains
 from tests.support.messages import (
     Message,
     adjustment,
@@ -54,6 +54,8 @@ from tests.support.messages import (
 
 ACCOUNTS = 20
 PARTNERS = 4
+AGENTS = ("SA-agent-1", "SA-agent-2", "SA-named")
+"""The partners in whose names we sell: what an order has of them, and a bill, is an invoice of each."""
 BURSTS = (1, 1, 2, 5, 20, 60, 200)
 """How many messages come at once."""
 CREDITED, DISPUTED, SAID, TAKEN_BACK = 0.1, 0.05, 0.05, 0.1
@@ -174,6 +176,7 @@ class Business:
             others.append(self._fact(in_cycle(number, CYCLE, **paid), number))
         others.append(self._fact(customer(NETTED, paymentTermDays=0), NETTED))
         others += [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
+        others += [self._partner(number) for number in AGENTS[:2]]
         return others + self._agreements()
 
     def _agreements(self) -> list[Letter]:
@@ -379,13 +382,14 @@ class Business:
         return letters
 
     def last_bills(self) -> list[Letter]:
-        """A charge for each subscriber, which a last bill follows (`bill_of`)."""
+        """A charge of each seller for each subscriber, which a last bill follows (`bill_of`)."""
         letters = []
         for account in (PAYER, *SUBSCRIBERS):
-            if account not in PAID_FOR:
+            for sold_for in (None, *AGENTS) if account not in PAID_FOR else ():
                 number = self._next("B")
                 self.owed[account] += ROOM * 120
-                letters.append(self._fact(charge(number, account, ROOM, date=str(LAST_DAY)), number))
+                made = charge(number, account, ROOM, date=str(LAST_DAY), sold_for=sold_for)
+                letters.append(self._fact(made, number))
         return letters
 
     def billed(self) -> dict[str, int]:
@@ -581,8 +585,10 @@ class Business:
 
     def _partner(self, number: str) -> Letter:
         self._partners.append(number)
-        self.account_terms[number] = ("0.8", self.lots.choice(("invoice", "payment")))
-        return self._fact(partner(number, *self.account_terms[number]), number)
+        terms = self.account_terms[number] = ("0.8", self.lots.choice(("invoice", "payment")))
+        if number in AGENTS:
+            return self._fact(partner(number, settlementTerms=agents_terms(*terms)), number)
+        return self._fact(partner(number, *terms), number)
 
     def _account(self, known: list[str], prefix: str, new: float) -> str:
         """One of the accounts; now and then a new one, which is opened only after what refers to it was sent."""
@@ -652,7 +658,8 @@ class Business:
         cents = self.lots.randrange(1, 7000)
         self.owed[account] -= cents
         # Some name an invoice, which may be another account's, or not there yet.
-        named = [f"INV-{self.lots.randrange(1, 500):09d}"] if self.lots.random() < 0.2 else []
+        series = self.lots.choice(("INV", "INV", *AGENTS))
+        named = [f"{series}-{self.lots.randrange(1, 500):09d}"] if self.lots.random() < 0.2 else []
         return [self._fact(payment(number, account, str(Decimal(cents) / 100), invoices=named), number)]
 
     def _grant(self) -> list[Letter]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 
 from adapters.audit import audit
 from tests.chaos.agreed import agreed_on
-from tests.chaos.business import Business
+from tests.chaos.business import AGENTS, Business
 from tests.chaos.outside import Outside
 from tests.support.books import Books, Document
 from tests.support.one_bill import billed
@@ -83,7 +84,6 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
     kinds = Counter(identity.partition(":")[0] for identity in business.facts)
     kinds["credit-note.issue"] += business.approved
     for kind, collection, which in (
-        ("order.completed", "invoices", {"orderId": {"$type": "string"}}),
         ("charge.add", "charges", {"billed.cause": {"$type": "string"}}),
         ("bill.demand", "billsOnDemand", {}),
         ("subscription.create", "subscriptions", {}),
@@ -107,6 +107,7 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         if count != kinds[kind]:
             found = f"{kind}: {count} {collection} of {kinds[kind]}"
             offences["lost" if count < kinds[kind] else "duplicated"].append(found)
+    _judge_orders(business, database, offences)
     of_subscriptions = business.subscriptions_owed()
     for row in database["positions"].find({"_id": {"$regex": "^BA-"}}):
         owed = row["receivable"] - row["unapplied"] - row["refundable"] + row["recoverable"]
@@ -124,13 +125,29 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         offences["unexpected"].append(f"partners were adjusted by {adjusted}, and should be by {due}")
 
 
+def _judge_orders(business: Business, database: Books, offences: Offences) -> None:
+    """Each order has an invoice, and one of each seller."""
+    found = Counter(
+        (row["orderId"], row.get("seller"))
+        for row in database["invoices"].find({"orderId": {"$type": "string"}}, {"orderId": 1, "seller": 1})
+    )
+    offences["duplicated"] += [f"{one}: {times} invoices" for one, times in found.items() if times > 1]
+    should = {identity.partition(":")[2] for identity in business.facts if identity.startswith("order.completed:")}
+    has = {order_id for order_id, _ in found}
+    offences["lost"] += [f"order {one}: no invoice" for one in should - has]
+    offences["unexpected"] += [f"order {one}: invoiced, and never sent" for one in has - should]
+
+
 def _judge_partners(business: Business, database: Books, offences: Offences) -> None:
-    """All that was agreed is there, and each line has the terms of its day."""
+    """All that was agreed is there, and each line has the terms of its day, on an invoice of its seller."""
     agreed = {row["_id"]: len(row["agreed"]) for row in database["agreements"].find()}
     if agreed != (should := {one.id: len(one.shares) for one in business.bargains}):
         offences["unexpected"].append(f"so much is agreed: {agreed}, and should be: {should}")
     invoices = {row["_id"]: row for row in database["invoices"].find({"lines.onBehalfOf.id": {"$gt": ""}})}
     for bill_no, invoice in invoices.items():
+        sold_for = (line["onBehalfOf"] and line["onBehalfOf"]["id"] for line in invoice["lines"])
+        if {one if one in AGENTS else None for one in sold_for} != {invoice.get("seller")}:
+            offences["unexpected"].append(f"{bill_no} is in the name of {invoice.get('seller')}, and has others' lines")
         for line in invoice["lines"]:
             if line["onBehalfOf"] is None:
                 continue
@@ -165,15 +182,17 @@ def _judge_statements(business: Business, database: Books, offences: Offences) -
             )
 
 
-def _terms(line: Document) -> tuple[str | None, str | None, str]:
-    """By which agreement a line's share is, which share that is, and when it accrues."""
+Terms = tuple[str | None, str | None, str, str | None]
+"""By which agreement a line's share is, which share that is, when it accrues, and our commission as an agent."""
+
+
+def _terms(line: Document) -> Terms:
     part = line["onBehalfOf"]
-    return part.get("agreement", {}).get("id"), part["partnerShare"], part["accrueOn"]
+    commission = part.get("agent", {}).get("commission")
+    return part.get("agreement", {}).get("id"), part["partnerShare"], part["accrueOn"], commission
 
 
-def _terms_due(
-    business: Business, line: Document, invoice: Document, invoices: dict[str, Document]
-) -> tuple[str | None, str | None, str]:
+def _terms_due(business: Business, line: Document, invoice: Document, invoices: dict[str, Document]) -> Terms:
     """Those that were sent for its day; of a line that takes back another, that one's."""
     corrects = line.get("origin", {}).get("corrects")
     if corrects is not None:
@@ -181,10 +200,12 @@ def _terms_due(
         return _terms(taken_back)
     partner, day = line["onBehalfOf"]["id"], date.fromisoformat(invoice["taxPointDate"])
     bargain = agreed_on(business.bargains, partner, day)
-    if bargain is None:
-        return None, *business.account_terms[partner]
-    share, accrue_on = bargain.share_on(day)
-    return (bargain.id, None, "invoice") if bargain.tiered else (bargain.id, share, accrue_on)
+    by, (share, accrue_on) = None, business.account_terms[partner]
+    if bargain is not None:
+        by, (share, accrue_on) = bargain.id, bargain.share_on(day)
+        if bargain.tiered:
+            return by, None, "invoice", None
+    return (by, None, accrue_on, share) if partner in AGENTS else (by, share, accrue_on, None)
 
 
 def _judge_subscriptions(business: Business, database: Books, offences: Offences) -> None:
@@ -214,7 +235,9 @@ def _judge_events(outside: Outside, database: Books, offences: Offences) -> None
         elif told != {(row["routingKey"], sha256(row["body"]).hexdigest())}:
             offences["unexpected"].append(f"event {row['_id']}: told otherwise than committed")
         if row["routingKey"] in ("account.created", "account.changed", "invoice.issued"):
-            causes[row["routingKey"], row["causationId"], str(row.get("account"))] += 1
+            # Of a fact each seller has an invoice.
+            seller = json.loads(row["body"])["event"]["invoice"].get("seller") if "invoice" in row["routingKey"] else ""
+            causes[row["routingKey"], row["causationId"], f"{row.get('account')} {seller}"] += 1
     offences["unexpected"] += [f"event {key}: told, and never committed" for key in outside.events.keys() - committed]
     offences["duplicated"] += [f"{cause}: told as {times} events" for cause, times in causes.items() if times > 1]
     for account, numbers in outside.sequences.items():

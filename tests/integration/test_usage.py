@@ -14,7 +14,7 @@ from adapters.settings import Settings
 from tests.integration.test_queries import Asker
 from tests.support.books import Books, applied, assert_clean, held
 from tests.support.client import Client
-from tests.support.messages import customer, demand, metered, subscribed, subscription, usage
+from tests.support.messages import agent_of, customer, demand, metered, subscribed, subscription, usage
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -164,6 +164,27 @@ async def test_usage_of_a_line_is_what_made_it(settings: Settings, client: Clien
     assert third == [(2, 5, 10, ["U-5"])]
     # 5 units of the 17th and 100 of the 28th; what they came to at 2.00 is taken back of its line.
     assert sorted(fourth) == [(-10, 1, -10, ["U-5"]), (1, 105, 105, ["U-5", "U-6"])]
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_usage_of_a_sellers_line_is_its_own(settings: Settings, client: Client, database: Books) -> None:
+    """Of one demand line 1 of our bill has what we sell, and line 1 of the partner's what is sold in its name."""
+    ask = Asker(client)
+    prices = metered("P-1", "1"), metered("P-2", "2", onBehalfOf={"id": "SA-1"})
+    async with working(settings):
+        await client.send_all([customer("BA-1"), agent_of("SA-1")])
+        await client.send(subscription("S-1", "BA-1", *prices, start="2026-01-01"))
+        await client.send_all([usage(f"U-{n}", "S-1", n, "2026-01-05T10:00:00Z", f"P-{n}") for n in (1, 2)])
+        await applied(database, 5)
+        made = (await client.ask(demand("D-1", "BA-1", "2026-02-01")))["result"]
+        found = {}
+        for bill_no in made["billNos"]:
+            listed = await ask("usage.list", billNo=bill_no, lineId="1")
+            shown = await ask("invoice.get", billNo=bill_no, breakdown=True)
+            [part] = shown["breakdown"]
+            found[bill_no] = ([one["usageId"] for one in listed["items"]], part["priceId"])
+    assert found == {"INV-000000001": (["U-1"], "P-1"), "SA-1-000000001": (["U-2"], "P-2")}
     await assert_clean(client, database)
 
 

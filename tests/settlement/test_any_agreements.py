@@ -25,8 +25,10 @@ from tests.support.ledger_book import (
     Fact,
     LedgerBook,
     advance,
+    agent_of,
     agreed,
     agreement,
+    as_agent,
     billing,
     closing,
     guarantee,
@@ -78,7 +80,10 @@ class Life:
         self.draw = draw
         self.book = LedgerBook()
         self.book.begin_days("2026-11-22")
-        self.book.take(billing(days=0), billing("BA-9", days=0), partner("SA-1", "0.333", draw(ON)))
+        self.is_agent = draw(st.sampled_from((False, False, True)))
+        """Whether we sell in the partner's name: what is agreed never changes that of a day that has begun."""
+        opened = agent_of("SA-1", "0.15", draw(ON)) if self.is_agent else partner("SA-1", "0.333", draw(ON))
+        self.book.take(billing(days=0), billing("BA-9", days=0), opened)
         self.made: dict[str, Settlement] = {}
         self.facts: list[Fact] = []
 
@@ -101,15 +106,17 @@ class Life:
         terms = list(book.documents[Agreement].values())
         if kind == "order":
             day = draw(st.sampled_from(DAYS))
-            sold = line(str(draw(st.integers(-300, 3_000))), "0.2", "SA-1")
-            return order(f"O-{self.orders() + 1}", line("900"), sold, at=f"{day}T12:00:00")
+            # An invoice of its own is not below zero, and has two lines to round.
+            least, more = (1, (line("0.01", "0.2", "SA-1"),)) if self.is_agent else (-300, ())
+            sold = line(str(draw(st.integers(least, 3_000))), "0.2", "SA-1")
+            return order(f"O-{self.orders() + 1}", line("900"), sold, *more, at=f"{day}T12:00:00")
         if kind == "debt":
             return order(f"O-{self.orders() + 1}", line(str(draw(st.integers(1, 900))), "0"), account="BA-9")
         if kind == "write-off" and (unpaid := [one.id for one in book.documents[Invoice].values() if one.is_open]):
             return write_off(f"W-{number}", draw(st.sampled_from(unpaid)))
         if kind in ("agree", "change") and not (kind == "change" and not terms):
             return self.agreed(number, kind, terms)
-        if kind == "advance" and terms:
+        if kind == "advance" and terms and not self.is_agent:
             return advance(f"AV-{number}", draw(st.integers(1, 20_000)), draw(st.sampled_from(terms)).id)
         if kind == "release" and (held := [one for one in book.documents[Reserve].values() if one.remaining]):
             reserve = draw(st.sampled_from(held))
@@ -128,18 +135,22 @@ class Life:
         """Terms of any kind, of days that are past or to come."""
         draw, since = self.draw, self.draw(st.sampled_from(DAYS))
         said: dict[str, Any] = {
-            "guarantee": draw(st.none() | st.builds(guarantee, st.integers(1, 90_000))),
-            "advance": draw(st.sampled_from((None, 50_000))),
             "holdback": draw(st.builds(holdback, st.sampled_from(("0.1", "0.333", "0")), st.integers(0, 3))),
             "payout_threshold": draw(st.sampled_from((None, None, None, 3_000))),
             "withholding": draw(st.none() | st.builds(withholding, st.sampled_from(("0.045", "0.15")))),
             "netting": draw(st.sampled_from((None, "BA-9", "BA-9"))),
         }
-        if draw(st.integers(0, 3)) == 0:
-            mode = draw(st.sampled_from(("graduated", "volume")))
-            said["tiers"] = tiers(("500", "0.2"), ("2000", "0.333"), (None, "0.5"), mode=mode)
+        if self.is_agent:
+            commission, series = draw(st.sampled_from(("0.1", "0.333", "0"))), draw(st.sampled_from((None, "P.")))
+            said["agent"], said["on"] = as_agent(commission, series=series), draw(ON)
         else:
-            said["share"], said["on"] = draw(st.sampled_from(("0.2", "0.333", "0.5"))), draw(ON)
+            said["guarantee"] = draw(st.none() | st.builds(guarantee, st.integers(1, 90_000)))
+            said["advance"] = draw(st.sampled_from((None, 50_000)))
+            if draw(st.integers(0, 3)) == 0:
+                mode = draw(st.sampled_from(("graduated", "volume")))
+                said["tiers"] = tiers(("500", "0.2"), ("2000", "0.333"), (None, "0.5"), mode=mode)
+            else:
+                said["share"], said["on"] = draw(st.sampled_from(("0.2", "0.333", "0.5"))), draw(ON)
         if kind == "agree":
             until = draw(st.sampled_from((None, "2026-11-20", "2026-11-27")))
             return agreement(f"AG-{number}", since, until, **said)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.settlement.queries import preview
+from domain.invoicing.model import Invoice
 from domain.settlement.closing import SettlementClosed
 from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement
@@ -21,6 +22,7 @@ from tests.support.ledger_book import (
     KWD,
     LedgerBook,
     adjustment,
+    agent_of,
     billing,
     closing,
     command,
@@ -40,14 +42,19 @@ KINDS = ("order", "note", "payment", "reversal", "reversal", "adjustment", "clos
 REPORTED = (*KINDS, "report")
 TIMES_MIN = 50
 """How often each kind of fact is applied in a run, at least."""
+OF_AGENTS_MIN = 15
+"""How often of them with a partner in whose name we sell."""
 
 
 def next_fact(kind, number, book, currency, draw):
     """A fact of a kind that fits the books as they are, or of what has to be there first; None where there is none."""
     code, price = currency.code, draw(st.integers(1, 3_000))
-    billed = [f"INV-{n:09d}" for n in range(1, len(book.applied) + 1) if f"order.completed:O-{n}" in book.applied]
+    orders = sum(identity.startswith("order.completed:") for identity in book.applied)
+    billed = [
+        one.id for one in book.documents[Invoice].values() if any(line.on_behalf_of is not None for line in one.lines)
+    ]
     if kind == "order":
-        return order(f"O-{len(billed) + 1}", line("9"), line(str(price), "0.2", "SA-1"), currency=currency)
+        return order(f"O-{orders + 1}", line("9"), line(str(price), "0.2", "SA-1"), currency=currency)
     if kind == "note" and billed:
         return credit_note(f"N-{number}", draw(st.sampled_from(billed)), currency=code)
     if kind == "payment":
@@ -91,48 +98,59 @@ def agreeing(statement: Settlement) -> dict[str, int]:
     return dict(figures)
 
 
+OPENED = {
+    "principal": lambda on, code: partner("SA-1", "0.333", on, currency=code),
+    "agent": lambda on, code: agent_of("SA-1", "0.333", on, currency=code),
+}
+"""A partner by the model by which we sell for it: in our name, or in its own."""
+MODELS = st.sampled_from(sorted(OPENED))
+
+
 def test_a_partner_can_be_settled_whatever_happened():
     """Each fact that fits is applied; then what is open is paid, adjusted and stated, and the account is closed."""
-    applied: Counter[str] = Counter()
+    applied: dict[str, Counter[str]] = {model: Counter() for model in OPENED}
 
     @STEADY
     @given(
         st.sampled_from((EUR, JPY, KWD)),
         st.sampled_from(("invoice", "payment")),
+        MODELS,
         st.lists(st.sampled_from(REPORTED), min_size=9, max_size=24),
         st.data(),
     )
-    def live(currency, accrue_on, kinds, data):
+    def live(currency, accrue_on, model, kinds, data):
         book, code = LedgerBook(), currency.code
-        book.take(billing(currency=code), partner("SA-1", "0.333", accrue_on, currency=code))
+        book.take(billing(currency=code), OPENED[model](accrue_on, code))
         for number, kind in enumerate(("order", *kinds)):
             fact = next_fact(kind, number, book, currency, data.draw)
             if fact is not None:
                 book.take(fact)
                 assert_books_hold(book)
-        applied.update(identity.partition(":")[0] for identity in book.applied)
+        applied[model].update(identity.partition(":")[0] for identity in book.applied)
         leave(book, code)
 
     live()
-    often = {name for name, times in applied.items() if times >= TIMES_MIN}
-    assert often >= {"settlement.adjust", "payout.completed", "payout.returned", "settlement.close"}, applied
-    assert "statement.report" in often, applied
-    assert often >= {"order.completed", "credit-note.issue", "payment.received", "payment.reversed"}, applied
+    for times, least in ((sum(applied.values(), Counter()), TIMES_MIN), (applied["agent"], OF_AGENTS_MIN)):
+        often = {name for name, count in times.items() if count >= least}
+        assert often >= {"settlement.adjust", "payout.completed", "payout.returned", "settlement.close"}, applied
+        assert "statement.report" in often, applied
+        assert often >= {"order.completed", "credit-note.issue", "payment.received", "payment.reversed"}, applied
 
 
 @STEADY
 @given(
     st.sampled_from((EUR, JPY, KWD)),
     st.sampled_from(("invoice", "payment")),
+    MODELS,
     st.lists(st.sampled_from(KINDS), max_size=12),
     st.integers(2, 5),
     st.sampled_from(("2026-11-21", "2026-11-22", "2026-12-31")),
     st.data(),
 )
-def test_a_preview_is_what_the_closing_then_makes(currency, accrue_on, kinds, lines, until, data):
+def test_a_preview_is_what_the_closing_then_makes(currency, accrue_on, model, kinds, lines, until, data):
     """Whatever was booked before: the same statements, but for their ids, and the preview leaves no trace."""
     book = LedgerBook()
-    book.take(billing(currency=currency.code), partner("SA-1", "0.333", accrue_on, currency=currency.code))
+    book.take(billing(currency=currency.code), OPENED[model](accrue_on, currency.code))
     for number, kind in enumerate(("order", *kinds)):
         fact = next_fact(kind, number, book, currency, data.draw)
         if fact is not None:

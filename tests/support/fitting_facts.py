@@ -24,6 +24,9 @@ from tests.support.ledger_book import (
     Fact,
     LedgerBook,
     adjustment,
+    agent_of,
+    agreement,
+    as_agent,
     billing,
     change,
     charge,
@@ -53,7 +56,8 @@ from tests.support.ledger_book import (
 )
 
 CUSTOMERS = ("BA-1", "BA-2")
-PARTNERS = ("SA-1", "SA-2")
+PARTNERS = ("SA-1", "SA-2", "SA-3", "SA-4")
+"""Of the first two we sell in our own name, of the others in theirs."""
 DAYS = ("2026-08-31", "2026-09-10", "2026-09-30", "2026-10-14", "2026-11-03", "2026-11-22")
 """The days on which subscriptions start, are changed, used and billed."""
 LATER = {"trial_end_date": "2026-10-05", "termination_date": "2026-10-20", "billing_anchor": "2026-07-31"}
@@ -75,11 +79,23 @@ class FittingFacts:
         return self.currency.code
 
     def accounts(self) -> list[Fact]:
-        """Two customers and two partners, one of whom waits for its customers' payments."""
+        """Two customers and four partners, two of whom wait for their customers' payments.
+
+        In the names of two we sell: of one by its account, of the other by an agreement, in a series of its own.
+        """
         return [
             *(billing(id_, currency=self.code, days=days) for id_, days in zip(CUSTOMERS, (30, 0), strict=True)),
             partner("SA-1", "0.8", "invoice", currency=self.code),
             partner("SA-2", "0.33333333", "payment", currency=self.code),
+            agent_of("SA-3", "0.15", "payment", currency=self.code),
+            partner("SA-4", "0.5", "invoice", currency=self.code),
+            agreement(
+                "AG-4",
+                "2026-01-01",
+                account="SA-4",
+                currency=self.code,
+                agent=as_agent("0.33333333", tax="0.07", series="P."),
+            ),
         ]
 
     def next(self, kind: str) -> Fact:
@@ -108,20 +124,23 @@ class FittingFacts:
     # -- customers
 
     def order(self, id_: str) -> Fact:
-        """One of up to three lines, one of which takes off something; of whoever is not about to leave."""
+        """One of up to three lines, some of which take off something of the first's; of whoever is not to leave."""
         active = [who for who in (*CUSTOMERS, *PARTNERS) if self.book.state(who) == "active"]
         if not set(CUSTOMERS) & set(active):
             return command("reopen", self.some(CUSTOMERS))
         sold_for = [None, *(who for who in PARTNERS if who in active)]
-        lines = [
-            line(
-                str(Decimal(self.some((-7, 1, 10, 333, 6833, 9999))).scaleb(-self.currency.digits)),
-                self.some(("0.2", "0.07", "0")),
-                self.some(sold_for),
+        seller = self.some(sold_for)
+        first = line(str(Decimal(self.some((100, 1234))).scaleb(-self.currency.digits)), "0.2", seller)
+        lines = []
+        for _ in range(self.some((0, 1, 2))):
+            price = self.some((-7, 1, 10, 333, 6833, 9999))
+            lines.append(
+                line(
+                    str(Decimal(price).scaleb(-self.currency.digits)),
+                    self.some(("0.2", "0.07", "0")),
+                    self.some(sold_for) if price > 0 else seller,
+                )
             )
-            for _ in range(self.some((0, 1, 2)))
-        ]
-        first = line(str(Decimal(self.some((100, 1234))).scaleb(-self.currency.digits)), "0.2", self.some(sold_for))
         who = self.some(who for who in CUSTOMERS if who in active)
         return order(id_, first, *lines, account=who, currency=self.currency)
 

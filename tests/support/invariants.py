@@ -17,7 +17,9 @@ from domain.accounts.model import (
     AccountCreated,
     AccountStateChanged,
     AccountVersion,
+    AgentTerms,
     CreditLimitExceeded,
+    SettlementTerms,
 )
 from domain.accounts.specifications import (
     SPECIFICATIONS,
@@ -35,7 +37,7 @@ from domain.billing.usage import UsageMonth, UsageRecord, UsageToRecord
 from domain.corrections.model import CreditNote, Dispute, Goodwill, Refund, Reversal, Transfer, WriteOff
 from domain.days.model import Calendar
 from domain.dunning.model import Dunning, DunningStep, DunningStepTaken, Suspension
-from domain.invoicing.model import Billing, CorrectsLine, Invoice, InvoiceLine, InvoiceOverdue, Loss
+from domain.invoicing.model import AgentShare, Billing, CorrectsLine, Invoice, InvoiceLine, InvoiceOverdue, Loss
 from domain.ledger.entries import Entry
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -43,11 +45,12 @@ from domain.parties.model import SELLER, Seller
 from domain.payments.model import Allocation, Payment, Recovery
 from domain.periods import DateRange
 from domain.settlement.accruals import Accrual
+from domain.settlement.agreements import Agreement
 from domain.settlement.backdating import ShareCorrection
 from domain.settlement.comparing import StatementReport
 from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement
-from tests.support.ledger_book import LedgerBook, event_type, moment
+from tests.support.ledger_book import LedgerBook, event_type, ledger_name, moment
 from tests.support.partners import STEP_ENTRIES, assert_agreed, entries_of_steps, tiered_share_left
 from tests.support.reports import reports_hold
 
@@ -63,6 +66,8 @@ def assert_books_hold(book: LedgerBook, *, lines_max: int = 5_000) -> None:
     _invoices_add_up(book)
     _payments_and_invoices_agree_on_allocations(book)
     _partners_get_what_is_theirs(book)
+    _lines_go_by_what_was_agreed(book)
+    _what_is_ours_is_of_what_we_sold(book)
     assert_agreed(book)
     _statements_add_up(book, lines_max)
     reports_hold(book)
@@ -480,6 +485,61 @@ def _commission_on(line: InvoiceLine, credited: int, due: int) -> int:
     return charged
 
 
+def _lines_go_by_what_was_agreed(book: LedgerBook) -> None:
+    """A line's frozen terms are those of its agreement's revision, or of the partner's account as it was once."""
+    of_accounts: dict[str, list[SettlementTerms | None]] = defaultdict(list)
+    for version in book.rows[AccountVersion].values():
+        of_accounts[version.account.id].append(version.account.settlement_terms)
+    for invoice in book.documents[Invoice].values():
+        for part in (line.on_behalf_of for line in invoice.lines if line.on_behalf_of is not None):
+            mine = (part.partner_share, part.accrue_on, _rates(part.agent))
+            if part.agreement is None:
+                allowed = [(t.partner_share, t.accrue_on, _rates(t.agent)) for t in of_accounts[part.id] if t]
+            else:
+                agreement = book.get(Agreement, part.agreement.id)
+                terms = agreement.agreed[part.agreement.revision - 1].terms
+                assert agreement.settlement_account == part.id, invoice.id
+                allowed = [(terms.partner_share, terms.accrue_on, _rates(terms.agent))]
+            assert mine in allowed, (invoice.id, mine, allowed)
+
+
+def _rates(agent: AgentTerms | AgentShare | None) -> tuple[Decimal, str, Decimal] | None:
+    return None if agent is None else (agent.commission, agent.category, agent.rate)
+
+
+def _what_is_ours_is_of_what_we_sold(book: LedgerBook) -> None:
+    """Revenue, commission and tax are of the lines that we sold, and nothing is of those sold in partners' names.
+
+    Closings are looked at elsewhere.
+    """
+    ours: Counter[str] = Counter()
+    for entry in book.rows[Entry].values():
+        if not entry.cause.startswith(("settlement.close:", "settlement.continue:")):
+            for posting in entry.postings:
+                name = ledger_name(posting)
+                if name in ("revenue", "commission") or name.startswith("tax "):
+                    ours[name] -= posting.amount
+    due: Counter[str] = Counter()
+    for invoice in book.documents[Invoice].values():
+        if invoice.seller is not None:
+            continue
+        credited = {line.line_id: line.credited for line in invoice.corrected.lines}
+        for line in invoice.lines:
+            left = line.tax_excluded_amount - credited.get(line.id, 0)
+            if line.on_behalf_of is None:
+                due["revenue"] += left
+            else:
+                due["commission"] += left - line.on_behalf_of.share
+        gone = {(one.category, one.rate): one.credited + one.relieved for one in invoice.corrected.tax}
+        for item in invoice.tax_item:
+            due[f"tax {item.category} {item.rate:f}"] += item.tax_amount - gone.get((item.category, item.rate), 0)
+    for row in book.documents[Accrual].values():
+        due["commission"] -= row.amount if row.adjustment_id is not None else 0
+    assert {name: amount for name, amount in ours.items() if amount} == {
+        n: amount for n, amount in due.items() if amount
+    }
+
+
 def _statements_add_up(book: LedgerBook, lines_max: int) -> None:
     stated: Counter[str] = Counter()
     carried_by: Counter[str] = Counter()
@@ -553,7 +613,7 @@ def _entries_match_applied_facts(book: LedgerBook) -> None:
     rests = ("credit.allocate:", "credit.deallocate:")
     gone_on = {i for i, r in book.results.items() if i.startswith(rests) and (r["billNos"] or r["recovered"])}
     bills = ("bill.demand:", "bill.continue:", "bill.account:")
-    billed = {i for i, r in book.results.items() if i.startswith(bills) and (r["billNo"] or r["creditNotes"])}
+    billed = {i for i, r in book.results.items() if i.startswith(bills) and (_numbers(r) or r["creditNotes"])}
     # What corrects a commission alone moves nothing: the closing charges it.
     corrections = {
         row.cause
@@ -674,20 +734,37 @@ def _bills_are_what_was_due(book: LedgerBook) -> None:
     }
     assert made.keys() == {i for i in book.applied if i.startswith(("bill.demand:", "bill.continue:"))}
     of_runs = {i: r for i, r in book.results.items() if i.startswith("bill.account:")}
-    bills = {one.cause: one.id for one in book.documents[Invoice].values() if one.order_id is None}
-    assert bills == {cause: one.bill_no for cause, one in made.items() if one.bill_no is not None} | {
-        cause: result["billNo"] for cause, result in of_runs.items() if result["billNo"] is not None
+    bills: dict[str, list[str]] = defaultdict(list)
+    sellers: dict[str, list[str | None]] = defaultdict(list)
+    for invoice in book.documents[Invoice].values():
+        if invoice.order_id is None:
+            bills[invoice.cause].append(invoice.id)
+            sellers[invoice.cause].append(invoice.seller)
+    told = {cause: list(one.numbers) for cause, one in made.items()}
+    told |= {cause: _numbers(result) for cause, result in of_runs.items()}
+    assert {cause: sorted(numbers) for cause, numbers in bills.items()} == {
+        cause: sorted(numbers) for cause, numbers in told.items() if numbers
     }
+    assert all(len(set(found)) == len(found) for found in sellers.values()), "a demand has two bills of one seller"
     notes = {one.bill_no: one.cause for one in book.documents[CreditNote].values() if one.cause.startswith("bill.")}
     assert notes == {number: cause for cause, one in made.items() for number in one.credit_notes} | {
         number: cause for cause, result in of_runs.items() for number in result["creditNotes"]
     }
     for cause, one in made.items():
-        if one.bill_no is not None:
-            invoice = book.get(Invoice, one.bill_no)
+        firsts = []
+        for invoice in (book.get(Invoice, number) for number in one.numbers):
             assert (invoice.billing_account, invoice.tax_point_date) == (one.billing_account, one.billing_date), cause
             assert [line.id for line in invoice.lines] == [str(n) for n in range(1, len(invoice.lines) + 1)], cause
             assert invoice.tax_included_amount >= 0, cause
+            firsts.append(invoice.seller is not None)
+        assert firsts == sorted(firsts), (cause, "ours comes first")
+
+
+def _numbers(result: dict[str, Any]) -> list[str]:
+    """The numbers of the bills that a demand, or a run of an account, says that it made."""
+    if "billNos" in result:
+        return list(result["billNos"])
+    return [] if result["billNo"] is None else [result["billNo"]]
 
 
 def _runs_count_what_they_billed(book: LedgerBook) -> None:
@@ -699,10 +776,10 @@ def _runs_count_what_they_billed(book: LedgerBook) -> None:
                 parts[result["billingAccount"]].append(result)
         done = [made for made in parts.values() if any(part["state"] == "done" for part in made)]
         assert all(sum(part["state"] == "done" for part in made) <= 1 for made in parts.values()), run.id
-        billed = [made for made in done if any(part["billNo"] or part["creditNotes"] for part in made)]
+        billed = [made for made in done if any(_numbers(part) or part["creditNotes"] for part in made)]
         assert (run.billed, run.nothing_due) == (len(billed), len(done) - len(billed)), run
         totals: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        numbers = [part["billNo"] for made in parts.values() for part in made if part["billNo"] is not None]
+        numbers = [number for made in parts.values() for part in made for number in _numbers(part)]
         for invoice in (book.get(Invoice, number) for number in numbers):
             billing = invoice.billing
             assert billing is not None, invoice
@@ -1057,7 +1134,7 @@ def _nothing_points_to_what_is_not_there(book: LedgerBook) -> None:
         (Subscription, lambda s: [s.billing_account], Account),
         (UsageRecord, lambda u: [u.subscription], Subscription),
         (BillOnDemand, lambda b: [b.billing_account], Account),
-        (BillOnDemand, lambda b: [b.bill_no], Invoice),
+        (BillOnDemand, lambda b: b.numbers, Invoice),
         (Accrual, lambda a: [a.settlement_account], Account),
         (Accrual, lambda a: [a.bill_no], Invoice),
         (Accrual, lambda a: [a.settlement_id], Settlement),

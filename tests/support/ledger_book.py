@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from itertools import count
@@ -1004,15 +1004,27 @@ def read(id_: str, type_: str, currency: Currency, document: Mapping[str, Any]) 
 
 
 def _terms(document: Mapping[str, Any]) -> SettlementTerms:
-    share, agent = document.get("share"), document.get("agent")
+    share, said = document.get("share"), document.get("agent")
+    agent = None
+    if said is not None:
+        commission, rate = Decimal(said["commission"]), Decimal(said["rate"])
+        agent = AgentTerms(commission, said["category"], rate, said.get("series"))
     return SettlementTerms(
         None if share is None or agent else Decimal(share), document.get("accrueOn", "invoice"), agent
     )
 
 
+def _as_json(said: Mapping[str, object]) -> dict[str, object]:
+    """What is said of an account, as its document has it."""
+    agent = said.get("agent")
+    if not isinstance(agent, AgentTerms):
+        return dict(said)
+    return {**said, "agent": {name: str(one) for name, one in asdict(agent).items() if one is not None}}
+
+
 def new(type_: str, id_: str, *, currency: str = "EUR", **said: object) -> NewAccount:
     """An account to open, of whatever type: its document is a name and what is `said` of it."""
-    return read(id_, type_, parse_currency(currency), {"name": id_, **said})
+    return read(id_, type_, parse_currency(currency), {"name": id_, **_as_json(said)})
 
 
 def billing(id_: str = "BA-1", *, currency: str = "EUR", days: int = 30, **said: object) -> NewAccount:
@@ -1062,7 +1074,7 @@ def party(id_: str = "PA-1", *, currency: str = "EUR", **said: object) -> NewAcc
 
 def update(account: str = "BA-1", *, type_: str = BILLING, at: int | None = None, **changes: object) -> AccountUpdate:
     """A merge patch of an account's document, made for revision `at` if that is given."""
-    return AccountUpdate(account, type_, at, changes, read)
+    return AccountUpdate(account, type_, at, _as_json(changes), read)
 
 
 def command(

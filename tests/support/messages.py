@@ -38,6 +38,13 @@ def partner(account_id: str, share: Any = "0.8", accrue_on: str = "invoice", **f
     }
 
 
+def agent_of(account_id: str, accrue_on: str = "invoice", commission: Any = "0.1", **terms: Any) -> Message:
+    """`account.create` of a settlement account of a partner in whose name we sell."""
+    tax = {"category": "S", "rate": "0.2"}
+    said = {"model": "agent", "commission": commission, "commissionTax": tax, "accrueOn": accrue_on, **terms}
+    return partner(account_id, settlementTerms=said)
+
+
 def item(number: int | str, price: Any, *, quantity: Any = 1, rate: Any = "0.20", sold_for: str | None = None) -> Json:
     """A line of an order."""
     line: Json = {

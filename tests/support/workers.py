@@ -90,6 +90,11 @@ class WorkerProcess:
             await process.wait()
 
     @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What it wrote so far."""
         return self._log.read_text(errors="replace")

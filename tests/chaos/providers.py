@@ -1,0 +1,148 @@
+"""`python -m tests.chaos.providers`: a bill run over many consumers of some providers, in whose names they are billed.
+
+Each consumer is billed by its provider alone, every tenth by us too; then all of it is paid and told to the providers.
+It ends with 0 if each was billed once, each provider has what its consumers paid, the numbers of each series have no
+gap, the worker's memory stayed flat and the audit is clean, with 1 if not, with 2 if there are no services.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from adapters.settings import Settings
+from bench.processes import resident_bytes
+from services import ServiceError
+from tests.chaos.bill_run import RUN_SECONDS_MAX, billed, in_database, received, send, state
+from tests.support.books import Books, assert_audit_ok, held
+from tests.support.client import Client
+from tests.support.messages import agent_of, bill_run, charge, closing, cycle, in_cycle, payment
+from tests.support.waiting import wait_for
+from tests.support.workers import WorkerProcess
+
+OURS_EACH = 10
+"""Every so many consumers have a line of ours."""
+GROSS, OURS_GROSS, COMMISSION = 1_800, 600, 150
+"""What a consumer is billed by its provider, and by us, in cents with tax; and our commission: 10 % of 15.00."""
+FLAT = 1.1
+"""So many times as much memory as in the first tenth of the run is still flat."""
+FLAT_FROM = 5_000
+"""Of so many consumers on: what a worker keeps in any case is more than what fewer take."""
+
+
+def main() -> int:
+    """Run it; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.providers", description=__doc__)
+    parser.add_argument("--consumers", type=int, default=20_000)
+    parser.add_argument("--providers", type=int, default=5)
+    asked = parser.parse_args()
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    try:
+        in_database(lambda settings, books: asyncio.run(_run(settings, books, asked, console)))
+    except ServiceError as error:
+        console.print(f"chaos: {error}")
+        return 2
+    except AssertionError as error:
+        console.print(f"NOT well: {error}")
+        return 1
+    return 0
+
+
+async def _run(settings: Settings, books: Books, asked: argparse.Namespace, console: Console) -> None:
+    since = time.monotonic()
+
+    def say(line: str) -> None:
+        console.print(f"{time.monotonic() - since:5.0f} s  {line}")
+
+    say(f"{asked.consumers:,} consumers of {asked.providers} providers")
+    providers = [f"SA-{n}" for n in range(1, asked.providers + 1)]
+    provider_of = {f"BA-{n:06d}": providers[n % len(providers)] for n in range(asked.consumers)}
+    ours = list(provider_of)[::OURS_EACH]
+    with tempfile.TemporaryDirectory() as directory:
+        async with Client.connected(settings.rabbitmq_url) as client, AsyncExitStack() as stack:
+            await client.declare()
+            worker = await stack.enter_async_context(WorkerProcess.running(settings, Path(directory) / "worker"))
+            await client.send_all([cycle(), *(agent_of(one, "payment") for one in providers)])
+            await send(client, [in_cycle(id_) for id_ in provider_of])
+            await send(client, [charge(f"C-{id_}", id_, 15, sold_for=of) for id_, of in provider_of.items()])
+            await send(client, [charge(f"O-{id_}", id_, 5) for id_ in ours])
+            facts = 1 + len(providers) + 2 * len(provider_of) + len(ours)
+            await received(books, facts)
+            say("all is charged")
+            await client.send(bill_run("R-1"))
+            memory = await _memory(worker, lambda: billed(books), lambda: state(books) == "completed", len(provider_of))
+            say("completed")
+            owed = dict.fromkeys(provider_of, GROSS) | dict.fromkeys(ours, GROSS + OURS_GROSS)
+            await send(client, [payment(f"P-{id_}", id_, f"{cents / 100:.2f}") for id_, cents in owed.items()])
+            accrued = books["accruals"].count_documents
+            await wait_for(lambda: accrued({}) == len(provider_of), RUN_SECONDS_MAX, lambda: held(books))
+            await client.send_all([closing(f"CL-{one}", one) for one in providers])
+            await wait_for(lambda: not accrued({"settlementId": None}), RUN_SECONDS_MAX, lambda: held(books))
+            await wait_for(lambda: not books["outbox"].count_documents({"unsent": True}), RUN_SECONDS_MAX)
+    say("paid, and told to the providers")
+    _judge(books, provider_of, ours)
+    first, later = max(memory[0]), max(max(tenth) for tenth in memory[1:])
+    say(f"{first / 2**20:.0f} MiB in the first tenth of the run, later at most {later / 2**20:.0f} MiB")
+    assert later <= FLAT * first or asked.consumers < FLAT_FROM, f"memory grew to {later / first:.2f} times as much"
+    assert_audit_ok(books)
+    say("each consumer is billed once by each seller, each provider has its own, and the audit is clean")
+
+
+async def _memory(
+    worker: WorkerProcess, done: Callable[[], int], is_over: Callable[[], bool], of: int
+) -> list[list[int]]:
+    """The worker's memory in bytes, as often as it is looked at in each tenth of a run, until that is over."""
+    found: list[list[int]] = [[] for _ in range(10)]
+
+    def look() -> bool:
+        size = resident_bytes(worker.pid)
+        assert size is not None, "the worker has ended"
+        found[min(9, 10 * done() // of)].append(size)
+        return is_over()
+
+    await wait_for(look, RUN_SECONDS_MAX)
+    return [one for one in found if one]
+
+
+def _judge(books: Books, provider_of: dict[str, str], ours: list[str]) -> None:
+    sellers: defaultdict[str, list[str | None]] = defaultdict(list)
+    numbers: defaultdict[str, list[str]] = defaultdict(list)
+    fields = {"billingAccount": 1, "seller": 1, "taxIncludedAmount": 1, "remainingAmount": 1}
+    for one in books["invoices"].find({}, fields):
+        seller = one.get("seller")
+        sellers[one["billingAccount"]].append(seller)
+        numbers["INV-" if seller is None else f"{seller}-"].append(one["_id"])
+        assert one["taxIncludedAmount"] == (OURS_GROSS if seller is None else GROSS), one
+        assert one["remainingAmount"] == 0, one
+    with_ours = set(ours)
+    for id_, provider in provider_of.items():
+        due = [provider] if id_ not in with_ours else [None, provider]
+        assert sorted(sellers[id_], key=str) == sorted(due, key=str), (id_, sellers[id_])
+    for series, found in numbers.items():
+        assert sorted(found) == [f"{series}{n:09d}" for n in range(1, len(found) + 1)], f"a gap in {series}"
+    run = books["billRuns"].find_one({"_id": "R-1"})
+    assert run is not None
+    assert (run["billed"], run["nothingDue"]) == (len(provider_of), 0), run
+    total = GROSS * len(provider_of) + OURS_GROSS * len(ours)
+    assert [one["taxIncludedAmount"] for one in run["totals"]] == [total], run
+    counts = Counter(provider_of.values())
+    for provider, count in counts.items():
+        rows = list(books["accruals"].find({"settlementAccount": provider}, {"amount": 1, "commission": 1}))
+        assert sum(row["amount"] for row in rows) == count * GROSS, provider
+        assert sum(row["commission"]["amount"] for row in rows) == count * COMMISSION, provider
+        stated = books["settlements"].find({"settlementAccount": provider}, {"lines": 1})
+        assert sum(len(one["lines"]) for one in stated) == count, f"{provider}: not all of it is stated"
+    assert held(books) == {}, held(books)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
