@@ -46,7 +46,16 @@ class Numbered:
     version: Expression = "$sellerVersion"
 
 
-NUMBERED = (Numbered("invoices", "$_id"), Numbered("creditNotes", "$billNo"))
+NUMBERED = (
+    Numbered("invoices", "$_id"),
+    Numbered("creditNotes", "$billNo"),
+    Numbered(
+        "settlementDocuments",
+        "$_id",
+        seller={"$cond": ["$isSelfBilled", "$settlementAccount", None]},
+        version={"$cond": ["$isSelfBilled", "$partnerVersion", "$sellerVersion"]},
+    ),
+)
 """All that has numbers of series."""
 
 

@@ -34,7 +34,7 @@ from adapters.store.rows import event_row, inbox_row
 from adapters.store.transaction import Batch
 from bench.orders import AGENTS_TERMS, ORDER, TERMS, account_messages, order_bodies
 from domain.facts import working_set
-from domain.ledger.books import DocumentNeed, Need, WorkingSet
+from domain.ledger.books import DocumentNeed, Need, QueueNeed, WorkingSet
 from handlers.engine.decision import Decisions, decide
 from handlers.engine.group_commit import FACTS_MAX, BatchPolicy
 from handlers.engine.intake import works_of
@@ -221,8 +221,10 @@ def _loaded(needs: Iterable[Need], books: WorkingSet, stored: _Stored) -> None:
         if isinstance(need, DocumentNeed):
             row = stored.get((need.type, need.id))
             books.load(need.type, need.id, None if row is None else DECODE[need.type](bson.decode(row, _AWARE)))
-        else:
+        elif isinstance(need, QueueNeed):
             books.load_queue(need, [])
+        else:
+            books.load_range(need, [])
 
 
 def _written(books: WorkingSet, batch: Batch) -> _Stored:

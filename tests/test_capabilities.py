@@ -222,7 +222,9 @@ def test_each_capabilitys_documents_are_composed():
 def test_what_the_domain_reads_is_kept():
     """Each kind that a fact looks for, by its key or in a queue, is kept and can be read."""
     looked_for = set()
-    for module, call in calls(domain, "find", "peek", "queue", "known", "DocumentNeed", "QueueNeed"):
+    for module, call in calls(
+        domain, "find", "peek", "queue", "known", "within", "DocumentNeed", "QueueNeed", "RangeNeed"
+    ):
         if isinstance(call.args[0], ast.Name) and isinstance(kind := vars(module).get(call.args[0].id), type):
             looked_for.add(kind)
     assert looked_for, "nothing was found"
@@ -498,6 +500,8 @@ NOT_IN_THE_TRAFFIC = {
     "payout.completed": "sent as statements come: what may be paid out depends on the order of the rest",
     "payout.returned": "sent as payouts are",
     "statement.report": "what may be paid out would depend on the order of the rest",
+    "self-billing.accept": "no partner of the traffic is self-billed",
+    "self-billing.dispute": "likewise",
     "credit-note.issue": "sent as invoices come, whose numbers depend on it too",
     "payment.reversed": "sent as payments are allocated",
     "refund.completed": "sent as credit notes come, of what they have reserved",

@@ -26,7 +26,10 @@ from adapters.checks import (
 
 OWNED = ("receivable", "unapplied", "refundable", "recoverable", "payable", "withheld", "reserve", "advance")
 """The ledger accounts whose balances a position holds, `receivable:<account>` and so on."""
-SHARED = ("cash", "revenue", "commission", "tax", "badDebt", "bankCharges", "goodwill", "guarantee", "taxWithheld")
+SHARED = (
+    *("cash", "revenue", "commission", "tax", "inputTax", "badDebt", "bankCharges", "goodwill", "guarantee"),
+    "taxWithheld",
+)
 DEBIT = ("receivable", "recoverable", "advance")
 """Those of the first whose balance is a debit one."""
 """The ledger accounts without a stored balance: with one, every message would write the same document."""

@@ -33,9 +33,18 @@ def decode_series(row: Row) -> Series:
     )
 
 
+def _encode_carried_forward(carried_forward: CarriedForward) -> Row:
+    row: Row = {
+        "settlementId": carried_forward.settlement_id,
+        "amount": carried_forward.amount,
+    }
+    if carried_forward.self_billed_tax is not None:
+        row["selfBilledTax"] = carried_forward.self_billed_tax
+    return row
+
+
 def encode_position(position: Position) -> Row:
     """Position as a row."""
-    carried_forward = position.carried_forward
     row: Row = {
         "_id": position.id,
         "currency": position.currency,
@@ -46,12 +55,7 @@ def encode_position(position: Position) -> Row:
         "payable": position.payable,
         "withheld": position.withheld,
         "carriedForward": (
-            None
-            if carried_forward is None
-            else {
-                "settlementId": carried_forward.settlement_id,
-                "amount": carried_forward.amount,
-            }
+            None if position.carried_forward is None else _encode_carried_forward(position.carried_forward)
         ),
         "oldestDue": None if position.oldest_due is None else position.oldest_due.isoformat(),
         "touched": position.touched,
@@ -74,9 +78,16 @@ def encode_position(position: Position) -> Row:
     return row
 
 
+def _decode_carried_forward(row: Row) -> CarriedForward:
+    return CarriedForward(
+        row["settlementId"],
+        row["amount"],
+        row.get("selfBilledTax"),
+    )
+
+
 def decode_position(row: Row) -> Position:
     """Position of a row."""
-    carried_forward = row["carriedForward"]
     return Position(
         row["_id"],
         row["currency"],
@@ -86,14 +97,7 @@ def decode_position(row: Row) -> Position:
         row["unapplied"],
         row["payable"],
         row["withheld"],
-        (
-            None
-            if carried_forward is None
-            else CarriedForward(
-                carried_forward["settlementId"],
-                carried_forward["amount"],
-            )
-        ),
+        None if row["carriedForward"] is None else _decode_carried_forward(row["carriedForward"]),
         None if row["oldestDue"] is None else date.fromisoformat(row["oldestDue"]),
         row["touched"],
         row["used"],

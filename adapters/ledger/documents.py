@@ -8,7 +8,7 @@ from adapters.codec import Layout
 from adapters.kept import Collection, Kept
 from domain.ledger.entries import Entry, Posting
 from domain.ledger.numbering import Series
-from domain.ledger.positions import Position
+from domain.ledger.positions import CarriedForward, Position
 
 KEPT = (
     Kept(
@@ -25,7 +25,11 @@ KEPT = (
         at_once=True,
     ),
     Kept(
-        Layout(Position, absent=(("undoing",), ("dunned",), ("agreements",), ("reserve",), ("advance",))),
+        Layout(
+            Position,
+            absent=(("undoing",), ("dunned",), ("agreements",), ("reserve",), ("advance",)),
+            parts=(Layout(CarriedForward, absent=(("self_billed_tax",),)),),
+        ),
         Collection(
             "positions",
             id="account id",
@@ -38,7 +42,8 @@ KEPT = (
                 "unapplied": "a credit balance; what the customer has paid and no invoice has consumed",
                 "payable": "a credit balance; what we owe the partner",
                 "withheld": "a credit balance; what we shall owe the partner once the customer has paid",
-                "carriedForward": "{`settlementId`, `amount`} of the statement that the next one opens with, or null",
+                "carriedForward": "{`settlementId`, `amount`, `selfBilledTax`: what of that is tax of documents, only "
+                "where there is some} of the statement that the next one opens with, or null",
                 "oldestDue": "the earliest `paymentDueDate` of its open invoices, or null",
                 "touched": "how often it was written only so that two decisions on the account can't both commit",
                 "used": "how many facts the books tell of it by",

@@ -42,6 +42,8 @@ KEPT_FROM_HAPPENING = {
     "settlement.correct": "not corrected: the partner has its share of the invoice by the terms of before",
     "agreement.complete": "not noted: closings of the partner wait until it is",
     "statement.report": "not compared: what differs of the statement is payable, or what agrees now still is not",
+    "self-billing.accept": "not noted: a statement that is held for the document is not paid",
+    "self-billing.dispute": "not noted: the document's statement may be paid",
     "credit-note.issue": "not credited: the invoice stands as it was",
     "refund.completed": "not booked: the money that went back is still in the books",
     "payment.reversed": "not booked: what came back still covers invoices, or is credit",

@@ -73,9 +73,9 @@ versions_facts_and_events = View(
     ),
 )
 
-# Of invoices and credit notes alike. Few rows, however many there are. A number is given by a write of its series,
-# which each of them makes, so one has seen at least what the one before it has seen, whichever worker it was: versions
-# rise with numbers.
+# Of invoices, credit notes and documents of statements alike. Few rows, however many there are. A number is given by a
+# write of its series, which each of them makes, so one has seen at least what the one before it has seen, whichever
+# worker it was: versions rise with numbers.
 length_of_prefix: Expression = {"$max": [0, {"$subtract": [{"$strLenBytes": "$number"}, 9]}]}
 
 
@@ -134,6 +134,10 @@ versions_of_buyers = View(
         {"$match": {"buyerVersion": {"$gt": 0}}},
         {"$project": {"billingAccount": 1, "buyerVersion": 1}},
         union("creditNotes", {"$project": {"billingAccount": 1, "buyerVersion": 1}}),
+        union(
+            "settlementDocuments",
+            {"$project": {"billingAccount": "$settlementAccount", "buyerVersion": "$partnerVersion"}},
+        ),
         {
             "$group": {
                 "_id": {"$concat": ["$billingAccount", "/", {"$toString": "$buyerVersion"}]},

@@ -24,6 +24,7 @@ from adapters.checks import (
     union,
 )
 from adapters.settlement.closing_audit import ADDED, CLOSING_CHECKS
+from adapters.settlement.documents_audit import DOCUMENT_CHECKS, POSTED_BY_DOCUMENTS, is_posted
 
 partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
 given_up: Expression = sum_where(
@@ -809,11 +810,13 @@ POSTED = Posted(
                 }
             },
         ),
-        # Most closings add nothing, and have no entry: those that have are told by what they added.
+        # Most closings add nothing, and have no entry: those that have are told by what they added, and by documents.
         union(
             "accruals",
             {"$match": {"step.kind": {"$in": ADDED}}},
             {"$group": {"_id": "$cause"}},
+            union("settlementDocuments", {"$match": {"$expr": is_posted}}, {"$project": {"_id": "$cause"}}),
+            {"$group": {"_id": "$_id"}},
             {
                 "$lookup": {
                     "from": "inbox",
@@ -824,6 +827,11 @@ POSTED = Posted(
                 }
             },
             {"$project": {"document": {"$literal": 1}, "inbox": {"$size": "$inbox"}}},
+        ),
+        union(
+            "settlementDocuments",
+            {"$match": {"$expr": is_posted}},
+            {"$project": {"_id": "$cause", **due(POSTED_BY_DOCUMENTS)}},
         ),
         # What is given up follows from the invoice: losses say it.
         union(
@@ -1239,4 +1247,5 @@ CHECKS = (
         found={"position": "$position", "currency": span("currency")},
     ),
     *CLOSING_CHECKS,
+    *DOCUMENT_CHECKS,
 )

@@ -91,6 +91,8 @@ worked_out: Expression = {
                 ),
             },
             {"case": equal("$step.kind", "release"), "then": {"$gt": ["$amount", 0]}},
+            # What documents come to has checks of its own.
+            {"case": {"$in": ["$step.kind", ["selfBilledTax", "fee", "commission"]]}, "then": {"$ne": ["$amount", 0]}},
         ],
         "default": False,
     }

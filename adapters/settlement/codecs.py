@@ -13,16 +13,19 @@ from domain.settlement.advances import Advance
 from domain.settlement.agreements import AgreedTerms, Agreement
 from domain.settlement.backdating import Backdating, CorrectedShare, ShareCorrection
 from domain.settlement.comparing import ComparedLine, StatementReport
-from domain.settlement.earnings import DayEarned, Earnings, Guaranteed
+from domain.settlement.documents import CreditedGroup, DocumentLine, DocumentSaid, DocumentTax, SettlementDocument
+from domain.settlement.earnings import ChargedFee, DayEarned, Earnings, Guaranteed
 from domain.settlement.payouts import Payout, PayoutReturn
 from domain.settlement.reserves import Release, Reserve
-from domain.settlement.statements import LineInDispute, PayoutRequest, Settlement, SettlementLine, WithheldTax
+from domain.settlement.statements import Hold, LineInDispute, PayoutRequest, Settlement, SettlementLine, WithheldTax
 from domain.settlement.terms import (
     Certificate,
     ClosingTerms,
+    FixedFee,
     Guarantee,
     Holdback,
     LineTerms,
+    SelfBilling,
     Tiers,
     TierStep,
     Withholding,
@@ -75,6 +78,8 @@ def encode_accrual(accrual: Accrual) -> Row:
             "category": commission.category,
             "rate": f"{commission.rate:f}",
         }
+    if accrual.document is not None:
+        row["document"] = accrual.document
     return row
 
 
@@ -119,6 +124,7 @@ def decode_accrual(row: Row) -> Accrual:
                 Decimal(commission["rate"]),
             )
         ),
+        row.get("document"),
     )
 
 
@@ -174,6 +180,7 @@ def _encode_payout_request(payout_request: PayoutRequest) -> Row:
 
 def encode_settlement(settlement: Settlement) -> Row:
     """Settlement as a row."""
+    hold = settlement.hold
     row: Row = {
         "_id": settlement.id,
         "settlementAccount": settlement.settlement_account,
@@ -216,6 +223,14 @@ def encode_settlement(settlement: Settlement) -> Row:
             }
             for line_in_dispute in settlement.disputed
         ]
+    if settlement.self_billed_tax is not None:
+        row["selfBilledTax"] = settlement.self_billed_tax
+    if hold is not None:
+        row["hold"] = {
+            "documents": list(hold.documents),
+            "isWaiting": hold.is_waiting,
+            "netted": hold.netted,
+        }
     return row
 
 
@@ -270,6 +285,7 @@ def decode_settlement(row: Row) -> Settlement:
     withheld = row.get("withheld")
     request = row.get("request")
     disputed = row.get("disputed")
+    hold = row.get("hold")
     return Settlement(
         row["_id"],
         row["settlementAccount"],
@@ -310,6 +326,16 @@ def decode_settlement(row: Row) -> Settlement:
                     line_in_dispute["amount"],
                 )
                 for line_in_dispute in disputed
+            )
+        ),
+        row.get("selfBilledTax"),
+        (
+            None
+            if hold is None
+            else Hold(
+                tuple(hold["documents"]),
+                hold["isWaiting"],
+                hold["netted"],
             )
         ),
     )
@@ -411,6 +437,8 @@ def _encode_line_terms(line_terms: LineTerms) -> Row:
 def _encode_closing_terms(closing_terms: ClosingTerms) -> Row:
     guarantee = closing_terms.guarantee
     holdback = closing_terms.holdback
+    self_billing = closing_terms.self_billing
+    fixed_fee = closing_terms.fixed_fee
     row: Row = {}
     if guarantee is not None:
         row["guarantee"] = {
@@ -430,6 +458,22 @@ def _encode_closing_terms(closing_terms: ClosingTerms) -> Row:
         row["withholding"] = _encode_withholding(closing_terms.withholding)
     if closing_terms.netting is not None:
         row["netting"] = closing_terms.netting
+    if self_billing is not None:
+        row["selfBilling"] = {
+            "series": self_billing.series,
+            "category": self_billing.category,
+            "rate": f"{self_billing.rate:f}",
+            "reverseChargeRate": (
+                None if self_billing.reverse_charge_rate is None else f"{self_billing.reverse_charge_rate:f}"
+            ),
+        }
+    if fixed_fee is not None:
+        row["fixedFee"] = {
+            "amount": fixed_fee.amount,
+            "period": fixed_fee.period,
+            "category": fixed_fee.category,
+            "rate": f"{fixed_fee.rate:f}",
+        }
     return row
 
 
@@ -504,6 +548,8 @@ def _decode_closing_terms(row: Row) -> ClosingTerms:
     guarantee = row.get("guarantee")
     holdback = row.get("holdback")
     withholding = row.get("withholding")
+    self_billing = row.get("selfBilling")
+    fixed_fee = row.get("fixedFee")
     return ClosingTerms(
         (
             None
@@ -525,6 +571,26 @@ def _decode_closing_terms(row: Row) -> ClosingTerms:
         row.get("payoutThreshold"),
         None if withholding is None else _decode_withholding(withholding),
         row.get("netting"),
+        (
+            None
+            if self_billing is None
+            else SelfBilling(
+                self_billing["series"],
+                self_billing["category"],
+                Decimal(self_billing["rate"]),
+                None if self_billing["reverseChargeRate"] is None else Decimal(self_billing["reverseChargeRate"]),
+            )
+        ),
+        (
+            None
+            if fixed_fee is None
+            else FixedFee(
+                fixed_fee["amount"],
+                fixed_fee["period"],
+                fixed_fee["category"],
+                Decimal(fixed_fee["rate"]),
+            )
+        ),
     )
 
 
@@ -641,7 +707,7 @@ def decode_share_correction(row: Row) -> ShareCorrection:
 
 def encode_earnings(earnings: Earnings) -> Row:
     """Earnings as a row."""
-    return {
+    row: Row = {
         "_id": earnings.id,
         "settlementAccount": earnings.settlement_account,
         "year": earnings.year,
@@ -661,10 +727,22 @@ def encode_earnings(earnings: Earnings) -> Row:
             for guaranteed in earnings.guaranteed
         ],
     }
+    if earnings.charged is not None:
+        row["charged"] = [
+            {
+                "agreement": charged_fee.agreement,
+                "start": charged_fee.start.isoformat(),
+                "amount": charged_fee.amount,
+                "document": charged_fee.document,
+            }
+            for charged_fee in earnings.charged
+        ]
+    return row
 
 
 def decode_earnings(row: Row) -> Earnings:
     """Earnings of a row."""
+    charged = row.get("charged")
     return Earnings(
         row["_id"],
         row["settlementAccount"],
@@ -683,6 +761,19 @@ def decode_earnings(row: Row) -> Earnings:
                 guaranteed["amount"],
             )
             for guaranteed in row["guaranteed"]
+        ),
+        (
+            None
+            if charged is None
+            else tuple(
+                ChargedFee(
+                    charged_fee["agreement"],
+                    date.fromisoformat(charged_fee["start"]),
+                    charged_fee["amount"],
+                    charged_fee["document"],
+                )
+                for charged_fee in charged
+            )
         ),
     )
 
@@ -801,6 +892,156 @@ def decode_tier_period(row: Row) -> TierPeriod:
     )
 
 
+def encode_settlement_document(settlement_document: SettlementDocument) -> Row:
+    """Settlement document as a row."""
+    row: Row = {
+        "_id": settlement_document.id,
+        "typeCode": settlement_document.type_code,
+        "settlementAccount": settlement_document.settlement_account,
+        "settlementId": settlement_document.settlement_id,
+        "currency": settlement_document.currency,
+        "billDate": settlement_document.bill_date.isoformat(),
+        "cause": settlement_document.cause,
+        "bookedAt": settlement_document.booked_at,
+        "taxExcludedAmount": settlement_document.tax_excluded_amount,
+        "taxIncludedAmount": settlement_document.tax_included_amount,
+        "lines": [
+            {
+                "kind": document_line.kind,
+                "agreement": document_line.agreement,
+                "category": document_line.category,
+                "rate": f"{document_line.rate:f}",
+                "amount": document_line.amount,
+                "start": document_line.start.isoformat(),
+                "end": document_line.end.isoformat(),
+            }
+            for document_line in settlement_document.lines
+        ],
+        "taxItem": [
+            {
+                "category": document_tax.category,
+                "rate": f"{document_tax.rate:f}",
+                "taxExcludedAmount": document_tax.tax_excluded_amount,
+                "taxAmount": document_tax.tax_amount,
+                "reverseChargeRate": (
+                    None if document_tax.reverse_charge_rate is None else f"{document_tax.reverse_charge_rate:f}"
+                ),
+                "reverseCharge": document_tax.reverse_charge,
+            }
+            for document_tax in settlement_document.tax_item
+        ],
+        "sellerVersion": settlement_document.seller_version,
+        "partnerVersion": settlement_document.partner_version,
+        "isOpen": settlement_document.is_open,
+        "isSelfBilled": settlement_document.is_self_billed,
+    }
+    if settlement_document.corrects is not None:
+        row["corrects"] = settlement_document.corrects
+    if settlement_document.credited is not None:
+        row["credited"] = [
+            {
+                "category": credited_group.category,
+                "rate": f"{credited_group.rate:f}",
+                "taxExcludedAmount": credited_group.tax_excluded_amount,
+                "taxAmount": credited_group.tax_amount,
+                "reverseChargeRate": (
+                    None if credited_group.reverse_charge_rate is None else f"{credited_group.reverse_charge_rate:f}"
+                ),
+                "reverseCharge": credited_group.reverse_charge,
+            }
+            for credited_group in settlement_document.credited
+        ]
+    if settlement_document.said is not None:
+        row["said"] = [
+            {
+                "state": document_said.state,
+                "at": document_said.at,
+                "cause": document_said.cause,
+                "bookedAt": document_said.booked_at,
+                "reason": document_said.reason,
+            }
+            for document_said in settlement_document.said
+        ]
+    return row
+
+
+def decode_settlement_document(row: Row) -> SettlementDocument:
+    """Settlement document of a row."""
+    credited = row.get("credited")
+    said = row.get("said")
+    return SettlementDocument(
+        row["_id"],
+        row["typeCode"],
+        row["settlementAccount"],
+        row["settlementId"],
+        row["currency"],
+        date.fromisoformat(row["billDate"]),
+        row["cause"],
+        row["bookedAt"],
+        row["taxExcludedAmount"],
+        row["taxIncludedAmount"],
+        tuple(
+            DocumentLine(
+                document_line["kind"],
+                document_line["agreement"],
+                document_line["category"],
+                Decimal(document_line["rate"]),
+                document_line["amount"],
+                date.fromisoformat(document_line["start"]),
+                date.fromisoformat(document_line["end"]),
+            )
+            for document_line in row["lines"]
+        ),
+        tuple(
+            DocumentTax(
+                document_tax["category"],
+                Decimal(document_tax["rate"]),
+                document_tax["taxExcludedAmount"],
+                document_tax["taxAmount"],
+                None if document_tax["reverseChargeRate"] is None else Decimal(document_tax["reverseChargeRate"]),
+                document_tax["reverseCharge"],
+            )
+            for document_tax in row["taxItem"]
+        ),
+        row.get("corrects"),
+        row["sellerVersion"],
+        row["partnerVersion"],
+        (
+            None
+            if credited is None
+            else tuple(
+                CreditedGroup(
+                    credited_group["category"],
+                    Decimal(credited_group["rate"]),
+                    credited_group["taxExcludedAmount"],
+                    credited_group["taxAmount"],
+                    (
+                        None
+                        if credited_group["reverseChargeRate"] is None
+                        else Decimal(credited_group["reverseChargeRate"])
+                    ),
+                    credited_group["reverseCharge"],
+                )
+                for credited_group in credited
+            )
+        ),
+        (
+            None
+            if said is None
+            else tuple(
+                DocumentSaid(
+                    document_said["state"],
+                    document_said["at"],
+                    document_said["cause"],
+                    document_said["bookedAt"],
+                    document_said["reason"],
+                )
+                for document_said in said
+            )
+        ),
+    )
+
+
 def _encode_compared_line(compared_line: ComparedLine) -> Row:
     row: Row = {
         "orderId": compared_line.order_id,
@@ -863,6 +1104,7 @@ ENCODE: dict[type, Callable[[Any], Row]] = {
     Advance: encode_advance,
     Reserve: encode_reserve,
     TierPeriod: encode_tier_period,
+    SettlementDocument: encode_settlement_document,
     StatementReport: encode_statement_report,
 }
 
@@ -877,5 +1119,6 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     Advance: decode_advance,
     Reserve: decode_reserve,
     TierPeriod: decode_tier_period,
+    SettlementDocument: decode_settlement_document,
     StatementReport: decode_statement_report,
 }

@@ -11,6 +11,7 @@ from domain.settlement.advances import Advance
 from domain.settlement.agreements import AgreedTerms, Agreement
 from domain.settlement.backdating import Backdating, CorrectedShare, ShareCorrection
 from domain.settlement.comparing import ComparedLine, StatementReport
+from domain.settlement.documents import SettlementDocument
 from domain.settlement.earnings import Earnings
 from domain.settlement.payouts import Payout
 from domain.settlement.reserves import HELD, Reserve
@@ -34,7 +35,11 @@ IN_DISPUTE = {"disputed": {"$exists": True}}
 
 KEPT = (
     Kept(
-        Layout(Accrual, absent=(("adjustment_id",), ("step",), ("corrects",), ("commission",)), parts=(_STEP_LAYOUT,)),
+        Layout(
+            Accrual,
+            absent=(("adjustment_id",), ("step",), ("corrects",), ("commission",), ("document",)),
+            parts=(_STEP_LAYOUT,),
+        ),
         Collection(
             "accruals",
             id="`<billNo>/<lineId>`, or `<billNo>/<lineId>/<paymentId>` when a payment released it "
@@ -58,6 +63,8 @@ KEPT = (
                 "terms were agreed later",
                 "commission": "{`amount`, `category`, `rate`}: by how much our commission on the line is more, and its "
                 "tax; only of a partner's own line",
+                "document": "the number of the invoice that its statement's line stands in, or, where that fell, of "
+                "the first credit note; only where there is one, set with `settlementId`",
             },
             indexes=(
                 # A closing's accruals: a partner's that no statement holds, by date.
@@ -68,7 +75,7 @@ KEPT = (
                 ),
             ),
             append_only=True,
-            but_for=("settlementId",),
+            but_for=("settlementId", "document"),
         ),
         queue=QueueRead("settlementAccount", "date", UNSTATED),
     ),
@@ -83,6 +90,8 @@ KEPT = (
                 ("request",),
                 ("report",),
                 ("disputed",),
+                ("self_billed_tax",),
+                ("hold",),
             ),
             parts=(
                 Layout(SettlementLine, absent=(("adjustment_id",), ("step",), ("corrects",))),
@@ -118,6 +127,10 @@ KEPT = (
                 "was requested last; not there where an earlier version made it",
                 "report": "its latest report's id; only where there is one",
                 "disputed": "[{`billNo`, `lineId`, `amount`}]: its lines that are in dispute; only where there are any",
+                "selfBilledTax": "how much of `total` is the tax of self-billed documents, that of what was brought "
+                "forward included; only where there is some",
+                "hold": "{`documents`, `isWaiting`, `netted`}: for which of its documents, which are disputed, it is "
+                "not paid, and whether a payout was to be requested meanwhile; only then",
             },
             personal=("withholding.authority",),
             indexes=(
@@ -179,6 +192,8 @@ KEPT = (
                         ("payout_threshold",),
                         ("withholding",),
                         ("netting",),
+                        ("self_billing",),
+                        ("fixed_fee",),
                     ),
                 ),
             ),
@@ -194,9 +209,9 @@ KEPT = (
                 "start": "the first day on which it holds, where the seller is",
                 "end": "the first day after it, or null",
                 "agreed": "[{`validFrom`: a date, `terms`: " + _TERMS + ", `revision`, `cause`, `bookedAt`, `closing`: "
-                "{`guarantee`, `advance`, `holdback`, `payoutThreshold`, `withholding`, `netting`}, of these what was "
-                "agreed}], in the order in "
-                "which that was booked",
+                "{`guarantee`, `advance`, `holdback`, `payoutThreshold`, `withholding`, `netting`, `selfBilling`: "
+                "{`series`, `category`, `rate`, `reverseChargeRate`: null where there is none}, `fixedFee`: {`amount`, "
+                "`period`, `category`, `rate`}}, of these what was agreed}], in the order in which that was booked",
                 "currency": "that of its amounts; not there where an earlier version wrote it",
                 "advanced": "what was paid in advance by it; only where something was",
                 "backdating": "the revisions for which what was earned on past days is being corrected; only then",
@@ -254,7 +269,7 @@ KEPT = (
         ),
     ),
     Kept(
-        Layout(Earnings),
+        Layout(Earnings, absent=(("charged",),)),
         Collection(
             "earnings",
             id="`<settlementAccount>/<year>`",
@@ -265,6 +280,8 @@ KEPT = (
                 "days": "[{`date`, `amount`}]: what statements say was earned of a day, adjustments included",
                 "guaranteed": "[{`agreement`, `start`, `amount`}]: what they say of the guarantee for the period that "
                 "begins on `start`, a day of the year",
+                "charged": "[{`agreement`, `start`, `amount`, `document`: the invoice that has charged of it last}]: "
+                "what was charged of the fee for the period that begins on `start`; only where something was",
             },
         ),
     ),
@@ -380,6 +397,86 @@ KEPT = (
             ),
         ),
         queue=QueueRead("settlementAccount", "start", {"isOpen": True}),
+    ),
+    Kept(
+        Layout(
+            SettlementDocument,
+            keys=(
+                "id",
+                "type_code",
+                "settlement_account",
+                "settlement_id",
+                "currency",
+                "bill_date",
+                "cause",
+                "booked_at",
+                "tax_excluded_amount",
+                "tax_included_amount",
+                "lines",
+                "tax_item",
+                "seller_version",
+                "partner_version",
+                "is_open",
+                "is_self_billed",
+                "corrects",
+                "credited",
+                "said",
+            ),
+            absent=(("corrects",), ("credited",), ("said",)),
+        ),
+        Collection(
+            "settlementDocuments",
+            id="its number",
+            written="by the closing; by each credit note of it, and by what the partner says of it",
+            fields={
+                "typeCode": "`389` a self-billed invoice, `261` a self-billed credit note, `380` our invoice, `381` "
+                "our credit note",
+                "settlementAccount": "the partner's",
+                "settlementId": "its statement's id",
+                "currency": "",
+                "billDate": "the day on which it was issued",
+                "cause": "the identity of the closing",
+                "bookedAt": "",
+                "taxExcludedAmount": "above zero, of a credit note too",
+                "taxIncludedAmount": "",
+                "lines": "[{`kind`: `accrual`, `adjustment`, `trueUp`, `guarantee`, `fee`, `commission`, `agreement`: "
+                "null without one, `category`, `rate`, `amount`, `start`, `end`: the last day}]",
+                "taxItem": "[{`category`, `rate`, `taxExcludedAmount`, `taxAmount`, `reverseChargeRate`: null where "
+                "there is none, `reverseCharge`: the tax that we owe at that rate}]",
+                "corrects": "the number of the invoice that it corrects; only of a credit note that names one",
+                "sellerVersion": "the version of the seller as it was issued, null while nothing was said of it",
+                "partnerVersion": "the version of the partner's account as it was issued",
+                "credited": "[{`category`, `rate`, `taxExcludedAmount`, `taxAmount`, `reverseChargeRate`, "
+                "`reverseCharge`}]: what credit notes took of it, by tax group; only where some did",
+                "said": "[{`state`: `accepted` or `disputed`, `at`, `cause`, `bookedAt`, `reason`: null where there is "
+                "none}]: what the partner said of it; only where it did",
+                "isOpen": "whether it is an invoice of which a credit note can take something still",
+                "isSelfBilled": "whether it was issued in the partner's name",
+            },
+            personal=("said.reason",),
+            indexes=(
+                # A partner's documents, those in its name and ours, oldest first: lists.
+                IndexModel(
+                    [
+                        ("settlementAccount", ASCENDING),
+                        ("isSelfBilled", ASCENDING),
+                        ("bookedAt", ASCENDING),
+                        ("_id", ASCENDING),
+                    ],
+                    name="listed",
+                ),
+                # A partner's invoices of which something is left, for what has no line.
+                IndexModel(
+                    [("settlementAccount", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)],
+                    name="open",
+                    partialFilterExpression={"isOpen": True},
+                ),
+                # A statement's documents.
+                IndexModel([("settlementId", ASCENDING), ("_id", ASCENDING)], name="statement"),
+            ),
+        ),
+        queue=QueueRead("settlementAccount", "bookedAt", {"isOpen": True}),
+        awaited={"self-billing": {}},
     ),
     Kept(
         Layout(StatementReport, parts=(Layout(ComparedLine, absent=(("ours",), ("theirs",))),)),

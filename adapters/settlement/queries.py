@@ -15,6 +15,7 @@ from adapters.settlement.codecs import (
     decode_payout,
     decode_reserve,
     decode_settlement,
+    decode_settlement_document,
     decode_statement_report,
 )
 from domain.accounts.model import SETTLEMENT
@@ -25,6 +26,7 @@ from domain.settlement.statements import Settlement
 from schemas.query import cursor, milliseconds
 from schemas.settlement.events import (
     agreement_json,
+    document_json,
     explained_json,
     payout_json,
     report_json,
@@ -36,6 +38,10 @@ from schemas.settlement.queries import (
     AgreementGet,
     AgreementList,
     ReserveList,
+    SelfBillingGet,
+    SelfBillingList,
+    SettlementDocumentGet,
+    SettlementDocumentList,
     SettlementGet,
     SettlementList,
     SettlementPreview,
@@ -49,7 +55,7 @@ _EXPLAINING = {name: f"$$this.{name}" for name in ("id", "taxExcludedAmount", "o
 
 
 async def settlement(query: SettlementGet, view: View) -> Json:
-    """`settlement.get`: it stands as it is now, with what was paid out of it, what came back, and its latest report."""
+    """`settlement.get`: as it is now, with its documents, what was paid out, what came back, and its latest report."""
     row = await view.one("settlements", {"_id": query.id})
     if row is None or not await view.shows(row["settlementAccount"]):
         raise unknown("settlement", query.id)
@@ -58,6 +64,17 @@ async def settlement(query: SettlementGet, view: View) -> Json:
     )
     found = decode_settlement(row)
     shown = await _explained(found, view)
+    documents = await view.find(
+        "settlementDocuments",
+        {"settlementId": query.id},
+        fields={"typeCode": 1},
+        sort=[("_id", 1)],
+        index="statement",
+    )
+    if documents:
+        shown["documents"] = [
+            {"@type": "CustomerBillRef", "id": one["_id"], "typeCode": one["typeCode"]} for one in documents
+        ]
     if payouts:
         shown["payouts"] = [payout_json(decode_payout(payout)) for payout in payouts]
     if found.report is not None:
@@ -189,6 +206,47 @@ async def reserves(query: ReserveList, view: View) -> bytes:
     return page.answer(None)
 
 
+async def self_billed(query: SelfBillingGet, view: View) -> Json:
+    """`self-billing.get`."""
+    return await _document(query.number, view, self_billed=True)
+
+
+async def own_document(query: SettlementDocumentGet, view: View) -> Json:
+    """`settlement-document.get`."""
+    return await _document(query.number, view, self_billed=False)
+
+
+async def _document(number: str, view: View, *, self_billed: bool) -> Json:
+    row = await view.one("settlementDocuments", {"_id": number})
+    if row is None or row["isSelfBilled"] != self_billed:
+        raise unknown("document", number, "number")
+    return document_json(decode_settlement_document(row))
+
+
+async def self_billed_documents(query: SelfBillingList, view: View) -> bytes:
+    """`self-billing.list`, oldest first."""
+    return await _documents(query, view, self_billed=True)
+
+
+async def own_documents(query: SettlementDocumentList, view: View) -> bytes:
+    """`settlement-document.list`, oldest first."""
+    return await _documents(query, view, self_billed=False)
+
+
+async def _documents(query: SelfBillingList | SettlementDocumentList, view: View, *, self_billed: bool) -> bytes:
+    await view.check_account(query.settlement_account, SETTLEMENT, "settlementAccount")
+    page = Page(query.limit)
+    after = query.after
+    which: Row = {"settlementAccount": query.settlement_account, "isSelfBilled": self_billed}
+    read = partial(view.find, "settlementDocuments", index="listed")
+    for row in await keyset(read, which, ("bookedAt", "_id"), after, query.limit + 1):
+        if not page.take(document_json(decode_settlement_document(row))):
+            assert after is not None
+            return page.answer(cursor(query.TYPE, milliseconds(after[0]), after[1]))
+        after = (row["bookedAt"], row["_id"])
+    return page.answer(None)
+
+
 READS: Reads = (
     (SettlementGet, settlement),
     (SettlementList, settlements),
@@ -196,4 +254,8 @@ READS: Reads = (
     (AgreementGet, agreement),
     (AgreementList, agreements),
     (ReserveList, reserves),
+    (SelfBillingGet, self_billed),
+    (SelfBillingList, self_billed_documents),
+    (SettlementDocumentGet, own_document),
+    (SettlementDocumentList, own_documents),
 )

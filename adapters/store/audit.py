@@ -191,6 +191,7 @@ CHECKS = (
     ),
     posts_as_due("payable-entries-match-accruals", 5, ("payable", "withheld")),
     posts_as_due("steps-are-posted", 5, ("reserve", "advance", "guarantee")),
+    posts_as_due("input-tax-matches-documents", 5, ("inputTax",)),
     Check(
         name="entries-match-inbox",
         invariant=6,

@@ -20,7 +20,7 @@ from adapters.mongodb.connection import Command, in_turn, is_ambiguous
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
 from adapters.store.rows import BODY_PIECE, done_with, event_row, held_row, inbox_row, piece_keys, to_result, verdict
 from adapters.values import VALUES, read_of, referred_to
-from domain.ledger.books import DocumentNeed, Need, Queued, QueueNeed, WorkingSet
+from domain.ledger.books import Document, DocumentNeed, Need, Queued, QueueNeed, RangeNeed, WorkingSet, prefixes_of
 from domain.ledger.positions import Position
 from schemas.event import OutgoingEvent
 
@@ -28,6 +28,8 @@ COMMIT_SECONDS_MAX = 30
 """How long an ambiguous commit is tried again; after that the inbox settles it."""
 READ_ROWS = 10_000
 """The most rows of one answer to a read, of at most 16 MiB in any case. By default the server sends 101 at first."""
+RANGES_AT_ONCE = 500
+"""How many ranges of keys are read with one command."""
 SHORT_ROWS = 2
 """How many rows of each short queue are read where many of them are read whole."""
 LOADED_BYTES_MAX = 16 * 1024 * 1024
@@ -121,7 +123,7 @@ class Transaction:
 
         These are a transaction's first reads, sent one after the other. Raises `TooMuchToLoad` and the driver's errors.
         """
-        documents, queues = _by_kind(needs)
+        documents, queues, ranges = _by_kind(needs)
         if len(identities) <= ALONE and _are_few(documents):
             keys = {"held": identities, "inbox": identities}
             keys.update({COLLECTION[kind]: sorted(ids) for kind, ids in documents.items()})
@@ -134,6 +136,7 @@ class Transaction:
             )
         _take_in(documents, rows, books)
         await self._load_queues(queues, books)
+        await self._load_ranges(ranges, books)
         found = {
             row["_id"]: Known(
                 row["digest"],
@@ -170,9 +173,31 @@ class Transaction:
 
         Raises `TooMuchToLoad` and the driver's errors.
         """
-        documents, queues = _by_kind(needs)
+        documents, queues, ranges = _by_kind(needs)
         _take_in(documents, await self._in_turn(_finds(documents)), books)
         await self._load_queues(queues, books)
+        await self._load_ranges(ranges, books)
+
+    async def _load_ranges(self, needs: Collection[RangeNeed], books: WorkingSet) -> None:
+        """Load ranges of keys: so many of a kind with one read."""
+        by_kind: dict[type, dict[str, RangeNeed]] = defaultdict(dict)
+        for need in needs:
+            by_kind[need.type][need.prefix] = need
+        reads = [
+            (kind, prefixes[n : n + RANGES_AT_ONCE])
+            for kind, prefixes in ((kind, sorted(found)) for kind, found in by_kind.items())
+            for n in range(0, len(prefixes), RANGES_AT_ONCE)
+        ]
+        answers = await self._in_turn([_find(COLLECTION[kind], _within(some), {}) for kind, some in reads])
+        for (kind, some), rows in zip(reads, answers, strict=True):
+            within: dict[str, list[Document]] = {prefix: [] for prefix in some}
+            for row in rows:
+                document = DECODE[kind](row)
+                for prefix in prefixes_of(row["_id"]):
+                    if prefix in within:
+                        within[prefix].append(document)
+            for prefix, documents in within.items():
+                books.load_range(by_kind[kind][prefix], documents)
 
     async def _load_queues(self, needs: Iterable[QueueNeed], books: WorkingSet) -> None:
         """Load queues: short ones of many owners whole, the others by how much is needed of them."""
@@ -358,16 +383,25 @@ def _rows_of(joined: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]
     return next((row[name] for row in joined), [])
 
 
-def _by_kind(needs: Iterable[Need]) -> tuple[dict[type, set[str]], list[QueueNeed]]:
-    """The keys of the documents that are needed, by their type; and the queues."""
+def _within(prefixes: Sequence[str]) -> dict[str, Any]:
+    """The filter of what is in ranges: by the index of `_id`, a look for each. What follows a stroke is a zero."""
+    ranges = [{"_id": {"$gte": f"{prefix}/", "$lt": f"{prefix}0"}} for prefix in prefixes]
+    return {"$or": [{"_id": {"$in": list(prefixes)}}, *ranges]}
+
+
+def _by_kind(needs: Iterable[Need]) -> tuple[dict[type, set[str]], list[QueueNeed], list[RangeNeed]]:
+    """The keys of the documents that are needed, by their type; the queues; and the ranges."""
     documents: dict[type, set[str]] = defaultdict(set)
-    queues = []
+    queues: list[QueueNeed] = []
+    ranges: list[RangeNeed] = []
     for need in needs:
         if isinstance(need, DocumentNeed):
             documents[need.type].add(need.id)
+        elif isinstance(need, RangeNeed):
+            ranges.append(need)
         else:
             queues.append(need)
-    return documents, queues
+    return documents, queues, ranges
 
 
 def _take_in(documents: dict[type, set[str]], found: Iterable[list[dict[str, Any]]], books: WorkingSet) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, tzinfo
 from heapq import merge
 from operator import attrgetter
@@ -81,7 +81,14 @@ class QueueNeed(NamedTuple):
     limit: int | None = QUEUE_FIRST
 
 
-Need = DocumentNeed | QueueNeed
+class RangeNeed(NamedTuple):
+    """All documents of a type, open or not, whose key is `prefix`, or begins with it and a stroke."""
+
+    type: type[Document]
+    prefix: str
+
+
+Need = DocumentNeed | QueueNeed | RangeNeed
 
 
 class NotLoaded(Exception):
@@ -142,6 +149,8 @@ class WorkingSet:
         self.announced: list[str] = []
         self._documents: dict[type, dict[str, Any]] = defaultdict(dict)
         self._queues: dict[tuple[type, str], _Queue] = defaultdict(_Queue)
+        self._ranges: dict[tuple[type, str], list[str]] = {}
+        self._added: dict[tuple[type, str], set[str]] = defaultdict(set)
         self._starts: dict[date, datetime] = {}
         self._worked_out: dict[tuple[type, str, Hashable], tuple[object, object]] = {}
 
@@ -149,6 +158,8 @@ class WorkingSet:
         """Whether `need` is loaded."""
         if isinstance(need, DocumentNeed):
             return need.id in self._documents[need.type]
+        if isinstance(need, RangeNeed):
+            return (need.type, need.prefix) in self._ranges
         queue = self._queues[need.type, need.owner]
         return queue.loaded and (queue.horizon is None or (need.limit is not None and queue.limit >= need.limit))
 
@@ -223,9 +234,25 @@ class WorkingSet:
         queue.limit = need.limit or 0
         queue.horizon = documents[-1].order_key if truncated else None
 
+    def load_range(self, need: RangeNeed, documents: Sequence[Document]) -> None:
+        """Put in all documents of a range that the database has; what facts of this batch have added is in it too."""
+        for document in documents:
+            self.load(need.type, document.id, document)
+        self._ranges[need.type, need.prefix] = [document.id for document in documents]
+
+    def within(self, kind: type[D], prefix: str) -> list[D]:
+        """The documents of a range, by their keys; raises `NotLoaded`."""
+        try:
+            found = self._ranges[kind, prefix]
+        except KeyError:
+            raise NotLoaded(RangeNeed(kind, prefix)) from None
+        added = self._added.get((kind, prefix), ())
+        return [self._documents[kind][id_] for id_ in sorted({*found, *added})]
+
     def accept(self, books: Books) -> None:
         """Merge what one fact has changed, after `books.finish()`."""
         for kind, documents in books.changed.items():
+            self._put_into_ranges(kind, documents)
             if kind in self._is_empty:
                 self._leave_places(kind, cast("Iterable[Queued]", documents.values()))
             self._documents[kind].update(documents)
@@ -245,6 +272,13 @@ class WorkingSet:
                     _insert(self._queues[kind, row.owner], row)
         self.emitted.extend(books.emitted)
         self.announced.extend(books.announced)
+
+    def _put_into_ranges(self, kind: type[Document], ids: Iterable[str]) -> None:
+        """Note which ranges have documents that no database has."""
+        for id_ in ids:
+            if "/" in id_ and (kind, id_) not in self.stored:
+                for prefix in prefixes_of(id_):
+                    self._added[kind, prefix].add(id_)
 
     def queue(self, kind: type[Q], owner: str) -> Iterator[Q]:
         """The open documents of a queue in order; raises `NotLoaded` when it comes to what is not loaded."""
@@ -270,6 +304,12 @@ class WorkingSet:
         for kind, is_empty in self._is_empty.items():
             if new or is_empty(position):
                 self._queues[kind, position.id].loaded = True
+
+
+def prefixes_of(id_: str) -> Iterator[str]:
+    """What ranges that have a key may be of: each of its beginnings that end before a stroke, and all of it."""
+    parts = id_.split("/")
+    return ("/".join(parts[:n]) for n in range(1, len(parts) + 1))
 
 
 def _insert(queue: _Queue, document: Queued) -> None:
@@ -364,6 +404,13 @@ class Books:
             if current.is_open and current.id not in seen:
                 seen.add(current.id)
                 yield current
+
+    def within(self, kind: type[D], prefix: str) -> list[D]:
+        """The documents whose key is `prefix`, or begins with it and a stroke, as this fact has left them so far.
+
+        Those that it has added itself are not among them. Raises `NotLoaded`.
+        """
+        return [self.current(document) for document in self._set.within(kind, prefix)]
 
     def changed_now(self, kind: type[Q], owner: str) -> list[Q]:
         """The open documents of an account that this fact has changed so far, in order."""

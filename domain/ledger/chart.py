@@ -21,6 +21,8 @@ REVENUE = LedgerAccount("revenue", "credit")
 COMMISSION = LedgerAccount("commission", "credit")
 TAX = LedgerAccount("tax", "credit")
 """The tax we owe; its postings carry category and rate."""
+INPUT_TAX = LedgerAccount("inputTax", "debit")
+"""The tax that partners charge us, and that we owe for them, as far as we get it back: by category and rate."""
 BAD_DEBT = LedgerAccount("badDebt", "debit")
 """What was written off as lost."""
 BANK_CHARGES = LedgerAccount("bankCharges", "debit")
@@ -45,6 +47,7 @@ CHART = (
     REVENUE,
     COMMISSION,
     TAX,
+    INPUT_TAX,
     BAD_DEBT,
     BANK_CHARGES,
     GOODWILL,
@@ -78,3 +81,8 @@ def balances_of(account_type: str) -> tuple[str, ...]:
 def tax(category: str, rate: str) -> LedgerKey:
     """The tax we owe, by category and rate."""
     return LedgerKey(TAX.name, category=category, rate=rate)
+
+
+def input_tax(category: str, rate: str) -> LedgerKey:
+    """The tax that partners charge us, by category and rate."""
+    return LedgerKey(INPUT_TAX.name, category=category, rate=rate)

@@ -10,10 +10,14 @@ from domain.ledger.chart import BALANCES
 
 @dataclass(frozen=True, slots=True)
 class CarriedForward:
-    """A statement whose total was not positive, and that the next one opens with."""
+    """A statement that is not paid out, and that the next one opens with.
+
+    `self_billed_tax` is how much of the amount is the tax of self-billed documents; None where that is nothing.
+    """
 
     settlement_id: str
     amount: int
+    self_billed_tax: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

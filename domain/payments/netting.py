@@ -47,13 +47,15 @@ def apply_netting(fact: NettingToApply, books: Books) -> NettingResult:
     """Net what is due of a billing account with what is left to pay of a statement, and request the rest.
 
     The oldest invoices that are due today, by due date, then by number, as far as no dispute is about them, and as one
-    transaction's work goes. What is to be withheld of the payout is not netted. What is netted is kept as credit that
-    has covered the invoices, so that all that happens to payments may happen to it. Returns how much was netted.
+    transaction's work goes. What is to be withheld of the payout is not netted, nor the tax of self-billed documents.
+    What is netted is kept as credit that has covered the invoices, so that all that happens to payments may happen to
+    it. Returns how much was netted.
     """
     settlement = find_settlement(fact.settlement_id, books)
     account = find_account(fact.billing_account, books)
     today = books.date_of(books.booked_at)
-    most = settlement.left
+    # The tax of documents is the partner's to pay on: it is not netted either.
+    most = min(settlement.left, max(0, settlement.left - (settlement.self_billed_tax or 0)))
     if settlement.withholding is not None and most:
         most -= tax_of_next(settlement, most, settlement.withholding.rate_at(books.booked_at)).amount
     due = list(_due(account.id, today, most, books))

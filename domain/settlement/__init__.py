@@ -3,6 +3,14 @@
 from domain.frozen import replace
 from domain.handler import Handler, nobody
 from domain.ledger.books import Queue
+from domain.settlement.accepting import (
+    DocumentToAccept,
+    DocumentToDispute,
+    accept_document,
+    accept_needs,
+    accept_time,
+    dispute_document,
+)
 from domain.settlement.accruals import Accrual
 from domain.settlement.adjusting import Adjustment, adjust_settlement, adjustment_needs, adjustment_time
 from domain.settlement.advances import PaidAdvance, advance_needs, advance_time, pay_advance
@@ -26,6 +34,7 @@ from domain.settlement.backdating import (
 from domain.settlement.closing import Closing, close_settlement, closing_needs
 from domain.settlement.comparing import ReportToCompare, compare_report, comparison_needs
 from domain.settlement.cycles import ClosingsDue, due_needs, leave_closings
+from domain.settlement.documents import SettlementDocument
 from domain.settlement.payouts import CompletedPayout, complete_payout, payout_needs
 from domain.settlement.releasing import (
     ReservesDue,
@@ -62,6 +71,8 @@ FACTS = (
     Handler(ReservesDue, releases_due_needs, leave_releases, nobody),
     Handler(ReserveToRelease, release_needs, release_reserve, nobody, release_time),
     Handler(ReportToCompare, comparison_needs, compare_report, nobody),
+    Handler(DocumentToAccept, accept_needs, accept_document, nobody, accept_time),
+    Handler(DocumentToDispute, accept_needs, dispute_document, nobody, accept_time),
 )
 
 DAILY = (ReservesDue, ClosingsDue)
@@ -74,4 +85,5 @@ QUEUES = (
     Queue(Reserve, is_empty=lambda _position: False),
     Queue(TierPeriod, is_empty=lambda position: not has_agreements(position), keeps_open="SettlementAccount"),
     Queue(Settlement, is_empty=lambda _position: False),
+    Queue(SettlementDocument, is_empty=lambda _position: False),
 )

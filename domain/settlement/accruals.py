@@ -21,7 +21,7 @@ from domain.settlement.agreements import Agreement, agreement_on, has_agreements
 from domain.settlement.terms import LineTerms
 from domain.settlement.tiers import correct_tier, share_by_tiers, taken_back_by_tiers, tiers_of
 
-StepKind = Literal["trueUp", "guarantee", "recoupment", "holdback", "release"]
+StepKind = Literal["trueUp", "guarantee", "recoupment", "holdback", "release", "selfBilledTax", "fee", "commission"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Step:
     A true-up has its agreement and the revision whose tiers it goes by, the first and the last day of their period,
     what they come to (`of`) and the net that is left (`base`). A guarantee has its agreement, the first and the last
     day of its period, what it is in all (`of`) and what was earned (`base`). A recoupment is of at most `base`; a
-    holdback is `rate` of `base`. A release names the statement that the reserve was held back of.
+    holdback is `rate` of `base`. A release names the statement that the reserve was held back of. What a statement's
+    documents come to has their net as `base`.
     """
 
     kind: StepKind
@@ -65,7 +66,8 @@ class Accrual:
     An adjustment has its `adjustment_id`, and no line, but the one that it corrects. What a closing, or a release, has
     added to what was earned has its `step`, and no line. `corrects` is what the ids of the rows begin with that one
     corrects for terms that were agreed later. What was sold in the partner's name has our `commission`, which the
-    closing charges; the amount may be zero then.
+    closing charges; the amount may be zero then. `document` is the number of the invoice that its statement's line
+    stands in, or, where that fell, of the first credit note; None where there is none.
     """
 
     id: str
@@ -82,6 +84,7 @@ class Accrual:
     step: Step | None = None
     corrects: str | None = None
     commission: Commission | None = None
+    document: str | None = None
 
     @property
     def owner(self) -> str:

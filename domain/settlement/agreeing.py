@@ -12,6 +12,7 @@ from domain.accounts.model import Account, AgentTerms, settlement_terms_of
 from domain.errors import Refused
 from domain.frozen import dataclass, replace
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.numbering import Series, claim_series
 from domain.ledger.positions import Position
 from domain.money import in_minor_units, within_limit
 from domain.settlement import position
@@ -24,7 +25,8 @@ AGREEMENTS_MAX = 100
 CHANGES_MAX = 100
 """The most that is ever agreed of one agreement."""
 GUARANTEE_DAYS_MAX = 3_660
-"""How long ago a guarantee may have begun when it is agreed (days): each closing works out all its periods."""
+"""How long ago a guarantee, or a fixed fee, may have begun when it is agreed (days): each closing works out all its
+periods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,9 @@ def create_agreement(new: AgreementToCreate, books: Books) -> AgreementResult:
     Raises `MustWait` (`unknown-account`) and `Refused`: `account-closed`, `conflicting-duplicate` for an id that is
     taken, `agreement-overlap` for a day on which another one is in force, `wrong-state` for too many agreements,
     or another model for a day that has begun, `currency-mismatch` for amounts in another one than the account's,
-    `invalid` for another type of account, a guarantee that began too long ago, a step of tiers that ends at no whole
-    minor unit, or a series that is not the partner's. The account whose invoices
-    are netted has to be there, and kept in the same currency.
+    `invalid` for another type of account, a guarantee or a fixed fee that began too long ago, a step of tiers that ends
+    at no whole minor unit, or a series that is not the partner's. The account whose invoices are netted has to be
+    there, and kept in the same currency.
     """
     account = settlement_account(new.settlement_account, new.currency, books, "update")
     if books.find(Agreement, new.id) is not None:
@@ -136,8 +138,8 @@ def change_agreement(change: AgreementToChange, books: Books) -> AgreementResult
     Returns its id and revision. Raises `MustWait` (`unknown-agreement`) and `Refused`: `account-closed`,
     `revision-mismatch`, `wrong-state` for too many changes or another model for a day that has begun,
     `currency-mismatch` for amounts in another one than the account's, `invalid` for a day on which the agreement is not
-    in force, a guarantee that began too long ago, a step of tiers that ends at no whole minor unit, or a series that is
-    not the partner's.
+    in force, a guarantee or a fixed fee that began too long ago, a step of tiers that ends at no whole minor unit, or a
+    series that is not the partner's.
     """
     before = find_agreement(change.agreement, books)
     if change.if_revision not in (None, before.revision):
@@ -162,6 +164,8 @@ def _partner_needs(partner: str, closing: ClosingTerms) -> Iterator[Need]:
     yield DocumentNeed(Account, partner)
     if closing.netting is not None:
         yield DocumentNeed(Account, closing.netting)
+    if closing.self_billing is not None:
+        yield DocumentNeed(Series, closing.self_billing.series)
     yield DocumentNeed(Position, partner)
     yield QueueNeed(Agreement, partner, None)
 
@@ -191,10 +195,13 @@ def _as_agreed(
 ) -> AgreedTerms:
     """Terms as they are agreed now."""
     oldest = books.date_of(books.booked_at) - timedelta(days=GUARANTEE_DAYS_MAX)
-    if closing.guarantee is not None and start < oldest:
-        raise Refused("invalid", f"terms.guarantee: can begin on {oldest} at the earliest, not on {start}")
+    for field, periodic in (("guarantee", closing.guarantee), ("fixedFee", closing.fixed_fee)):
+        if periodic is not None and start < oldest:
+            raise Refused("invalid", f"terms.{field}: can begin on {oldest} at the earliest, not on {start}")
     if closing.netting is not None:
         billing_account(closing.netting, account.currency, books, "update", "terms.netting.billingAccount.id")
+    if closing.self_billing is not None:
+        claim_series(closing.self_billing.series, account.id, books, "terms.selfBilling.series")
     agreed = None if closing == NO_CLOSING_TERMS else closing
     return AgreedTerms(start, terms, revision, books.cause, books.booked_at, agreed)
 

@@ -17,6 +17,14 @@ from domain.settlement import position
 from domain.settlement.accruals import Accrual
 from domain.settlement.agreements import Agreement, closing_terms_on, has_agreements
 from domain.settlement.earnings import earnings_needs, note_earned
+from domain.settlement.fees import note_fees
+from domain.settlement.issuing import (
+    ROWS,
+    are_issued,
+    documents_needs,
+    issue_documents,
+    tell_documents,
+)
 from domain.settlement.requesting import NettingToApply, request_payout
 from domain.settlement.reserves import ReserveHeld
 from domain.settlement.statements import Settlement, SettlementLine
@@ -70,15 +78,16 @@ def closing_needs(closing: Closing, books: WorkingSet) -> Iterator[Need]:
     yield QueueNeed(Accrual, partner, STATEMENTS_MAX * LINES_MAX + 1)
     yield from earnings_needs(partner, (row.date.year for row in _due(closing, books.known(Accrual, partner))))
     yield from steps_needs(partner, closing.period_end, books)
+    yield from documents_needs(partner, books)
 
 
 def close_settlement(closing: Closing, books: Books) -> ClosingResult:
     """State every accrual up to the period's end that no statement holds; returns the ids of the statements made.
 
     A statement holds at most `LINES_MAX` lines; the rest goes on `<closing id>-2`, `-3` … . What is agreed for closings
-    stands on the last: guarantees, what is recouped of advances, what is held back. A total that is not positive, or
-    less than the threshold of payouts, is carried forward: the next statement opens with it. After `STATEMENTS_MAX` the
-    closing goes on in another transaction; the ids are those of this one.
+    stands on the last: guarantees, what is recouped of advances, what is held back. Each has documents of its own. A
+    total that is not positive, or less than the threshold of payouts, is carried forward: the next statement opens with
+    it. After `STATEMENTS_MAX` the closing goes on in another transaction; the ids are those of this one.
 
     Raises `MustWait` (`unknown-account`, `account-suspended`; `correction-under-way` while past days are corrected for
     an agreement; `unknown-settlement` for the statement that is to be there first) and `Refused`: `invalid` for another
@@ -91,6 +100,7 @@ def close_settlement(closing: Closing, books: Books) -> ClosingResult:
         raise MustWait("unknown-settlement", detail, f"settlement:{closing.after}", again=True)
     _check_not_backdating(account, books)
     accruals = list(islice(_due(closing, books.queue(Accrual, account.id)), STATEMENTS_MAX * LINES_MAX + 1))
+    of_documents = ROWS if are_issued(_agreements(account, books), accruals) else 0
     earned = closing.earned
     steps: Steps | None = None
     made: list[str] = []
@@ -99,13 +109,13 @@ def close_settlement(closing: Closing, books: Books) -> ClosingResult:
         settlement_id = closing.id if number == 1 else f"{closing.id}-{number}"
         if books.find(Settlement, settlement_id) is not None:
             raise Refused("conflicting-duplicate", f"closingId: statement {settlement_id} exists already")
-        room = LINES_MAX - (1 if position.carried_forward(account.id, books) else 0)
+        room = LINES_MAX - (1 if position.carried_forward(account.id, books) else 0) - of_documents
         chunk, accruals = accruals[:room], accruals[room:]
         earned += sum(row.amount for row in chunk if row.is_earned)
         note_earned(account.id, chunk, books)
         if not accruals:
             steps = work_out_steps(account, closing.period_end, settlement_id, earned, books)
-            if number > 1 and not chunk and not steps.rows:
+            if number > 1 and not chunk and not steps.rows and not steps.fees:
                 break  # another closing has stated the rest
             if chunk and len(chunk) + len(steps.rows) > room:
                 steps = None  # they stand on the next one
@@ -118,11 +128,14 @@ def close_settlement(closing: Closing, books: Books) -> ClosingResult:
 
 def _check_not_backdating(account: Account, books: Books) -> None:
     """Check that all that was earned is by what is agreed now: a correction of past days is done first."""
-    if has_agreements(books.position(account.id)):
-        for agreement in books.queue(Agreement, account.id):
-            if agreement.backdating is not None:
-                detail = f"settlementAccount.id: past days of {account.id} are being corrected for {agreement.id}"
-                raise MustWait("correction-under-way", detail, f"backdated:{agreement.id}")
+    for agreement in _agreements(account, books):
+        if agreement.backdating is not None:
+            detail = f"settlementAccount.id: past days of {account.id} are being corrected for {agreement.id}"
+            raise MustWait("correction-under-way", detail, f"backdated:{agreement.id}")
+
+
+def _agreements(account: Account, books: Books) -> Iterable[Agreement]:
+    return books.queue(Agreement, account.id) if has_agreements(books.position(account.id)) else ()
 
 
 def _due(closing: Closing, rows: Iterable[Accrual]) -> Iterator[Accrual]:
@@ -136,6 +149,11 @@ def _state(
     carried = position.carried_forward(account.id, books)
     brought_forward = carried.amount if carried else 0
     rows = chunk if steps is None else [*chunk, *steps.rows]
+    fees = () if steps is None else steps.fees
+    documents = issue_documents(account, settlement_id, closing.period_end, rows, fees, books)
+    note_fees(account.id, fees, documents, books)
+    rows = [*rows, *documents.rows]
+    self_billed_tax = documents.self_billed_tax + ((carried and carried.self_billed_tax) or 0)
     total = within_limit(
         brought_forward + sum(row.amount for row in rows),
         account.kept_in,
@@ -165,19 +183,28 @@ def _state(
         booked_at=books.booked_at,
         threshold=threshold,
         withholding=terms.withholding if is_payable else None,
+        self_billed_tax=self_billed_tax or None,
     )
+    numbers = dict(documents.numbers)
     for row in rows:
-        books.put(replace(row, settlement_id=settlement_id))
+        books.put(replace(row, settlement_id=settlement_id, document=numbers.get(row.id)))
+    if any(document.is_posted for document in documents.issued):
+        books.open_entry(books.booked_at, account.kept_in)
     if steps is not None:
         book_steps(account, steps, books)
-    position.carry_forward(account.id, None if is_payable else CarriedForward(settlement_id, total), books)
+    carried = None if is_payable else CarriedForward(settlement_id, total, self_billed_tax or None)
+    position.carry_forward(account.id, carried, books)
     books.put(settlement)
     position.emit(account.id, SettlementClosed(settlement), books)
+    tell_documents(documents, books)
     if steps is not None and steps.reserve is not None:
         position.emit(account.id, ReserveHeld(steps.reserve), books)
     if is_payable:
         _have_paid(settlement, terms.netting, books)
     books.announce(f"settlement:{settlement_id}")
+    for document in documents.issued:
+        if document.is_self_billed:
+            books.announce(f"self-billing:{document.id}")
 
 
 def _have_paid(settlement: Settlement, netting: str | None, books: Books) -> None:

@@ -30,14 +30,31 @@ class Guaranteed:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargedFee:
+    """What was charged of the fee for a period (minor units, without tax), which begins with `start`.
+
+    `document` is the number of the invoice that has charged of it last.
+    """
+
+    agreement: str
+    start: date
+    amount: int
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
 class Earnings:
-    """What of a year was stated of a partner: as earned, by day, and of the guarantees whose periods begin in it."""
+    """What of a year was stated of a partner: as earned, by day, and of the guarantees whose periods begin in it.
+
+    `charged` is what was charged of the fees whose periods begin in it; None while that is nothing.
+    """
 
     id: str
     settlement_account: str
     year: int
     days: tuple[DayEarned, ...] = ()
     guaranteed: tuple[Guaranteed, ...] = ()
+    charged: tuple[ChargedFee, ...] | None = None
 
 
 def earnings_needs(partner: str, years: Iterable[int]) -> Iterator[Need]:
@@ -80,6 +97,20 @@ def guaranteed_in(partner: str, agreement: str, start: date, books: Books) -> in
     """What was stated of the guarantee for a period that begins with `start` (minor units)."""
     found = _of(partner, start.year, books).guaranteed
     return next((one.amount for one in found if (one.agreement, one.start) == (agreement, start)), 0)
+
+
+def note_charged(partner: str, agreement: str, start: date, amount: int, document: str, books: Books) -> None:
+    """Note what was charged in all of the fee for a period that begins with `start` (minor units), and where last."""
+    before = _of(partner, start.year, books)
+    others = (one for one in before.charged or () if (one.agreement, one.start) != (agreement, start))
+    charged = (*others, ChargedFee(agreement, start, amount, document))
+    books.put(replace(before, charged=tuple(sorted(charged, key=lambda one: (one.start, one.agreement)))))
+
+
+def charged_in(partner: str, agreement: str, start: date, books: Books) -> ChargedFee | None:
+    """What was charged of the fee for a period that begins with `start`; None where that is nothing."""
+    found = _of(partner, start.year, books).charged or ()
+    return next((one for one in found if (one.agreement, one.start) == (agreement, start)), None)
 
 
 def _of(partner: str, year: int, books: Books) -> Earnings:

@@ -116,13 +116,16 @@ def complete_payout(payout: CompletedPayout, books: Books) -> PayoutResult:
     left to pay. Tax is withheld as it was requested, or, of a part, at the rate of the day.
 
     Raises `MustWait` (`unknown-account`, `unknown-settlement`) and `Refused` (`currency-mismatch`, `overpaid-payout`
-    for more than is left to pay, `wrong-state` where another amount was transferred than ours, `invalid` for another
-    account's statement).
+    for more than is left to pay, `wrong-state` where another amount was transferred than ours, or while a document of
+    the statement is disputed, `invalid` for another account's statement).
     """
     account = settlement_account(payout.settlement_account, payout.money.currency, books, "payout")
     settlement = find_settlement(payout.settlement_id, books)
     if settlement.settlement_account != account.id:
         raise Refused("invalid", f"settlementId: {settlement.id} is a statement of another account than {account.id}")
+    if settlement.hold is not None:
+        disputed = " and ".join(settlement.hold.documents)
+        raise Refused("wrong-state", f"settlementId: {settlement.id} is not paid while {disputed} is disputed")
     amount, rate = _settled(payout, settlement, books)
     left = settlement.left
     if amount > left:

@@ -6,6 +6,7 @@ It is the one place where a fact about a customer changes another account.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 from domain.frozen import replace
 from domain.ledger import chart
@@ -103,6 +104,32 @@ def top_up(partner: str, amount: int, books: Books) -> None:
     books.count(partner, "used")
     books.move(chart.OF_GUARANTEE, amount)
     books.move(PAYABLE.of(partner), -amount)
+
+
+def owe_tax(partner: str, category: str, rate: Decimal, amount: int, books: Books) -> None:
+    """Owe a partner the tax that it charges us (minor units), or less of it."""
+    books.count(partner, "used")
+    books.move(chart.input_tax(category, f"{rate:f}"), amount)
+    books.move(PAYABLE.of(partner), -amount)
+
+
+def owe_reverse_charge(category: str, rate: Decimal, amount: int, books: Books) -> None:
+    """Owe the tax that a partner does not charge us (minor units), and get it back; or less of both."""
+    books.move(chart.input_tax(category, f"{rate:f}"), amount)
+    books.move(chart.tax(category, f"{rate:f}"), -amount)
+
+
+def charge(partner: str, amount: int, books: Books, *, is_fee: bool) -> None:
+    """Owe a partner less (minor units), for a fee of ours, or for our commission; or more, where that is taken back."""
+    books.count(partner, "used")
+    books.move(PAYABLE.of(partner), amount)
+    books.move(chart.OF_REVENUE if is_fee else chart.OF_COMMISSION, -amount)
+
+
+def charge_tax(partner: str, category: str, rate: Decimal, amount: int, books: Books) -> None:
+    """Owe a partner less (minor units), for the tax on that; or more."""
+    books.move(PAYABLE.of(partner), amount)
+    books.move(chart.tax(category, f"{rate:f}"), -amount)
 
 
 def pay_advance(partner: str, amount: int, books: Books) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from domain.frozen import dataclass, replace
 from domain.ledger.books import Books
 from domain.settlement import position
-from domain.settlement.statements import PayoutRequest, Settlement, paid_to_date, tax_of_next
+from domain.settlement.statements import Hold, PayoutRequest, Settlement, paid_to_date, tax_of_next
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,24 @@ def free(before: Settlement, after: Settlement, books: Books) -> None:
         request_payout(after, books)
 
 
+def hold(settlement: Settlement, document: str, books: Books) -> None:
+    """Have nothing paid of a statement as long as a document of it is disputed."""
+    before = settlement.hold or Hold(())
+    books.put(replace(settlement, hold=replace(before, documents=(*before.documents, document))))
+
+
+def let_go(settlement: Settlement, document: str, books: Books) -> None:
+    """Have a statement paid that was held for this document alone; what was to be requested meanwhile is requested."""
+    before = settlement.hold
+    if before is None or document not in before.documents:
+        return
+    left = tuple(one for one in before.documents if one != document)
+    settlement = replace(settlement, hold=replace(before, documents=left) if left else None)
+    books.put(settlement)
+    if not left and before.is_waiting:
+        request_payout(settlement, books, before.netted)
+
+
 def settle_request(settlement: Settlement, amount: int, books: Books) -> Settlement:
     """Note that a payout has paid so much (minor units) of a statement, and keep it; returns it."""
     if (request := settlement.request) is not None:
@@ -72,9 +90,15 @@ def request_payout(settlement: Settlement, books: Books, netted: int = 0) -> Set
     """Have what is left of a statement paid out; returns it with that request.
 
     The payout is to have the statement's id; each further one has `-r2`, `-r3` … too. `netted` (minor units) is what of
-    the amount was netted with it. The tax that is withheld is that of today. Nothing is requested of what is paid.
+    the amount was netted with it. The tax that is withheld is that of today. Nothing is requested of what is paid; what
+    is held is requested when it is let go.
     """
     if not settlement.left:
+        return settlement
+    if settlement.hold is not None:
+        waiting = replace(settlement.hold, is_waiting=True, netted=settlement.hold.netted + netted)
+        settlement = replace(settlement, hold=waiting)
+        books.put(settlement)
         return settlement
     rate, tax = None, 0
     if settlement.withholding is not None:

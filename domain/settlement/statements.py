@@ -78,6 +78,18 @@ class LineInDispute:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """That a statement is not paid: the numbers of its documents that are disputed.
+
+    `is_waiting`: a payout was to be requested meanwhile, of which so much was `netted` (minor units).
+    """
+
+    documents: tuple[str, ...]
+    is_waiting: bool = False
+    netted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """A partner's statement: its lines and what was brought forward make up `total`, of which `paid` so far.
 
@@ -86,7 +98,8 @@ class Settlement:
     the partner owed us, and `withheld` says what was kept as its tax, rate by rate; both are None while that is
     nothing. `withholding` is what was agreed of that as it was made; `request` is the last payout that was requested.
     `report` is the latest that the partner has made of it, if any, and `disputed` what of that is in dispute still;
-    None where nothing is.
+    None where nothing is. `self_billed_tax` is how much of the total is the tax of self-billed documents, what was
+    brought forward of it included; None where that is nothing. `hold` says for which of its documents it is not paid.
     """
 
     id: str
@@ -108,6 +121,8 @@ class Settlement:
     request: PayoutRequest | None = None
     report: str | None = None
     disputed: tuple[LineInDispute, ...] | None = None
+    self_billed_tax: int | None = None
+    hold: Hold | None = None
 
     @property
     def tax_withheld(self) -> int:
@@ -118,6 +133,11 @@ class Settlement:
     def paid_out(self) -> int:
         """What of it payouts have paid (minor units), what was withheld of them included."""
         return self.paid - (self.netted or 0)
+
+    @property
+    def withholding_base(self) -> int:
+        """What tax is withheld of when all of it is paid (minor units): all of it but the tax of documents."""
+        return max(0, self.total - (self.self_billed_tax or 0))
 
     @property
     def unpaid(self) -> int:
@@ -180,19 +200,21 @@ def paid_to_date(settlement: Settlement, paid: int) -> Settlement:
 def tax_of_next(settlement: Settlement, amount: int, rate: Decimal) -> WithheldTax:
     """What is withheld of a further payout of so much (minor units) of a statement: base and tax, at a rate.
 
-    All payouts of a statement withhold of what it comes to before netting, each its part of that: in all round(total ×
-    paid out ÷ (total − netted)). At each rate the tax is that of its whole base, less what was withheld, so that parts
-    add up. By rounding, a part of a few minor units might have more tax than it pays, or leave more to the rest than
-    that pays: then it is the most, or the least, that fits.
+    All payouts of a statement withhold of its base, which is what it comes to before netting, without the tax of
+    documents; each its part of that: in all round(base × paid out ÷ (total − netted)). At each rate the tax is that of
+    its whole base, less what was withheld, so that parts add up. By rounding, a part of a few minor units might have
+    more tax than it pays, or leave more to the rest than that pays: then it is the most, or the least, that fits.
     """
     assert settlement.withholding is not None
     before = settlement.withheld or ()
     by_payouts = settlement.total - (settlement.netted or 0)
-    base_to_date = rounded_ratio(settlement.total * (settlement.paid_out + amount), by_payouts)
+    base_to_date = rounded_ratio(settlement.withholding_base * (settlement.paid_out + amount), by_payouts)
     base = base_to_date - sum(one.base for one in before)
     found = next((one for one in before if one.rate == rate), WithheldTax(rate, 0, 0))
     tax = settlement.withholding.tax(found.base + base, rate) - found.amount
-    of_all = settlement.withholding.tax(found.base + settlement.total - sum(one.base for one in before), rate)
+    of_all = settlement.withholding.tax(
+        found.base + settlement.withholding_base - sum(one.base for one in before), rate
+    )
     least = of_all - found.amount - (settlement.unpaid - amount)
     return WithheldTax(rate, base, min(max(tax, least), amount))
 

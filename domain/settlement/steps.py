@@ -8,13 +8,14 @@ from datetime import date, timedelta
 from domain.accounts.model import Account
 from domain.frozen import dataclass
 from domain.ledger.books import Books, Need, WorkingSet
-from domain.ledger.entries import key_of
 from domain.money import share_of
 from domain.settlement import position
 from domain.settlement.accruals import Accrual, Step
 from domain.settlement.agreements import Agreement, closing_terms_on, has_agreements, terms_needs
 from domain.settlement.earnings import earnings_needs, note_earned, note_guaranteed
+from domain.settlement.fees import fees_due, fees_needs
 from domain.settlement.guarantees import guarantee_needs, top_ups, topped_up
+from domain.settlement.issuing import Item, step_row
 from domain.settlement.reserves import Reserve, hold
 from domain.settlement.terms import ClosingTerms
 from domain.settlement.tiers import TierPeriod, id_of, open_tiers_needs, to_true_up, true_up
@@ -22,10 +23,11 @@ from domain.settlement.tiers import TierPeriod, id_of, open_tiers_needs, to_true
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a closing adds: the rows of it, in order, and what is held back."""
+    """What a closing adds: the rows of it, in order, what is held back, and the fees that it charges."""
 
     rows: tuple[Accrual, ...] = ()
     reserve: Reserve | None = None
+    fees: tuple[Item, ...] = ()
 
 
 def steps_needs(partner: str, until: date, books: WorkingSet) -> Iterator[Need]:
@@ -33,7 +35,9 @@ def steps_needs(partner: str, until: date, books: WorkingSet) -> Iterator[Need]:
     yield from terms_needs(partner, books)
     yield from open_tiers_needs(partner, books)
     yield from earnings_needs(partner, (min(one.last, until).year for one in books.known(TierPeriod, partner)))
-    yield from guarantee_needs(partner, list(books.known(Agreement, partner)), until)
+    agreements = list(books.known(Agreement, partner))
+    yield from guarantee_needs(partner, agreements, until)
+    yield from fees_needs(partner, agreements, until)
 
 
 def payout_threshold(account: Account, terms: ClosingTerms, total: int) -> int | None:
@@ -65,16 +69,16 @@ def work_out_steps(account: Account, until: date, settlement_id: str, earned: in
             base=period.net,
             revision=period.revision,
         )
-        rows.append(_row(account, f"trueUp/{period.id}", period.difference, min(period.last, until), step, books))
+        rows.append(step_row(account, f"trueUp/{period.id}", period.difference, min(period.last, until), step, books))
     sum_ = earned + sum(row.amount for row in rows)
     for step, amount in top_ups(account.id, agreements, until, tuple(rows), books):
         assert step.end is not None
-        rows.append(_row(account, f"guarantee/{step.agreement}/{step.start}", amount, step.end, step, books))
+        rows.append(step_row(account, f"guarantee/{step.agreement}/{step.start}", amount, step.end, step, books))
         sum_ += amount
     recouped = min(position.advanced(account.id, books), max(0, sum_))
     if recouped:
         step = Step("recoupment", base=max(0, sum_))
-        rows.append(_row(account, "recoupment", -recouped, until, step, books))
+        rows.append(step_row(account, "recoupment", -recouped, until, step, books))
     holdback = closing_terms_on(account.id, until, books).holdback
     reserve = None
     base = max(0, sum_ - recouped)
@@ -92,8 +96,8 @@ def work_out_steps(account: Account, until: date, settlement_id: str, earned: in
             booked_at=books.booked_at,
         )
         step = Step("holdback", base=base, rate=holdback.rate, end=reserve.release_on)
-        rows.append(_row(account, "holdback", -held, until, step, books))
-    return Steps(tuple(rows), reserve)
+        rows.append(step_row(account, "holdback", -held, until, step, books))
+    return Steps(tuple(rows), reserve, tuple(fees_due(account.id, agreements, until, books)))
 
 
 def book_steps(account: Account, steps: Steps, books: Books) -> None:
@@ -118,18 +122,3 @@ def book_steps(account: Account, steps: Steps, books: Books) -> None:
             position.recoup(account.id, -row.amount, books)
     if steps.reserve is not None:
         hold(steps.reserve, books)
-
-
-def _row(account: Account, key: str, amount: int, day: date, step: Step, books: Books) -> Accrual:
-    return Accrual(
-        id=f"{key_of(books.cause)}/{key}",
-        settlement_account=account.id,
-        order_id=None,
-        bill_no=None,
-        line_id=None,
-        amount=amount,
-        date=day,
-        cause=books.cause,
-        booked_at=books.booked_at,
-        step=step,
-    )

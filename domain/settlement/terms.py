@@ -103,11 +103,34 @@ class Withholding:
 
 
 @dataclass(frozen=True, slots=True)
+class SelfBilling:
+    """That we issue the partner's invoices to us: the series of their numbers, and the tax on what it has earned.
+
+    With a `reverse_charge_rate` they have no tax, and we owe it at that rate ourselves.
+    """
+
+    series: str
+    category: str
+    rate: Decimal
+    reverse_charge_rate: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedFee:
+    """What a partner pays us for each period (minor units, without tax), and the tax on that."""
+
+    amount: int
+    period: AgreedPeriod
+    category: str
+    rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class ClosingTerms:
     """What closings go by; None where nothing is agreed of it, amounts in minor units.
 
     `advance` is how much may be paid in advance in all, `payout_threshold` the least that is paid out; what the billing
-    account `netting` owes is netted.
+    account `netting` owes is netted. What a day of `self_billing` has earned we invoice ourselves.
     """
 
     guarantee: Guarantee | None = None
@@ -116,6 +139,8 @@ class ClosingTerms:
     payout_threshold: int | None = None
     withholding: Withholding | None = None
     netting: str | None = None
+    self_billing: SelfBilling | None = None
+    fixed_fee: FixedFee | None = None
 
 
 NO_CLOSING_TERMS = ClosingTerms()

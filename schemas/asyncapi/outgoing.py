@@ -55,6 +55,7 @@ ERRORS: dict[str, str] = {
     "unknown-specification": "The cycle, format or medium is not there (yet). Waits, then parked.",
     "unknown-seller": "Nothing is said of the seller, or there is no such version. A query is told.",
     "unknown-settlement": "The statement is not there (yet). Waits, then parked.",
+    "unknown-document": "The document of a statement is not there (yet). Waits, then parked; a query is told so.",
     "unknown-invoice": "The invoice is not there (yet). Waits, then parked; a query is told so.",
     "unknown-credit-note": "The credit note is not there (yet). Waits, then parked; a query is told so.",
     "unknown-dispute": "The dispute is not there (yet). Waits, then parked; a query is told so.",

@@ -5,20 +5,33 @@ from __future__ import annotations
 from typing import get_args
 
 from domain.invoicing.model import PartnerShare
+from domain.settlement.accepting import SelfBillingAccepted, SelfBillingDisputed
 from domain.settlement.accruals import SettlementAccrued, Step, StepKind
 from domain.settlement.adjusting import SettlementAdjusted
 from domain.settlement.agreements import AgreedTerms, Agreement, AgreementChanged, AgreementCreated
 from domain.settlement.backdating import SettlementCorrected
 from domain.settlement.closing import SettlementClosed
 from domain.settlement.comparing import ComparedLine, ComparisonOutcome, StatementCompared, StatementReport
+from domain.settlement.documents import (
+    DocumentLine,
+    DocumentLineKind,
+    DocumentSaid,
+    DocumentState,
+    DocumentTax,
+    SelfBillingIssued,
+    SettlementDocument,
+    SettlementInvoiced,
+    TypeCode,
+)
 from domain.settlement.payouts import Payout, SettlementPaid, WithholdingRecorded
 from domain.settlement.requesting import NettingApplied, PayoutRequested
 from domain.settlement.reserves import Reserve, ReserveHeld, ReserveReleased, ReserveState
 from domain.settlement.returning import PayoutReturnBooked
 from domain.settlement.statements import Settlement, SettlementLine, SettlementState
-from domain.settlement.terms import AgreedPeriod, TierMode, Tiers, Withholding
+from domain.settlement.terms import AgreedPeriod, ClosingTerms, TierMode, Tiers, Withholding
 from schemas.accounts.events import AGENT_TERMS, account_ref, agent_json
 from schemas.event import Event
+from schemas.invoicing.events import TAX_ITEM
 from schemas.shapes import Shape
 from schemas.values import Json, decimal_json, money_json, time_json
 
@@ -125,7 +138,74 @@ def settlement_json(settlement: Settlement) -> Json:
         out["payoutThreshold"] = money_json(settlement.threshold, code)
     if settlement.disputed_amount:
         out["disputedAmount"] = money_json(settlement.disputed_amount, code)
+    if settlement.hold is not None:
+        out["heldBy"] = list(settlement.hold.documents)
     return out
+
+
+def document_json(document: SettlementDocument) -> Json:
+    """A document of a statement, as a TMF678 CustomerBill; the amounts of a credit note are above zero too."""
+    code = document.currency
+    out: Json = {
+        "@type": "CustomerBill",
+        "id": document.id,
+        "billNo": document.id,
+        "typeCode": document.type_code,
+        "settlementAccount": account_ref(document.settlement_account, "SettlementAccount"),
+        "settlementId": document.settlement_id,
+        "billDate": document.bill_date.isoformat(),
+        "taxExcludedAmount": money_json(document.tax_excluded_amount, code),
+        "taxIncludedAmount": money_json(document.tax_included_amount, code),
+        "taxItem": [_document_tax_json(item, code) for item in document.tax_item],
+        "lines": [_document_line_json(n, line, code) for n, line in enumerate(document.lines, 1)],
+        "sellerVersion": document.seller_version,
+        "partnerVersion": document.partner_version,
+    }
+    if document.corrects is not None:
+        out["correctedBillNo"] = document.corrects
+    if document.credited is not None:
+        net, tax = document.credited_amounts
+        out["credited"] = {"taxExcludedAmount": money_json(net, code), "taxIncludedAmount": money_json(net + tax, code)}
+    if document.is_self_billed:
+        out["state"] = document.state
+        out["said"] = [_said_json(one) for one in document.said or ()]
+    return out
+
+
+def _document_tax_json(item: DocumentTax, code: str) -> Json:
+    out: Json = {
+        "@type": "TaxItem",
+        "taxCategory": item.category,
+        "taxRate": float(item.rate),
+        "taxExcludedAmount": money_json(item.tax_excluded_amount, code),
+        "taxAmount": money_json(item.tax_amount, code),
+    }
+    if item.reverse_charge_rate is not None:
+        out["reverseChargeRate"] = float(item.reverse_charge_rate)
+        out["reverseChargeAmount"] = money_json(item.reverse_charge, code)
+    return out
+
+
+def _document_line_json(number: int, line: DocumentLine, code: str) -> Json:
+    return {
+        "@type": "AppliedCustomerBillingRate",
+        "id": str(number),
+        "kind": line.kind,
+        **({} if line.agreement is None else {"agreementId": line.agreement}),
+        "period": {"from": line.start.isoformat(), "to": line.end.isoformat()},
+        "taxCategory": line.category,
+        "taxRate": float(line.rate),
+        "taxExcludedAmount": money_json(line.amount, code),
+    }
+
+
+def _said_json(said: DocumentSaid) -> Json:
+    reason = {} if said.reason is None else {"reason": said.reason}
+    return {"state": said.state, "at": time_json(said.at), **reason}
+
+
+def _document(event: SelfBillingIssued | SettlementInvoiced | SelfBillingAccepted | SelfBillingDisputed) -> Json:
+    return {"document": document_json(event.document)}
 
 
 def report_json(report: StatementReport) -> Json:
@@ -324,6 +404,19 @@ def terms_json(agreed: AgreedTerms, currency: str | None) -> Json:
         out["withholding"] = _withholding_json(closing.withholding)
     if closing.netting is not None:
         out["netting"] = {"billingAccount": account_ref(closing.netting, "BillingAccount")}
+    return {**out, **_invoiced_json(closing, code)}
+
+
+def _invoiced_json(closing: ClosingTerms, code: str) -> Json:
+    out: Json = {}
+    if (bills := closing.self_billing) is not None:
+        tax: Json = {"category": bills.category, "rate": decimal_json(bills.rate)}
+        if bills.reverse_charge_rate is not None:
+            tax["reverseChargeRate"] = decimal_json(bills.reverse_charge_rate)
+        out["selfBilling"] = {"series": bills.series, "tax": tax}
+    if (fee := closing.fixed_fee) is not None:
+        tax = {"category": fee.category, "rate": decimal_json(fee.rate)}
+        out["fixedFee"] = {"amount": money_json(fee.amount, code), "period": fee.period, "tax": tax}
     return out
 
 
@@ -397,6 +490,15 @@ TERMS: dict[str, Shape] = {
         "certificate?": {"rate": "Decimal", "validFor": {"startDateTime": "Time", "endDateTime?": "Time"}},
     },
     "netting?": {"billingAccount": "BillingAccountReference"},
+    "selfBilling?": {
+        "series": "Id",
+        "tax": {"category": "Id", "rate": "Decimal", "reverseChargeRate?": "Decimal"},
+    },
+    "fixedFee?": {
+        "amount": "Money",
+        "period": get_args(AgreedPeriod),
+        "tax": {"category": "Id", "rate": "Decimal"},
+    },
 }
 """How a partner's terms look."""
 
@@ -418,6 +520,8 @@ SHAPES: dict[str, Shape] = {
         "state": "SettlementState",
         "payoutThreshold?": "Money",
         "disputedAmount?": "Money",
+        "heldBy?": ["Id"],
+        "documents?": [{"@type": ("CustomerBillRef",), "id": "Id", "typeCode": get_args(TypeCode)}],
         "payouts?": ["Payout"],
         "report?": "StatementReport",
     },
@@ -491,6 +595,36 @@ SHAPES: dict[str, Shape] = {
             }
         ],
     },
+    "SettlementDocument": {
+        "@type": ("CustomerBill",),
+        "id": "Id",
+        "billNo": "Id",
+        "typeCode": get_args(TypeCode),
+        "settlementAccount": "SettlementAccountReference",
+        "settlementId": "StatementId",
+        "billDate": "Date",
+        "taxExcludedAmount": "Money",
+        "taxIncludedAmount": "Money",
+        "taxItem": [{**TAX_ITEM, "reverseChargeRate?": float, "reverseChargeAmount?": "Money"}],
+        "lines": [
+            {
+                "@type": ("AppliedCustomerBillingRate",),
+                "id": "Id",
+                "kind": get_args(DocumentLineKind),
+                "agreementId?": "Id",
+                "period": {"from": "Date", "to": "Date"},
+                "taxCategory": "Id",
+                "taxRate": float,
+                "taxExcludedAmount": "Money",
+            }
+        ],
+        "sellerVersion": "Version?",
+        "partnerVersion": "Version?",
+        "correctedBillNo?": "Id",
+        "credited?": {"taxExcludedAmount": "Money", "taxIncludedAmount": "Money"},
+        "state?": get_args(DocumentState),
+        "said?": [{"state": get_args(DocumentState), "at": "Time", "reason?": "Text"}],
+    },
     "SettlementState": get_args(SettlementState),
     "Payout": {
         "@type": ("Payout",),
@@ -522,6 +656,8 @@ SHAPES: dict[str, Shape] = {
     },
 }
 """Parts of what goes out, by name."""
+
+_DOCUMENT: Shape = {"document": "SettlementDocument"}
 
 EVENTS = (
     Event(
@@ -658,5 +794,33 @@ EVENTS = (
         "A partner's own figures of a statement were compared with ours, line by line.",
         {"report": "StatementReport"},
         _statement_compared,
+    ),
+    Event(
+        "self-billing.issued",
+        SelfBillingIssued,
+        "A statement's invoice, or credit note, was issued in the partner's name.",
+        _DOCUMENT,
+        _document,
+    ),
+    Event(
+        "settlement.invoiced",
+        SettlementInvoiced,
+        "A statement settles what we have invoiced the partner, or have credited it.",
+        _DOCUMENT,
+        _document,
+    ),
+    Event(
+        "self-billing.accepted",
+        SelfBillingAccepted,
+        "The partner has accepted a document that was issued in its name.",
+        _DOCUMENT,
+        _document,
+    ),
+    Event(
+        "self-billing.disputed",
+        SelfBillingDisputed,
+        "The partner disputes a document that was issued in its name: its statement is not paid.",
+        _DOCUMENT,
+        _document,
     ),
 )

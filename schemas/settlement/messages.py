@@ -2,18 +2,20 @@
 
 `settlement.close`, `payout.completed`; `settlement.adjust`: an accrual without an invoice; `payout.returned`;
 `agreement.create`, `agreement.change`: the terms with a partner; `advance.paid`, `reserve.release`;
-`statement.report`: the partner's own figures.
+`statement.report`: the partner's own figures; `self-billing.accept`, `self-billing.dispute`: what it says of a
+document.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from domain.invoicing.model import CorrectsLine
 from domain.money import Money
+from domain.settlement.accepting import DocumentStateResult, DocumentToAccept, DocumentToDispute
 from domain.settlement.adjusting import Adjustment, AdjustmentResult
 from domain.settlement.advances import AdvanceResult, PaidAdvance
 from domain.settlement.agreeing import AgreementResult, AgreementToChange, AgreementToCreate, TiersToAgree
@@ -26,6 +28,7 @@ from domain.settlement.backdating import (
 from domain.settlement.closing import LINES_MAX, Closing, ClosingResult
 from domain.settlement.comparing import ComparisonResult, ReportedLine, ReportToCompare
 from domain.settlement.cycles import ClosingsDue, ClosingsLeft
+from domain.settlement.documents import DocumentState
 from domain.settlement.payouts import CompletedPayout, PayoutResult
 from domain.settlement.releasing import ReserveResult, ReservesDue, ReservesLeft, ReserveToRelease
 from domain.settlement.returning import ReturnedPayout
@@ -33,9 +36,11 @@ from domain.settlement.terms import (
     AgreedPeriod,
     Certificate,
     ClosingTerms,
+    FixedFee,
     Guarantee,
     Holdback,
     LineTerms,
+    SelfBilling,
     TierMode,
     Withholding,
 )
@@ -54,6 +59,7 @@ from schemas.values import (
     PositiveMoney,
     Rate,
     Revision,
+    Series,
     Text,
     Time,
     is_id,
@@ -352,6 +358,47 @@ class NettingTerms(TermsPart):
     billing_account: Reference
 
 
+class PartnerTax(TermsPart):
+    """The tax on what the partner invoices: its category (EN 16931, BT-151) and its rate.
+
+    With a rate of reverse charge it has none, and we owe it at that rate.
+    """
+
+    category: Id
+    rate: Rate
+    reverse_charge_rate: Rate | None = None
+
+    @model_validator(mode="after")
+    def _has_no_tax_with_reverse_charge(self) -> Self:
+        if self.reverse_charge_rate is not None and self.category != "AE":
+            raise ValueError(f"reverseChargeRate: needs the category AE (got {self.category})")
+        if self.reverse_charge_rate is not None and self.rate:
+            raise ValueError("rate: must be 0 with reverseChargeRate")
+        return self
+
+
+class SelfBillingTerms(TermsPart):
+    """That we issue the partner's invoices to us."""
+
+    series: Series
+    tax: PartnerTax
+
+
+class FeeTax(TermsPart):
+    """The tax on a fee of ours."""
+
+    category: Id
+    rate: Rate
+
+
+class FixedFeeTerms(TermsPart):
+    """What the partner pays us for each period."""
+
+    amount: PositiveMoney
+    period: AgreedPeriod
+    tax: FeeTax
+
+
 class TierStepTerms(TermsPart):
     """A share, up to an amount in units of the account's currency that is within the step; the last has no end."""
 
@@ -394,6 +441,8 @@ class AgreementTerms(AgentFields, TermsPart):
     payout_threshold: PositiveMoney | None = None
     withholding: WithholdingTerms | None = None
     netting: NettingTerms | None = None
+    self_billing: SelfBillingTerms | None = None
+    fixed_fee: FixedFeeTerms | None = None
 
     @model_validator(mode="after")
     def _is_of_its_model(self) -> Self:
@@ -417,7 +466,7 @@ class AgreementTerms(AgentFields, TermsPart):
         return self
 
     def _amounts(self) -> tuple[Money, ...]:
-        said = (self.guarantee, self.advance)
+        said = (self.guarantee, self.advance, self.fixed_fee)
         amounts = (*(None if one is None else one.amount for one in said), self.payout_threshold)
         return tuple(money for money in amounts if money is not None)
 
@@ -440,6 +489,7 @@ class AgreementTerms(AgentFields, TermsPart):
     def closing(self) -> ClosingTerms:
         """What closings go by."""
         guarantee, holdback, withholding = self.guarantee, self.holdback, self.withholding
+        bills, fee = self.self_billing, self.fixed_fee
         return ClosingTerms(
             guarantee=None if guarantee is None else Guarantee(guarantee.amount.amount, guarantee.period),
             advance=None if self.advance is None else self.advance.amount.amount,
@@ -447,7 +497,13 @@ class AgreementTerms(AgentFields, TermsPart):
             payout_threshold=None if self.payout_threshold is None else self.payout_threshold.amount,
             withholding=None if withholding is None else withholding.terms(),
             netting=None if self.netting is None else self.netting.billing_account.id,
+            self_billing=None if bills is None else SelfBilling(bills.series, *_tax_of(bills.tax)),
+            fixed_fee=None if fee is None else FixedFee(fee.amount.amount, fee.period, fee.tax.category, fee.tax.rate),
         )
+
+
+def _tax_of(tax: PartnerTax) -> tuple[str, Decimal, Decimal | None]:
+    return tax.category, tax.rate, tax.reverse_charge_rate
 
 
 _AGREED = Result(
@@ -736,6 +792,50 @@ class ReservesToRelease(Continuation):
         return cls.model_validate({"date": fact.date.isoformat(), "part": fact.part or None})
 
 
+_SAID = Result(
+    DocumentStateResult,
+    {"number": "Id", "state": get_args(DocumentState)},
+    lambda result: {"number": result.number, "state": result.state},
+)
+
+
+class SelfBillingAccept(Message):
+    """`self-billing.accept`: the partner accepts a document that was issued in its name."""
+
+    TYPE: ClassVar[str] = "self-billing.accept"
+    RESULT = _SAID
+
+    number: Id
+    at: Time
+
+    def key(self, message_id: str | None) -> str:
+        """The message's id."""
+        return message_key(message_id)
+
+    def fact(self, key: str) -> DocumentToAccept:
+        """The acceptance."""
+        return DocumentToAccept(self.number, self.at)
+
+
+class SelfBillingDispute(Message):
+    """`self-billing.dispute`: the partner does not accept a document that was issued in its name."""
+
+    TYPE: ClassVar[str] = "self-billing.dispute"
+    RESULT = _SAID
+
+    number: Id
+    at: Time
+    reason: Text
+
+    def key(self, message_id: str | None) -> str:
+        """The message's id."""
+        return message_key(message_id)
+
+    def fact(self, key: str) -> DocumentToDispute:
+        """The dispute."""
+        return DocumentToDispute(self.number, self.at, self.reason)
+
+
 MESSAGES: tuple[type[Message], ...] = (
     SettlementClose,
     PayoutCompleted,
@@ -746,6 +846,8 @@ MESSAGES: tuple[type[Message], ...] = (
     AdvancePaid,
     ReserveRelease,
     StatementReported,
+    SelfBillingAccept,
+    SelfBillingDispute,
 )
 CONTINUATIONS: tuple[type[Continuation], ...] = (
     SettlementContinue,

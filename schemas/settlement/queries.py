@@ -81,6 +81,42 @@ class ReserveList(Query):
     after: Annotated[tuple[date, str], BeforeValidator(date_place_of(TYPE))] | None = None
 
 
+class SelfBillingGet(Query):
+    """One document that was issued in a partner's name."""
+
+    TYPE = "self-billing.get"
+    ANSWER: ClassVar[Shape] = "SettlementDocument"
+    number: Id
+
+
+class SelfBillingList(Query):
+    """What was issued in a partner's name, oldest first."""
+
+    TYPE = "self-billing.list"
+    ANSWER: ClassVar[Shape] = page("SettlementDocument")
+    settlement_account: Id
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[datetime, str], BeforeValidator(time_place_of(TYPE))] | None = None
+
+
+class SettlementDocumentGet(Query):
+    """One invoice of ours to a partner, or credit note."""
+
+    TYPE = "settlement-document.get"
+    ANSWER: ClassVar[Shape] = "SettlementDocument"
+    number: Id
+
+
+class SettlementDocumentList(Query):
+    """Our invoices to a partner, and credit notes, oldest first."""
+
+    TYPE = "settlement-document.list"
+    ANSWER: ClassVar[Shape] = page("SettlementDocument")
+    settlement_account: Id
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[tuple[datetime, str], BeforeValidator(time_place_of(TYPE))] | None = None
+
+
 def agreement_with_history(agreement: Agreement) -> Json:
     """An agreement, and all that was agreed of it."""
     history = [
@@ -96,7 +132,7 @@ def agreement_with_history(agreement: Agreement) -> Json:
     return {**agreement_json(agreement), "history": history}
 
 
-_ONLY_OF_ONE_THAT_IS_MADE = ("id", "payouts?", "disputedAmount?", "report?")
+_ONLY_OF_ONE_THAT_IS_MADE = ("id", "payouts?", "disputedAmount?", "report?", "heldBy?", "documents?")
 PREVIEWS: dict[str, Shape] = {
     "SettlementPreview": {
         name: part for name, part in OF_SETTLEMENT["Settlement"].items() if name not in _ONLY_OF_ONE_THAT_IS_MADE
@@ -121,4 +157,8 @@ QUERIES: tuple[type[Query], ...] = (
     AgreementGet,
     AgreementList,
     ReserveList,
+    SelfBillingGet,
+    SelfBillingList,
+    SettlementDocumentGet,
+    SettlementDocumentList,
 )

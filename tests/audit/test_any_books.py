@@ -1,5 +1,6 @@
 """The audit has nothing to say of books that the domain has made, whatever happened in them."""
 
+from collections import Counter
 from typing import Any
 from unittest.mock import patch
 from zoneinfo import ZoneInfo
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from adapters.audit import audit
 from adapters.documents import COLLECTION, ENCODE
 from domain.corrections.model import CreditNote
-from domain.invoicing.model import Loss
+from domain.invoicing.model import Invoice, Loss
+from domain.settlement.documents import SettlementDocument
 from domain.settlement.reserves import Reserve
 from domain.settlement.statements import Settlement
 from tests.support.books import Books
@@ -31,6 +33,7 @@ from tests.support.ledger_book import (
     closing,
     credit_note,
     demand,
+    fixed_fee,
     guarantee,
     holdback,
     line,
@@ -39,6 +42,7 @@ from tests.support.ledger_book import (
     partner,
     payment,
     release,
+    self_billing,
     write_off,
 )
 from tests.support.steady import steady
@@ -201,4 +205,32 @@ def test_what_is_agreed_of_past_days_is_audited(new_database: Books) -> None:
         assert_books_hold(book)
         assert broken_of(book, new_database) == []
     book.take(credit_note("N-2", "INV-000000003", {"1": 1000}), payment("P-2", 30000), closing("C-2"))
+    assert broken_of(book, new_database) == []
+
+
+def test_documents_of_closings_in_parts(new_database: Books):
+    """Each statement has its own: of lines that are taken back again, by other tax from November on, with a fee."""
+    book = LedgerBook()
+    book.begin_days("2026-10-01")
+    terms: dict[str, Any] = {"fixed_fee": fixed_fee(310), "holdback": holdback("0.1", 0)}
+    book.take(billing(), partner(share="1"))
+    book.take(agreement("AG-1", "2026-10-01", share="1", self_billing=self_billing(), **terms))
+    reverse = self_billing(rate="0", category="AE", reverse="0.19")
+    book.take(agreed("AG-1", "2026-11-01", "1", self_billing=reverse, **terms))
+    with (
+        patch("domain.settlement.closing.LINES_MAX", 7),
+        patch("domain.settlement.closing.STATEMENTS_MAX", 1),
+    ):
+        for month, day in enumerate(("2026-10-31", "2026-11-30", "2026-12-31")):
+            book.begin_days(day)
+            for n in range(1, 6):
+                number = 5 * month + n
+                book.take(order(f"O-{number}", line("12.34", "0", "SA-1"), line("100"), at=f"{day}T12:00:00"))
+            for invoice in list(book.documents[Invoice].values()):
+                if invoice.order_id is not None and int(invoice.order_id[2:]) % 2:
+                    book.take(credit_note(f"N-{day}-{invoice.id}", invoice.id, {"1": 300}, at=f"{day}T13:00:00"))
+            book.take(adjustment(f"A-{day}", -50, on=day), closing(f"C-{day}", until=day))
+            assert_books_hold(book, lines_max=7)
+    types = Counter(one.type_code for one in book.documents[SettlementDocument].values())
+    assert types["261"] > 5 < types["389"], types
     assert broken_of(book, new_database) == []

@@ -1483,6 +1483,21 @@ def test_correct_books_are_ok(books: Books) -> None:
         "statements-match-withheld": 1,
         "corrections-match-accruals": 1,
         "agreements-match-backdatings": 1,
+        "documents-match-statements": 0,
+        "documents-match-rows": 0,
+        "documents-add-up": 0,
+        "documents-tax-their-nets": 0,
+        "documents-are-credited-by-notes": 0,
+        "notes-within-documents": 0,
+        "open-documents-have-something-left": 0,
+        "fees-are-charged-once": 0,
+        "disputed-documents-hold-statements": 0,
+        "self-billed-tax-is-brought-forward": 7,
+        "series-are-of-one-owner": 0,
+        "documents-point-to-statements": 0,
+        "rows-point-to-documents": 0,
+        "notes-point-to-documents": 0,
+        "input-tax-matches-documents": 40,
     }
 
 

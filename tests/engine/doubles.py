@@ -27,7 +27,7 @@ from adapters.records import HeldRow, InboxRow, Known, Properties
 from adapters.store.store import AWAITED, CLAIM_MAX, Store
 from adapters.store.transaction import Batch, ClaimLost
 from domain.accounts.lifecycle import WAITS
-from domain.ledger.books import DocumentNeed, Need, WorkingSet
+from domain.ledger.books import DocumentNeed, Need, RangeNeed, WorkingSet
 from handlers.engine.group_commit import BatchPolicy, GroupCommit
 from handlers.engine.held import Waker
 from handlers.engine.intake import take
@@ -292,6 +292,10 @@ class Transaction:
             documents = self._rows(need.type)
             if isinstance(need, DocumentNeed):
                 books.load(need.type, need.id, documents.get(need.id))
+                continue
+            if isinstance(need, RangeNeed):
+                found = [one for id_, one in documents.items() if f"{id_}/".startswith(f"{need.prefix}/")]
+                books.load_range(need, found)
                 continue
             owner, is_open = QUEUE_OWNER[need.type], QUEUE_OPEN[need.type]
             queue = [one for one in documents.values() if owner(one) == need.owner and is_open(one)]

@@ -13,7 +13,7 @@ import pytest
 from adapters.records import Properties
 from domain.facts import working_set
 from domain.invoicing.model import Invoice
-from domain.ledger.books import DocumentNeed, Need, QueueNeed
+from domain.ledger.books import DocumentNeed, Need, QueueNeed, RangeNeed
 from domain.ledger.positions import Position
 from handlers.engine import decision
 from handlers.engine.decision import SECONDS_MAX, Decisions, decide, first_needs
@@ -42,6 +42,8 @@ async def decided() -> Decisions:
         for need in needs:
             if isinstance(need, DocumentNeed):
                 books.load(need.type, need.id, None)
+            elif isinstance(need, RangeNeed):
+                books.load_range(need, [])
             else:
                 books.load_queue(need, [])
 

@@ -50,7 +50,13 @@ _AMOUNTS: list[Any] = [
 ]
 _PARTS: list[Any] = [True, [], {}, None, 5, "x"]
 
+
 # What no field of a good message may hold, by its path: the message is `invalid` whatever else it says.
+def _tax(category: str, rate: float, reverse: float) -> dict[str, object]:
+    """A partner's tax with a rate of reverse charge."""
+    return {"category": category, "rate": rate, "reverseChargeRate": reverse}
+
+
 WRONG: dict[str, dict[str, list[Any]]] = {
     "order.completed": {
         "orderId": _IDS,
@@ -100,7 +106,12 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "terms": [
             *_PARTS,
             {"share": 0.5, "tiers": {}},
-            {"share": 0.5, "fixedFee": None},
+            {"share": 0.5, "fee": None},
+            {"share": 0.5, "selfBilling": {"series": "SB1", "tax": {"category": "S", "rate": 0.2}}},
+            {"share": 0.5, "selfBilling": {"series": "SB-", "tax": _tax("S", 0, 1)}},
+            {"share": 0.5, "selfBilling": {"series": "SB-", "tax": _tax("AE", 1, 1)}},
+            {"share": 0.5, "fixedFee": {"amount": eur(0), "period": "month", "tax": {"category": "S", "rate": 0}}},
+            {"share": 0.5, "fixedFee": {"amount": eur(1), "period": "month"}},
             {"share": 0.5, "guarantee": {"amount": eur(0), "period": "month"}},
             {"share": 0.5, "guarantee": {"amount": eur(1), "period": "week"}},
             {"share": 0.5, "advance": {"amount": eur(1), "interest": 1}},
@@ -128,6 +139,8 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "releasedAt": _TIMES,
         "amount": [value for value in _AMOUNTS if value is not None],
     },
+    "self-billing.accept": {"number": _IDS, "at": _TIMES},
+    "self-billing.dispute": {"number": _IDS, "at": _TIMES, "reason": [*_TEXTS, None]},
     "statement.report": {
         "reportId": _IDS,
         "settlementId": _IDS,

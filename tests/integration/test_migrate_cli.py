@@ -109,6 +109,7 @@ def test_what_was_done_is_told_as_json(call: Call, books: Books) -> None:
             "reserves",
             "reversals",
             "seller",
+            "settlementDocuments",
             "sellerVersions",
             "shareCorrections",
             "statementReports",

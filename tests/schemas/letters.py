@@ -84,6 +84,8 @@ ADVANCE: Json = {
     "amount": {"unit": "EUR", "value": "300.00"},
     "paidAt": "2026-11-22T09:00:00Z",
 }
+ACCEPTANCE: Json = {"number": "SB-SA-1-000000001", "at": "2026-12-03T09:00:00Z"}
+DOCUMENT_DISPUTE: Json = {**ACCEPTANCE, "reason": "one line is missing"}
 RELEASE: Json = {
     "releaseId": "RR-1",
     "settlementId": "C-1",
@@ -291,6 +293,8 @@ MESSAGES: dict[str, Json] = {
     "agreement.change": AGREEMENT_CHANGE,
     "advance.paid": ADVANCE,
     "reserve.release": RELEASE,
+    "self-billing.accept": ACCEPTANCE,
+    "self-billing.dispute": DOCUMENT_DISPUTE,
     "credit.grant": GRANT,
     "credit.transfer": TRANSFER,
     "charge.add": CHARGE,

@@ -29,6 +29,7 @@ from domain.money import Currency, Money
 from domain.ordering.completing import OrderResult
 from domain.parties.model import SellerResult
 from domain.payments.model import FailedPaymentResult, PaymentResult
+from domain.settlement.accepting import DocumentStateResult
 from domain.settlement.adjusting import AdjustmentResult
 from domain.settlement.advances import AdvanceResult
 from domain.settlement.agreeing import AgreementResult
@@ -55,7 +56,7 @@ from schemas.parties.events import seller_json
 from schemas.payments.events import payment_with_allocations
 from schemas.payments.messages import NAMED_INVOICES_MAX
 from schemas.queries import QUERIES, read_query
-from schemas.settlement.events import agreement_json, report_json, reserve_json, settlement_json
+from schemas.settlement.events import agreement_json, document_json, report_json, reserve_json, settlement_json
 from schemas.settlement.queries import agreement_with_history, settlement_preview
 from schemas.wire import FACTS_MAX
 from tests.schemas import test_events as sample
@@ -526,6 +527,7 @@ RESULTS_OF: list[tuple[str, object]] = [
     ("advance.paid", AdvanceResult(Money("EUR", 30000))),
     ("reserve.release", ReserveResult(Money("EUR", 4000), Money("EUR", 8006))),
     ("settlement.adjust", AdjustmentResult(Money("EUR", -38))),
+    ("self-billing.accept", DocumentStateResult("SB-SA-1-000000001", "accepted")),
     ("statement.report", ComparisonResult(1, 1, 2)),
     ("seller.update", SellerResult(sample.SELLER)),
     ("credit-note.issue", NoteResult("CN-000000001")),
@@ -596,6 +598,10 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("agreement.get", agreement_with_history(sample.AGREED_FOR_CLOSINGS)),
     ("settlement.list", {"items": [settlement_json(sample.STATEMENT_OF_STEPS)], "after": None}),
     ("reserve.list", {"items": [reserve_json(sample.RESERVE), reserve_json(sample.RELEASED)], "after": None}),
+    ("self-billing.get", document_json(sample.SELF_BILLED)),
+    ("self-billing.list", {"items": [document_json(sample.SELF_BILLED_NOTE)], "after": None}),
+    ("settlement-document.get", document_json(sample.OUR_INVOICE)),
+    ("settlement-document.list", {"items": [document_json(sample.OUR_INVOICE)], "after": None}),
     ("settlement.preview", {"settlements": [settlement_preview(sample.SETTLEMENT)]}),
     ("charge.list", {"items": [charge_json(sample.CHARGE), charge_json(sample.BILLED)], "after": None}),
     ("subscription.get", subscription_with_history(sample.SUBSCRIPTION, date(2026, 12, 1))),

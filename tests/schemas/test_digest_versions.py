@@ -13,6 +13,7 @@ from schemas.incoming import Incoming, read
 from schemas.message import DIGEST_VERSION, DIGESTS, Message
 from schemas.messages import HELD_MESSAGES, MESSAGES
 from tests.schemas.letters import (
+    ACCEPTANCE,
     ACCOUNT,
     ADJUSTMENT,
     ADVANCE,
@@ -26,6 +27,7 @@ from tests.schemas.letters import (
     DISPUTE,
     DISPUTE_SETTLING,
     DISPUTE_WITHDRAWAL,
+    DOCUMENT_DISPUTE,
     GRANT,
     ORDER,
     PAYMENT,
@@ -111,6 +113,8 @@ SAMPLES: dict[str, Json] = {
     "agreement.change": AGREEMENT_CHANGE,
     "advance.paid": ADVANCE,
     "reserve.release": RELEASE,
+    "self-billing.accept": ACCEPTANCE,
+    "self-billing.dispute": DOCUMENT_DISPUTE,
     "credit.grant": GRANT,
     "credit.transfer": TRANSFER,
     "charge.add": CHARGE,
@@ -189,6 +193,8 @@ FROZEN: dict[int, dict[str, str]] = {
         "agreement.change": "a987158261b9cc00079c61e92428901f3f51f5f6e19678b133c80a3b2f9b4e08",
         "advance.paid": "9765d8ee3cd18656c8518764573f8293e1e71507488b3905801463eca1fc9db2",
         "reserve.release": "0375579b2955c04e85151636f34e9a7da21e031b2260ff709fcd1112e9e23078",
+        "self-billing.accept": "90807b56c38b4865de027711468d9704626fa2c92d29eb2733feefe5bc234cea",
+        "self-billing.dispute": "3aba2cade416bf7ab93092580382a4b3be737ca378de97be96953eb0fe487ec7",
         "reserve.due": "d238af1f9fb98c75d8bb48546d1931a4ff697e0e08643393d58d46832e4f9dc7",
         "reserve.continue": "b31c6d9412a5561543fd896063435949e1ab5e5a1c08f64442e03b5c9232677b",
         "netting.apply": "8c7eb0bd6e34b29be650f829a2d91fb78faaaf000ea43e78d34423ed2eab1ba0",

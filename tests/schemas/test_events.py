@@ -86,6 +86,7 @@ from domain.ledger.books import Emitted
 from domain.parties.model import Seller, SellerChanged
 from domain.payments.allocating import Deallocation
 from domain.payments.model import Allocation, Payment, PaymentAllocated, PaymentRequested
+from domain.settlement.accepting import SelfBillingAccepted, SelfBillingDisputed
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.accruals import Step as ClosingStep
 from domain.settlement.adjusting import SettlementAdjusted
@@ -93,6 +94,15 @@ from domain.settlement.agreements import AgreedTerms, Agreement, AgreementChange
 from domain.settlement.backdating import CorrectedShare, SettlementCorrected, ShareCorrection
 from domain.settlement.closing import SettlementClosed
 from domain.settlement.comparing import ComparedLine, StatementCompared, StatementReport
+from domain.settlement.documents import (
+    CreditedGroup,
+    DocumentLine,
+    DocumentSaid,
+    DocumentTax,
+    SelfBillingIssued,
+    SettlementDocument,
+    SettlementInvoiced,
+)
 from domain.settlement.payouts import Payout, PayoutReturn, SettlementPaid, WithholdingRecorded
 from domain.settlement.requesting import NettingApplied, PayoutRequested
 from domain.settlement.reserves import Release, Reserve, ReserveHeld, ReserveReleased
@@ -101,9 +111,11 @@ from domain.settlement.statements import LineInDispute, PayoutRequest, Settlemen
 from domain.settlement.terms import (
     Certificate,
     ClosingTerms,
+    FixedFee,
     Guarantee,
     Holdback,
     LineTerms,
+    SelfBilling,
     TierStep,
     Withholding,
 )
@@ -338,6 +350,8 @@ AGREED_FOR_PAYOUTS = replace(
                     ),
                 ),
                 netting="BA-9",
+                self_billing=SelfBilling("SB-SA-1-", "AE", Decimal("0"), Decimal("0.2")),
+                fixed_fee=FixedFee(1000, "quarter", "S", Decimal("0.2")),
             ),
         ),
     ),
@@ -528,6 +542,54 @@ STATEMENT_OF_STEPS = replace(
     total=745,
     state="carriedForward",
     threshold=5000,
+)
+
+SELF_BILLED = SettlementDocument(
+    id="SB-SA-1-000000001",
+    type_code="389",
+    settlement_account="SA-1",
+    settlement_id="C-4",
+    currency="EUR",
+    bill_date=_END,
+    cause="settlement.close:C-4",
+    booked_at=BOOKED_AT,
+    tax_excluded_amount=8000,
+    tax_included_amount=9600,
+    lines=(
+        DocumentLine("accrual", "AG-1", "S", Decimal("0.2"), 7910, date(2026, 11, 1), _END),
+        DocumentLine("guarantee", "AG-1", "S", Decimal("0.2"), 90, _END, _END),
+    ),
+    tax_item=(DocumentTax("S", Decimal("0.2"), 8000, 1600),),
+    seller_version=2,
+    partner_version=3,
+    credited=(CreditedGroup("S", Decimal("0.2"), 1600, 320),),
+)
+SAID_AT = datetime(2026, 12, 3, 9, tzinfo=UTC)
+DISPUTED_DOCUMENT = replace(
+    SELF_BILLED, said=(DocumentSaid("disputed", SAID_AT, "self-billing.dispute:m-1", BOOKED_AT, "one line is missing"),)
+)
+SELF_BILLED_NOTE = replace(
+    SELF_BILLED,
+    id="SB-SA-1-000000002",
+    type_code="261",
+    tax_excluded_amount=1600,
+    tax_included_amount=1600,
+    lines=(DocumentLine("adjustment", None, "AE", Decimal("0"), 1600, _END, _END),),
+    tax_item=(DocumentTax("AE", Decimal("0"), 1600, 0, Decimal("0.2"), 320),),
+    corrects="SB-SA-1-000000001",
+    seller_version=None,
+    credited=None,
+    said=(DocumentSaid("accepted", SAID_AT, "self-billing.accept:m-2", BOOKED_AT),),
+)
+OUR_INVOICE = replace(
+    SELF_BILLED,
+    id="INV-000000007",
+    type_code="380",
+    tax_excluded_amount=1000,
+    tax_included_amount=1200,
+    lines=(DocumentLine("fee", "AG-1", "S", Decimal("0.2"), 1000, date(2026, 10, 1), _END),),
+    tax_item=(DocumentTax("S", Decimal("0.2"), 1000, 200),),
+    credited=None,
 )
 
 CHARGE = Charge(
@@ -1536,6 +1598,12 @@ AGREED_FOR_PAYOUTS_JSON = AGREED_JSON.replace(
         },
         "netting": {
           "billingAccount": {"@type": "BillingAccountRef", "@referredType": "BillingAccount", "id": "BA-9"}
+        },
+        "selfBilling": {"series": "SB-SA-1-", "tax": {"category": "AE", "rate": 0, "reverseChargeRate": 0.2}},
+        "fixedFee": {
+          "amount": {"unit": "EUR", "value": 10},
+          "period": "quarter",
+          "tax": {"category": "S", "rate": 0.2}
         }""",
 )
 NETTED_STATEMENT_JSON = """{
@@ -1667,6 +1735,140 @@ RELEASED_JSON = """{
       {"releaseId": "RR-1", "date": "2026-12-03", "amount": {"unit": "EUR", "value": 40}},
       {"date": "2027-05-29", "amount": {"unit": "EUR", "value": 80.06}}
     ]
+  }
+}"""
+SELF_BILLED_JSON = """{
+  "document": {
+    "@type": "CustomerBill",
+    "id": "SB-SA-1-000000001",
+    "billNo": "SB-SA-1-000000001",
+    "typeCode": "389",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "settlementId": "C-4",
+    "billDate": "2026-11-30",
+    "taxExcludedAmount": {"unit": "EUR", "value": 80},
+    "taxIncludedAmount": {"unit": "EUR", "value": 96},
+    "taxItem": [
+      {
+        "@type": "TaxItem",
+        "taxCategory": "S",
+        "taxRate": 0.2,
+        "taxExcludedAmount": {"unit": "EUR", "value": 80},
+        "taxAmount": {"unit": "EUR", "value": 16}
+      }
+    ],
+    "lines": [
+      {
+        "@type": "AppliedCustomerBillingRate",
+        "id": "1",
+        "kind": "accrual",
+        "agreementId": "AG-1",
+        "period": {"from": "2026-11-01", "to": "2026-11-30"},
+        "taxCategory": "S",
+        "taxRate": 0.2,
+        "taxExcludedAmount": {"unit": "EUR", "value": 79.1}
+      },
+      {
+        "@type": "AppliedCustomerBillingRate",
+        "id": "2",
+        "kind": "guarantee",
+        "agreementId": "AG-1",
+        "period": {"from": "2026-11-30", "to": "2026-11-30"},
+        "taxCategory": "S",
+        "taxRate": 0.2,
+        "taxExcludedAmount": {"unit": "EUR", "value": 0.9}
+      }
+    ],
+    "sellerVersion": 2,
+    "partnerVersion": 3,
+    "credited": {
+      "taxExcludedAmount": {"unit": "EUR", "value": 16},
+      "taxIncludedAmount": {"unit": "EUR", "value": 19.2}
+    },
+    "state": "issued",
+    "said": []
+  }
+}"""
+DISPUTED_DOCUMENT_JSON = SELF_BILLED_JSON.replace(
+    """"state": "issued",
+    "said": []""",
+    """"state": "disputed",
+    "said": [{"state": "disputed", "at": "2026-12-03T09:00:00.000Z", "reason": "one line is missing"}]""",
+)
+SELF_BILLED_NOTE_JSON = """{
+  "document": {
+    "@type": "CustomerBill",
+    "id": "SB-SA-1-000000002",
+    "billNo": "SB-SA-1-000000002",
+    "typeCode": "261",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "settlementId": "C-4",
+    "billDate": "2026-11-30",
+    "taxExcludedAmount": {"unit": "EUR", "value": 16},
+    "taxIncludedAmount": {"unit": "EUR", "value": 16},
+    "taxItem": [
+      {
+        "@type": "TaxItem",
+        "taxCategory": "AE",
+        "taxRate": 0,
+        "taxExcludedAmount": {"unit": "EUR", "value": 16},
+        "taxAmount": {"unit": "EUR", "value": 0},
+        "reverseChargeRate": 0.2,
+        "reverseChargeAmount": {"unit": "EUR", "value": 3.2}
+      }
+    ],
+    "lines": [
+      {
+        "@type": "AppliedCustomerBillingRate",
+        "id": "1",
+        "kind": "adjustment",
+        "period": {"from": "2026-11-30", "to": "2026-11-30"},
+        "taxCategory": "AE",
+        "taxRate": 0,
+        "taxExcludedAmount": {"unit": "EUR", "value": 16}
+      }
+    ],
+    "sellerVersion": null,
+    "partnerVersion": 3,
+    "correctedBillNo": "SB-SA-1-000000001",
+    "state": "accepted",
+    "said": [{"state": "accepted", "at": "2026-12-03T09:00:00.000Z"}]
+  }
+}"""
+OUR_INVOICE_JSON = """{
+  "document": {
+    "@type": "CustomerBill",
+    "id": "INV-000000007",
+    "billNo": "INV-000000007",
+    "typeCode": "380",
+    "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+    "settlementId": "C-4",
+    "billDate": "2026-11-30",
+    "taxExcludedAmount": {"unit": "EUR", "value": 10},
+    "taxIncludedAmount": {"unit": "EUR", "value": 12},
+    "taxItem": [
+      {
+        "@type": "TaxItem",
+        "taxCategory": "S",
+        "taxRate": 0.2,
+        "taxExcludedAmount": {"unit": "EUR", "value": 10},
+        "taxAmount": {"unit": "EUR", "value": 2}
+      }
+    ],
+    "lines": [
+      {
+        "@type": "AppliedCustomerBillingRate",
+        "id": "1",
+        "kind": "fee",
+        "agreementId": "AG-1",
+        "period": {"from": "2026-10-01", "to": "2026-11-30"},
+        "taxCategory": "S",
+        "taxRate": 0.2,
+        "taxExcludedAmount": {"unit": "EUR", "value": 10}
+      }
+    ],
+    "sellerVersion": 2,
+    "partnerVersion": 3
   }
 }"""
 STATEMENT_OF_STEPS_JSON = """{
@@ -1995,6 +2197,10 @@ EVENTS: list[tuple[str, object, str]] = [
     ("settlement.corrected", SettlementCorrected(CORRECTION, "O-1001", "EUR"), CORRECTED_SHARES_JSON),
     ("settlement.closed", SettlementClosed(STATEMENT_OF_STEPS), STATEMENT_OF_STEPS_JSON),
     ("reserve.held", ReserveHeld(RESERVE), RESERVE_JSON),
+    ("self-billing.issued", SelfBillingIssued(SELF_BILLED), SELF_BILLED_JSON),
+    ("settlement.invoiced", SettlementInvoiced(OUR_INVOICE), OUR_INVOICE_JSON),
+    ("self-billing.accepted", SelfBillingAccepted(SELF_BILLED_NOTE), SELF_BILLED_NOTE_JSON),
+    ("self-billing.disputed", SelfBillingDisputed(DISPUTED_DOCUMENT), DISPUTED_DOCUMENT_JSON),
     ("reserve.released", ReserveReleased(RELEASED), RELEASED_JSON),
     ("payout.return-booked", PayoutReturnBooked(RETURNED, STATEMENT_OF_ADJUSTMENTS), RETURNED_JSON),
     ("seller.changed", SellerChanged(SELLER, ("fax", "vatId")), SELLER_JSON),

@@ -15,6 +15,7 @@ from domain.invoicing.model import Invoice
 from domain.ledger.entries import Entry
 from domain.settlement.accruals import Accrual
 from domain.settlement.agreements import Agreement
+from domain.settlement.documents import SettlementDocument
 from domain.settlement.payouts import Payout
 from domain.settlement.reserves import Reserve
 from domain.settlement.statements import Settlement, SettlementState
@@ -24,6 +25,7 @@ from tests.support.ledger_book import (
     EUR,
     Fact,
     LedgerBook,
+    accepts,
     advance,
     agent_of,
     agreed,
@@ -31,6 +33,8 @@ from tests.support.ledger_book import (
     as_agent,
     billing,
     closing,
+    disputes,
+    fixed_fee,
     guarantee,
     holdback,
     line,
@@ -39,6 +43,7 @@ from tests.support.ledger_book import (
     payment,
     payout,
     release,
+    self_billing,
     tiers,
     withholding,
     write_off,
@@ -48,7 +53,9 @@ from tests.support.steady import steady
 KINDS = (
     *("order", "order", "order", "debt", "note", "payment", "reversal", "write-off", "adjustment"),
     *("agree", "agree", "change", "change", "advance", "day", "day", "release", "release", "release", "debt"),
-    *("closing", "closing", "payout", "payout", "return", "return"),
+    *("advance", "advance", "accept", "dispute", "dispute", "order", "note", "note", "note"),
+    *("closing", "closing", "closing", "change", "change", "day", "day"),
+    *("closing", "closing", "payout", "payout", "payout", "return", "return", "return"),
 )
 TIMES_MIN = 50
 """How often each kind of fact is applied in a run, at least."""
@@ -69,7 +76,12 @@ OFTEN = {
     "netting.apply",
     "payout.completed",
     "payout.returned",
+    "self-billing.accept",
+    "self-billing.dispute",
 }
+TYPES = ("389", "261", "380", "381")
+"""Each kind of document, which is issued as often."""
+EARLIER = ["2026-10-18", "2026-10-19", "2026-10-20"] * 2
 DAYS = [f"2026-11-{day}" for day in range(16, 24)]
 
 
@@ -122,10 +134,24 @@ class Life:
             reserve = draw(st.sampled_from(held))
             amount = draw(st.none() | st.integers(1, reserve.remaining))
             return release(f"RR-{number}", reserve.id, amount, at="2026-11-22T10:00:00")
+        if kind in ("accept", "dispute"):
+            return self.said(kind)
         if kind == "closing":
-            return closing(f"C-{number}", until=draw(st.sampled_from((*DAYS, "2026-11-30"))))
+            return closing(
+                f"C-{number}", until=draw(st.sampled_from((*DAYS, "2026-11-30", "2027-01-31", "2027-01-31")))
+            )
         fitting: Fact | None = next_fact(kind, number, book, EUR, draw)
         return fitting
+
+    def said(self, kind: str) -> Fact | None:
+        """What the partner says of a document that it has not accepted yet."""
+        found = [one for one in self.book.documents[SettlementDocument].values() if one.is_self_billed and not one.said]
+        if kind == "accept":
+            found += [one for one in self.book.documents[SettlementDocument].values() if one.state == "disputed"]
+        if not found:
+            return None
+        number = self.draw(st.sampled_from(found)).id
+        return accepts(number) if kind == "accept" else disputes(number)
 
     def orders(self) -> int:
         """How many there were."""
@@ -133,19 +159,27 @@ class Life:
 
     def agreed(self, number: int, kind: str, terms: list[Agreement]) -> Fact:
         """Terms of any kind, of days that are past or to come."""
-        draw, since = self.draw, self.draw(st.sampled_from(DAYS))
+        # Of an agreement that began a month before, a period has ended.
+        draw, since = (
+            self.draw,
+            self.draw(st.sampled_from((*DAYS, *EARLIER) if kind == "agree" else (*DAYS, *DAYS[:2]))),
+        )
         said: dict[str, Any] = {
             "holdback": draw(st.builds(holdback, st.sampled_from(("0.1", "0.333", "0")), st.integers(0, 3))),
             "payout_threshold": draw(st.sampled_from((None, None, None, 3_000))),
             "withholding": draw(st.none() | st.builds(withholding, st.sampled_from(("0.045", "0.15")))),
             "netting": draw(st.sampled_from((None, "BA-9", "BA-9"))),
+            "fixed_fee": draw(
+                st.none() | st.builds(fixed_fee, st.integers(1, 9_000), rate=st.sampled_from(("0", "0.2")))
+            ),
         }
         if self.is_agent:
             commission, series = draw(st.sampled_from(("0.1", "0.333", "0"))), draw(st.sampled_from((None, "P.")))
             said["agent"], said["on"] = as_agent(commission, series=series), draw(ON)
         else:
             said["guarantee"] = draw(st.none() | st.builds(guarantee, st.integers(1, 90_000)))
-            said["advance"] = draw(st.sampled_from((None, 50_000)))
+            said["advance"] = draw(st.sampled_from((None, 50_000, 50_000)))
+            said["self_billing"] = draw(st.sampled_from((None, *SELF_BILLED)))
             if draw(st.integers(0, 3)) == 0:
                 mode = draw(st.sampled_from(("graduated", "volume")))
                 said["tiers"] = tiers(("500", "0.2"), ("2000", "0.333"), (None, "0.5"), mode=mode)
@@ -169,18 +203,28 @@ class Life:
             if reserve.remaining:
                 book.take(release(f"RR-last-{n}", reserve.id, at="2026-12-05T10:00:00"))
         book.take(closing("C-end", until="2027-11-30"))
+        for one in list(book.documents[SettlementDocument].values()):
+            if one.state == "disputed":
+                book.take(accepts(one.id))
         for n, one in enumerate(open_statements(book)):
             book.take(payout(f"PO-last-{n}", one.left, one.id))
         assert_books_hold(book)
 
 
 ON = st.sampled_from(("invoice", "payment"))
+FEE_RATES = st.sampled_from(("0", "0.2"))
+SELF_BILLED = (
+    self_billing(),
+    self_billing(rate="0.07"),
+    self_billing("SB-2-", "0.19"),
+    self_billing(rate="0", category="AE", reverse="0.2"),
+)
 
 
 def as_made(statement: Settlement) -> Settlement:
     """A statement without what was paid of it since."""
     state: SettlementState = "carriedForward" if statement.state == "carriedForward" else "open"
-    return replace(statement, paid=0, state=state, netted=None, withheld=None, request=None)
+    return replace(statement, paid=0, state=state, netted=None, withheld=None, request=None, hold=None)
 
 
 def test_no_cent_of_a_partner_is_lost():
@@ -198,10 +242,11 @@ def test_no_cent_of_a_partner_is_lost():
         assert life.book.holdings() == before, "what came twice was done twice"
         life.settle()
         applied.update(identity.partition(":")[0] for identity in life.book.applied)
+        applied.update(one.type_code for one in life.book.documents[SettlementDocument].values())
         balance(life.book)
 
     live()
-    assert {name for name in OFTEN if applied[name] < TIMES_MIN} == set(), applied
+    assert {name for name in (*OFTEN, *TYPES) if applied[name] < TIMES_MIN} == set(), applied
 
 
 def balance(book: LedgerBook) -> None:
@@ -223,7 +268,13 @@ def balance(book: LedgerBook) -> None:
     )
     went = sum(row.amount for row in book.documents[Payout].values() if row.returned is None)
     went += sum(one.netted or 0 for one in book.documents[Settlement].values())
-    has = went + position.payable + (position.reserve or 0) + recouped
+    # What documents add, or take, is no part of what lines earn.
+    documents = sum(
+        row.amount
+        for row in book.documents[Accrual].values()
+        if row.step and row.step.kind in ("selfBilledTax", "fee", "commission")
+    )
+    has = went + position.payable + (position.reserve or 0) + recouped - documents
     assert has == sum(accrued for accrued, _ in shares) + added
     lost = sum(one.given_up for invoice in book.documents[Invoice].values() for one in invoice.corrected.lines)
     assert sum(share - accrued for accrued, share in shares) == position.withheld + lost

@@ -21,7 +21,7 @@ from domain.accounts.model import Account
 from domain.accounts.references import PAYER, Link
 from domain.billing.billed import BilledPeriod, id_of
 from domain.invoicing.model import Invoice
-from domain.ledger.books import DocumentNeed, NotLoaded, QueueNeed
+from domain.ledger.books import DocumentNeed, NotLoaded, QueueNeed, RangeNeed
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.payments.model import Payment
@@ -88,6 +88,7 @@ async def test_each_read_is_served_by_an_index(store: Store, database: Books) ->
             [QueueNeed(kind, f"BA-{n}", 4) for kind in (Invoice, Payment) for n in range(4)],
             [QueueNeed(Accrual, f"SA-{n}", None) for n in range(3)],
             [QueueNeed(Accrual, "SA-0", None)],
+            [RangeNeed(Accrual, f"INV-{n:09d}/1") for n in range(3)],
             [QueueNeed(Link, f"{PAYER}/BA-{n}", None) for n in range(3)],
         ):
             books = make.books()

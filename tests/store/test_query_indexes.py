@@ -30,6 +30,7 @@ from domain.ledger.entries import Entry, Posting
 from domain.parties.model import SellerVersion
 from domain.payments.model import Allocation
 from domain.settlement.agreements import AgreedTerms, Agreement
+from domain.settlement.documents import SettlementDocument, TypeCode
 from domain.settlement.payouts import Payout
 from domain.settlement.reserves import Release, Reserve
 from domain.settlement.statements import Settlement
@@ -213,6 +214,9 @@ def family() -> list[Any]:
         held = Reserve(f"C-{n}", f"SA-{n % 2}", "EUR", 100, Decimal("0.1"), 10, NOW.date(), day, NOW)
         out = (Release(10, day, f"reserve.continue:C-{n}", NOW),)
         found.append(held if n % 3 else replace(held, releases=out, is_left=True))
+        issued = NOW + timedelta(minutes=n)
+        code: TypeCode = "389" if n % 2 else "380"
+        found.append(SettlementDocument(f"SB-{n:09d}", code, "SA-1", f"C-{n}", "EUR", day, "", issued, 1, 1, (), ()))
         found.append(Payout(f"PO-{n}", "SA-1", f"C-{n % 25}", "EUR", 1, NOW + timedelta(minutes=n)))
         document = {"name": f"{'Ada' if n < 5 else 'Charles'} {n}"}
         found.append(BillFormat(f"BF-{n}", "active" if n % 3 else "deleted", 1, NOW, NOW, document))
@@ -282,7 +286,7 @@ ASKED: list[tuple[str, str, int]] = [
     ("invoice.list", '{"billingAccount": "BA-1", "state": "settled", "limit": 10}', 12),
     ("invoice.list", '{"seller": "SA-1", "limit": 10}', 12),
     ("invoice.list", '{"seller": "SA-1", "state": "settled", "limit": 10}', 12),
-    ("settlement.get", '{"id": "C-1"}', 13),
+    ("settlement.get", '{"id": "C-1"}', 14),
     ("credit-note.get", '{"billNo": "CN-000000001"}', 1),
     ("credit-note.get", '{"creditNoteId": "N-1"}', 1),
     ("credit-note.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
@@ -321,6 +325,10 @@ ASKED: list[tuple[str, str, int]] = [
     ("agreement.list", '{"settlementAccount": "SA-1", "on": "2026-03-08"}', 102),
     ("reserve.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
     ("reserve.list", '{"settlementAccount": "SA-1", "state": "released", "limit": 10}', 42),
+    ("self-billing.get", '{"number": "SB-000000007"}', 1),
+    ("self-billing.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
+    ("settlement-document.get", '{"number": "SB-000000008"}', 1),
+    ("settlement-document.list", '{"settlementAccount": "SA-1", "limit": 10}', 12),
     ("settlement.preview", '{"settlementAccount": "SA-1", "periodEnd": "2026-11-22"}', 12),
     ("bill-format.get", '{"id": "BF-1"}', 1),
     ("bill-format.list", '{"limit": 10}', 11),

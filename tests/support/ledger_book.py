@@ -159,6 +159,7 @@ from domain.ledger.books import (
     NotLoaded,
     Queued,
     QueueNeed,
+    RangeNeed,
     WorkingSet,
 )
 from domain.ledger.chart import BALANCES
@@ -181,6 +182,13 @@ from domain.payments.model import (
     RestResult,
 )
 from domain.payments.netting import NettingResult
+from domain.settlement.accepting import (
+    DocumentStateResult,
+    DocumentToAccept,
+    DocumentToDispute,
+    SelfBillingAccepted,
+    SelfBillingDisputed,
+)
 from domain.settlement.accruals import Accrual, SettlementAccrued
 from domain.settlement.adjusting import Adjustment, AdjustmentResult, SettlementAdjusted
 from domain.settlement.advances import AdvanceResult, PaidAdvance
@@ -197,6 +205,7 @@ from domain.settlement.backdating import (
 from domain.settlement.closing import Closing, ClosingResult, SettlementClosed
 from domain.settlement.comparing import ComparisonResult, ReportedLine, ReportToCompare, StatementCompared
 from domain.settlement.cycles import ClosingsDue, ClosingsLeft
+from domain.settlement.documents import SelfBillingIssued, SettlementDocument, SettlementInvoiced
 from domain.settlement.payouts import CompletedPayout, Payout, PayoutResult, SettlementPaid, WithholdingRecorded
 from domain.settlement.releasing import ReserveResult, ReservesDue, ReservesLeft, ReserveToRelease
 from domain.settlement.requesting import NettingApplied, NettingToApply, PayoutRequested
@@ -207,9 +216,11 @@ from domain.settlement.terms import (
     AgreedPeriod,
     Certificate,
     ClosingTerms,
+    FixedFee,
     Guarantee,
     Holdback,
     LineTerms,
+    SelfBilling,
     TierMode,
     Withholding,
 )
@@ -262,6 +273,8 @@ Fact = (
     | SellerUpdate
     | AgreementToCreate
     | AgreementToChange
+    | DocumentToAccept
+    | DocumentToDispute
     | PaidAdvance
     | ReservesDue
     | ReserveToRelease
@@ -317,6 +330,10 @@ EVENT: dict[type, str] = {
     AgreementCreated: "agreement.created",
     AgreementChanged: "agreement.changed",
     ReserveHeld: "reserve.held",
+    SelfBillingIssued: "self-billing.issued",
+    SettlementInvoiced: "settlement.invoiced",
+    SelfBillingAccepted: "self-billing.accepted",
+    SelfBillingDisputed: "self-billing.disputed",
     PayoutRequested: "payout.requested",
     WithholdingRecorded: "withholding.recorded",
     NettingApplied: "netting.applied",
@@ -367,6 +384,7 @@ QUEUE_ORDER: dict[type, Callable[[Any], tuple[Any, str]]] = {
     BillingCycleSpecification: lambda cycle: (cycle.created_at, cycle.id),
     ClosingSchedule: lambda one: (one.period_end, one.id),
     Reserve: lambda one: (one.release_on, one.id),
+    SettlementDocument: lambda one: (one.booked_at, one.id),
     TierPeriod: lambda one: (one.start, one.id),
     Settlement: lambda one: (one.booked_at, one.id),
 }
@@ -386,6 +404,7 @@ QUEUE_OPEN: dict[type, Callable[[Any], bool]] = {
     BillingCycleSpecification: lambda cycle: cycle.state == "active" and cycle.document.get("automatic") is True,
     ClosingSchedule: lambda one: one.period_end is not None,
     Reserve: lambda one: one.remaining > 0 and not one.is_left,
+    SettlementDocument: lambda one: one.is_open,
     TierPeriod: lambda one: one.share + one.trued != one.due,
     Settlement: lambda one: one.disputed is not None,
 }
@@ -405,6 +424,7 @@ QUEUE_OWNER: dict[type, Callable[[Any], str]] = {
     BillingCycleSpecification: lambda _cycle: "automatic",
     ClosingSchedule: lambda _one: "scheduled",
     Reserve: lambda _one: "held",
+    SettlementDocument: lambda one: str(one.settlement_account),
     TierPeriod: lambda one: str(one.settlement_account),
     Settlement: lambda one: str(one.settlement_account),
 }
@@ -442,6 +462,10 @@ def _identity_of_partners(fact: Fact) -> str:
     match fact:
         case AgreementToChange():
             return f"agreement.change:m-{next(_MESSAGES)}"
+        case DocumentToAccept():
+            return f"self-billing.accept:m-{next(_MESSAGES)}"
+        case DocumentToDispute():
+            return f"self-billing.dispute:m-{next(_MESSAGES)}"
         case Closing(id=id_, made=made) if made:
             return f"settlement.continue:{id_}/{made}"
         case ClosingsDue(date=day, part=part):
@@ -547,6 +571,8 @@ def _told_of_partners(result: object) -> dict[str, Any]:
             return {"invoices": invoices}
         case ComparisonResult(agreed, different, missing):
             return {"agreed": agreed, "different": different, "missing": missing}
+        case DocumentStateResult(number, state):
+            return {"number": number, "state": state}
     return _told_of_correction(result)
 
 
@@ -832,6 +858,11 @@ class LedgerBook:
         if isinstance(need, DocumentNeed):
             working_set.load(need.type, need.id, self.documents[need.type].get(need.id))
             return
+        if isinstance(need, RangeNeed):
+            found = self.documents[need.type].values()
+            within = [d for d in found if d.id == need.prefix or d.id.startswith(f"{need.prefix}/")]
+            working_set.load_range(need, within)
+            return
         kind, first = need.type, (need.type, need.owner) not in self._asked
         self._asked.add((need.type, need.owner))
         limit = self.first_limit if first and need.limit is not None else need.limit
@@ -944,13 +975,15 @@ class LedgerBook:
     def holdings(self) -> dict[type, dict[str, Any]]:
         """Every document and row; equal for two books that hold the same."""
         kinds: tuple[type, ...] = (Account, Position, Series, Invoice, Payment, Accrual, Settlement, CreditNote, Link)
-        kinds += (Seller, Payout, *SPECIFICATIONS.values())
+        kinds += (Seller, Payout, SettlementDocument, *SPECIFICATIONS.values())
         return {kind: dict(self.documents[kind]) for kind in kinds} | {kind: dict(r) for kind, r in self.rows.items()}
 
 
 def ledger_name(posting: Posting) -> str:
-    """The ledger account's name; tax is kept by category and rate."""
-    return f"tax {posting.category} {posting.rate}" if posting.account == "tax" else posting.account
+    """The ledger account's name; taxes are kept by category and rate."""
+    if posting.account in ("tax", "inputTax"):
+        return f"{posting.account} {posting.category} {posting.rate}"
+    return posting.account
 
 
 # -- facts, in few words
@@ -1241,6 +1274,28 @@ def tiers(*steps: tuple[str | None, str], mode: TierMode = "graduated", period: 
 def guarantee(amount: int, period: AgreedPeriod = "month") -> Guarantee:
     """What a partner gets of each period at least."""
     return Guarantee(amount, period)
+
+
+def self_billing(
+    series: str = "SB-SA-1-", rate: str = "0.2", category: str = "S", reverse: str | None = None
+) -> SelfBilling:
+    """That a partner's invoices are issued by us: in which series, with which tax; and at which rate we owe it."""
+    return SelfBilling(series, category, Decimal(rate), None if reverse is None else Decimal(reverse))
+
+
+def fixed_fee(amount: int, period: AgreedPeriod = "month", rate: str = "0.2", category: str = "S") -> FixedFee:
+    """What a partner pays us for each period, and the tax on that."""
+    return FixedFee(amount, period, category, Decimal(rate))
+
+
+def accepts(number: str, *, at: str = "2026-11-22T10:00:00") -> DocumentToAccept:
+    """That the partner accepts a document that was issued in its name."""
+    return DocumentToAccept(number, moment(at))
+
+
+def disputes(number: str, reason: str = "wrong", *, at: str = "2026-11-22T10:00:00") -> DocumentToDispute:
+    """That it does not, and why."""
+    return DocumentToDispute(number, moment(at), reason)
 
 
 def holdback(rate: str, days: int) -> Holdback:

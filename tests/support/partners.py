@@ -16,28 +16,28 @@ from domain.payments.model import Payment
 from domain.settlement.accruals import Accrual
 from domain.settlement.advances import Advance
 from domain.settlement.agreements import AgreedTerms, Agreement
+from domain.settlement.documents import SettlementDocument
 from domain.settlement.earnings import Earnings
 from domain.settlement.payouts import Payout
 from domain.settlement.reserves import Reserve
 from domain.settlement.statements import Settlement, SettlementLine
 from domain.settlement.terms import ClosingTerms, Tiers
 from domain.settlement.tiers import TierPeriod
+from tests.support.agreed_terms import MONTHS, half_away, known, later, made_at, of_day, on_day
 from tests.support.ledger_book import LedgerBook
 
-MONTHS = {"month": 1, "quarter": 3, "year": 12}
 STEP_ENTRIES = ("advance.paid:", "reserve.release:")
 """How the identities begin of facts that always have an entry."""
 
 
-def half_away(value: Fraction) -> int:
-    """The whole number that is nearest, halves away from zero."""
-    magnitude = int(abs(value) + Fraction(1, 2))
-    return magnitude if value >= 0 else -magnitude
-
-
 def entries_of_steps(book: LedgerBook) -> set[str]:
     """The identities of closings with steps, and of releases by a day: they have an entry, others of theirs none."""
-    return {row.cause for row in book.documents[Accrual].values() if row.step is not None}
+    of_documents = {
+        one.cause
+        for one in book.documents[SettlementDocument].values()
+        if one.type_code in ("380", "381") or any(item.tax_amount or item.reverse_charge for item in one.tax_item)
+    }
+    return of_documents | {row.cause for row in book.documents[Accrual].values() if row.step is not None}
 
 
 def assert_agreed(book: LedgerBook) -> None:
@@ -120,8 +120,8 @@ def _tiers_are_what_lines_come_to(book: LedgerBook) -> None:
         assert period.settlement_account == agreement.settlement_account, period
         months = (period.start.year - agreement.start.year) * 12 + period.start.month - agreement.start.month
         assert not months % MONTHS[period.tiers.period], period
-        assert period.start == _later(agreement.start, months), period
-        end = _later(agreement.start, months + MONTHS[period.tiers.period])
+        assert period.start == later(agreement.start, months), period
+        end = later(agreement.start, months + MONTHS[period.tiers.period])
         assert period.end == (end if agreement.end is None else min(end, agreement.end)), period
     assert not nets, nets
     assert not trued, trued
@@ -202,13 +202,13 @@ def _closings_follow_agreements(partner: str, book: LedgerBook, order: dict[str,
     earned: Counter[date] = Counter()
     stated: Counter[tuple[str, date]] = Counter()
     recouped = 0
-    for closing_id, statements in sorted(closings.items(), key=lambda item: _made(item[0], order)):
-        made, until = _made(closing_id, order), statements[0].period_end
+    for closing_id, statements in sorted(closings.items(), key=lambda item: made_at(item[0], order)):
+        made, until = made_at(closing_id, order), statements[0].period_end
         now = _stated_now(statements, earned, stated)
-        agreements = _known(partner, made, book, order)
+        agreements = known(partner, made, book, order)
         for (agreement, start), amount in _guaranteed(agreements, until, earned).items():
             assert stated[agreement, start] == amount, (closing_id, agreement, start, amount)
-        terms = _on(agreements, until)
+        terms = on_day(agreements, until)
         closing = ClosingTerms() if terms is None else terms.closings
         base = max(0, now["earned"] + now["guarantee"])
         left = sum(amount for when, amount in paid if when < made) - recouped
@@ -221,7 +221,8 @@ def _closings_follow_agreements(partner: str, book: LedgerBook, order: dict[str,
 
 def _stated_now(statements: list[Settlement], earned: Counter[date], stated: Counter[tuple[str, date]]) -> Counter[str]:
     """What a closing states of each kind; adds what it says was earned to its days, and guarantees to their periods."""
-    assert not any(line.step and line.step.kind != "release" for one in statements[:-1] for line in one.lines)
+    each = ("release", "selfBilledTax", "commission")
+    assert not any(line.step and line.step.kind not in each for one in statements[:-1] for line in one.lines)
     now = Counter[str]()
     for line in (line for one in statements for line in one.lines):
         if _is_earned(line):
@@ -279,50 +280,8 @@ def _payouts_withhold_what_was_agreed(book: LedgerBook) -> None:
             # A part of a few cents can't have more tax than it pays, nor leave more than the rest pays.
             assert apart == 0 or (apart <= 2 and one.state != "paid"), one
         if one.state == "paid" and standing:
-            assert sum(by_rate.values()) == one.total, (one, "tax is of all that it comes to, before netting")
-
-
-def _made(closing_id: str, order: dict[str, int]) -> int:
-    """When the last part of a closing was made."""
-    own = f"settlement.close:{closing_id}"
-    rest = f"settlement.continue:{closing_id}/"
-    return max(n for identity, n in order.items() if identity == own or identity.startswith(rest))
-
-
-def _known(
-    partner: str, made: int, book: LedgerBook, order: dict[str, int]
-) -> list[tuple[Agreement, list[AgreedTerms]]]:
-    """A partner's agreements, and what of them was agreed when a closing was made."""
-    found = []
-    for one in book.documents[Agreement].values():
-        agreed = [terms for terms in one.agreed if order[terms.cause] < made]
-        if one.settlement_account == partner and agreed:
-            found.append((one, agreed))
-    return found
-
-
-def _on(agreements: list[tuple[Agreement, list[AgreedTerms]]], day: date) -> AgreedTerms | None:
-    """The terms of a day."""
-    for one, agreed in agreements:
-        if one.start <= day and (one.end is None or day < one.end):
-            return _of(agreed, day)
-    return None
-
-
-def _of(agreed: list[AgreedTerms], day: date) -> AgreedTerms:
-    latest = max(terms.valid_from for terms in agreed if terms.valid_from <= day)
-    return [terms for terms in agreed if terms.valid_from == latest][-1]
-
-
-def _later(day: date, months: int) -> date:
-    """The day so many months later, or the last of its month."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    for number in range(day.day, 0, -1):
-        try:
-            return date(year, month + 1, number)
-        except ValueError:
-            continue
-    raise AssertionError(day)
+            base = max(0, one.total - (one.self_billed_tax or 0))
+            assert sum(by_rate.values()) == base, (one, "tax is of all but the tax of documents, before netting")
 
 
 def _guaranteed(
@@ -334,7 +293,7 @@ def _guaranteed(
         kinds = {terms.closing.guarantee.period for terms in agreed if terms.closing and terms.closing.guarantee}
         for kind in kinds:
             for n in range(500):
-                start, end = _later(one.start, n * MONTHS[kind]), _later(one.start, (n + 1) * MONTHS[kind])
+                start, end = later(one.start, n * MONTHS[kind]), later(one.start, (n + 1) * MONTHS[kind])
                 if (end if one.end is None else min(end, one.end)) > until + timedelta(days=1):
                     break
                 if one.end is not None and start >= one.end:
@@ -344,7 +303,7 @@ def _guaranteed(
                 for day in (start + timedelta(days=k) for k in range(days)):
                     if one.end is not None and day >= one.end:
                         break
-                    guarantee = (closing := _of(agreed, day).closing) and closing.guarantee
+                    guarantee = (closing := of_day(agreed, day).closing) and closing.guarantee
                     if guarantee and guarantee.period == kind:
                         amount += Fraction(guarantee.amount, days)
                         base += earned[day]

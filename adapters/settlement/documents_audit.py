@@ -1,0 +1,544 @@
+"""Documents of statements (invariants 5, 8 and 9): what was stated, their taxes, what corrects what, fees."""
+
+from adapters.checks import (
+    Check,
+    Expression,
+    Stage,
+    View,
+    agreed,
+    agrees,
+    both,
+    either,
+    equal,
+    half_away,
+    has,
+    minus,
+    only,
+    span,
+    sum_where,
+    union,
+)
+
+SELF_BILLED = ("389", "261")
+OURS = ("380", "381")
+NOTES = ("261", "381")
+
+is_self_billed: Expression = {"$in": ["$typeCode", SELF_BILLED]}
+is_note: Expression = {"$in": ["$typeCode", NOTES]}
+sign: Expression = {"$cond": [is_note, -1, 1]}
+"""A credit note's amounts are above zero too."""
+
+
+def signed(amount: Expression) -> Expression:
+    """An amount of a document, below zero of a credit note."""
+    return {"$multiply": [sign, amount]}
+
+
+def of_documents(amount: Expression, *, self_billed: bool) -> Expression:
+    """An amount of a document, or nothing where it is not in the partner's name, or is."""
+    return {"$cond": [is_self_billed, signed(amount), 0] if self_billed else [is_self_billed, 0, signed(amount)]}
+
+
+tax_of_document: Expression = {"$sum": "$taxItem.taxAmount"}
+reverse_charge: Expression = {"$sum": "$taxItem.reverseCharge"}
+fees_of_document: Expression = sum_where("$lines", equal("$$this.kind", "fee"), "$$this.amount")
+commission_of_document: Expression = sum_where("$lines", equal("$$this.kind", "commission"), "$$this.amount")
+is_posted: Expression = either({"$not": [is_self_billed]}, {"$ne": [{"$add": [tax_of_document, reverse_charge]}, 0]})
+"""Whether a document is about money that nothing else has booked."""
+
+POSTED_BY_DOCUMENTS: dict[str, Expression] = {
+    "inputTax": of_documents({"$add": [tax_of_document, reverse_charge]}, self_billed=True),
+    "tax": {
+        "$cond": [is_self_billed, minus(signed(reverse_charge)), minus(signed(tax_of_document))],
+    },
+    "revenue": of_documents(minus(fees_of_document), self_billed=False),
+    "commission": of_documents(minus(commission_of_document), self_billed=False),
+}
+"""What a document makes its closing post, debit positive; what it makes payable stands in the statement's lines."""
+
+
+def rows_of(*kinds: str) -> Expression:
+    """What a statement's lines of these kinds come to."""
+    return sum_where("$lines", {"$in": ["$$this.step.kind", kinds]}, "$$this.amount")
+
+
+documents_of_statements = View(
+    "statements and their documents",
+    "settlementDocuments",
+    (
+        {
+            "$project": {
+                "_id": "$settlementId",
+                "documents": {"$literal": 1},
+                "account": "$settlementAccount",
+                "taxed": of_documents(tax_of_document, self_billed=True),
+                "invoiced": of_documents("$taxIncludedAmount", self_billed=False),
+            }
+        },
+        union(
+            "settlements",
+            {
+                "$project": {
+                    "statement": {"$literal": 1},
+                    "account": "$settlementAccount",
+                    "tax": rows_of("selfBilledTax"),
+                    "charged": minus(rows_of("fee", "commission")),
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("documents", "statement", "taxed", "invoiced", "tax", "charged")},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+rows_of_documents = View(
+    "documents and the rows that they are of",
+    "accruals",
+    (
+        {"$match": {"document": {"$gt": ""}}},
+        {
+            "$project": {
+                "_id": "$document",
+                "rows": {"$literal": 1},
+                "amount": 1,
+                "commission": "$commission.amount",
+                "statement": "$settlementId",
+                "account": "$settlementAccount",
+            }
+        },
+        union(
+            "settlementDocuments",
+            {
+                "$project": {
+                    "document": {"$literal": 1},
+                    "typeCode": 1,
+                    "net": "$taxExcludedAmount",
+                    "fees": fees_of_document,
+                    "statement": "$settlementId",
+                    "account": "$settlementAccount",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "typeCode": {"$max": "$typeCode"},
+                **{n: {"$sum": f"${n}"} for n in ("document", "rows", "amount", "commission", "net", "fees")},
+                **agreed("statement"),
+                **agreed("account"),
+            }
+        },
+    ),
+)
+net_of_rows: Expression = {
+    "$switch": {
+        "branches": [
+            {"case": equal("$typeCode", "389"), "then": "$amount"},
+            {"case": equal("$typeCode", "380"), "then": {"$add": ["$commission", "$fees"]}},
+        ],
+        # What fell may stand in several credit notes, of which its rows name the first.
+        "default": "$net",
+    }
+}
+
+documents = View(
+    "documents of statements",
+    "settlementDocuments",
+    (
+        {
+            "$project": {
+                "typeCode": 1,
+                "corrects": 1,
+                "net": "$taxExcludedAmount",
+                "total": "$taxIncludedAmount",
+                "taxItem": 1,
+                "lines": {"$sum": "$lines.amount"},
+                "taxed": {"$sum": "$taxItem.taxExcludedAmount"},
+                "tax": tax_of_document,
+                "isOpen": 1,
+                "isSelfBilled": 1,
+                "left": {
+                    "$subtract": [
+                        {"$sum": "$taxItem.taxExcludedAmount"},
+                        {"$sum": "$credited.taxExcludedAmount"},
+                    ]
+                },
+            }
+        },
+    ),
+)
+adds_up: Expression = both(
+    {"$gt": ["$net", 0]},
+    equal("$lines", "$net"),
+    equal("$taxed", "$net"),
+    equal("$total", {"$add": ["$net", "$tax"]}),
+)
+due_open: Expression = both({"$not": [is_note]}, {"$gt": ["$left", 0]})
+
+
+def tax_at(net: Expression, rate: Expression) -> Expression:
+    """The tax on a net at a rate, halves away from zero."""
+    return half_away({"$multiply": [net, {"$toDecimal": {"$ifNull": [rate, "0"]}}]})
+
+
+# Of what corrects no invoice the tax is that of its own net; of what does, all notes of the invoice count together.
+taxes_of_groups = View(
+    "tax groups of invoices and what credit notes took of them",
+    "settlementDocuments",
+    (
+        {"$unwind": "$taxItem"},
+        {
+            "$project": {
+                "_id": {
+                    "number": {"$ifNull": ["$corrects", "$_id"]},
+                    "category": "$taxItem.category",
+                    "rate": "$taxItem.rate",
+                    "reverseChargeRate": "$taxItem.reverseChargeRate",
+                },
+                "item": {"$cond": [has("$corrects"), None, "$taxItem"]},
+                "note": {"$cond": [has("$corrects"), "$taxItem", None]},
+            }
+        },
+        union(
+            "settlementDocuments",
+            {"$match": {"credited.0": {"$exists": True}}},
+            {"$unwind": "$credited"},
+            {
+                "$project": {
+                    "_id": {
+                        "number": "$_id",
+                        "category": "$credited.category",
+                        "rate": "$credited.rate",
+                        "reverseChargeRate": "$credited.reverseChargeRate",
+                    },
+                    "told": "$credited",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{
+                    f"{kind}{name[0].upper()}{name[1:]}": {"$sum": f"${kind}.{name}"}
+                    for kind in ("item", "note", "told")
+                    for name in ("taxExcludedAmount", "taxAmount", "reverseCharge")
+                },
+            }
+        },
+    ),
+)
+
+
+def is_taxed(kind: str) -> Expression:
+    """Whether the tax of invoices, or of credit notes, is that of their net."""
+    net = f"${kind}TaxExcludedAmount"
+    return both(
+        equal(f"${kind}TaxAmount", tax_at(net, "$_id.rate")),
+        equal(f"${kind}ReverseCharge", tax_at(net, "$_id.reverseChargeRate")),
+    )
+
+
+corrections_of_documents = View(
+    "credit notes and the documents that they correct",
+    "settlementDocuments",
+    (
+        {"$match": {"corrects": {"$gt": ""}}},
+        {
+            "$project": {
+                "_id": "$corrects",
+                "notes": {"$literal": 1},
+                "account": "$settlementAccount",
+                "kind": {"$cond": [equal("$typeCode", "261"), "389", "380"]},
+            }
+        },
+        union(
+            "settlementDocuments",
+            {
+                "$project": {
+                    "document": {"$literal": 1},
+                    "account": "$settlementAccount",
+                    "kind": "$typeCode",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "notes": {"$sum": "$notes"},
+                "document": {"$sum": "$document"},
+                **agreed("account"),
+                **agreed("kind"),
+            }
+        },
+    ),
+)
+
+_prefix: Expression = {"$substrBytes": ["$_id", 0, {"$max": [0, {"$subtract": [{"$strLenBytes": "$_id"}, 9]}]}]}
+series_and_owners = View(
+    "series and whose numbers are given of them",
+    "settlementDocuments",
+    (
+        {
+            "$project": {
+                "_id": _prefix,
+                "documents": {"$literal": 1},
+                "owner": {"$cond": [is_self_billed, "$settlementAccount", "ours"]},
+            }
+        },
+        union(
+            "series",
+            {"$project": {"series": {"$literal": 1}, "owner": {"$ifNull": ["$owner", "ours"]}}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "documents": {"$sum": "$documents"},
+                "series": {"$sum": "$series"},
+                **agreed("owner"),
+            }
+        },
+    ),
+)
+
+_fee_of: dict[str, Expression] = {
+    "settlementAccount": "$settlementAccount",
+    "agreement": "$lines.agreement",
+    "start": "$lines.start",
+}
+charged_periods = View(
+    "periods of fees, as documents and as it is kept",
+    "settlementDocuments",
+    (
+        {"$match": {"typeCode": {"$in": OURS}}},
+        {"$project": {"settlementAccount": 1, "typeCode": 1, "lines": only("$lines", equal("$$this.kind", "fee"))}},
+        {"$unwind": "$lines"},
+        {"$project": {"_id": _fee_of, "invoiced": signed("$lines.amount")}},
+        union(
+            "earnings",
+            {"$match": {"charged.0": {"$exists": True}}},
+            {"$unwind": "$charged"},
+            {
+                "$project": {
+                    "_id": {
+                        "settlementAccount": "$settlementAccount",
+                        "agreement": "$charged.agreement",
+                        "start": "$charged.start",
+                    },
+                    "kept": "$charged.amount",
+                    "times": {"$literal": 1},
+                    "in": "$_id",
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("invoiced", "kept", "times")},
+                "in": {"$max": "$in"},
+            }
+        },
+    ),
+)
+year_of_period: Expression = {"$concat": ["$_id.settlementAccount", "/", {"$substrBytes": ["$_id.start", 0, 4]}]}
+
+disputed_documents = View(
+    "documents that are disputed, and the statements that they hold",
+    "settlementDocuments",
+    (
+        {
+            "$project": {
+                "document": {"$literal": 1},
+                "disputed": {"$cond": [equal({"$last": {"$ifNull": ["$said.state", []]}}, "disputed"), 1, 0]},
+                "statement": "$settlementId",
+            }
+        },
+        union(
+            "settlements",
+            {"$match": {"hold": {"$exists": True}}},
+            {"$unwind": "$hold.documents"},
+            {"$project": {"_id": "$hold.documents", "holds": {"$literal": 1}, "statement": "$_id"}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("document", "disputed", "holds")},
+                **agreed("statement"),
+            }
+        },
+    ),
+)
+
+own_tax: Expression = rows_of("selfBilledTax")
+tax_of_statement: Expression = {"$ifNull": ["$selfBilledTax", 0]}
+carried: Stage = {"$match": {"broughtForwardFrom": {"$gt": ""}}}
+self_billed_tax = View(
+    "statements, and the tax of documents that is brought forward",
+    "settlements",
+    (
+        {
+            "$project": {
+                "tax": tax_of_statement,
+                "first": {
+                    "$cond": [has("$broughtForwardFrom"), 0, {"$subtract": [tax_of_statement, own_tax]}],
+                },
+            }
+        },
+        union(
+            "settlements",
+            carried,
+            {
+                "$project": {
+                    "_id": "$broughtForwardFrom",
+                    "named": {"$literal": 1},
+                    "brought": {"$subtract": [tax_of_statement, own_tax]},
+                }
+            },
+        ),
+        union(
+            "positions",
+            {"$match": {"carriedForward.settlementId": {"$gt": ""}}},
+            {
+                "$project": {
+                    "_id": "$carriedForward.settlementId",
+                    "named": {"$literal": 1},
+                    "brought": "$carriedForward.selfBilledTax",
+                }
+            },
+        ),
+        {"$group": {"_id": "$_id", **{n: {"$sum": f"${n}"} for n in ("tax", "first", "named", "brought")}}},
+    ),
+)
+
+DOCUMENT_CHECKS = (
+    Check(
+        name="documents-match-statements",
+        invariant=5,
+        view=documents_of_statements,
+        among=either({"$gt": ["$documents", 0]}, either({"$ne": ["$tax", 0]}, {"$ne": ["$charged", 0]})),
+        holds=both(equal("$taxed", "$tax"), equal("$invoiced", "$charged")),
+        expected={"selfBilledTax": "$taxed", "charged": "$invoiced"},
+        found={"selfBilledTax": "$tax", "charged": "$charged"},
+    ),
+    Check(
+        name="documents-match-rows",
+        invariant=5,
+        view=rows_of_documents,
+        among=equal("$document", 1),
+        holds=equal("$net", net_of_rows),
+        expected=net_of_rows,
+        found="$net",
+    ),
+    Check(
+        name="documents-add-up",
+        invariant=5,
+        view=documents,
+        holds=adds_up,
+        expected={"lines": "$net", "taxItem": "$net", "taxIncludedAmount": {"$add": ["$net", "$tax"]}},
+        found={"lines": "$lines", "taxItem": "$taxed", "taxIncludedAmount": "$total", "taxExcludedAmount": "$net"},
+    ),
+    Check(
+        name="documents-tax-their-nets",
+        invariant=5,
+        view=taxes_of_groups,
+        holds=both(is_taxed("item"), is_taxed("note")),
+        expected={
+            "invoiced": tax_at("$itemTaxExcludedAmount", "$_id.rate"),
+            "credited": tax_at("$noteTaxExcludedAmount", "$_id.rate"),
+        },
+        found={"invoiced": "$itemTaxAmount", "credited": "$noteTaxAmount"},
+    ),
+    Check(
+        name="documents-are-credited-by-notes",
+        invariant=5,
+        view=taxes_of_groups,
+        among=either({"$ne": ["$noteTaxExcludedAmount", 0]}, {"$ne": ["$toldTaxExcludedAmount", 0]}),
+        holds=both(
+            *(equal(f"$note{name}", f"$told{name}") for name in ("TaxExcludedAmount", "TaxAmount", "ReverseCharge"))
+        ),
+        expected={"taxExcludedAmount": "$noteTaxExcludedAmount", "taxAmount": "$noteTaxAmount"},
+        found={"taxExcludedAmount": "$toldTaxExcludedAmount", "taxAmount": "$toldTaxAmount"},
+    ),
+    Check(
+        name="notes-within-documents",
+        invariant=5,
+        view=taxes_of_groups,
+        among={"$ne": ["$noteTaxExcludedAmount", 0]},
+        holds={"$lte": ["$noteTaxExcludedAmount", "$itemTaxExcludedAmount"]},
+        expected={"atMost": "$itemTaxExcludedAmount"},
+        found="$noteTaxExcludedAmount",
+    ),
+    Check(
+        name="open-documents-have-something-left",
+        invariant=5,
+        view=documents,
+        holds=both(equal("$isOpen", due_open), equal("$isSelfBilled", is_self_billed)),
+        expected={"isOpen": due_open, "isSelfBilled": is_self_billed},
+        found={"isOpen": "$isOpen", "isSelfBilled": "$isSelfBilled", "left": "$left"},
+    ),
+    Check(
+        name="fees-are-charged-once",
+        invariant=5,
+        view=charged_periods,
+        holds=both(equal("$kept", "$invoiced"), equal("$times", 1), equal("$in", year_of_period)),
+        expected={"amount": "$invoiced", "times": 1, "in": year_of_period},
+        found={"amount": "$kept", "times": "$times", "in": "$in"},
+    ),
+    Check(
+        name="disputed-documents-hold-statements",
+        invariant=5,
+        view=disputed_documents,
+        among=either({"$gt": ["$disputed", 0]}, {"$gt": ["$holds", 0]}),
+        holds=both(equal("$disputed", "$holds"), equal("$document", 1), agrees("statement")),
+        expected={"holds": "$disputed", "statement": "the same in both"},
+        found={"holds": "$holds", "statement": span("statement")},
+    ),
+    Check(
+        name="self-billed-tax-is-brought-forward",
+        invariant=5,
+        view=self_billed_tax,
+        holds=both(equal("$first", 0), either(equal("$named", 0), equal("$brought", "$tax"))),
+        expected={"brought": "$tax", "beyondItsLines": 0},
+        found={"brought": "$brought", "beyondItsLines": "$first"},
+    ),
+    Check(
+        name="series-are-of-one-owner",
+        invariant=8,
+        view=series_and_owners,
+        among={"$gt": ["$documents", 0]},
+        holds=both(equal("$series", 1), agrees("owner")),
+        expected={"series": 1, "owner": "the same in both"},
+        found={"series": "$series", "owner": span("owner")},
+    ),
+    Check(
+        name="documents-point-to-statements",
+        invariant=9,
+        view=documents_of_statements,
+        among={"$gt": ["$documents", 0]},
+        holds=both(equal("$statement", 1), agrees("account")),
+        expected={"statement": 1, "settlementAccount": "the same in both"},
+        found={"statement": "$statement", "settlementAccount": span("account")},
+    ),
+    Check(
+        name="rows-point-to-documents",
+        invariant=9,
+        view=rows_of_documents,
+        among={"$gt": ["$rows", 0]},
+        holds=both(equal("$document", 1), agrees("statement"), agrees("account")),
+        expected={"document": 1, "settlementId": "the same in both", "settlementAccount": "the same in both"},
+        found={"document": "$document", "settlementId": span("statement"), "settlementAccount": span("account")},
+    ),
+    Check(
+        name="notes-point-to-documents",
+        invariant=9,
+        view=corrections_of_documents,
+        among={"$gt": ["$notes", 0]},
+        holds=both(equal("$document", 1), agrees("account"), agrees("kind")),
+        expected={"document": 1, "settlementAccount": "the same in both", "typeCode": "what its notes correct"},
+        found={"document": "$document", "settlementAccount": span("account"), "typeCode": span("kind")},
+    ),
+)

@@ -1,0 +1,463 @@
+"""Issuing: what a statement says becomes documents, the partner's to us and ours to the partner."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+
+from domain.accounts.model import Account
+from domain.frozen import dataclass, replace
+from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, RangeNeed, WorkingSet
+from domain.ledger.entries import key_of
+from domain.ledger.numbering import Series, next_number
+from domain.money import share_of, within_limit
+from domain.parties.model import SELLER, Seller
+from domain.settlement import position
+from domain.settlement.accruals import Accrual, Step, StepKind
+from domain.settlement.agreements import Agreement, has_agreements
+from domain.settlement.documents import (
+    CORRECTING,
+    DocumentLine,
+    DocumentLineKind,
+    DocumentTax,
+    SelfBillingIssued,
+    SettlementDocument,
+    SettlementInvoiced,
+    TaxGroup,
+    TypeCode,
+    number_order,
+)
+from domain.settlement.terms import SelfBilling
+
+ROWS = 3
+"""How many lines of a statement its documents may add: the tax of self-billed ones, fees, commission."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a statement says of a line, a row or a fee's period (minor units): a fall where it is below zero.
+
+    `group` and `series` are None where that day's terms have no document of it. `line` is what the ids of the line's
+    rows begin with, `rows` the ids of its own. `charged_by` is the number of the invoice that has a fee's period.
+    """
+
+    kind: DocumentLineKind
+    agreement: str | None
+    group: TaxGroup | None
+    series: str | None
+    amount: int
+    start: date
+    end: date
+    line: str | None = None
+    rows: tuple[str, ...] = ()
+    charged_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an item that fell (minor units, above zero), in the tax group of the invoice that has it."""
+
+    item: Item
+    group: TaxGroup
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The documents of a statement, the rows that they add to it, and which has what of it.
+
+    `numbers` are those of the documents by the ids of rows: of the invoice that has it or, of what fell, of the first
+    credit note.
+    """
+
+    issued: tuple[SettlementDocument, ...] = ()
+    rows: tuple[Accrual, ...] = ()
+    numbers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def self_billed_tax(self) -> int:
+        """What they add to the statement as tax of self-billed ones (minor units)."""
+        return sum(row.amount for row in self.rows if row.step is not None and row.step.kind == "selfBilledTax")
+
+
+NO_DOCUMENTS = Documents()
+
+
+def documents_needs(partner: str, books: WorkingSet) -> Iterator[Need]:
+    """What the documents of a partner's statements look at, as far as that can be told from what is loaded so far."""
+    agreements = list(books.known(Agreement, partner))
+    if not are_issued(agreements, books.known(Accrual, partner)):
+        return
+    yield DocumentNeed(Seller, SELLER)
+    for prefix in sorted({books.series, books.credit_notes, *_series_of(agreements)}):
+        yield DocumentNeed(Series, prefix)
+
+
+def are_issued(agreements: Iterable[Agreement], rows: Iterable[Accrual]) -> bool:
+    """Whether statements of these rows may have documents; what was agreed ever counts: what it billed may fall."""
+    return any(_bills_of(agreement) for agreement in agreements) or any(row.commission is not None for row in rows)
+
+
+def issue_documents(
+    account: Account, settlement_id: str, until: date, rows: Sequence[Accrual], fees: Sequence[Item], books: Books
+) -> Documents:
+    """Issue the documents of a statement up to a day that has these rows and charges these fees.
+
+    What a line has in all by its rows is taken together. What was earned stands in an invoice of each series, what fell
+    in a credit note of each invoice that it corrects: of a line, of those that have its earlier rows, the latest first;
+    of what has no line, of the latest with that tax group of which something is left. What no invoice is left for is in
+    a credit note that names none.
+
+    Raises `NotLoaded`.
+    """
+    agreements = list(books.queue(Agreement, account.id)) if has_agreements(books.position(account.id)) else []
+    if not are_issued(agreements, rows):
+        return NO_DOCUMENTS
+    statement = _Statement(account, settlement_id, books)
+    statement.issue("389", list(_earned(rows, agreements)))
+    statement.issue("380", [*fees, *_commissions(rows, agreements, books.series)])
+    return statement.documents(until)
+
+
+class _Statement:
+    """The documents of one statement as they come about."""
+
+    def __init__(self, account: Account, settlement_id: str, books: Books) -> None:
+        self._account = account
+        self._settlement_id = settlement_id
+        self._books = books
+        self._issued: list[SettlementDocument] = []
+        self._numbers: dict[str, str] = {}
+
+    def issue(self, code: TypeCode, items: list[Item]) -> None:
+        """Issue the invoices of a type for what is above zero, and their credit notes for what is below."""
+        by_series: dict[str, list[Part]] = defaultdict(list)
+        for item in items:
+            if item.amount > 0 and item.group is not None and item.series is not None:
+                by_series[item.series].append(Part(item, item.group, item.amount))
+        for series, parts in by_series.items():
+            self._put(self._document(code, series, parts, None), parts)
+        falls = [item for item in items if item.amount < 0]
+        lines = [item.line for item in falls if item.line is not None]
+        self._books.require(RangeNeed(Accrual, line) for line in lines)
+        if any(item.line is None for item in falls):
+            self._books.require([QueueNeed(SettlementDocument, self._account.id, None)])
+        corrected: dict[str, list[Part]] = defaultdict(list)
+        naming_none: dict[str, list[Part]] = defaultdict(list)
+        taken: dict[tuple[str, TaxGroup], int] = defaultdict(int)
+        for item in falls:
+            left = -item.amount
+            for number, group, part in self._corrects(code, item, taken):
+                corrected[number].append(Part(item, group, part))
+                left -= part
+            if left and item.group is not None and item.series is not None:
+                naming_none[item.series].append(Part(item, item.group, left))
+        invoices = sorted((self._of(number) for number in corrected), key=number_order)
+        for invoice in invoices:
+            series = self._books.credit_notes if code == "380" else series_of(invoice.id)
+            self._put(self._document(CORRECTING[code], series, corrected[invoice.id], invoice), corrected[invoice.id])
+        for series, parts in naming_none.items():
+            series = self._books.credit_notes if code == "380" else series
+            self._put(self._document(CORRECTING[code], series, parts, None), parts)
+
+    def documents(self, until: date) -> Documents:
+        """What was issued, and posted; with the rows that state it on the closing's day."""
+        for document in self._issued:
+            _post(document, self._books)
+        return Documents(tuple(self._issued), tuple(self._rows(until)), tuple(self._numbers.items()))
+
+    def _rows(self, until: date) -> Iterator[Accrual]:
+        """A row for each kind of what is settled by the statement, where that is not nothing."""
+        nets: dict[StepKind, int] = defaultdict(int)
+        sums: dict[StepKind, int] = defaultdict(int)
+        for document in self._issued:
+            if document.is_self_billed:
+                nets["selfBilledTax"] += document.sign * document.tax_excluded_amount
+                sums["selfBilledTax"] += document.sign * (document.tax_included_amount - document.tax_excluded_amount)
+                continue
+            for kind, (net, tax) in _of_kinds(document).items():
+                nets[kind] += document.sign * net
+                sums[kind] -= document.sign * (net + tax)
+        for kind in sorted(sums):
+            if sums[kind]:
+                yield step_row(
+                    self._account,
+                    f"{kind}/{self._settlement_id}",
+                    sums[kind],
+                    until,
+                    Step(kind, base=nets[kind]),
+                    self._books,
+                )
+
+    def _corrects(
+        self, code: TypeCode, item: Item, taken: dict[tuple[str, TaxGroup], int]
+    ) -> Iterator[tuple[str, TaxGroup, int]]:
+        """The invoices that a fall corrects, each with the tax group and how much; `taken` is what others did."""
+        left = -item.amount
+        for invoice, most in self._candidates(code, item, taken):
+            # Its own group first; where its terms were others then, that which the invoice has.
+            for group in sorted((one.group for one in invoice.tax_item), key=lambda one: one != item.group):
+                part = min(left, most, invoice.left(group) - taken[invoice.id, group])
+                if part > 0:
+                    taken[invoice.id, group] += part
+                    left -= part
+                    most -= part
+                    yield invoice.id, group, part
+            if not left:
+                return
+
+    def _candidates(
+        self, code: TypeCode, item: Item, taken: dict[tuple[str, TaxGroup], int]
+    ) -> Iterator[tuple[SettlementDocument, int]]:
+        """The invoices that a fall may correct, in order, and how much of each at most."""
+        if item.line is not None:
+            yield from self._of_line(code, item)
+        elif item.charged_by is not None:
+            yield self._of(item.charged_by), -item.amount
+        elif item.group is not None:
+            found = self._books.open_now(SettlementDocument, self._account.id)
+            for invoice in sorted((one for one in found if one.type_code == code), key=number_order, reverse=True):
+                if (left := invoice.left(item.group) - taken[invoice.id, item.group]) > 0:
+                    yield invoice, left
+
+    def _of_line(self, code: TypeCode, item: Item) -> Iterator[tuple[SettlementDocument, int]]:
+        """The invoices that have earlier rows of a line, the latest first, and how much of it each still has."""
+        assert item.line is not None
+        nets: dict[str, int] = defaultdict(int)
+        for row in self._books.within(Accrual, item.line):
+            number = row.document or self._numbers.get(row.id)
+            if number is not None and code == "389":
+                nets[number] += row.amount
+            elif number is not None and row.commission is not None:
+                nets[number] += row.commission.amount
+        self._books.require(DocumentNeed(SettlementDocument, number) for number in nets)
+        standing: list[tuple[SettlementDocument, int]] = []
+        for document in sorted((self._of(number) for number in nets), key=number_order):
+            if document.type_code == code:
+                standing.append((document, nets[document.id]))
+            elif document.type_code == CORRECTING[code]:
+                fell = -nets[document.id]
+                while standing and fell > 0:
+                    invoice, amount = standing.pop()
+                    if amount > fell:
+                        standing.append((invoice, amount - fell))
+                    fell -= amount
+        yield from reversed(standing)
+
+    def _document(
+        self, code: TypeCode, series: str, parts: Sequence[Part], corrects: SettlementDocument | None
+    ) -> SettlementDocument:
+        """A document with the next number of a series; what it corrects has that noted."""
+        books, account = self._books, self._account
+        groups: dict[TaxGroup, int] = defaultdict(int)
+        for part in parts:
+            groups[part.group] += part.amount
+        items = []
+        for group, net in groups.items():
+            tax = share_of(net, group.rate)
+            reverse = 0 if group.reverse_charge_rate is None else share_of(net, group.reverse_charge_rate)
+            if corrects is not None:
+                # Of all that fell to date, less what was taken before: so in the end they take all of it.
+                before = corrects.credited_of(group)
+                fallen = before.tax_excluded_amount + net
+                tax = share_of(fallen, group.rate) - before.tax_amount
+                if group.reverse_charge_rate is not None:
+                    reverse = share_of(fallen, group.reverse_charge_rate) - before.reverse_charge
+                after = replace(
+                    before,
+                    tax_excluded_amount=fallen,
+                    tax_amount=before.tax_amount + tax,
+                    reverse_charge=before.reverse_charge + reverse,
+                )
+                corrects = corrects.with_credited(after)
+            items.append(DocumentTax(group.category, group.rate, net, tax, group.reverse_charge_rate, reverse))
+        if corrects is not None:
+            books.put(corrects)
+        seller = books.find(Seller, SELLER)
+        net = sum(groups.values())
+        total = within_limit(
+            net + sum(item.tax_amount for item in items),
+            account.kept_in,
+            "closingId: the total of a document of statement {}",
+            self._settlement_id,
+        )
+        return SettlementDocument(
+            id=next_number(series, books),
+            type_code=code,
+            settlement_account=account.id,
+            settlement_id=self._settlement_id,
+            currency=account.currency,
+            bill_date=books.date_of(books.booked_at),
+            cause=books.cause,
+            booked_at=books.booked_at,
+            tax_excluded_amount=net,
+            tax_included_amount=total,
+            lines=_lines(parts),
+            tax_item=tuple(items),
+            corrects=None if corrects is None else corrects.id,
+            seller_version=None if seller is None else seller.version,
+            partner_version=account.version,
+        )
+
+    def _put(self, document: SettlementDocument, parts: Iterable[Part]) -> None:
+        self._books.put(document)
+        self._issued.append(document)
+        for part in parts:
+            for row in part.item.rows:
+                self._numbers.setdefault(row, document.id)
+
+    def _of(self, number: str) -> SettlementDocument:
+        document = self._books.find(SettlementDocument, number)
+        assert document is not None, f"there is no document {number}"
+        return document
+
+
+def step_row(account: Account, key: str, amount: int, day: date, step: Step, books: Books) -> Accrual:
+    """A row that states what a closing adds (minor units); it is not in the books yet."""
+    return Accrual(
+        id=f"{key_of(books.cause)}/{key}",
+        settlement_account=account.id,
+        order_id=None,
+        bill_no=None,
+        line_id=None,
+        amount=amount,
+        date=day,
+        cause=books.cause,
+        booked_at=books.booked_at,
+        step=step,
+    )
+
+
+def tell_documents(documents: Documents, books: Books) -> None:
+    """Tell the documents of a statement."""
+    for document in documents.issued:
+        if document.is_self_billed:
+            position.emit(document.settlement_account, SelfBillingIssued(document), books)
+        else:
+            position.emit(document.settlement_account, SettlementInvoiced(document), books)
+
+
+def series_of(number: str) -> str:
+    """The series that a number of a partner's is of: it ends with no digit."""
+    return number.rstrip("0123456789")
+
+
+def _bills_of(agreement: Agreement) -> bool:
+    return any(
+        closing.self_billing is not None or closing.fixed_fee is not None
+        for closing in (one.closings for one in agreement.agreed)
+    )
+
+
+def _series_of(agreements: Iterable[Agreement]) -> set[str]:
+    """The series that agreements name."""
+    bills = (one.closings.self_billing for agreement in agreements for one in agreement.agreed)
+    return {one.series for one in bills if one is not None}
+
+
+def _earned(rows: Iterable[Accrual], agreements: Sequence[Agreement]) -> Iterator[Item]:
+    """What of a statement's rows is invoiced in the partner's name: of each line in one sum, by its earliest row's day.
+
+    Adjustments and what a closing adds stand alone.
+    """
+    lines: dict[str, list[Accrual]] = defaultdict(list)
+    alone: list[tuple[DocumentLineKind, Accrual]] = []
+    for row in rows:
+        if row.commission is not None:
+            continue  # the partner has sold it itself
+        if row.step is None and row.adjustment_id is None:
+            lines[f"{row.bill_no}/{row.line_id}"].append(row)
+        elif row.step is None:
+            alone.append(("adjustment", row))
+        elif row.step.kind == "trueUp" or row.step.kind == "guarantee":
+            alone.append((row.step.kind, row))
+    for line, of_line in lines.items():
+        first, last = min(row.date for row in of_line), max(row.date for row in of_line)
+        bills = _terms_on(first, agreements)
+        amount = sum(row.amount for row in of_line)
+        yield Item("accrual", *bills, amount, first, last, line, tuple(row.id for row in of_line))
+    for kind, row in alone:
+        line_of = None if row.bill_no is None else f"{row.bill_no}/{row.line_id}"
+        yield Item(kind, *_terms_on(row.date, agreements), row.amount, row.date, row.date, line_of, (row.id,))
+
+
+def _commissions(rows: Iterable[Accrual], agreements: Sequence[Agreement], series: str) -> Iterator[Item]:
+    """Our commission on a statement's rows, of each line and tax group in one sum."""
+    lines: dict[tuple[str, TaxGroup], list[tuple[Accrual, int]]] = defaultdict(list)
+    for row in rows:
+        if row.commission is not None:
+            group = TaxGroup(row.commission.category, row.commission.rate)
+            lines[f"{row.bill_no}/{row.line_id}", group].append((row, row.commission.amount))
+    for (line, group), of_line in lines.items():
+        first, last = min(row.date for row, _ in of_line), max(row.date for row, _ in of_line)
+        agreement = next((one.id for one in agreements if one.holds_on(first)), None)
+        amount, ids = sum(part for _, part in of_line), tuple(row.id for row, _ in of_line)
+        yield Item("commission", agreement, group, series, amount, first, last, line, ids)
+
+
+def _terms_on(day: date, agreements: Sequence[Agreement]) -> tuple[str | None, TaxGroup | None, str | None]:
+    """The agreement of a day, and the tax group and the series by which we invoice what is of it."""
+    agreement = next((one for one in agreements if one.holds_on(day)), None)
+    bills: SelfBilling | None = None if agreement is None else agreement.terms_on(day).closings.self_billing
+    if agreement is None or bills is None:
+        return None, None, None
+    return agreement.id, TaxGroup(bills.category, bills.rate, bills.reverse_charge_rate), bills.series
+
+
+def _lines(parts: Iterable[Part]) -> tuple[DocumentLine, ...]:
+    """A line for each kind, agreement and tax group; for each period of a fee."""
+    lines: dict[tuple[object, ...], DocumentLine] = {}
+    for part in parts:
+        item = part.item
+        period = (item.start, item.end) if item.kind == "fee" else None
+        key = (item.kind, item.agreement, part.group, period)
+        line = lines.get(key)
+        if line is None:
+            lines[key] = DocumentLine(
+                item.kind, item.agreement, part.group.category, part.group.rate, part.amount, item.start, item.end
+            )
+        else:
+            lines[key] = replace(
+                line,
+                amount=line.amount + part.amount,
+                start=min(line.start, item.start),
+                end=max(line.end, item.end),
+            )
+    return tuple(lines.values())
+
+
+def _of_kinds(document: SettlementDocument) -> dict[StepKind, tuple[int, int]]:
+    """What a document of ours comes to of fees and of commission: net and tax (minor units).
+
+    Of a tax group with both, the fees have the tax of their own net, and the commission the rest.
+    """
+    found: dict[StepKind, tuple[int, int]] = {}
+    for item in document.tax_item:
+        of_group = [line for line in document.lines if (line.category, line.rate) == (item.category, item.rate)]
+        fees = sum(line.amount for line in of_group if line.kind == "fee")
+        commission = item.tax_excluded_amount - fees
+        tax_of_fees = item.tax_amount if not commission else min(item.tax_amount, share_of(fees, item.rate))
+        kinds: tuple[tuple[StepKind, int, int], ...] = (
+            ("fee", fees, tax_of_fees),
+            ("commission", commission, item.tax_amount - tax_of_fees),
+        )
+        for kind, net, tax in kinds:
+            before = found.get(kind, (0, 0))
+            found[kind] = before[0] + net, before[1] + tax
+    return found
+
+
+def _post(document: SettlementDocument, books: Books) -> None:
+    """Post what a document is about: the tax of a self-billed one, all of ours; a credit note's mirrored."""
+    partner, sign = document.settlement_account, document.sign
+    for item in document.tax_item:
+        if document.is_self_billed:
+            position.owe_tax(partner, item.category, item.rate, sign * item.tax_amount, books)
+            if item.reverse_charge_rate is not None:
+                position.owe_reverse_charge(item.category, item.reverse_charge_rate, sign * item.reverse_charge, books)
+        else:
+            position.charge_tax(partner, item.category, item.rate, sign * item.tax_amount, books)
+    if not document.is_self_billed:
+        for line in document.lines:
+            position.charge(partner, sign * line.amount, books, is_fee=line.kind == "fee")

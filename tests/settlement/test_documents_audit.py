@@ -1,0 +1,205 @@
+"""The audit of statements' documents: books with all kinds of them are clean, each tampering is seen by one check."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.write_concern import WriteConcern
+
+from adapters.audit import audit
+from adapters.settlement.documents_audit import DOCUMENT_CHECKS
+from tests.audit.test_audit import Mutation, adding, changing, losing
+from tests.billing.test_audit import write
+from tests.support.books import Books, Document, Made
+from tests.support.invariants import assert_books_hold
+from tests.support.ledger_book import (
+    LedgerBook,
+    adjustment,
+    agreed,
+    agreement,
+    billing,
+    closing,
+    credit_note,
+    disputes,
+    fixed_fee,
+    line,
+    order,
+    partner,
+    self_billing,
+    sell_as,
+)
+
+OTHERS = {
+    "input-tax-matches-documents",
+    "income-matches-invoices",
+    "invoice-numbers-run-without-gap",
+    "invoices-name-seller-versions",
+    "invoices-name-buyer-versions",
+    "documents-match-inbox",
+    "entries-match-inbox",
+    "steps-are-worked-out",
+}
+"""The checks of other capabilities that have to know of documents."""
+WATCHED = {check.name for check in DOCUMENT_CHECKS} | OTHERS
+SB1, SB2, SB3 = (f"SB-SA-1-00000000{n}" for n in (1, 2, 3))
+OF_4, NOTE_OF_4, OF_5 = "SB-SA-4-000000001", "SB-SA-4-000000002", "SB-SA-5-000000001"
+
+
+def made_books() -> LedgerBook:
+    """SA-1 is self-billed and pays a fee; SA-3 has reverse charge, SA-4 and SA-5 have no tax.
+
+    C-1 has SB1 of 80.00 and the fee of October, C-2 SB2 of 16.00 that fell, and 5.00 of the fee that are taken back.
+    C-1 is carried forward to C-2, and C-2 to C-3, whose SB3 is disputed.
+    """
+    book = LedgerBook()
+    book.begin_days("2026-11-22")
+    terms: dict[str, Any] = {"self_billing": self_billing(), "fixed_fee": fixed_fee(2500), "payout_threshold": 50_000}
+    reverse = self_billing("SB-SA-3-", "0", "AE", "0.2")
+    book.take(sell_as(name="We"), billing(), partner(share="1"), partner("SA-3", share="1"))
+    book.take(agreement("AG-1", "2026-10-01", share="1", **terms))
+    book.take(agreement("AG-3", "2026-10-01", share="1", account="SA-3", self_billing=reverse))
+    book.take(order("O-1", line("80", "0.2", "SA-1"), at="2026-11-22T12:00:00"), closing("C-1", until="2026-11-22"))
+    book.take(credit_note("N-1", "INV-000000001", {"1": 1600}))
+    book.take(agreed("AG-1", "2026-10-01", "1", **{**terms, "fixed_fee": fixed_fee(2000)}))
+    book.take(closing("C-2", until="2026-11-23"), adjustment("A-1", 100_000), closing("C-3", until="2026-11-24"))
+    book.take(adjustment("A-2", 5000, account="SA-3"), closing("C-6", "SA-3", until="2026-11-30"))
+    for n in (4, 5):
+        account, bills = f"SA-{n}", self_billing(f"SB-SA-{n}-", "0", "Z")
+        book.take(partner(account, share="1"), agreement(f"AG-{n}", "2026-10-01", account=account, self_billing=bills))
+        book.take(adjustment(f"A-{n}", 5000, account=account), closing(f"D-{n}", account, until="2026-11-24"))
+    book.take(adjustment("A-6", -1000, account="SA-4"), closing("D-6", "SA-4", until="2026-11-24"), disputes(SB3))
+    assert_books_hold(book)
+    return book
+
+
+@pytest.fixture(scope="module")
+def made(mongo: MongoClient[Document]) -> Iterator[Made]:
+    """Those books, once for all the tests here."""
+    database = mongo.get_database(f"test-{uuid.uuid4().hex[:12]}", write_concern=WriteConcern("majority"))
+    write(made_books(), database)
+    yield Made.of(database)
+    mongo.drop_database(database.name)
+
+
+@pytest.fixture
+def books(made: Made) -> Books:
+    """They, whatever the test before has done to them."""
+    return made.restored()
+
+
+def reported(books: Books) -> dict[str, Document]:
+    """What all checks say."""
+    now = made_books().booked_at + timedelta(days=1)
+    return {check["name"]: check for check in audit(books, now=now, relay_interval_seconds=5)["checks"]}
+
+
+def test_documents_are_clean(books: Books) -> None:
+    """And each check has something to look at."""
+    report = reported(books)
+    assert {name: report[name] for name in WATCHED if not report[name]["ok"]} == {}
+    assert {name for name in WATCHED if not report[name]["checked"]} == set()
+
+
+def posting_elsewhere(cause: str, account: str) -> Callable[[Books], object]:
+    """An entry's postings to a ledger account are to cash."""
+
+    def breaks(books: Books) -> None:
+        change = {"$set": {"postings.$[one].account": "cash"}}
+        done = books["entries"].update_one({"_id": cause}, change, array_filters=[{"one.account": account}])
+        assert done.modified_count == 1
+
+    return breaks
+
+
+def taking_more_than_there_is(books: Books) -> None:
+    """A note, and what it corrects says of it, is of 60.00 where 50.00 are invoiced; all else follows."""
+    amount = {"taxExcludedAmount": 6000, "taxIncludedAmount": 6000}
+    of_note = {**amount, "lines.0.amount": 6000, "taxItem.0.taxExcludedAmount": 6000}
+    books["settlementDocuments"].update_one({"_id": NOTE_OF_4}, {"$set": of_note})
+    credited = {"credited.0.taxExcludedAmount": 6000, "isOpen": False}
+    books["settlementDocuments"].update_one({"_id": OF_4}, {"$set": credited})
+
+
+def correcting_anothers(books: Books) -> None:
+    """A note corrects another partner's invoice, which says so too."""
+    found = books["settlementDocuments"].find_one_and_update({"_id": OF_4}, {"$unset": {"credited": ""}})
+    assert found is not None
+    books["settlementDocuments"].update_one({"_id": OF_5}, {"$set": {"credited": found["credited"]}})
+    books["settlementDocuments"].update_one({"_id": NOTE_OF_4}, {"$set": {"corrects": OF_5}})
+
+
+FALLEN = "INV-000000001/1/credit-note.issue/N-1"
+MUTATIONS = [
+    Mutation("fee-of-statement-off", adding("settlements", "C-1", lines__1__amount=1), {"documents-match-statements"}),
+    Mutation("row-off", adding("accruals", "INV-000000001/1", amount=1), {"documents-match-rows"}),
+    Mutation("line-off", adding("settlementDocuments", SB1, lines__0__amount=1), {"documents-add-up"}),
+    Mutation("rate-off", changing("settlementDocuments", SB3, taxItem__0__rate="0.3"), {"documents-tax-their-nets"}),
+    Mutation(
+        "credited-tax-off",
+        adding("settlementDocuments", SB1, credited__0__taxAmount=1),
+        {"documents-are-credited-by-notes"},
+    ),
+    Mutation("more-credited-than-invoiced", taking_more_than_there_is, {"notes-within-documents"}),
+    Mutation(
+        "open-called-done", changing("settlementDocuments", SB1, isOpen=False), {"open-documents-have-something-left"}
+    ),
+    Mutation(
+        "self-billed-called-ours",
+        changing("settlementDocuments", SB1, isSelfBilled=False),
+        {"open-documents-have-something-left"},
+    ),
+    Mutation("charged-off", adding("earnings", "SA-1/2026", charged__0__amount=1), {"fees-are-charged-once"}),
+    Mutation(
+        "another-document-holds",
+        changing("settlements", "C-3", hold__documents=[SB1]),
+        {"disputed-documents-hold-statements"},
+    ),
+    Mutation("brought-tax-off", adding("settlements", "C-3", selfBilledTax=1), {"self-billed-tax-is-brought-forward"}),
+    Mutation("series-of-another", changing("series", "SB-SA-1-", owner="SA-4"), {"series-are-of-one-owner"}),
+    Mutation(
+        "statement-of-another",
+        changing("settlements", "D-5", settlementAccount="SA-4"),
+        {"documents-point-to-statements"},
+    ),
+    Mutation(
+        "row-of-no-document", changing("accruals", FALLEN, document="SB-X-000000001"), {"rows-point-to-documents"}
+    ),
+    Mutation("note-of-another", correcting_anothers, {"notes-point-to-documents"}),
+    Mutation(
+        "input-tax-elsewhere",
+        posting_elsewhere("settlement.close:C-3", "inputTax"),
+        {"input-tax-matches-documents"},
+    ),
+    Mutation("fee-elsewhere", posting_elsewhere("settlement.close:C-1", "revenue"), {"income-matches-invoices"}),
+    Mutation("reverse-charge-elsewhere", posting_elsewhere("settlement.close:C-6", "tax"), {"income-matches-invoices"}),
+    Mutation("number-missing", adding("series", "SB-SA-1-", last=1), {"invoice-numbers-run-without-gap"}),
+    Mutation(
+        "no-such-seller", changing("settlementDocuments", SB1, sellerVersion=7), {"invoices-name-seller-versions"}
+    ),
+    Mutation(
+        "no-such-partner", changing("settlementDocuments", SB1, partnerVersion=7), {"invoices-name-buyer-versions"}
+    ),
+    Mutation(
+        "closing-not-in-inbox",
+        losing("inbox", "settlement.close:C-6"),
+        {"documents-match-inbox", "entries-match-inbox"},
+    ),
+    Mutation(
+        "tax-of-nothing",
+        changing("accruals", "settlement.close/C-1/selfBilledTax/C-1", amount=0),
+        {"steps-are-worked-out"},
+    ),
+]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_each_tampering_is_seen_by_what_watches_it(books: Books, mutation: Mutation) -> None:
+    """By those checks of the watched ones, and by no other."""
+    mutation.breaks(books)
+    report = reported(books)
+    assert {name for name in WATCHED if not report[name]["ok"]} == mutation.seen_by

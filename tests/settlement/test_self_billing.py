@@ -1,0 +1,508 @@
+"""Self-billing: we issue the partner's invoices to us, in its series, of what closings state."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any, Literal
+
+import pytest
+
+from adapters.settlement.queries import preview
+from domain.ledger.numbering import Series
+from domain.settlement.agreements import Agreement
+from domain.settlement.documents import SettlementDocument
+from domain.settlement.statements import Hold
+from domain.settlement.terms import SelfBilling
+from schemas.settlement.queries import SettlementPreview
+from tests.support.invariants import assert_books_hold
+from tests.support.ledger_book import (
+    Fact,
+    LedgerBook,
+    accepts,
+    adjustment,
+    agent_of,
+    agreed,
+    agreement,
+    as_agent,
+    billing,
+    closing,
+    credit_note,
+    disputes,
+    fixed_fee,
+    guarantee,
+    holdback,
+    line,
+    order,
+    partner,
+    payment,
+    payout,
+    payout_return,
+    self_billing,
+    withholding,
+)
+
+DAY = "2026-11-22"
+INV1, INV2 = "INV-000000001", "INV-000000002"
+
+
+def opened(*facts: Fact) -> LedgerBook:
+    """BA-1, SA-1 and SA-2; 22 November has begun."""
+    book = LedgerBook()
+    book.begin_days("2026-11-22")
+    book.take(billing(), partner(share="1"), partner("SA-2", share="1"), *facts)
+    return book
+
+
+# -- what is agreed
+
+
+def test_the_series_of_an_agreement_is_the_partners_from_then_on():
+    """It is kept with its owner before a number is taken of it, and agreed again with the same partner."""
+    book = opened(agreement("AG-1", "2026-11-01", self_billing=self_billing()))
+    assert book.get(Series, "SB-SA-1-") == Series("SB-SA-1-", 0, "SA-1")
+    book.take(agreed("AG-1", "2026-11-10", self_billing=self_billing(rate="0.19")))
+    assert not book.refused
+    assert [one.closings.self_billing for one in book.get(Agreement, "AG-1").agreed] == [
+        SelfBilling("SB-SA-1-", "S", Decimal("0.2")),
+        SelfBilling("SB-SA-1-", "S", Decimal("0.19")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("series", "why"),
+    [
+        ("INV-", "INV- is a series of ours"),
+        ("CN-", "CN- is a series of ours"),
+        ("SB-SA-1-", "SB-SA-1- is the series of another partner"),
+    ],
+)
+def test_a_series_that_is_ours_or_anothers_is_refused_where_it_is_agreed(series, why):
+    """Whether our series has given a number yet or not; when it is created, and when it is changed."""
+    book = opened(
+        agreement("AG-1", "2026-11-01", self_billing=self_billing()), agreement("AG-2", "2026-11-01", account="SA-2")
+    )
+    refused = ("invalid", f"terms.selfBilling.series: {why}")
+    assert (
+        book.refusal(agreement("AG-3", "2025-01-01", "2025-02-01", account="SA-2", self_billing=self_billing(series)))
+        == refused
+    )
+    assert book.refusal(agreed("AG-2", "2026-11-10", self_billing=self_billing(series))) == refused
+
+
+def test_a_fixed_fee_can_be_agreed_of_as_many_past_days_as_a_guarantee():
+    """3,660 days before 22 November 2026 is 14 November 2016."""
+    book = opened(agreement("AG-1", "2016-11-14", fixed_fee=fixed_fee(1000)))
+    assert not book.refused
+    assert book.refusal(agreement("AG-2", "2016-11-13", account="SA-2", fixed_fee=fixed_fee(1000))) == (
+        "invalid",
+        "terms.fixedFee: can begin on 2016-11-14 at the earliest, not on 2016-11-13",
+    )
+
+
+# -- documents
+
+
+def earn(id_: str, amount: int, on: str = DAY, partner_id: str = "SA-1") -> Fact:
+    """An order that earns a partner an amount (minor units) by a share of all, with a line of ours."""
+    price = f"{'-' if amount < 0 else ''}{abs(amount) // 100}.{abs(amount) % 100:02d}"
+    return order(id_, line("90000.00"), line(price, "0", partner_id), at=f"{on}T12:00:00")
+
+
+def documents(book: LedgerBook) -> list[tuple[str, str, int, int, str | None]]:
+    """All documents as they were issued: number, type, net, tax, and what each corrects."""
+    found = []
+    for one in book.documents[SettlementDocument].values():
+        tax = one.tax_included_amount - one.tax_excluded_amount
+        found.append((one.id, one.type_code, one.tax_excluded_amount, tax, one.corrects))
+    return found
+
+
+def stated(book: LedgerBook, id_: str) -> list[tuple[str, int]]:
+    """The lines of a statement, what was earned by lines and adjustments in one sum, then the total."""
+    found = book.settlement(id_)
+    earned = sum(one.amount for one in found.lines if one.step is None)
+    steps = [(one.step.kind, one.amount) for one in found.lines if one.step is not None]
+    return [("earned", earned), *steps, ("total", found.total)]
+
+
+def self_billed(*facts: Fact, **terms: Any) -> LedgerBook:
+    """SA-1 is self-billed since 1 November, at 20 % unless other terms are said; facts follow."""
+    return opened(agreement("AG-1", "2026-11-01", share="1", **{"self_billing": self_billing(), **terms}), *facts)
+
+
+def test_what_was_earned_is_a_self_billed_invoice_and_what_falls_a_credit_note_that_names_it():
+    """80.00 at 20 % are 96.00; 16.00 that are taken back later are 3.20 of tax, 19.20."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY))
+    assert documents(book) == [("SB-SA-1-000000001", "389", 8000, 1600, None)]
+    assert stated(book, "C-1") == [("earned", 8000), ("selfBilledTax", 1600), ("total", 9600)]
+    assert book.postings("settlement.close:C-1") == [("inputTax S 0.2", 1600), ("payable:SA-1", -1600)]
+    assert book.events_of("SA-1")[-3:] == ["settlement.closed", "self-billing.issued", "payout.requested"]
+    book.take(credit_note("N-1", INV1, {"2": 1600}), closing("C-2", until="2026-11-30"))
+    assert documents(book)[1:] == [("SB-SA-1-000000002", "261", 1600, 320, "SB-SA-1-000000001")]
+    assert stated(book, "C-2") == [("earned", -1600), ("selfBilledTax", -320), ("total", -1920)]
+    assert book.postings("settlement.close:C-2") == [("inputTax S 0.2", -320), ("payable:SA-1", 320)]
+    assert_books_hold(book)
+
+
+def test_a_self_billed_invoice_is_taxed_by_the_partners_rate():
+    """80.00 at 19 % are 15.20 of tax: input tax, and payable with the net that the accrual has booked."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY), self_billing=self_billing(rate="0.19"))
+    assert documents(book) == [("SB-SA-1-000000001", "389", 8000, 1520, None)]
+    assert book.get(SettlementDocument, "SB-SA-1-000000001").tax_included_amount == 9520
+    assert book.postings("settlement.close:C-1") == [("inputTax S 0.19", 1520), ("payable:SA-1", -1520)]
+    assert_books_hold(book)
+
+
+def test_each_partner_has_a_series_without_a_gap_and_ours_does_not_move():
+    """SA-1, SA-2, SA-1; our seven invoices have been numbered before, and the next one is the eighth."""
+    book = self_billed(
+        agreement("AG-2", "2026-11-01", share="1", account="SA-2", self_billing=self_billing("SB-SA-2-"))
+    )
+    book.take(*(earn(f"O-{n}", 1000, partner_id=("SA-1", "SA-2")[n % 2]) for n in range(7)))
+    assert book.get(Series, "INV-").last == 7
+    book.take(closing("C-1", until=DAY), closing("C-2", account="SA-2", until=DAY))
+    book.take(adjustment("A-1", 1000), closing("C-3", until="2026-11-30"))
+    assert [number for number, *_ in documents(book)] == ["SB-SA-1-000000001", "SB-SA-2-000000001", "SB-SA-1-000000002"]
+    assert book.get(Series, "INV-").last == 7
+    assert_books_hold(book)
+
+
+def test_with_reverse_charge_a_document_has_no_tax_and_we_owe_it():
+    """80.00 in the category AE: 16.00 at 20 % are owed and come back; the statement has 80.00."""
+    terms = self_billing(rate="0", category="AE", reverse="0.2")
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY), self_billing=terms)
+    assert documents(book) == [("SB-SA-1-000000001", "389", 8000, 0, None)]
+    assert stated(book, "C-1") == [("earned", 8000), ("total", 8000)]
+    assert book.postings("settlement.close:C-1") == [("inputTax AE 0.2", 1600), ("tax AE 0.2", -1600)]
+    book.take(credit_note("N-1", INV1, {"2": 8000}), closing("C-2", until="2026-11-30"))
+    assert documents(book)[1:] == [("SB-SA-1-000000002", "261", 8000, 0, "SB-SA-1-000000001")]
+    assert book.postings("settlement.close:C-2") == [("inputTax AE 0.2", -1600), ("tax AE 0.2", 1600)]
+    assert_books_hold(book)
+
+
+def test_without_tax_a_document_posts_nothing():
+    """In the category Z: the invoice has a number, the closing no entry."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY), self_billing=self_billing(rate="0", category="Z"))
+    assert documents(book) == [("SB-SA-1-000000001", "389", 8000, 0, None)]
+    assert_books_hold(book)
+
+
+def test_what_a_line_earns_and_loses_within_one_closing_is_taken_together():
+    """80.00 less 16.00 that a note takes back before the closing: one invoice of 64.00."""
+    book = self_billed(earn("O-1", 8000), credit_note("N-1", INV1, {"2": 1600}), closing("C-1", until="2026-11-30"))
+    assert documents(book) == [("SB-SA-1-000000001", "389", 6400, 1280, None)]
+    assert_books_hold(book)
+
+
+def test_what_falls_of_a_line_corrects_the_invoice_that_has_it():
+    """Not the latest: O-1 is on the first invoice, O-2 on the second; a note takes 10.00 of O-1 back."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY))
+    book.take(earn("O-2", 5000, "2026-11-23"), closing("C-2", until="2026-11-23"))
+    book.take(credit_note("N-1", INV1, {"2": 1000}), closing("C-3", until="2026-11-30"))
+    assert documents(book)[2:] == [("SB-SA-1-000000003", "261", 1000, 200, "SB-SA-1-000000001")]
+    assert_books_hold(book)
+
+
+def test_a_line_that_was_paid_in_parts_gives_back_the_latest_part_first():
+    """40.00 and 60.00 on two invoices; 70.00 fall: 60.00 of the second and 10.00 of the first, then the rest."""
+    book = self_billed(on="payment")
+    book.take(order("O-1", line("100", "0", "SA-1"), at="2026-11-22T12:00:00"), payment("P-1", 4000))
+    book.take(closing("C-1", until=DAY), payment("P-2", 6000, at="2026-11-23T10:00:00"))
+    book.take(
+        closing("C-2", until="2026-11-23"), credit_note("N-1", INV1, {"1": 7000}), closing("C-3", until="2026-11-30")
+    )
+    assert documents(book) == [
+        ("SB-SA-1-000000001", "389", 4000, 800, None),
+        ("SB-SA-1-000000002", "389", 6000, 1200, None),
+        ("SB-SA-1-000000003", "261", 1000, 200, "SB-SA-1-000000001"),
+        ("SB-SA-1-000000004", "261", 6000, 1200, "SB-SA-1-000000002"),
+    ]
+    book.take(credit_note("N-2", INV1, {"1": 3000}), closing("C-4", until="2026-11-30"))
+    assert documents(book)[4:] == [("SB-SA-1-000000005", "261", 3000, 600, "SB-SA-1-000000001")]
+    assert not book.get(SettlementDocument, "SB-SA-1-000000001").is_open
+    assert_books_hold(book)
+
+
+def test_credit_notes_take_all_of_an_invoices_tax_in_the_end():
+    """1.01 at 20 % is 0.20 of tax. Three times 0.33, then 0.02: 0.07, 0.06, 0.07 and 0.00 of tax."""
+    book = self_billed(earn("O-1", 101), closing("C-1", until=DAY))
+    for n, amount in enumerate((33, 33, 33, 2)):
+        book.take(credit_note(f"N-{n}", INV1, {"2": amount}), closing(f"D-{n}", until="2026-11-30"))
+    assert [(net, tax) for _, code, net, tax, _ in documents(book) if code == "261"] == [
+        (33, 7),
+        (33, 6),
+        (33, 7),
+        (2, 0),
+    ]
+    assert_books_hold(book)
+
+
+def test_what_has_no_line_corrects_the_latest_invoice_of_which_something_is_left():
+    """Of 80.00 and 50.00 an adjustment takes 60.00: 50.00 of the second, 10.00 of the first."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY))
+    book.take(earn("O-2", 5000, "2026-11-23"), closing("C-2", until="2026-11-23"))
+    book.take(adjustment("A-1", -6000), closing("C-3", until="2026-11-30"))
+    assert documents(book)[2:] == [
+        ("SB-SA-1-000000003", "261", 1000, 200, "SB-SA-1-000000001"),
+        ("SB-SA-1-000000004", "261", 5000, 1000, "SB-SA-1-000000002"),
+    ]
+    assert_books_hold(book)
+
+
+def test_what_no_invoice_is_left_for_is_a_credit_note_that_names_none():
+    """Nothing was invoiced before: 60.00 are taken back of what was earned by other terms."""
+    book = self_billed(adjustment("A-1", -6000), closing("C-1", until="2026-11-30"))
+    assert documents(book) == [("SB-SA-1-000000001", "261", 6000, 1200, None)]
+    assert stated(book, "C-1") == [("earned", -6000), ("selfBilledTax", -1200), ("total", -7200)]
+    assert_books_hold(book)
+
+
+def test_an_adjustment_corrects_the_invoice_of_the_line_that_it_names():
+    """O-1's, though O-2's is later; also where both are stated at once."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY), earn("O-2", 5000), closing("C-2", until=DAY))
+    book.take(adjustment("A-1", -1000, corrects=(INV1, "2")), closing("C-3", until="2026-11-30"))
+    assert documents(book)[2:] == [("SB-SA-1-000000003", "261", 1000, 200, "SB-SA-1-000000001")]
+    book.take(
+        earn("O-3", 700), adjustment("A-2", -300, corrects=("INV-000000003", "2")), closing("C-4", until="2026-11-30")
+    )
+    assert documents(book)[3:] == [
+        ("SB-SA-1-000000004", "389", 700, 140, None),
+        ("SB-SA-1-000000005", "261", 300, 60, "SB-SA-1-000000004"),
+    ]
+    assert_books_hold(book)
+
+
+def test_what_is_earned_goes_by_the_terms_of_its_day():
+    """9 November is not self-billed, the 10th at 20 %, the 24th at 10 %: one invoice with two tax groups."""
+    book = opened(agreement("AG-1", "2026-11-01", share="1"))
+    book.take(agreed("AG-1", "2026-11-10", "1", self_billing=self_billing()))
+    book.take(agreed("AG-1", "2026-11-24", "1", self_billing=self_billing(rate="0.1")))
+    book.take(earn("O-1", 1000, "2026-11-09"), earn("O-2", 2000, "2026-11-10"), earn("O-3", 4000, "2026-11-24"))
+    book.take(closing("C-1", until="2026-11-30"))
+    [invoice] = book.documents[SettlementDocument].values()
+    assert [(str(one.rate), one.tax_excluded_amount, one.tax_amount) for one in invoice.tax_item] == [
+        ("0.2", 2000, 400),
+        ("0.1", 4000, 400),
+    ]
+    assert [(one.kind, one.agreement, one.amount, str(one.start)) for one in invoice.lines] == [
+        ("accrual", "AG-1", 2000, "2026-11-10"),
+        ("accrual", "AG-1", 4000, "2026-11-24"),
+    ]
+    assert_books_hold(book)
+
+
+def test_what_falls_after_self_billing_has_ended_corrects_its_invoice_still():
+    """Agreed otherwise from the 23rd on: a note of the 25th is a credit note, what is earned then no document's."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY), agreed("AG-1", "2026-11-23", "1"))
+    book.take(earn("O-2", 500, "2026-11-25"), credit_note("N-1", INV1, {"2": 1000}), closing("C-2", until="2026-11-30"))
+    assert documents(book)[1:] == [("SB-SA-1-000000002", "261", 1000, 200, "SB-SA-1-000000001")]
+    assert_books_hold(book)
+
+
+def test_guarantees_are_invoiced_too_and_holdbacks_have_no_tax():
+    """60.00 earned of 100.00 guaranteed: 20.00 of tax. 10 % of 100.00 are held back, 5 % of 90.00 withheld."""
+    terms = {"guarantee": guarantee(10000), "holdback": holdback("0.1", 30), "withholding": withholding("0.05")}
+    book = self_billed(earn("O-1", 6000), closing("C-1", until="2026-11-30"), **terms)
+    assert documents(book) == [("SB-SA-1-000000001", "389", 10000, 2000, None)]
+    assert stated(book, "C-1") == [
+        ("earned", 6000),
+        ("guarantee", 4000),
+        ("holdback", -1000),
+        ("selfBilledTax", 2000),
+        ("total", 11000),
+    ]
+    request = book.settlement("C-1").request
+    assert request is not None
+    assert (request.amount, request.tax_withheld, request.transferred) == (11000, 450, 10550)
+    book.take(payout("PO-1", 4000, "C-1"), payout("PO-2", 7000, "C-1"))
+    assert book.settlement("C-1").tax_withheld == 450
+    assert_books_hold(book)
+
+
+def test_the_tax_of_documents_is_not_netted():
+    """96.00 are payable, the partner owes 200.00: 80.00 are netted, 16.00 paid out."""
+    book = self_billed(billing("BA-9", days=0), order("O-9", line("200", "0"), account="BA-9"), netting="BA-9")
+    book.take(earn("O-1", 8000), closing("C-1", until=DAY))
+    request = book.settlement("C-1").request
+    assert request is not None
+    assert (request.amount, request.netted, request.transferred) == (9600, 8000, 1600)
+    assert_books_hold(book)
+
+
+def test_what_is_carried_forward_brings_its_tax_along():
+    """Below the threshold 12.00 wait, 2.00 of them tax; with 24.00 tax is withheld of 30.00, not of 36.00."""
+    book = self_billed(earn("O-1", 1000), payout_threshold=1500, withholding=withholding("0.1"))
+    book.take(closing("C-1", until=DAY), earn("O-2", 2000), closing("C-2", until=DAY))
+    assert (book.settlement("C-2").total, book.settlement("C-2").self_billed_tax) == (3600, 600)
+    book.take(payout("PO-1", 3600, "C-2"))
+    assert book.settlement("C-2").tax_withheld == 300
+    assert_books_hold(book)
+
+
+def test_each_statement_of_a_closing_has_documents_of_its_own(monkeypatch):
+    """Four lines at most, three of them kept for what documents add: three statements of 10.00 and 2.00 of tax each."""
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 4)
+    book = self_billed(*(earn(f"O-{n}", 1000) for n in range(3)), closing("C-1", until=DAY))
+    assert documents(book) == [(f"SB-SA-1-00000000{n}", "389", 1000, 200, None) for n in (1, 2, 3)]
+    assert [stated(book, id_)[-1] for id_ in ("C-1", "C-1-2", "C-1-3")] == [("total", 1200)] * 3
+    assert_books_hold(book)
+
+
+def test_a_preview_says_the_tax_of_documents_and_takes_no_number():
+    """What is previewed is what is stated; the next number is the first still."""
+    book = self_billed(earn("O-1", 8000))
+    query = SettlementPreview.model_validate({"settlementAccount": "SA-1", "periodEnd": DAY})
+    told = asyncio.run(preview(query, book.view()))
+    [statement] = told["settlements"]
+    assert [(one["kind"], one["amount"]["value"]) for one in statement["lines"]] == [
+        ("accrual", 80.0),
+        ("selfBilledTax", 16.0),
+    ]
+    assert book.get(Series, "SB-SA-1-").last == 0
+
+
+# -- what the partner says
+
+
+def test_a_disputed_document_holds_its_statements_payout_until_it_is_accepted():
+    """The payout that was requested is refused meanwhile, and stands: nothing is requested anew."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY))
+    book.take(disputes("SB-SA-1-000000001", "one line is missing"))
+    assert book.settlement("C-1").hold == Hold(("SB-SA-1-000000001",))
+    assert book.refusal(payout("PO-1", 9600, "C-1")) == (
+        "wrong-state",
+        "settlementId: C-1 is not paid while SB-SA-1-000000001 is disputed",
+    )
+    book.take(accepts("SB-SA-1-000000001"), payout("PO-2", 9600, "C-1"))
+    assert book.settlement("C-1").state == "paid"
+    assert [one for one in book.events_of("SA-1") if one.startswith(("self-billing", "payout"))] == [
+        "self-billing.issued",
+        "payout.requested",
+        "self-billing.disputed",
+        "self-billing.accepted",
+    ]
+    assert_books_hold(book)
+
+
+def test_what_was_to_be_requested_of_what_is_held_is_requested_when_it_is_let_go():
+    """A payout came back while its statement was held: 96.00 are requested once, as `-r2`, when it is accepted."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY), payout("PO-1", 9600, "C-1"))
+    book.take(disputes("SB-SA-1-000000001"), payout_return("R-1", "PO-1"))
+    before = book.settlement("C-1").request
+    assert before is not None
+    assert before.number == 1
+    book.take(accepts("SB-SA-1-000000001"))
+    request = book.settlement("C-1").request
+    assert request is not None
+    assert (request.id, request.amount) == ("C-1-r2", 9600)
+    assert_books_hold(book)
+
+
+def test_what_the_partner_says_fits_the_document():
+    """It waits for a document that is not there; one of ours, and what is said twice, are refused."""
+    book = self_billed(earn("O-1", 8000), fixed_fee=fixed_fee(1000))
+    book.take(accepts("SB-SA-1-000000001"))
+    [(_, waits)] = book.waiting.values()
+    assert waits.code == "unknown-document"
+    book.take(closing("C-1", until="2026-11-30"))
+    assert book.get(SettlementDocument, "SB-SA-1-000000001").state == "accepted"
+    refused = ("wrong-state", "number: SB-SA-1-000000001 is accepted already")
+    assert book.refusal(accepts("SB-SA-1-000000001")) == refused
+    assert book.refusal(disputes("SB-SA-1-000000001")) == refused
+    assert book.refusal(accepts("INV-000000002")) == (
+        "invalid",
+        "number: INV-000000002 is no self-billed document: it is ours",
+    )
+
+
+# -- fees
+
+
+def test_a_fixed_fee_is_charged_for_each_period_that_has_ended_once():
+    """25.00 a month from 1 October on, at 20 %: October with the first closing, November with the second."""
+    book = opened(agreement("AG-1", "2026-10-01", share="1", fixed_fee=fixed_fee(2500)), earn("O-1", 8000))
+    book.take(closing("C-1", until=DAY))
+    assert documents(book) == [("INV-000000002", "380", 2500, 500, None)]
+    assert stated(book, "C-1") == [("earned", 8000), ("fee", -3000), ("total", 5000)]
+    assert book.postings("settlement.close:C-1") == [("payable:SA-1", 3000), ("revenue", -2500), ("tax S 0.2", -500)]
+    assert "settlement.invoiced" in book.events_of("SA-1")
+    book.take(closing("C-2", until=DAY), closing("C-3", until="2026-11-30"))
+    assert documents(book)[1:] == [("INV-000000003", "380", 2500, 500, None)]
+    assert stated(book, "C-3") == [("earned", 0), ("fee", -3000), ("total", -3000)]
+    assert_books_hold(book)
+
+
+def test_a_fee_is_in_proportion_to_its_days_in_force():
+    """An agreement of 10 days of November: 30.00 x 10 / 30 are 10.00."""
+    book = opened(agreement("AG-1", "2026-11-01", "2026-11-11", share="1", fixed_fee=fixed_fee(3000)))
+    book.take(closing("C-1", until=DAY))
+    assert documents(book) == [("INV-000000001", "380", 1000, 200, None)]
+    assert_books_hold(book)
+
+
+def test_a_fee_that_is_less_in_the_past_is_taken_back_by_a_credit_note():
+    """25.00 of October were charged, 15.00 are agreed of it since: 10.00 and 2.00 of tax come back, of that invoice."""
+    book = opened(agreement("AG-1", "2026-10-01", share="1", fixed_fee=fixed_fee(2500)), closing("C-1", until=DAY))
+    book.take(agreed("AG-1", "2026-10-01", "1", fixed_fee=fixed_fee(1500)), closing("C-2", until=DAY))
+    assert documents(book) == [
+        ("INV-000000001", "380", 2500, 500, None),
+        ("CN-000000001", "381", 1000, 200, "INV-000000001"),
+    ]
+    assert stated(book, "C-2") == [("earned", 0), ("fee", 1200), ("total", -1800)]
+    assert book.postings("settlement.close:C-2") == [("payable:SA-1", -1200), ("revenue", 1000), ("tax S 0.2", 200)]
+    assert_books_hold(book)
+
+
+# -- commission
+
+
+def of_an_agent(*facts: Fact, on: Literal["invoice", "payment"] = "invoice", **terms: Any) -> LedgerBook:
+    """SA-1, in whose name we sell for 10 % of the net, and 20 % of tax on that."""
+    book = LedgerBook()
+    book.begin_days("2026-11-22")
+    book.take(billing(), agent_of("SA-1", on=on))
+    if terms:
+        book.take(agreement("AG-1", "2026-10-01", **terms))
+    book.take(*facts)
+    return book
+
+
+def test_our_commission_is_an_invoice_and_what_falls_of_it_a_credit_note_that_names_it():
+    """Of 100.00 and 20.00 of tax 10.00 and 2.00 are ours: 108.00 are payable. Of a note of 40.00, 4.00 come back."""
+    book = of_an_agent(order("O-1", line("100", "0.2", "SA-1"), at=f"{DAY}T12:00:00"), closing("C-1", until=DAY))
+    assert documents(book) == [("INV-000000001", "380", 1000, 200, None)]
+    assert stated(book, "C-1") == [("earned", 12000), ("commission", -1200), ("total", 10800)]
+    assert book.postings("settlement.close:C-1") == [("commission", -1000), ("payable:SA-1", 1200), ("tax S 0.2", -200)]
+    book.take(credit_note("N-1", "SA-1-000000001", {"1": 4000}), closing("C-2", until="2026-11-30"))
+    assert documents(book)[1:] == [("CN-000000001", "381", 400, 80, "INV-000000001")]
+    assert stated(book, "C-2") == [("earned", -4800), ("commission", 480), ("total", -4320)]
+    assert book.postings("settlement.close:C-2") == [("commission", 400), ("payable:SA-1", -480), ("tax S 0.2", 80)]
+    assert_books_hold(book)
+
+
+def test_commission_and_fee_are_lines_of_one_invoice():
+    """10.00 of commission and 0.12 of a fee: 2.02 of tax on 10.12; the fee has 0.02 of it, the commission the rest."""
+    terms: dict[str, Any] = {"agent": as_agent(), "fixed_fee": fixed_fee(12)}
+    book = of_an_agent(order("O-1", line("100", "0.2", "SA-1"), at=f"{DAY}T12:00:00"), **terms)
+    book.take(closing("C-1", until=DAY))
+    assert documents(book) == [("INV-000000001", "380", 1012, 202, None)]
+    assert [(one.kind, one.agreement, one.amount) for one in book.get(SettlementDocument, "INV-000000001").lines] == [
+        ("fee", "AG-1", 12),
+        ("commission", "AG-1", 1000),
+    ]
+    assert stated(book, "C-1") == [("earned", 12000), ("commission", -1200), ("fee", -14), ("total", 10786)]
+    assert_books_hold(book)
+
+
+def test_commission_of_what_is_paid_in_parts_goes_back_to_the_invoices_that_charged_it():
+    """Two halves are paid: 5.00 are charged twice; a note of 80.00 takes back 5.00 of the second, 3.00 of the first."""
+    book = of_an_agent(order("O-1", line("100", "0.2", "SA-1"), at=f"{DAY}T12:00:00"), on="payment")
+    for n in (1, 2):
+        book.take(payment(f"P-{n}", 6000, at=f"{DAY}T13:00:00"), closing(f"C-{n}", until=DAY))
+    book.take(credit_note("N-1", "SA-1-000000001", {"1": 8000}), closing("C-3", until="2026-11-30"))
+    assert documents(book) == [
+        ("INV-000000001", "380", 500, 100, None),
+        ("INV-000000002", "380", 500, 100, None),
+        ("CN-000000001", "381", 300, 60, "INV-000000001"),
+        ("CN-000000002", "381", 500, 100, "INV-000000002"),
+    ]
+    assert_books_hold(book)
