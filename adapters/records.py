@@ -40,7 +40,10 @@ class ReplyTo:
 
 @dataclass(frozen=True, slots=True)
 class InboxRow:
-    """An identity that was applied, with its content's digest and what came of it: never deleted."""
+    """An identity that was applied, with its content's digest and what came of it: never deleted.
+
+    `acting_user` is for whom its sender spoke, if that is a gateway that said so.
+    """
 
     identity: str
     digest: str
@@ -50,6 +53,7 @@ class InboxRow:
     attempts: int
     correlation_id: str
     properties: Properties
+    acting_user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

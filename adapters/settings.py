@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     shutdown_timeout_seconds: float = Field(30, gt=0, le=86_400)
     days_ahead_max: int = Field(7, ge=0, le=3_660)
     reply_prefixes: str = ""
+    access: str | None = Field(None, min_length=1)
     clock_file: str | None = None
     health_file: str | None = None
     http_port: int | None = Field(None, ge=0, le=65_535)
@@ -178,6 +179,7 @@ def told(settings: Settings) -> dict[str, str | bool]:
         "driver": settings.mongodb_driver,
         "single_active_consumer": settings.single_active_consumer,
         "time_zone": settings.time_zone,
+        "access": settings.access or "open",
         **({} if settings.clock_file is None else {"clock_file": settings.clock_file}),
     }
 

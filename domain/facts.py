@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from datetime import date, datetime, tzinfo
+from functools import cache
 
 from domain import accounts, billing, corrections, days, dunning, invoicing, ordering, parties, payments, settlement
 from domain.accounts.lifecycle import complete_closing
@@ -12,7 +14,7 @@ from domain.accounts.standing import tell_crossing
 from domain.days.model import BegunDay, Day
 from domain.dunning.looking import leave_review
 from domain.handler import Handler
-from domain.ledger.books import Books, Need, Queue, WorkingSet
+from domain.ledger.books import Books, Document, DocumentNeed, Need, Queue, WorkingSet
 from domain.ledger.positions import Position
 
 FACTS: tuple[Handler, ...] = (
@@ -74,6 +76,72 @@ def needs_of(fact: object, books: WorkingSet) -> Iterable[Need]:
     """What a fact needs, as far as that can be told from what is loaded so far; an operator's act needs nothing."""
     handler = HANDLERS.get(type(fact))
     return handler.needs(fact, books) if handler else ()
+
+
+def named_by(fact: object, books: WorkingSet, noted: Iterable[DocumentNeed] = ()) -> list[DocumentNeed]:
+    """The documents whose ids a fact says, as far as that can be told from what is loaded so far.
+
+    Of those that it needs, and those that it was `noted` to have looked at; but for what it passes over where it is
+    another account's, as if it were not there.
+    """
+    handler = HANDLERS.get(type(fact))
+    if handler is None:
+        return []
+    said = set(_texts_of(fact))
+    return [
+        need
+        for need in dict.fromkeys((*handler.needs(fact, books), *noted))
+        if isinstance(need, DocumentNeed) and need.id in said and need.type not in handler.passes_over
+    ]
+
+
+def _texts_of(value: object) -> Iterator[str]:
+    """Every text within a fact."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts_of(inner)
+    elif isinstance(value, tuple | list | frozenset):
+        for inner in value:
+            yield from _texts_of(inner)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _texts_of(getattr(value, field.name))
+
+
+@cache
+def is_of_an_account(kind: type) -> bool:
+    """Whether documents of a kind belong to an account, or are one."""
+    return kind in (Account, Position) or any(field.name in ACCOUNT_FIELDS for field in fields(kind))
+
+
+def accounts_of(named: Iterable[DocumentNeed], books: Books) -> Iterator[Account]:
+    """The accounts of documents, of those that are there; raises `NotLoaded`."""
+    named = list(named)
+    books.require(named)
+    owners = (_owner_of(document) for need in named if (document := books.find(need.type, need.id)) is not None)
+    ids = list(dict.fromkeys(owner for owner in owners if owner is not None))
+    books.require(DocumentNeed(Account, id_) for id_ in ids)
+    for id_ in ids:
+        account = books.find(Account, id_)
+        if account is not None:
+            yield account
+
+
+def _owner_of(document: Document) -> str | None:
+    """The id of the account that a document belongs to; None of what is nobody's."""
+    if isinstance(document, Account | Position):
+        return document.id
+    for field in ACCOUNT_FIELDS:
+        if (owner := getattr(document, field, None)) is not None:
+            assert isinstance(owner, str), owner
+            return owner
+    return None
+
+
+ACCOUNT_FIELDS = ("billing_account", "settlement_account")
+"""The fields by which documents belong to an account."""
 
 
 def apply(fact: object, books: Books) -> object:

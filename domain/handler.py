@@ -22,7 +22,8 @@ class Handler:
     and returns what came of it, which its sender is told; `account` tells whose account it is about, None if nobody's;
     `own_time` the time at which it says that it happened, and the field that has it, None for what says none. `late`
     makes of a fact that has waited for too long one that is applied all the same, since it has happened; None for what
-    is parked then.
+    is parked then. `passes_over` are the kinds of document that it may name of another account, and passes over then,
+    as if there were none.
     """
 
     fact: type
@@ -31,6 +32,7 @@ class Handler:
     account: Callable[[Any], str | None]
     own_time: Callable[[Any], tuple[str, datetime] | None] = no_time
     late: Callable[[Any], object] | None = None
+    passes_over: tuple[type, ...] = ()
 
 
 def nobody(_fact: object) -> None:

@@ -14,17 +14,19 @@ from adapters.settings import Settings, SettingsError, load_settings
 from adapters.store.forms import WrongForm, check_now
 from adapters.version import VERSION
 from handlers.console import parked
+from handlers.console.access import app as access
 from handlers.console.bill_runs import app as bill_run
 from handlers.console.migrate import command as migrate
 from handlers.console.outbox import app as outbox
 from handlers.console.status import check_all, status
-from handlers.console.terminal import stop
+from handlers.console.terminal import say, stop
 from handlers.logs import set_up
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.add_typer(parked, name="parked")
 app.add_typer(outbox, name="outbox")
 app.add_typer(bill_run, name="bill-run")
+app.add_typer(access, name="access")
 app.command("migrate")(migrate)
 app.command("status")(status)
 app.command("check")(check_all)
@@ -61,6 +63,7 @@ def _settings() -> Settings:
 @app.command()
 def run() -> None:
     """Run a worker until SIGTERM: it finishes what it has taken, then leaves with 0."""
+    from adapters.access import AccessError
     from handlers.starting import ServiceAway
     from handlers.worker import run_worker
 
@@ -68,6 +71,10 @@ def run() -> None:
     set_up(settings.log_level, settings.log_format)
     try:
         run_worker(settings)
+    except AccessError as error:
+        for problem in error.problems[:-1]:
+            say(f"paymaster: PAYMASTER_ACCESS: {problem}")
+        raise stop(f"PAYMASTER_ACCESS: {error.problems[-1]}") from None
     except (ServiceAway, WrongServer, WrongForm) as error:
         raise stop(str(error)) from None
     except DatabaseError as error:

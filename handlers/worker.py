@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import socket
 import sys
 import time
@@ -17,6 +18,7 @@ import structlog
 from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
+from adapters.access import AccessFile
 from adapters.billing import sweeps as billing
 from adapters.clock import Clock, clock_of
 from adapters.dunning import sweeps as dunning
@@ -89,6 +91,7 @@ class Worker:
 
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._settings = settings
+        self.access = AccessFile(settings.access)
         clock = clock or clock_of(settings.clock_file)
         self.store = Store(settings.mongodb_url, settings.database, settings.mongodb_driver)
         self.publisher = Publisher(settings.rabbitmq_url)
@@ -118,12 +121,15 @@ class Worker:
             settings.defect_delay_seconds,
             timedelta(days=settings.days_ahead_max),
         )
-        self.commit = GroupCommit(self.store, self.relay, self.teller, keeping, clock, self.measures)
+        self.commit = GroupCommit(
+            self.store, self.relay, self.teller, keeping, clock, self.measures, lambda: self.access.current
+        )
         self.waker = Waker(
             self.store,
             self.commit.submit,
             interval=timedelta(seconds=settings.held_interval_seconds),
             clock=clock,
+            access=lambda: self.access.current,
         )
         self.teller.look_for = self.waker.look_for
         self.teller.made = self.waker.made
@@ -131,7 +137,7 @@ class Worker:
             settings.rabbitmq_url,
             prefetch=settings.prefetch,
             single_active_consumer=settings.single_active_consumer,
-            deliver=lambda delivery: take(delivery, self.commit.submit),
+            deliver=lambda delivery: take(delivery, self.commit.submit, self.access.current),
             gives_way=lambda: self.commit.deciding,
             full=lambda: self.commit.full,
             # Where one applies at a time whoever had the turn before is dead, or has lost it.
@@ -143,7 +149,13 @@ class Worker:
         # accounts a third longer.
         self.readings = Store(settings.mongodb_url, settings.database, "pymongo")
         self.enquiries = QueryServer(
-            self.readings, self.publisher, settings.zone, clock, keeping.ahead_max, settings.reply_queues
+            self.readings,
+            self.publisher,
+            settings.zone,
+            clock,
+            keeping.ahead_max,
+            settings.reply_queues,
+            lambda: self.access.current,
         )
         # Of its own too: it gives up sooner than the work does.
         self.looks = Store(settings.mongodb_url, settings.database, "pymongo", WATCH_SELECTION_SECONDS)
@@ -219,6 +231,7 @@ class Worker:
                 properties,
                 committed.set,
                 give_up=dead_letter_refusal(properties),
+                access=self.access.current,
             ):
                 self.commit.submit(work)
             await first_of(committed.wait(), self._gave_up.wait())
@@ -231,7 +244,9 @@ class Worker:
         @broker.subscriber(queries, channel=beside, decoder=body, ack_policy=AckPolicy.MANUAL, no_reply=True)
         async def answer_query(message: RabbitMessage) -> None:
             """Answer a query; every worker does, also one that stands by."""
-            await self.enquiries.take(properties_of(message.raw_message.properties), message.body, message.ack)
+            raw = message.raw_message
+            asked = raw.exchange or "", raw.routing_key or ""
+            await self.enquiries.take(properties_of(raw.properties), message.body, message.ack, *asked)
 
         return FastStream(
             broker,
@@ -381,6 +396,10 @@ def run_worker(settings: Settings) -> None:
         except OSError as error:  # a certificate's file
             raise ServiceAway(mongodb_fault(error, settings.mongodb_url).line) from error
         log.info("starting", version=VERSION, worker=worker.name, **told(settings))
+        if settings.access is None:
+            log.warning("access is open: whoever may publish may do everything", setting="PAYMASTER_ACCESS")
+        else:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, worker.access.reload)
         if settings.clock_file is not None:
             log.warning("the time is what a file says, and stands still in between", file=settings.clock_file)
         # What is loaded by now stays; a batch makes many objects, hardly any of them in cycles.

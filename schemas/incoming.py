@@ -18,6 +18,13 @@ from schemas.wire import BODY_MAX, check_version, parts_of, text_of
 
 UNREADABLE = "unreadable:"
 """What the identity of a message that can't be read begins with."""
+FORBIDDEN = "forbidden:"
+"""The same of one that its sender may not send: it is not read, and takes no identity of a fact."""
+
+
+def was_not_read(identity: str) -> bool:
+    """Whether what is held under an identity was never read into a fact."""
+    return identity.startswith((UNREADABLE, FORBIDDEN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,26 @@ def read(
         )
         for n, (value, part) in enumerate(parts, 1)
     ]
+
+
+def forbidden(
+    routing_key: str,
+    body: bytes,
+    message_id: str | None,
+    encoding: str | None,
+    sender: tuple[str | None, ...],
+    refusal: Refused,
+) -> Incoming:
+    """A delivery that its `sender` (who sent it, and for whom) may not send, whole, and not read.
+
+    Its identity is made of the sender too: of two who may not send something each has its own.
+    """
+    names = _names_in(_plain(body, encoding), MESSAGES.get(routing_key), message_id)
+    parts = ["" if part is None else f"{len(part)}:{part}" for part in (*sender, routing_key)]
+    digest = sha256("\0".join(parts).encode(errors="surrogatepass") + b"\0" + body).hexdigest()
+    return Incoming(
+        FORBIDDEN + digest, routing_key, message_id, body, digest, None, refusal, DIGEST_VERSION, None, *names, encoding
+    )
 
 
 def _plain(body: bytes, encoding: str | None) -> str | bytes:

@@ -26,6 +26,7 @@ from services import Services, running
 from tests.support.books import Books, Document, Made, Shelf
 from tests.support.broker import Broker
 from tests.support.client import Client
+from tests.support.senders import Users, users_of
 from tests.support.waiting import SECONDS_MAX
 from tests.support.workers import WorkerProcess, working
 
@@ -117,6 +118,13 @@ def rabbitmq_url(services: Services) -> Iterator[str]:
 def broker(services: Services, rabbitmq_url: str) -> Broker:
     """The management API of the test's virtual host."""
     return Broker(services.rabbitmq_management_url, rabbitmq_url)
+
+
+@pytest.fixture
+def users(broker: Broker, rabbitmq_url: str) -> Iterator[Users]:
+    """Users of the test's virtual host, who are gone after it."""
+    with users_of(broker, rabbitmq_url) as made:
+        yield made
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from domain.accounts.closings import SCHEDULED, ClosingSchedule
 from domain.accounts.lifecycle import WAITS
 from domain.accounts.model import Account, AccountVersion, Reference, Relationship, SettlementTerms
 from domain.accounts.references import Link
+from domain.accounts.related import party_ids
 from domain.accounts.specifications import (
     AUTOMATIC,
     BillFormat,
@@ -24,7 +25,6 @@ from domain.accounts.specifications import (
     DunningProcedure,
     Specification,
 )
-from schemas.accounts.documents import party_ids
 from schemas.accounts.queries import account_document
 from schemas.values import folded
 

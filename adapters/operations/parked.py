@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 
 from bson import Binary, ObjectId
 
+from adapters.access import ACTING_USER, Access
 from adapters.rabbitmq.tolerance import plain
-from adapters.records import parked_id
+from adapters.records import Properties, parked_id
 from adapters.store.rows import whole_body
 from adapters.store.store import Store
 from domain.errors import Refused
 from domain.facts import account_of
-from schemas.incoming import Incoming, read
+from schemas.incoming import Incoming, read, was_not_read
 from schemas.messages import HELD_MESSAGES, MESSAGES
 from schemas.operations.acts import Act, Edit, Via
 from schemas.operations.messages import MESSAGES as ACTS
@@ -118,6 +119,8 @@ def check_edited(row: Row, edit: Edit, at: datetime) -> None:
     if _ACTS & {row["routingKey"], edit.type}:
         # It would be done in the name of who sent it first.
         raise Refused("invalid", f"{id_}: what an operator does is not edited: discard it, and do it anew")
+    if ACTING_USER in edit.headers:
+        raise Refused("invalid", f"{id_}: header {ACTING_USER}: for whom a message speaks is its sender's to say")
 
 
 def _check_unclaimed(row: Row, at: datetime) -> None:
@@ -131,7 +134,8 @@ class OperatorActions:
     """What an operator does: in a transaction's session, at a time, in a name.
 
     `by` is who it is by the word of the broker, or at the command line by their own; `claimed` is what a sender only
-    says that it is.
+    says that it is. `gateway` is who sent it, where that is a gateway, which spoke for `by`. With `access` a message is
+    tried again only as far as the rights of its own sender go, whoever says so.
     """
 
     database: Any
@@ -140,6 +144,8 @@ class OperatorActions:
     at: datetime
     claimed: str | None = None
     via: Via = "command line"
+    gateway: str | None = None
+    access: Access | None = None
 
     async def perform(self, act: Act, seen: Mapping[str, Seen] | None = None) -> Json:
         """Do an act on each message that it names, if it is still as it was `seen`.
@@ -181,9 +187,10 @@ class OperatorActions:
 
     async def _replay(self, row: Row) -> Json:
         check_replayed(row)
-        if row["_id"].startswith("unreadable:"):
+        if was_not_read(row["_id"]):
             # Its identity is made of its bytes. It can be read now, by a newer version, or it can't.
             return await self._go_on(row, Letter.of(row, await whole_body(self.database, row, self.session)), None)
+        self._check_rights(row, row["routingKey"], row["headers"])
         await self._set(row, self._due(row))
         return {"id": row["parkedId"], "state": "waiting"}
 
@@ -197,6 +204,7 @@ class OperatorActions:
         The others have rows of their own. Where all have, the row of what came in is mended: done with.
         """
         new = letter if edit is None else letter.edited(edit)
+        self._check_rights(row, new.routing_key, new.headers)
         facts = new.facts(row["parkedId"])
         own = [fact for fact in facts if fact.identity == row["_id"]]
         others = await self._not_there(row, [fact for fact in facts if fact.identity != row["_id"]])
@@ -221,6 +229,17 @@ class OperatorActions:
             told |= {"editedInto": into[0]} if len(into) == 1 else {"editedInto": into[0], "editedIntoAll": into}
             await self._set(row, {name: value for name, value in told.items() if name not in ("id", "state")})
         return told
+
+    def _check_rights(self, row: Row, routing_key: str, headers: Mapping[str, Any]) -> None:
+        """Raises `Refused` (`forbidden`) for what the message's sender may not send; what is ours is no sender's."""
+        ours = not was_not_read(row["_id"]) and row["routingKey"] in HELD_MESSAGES.keys() - MESSAGES.keys()
+        if self.access is None or ours:
+            return
+        try:
+            self.access.sending(Properties(user_id=row["properties"]["userId"], headers=headers), routing_key)
+        except Refused as refusal:
+            detail = f"{row['parkedId']} would be parked again: {refusal.detail}"
+            raise Refused(refusal.code, detail) from None
 
     async def _not_there(self, row: Row, facts: Sequence[Incoming]) -> list[Incoming]:
         """Those of these facts that are neither applied nor held; raises `Refused` for other content of what is."""
@@ -315,7 +334,8 @@ class OperatorActions:
         await self.database["held"].update_one({"_id": row["_id"]}, {"$set": changes}, session=self.session)
 
     def _who(self) -> Json:
-        return {"by": self.by, "claimed": self.claimed, "via": self.via}
+        gateway = {} if self.gateway is None else {"gateway": self.gateway}
+        return {"by": self.by, "claimed": self.claimed, "via": self.via, **gateway}
 
     async def _record(self, act: Act, row: Row, told: Json) -> None:
         record = {
@@ -341,11 +361,17 @@ class OperatorActions:
         await self.database["operatorActs"].insert_one(record, session=self.session)
 
 
-async def act_on_held(store: Store, by: str, at: datetime, do: Callable[[OperatorActions], Awaitable[T]]) -> T:
+async def act_on_held(
+    store: Store,
+    by: str,
+    at: datetime,
+    do: Callable[[OperatorActions], Awaitable[T]],
+    access: Access | None = None,
+) -> T:
     """Do something as an operator at the command line, in a transaction of its own.
 
-    Raises `Refused` and the driver's errors.
+    `access` is what the senders of what is tried again may do. Raises `Refused` and the driver's errors.
     """
     return await store.in_one_transaction(
-        lambda transaction: do(OperatorActions(transaction.database, transaction.session, by, at))
+        lambda transaction: do(OperatorActions(transaction.database, transaction.session, by, at, access=access))
     )

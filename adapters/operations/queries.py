@@ -182,8 +182,8 @@ def _listed(row: Row) -> Json:
 
 def _who(row: Row) -> Json:
     """Who did something; what an earlier version recorded may be only claimed, and says nothing of the door."""
-    via = {"via": row["via"]} if "via" in row else {}
-    return {"by": row["by"], "claimed": row.get("claimed"), **via}
+    told: Json = {name: row[name] for name in ("via", "gateway") if name in row}
+    return {"by": row["by"], "claimed": row.get("claimed"), **told}
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from pymongo import UpdateOne
 
+from adapters.access import Access
 from adapters.mongodb.connection import DatabaseError
 from adapters.operations.parked import OPEN, Letter, OperatorActions, act_on_held
 from adapters.store.rows import whole_body
@@ -262,7 +263,7 @@ class Sending:
 
     `tell` is told how many items are in each state whenever that changes; `rate` is in messages a second, None for
     the one that was recorded. `edit` makes the edit of a message, where they are not to be tried as they are; it raises
-    `Refused`.
+    `Refused`. `access` is what the messages' senders may do.
     """
 
     by: str
@@ -271,6 +272,7 @@ class Sending:
     tell: Callable[[Counter[str]], None]
     clock: Callable[[], datetime]
     edit: EditOf | None = None
+    access: Access | None = None
 
 
 class Replay:
@@ -366,7 +368,7 @@ class Replay:
 
     async def _send(self, items: list[Row]) -> None:
         how = self._how
-        sent = await act_on_held(self._store, how.by, how.clock(), partial(self._replay, items=items))
+        sent = await act_on_held(self._store, how.by, how.clock(), partial(self._replay, items=items), how.access)
         for _ in items:
             self._pending.popleft()
         now = time.monotonic()

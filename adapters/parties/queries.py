@@ -14,7 +14,7 @@ from schemas.parties.queries import SellerGet, SellerHistory
 from schemas.query import cursor
 from schemas.values import shown, time_json
 
-_SAID = ("messageId", "userId", "appId", "correlationId")
+_SAID = ("messageId", "userId", "actingUser", "appId", "correlationId")
 
 
 async def get(query: SellerGet, view: View) -> Json:

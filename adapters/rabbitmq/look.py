@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from adapters.rabbitmq.connection import CONNECTION_ERRORS, close_connection, naming_losses, open_connection
-from adapters.rabbitmq.topology import DEAD, QUERIES, RESERVED, WORK, declare_topology
+from adapters.rabbitmq.topology import ASK, DEAD, QUERIES, RESERVED, WORK, declare_topology
 
 LOOKED_AT = (WORK, DEAD, QUERIES)
 CLOSE_SECONDS = 0.5
@@ -62,6 +62,16 @@ class BrokerLook:
         found = queue.declaration_result
         return QueueLook(name, found.message_count or 0, found.consumer_count or 0)
 
+    async def has_exchange(self, name: str) -> bool:
+        """Whether there is an exchange; raises one of `CONNECTION_ERRORS`."""
+        channel = await self.channel()
+        try:
+            await channel.get_exchange(name)
+        except ChannelNotFoundEntity:
+            self._channel = None
+            return False
+        return True
+
     async def channel(self) -> AbstractChannel:
         """A channel, connecting once if need be: it is not tried again."""
         if self._connection is None:
@@ -102,9 +112,14 @@ async def try_rights(look: BrokerLook) -> None:
 
 
 async def try_topology(look: BrokerLook, *, single_active_consumer: bool) -> bool:
-    """Whether all queues are there; none is made. Raises `ChannelPreconditionFailed` when one has other arguments."""
+    """Whether all queues are there, and the exchange of queries; none is made.
+
+    Raises `ChannelPreconditionFailed` when one has other arguments.
+    """
     with naming_losses():
         if any(queue.messages is None for queue in [await look.look_at(name) for name in LOOKED_AT]):
+            return False
+        if not await look.has_exchange(ASK):
             return False
         # What is there already, and is the same, is not changed by it.
         await declare_topology(await look.channel(), single_active_consumer=single_active_consumer)

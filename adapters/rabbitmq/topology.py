@@ -12,6 +12,7 @@ OUT = "paymaster.out"
 WORK = "paymaster.work"
 DEAD = "paymaster.dead"
 QUERIES = "paymaster.queries"
+ASK = "paymaster.ask"
 RESERVED = "paymaster."
 """No reply goes to a queue whose name begins like this: it would come back as a message."""
 OWN_QUEUES = ("amq.gen-", "amq_", "amq.rabbitmq.reply-to")
@@ -58,6 +59,8 @@ async def declare_topology(channel: AbstractChannel, *, single_active_consumer: 
         WORK, durable=True, arguments=work_arguments(single_active_consumer=single_active_consumer)
     )
     await work.bind(into, "#")
-    # Reached through the default exchange, by its name.
-    await channel.declare_queue(QUERIES, durable=True)
+    # Reached through the exchange, by the query's name, and through the default exchange, by the queue's.
+    asked = await channel.declare_exchange(ASK, aio_pika.ExchangeType.TOPIC, durable=True)
+    queries = await channel.declare_queue(QUERIES, durable=True)
+    await queries.bind(asked, "#")
     return work.declaration_result.consumer_count or 0

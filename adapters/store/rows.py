@@ -75,6 +75,8 @@ def inbox_row(row: InboxRow, values: dict[str, bytes]) -> dict[str, Any]:
         "attempts": row.attempts,
         "result": result,
     }
+    if row.acting_user is not None:
+        made["actingUser"] = row.acting_user
     if places:
         made["values"] = places
     return made

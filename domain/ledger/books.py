@@ -591,3 +591,22 @@ class Books:
             Entry(self.cause, self.cause, occurred_at, self.booked_at, tuple(postings), self._reverses, self._reason)
         )
         return balances
+
+
+class NotingBooks(Books):
+    """Books that note which documents are looked at, whether they are there or not."""
+
+    def __init__(self, working_set: WorkingSet, cause: str) -> None:
+        super().__init__(working_set, cause)
+        self.noted: dict[DocumentNeed, None] = {}
+
+    def find(self, kind: type[D], id_: str) -> D | None:
+        """The document, noted."""
+        self.noted[DocumentNeed(kind, id_)] = None
+        return super().find(kind, id_)
+
+    def require(self, needs: Iterable[Need]) -> None:
+        """See that all of these are loaded; the documents are noted."""
+        needs = list(needs)
+        self.noted.update((need, None) for need in needs if isinstance(need, DocumentNeed))
+        super().require(needs)

@@ -1,6 +1,7 @@
 """Payments: what customers pay, which invoices that covers, and the credit that is left."""
 
 from domain.handler import Handler, nobody
+from domain.invoicing.model import Invoice
 from domain.ledger.books import Queue
 from domain.payments.allocating import allocate_credit, allocation_needs
 from domain.payments.model import Allocation, CreditAllocation, FailedPayment, Payment, ReceivedPayment
@@ -11,7 +12,14 @@ from domain.settlement.requesting import NettingToApply
 
 FACTS = (
     Handler(NettingToApply, netting_needs, apply_netting, lambda fact: fact.settlement_account),
-    Handler(ReceivedPayment, payment_needs, receive_payment, lambda fact: fact.billing_account, payment_time),
+    Handler(
+        ReceivedPayment,
+        payment_needs,
+        receive_payment,
+        lambda fact: fact.billing_account,
+        payment_time,
+        passes_over=(Invoice,),
+    ),
     Handler(FailedPayment, failure_needs, fail_payment, nobody, failure_time),
     Handler(CreditAllocation, allocation_needs, allocate_credit, lambda fact: fact.billing_account),
 )

@@ -210,7 +210,11 @@ def _edit(shown: Json, change: Edit, letter: Letter, why: str, by: str, *, yes: 
 
     async def do(access: Access) -> LetGo:
         return await act_on_held(
-            access.store, by, access.now(), lambda actions: edit_held(actions, act, shown["attempts"])
+            access.store,
+            by,
+            access.now(),
+            lambda actions: edit_held(actions, act, shown["attempts"]),
+            access.rights(),
         )
 
     return with_access(do, refusals=True)

@@ -157,8 +157,11 @@ def _follow(id_: str, how: How, *, as_json: bool) -> None:
     async def do(access: Access) -> tuple[Ended, list[Row]]:
         kept = await access.store.database["replays"].find_one({"_id": id_}) or {}
         edit = Wanted.read(kept["edit"]).edit if kept.get("edit") else None
+        rights = access.rights()
         try:
-            ended = await _run(access, id_, lambda tell: Sending(how.by, how.timeout, how.rate, tell, access.now, edit))
+            ended = await _run(
+                access, id_, lambda tell: Sending(how.by, how.timeout, how.rate, tell, access.now, edit, rights)
+            )
         except Refused:
             raise  # there is no such replay
         except BaseException:
@@ -179,7 +182,13 @@ def try_out(ids: list[str] | None, filters: Filters, edit: EditOf | None, done: 
             bar = progress.add_task("trying out", total=len(messages))
             named = [one["parkedId"] for one in messages]
             return messages, await trial(
-                access.store, access.settings, named, access.now(), edit, lambda n: progress.advance(bar, n)
+                access.store,
+                access.settings,
+                named,
+                access.now(),
+                edit,
+                lambda n: progress.advance(bar, n),
+                access.rights(),
             )
 
     _tell_tried(*with_access(do), done, as_json=as_json)

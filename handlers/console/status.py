@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import typer
 
+from adapters.access import AccessError, AccessFile
 from adapters.clock import clock_of
 from adapters.faults import mongodb_fault, rabbitmq_fault
 from adapters.mongodb.connection import COMMAND_SELECTION_SECONDS, DatabaseError, WrongServer
@@ -51,10 +52,18 @@ def status(*, as_json: options.AsJson = False) -> None:
 
 async def _status(settings: Settings) -> Json:
     database, broker = await asyncio.gather(_of_database(settings), _of_broker(settings))
-    told: Json = {"version": VERSION, "database": settings.database}
+    told: Json = {"version": VERSION, "database": settings.database, "access": _of_access(settings)}
     if settings.clock_file is not None:
         told["clock"] = {"file": settings.clock_file, "now": time_json(clock_of(settings.clock_file)())}
     return {**told, **database, **broker}
+
+
+def _of_access(settings: Settings) -> Json:
+    try:
+        access = AccessFile(settings.access).current
+    except AccessError as error:
+        return {"file": settings.access, "error": "; ".join(error.problems)}
+    return {"open": True} if access is None else {"file": settings.access, "senders": len(access.senders)}
 
 
 async def _of_database(settings: Settings) -> Json:
@@ -153,6 +162,7 @@ def _print(found: Json) -> None:
             ("Paymaster", f"version {found['version']}, database {found['database']}"),
             ("MongoDB", mongodb.get("error") or f"{mongodb['version']}, {_form(mongodb['form'])}"),
             ("RabbitMQ", rabbitmq.get("error") or f"{rabbitmq['version']}"),
+            ("access", _access(found["access"])),
             ("active", ", ".join(found.get("active", ())) or "nobody"),
             *([("clock", f"{found['clock']['now']}, by {found['clock']['file']}")] if "clock" in found else []),
             *([("day begun", _day(found["day"]))] if "day" in found else []),
@@ -182,6 +192,12 @@ def _print(found: Json) -> None:
         print_table(("queue", "ready", "consumers"), rows, "")
     if "held" in found:
         _print_backlog(found)
+
+
+def _access(access: Json) -> str:
+    if "file" not in access:
+        return "OPEN: whoever may publish may do everything (PAYMASTER_ACCESS)"
+    return f"{access['file']}: {access.get('error') or str(access['senders']) + ' senders'}"
 
 
 def _day(day: Json) -> str:
@@ -251,10 +267,19 @@ async def _check() -> list[Tried]:
         settings = load_settings()
     except SettingsError:
         return [(variable, wrong, "") for variable, wrong in problems()]
-    tried: list[Tried] = [("settings", None, "each can be read")]
+    tried: list[Tried] = [("settings", None, "each can be read"), *_check_access(settings)]
     for part in await asyncio.gather(_check_database(settings), _check_broker(settings), _check_port(settings)):
         tried += part
     return tried
+
+
+def _check_access(settings: Settings) -> list[Tried]:
+    name = f"{PREFIX}ACCESS"
+    try:
+        access = AccessFile(settings.access).current
+    except AccessError as error:
+        return [(name, problem, "") for problem in error.problems]
+    return [(name, None, "not set: access is open" if access is None else f"{len(access.senders)} senders")]
 
 
 async def _check_database(settings: Settings) -> list[Tried]:

@@ -62,8 +62,9 @@ def when(moment: str | None) -> str:
 
 def who(told: Json) -> str:
     """Who did something: what is only claimed is told as that."""
-    claimed = told.get("claimed")
-    return f"{told['by']} (claims to be {claimed})" if claimed else str(told["by"])
+    claimed, gateway = told.get("claimed"), told.get("gateway")
+    said = [*([f"by way of {gateway}"] if gateway else []), *([f"claims to be {claimed}"] if claimed else [])]
+    return f"{told['by']} ({', '.join(said)})" if said else str(told["by"])
 
 
 def print_groups(items: list[Json]) -> None:

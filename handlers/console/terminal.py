@@ -19,6 +19,8 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
+from adapters.access import Access as Rights
+from adapters.access import AccessError, AccessFile
 from adapters.clock import clock_of
 from adapters.faults import mongodb_fault
 from adapters.mongodb.connection import COMMAND_SELECTION_SECONDS, DatabaseError, WrongServer
@@ -103,6 +105,13 @@ class Access:
     def zone(self) -> tzinfo:
         """Where dates are taken."""
         return self.settings.zone
+
+    def rights(self) -> Rights | None:
+        """What the senders of messages may do; None where everything is open. A wrong file ends the command."""
+        try:
+            return AccessFile(self.settings.access).current
+        except AccessError as error:
+            raise stop("; ".join(error.problems)) from None
 
     def now(self) -> datetime:
         """What time it is, by the clock that workers have too."""

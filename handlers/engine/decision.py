@@ -14,17 +14,19 @@ from typing import Any, Protocol
 
 import structlog
 
+from adapters.access import ACTING_USER
 from adapters.mongodb.connection import DatabaseError
 from adapters.records import HeldRow, InboxRow, Known, Properties, ReplyTo, parked_id
 from adapters.store.failures import Kind, failed_at, kind_of, refused_at
 from adapters.store.store import AWAITED
 from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
+from domain.accounts.related import is_related
 from domain.errors import MustWait, Refused
-from domain.facts import account_of, apply, late, needs_of, own_time_of
-from domain.ledger.books import Books, Need, NotLoaded, QueueNeed, WorkingSet
+from domain.facts import account_of, accounts_of, apply, is_of_an_account, late, named_by, needs_of, own_time_of
+from domain.ledger.books import Books, DocumentNeed, Need, NotingBooks, NotLoaded, QueueNeed, WorkingSet
 from handlers.engine.work import DEATHS_MAX, Outcome, WorkItem, read_internal
 from schemas.events import message_parked, outgoing
-from schemas.incoming import Incoming
+from schemas.incoming import Incoming, forbidden
 from schemas.messages import result_json
 from schemas.operations.acts import Act
 from schemas.values import time_json
@@ -51,13 +53,20 @@ Perform = Callable[[Act, Properties], Awaitable[Mapping[str, object]]]
 
 
 class Replacing(Protocol):
-    """Finds what waits by its message id, and discards it in its sender's name."""
+    """Finds what waits by its message id, and discards it in its sender's name; lets go of what is forbidden."""
 
-    async def waiting(self, message_id: str, incoming: Incoming, user_id: str | None) -> dict[str, Any] | None:
+    async def waiting(
+        self, message_id: str, incoming: Incoming, sent: Properties, *, vouched: bool
+    ) -> dict[str, Any] | None:
         """The message that waits, None without one; raises `Refused`."""
 
-    async def discard(self, row: dict[str, Any], incoming: Incoming, sent: Properties) -> tuple[ReplyTo, ...]:
+    async def discard(
+        self, row: dict[str, Any], incoming: Incoming, sent: Properties, acting: str | None
+    ) -> tuple[ReplyTo, ...]:
         """Discard it; returns who wants to be told."""
+
+    async def set_aside(self, identity: str) -> None:
+        """Let go of an identity that a forbidden message has."""
 
 
 class RetryPolicy(Protocol):
@@ -121,8 +130,29 @@ def lookups(works: Iterable[WorkItem]) -> list[str]:
             work.incoming.identity,
             conflict_identity(work, work.incoming.digest_version),
             *([] if work.incoming.if_new is None else [work.incoming.refused_as_new().identity]),
+            *([_forbidden(work, _NOT_YET).identity] if _may_be_forbidden(work) else []),
         )
     ]
+
+
+_NOT_YET = Refused("forbidden", "")
+
+
+def _may_be_forbidden(work: WorkItem) -> bool:
+    """Whether it may turn out that its sender may not send a message of the queue, which was let in."""
+    return work.speaker is not None and work.claimed is None and (_is_limited(work) or work.replaces is not None)
+
+
+def _is_limited(work: WorkItem) -> bool:
+    """Whether its sender may only send what is about the accounts of a party."""
+    return work.speaker is not None and work.speaker.party is not None
+
+
+def _forbidden(work: WorkItem, refusal: Refused) -> Incoming:
+    """What a fact is that its sender may not send: it takes no identity of a fact."""
+    incoming, properties = work.incoming, work.properties
+    sender = properties.user_id, str(properties.headers.get(ACTING_USER, ""))
+    return forbidden(incoming.routing_key, incoming.body, incoming.message_id, incoming.encoding, sender, refusal)
 
 
 def further_lookups(works: Iterable[WorkItem], known: Mapping[str, Known]) -> list[str]:
@@ -245,8 +275,14 @@ class _Decider:
     act: Perform
     keeping: RetryPolicy
     replacing: Replacing | None
+    noted: Iterable[DocumentNeed] = ()
 
     async def outcome(self, load: Load) -> Outcome:
+        if self.work.speaker is not None:
+            try:
+                await self._check_speaker(load)
+            except Refused as refusal:
+                return self._forbid(refusal)
         if self.replacing is not None and self.work.replaces is not None:
             decided = await self._replaced(self.replacing, self.work.replaces, load)
             if decided is not None:
@@ -270,6 +306,70 @@ class _Decider:
                 raise  # what an act has written so far is undone with the transaction
             return self._failed(error)
 
+    async def _check_speaker(self, load: Load) -> None:
+        """Raise `Refused` (`forbidden`) for what is about another party's account than the sender's.
+
+        Before anything of it is told, and also of what was applied before. What is not there yet is looked at when it
+        is. An identity that a forbidden message holds is let go of, for who may say it.
+        """
+        work = self.work
+        seen = self.known.get(work.incoming.identity)
+        if _is_limited(work) and work.to_apply:
+            applied = work.claimed is None and seen is not None and seen.state == "applied"
+            await self._check_party(None, load, there=applied)
+        if (
+            self.replacing is not None
+            and work.claimed is None
+            and work.replaces is None
+            and seen is not None
+            and seen.reason == "forbidden"
+            and seen.state in ("parked", "discarded")
+            and not any(
+                change.claimed.identity == work.incoming.identity for change in self.decisions.batch.held_changes
+            )
+        ):
+            await self.replacing.set_aside(work.incoming.identity)
+            del self.known[work.incoming.identity]
+
+    async def _check_party(self, books: Books | None, load: Load, *, there: bool) -> None:
+        """Raise `Refused` (`forbidden`) if a thing that the fact names is of an account that is not the party's.
+
+        Also if it names nothing that an account can have; with `there`, if it names none of the party's. It is not told
+        which, nor whether it is there.
+        """
+        assert self.work.speaker is not None
+        speaker, fact, looked_at = self.work.speaker, self.work.incoming.fact, books or Books(self.books, "")
+        user = speaker.acting or speaker.user
+        refusal = Refused(
+            "forbidden", f"party: {user} may send only what is about accounts that are related to {speaker.party}"
+        )
+        assert speaker.party is not None
+        own = False
+        for _ in range(LOADS_MAX):
+            try:
+                named = named_by(fact, self.books, self.noted)
+                if not any(is_of_an_account(need.type) for need in named):
+                    raise refusal
+                for account in accounts_of(named, looked_at):
+                    if not is_related(account, speaker.party):
+                        raise refusal
+                    own = True
+                break
+            except NotLoaded as missing:
+                await load(missing.needs)
+        if there and not own:
+            raise refusal
+
+    def _forbid(self, refusal: Refused) -> Outcome:
+        """Park what its sender may not send: under an identity of its own, if it was not held before."""
+        if self.work.claimed is not None:
+            return self._lost() or self._park(self.work.incoming.identity, refusal)
+        self.work = replace(self.work, incoming=_forbidden(self.work, refusal))
+        seen = self.known.get(self.work.incoming.identity)
+        if seen is not None:
+            return self._again(self.work.incoming.identity, seen)
+        return self._park(self.work.incoming.identity, refusal)
+
     async def _replaced(self, replacing: Replacing, message_id: str, load: Load) -> Outcome | None:
         """The outcome of a sender's correction of what waits; None where there is nothing to correct."""
         work, incoming = self.work, self.work.incoming
@@ -279,7 +379,7 @@ class _Decider:
         if seen is None and incoming.if_new is not None:
             return None  # what may not come in now corrects nothing either
         try:
-            wrong = await replacing.waiting(message_id, incoming, work.properties.user_id)
+            wrong = await replacing.waiting(message_id, incoming, work.properties, vouched=work.speaker is not None)
         except Refused as refusal:
             return self._refused(seen, refusal)
         if wrong is None or (seen is not None and wrong["_id"] != incoming.identity):
@@ -296,12 +396,15 @@ class _Decider:
             outcome = self._failed(error)
         detail = f"replaced by its sender with {incoming.message_id or incoming.identity}"
         told = Outcome("parked", code=wrong["reason"], detail=detail)
-        for to in await replacing.discard(wrong, incoming, work.properties):
+        acting = work.speaker.acting if work.speaker is not None else None
+        for to in await replacing.discard(wrong, incoming, work.properties, acting):
             self.decisions.told.append((to, told, wrong["_id"]))
         return outcome
 
     def _refused(self, seen: Known | None, refusal: Refused) -> Outcome:
         """Park it, beside what has its identity already."""
+        if refusal.code == "forbidden" and self.work.speaker is not None:
+            return self._forbid(refusal)
         if seen is None:
             return self._park(self.work.incoming.identity, refusal)
         identity = conflict_identity(self.work, seen.digest_version)
@@ -320,6 +423,8 @@ class _Decider:
                 if refusal.again:
                     due_at = min(due_at, self.books.booked_at + TRIED_AGAIN)
                 return self._wait(refusal, due_at, waits_for=refusal.waits_for)
+            case Kind.PERMANENT, Refused(code="forbidden") as refusal if self.work.speaker is not None:
+                return self._forbid(refusal)
             case Kind.PERMANENT, Refused() as refusal:
                 return self._park(self.work.incoming.identity, refusal)
             case _:
@@ -335,10 +440,8 @@ class _Decider:
             seen = self.known.get(incoming.identity)
         if work.claimed is None and seen is not None:
             return self._seen(seen)
-        if work.claimed is not None and (
-            seen is None or seen.state != work.claimed.state or seen.attempts != work.attempts
-        ):
-            return Outcome("skipped")  # another worker has taken it up, or decided on it
+        if lost := self._lost():
+            return lost
         if work.to_apply:
             return self._too_early()
         if work.failure is not None:
@@ -352,6 +455,15 @@ class _Decider:
             return self._park(incoming.identity, refusal)
         refusal = Refused("internal", "delivered again and again without an outcome: to be tried alone")
         return self._wait(refusal, self.books.booked_at, state="suspect")
+
+    def _lost(self) -> Outcome | None:
+        """That another worker has taken a held message up, or decided on it."""
+        claimed, seen = self.work.claimed, self.known.get(self.work.incoming.identity)
+        if claimed is None or (
+            seen is not None and seen.state == claimed.state and seen.attempts == self.work.attempts
+        ):
+            return None
+        return Outcome("skipped")
 
     def _too_early(self) -> Outcome | None:
         """A fact that says that it happened far in the future waits until that is no longer far, or for too long."""
@@ -373,8 +485,21 @@ class _Decider:
         return since + self.keeping.waiting_max
 
     async def _apply(self, load: Load) -> Books:
+        """The fact's books; raises what the domain raises, and `forbidden` where the sender is limited to a party."""
+        if not _is_limited(self.work):
+            return await self._run(load)
+        try:
+            books = await self._run(load)
+        except Refused as refusal:
+            # What is wrong with it may tell of another party's things.
+            await self._check_party(None, load, there=not isinstance(refusal, MustWait))
+            raise
+        await self._check_party(books, load, there=True)
+        return books
+
+    async def _run(self, load: Load) -> Books:
         for _ in range(LOADS_MAX):
-            books = Books(self.books, self.work.incoming.identity)
+            books = self._new_books()
             fact = self.work.incoming.fact
             if isinstance(fact, Act):
                 books.result = await self.act(fact, self.work.properties)
@@ -390,6 +515,13 @@ class _Decider:
             else:
                 return books
         raise AssertionError(f"{self.work.incoming.identity} asks for ever more of the books")
+
+    def _new_books(self) -> Books:
+        if not _is_limited(self.work):
+            return Books(self.books, self.work.incoming.identity)
+        noting = NotingBooks(self.books, self.work.incoming.identity)
+        self.noted = noting.noted
+        return noting
 
     def _applied(self, books: Books) -> Outcome:
         work, batch = self.work, self.decisions.batch
@@ -410,6 +542,7 @@ class _Decider:
                 work.attempts,
                 work.correlation_id,
                 work.properties,
+                None if work.speaker is None else work.speaker.acting,
             )
         )
         if work.claimed is not None:
@@ -436,7 +569,9 @@ class _Decider:
         """The outcome of an identity that is recorded: no second effect, and a row of its own for other content."""
         work = self.work
         if seen.digest != work.incoming.digest_in(seen.digest_version):
-            detail = f"{work.incoming.identity} was seen with other content, and is {_standing(seen, work)}"
+            # Whose the other one is, and what became of it, is nothing to who is limited to a party.
+            standing = "" if _is_limited(work) else f", and is {_standing(seen, work)}"
+            detail = f"{work.incoming.identity} was seen with other content{standing}"
             return self._refused(seen, Refused("conflicting-duplicate", detail))
         if seen.state == "applied":
             return Outcome("duplicate", seen.result)

@@ -16,6 +16,7 @@ from typing import Protocol
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
+from adapters.access import ACTING_USER, Access
 from adapters.mongodb.connection import DatabaseError, is_conflict, is_taken_key
 from adapters.operations.parked import OperatorActions
 from adapters.operations.replacing import Replacements
@@ -177,6 +178,7 @@ class GroupCommit:
         keeping: BatchPolicy,
         clock: Callable[[], datetime],
         measures: Measures | None = None,
+        access: Callable[[], Access | None] = lambda: None,
     ) -> None:
         self._measures = measures or Measures()
         self._store = store
@@ -184,6 +186,7 @@ class GroupCommit:
         self._told = told
         self._keeping = keeping
         self._clock = clock
+        self._access = access
         self._last_booked: datetime | None = None
         self._work = _Lane()
         self._bulk = _Lane()
@@ -398,14 +401,19 @@ class GroupCommit:
                 await transaction.load(needs, books)
 
             async def act(act: Act, sent: Properties) -> Mapping[str, object]:
-                # The broker vouches for the user; what the sender says of itself is only that.
+                # The broker vouches for the user, and a gateway for whom it speaks; what the sender says of itself is
+                # only that.
+                access = self._access()
+                acting = None if access is None else sent.headers.get(ACTING_USER)
                 actions = OperatorActions(
                     transaction.database,
                     transaction.session,
-                    sent.user_id or NOBODY_KNOWN,
+                    acting or sent.user_id or NOBODY_KNOWN,
                     books.booked_at,
                     sent.app_id,
                     "message",
+                    sent.user_id if acting else None,
+                    access,
                 )
                 return await actions.perform(act)
 
@@ -420,6 +428,7 @@ class GroupCommit:
                     replacing = (
                         Replacements(transaction.database, transaction.session, books.booked_at)
                         if works[0].replaces is not None  # which is then alone
+                        or any(work.speaker is not None for work in works)
                         else None
                     )
                     decisions = await decide(works, known, books, load, act, self._keeping, replacing)

@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from adapters.access import Access
 from adapters.mongodb.connection import DatabaseError
 from adapters.records import HeldRow
 from adapters.store.store import Store
-from handlers.engine.work import Outcome, WorkItem
-from schemas.incoming import UNREADABLE, Incoming, read
+from domain.errors import Refused
+from handlers.engine.work import Outcome, WorkItem, speaker_of
+from schemas.incoming import Incoming, read, was_not_read
 from schemas.messages import HELD_MESSAGES, MESSAGES
 
 log = structlog.get_logger()
@@ -35,12 +37,19 @@ class Waker:
     """Claims held messages and submits them to the group commit."""
 
     def __init__(
-        self, store: Store, submit: Callable[[WorkItem], None], *, interval: timedelta, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        submit: Callable[[WorkItem], None],
+        *,
+        interval: timedelta,
+        clock: Callable[[], datetime],
+        access: Callable[[], Access | None] = lambda: None,
     ) -> None:
         self._store = store
         self._submit = submit
         self._interval = interval
         self._clock = clock
+        self._access = access
         self._names: set[str] = set()
         self._awaited: set[str] = set()
         self._more: set[str] = set()
@@ -143,8 +152,12 @@ class Waker:
                 done.set_result(outcome)
 
         properties = row.properties
-        unreadable = row.identity.startswith(UNREADABLE)
-        failure = None
+        unreadable = was_not_read(row.identity)
+        failure = give_up = speaker = None
+        try:
+            speaker = speaker_of(row, self._access())
+        except Refused as refusal:
+            give_up = refusal
         try:
             [incoming] = read(
                 row.routing_key,
@@ -171,5 +184,16 @@ class Waker:
                 account=row.account,
                 encoding=properties.content_encoding,
             )
-        self._submit(WorkItem(incoming, properties, row.correlation_id, tell, claimed=row, failure=failure))
+        self._submit(
+            WorkItem(
+                incoming,
+                properties,
+                row.correlation_id,
+                tell,
+                claimed=row,
+                give_up=give_up,
+                failure=failure,
+                speaker=speaker,
+            )
+        )
         return done

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from adapters.access import ACTING_USER, Access, Speaker
 from adapters.rabbitmq.topology import DEAD, WORK
 from adapters.rabbitmq.work_queue import Delivery
 from adapters.records import Properties
 from domain.errors import Refused
 from handlers.engine.work import Outcome, WorkItem
-from schemas.incoming import read
+from schemas.incoming import forbidden, read
 
 SUSPECT_DELIVERIES = 3
 """After so many deliveries without an outcome a message may be what kills the workers (or was beside it)."""
@@ -23,12 +24,20 @@ def works_of(
     give_up: Refused | None = None,
     *,
     redelivered: bool = False,
+    access: Access | None = None,
 ) -> list[WorkItem]:
     """The work that a message brings; `settle` is called once all of it is committed.
 
     `give_up` parks what is readable of it without applying it. A message that the broker has delivered
-    `SUSPECT_DELIVERIES` times before is a suspect.
+    `SUSPECT_DELIVERIES` times before is a suspect. With `access` its sender's rights are looked at before any of it is
+    read: what it may not send is one piece of work, whole, that is parked.
     """
+    speaker: Speaker | None = None
+    if access is not None:
+        try:
+            speaker = access.sending(properties, routing_key)
+        except Refused as refusal:
+            return [_forbidden(routing_key, body, properties, settle, refusal)]
     # The broker counts only what it delivers again; on a first delivery the header is the sender's.
     count = properties.headers.get("x-delivery-count", 0) if redelivered else 0
     suspect = isinstance(count, int) and count >= SUSPECT_DELIVERIES
@@ -50,9 +59,19 @@ def works_of(
             give_up=give_up,
             suspect=suspect,
             replaces=_replaced(properties, n if len(facts) > 1 else None) if fact.fact is not None else None,
+            speaker=speaker,
         )
         for n, fact in enumerate(facts, 1)
     ]
+
+
+def _forbidden(
+    routing_key: str, body: bytes, properties: Properties, settle: Callable[[], None], refusal: Refused
+) -> WorkItem:
+    sender = properties.user_id, str(properties.headers.get(ACTING_USER, ""))
+    incoming = forbidden(routing_key, body, properties.message_id, properties.content_encoding, sender, refusal)
+    correlation_id = properties.correlation_id or properties.message_id or incoming.identity
+    return WorkItem(incoming, properties, correlation_id, lambda _outcome: settle())
 
 
 def _replaced(properties: Properties, n: int | None) -> str | None:
@@ -63,10 +82,10 @@ def _replaced(properties: Properties, n: int | None) -> str | None:
     return named if n is None else f"{named}:{n}"
 
 
-def take(delivery: Delivery, submit: Callable[[WorkItem], None]) -> None:
-    """Submit what the work queue delivered."""
+def take(delivery: Delivery, submit: Callable[[WorkItem], None], access: Access | None = None) -> None:
+    """Submit what the work queue delivered, as far as `access` lets its sender."""
     delivered = (delivery.routing_key, delivery.body, delivery.properties, delivery.settle)
-    for work in works_of(*delivered, redelivered=delivery.redelivered):
+    for work in works_of(*delivered, redelivered=delivery.redelivered, access=access):
         submit(work)
 
 

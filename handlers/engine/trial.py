@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from adapters.access import Access
 from adapters.operations.parked import Letter, check_edited, check_replayed
 from adapters.operations.replays import Came, EditOf, together
 from adapters.records import Known, Properties
@@ -19,8 +20,8 @@ from domain.facts import working_set
 from domain.ledger.books import Need
 from handlers.engine.decision import decide, first_needs, further_lookups, lookups
 from handlers.engine.group_commit import BatchPolicy
-from handlers.engine.work import Outcome, WorkItem
-from schemas.incoming import UNREADABLE, Incoming, read
+from handlers.engine.work import Outcome, WorkItem, speaker_of
+from schemas.incoming import Incoming, read, was_not_read
 from schemas.messages import HELD_MESSAGES
 from schemas.operations.acts import Act
 
@@ -37,8 +38,11 @@ async def try_out(
     now: datetime,
     edit: EditOf | None,
     tell: Callable[[int], None],
+    access: Access | None = None,
 ) -> dict[str, Came]:
     """What would come of messages by their parked ids, tried as they are or edited; raises the driver's errors.
+
+    `access` is what their senders may do.
 
     Nothing of it is written. `tell` is told how many were tried, as they are.
     """
@@ -46,13 +50,18 @@ async def try_out(
     for at in range(0, len(ids), TOGETHER_MAX):
         page = ids[at : at + TOGETHER_MAX]
         async with store.transaction() as transaction:  # which is never committed
-            found |= await _tried(transaction, settings, page, now, edit)
+            found |= await _tried(transaction, settings, page, now, edit, access)
         tell(len(page))
     return found
 
 
 async def _tried(
-    transaction: Transaction, settings: Settings, ids: Sequence[str], now: datetime, edit: EditOf | None
+    transaction: Transaction,
+    settings: Settings,
+    ids: Sequence[str],
+    now: datetime,
+    edit: EditOf | None,
+    access: Access | None,
 ) -> dict[str, Came]:
     found: dict[str, Came] = {}
     works: dict[str, list[WorkItem]] = {}
@@ -65,7 +74,7 @@ async def _tried(
             continue
         body = await whole_body(transaction.database, row, transaction.session)
         try:
-            works[id_] = _works_of(row, body, now, edit)
+            works[id_] = _works_of(row, body, now, edit, access)
         except Refused as refusal:
             found[id_] = Came("refused", f"{refusal.code}: {refusal.detail}")
     outcomes = await _decided(transaction, settings, now, [work for each in works.values() for work in each])
@@ -77,7 +86,7 @@ async def _tried(
     return found
 
 
-def _works_of(row: Row, body: bytes, now: datetime, edit: EditOf | None) -> list[WorkItem]:
+def _works_of(row: Row, body: bytes, now: datetime, edit: EditOf | None, access: Access | None) -> list[WorkItem]:
     letter = Letter.of(row, body)
     if edit is None:
         check_replayed(row)
@@ -87,7 +96,7 @@ def _works_of(row: Row, body: bytes, now: datetime, edit: EditOf | None) -> list
         check_edited(row, change, now)
         letter = letter.edited(change)
         facts = letter.facts(row["parkedId"])
-    elif row["_id"].startswith(UNREADABLE):
+    elif was_not_read(row["_id"]):
         facts = letter.facts(row["parkedId"])
     else:
         facts = read(
@@ -101,6 +110,9 @@ def _works_of(row: Row, body: bytes, now: datetime, edit: EditOf | None) -> list
         )
     # As it would be claimed: its waiting time begins anew, and it is nobody's death.
     claimed = replace(to_held(row), body=body, waiting_since=now, deaths=0)
+    # What an operator sends on is its sender's still.
+    properties = replace(claimed.properties, headers=letter.headers)
+    speaker = speaker_of(replace(claimed, routing_key=letter.routing_key, properties=properties), access)
     return [
         WorkItem(
             fact,
@@ -108,6 +120,7 @@ def _works_of(row: Row, body: bytes, now: datetime, edit: EditOf | None) -> list
             claimed.correlation_id,
             lambda _outcome: None,
             claimed=claimed if fact.identity == row["_id"] else None,
+            speaker=speaker,
         )
         for fact in facts
     ]

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any, Literal
 
+from adapters.access import Access, Speaker
 from adapters.records import HeldRow, Properties, ReplyTo
 from domain.errors import Refused
 from domain.frozen import dataclass
-from schemas.incoming import Incoming, read
+from schemas.incoming import Incoming, read, was_not_read
 from schemas.messages import HELD_MESSAGES, INTERNAL_MESSAGES, internal
 from schemas.operations.acts import Act
 
@@ -43,7 +44,8 @@ class WorkItem:
     `claimed` is its held row when it was taken up again; `give_up` says why it is to be parked without being applied;
     `failure` is what its transaction failed with when it stood alone; `suspect` says that it was delivered so often
     without an outcome that it may be what kills the workers; `arrived` is when it came to this worker, by the monotonic
-    clock. `replaces` is the id of its sender's own message that it corrects.
+    clock. `replaces` is the id of its sender's own message that it corrects. `speaker` is who may do so and did, None
+    for what a worker says to itself, and while everything is open.
     """
 
     incoming: Incoming
@@ -55,6 +57,7 @@ class WorkItem:
     failure: Exception | None = None
     suspect: bool = False
     replaces: str | None = None
+    speaker: Speaker | None = None
     arrived: float = field(default_factory=time.monotonic)
 
     @property
@@ -99,6 +102,16 @@ class WorkItem:
             return self.claimed.replies
         queue = self.properties.reply_to
         return (ReplyTo(queue, self.correlation_id),) if queue else ()
+
+
+def speaker_of(row: HeldRow, access: Access | None) -> Speaker | None:
+    """Who says what is held, by the rights that its sender has now; raises `Refused` (`forbidden`).
+
+    What a worker says to itself, as what a fact has left to do, is no sender's.
+    """
+    if access is None or (row.routing_key in _OURS and not was_not_read(row.identity)):
+        return None
+    return access.sending(row.properties, row.routing_key)
 
 
 def read_internal(fact: object) -> tuple[Incoming, Properties]:

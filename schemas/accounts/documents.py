@@ -25,7 +25,6 @@ from schemas.values import (
     Series,
     folded,
     is_id,
-    normal,
     parse_date,
     parse_decimal,
     parse_money,
@@ -269,19 +268,6 @@ def _references(type_: str, said: Mapping[str, Any]) -> tuple[Reference, ...]:
         if _is_reference(media, "BillPresentationMedia")
     ]
     return tuple(dict.fromkeys(found))
-
-
-def party_of(related: Mapping[str, Any]) -> Any:
-    """The party of a related party: what stands in it, or, in TMF's older form, itself."""
-    return related if related.get("partyOrPartyRole") is None else related["partyOrPartyRole"]
-
-
-def party_ids(related: Mapping[str, Any]) -> list[str]:
-    """The ids, in NFC, that a related party is found by: of a role, the role's and the party's."""
-    party = party_of(related)
-    if not isinstance(party, Mapping):
-        return []
-    return [normal(party[field]) for field in ("id", "partyId") if isinstance(party.get(field), str)]
 
 
 def _is_reference(said: Mapping[str, Any], resource: str) -> bool:

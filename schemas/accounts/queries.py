@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import to_json
 
 from domain.accounts.model import FINANCIAL, Account, PaymentStatus, Standing
+from domain.accounts.related import party_ids
 from domain.accounts.specifications import (
     BillFormat,
     BillingCycleSpecification,
@@ -17,7 +18,6 @@ from domain.accounts.specifications import (
     Specification,
 )
 from domain.money import Currency
-from schemas.accounts.documents import party_ids
 from schemas.accounts.events import BALANCES as BY_TYPE
 from schemas.accounts.events import account_json, account_money, specification_json, stored
 from schemas.accounts.tmf666 import AccountType
@@ -56,6 +56,7 @@ SHAPES: dict[str, Shape] = {
         "cause": "Identity",
         "messageId": (str, None),
         "userId": (str, None),
+        "actingUser": (str, None),
         "appId": (str, None),
         "correlationId": (str, None),
         "account": "Account",

@@ -55,7 +55,9 @@ A body may also be an array of facts of the routing key's type: each stands alon
 Unknown fields are ignored, and kept in TMF666's documents, in which a field that is null counts as not said. Bodies are
 JSON in UTF-8."""
 
-_IN, _OUT, _WORK, _DEAD, _QUERIES = (f"paymaster.{name}" for name in ("in", "out", "work", "dead", "queries"))
+_IN, _OUT, _ASK, _WORK, _DEAD, _QUERIES = (
+    f"paymaster.{name}" for name in ("in", "out", "ask", "work", "dead", "queries")
+)
 _REPLIES = "replies"
 _ANY_DEAD = "dead-letter"
 _BINDING = {"bindingVersion": "0.3.0"}
@@ -74,7 +76,7 @@ QUEUES: dict[str, tuple[Json, list[Json]]] = {
         [{"exchange": _IN, "type": "topic", "routingKey": "#"}],
     ),
     _DEAD: ({"x-queue-type": "quorum"}, [{"exchange": _DEAD, "type": "fanout"}]),
-    _QUERIES: ({}, []),
+    _QUERIES: ({}, [{"exchange": _ASK, "type": "topic", "routingKey": "#"}]),
 }
 """The arguments and bindings of each queue; AsyncAPI's own bindings know neither."""
 
@@ -82,6 +84,12 @@ QUEUES: dict[str, tuple[Json, list[Json]]] = {
 _WORK_SAYS = (
     "All messages to the worker. Declared without `x-single-active-consumer` where PAYMASTER_SINGLE_ACTIVE_CONSUMER is "
     "false."
+)
+
+
+_QUERIES_SAY = (
+    f"Queries. Reached through the exchange `{_ASK}`, whose routing key is the query's name, as `type` is; and, while "
+    "there is no access file, through the default exchange."
 )
 
 
@@ -99,9 +107,16 @@ _REQUEST: Json = {
     ),
     "content_type": _JSON,
     "schema-version": {"enum": [1, "1"], "default": 1},
+    "user_id": _said(
+        "The user that the sender is connected as, which the broker checks. Recorded with the effect. Where there is "
+        "an access file, a message without it is `forbidden`."
+    ),
+    "acting-user": _said(
+        "For whom a gateway speaks, by that one's `user_id`: then that one's rights hold. Recorded with the effect. Of "
+        "who is no gateway `forbidden`, where there is an access file."
+    ),
 }
 _RECORDED: Json = {
-    "user_id": _said("Recorded with the effect."),
     "app_id": _said("Recorded with the effect."),
     "timestamp": _said("Recorded with the effect.", format="date-time"),
     "replaces": _said(
@@ -162,7 +177,7 @@ def asyncapi(
         **{_command(name): _exchange(name, _IN, _command(name)) for name in messages},
         **{_event(name): _exchange(name, _OUT, _event(name)) for name in events},
         _WORK: _queue(_WORK, _WORK_SAYS, commands),
-        _QUERIES: _queue(_QUERIES, "Queries; reached through the default exchange.", asked),
+        _QUERIES: _queue(_QUERIES, _QUERIES_SAY, asked),
         _DEAD: _queue(_DEAD, "What the broker gave up on: the worker parks it.", [_ANY_DEAD]),
         _REPLIES: {
             "address": None,

@@ -87,8 +87,8 @@ _HELD: Shape = {
     "discarded": "Discarding?",
 }
 
-# Who it was: the broker's word for it, or the command line's; and what a sender only claims to be.
-_WHO: Shape = {"by": str, "claimed": (str, None), "via?": get_args(Via)}
+# Who it was: the broker's word for it, a gateway's, or the command line's; and what a sender only claims to be.
+_WHO: Shape = {"by": str, "claimed": (str, None), "via?": get_args(Via), "gateway?": str}
 
 SHAPES: dict[str, Shape] = {
     "HeldMessage": _HELD,

@@ -18,6 +18,7 @@ SHAPES: dict[str, Shape] = {
         "cause": "Identity",
         "messageId": (str, None),
         "userId": (str, None),
+        "actingUser": (str, None),
         "appId": (str, None),
         "correlationId": (str, None),
         "seller": "Seller",

@@ -469,6 +469,7 @@ async def test_the_topology_is_the_contracts(
         "paymaster.in": ("topic", True),
         "paymaster.dead": ("fanout", True),
         "paymaster.out": ("topic", True),
+        "paymaster.ask": ("topic", True),
     }
     queues = {queue["name"]: queue for queue in broker.call("GET", "queues/{vhost}")}
     work = {
@@ -489,9 +490,11 @@ async def test_the_topology_is_the_contracts(
         if binding["source"]
     }
     assert ("paymaster.in", "paymaster.work", "#") in bindings
+    assert ("paymaster.ask", "paymaster.queries", "#") in bindings
     assert {(source, to) for source, to, _ in bindings} == {
         ("paymaster.in", "paymaster.work"),
         ("paymaster.dead", "paymaster.dead"),
+        ("paymaster.ask", "paymaster.queries"),
     }
 
 

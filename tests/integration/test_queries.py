@@ -316,6 +316,7 @@ async def test_each_query_answers(settings: Settings, client: Client, database: 
             "cause": f"account.suspend:{row['messageId']}",
             "messageId": row["messageId"],
             "userId": None,
+            "actingUser": None,
             "appId": None,
             "correlationId": row["correlationId"],
             "account": without,

@@ -131,6 +131,7 @@ async def test_check_says_what_is_wrong_with_each(settings: Settings, client: Cl
     assert told["ok"]
     assert [one["name"] for one in told["checks"]] == [
         "settings",
+        "PAYMASTER_ACCESS",
         "mongodb",
         "mongodb: database",
         "mongodb: rights",

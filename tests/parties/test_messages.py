@@ -63,6 +63,7 @@ async def test_the_seller_is_told_and_asked_for(settings: Settings, client: Clie
             "cause": "seller.update:m-2",
             "messageId": "m-2",
             "userId": "guest",
+            "actingUser": None,
             "appId": "crm",
             "correlationId": history[1]["correlationId"],
         }

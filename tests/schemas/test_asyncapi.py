@@ -575,6 +575,7 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
                     "cause": "seller.update:m-1",
                     "messageId": "m-1",
                     "userId": None,
+                    "actingUser": None,
                     "appId": "crm",
                     "correlationId": "corr-1",
                     "seller": seller_json(sample.SELLER),

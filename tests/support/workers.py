@@ -112,6 +112,10 @@ class WorkerProcess:
         """Tell it to stop, as an orchestrator does."""
         self._process.send_signal(signal.SIGTERM)
 
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     async def terminate(self) -> int:
         """Tell it to stop, and wait until it has ended; returns its exit code."""
         self.tell_to_stop()

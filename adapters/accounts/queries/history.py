@@ -12,7 +12,7 @@ from schemas.accounts.queries import AccountHistory, account_document, of_a_part
 from schemas.query import cursor
 from schemas.values import time_json
 
-_SAID = ("messageId", "userId", "appId", "correlationId")
+_SAID = ("messageId", "userId", "actingUser", "appId", "correlationId")
 
 
 async def page(query: AccountHistory, view: View) -> bytes:

@@ -1,0 +1,1 @@
+"""Who may do what: the access file, its patterns, and what becomes of who may not."""
