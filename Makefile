@@ -14,7 +14,7 @@ ifneq ($(shell [ "$$(cat .venv/.requirements 2>/dev/null)" = "$(ROOT)" ] && $(BI
 $(shell rm -f .venv/.requirements .venv/.project)
 endif
 
-.PHONY: help demo test test-quick prove check chaos bench bench-quick services services-stop codecs docs format lock clean
+.PHONY: help demo test test-quick prove check chaos bench bench-quick services services-stop secrets codecs docs format lock clean
 
 help:  ## what can be made
 	@sed -n 's/\$$\$$/$$/; s/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -56,6 +56,13 @@ services: .venv/.project  ## leave RabbitMQ and MongoDB running: eval "$$(make -
 
 services-stop: .venv/.project  ## stop what `make services` started
 	@$(BIN)/python -m services stop
+
+secrets:  ## write passwords for `docker compose up` into .env, those that it lacks
+	@umask 077; for name in PAYMASTER_RABBITMQ_PASSWORD PAYMASTER_MONGODB_PASSWORD; do \
+	  if ! grep -qs "^$$name=" .env; then \
+	    echo "$$name=$$(head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n')" >> .env; \
+	  fi; \
+	done
 
 codecs: .venv/.project  ## write the code that makes rows of documents and back
 	@$(BIN)/python -m adapters.codecs

@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from aiormq.exceptions import (
@@ -26,9 +26,12 @@ from aiormq.exceptions import (
 )
 from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
+from adapters.tls import is_tls_amqp, is_tls_mongodb
+
 TEXT_MAX = 300
 """The most characters of what a driver or a server says that are repeated."""
 
+_RIGHTS = "docs/security.md has the rights of each command"
 NO_REPLICA_SET = (
     "MongoDB runs without a replica set, and transactions need one (one node will do): start mongod with "
     "--replSet rs0 and run replSetInitiate once"
@@ -67,17 +70,29 @@ def _place(url: str, port: int) -> str:
     return netloc if re.search(r":\d+$", netloc) else f"{netloc}:{port}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Wire:
+    """The connection that a fault is about: where to, whether by TLS, and how its settings' names begin."""
+
+    place: str
+    tls: bool
+    variables: str
+    no_tls: str
+
+
 # -- RabbitMQ
 
 
 def rabbitmq_fault(error: BaseException, url: str) -> Fault:
     """What an error says of the connection that `url` (PAYMASTER_RABBITMQ_URL) names, or of what was asked of it."""
-    place = _place(url, 5671 if url.startswith("amqps") else 5672)
+    encrypted = is_tls_amqp(url)
+    place = _place(url, 5671 if encrypted else 5672)
+    wire = _Wire(place, encrypted, "PAYMASTER_RABBITMQ", _no_tls_of_amqp(place))
     refused = _refused_by_rabbitmq(error, url)
     if refused is not None:
         why, lasting = refused
     else:
-        why, lasting = _unreached(error, place, _no_tls_of_amqp(place)) or (_odd(error, place), False)
+        why, lasting = _unreached(error, wire) or (_odd(error, wire), False)
     return Fault(f"RabbitMQ {why}: see PAYMASTER_RABBITMQ_URL", lasting)
 
 
@@ -92,7 +107,10 @@ def _refused_by_rabbitmq(error: BaseException, url: str) -> tuple[str, bool] | N
         why = "it is not there, the user may not use it, or it has as many connections as it may have"
         return f"refuses the virtual host {_vhost(url)!r}: {why}", True
     if isinstance(error, ChannelAccessRefused):
-        return f"does not let the user do that ({_short(error)}); rabbitmqctl set_permissions gives the rights", True
+        return (
+            f"does not let the user do that ({_short(error)}); {_RIGHTS}, rabbitmqctl set_permissions gives them",
+            True,
+        )
     if isinstance(error, ChannelPreconditionFailed):
         if "x-single-active-consumer" in str(error):
             why = "PAYMASTER_SINGLE_ACTIVE_CONSUMER is not what it was declared with"
@@ -107,9 +125,12 @@ def _no_tls_of_amqp(place: str) -> str:
     return f"does not speak TLS at {place}: the URL begins with amqps://, for which it has another port"
 
 
-def _odd(error: BaseException, place: str) -> str:
+def _odd(error: BaseException, wire: _Wire) -> str:
+    place, said = wire.place, str(error)
     handshake = (IncompatibleProtocolError, InvalidFrameError, ProtocolSyntaxError)
-    if isinstance(error, handshake) or "unexpected" in str(error) or "hung up" in str(error):
+    if isinstance(error, handshake) or any(one in said for one in ("unexpected", "hung up", "reset")):
+        if wire.tls:
+            return f"closes the connection at {place}: it is just starting, or {_wants_a_certificate(wire)}"
         return (
             f"does not answer in AMQP 0-9-1 at {place}: it is just starting, something else listens there, or it wants "
             "TLS (amqps://)"
@@ -133,14 +154,15 @@ _NEEDS_A_REPLICA_SET = (20, 263)
 def mongodb_fault(error: BaseException, url: str) -> Fault:
     """What an error says of the server that `url` (PAYMASTER_MONGODB_URL) names, or of what was asked of it."""
     place = _place(url, 27017)
+    wire = _Wire(place, is_tls_mongodb(url), "PAYMASTER_MONGODB", _no_tls_of_mongodb(place))
     if isinstance(error, OperationFailure):
         why, lasting = _refused_by_mongodb(error)
     elif isinstance(error, ConfigurationError):
         why, lasting = f"can't be connected to ({_short(error)})", True
     elif isinstance(error, ServerSelectionTimeoutError):
-        why, lasting = _not_selected(str(error).partition(", Timeout: ")[0], place)
+        why, lasting = _not_selected(str(error).partition(", Timeout: ")[0], wire)
     else:
-        why, lasting = _unreached(error, place, _no_tls_of_mongodb(place)) or (
+        why, lasting = _unreached(error, wire) or (
             f"did not answer at {place} ({_short(str(error).partition(' (configured')[0]) or type(error).__name__})",
             False,
         )
@@ -155,7 +177,10 @@ def _refused_by_mongodb(error: OperationFailure) -> tuple[str, bool]:
         if found := _NOT_AUTHORIZED.search(said):
             database, command, collection = found.groups()
             where = f"{database}.{collection}" if collection else database
-            return f"lets the user in, but not {command} in {where}: it needs the role readWrite there", True
+            return (
+                f"lets the user in, but not {command} in {where}: docs/security.md has the rights of each command",
+                True,
+            )
         if "requires authentication" in said:
             return "wants credentials, and the URL has none", True
         return f"lets the user in, but not do that ({_short(said)})", True
@@ -168,18 +193,23 @@ def _no_tls_of_mongodb(place: str) -> str:
     return f"does not speak TLS at {place}, as the URL says"
 
 
-def _not_selected(said: str, place: str) -> tuple[str, bool]:
+def _not_selected(said: str, wire: _Wire) -> tuple[str, bool]:
     """What keeps a driver from every server: it tells the errors of all of them, one after the other."""
-    place = m[1] if (m := re.search(r"([\w.-]+:\d+): ", said)) else place
+    place = m[1] if (m := re.search(r"([\w.-]+:\d+): ", said)) else wire.place
+    wire = replace(wire, place=place, no_tls=_no_tls_of_mongodb(place))
     if found := re.search(r"certificate verify failed: ([^(]*)", said):
-        return _untrusted(place, found[1].strip()), True
+        return _untrusted(found[1].strip(), wire), True
+    if found := re.search(r"\[SSL: (\w+)\]", said):
+        return _refused_by_tls(found[1], wire)
+    if wire.tls and re.search(r"connection (is already )?closed|reset by peer|EOF occurred", said):
+        return f"closes the connection at {place}: it does not speak TLS, or {_wants_a_certificate(wire)}", False
     for pattern, why in (
-        (r"SSL handshake failed", _no_tls_of_mongodb(place)),
+        (r"SSL handshake failed", wire.no_tls),
         (r"Connection refused|Connect call failed", f"is not there: nothing listens at {place}"),
         (r"not known|name resolution|nodename|No address", _unresolved(place)),
         (r"timed out|unreachable|No route", f"does not answer at {place}"),
         (
-            r"Got response id|connection closed|reset by peer|Invalid reply|Message length",
+            r"Got response id|connection (?:is already )?closed|reset by peer|Invalid reply|Message length",
             f"is not what answers at {place}, or it wants TLS (tls=true)",
         ),
         (r"replica set|primary", f"has no member that can be worked with ({_short(said)})"),
@@ -192,17 +222,18 @@ def _not_selected(said: str, place: str) -> tuple[str, bool]:
 # -- both
 
 
-def _unreached(error: BaseException, place: str, no_tls: str) -> tuple[str, bool] | None:
+def _unreached(error: BaseException, wire: _Wire) -> tuple[str, bool] | None:
     """What the network, or TLS, says."""
+    place = wire.place
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return _unresolved(place), False
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _untrusted(place, cause.verify_message), True
+            return _untrusted(cause.verify_message, wire), True
         if isinstance(cause, ssl.SSLError):
             if cause is error and not isinstance(error, AMQPError):
                 return f"can't be connected to: a certificate's file is none ({_short(cause.reason)})", True
-            return no_tls, cause.reason == "WRONG_VERSION_NUMBER"
+            return _refused_by_tls(cause.reason or "", wire)
         if isinstance(cause, ConnectionRefusedError):
             return f"is not there: nothing listens at {place}", False
         if isinstance(cause, TimeoutError) or _is_unreachable(cause):
@@ -221,8 +252,41 @@ def _unresolved(place: str) -> str:
     return f"is not found: the name {place.rpartition(':')[0]} can't be resolved"
 
 
-def _untrusted(place: str, why: str) -> str:
-    return f"has a certificate at {place} that is not trusted ({_short(why) or 'no reason given'})"
+_REFUSED_CERTIFICATE = (
+    "UNKNOWN_CA",
+    "BAD_CERTIFICATE",
+    "CERTIFICATE_EXPIRED",
+    "CERTIFICATE_REVOKED",
+    "CERTIFICATE_UNKNOWN",
+)
+"""What a server says of the certificate that it was shown."""
+
+
+def _refused_by_tls(reason: str, wire: _Wire) -> tuple[str, bool]:
+    """What an error in TLS says, by OpenSSL's name of it, and whether it will again."""
+    variable = f"{wire.variables}_CERTIFICATE_FILE"
+    if reason.endswith("ALERT_CERTIFICATE_REQUIRED"):
+        return f"wants a client certificate at {wire.place}: {variable} names it", True
+    if "ALERT" in reason and (said := next((one for one in _REFUSED_CERTIFICATE if reason.endswith(one)), None)):
+        why = said.replace("_", " ").lower()
+        return f"does not take the client certificate at {wire.place} ({why}): {variable} names another", True
+    if "ALERT" in reason:
+        return f"refuses TLS at {wire.place} ({_short(reason.replace('_', ' ').lower())})", False
+    return wire.no_tls, reason == "WRONG_VERSION_NUMBER"
+
+
+def _wants_a_certificate(wire: _Wire) -> str:
+    return f"it wants a client certificate that it trusts ({wire.variables}_CERTIFICATE_FILE)"
+
+
+def _untrusted(said: str, wire: _Wire) -> str:
+    """What is wrong with a server's certificate, by what OpenSSL says of it."""
+    shown = f"shows a certificate at {wire.place}"
+    if "mismatch" in said:
+        return f"{shown} that is for another name ({_short(said)})"
+    if "expired" in said or "not yet valid" in said:
+        return f"{shown} that {'has expired' if 'expired' in said else 'is not valid yet'}"
+    return f"{shown} of a CA that is not trusted ({_short(said)}): {wire.variables}_CA_FILE says which are"
 
 
 FAULTS = (PyMongoError, AMQPError, OSError)

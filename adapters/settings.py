@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 from yarl import URL
 
+from adapters import tls
 from adapters.clock import time_in
 from domain.invoicing.reference import REFERENCE_MAX
 from domain.ledger.numbering import DIGITS
@@ -27,10 +30,21 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """What is set by `PAYMASTER_…` variables; seconds, counts and names as the fields say."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
-    rabbitmq_url: str = Field(pattern=r"^amqps?://")
-    mongodb_url: str = Field(pattern=r"^mongodb(\+srv)?://")
+    # What the URLs are made of comes before them: a URL says all that the drivers have to know.
+    unchecked_tls: bool = False
+    rabbitmq_url_file: str | None = Field(None, min_length=1, exclude=True)
+    rabbitmq_ca_file: str | None = Field(None, min_length=1)
+    rabbitmq_certificate_file: str | None = Field(None, min_length=1)
+    rabbitmq_key_file: str | None = Field(None, min_length=1, validate_default=True)
+    rabbitmq_url: str = Field(pattern=r"^amqps?://", repr=False)
+    mongodb_url_file: str | None = Field(None, min_length=1, exclude=True)
+    mongodb_ca_file: str | None = Field(None, min_length=1)
+    mongodb_certificate_file: str | None = Field(None, min_length=1)
+    mongodb_url: str = Field(pattern=r"^mongodb(\+srv)?://", repr=False)
     database: str = Field("paymaster", min_length=1, max_length=38, pattern=r"^[A-Za-z0-9_-]+$")
     mongodb_driver: Literal["motor", "pymongo"] = "motor"
     single_active_consumer: bool = True
@@ -57,22 +71,62 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["logfmt", "json"] = "logfmt"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _urls_of_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The URLs that files have; such a file is a secret of an orchestrator's."""
+        found = dict(values)
+        for url in ("rabbitmq_url", "mongodb_url"):
+            if path := values.get(f"{url}_file"):
+                if values.get(url):
+                    raise ValueError(f"{_variable(url)}: is set beside {_variable(url)}_FILE: one of them says it")
+                found[url] = _url_in(path, f"{_variable(url)}_FILE")
+        return found
+
+    @field_validator("rabbitmq_ca_file", "mongodb_ca_file")
+    @classmethod
+    def _has_certificates(cls, value: str | None) -> str | None:
+        if value is not None:
+            tls.check_ca(value)
+        return value
+
+    @field_validator("rabbitmq_key_file")
+    @classmethod
+    def _is_the_key(cls, value: str | None, info: ValidationInfo) -> str | None:
+        certificate = info.data.get("rabbitmq_certificate_file")
+        if certificate is not None:
+            tls.check_certificate(certificate, value)
+        elif value is not None and "rabbitmq_certificate_file" in info.data:
+            raise ValueError(f"is set without {_variable('rabbitmq_certificate_file')}")
+        return value
+
+    @field_validator("mongodb_certificate_file")
+    @classmethod
+    def _has_its_key(cls, value: str | None) -> str | None:
+        if value is not None:
+            tls.check_certificate(value, None)
+        return value
+
     @field_validator("rabbitmq_url")
     @classmethod
-    def _is_an_amqp_url(cls, value: str) -> str:
-        try:
-            URL(value).port  # noqa: B018  # it is parsed when it is asked for
-            query = URL(value).query
-        except ValueError:
-            raise ValueError("can't be read: amqp://user:password@host:port/virtual-host is its form") from None
-        for name in ("cafile", "capath", "certfile", "keyfile"):
-            if name in query:
-                _check_readable(name, query[name])
-        return value
+    def _is_an_amqp_url(cls, value: str, info: ValidationInfo) -> str:
+        said = info.data
+        files = {
+            "cafile": said.get("rabbitmq_ca_file"),
+            "certfile": said.get("rabbitmq_certificate_file"),
+            "keyfile": said.get("rabbitmq_key_file"),
+        }
+        return tls.of_amqp(value, files, unchecked=said.get("unchecked_tls", False))
 
     @field_validator("mongodb_url")
     @classmethod
-    def _is_a_mongodb_url(cls, value: str) -> str:
+    def _is_a_mongodb_url(cls, value: str, info: ValidationInfo) -> str:
+        said = info.data
+        files = {
+            "tlsCAFile": said.get("mongodb_ca_file"),
+            "tlsCertificateKeyFile": said.get("mongodb_certificate_file"),
+        }
+        value = tls.of_mongodb(value, files, unchecked=said.get("unchecked_tls", False))
         if value.startswith("mongodb+srv:"):
             return value  # to read it is to ask a name server
         try:
@@ -152,12 +206,21 @@ def _split(value: str) -> tuple[str, ...]:
     return tuple(one.strip() for one in value.split(","))
 
 
-def _check_readable(name: str, path: str) -> None:
+def _variable(field: str) -> str:
+    return f"{PREFIX}{field.upper()}"
+
+
+def _url_in(path: str, variable: str) -> str:
+    """What a file has to say, without the white space around it."""
     try:
-        if not Path(path).is_dir():
-            Path(path).open("rb").close()
+        url = Path(path).read_text().strip()
     except OSError as error:
-        raise ValueError(f"names a {name} that can't be read: {path} ({error.strerror})") from None
+        raise ValueError(f"{variable}: names a file that can't be read: {path} ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{variable}: names a file that is no text: {path}") from None
+    if not url:
+        raise ValueError(f"{variable}: names a file that is empty: {path}")
+    return url
 
 
 def _option_of(url: str, error: Exception) -> str | None:
@@ -168,6 +231,34 @@ def _option_of(url: str, error: Exception) -> str | None:
     return next((name for name in names if name and name.lower() in said), None)
 
 
+def tls_of(settings: Settings) -> str:
+    """Which connections are encrypted: `both`, `rabbitmq`, `mongodb` or `none`, and where certificates go unchecked."""
+    encrypted = {
+        "rabbitmq": tls.is_tls_amqp(settings.rabbitmq_url),
+        "mongodb": tls.is_tls_mongodb(settings.mongodb_url),
+    }
+    names = [name for name, on in encrypted.items() if on]
+    found = "both" if len(names) == len(encrypted) else (names or ["none"])[0]
+    unchecked = unchecked_of(settings)
+    return f"{found}, certificates of {' and '.join(unchecked)} unchecked" if unchecked else found
+
+
+def unchecked_of(settings: Settings) -> list[str]:
+    """The services whose certificates go unchecked, for a setting allows it: `rabbitmq`, `mongodb`."""
+    return [
+        *(["rabbitmq"] if tls.is_unchecked_amqp(settings.rabbitmq_url) else []),
+        *(["mongodb"] if tls.is_unchecked_mongodb(settings.mongodb_url) else []),
+    ]
+
+
+def secret_files(settings: Settings) -> list[tuple[str, str, int]]:
+    """Each file with a secret in it that a variable names: the variable, the path, the file's mode (`0o600`)."""
+    key = "rabbitmq_key_file" if settings.rabbitmq_key_file else "rabbitmq_certificate_file"
+    fields = ("rabbitmq_url_file", key, "mongodb_url_file", "mongodb_certificate_file")
+    named = [(_variable(field), getattr(settings, field)) for field in fields]
+    return [(variable, path, stat.S_IMODE(Path(path).stat().st_mode)) for variable, path in named if path is not None]
+
+
 def told(settings: Settings) -> dict[str, str | bool]:
     """What a start says of its settings: where it works, and how; no user and no password."""
     broker = URL(settings.rabbitmq_url)
@@ -175,6 +266,7 @@ def told(settings: Settings) -> dict[str, str | bool]:
     return {
         "rabbitmq": f"{broker.host}:{broker.port or (5671 if broker.scheme == 'amqps' else 5672)}{broker.path or '/'}",
         "mongodb": netloc.rpartition("@")[2],
+        "tls": tls_of(settings),
         "database": settings.database,
         "driver": settings.mongodb_driver,
         "single_active_consumer": settings.single_active_consumer,
@@ -202,10 +294,14 @@ def problems() -> list[tuple[str, str]]:
 
 
 def _problems(error: ValidationError) -> list[tuple[str, str]]:
-    return [
-        (
-            f"{PREFIX}{str(problem['loc'][0]).upper()}",
-            "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, "),
-        )
-        for problem in error.errors()
-    ]
+    return [_problem(str(problem["loc"][0]) if problem["loc"] else None, problem) for problem in error.errors()]
+
+
+def _problem(field: str | None, problem: ErrorDetails) -> tuple[str, str]:
+    if problem["type"] == "missing":
+        return _variable(field or ""), "is not set"
+    said = problem["msg"].removeprefix("Value error, ")
+    if field is None:  # what is about several has the variable in its text
+        variable, _, said = said.partition(": ")
+        return variable, said
+    return _variable(field), said

@@ -33,7 +33,7 @@ from adapters.rabbitmq.publisher import Publisher
 from adapters.rabbitmq.relay import Relay
 from adapters.rabbitmq.topology import DEAD, QUERIES
 from adapters.rabbitmq.work_queue import WorkQueue, first_of
-from adapters.settings import Settings, told
+from adapters.settings import Settings, told, unchecked_of
 from adapters.settlement import sweeps as settlement
 from adapters.store.forms import check_number
 from adapters.store.store import Store
@@ -400,6 +400,8 @@ def run_worker(settings: Settings) -> None:
             log.warning("access is open: whoever may publish may do everything", setting="PAYMASTER_ACCESS")
         else:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, worker.access.reload)
+        for service in unchecked_of(settings):
+            log.warning("certificates unchecked", service=service, setting="PAYMASTER_UNCHECKED_TLS")
         if settings.clock_file is not None:
             log.warning("the time is what a file says, and stands still in between", file=settings.clock_file)
         # What is loaded by now stays; a batch makes many objects, hardly any of them in cycles.

@@ -1,17 +1,22 @@
 """Starts RabbitMQ and MongoDB as processes of this machine, each with its own data, ports, node name and cookie."""
 
 import os
+import secrets
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from services import keeper, programs
 from services.lifeline import Lifeline, end, keep, why_ended
 from services.model import ServiceError, Services
 from services.ports import reserved
-from services.ready import REPLICA_SET, await_started
+from services.ready import REPLICA_SET, await_started, make_administrator
 
 CLOSE_FILES = "close_idle_time=10,close_scan_interval=2,close_handle_minimum=250"
 """When MongoDB closes files that nobody uses, in seconds, and how many it keeps open in any case."""
@@ -55,7 +60,7 @@ def _start(
     children = [
         _epmd(epmd, epmd_port),
         _mongodb(mongod, directory, mongo),
-        _rabbitmq(rabbitmq_server, directory, amqp, distribution, epmd_port, http),
+        _rabbitmq(rabbitmq_server, directory, _listening(amqp, http), distribution, epmd_port),
     ]
     lifeline = keep(directory, {"children": children, "afterwards": None}, detached=detached)
     try:
@@ -68,6 +73,90 @@ def _start(
         end(lifeline)
         raise
     return services, lifeline
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """PEM files: the CA's certificate, and a server's certificate with its key."""
+
+    ca: Path
+    server: Path
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A RabbitMQ and a MongoDB that take TLS with a client's certificate; the database wants a user's password too.
+
+    `plain` has the same broker without TLS, with its management API; its `mongodb_url` is the database's, which has TLS
+    only, as its administrator.
+    """
+
+    plain: Services
+    amqps_port: int
+    mongodb_port: int
+    environment: Mapping[str, str]
+    """What `rabbitmqctl` needs to find this broker."""
+
+
+@contextmanager
+def guarded(certificates: Certificates, client: Path) -> Iterator[Guarded]:
+    """Start both services with TLS, data in memory where there is room; stop them afterwards. Raises `ServiceError`."""
+    if sys.platform != "linux":
+        raise ServiceError("services with TLS are started as programs, on Linux only")
+    rabbitmq_server, epmd, mongod = programs.rabbitmq_server(), programs.epmd(), programs.mongod()
+    with reserved(6) as ports:
+        amqp, amqps, distribution, epmd_port, http, mongo = ports
+        directory = Path(tempfile.mkdtemp(prefix="paymaster-guarded-", dir=MEMORY if _has_room(MEMORY) else None))
+        password = secrets.token_urlsafe(12)
+        options = f"tls=true&tlsCAFile={quote(str(certificates.ca))}&tlsCertificateKeyFile={quote(str(client))}"
+        host = f"mongodb://admin:{password}@localhost:{mongo}/"
+        plain = Services(
+            rabbitmq_url=f"amqp://guest:guest@127.0.0.1:{amqp}/",
+            mongodb_url=f"{host}?directConnection=true&{options}",
+            rabbitmq_management_url=f"http://guest:guest@127.0.0.1:{http}",
+            source="machine",
+        )
+        broker = _rabbitmq(
+            rabbitmq_server, directory, {**_listening(amqp, http), **_tls(certificates, amqps)}, distribution, epmd_port
+        )
+        children = [
+            _epmd(epmd, epmd_port),
+            _mongodb(mongod, directory, mongo, _guards(certificates, directory)),
+            broker,
+        ]
+        lifeline = keep(directory, {"children": children, "afterwards": None}, detached=False)
+        try:
+            await_started(
+                plain,
+                failure=lambda: why_ended(lifeline),
+                log=lambda name: keeper.tail(directory / f"{name}.log"),
+                database=make_administrator,
+            )
+            yield Guarded(plain, amqps, mongo, broker["environment"])
+        finally:
+            end(lifeline)
+
+
+def _tls(certificates: Certificates, port: int) -> dict[str, Any]:
+    return {
+        "listeners.ssl.1": f"127.0.0.1:{port}",
+        "ssl_options.cacertfile": certificates.ca,
+        "ssl_options.certfile": certificates.server,
+        "ssl_options.keyfile": certificates.server,
+        "ssl_options.verify": "verify_peer",
+        "ssl_options.fail_if_no_peer_cert": "true",
+    }
+
+
+def _guards(certificates: Certificates, directory: Path) -> tuple[str, ...]:
+    # With users, the members of a replica set know one another by this.
+    key = directory / "members.key"
+    key.touch(mode=0o600)
+    key.write_text(secrets.token_hex(32))
+    return (
+        *("--auth", "--keyFile", str(key), "--tlsMode", "requireTLS"),
+        *("--tlsCertificateKeyFile", str(certificates.server), "--tlsCAFile", str(certificates.ca)),
+    )
 
 
 def _environment(**variables: str) -> dict[str, str]:
@@ -86,7 +175,7 @@ def _epmd(program: str, port: int) -> dict[str, Any]:
     }
 
 
-def _mongodb(program: str, directory: Path, port: int) -> dict[str, Any]:
+def _mongodb(program: str, directory: Path, port: int, more: Sequence[str] = ()) -> dict[str, Any]:
     data = directory / "mongodb"
     data.mkdir()
     return {
@@ -98,22 +187,31 @@ def _mongodb(program: str, directory: Path, port: int) -> dict[str, Any]:
             *("--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"),
             # The files of dropped databases are kept for minutes, for reads of the past; open only for seconds.
             f"--wiredTigerEngineConfigString=file_manager=({CLOSE_FILES})",
+            *more,
         ],
         "environment": _environment(HOME=str(data)),
         "port": None,
     }
 
 
-def _rabbitmq(program: str, directory: Path, amqp: int, distribution: int, epmd: int, http: int) -> dict[str, Any]:
+def _listening(amqp: int, http: int) -> dict[str, Any]:
+    return {
+        "listeners.tcp.1": f"127.0.0.1:{amqp}",
+        "management.tcp.ip": "127.0.0.1",
+        "management.tcp.port": http,
+    }
+
+
+def _rabbitmq(
+    program: str, directory: Path, listening: Mapping[str, Any], distribution: int, epmd: int
+) -> dict[str, Any]:
     home = directory / "rabbitmq"
     home.mkdir()
     (home / "env.conf").touch()
     (home / "advanced.config").write_text("[].\n")
     (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
     settings = {
-        "listeners.tcp.1": f"127.0.0.1:{amqp}",
-        "management.tcp.ip": "127.0.0.1",
-        "management.tcp.port": http,
+        **listening,
         # The API is used for virtual hosts; its statistics would only take time from the broker.
         "management.rates_mode": "none",
         "collect_statistics_interval": 30000,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from services import management
 from services.model import ServiceError, Services
@@ -18,12 +18,19 @@ RETRY_S = 0.05
 REPLICA_SET = "rs0"
 
 
-def await_started(services: Services, failure: Callable[[], str | None], log: Callable[[str], str]) -> None:
+def await_started(
+    services: Services,
+    failure: Callable[[], str | None],
+    log: Callable[[str], str],
+    database: Callable[[str], None] | None = None,
+) -> None:
     """Wait until both services, newly started, are ready; the MongoDB is made a replica set of one on the way.
 
-    `failure` says why they will never be, or None; `log` gives the tail of the named service's log. Raises
-    `ServiceError` when either will never be ready or is not within 90 seconds.
+    `failure` says why they will never be, or None; `log` gives the tail of the named service's log; `database` is what
+    is done with the MongoDB's URL instead of a commit, until it succeeds. Raises `ServiceError` when either will never
+    be ready or is not within 90 seconds.
     """
+    commit = database or _commit
     deadline = time.monotonic() + START_TIMEOUT_S
     stop = False
 
@@ -52,7 +59,7 @@ def await_started(services: Services, failure: Callable[[], str | None], log: Ca
     with ThreadPoolExecutor(2) as pool:
         try:
             waits = [
-                pool.submit(attempt_until_done, "mongod", lambda: _commit(services.mongodb_url)),
+                pool.submit(attempt_until_done, "mongod", lambda: commit(services.mongodb_url)),
                 pool.submit(attempt_until_done, "rabbitmq-server", rabbitmq),
             ]
             for wait in waits:
@@ -114,6 +121,26 @@ def _commit(url: str) -> None:
         with client.start_session() as session, session.start_transaction():
             probe.get_collection("probe").insert_one({}, session=session)
         client.drop_database(probe)
+
+
+def make_administrator(url: str) -> None:
+    """Make a MongoDB with access control a replica set of one, and the URL's user its first, who may do everything.
+
+    That can be done from the machine itself, once.
+    """
+    from pymongo import MongoClient
+    from pymongo.errors import OperationFailure
+
+    parts = urlsplit(url)
+    nobody = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    with MongoClient[dict[str, Any]](nobody, serverSelectionTimeoutMS=1_000) as client:
+        try:
+            members = [{"_id": 0, "host": parts.netloc.rpartition("@")[2]}]
+            client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+        except OperationFailure as error:
+            if error.code != 23:  # already initialized
+                raise
+        client.admin.command("createUser", parts.username, pwd=parts.password, roles=["root"])
 
 
 async def _publish(url: str) -> None:

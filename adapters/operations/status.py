@@ -126,9 +126,15 @@ async def _aggregated(source: Any, pipeline: list[Row], **how: Any) -> list[Row]
 
 
 async def try_to_write(store: Store) -> None:
-    """Write in a transaction that is not committed; raises the driver's errors, as of a user who may only read."""
+    """Insert, update, find and delete in a transaction that is not committed; raises the driver's errors.
+
+    As of a user who may only read, or has not each of the rights that a worker needs.
+    """
     async with store.transaction() as transaction:
+        session = transaction.session
         for name in ("meta", "held"):
-            await transaction.database[name].update_one(
-                {"_id": "check"}, {"$set": {"check": True}}, upsert=True, session=transaction.session
-            )
+            collection = transaction.database[name]
+            await collection.insert_one({"_id": "check"}, session=session)
+            await collection.update_one({"_id": "check"}, {"$set": {"check": True}}, session=session)
+            await collection.find_one({"_id": "check"}, session=session)
+            await collection.delete_one({"_id": "check"}, session=session)

@@ -81,6 +81,12 @@ class BrokerLook:
             self._channel = await self._connection.channel(publisher_confirms=False)
         return self._channel
 
+    async def confirming(self) -> AbstractChannel:
+        """Another channel, on which a publish raises what the broker says of it; raises one of `CONNECTION_ERRORS`."""
+        await self.channel()
+        assert self._connection is not None, "channel connects"
+        return await self._connection.channel(publisher_confirms=True)
+
     async def close(self) -> None:
         """Let go of the connection."""
         connection, self._connection, self._channel = self._connection, None, None
@@ -104,7 +110,7 @@ LOOK_ERRORS = CONNECTION_ERRORS
 async def try_rights(look: BrokerLook) -> None:
     """Declare a queue of our own, write to it, read it and let go of it; raises `ChannelAccessRefused`, in the end."""
     with naming_losses():
-        channel = await look.channel()
+        channel = await look.confirming()
         queue = await channel.declare_queue(f"{RESERVED}check-{uuid4().hex}", exclusive=True, auto_delete=True)
         await channel.default_exchange.publish(aio_pika.Message(b""), queue.name, mandatory=False)
         await queue.get(no_ack=True, fail=False)

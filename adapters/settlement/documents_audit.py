@@ -278,33 +278,6 @@ corrections_of_documents = View(
     ),
 )
 
-_prefix: Expression = {"$substrBytes": ["$_id", 0, {"$max": [0, {"$subtract": [{"$strLenBytes": "$_id"}, 9]}]}]}
-series_and_owners = View(
-    "series and whose numbers are given of them",
-    "settlementDocuments",
-    (
-        {
-            "$project": {
-                "_id": _prefix,
-                "documents": {"$literal": 1},
-                "owner": {"$cond": [is_self_billed, "$settlementAccount", "ours"]},
-            }
-        },
-        union(
-            "series",
-            {"$project": {"series": {"$literal": 1}, "owner": {"$ifNull": ["$owner", "ours"]}}},
-        ),
-        {
-            "$group": {
-                "_id": "$_id",
-                "documents": {"$sum": "$documents"},
-                "series": {"$sum": "$series"},
-                **agreed("owner"),
-            }
-        },
-    ),
-)
-
 _fee_of: dict[str, Expression] = {
     "settlementAccount": "$settlementAccount",
     "agreement": "$lines.agreement",
@@ -504,15 +477,6 @@ DOCUMENT_CHECKS = (
         holds=both(equal("$first", 0), either(equal("$named", 0), equal("$brought", "$tax"))),
         expected={"brought": "$tax", "beyondItsLines": 0},
         found={"brought": "$brought", "beyondItsLines": "$first"},
-    ),
-    Check(
-        name="series-are-of-one-owner",
-        invariant=8,
-        view=series_and_owners,
-        among={"$gt": ["$documents", 0]},
-        holds=both(equal("$series", 1), agrees("owner")),
-        expected={"series": 1, "owner": "the same in both"},
-        found={"series": "$series", "owner": span("owner")},
     ),
     Check(
         name="documents-point-to-statements",

@@ -66,7 +66,7 @@ class Accrual:
     An adjustment has its `adjustment_id`, and no line, but the one that it corrects. What a closing, or a release, has
     added to what was earned has its `step`, and no line. `corrects` is what the ids of the rows begin with that one
     corrects for terms that were agreed later. What was sold in the partner's name has our `commission`, which the
-    closing charges; the amount may be zero then. `document` is the number of the invoice that its statement's line
+    closing charges; one of the two amounts may be zero. `document` is the number of the invoice that its statement's line
     stands in, or, where that fell, of the first credit note; None where there is none.
     """
 
@@ -285,7 +285,7 @@ def correct_shares(
             books.move(chart.OF_COMMISSION, now.credited - was.credited + share - booked.share)
         lines[index] = replace(line, on_behalf_of=replace(part, share=share, accrued=accrued, agent=charged))
         commission = _commission(booked, charged)
-        if accrued != booked.accrued or commission is not None:
+        if accrued != booked.accrued or (commission is not None and commission.amount):
             accruals.append(_accrual(after, line, part.id, accrued - booked.accrued, on, key, books, commission))
     books.require(DocumentNeed(Account, partner) for partner in touched)
     for partner in touched:
@@ -311,13 +311,13 @@ def _accrue(
     for index, amount_due in due.items():
         line = lines[index]
         assert line.on_behalf_of is not None
-        amount = amount_due - line.on_behalf_of.accrued
-        if amount == 0:
-            continue
-        if released_by is not None and amount_due == line.on_behalf_of.share:
-            position.end_withholding(line.on_behalf_of.id, books)
         part = line.on_behalf_of
+        amount = amount_due - part.accrued
         charged = _charged(part, line.tax_excluded_amount, amount_due, part.share)
+        if amount == 0 and charged == part.agent:
+            continue
+        if released_by is not None and amount and amount_due == part.share:
+            position.end_withholding(part.id, books)
         lines[index] = replace(line, on_behalf_of=replace(part, accrued=amount_due, agent=charged))
         commission = _commission(part, charged)
         accruals.append(_accrual(invoice, line, part.id, amount, on, released_by, books, commission))
@@ -331,11 +331,10 @@ def _charged(part: PartnerShare, net: int, accrued: int, share: int) -> AgentSha
 
 
 def _commission(booked: PartnerShare, now: AgentShare | None) -> Commission | None:
-    """By how much the commission on a line differs from what is booked; None where it does not."""
+    """By how much the commission on a line differs from what is booked; None where we sell it in our own name."""
     if now is None:
         return None
-    amount = now.charged - (0 if booked.agent is None else booked.agent.charged)
-    return Commission(amount, now.category, now.rate) if amount else None
+    return Commission(now.charged - (0 if booked.agent is None else booked.agent.charged), now.category, now.rate)
 
 
 def _accrual(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import stat
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -15,7 +16,7 @@ from adapters.faults import mongodb_fault, rabbitmq_fault
 from adapters.mongodb.connection import COMMAND_SELECTION_SECONDS, DatabaseError, WrongServer
 from adapters.operations.status import Backlog, backlog, try_to_write, versions
 from adapters.rabbitmq.look import LOOK_ERRORS, BrokerLook, QueueLook, try_rights, try_topology
-from adapters.settings import PREFIX, Settings, SettingsError, load_settings, problems
+from adapters.settings import PREFIX, Settings, SettingsError, load_settings, problems, secret_files, tls_of
 from adapters.store import workers
 from adapters.store.forms import WrongForm, check
 from adapters.store.store import Store
@@ -270,6 +271,8 @@ async def _check() -> list[Tried]:
     tried: list[Tried] = [("settings", None, "each can be read"), *_check_access(settings)]
     for part in await asyncio.gather(_check_database(settings), _check_broker(settings), _check_port(settings)):
         tried += part
+    tried.append(("tls", None, tls_of(settings)))
+    tried += [(variable, None, _readers(path, mode)) for variable, path, mode in secret_files(settings)]
     return tried
 
 
@@ -280,6 +283,12 @@ def _check_access(settings: Settings) -> list[Tried]:
     except AccessError as error:
         return [(name, problem, "") for problem in error.problems]
     return [(name, None, "not set: access is open" if access is None else f"{len(access.senders)} senders")]
+
+
+def _readers(path: str, mode: int) -> str:
+    if mode & stat.S_IROTH:
+        return f"every user of this machine can read {path} (mode {mode:04o}): chmod 600, or 640 for a group"
+    return f"{path} can be read by its owner{' and a group' if mode & stat.S_IRGRP else ''} only"
 
 
 async def _check_database(settings: Settings) -> list[Tried]:

@@ -446,7 +446,13 @@ class AgreementTerms(AgentFields, TermsPart):
 
     @model_validator(mode="after")
     def _is_of_its_model(self) -> Self:
-        self.check_model(share=self.share, tiers=self.tiers, guarantee=self.guarantee, advance=self.advance)
+        self.check_model(
+            share=self.share,
+            tiers=self.tiers,
+            guarantee=self.guarantee,
+            advance=self.advance,
+            selfBilling=self.self_billing,
+        )
         return self
 
     @model_validator(mode="after")

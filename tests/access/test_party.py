@@ -16,7 +16,7 @@ from adapters.records import Known, Properties
 from domain.accounts.model import Account
 from domain.accounts.related import is_related
 from domain.facts import ACCOUNT_FIELDS, working_set
-from domain.ledger.books import DocumentNeed, Need, WorkingSet
+from domain.ledger.books import DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from handlers.engine.decision import Decisions, decide
 from handlers.engine.group_commit import BatchPolicy
@@ -98,8 +98,10 @@ async def sent(
         for need in needs:
             if isinstance(need, DocumentNeed):
                 books.load(need.type, need.id, None if party is None else there(need, party))
-            else:
+            elif isinstance(need, QueueNeed):
                 books.load_queue(need, [])
+            else:
+                books.load_range(need, [])
 
     async def act(_act: Act, _sent: Properties) -> Mapping[str, object]:
         raise AssertionError("an act was let in")

@@ -1493,7 +1493,6 @@ def test_correct_books_are_ok(books: Books) -> None:
         "fees-are-charged-once": 0,
         "disputed-documents-hold-statements": 0,
         "self-billed-tax-is-brought-forward": 7,
-        "series-are-of-one-owner": 0,
         "documents-point-to-statements": 0,
         "rows-point-to-documents": 0,
         "notes-point-to-documents": 0,

@@ -76,7 +76,7 @@ def _on(ports: list[int], rabbitmq_server: str, epmd: str, mongod: str) -> Itera
         source="machine",
     )
     directory = Path(tempfile.mkdtemp(prefix="paymaster-chaos-"))
-    broker = machine._rabbitmq(rabbitmq_server, directory, amqp, distribution, epmd_port, http)
+    broker = machine._rabbitmq(rabbitmq_server, directory, machine._listening(amqp, http), distribution, epmd_port)
     children = [
         machine._epmd(epmd, epmd_port),
         _again(machine._mongodb(mongod, directory, mongo), directory),

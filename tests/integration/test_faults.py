@@ -163,7 +163,7 @@ async def test_a_broker_whose_name_is_not_found_is_told(settings: Settings) -> N
         (
             13,
             'not authorized on shop to execute command { insert: "held", ordered: true }',
-            "lets the user in, but not insert in shop.held: it needs the role readWrite there",
+            "lets the user in, but not insert in shop.held: docs/security.md has the rights of each command",
         ),
         (13, "command find requires authentication", "wants credentials, and the URL has none"),
         (20, "Transaction numbers are only allowed on a replica set member or mongos", "without a replica set"),

@@ -138,6 +138,7 @@ async def test_check_says_what_is_wrong_with_each(settings: Settings, client: Cl
         "rabbitmq",
         "rabbitmq: rights",
         "rabbitmq: queues",
+        "tls",
     ]
     place = urlsplit(settings.rabbitmq_url)
     netloc = f"guest:{SECRET}@{place.netloc.rpartition('@')[2]}"

@@ -160,7 +160,9 @@ MUTATIONS = [
         {"disputed-documents-hold-statements"},
     ),
     Mutation("brought-tax-off", adding("settlements", "C-3", selfBilledTax=1), {"self-billed-tax-is-brought-forward"}),
-    Mutation("series-of-another", changing("series", "SB-SA-1-", owner="SA-4"), {"series-are-of-one-owner"}),
+    Mutation(
+        "series-of-another", changing("series", "SB-SA-1-", owner="SA-4"), {"numbers-are-of-their-sellers-series"}
+    ),
     Mutation(
         "statement-of-another",
         changing("settlements", "D-5", settlementAccount="SA-4"),

@@ -405,14 +405,14 @@ def _accrued(book: LedgerBook) -> tuple[Counter[tuple[str, str]], Counter[tuple[
     commissions: Counter[tuple[str, str]] = Counter()
     earned: Counter[str] = Counter()
     for accrual in book.documents[Accrual].values():
-        assert accrual.amount or accrual.commission, (accrual, "accrues nothing")
+        commission = accrual.commission
+        assert accrual.amount or (commission and commission.amount), (accrual, "accrues nothing")
         if accrual.adjustment_id is None and accrual.step is None:
             assert accrual.bill_no is not None, (accrual, "is of no line")
             assert accrual.line_id is not None, (accrual, "is of no line")
             accrued[accrual.bill_no, accrual.line_id] += accrual.amount
-            if accrual.commission is not None:
-                assert accrual.commission.amount, (accrual, "has a commission of nothing")
-                commissions[accrual.bill_no, accrual.line_id] += accrual.commission.amount
+            if commission is not None:
+                commissions[accrual.bill_no, accrual.line_id] += commission.amount
         earned[accrual.settlement_account] += accrual.amount
     return accrued, commissions, earned
 
