@@ -11,6 +11,7 @@ from pymongo.database import Database
 
 from demo.agreements import LUMEN_BUYS
 from demo.bills import Documents, same
+from demo.consumers import Consumers
 from demo.cycle import FEE, Bill, Member, bills, cleared, steps
 from demo.dates import CYCLE, DUE, END, LAST, TRADE
 from demo.facts import APPLIED, RECOVERS, Made, Message, Tally, minor, tally
@@ -18,9 +19,10 @@ from demo.partners import Partners, earned, of_past_days, sold_so_far
 from demo.plans import Subscription
 from demo.returns import CHARGEBACKS
 from demo.traffic import Events
-from demo.wares import DIGITS, PARTNERS
+from demo.wares import DIGITS, PARTNERS, PROVIDERS, Provider
 
 ADDED = {
+    "commission": "our commission",
     "guarantee": "guaranteed",
     "recoupment": "recouped of advances",
     "holdback": "held back",
@@ -63,6 +65,7 @@ class Outcome:
     run: dict[str, Any]
     """What the cycle's run came to, as it says."""
     partners: Partners
+    consumers: Consumers
     worker_exit: int
     left_in_queue: int
     audit: dict[str, Any]
@@ -73,7 +76,7 @@ class Outcome:
         for stated in self.partners.statements:
             result.paid_out[stated.id] += stated.netted
             result.paid[LUMEN_BUYS.id] += stated.netted
-        for payer, bill in bills(self.cycle).items():
+        for (payer, _), bill in bills(self.cycle).items():
             result.billed[payer] += bill.total
         return result
 
@@ -95,16 +98,18 @@ class Check:
 def checks(outcome: Outcome, books: Database[dict[str, Any]]) -> Iterator[Check]:
     """What came of the month, point for point."""
     must, events = outcome.must(), outcome.events
-    orders, applied, counts = must.orders, must.applied, events.counts
+    applied, counts = must.applied, events.counts
+    orders = {id_: order for id_, order in must.orders.items() if not order.sellers}
     invoices = list(events.invoices.values())
     as_ordered = [i for i in invoices if minor(i["taxIncludedAmount"]) == orders[i["orderId"]].amount]
     settled = {i["orderId"] for i in invoices if i["state"] == "settled"}
     reasons = Counter(parked["reason"] for parked in events.parked)
 
     yield Check("accounts opened, once each", applied["account.create"], counts["account.created"])
-    yield Check("invoices issued, one for each order", applied["order.completed"], len(invoices))
+    yield Check("invoices issued, one for each order", len(orders), len(invoices))
     yield from _billing(outcome, must, books)
     yield from _cycle(outcome)
+    yield from _consumers(outcome, must, books)
     yield from _dunning(outcome)
     yield Check("invoices that come to what was ordered", len(orders), len(as_ordered))
     yield Check("invoices that name the seller as it is", len(orders), sum(i["sellerVersion"] == 1 for i in invoices))
@@ -163,19 +168,91 @@ def _cycle(outcome: Outcome) -> Iterator[Check]:
     """What the run says that it came to, and its bills, each with all that its payer pays for."""
     must, run = bills(outcome.cycle), outcome.run
     found = outcome.events.run_bills.values()
-    by_payer = {bill["billingAccount"]["id"]: _of_run(bill) for bill in found if _on_its_day(bill)}
-    accounts = {"billed": len(must), "nothingDue": len(outcome.cycle) - len(must), "parked": 0}
+    made = {(bill["billingAccount"]["id"], seller_of(bill)): _of_run(bill) for bill in found if _on_its_day(bill)}
+    payers = {payer for payer, _ in must}
+    accounts = {"billed": len(payers), "nothingDue": len(outcome.cycle) - len(payers), "parked": 0}
     counted = {"total": len(outcome.cycle), **accounts}
     yield from (Check(f"accounts of the run, {of}", n, run["accounts"][of]) for of, n in counted.items())
     for name, of_must in (("taxExcludedAmount", _net), ("taxIncludedAmount", lambda bill: bill.total)):
         totals = ", ".join(_euros(minor(of[name])) for of in run["totals"])
         yield Check(f"the run's totals, {name}", _euros(sum(map(of_must, must.values()))), totals)
-    right = sum(by_payer.get(payer) == bill for payer, bill in must.items())
-    yield Check("bills of the run", len(must), len(found))
+    right = sum(made.get(key) == bill for key, bill in must.items())
+    yield Check("bills of the run, one of each seller", len(must), len(found))
     yield Check("of these that are what was charged, due on their day", len(must), right)
-    consolidated = {one.payer for one in outcome.cycle if one.payer != one.id}
-    right = sum(by_payer.get(payer) == must[payer] for payer in consolidated)
+    consolidated = [key for key, bill in must.items() if len({account for account, _ in bill.lines}) > 1]
+    right = sum(made.get(key) == must[key] for key in consolidated)
     yield Check("of these for several accounts, tax worked out over all", len(consolidated), right)
+
+
+def seller_of(document: dict[str, Any]) -> str:
+    """Whose it is: empty where it is ours."""
+    return str(document["seller"]["id"]) if "seller" in document else ""
+
+
+def _consumers(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) -> Iterator[Check]:
+    """What is sold in providers' names: an invoice of each seller, what is paid of it, and what comes of that."""
+    events, consumers = outcome.events, outcome.consumers
+    found = {(one["billingAccount"]["id"], seller_of(one), one["orderId"]): one for one in events.of_sellers.values()}
+    ordered = {one.key: one for one in consumers.owed if one.order}
+    yield Check("consumers' orders, by how many sellers they have", *_sellers_of_orders(must, events))
+    right = sum(minor(found[key]["taxIncludedAmount"]) == one.total for key, one in ordered.items() if key in found)
+    yield Check("invoices of these, in the name of each seller", len(ordered), right)
+    documents = [*events.run_bills.values(), *events.of_sellers.values()]
+    for provider in PROVIDERS:
+        numbers = sorted(one["billNo"] for one in documents if seller_of(one) == provider.id)
+        issued = consumers.sums(provider).invoices
+        yield Check(f"invoices of {provider.name}", _range(provider.series, issued), _told_range(numbers))
+        notes = sorted(no for no, note in events.sellers_notes.items() if seller_of(note) == provider.id)
+        noted = sum(one.seller == provider for one, _ in consumers.noted)
+        yield Check(f"credit notes of {provider.name}", _range(provider.note_series, noted), _told_range(notes))
+    open_now = {(one["billingAccount"]["id"], seller_of(one), one.get("orderId", "")): one for one in documents}
+    right = sum(_is_open(open_now.get(one.key), one.billed - one.paid) for one in consumers.owed)
+    yield Check("invoices with as much open as payments leave, in order", len(consumers.owed), right)
+    across = sum(len({no[:-9] for no in covered}) > 1 for covered in events.covered.values())
+    yield Check("payments that cover invoices of several sellers", consumers.across, across)
+    for provider in PROVIDERS:
+        sums = consumers.sums(provider)
+        must_be = (sums.released, sums.withheld, sums.commission)
+        name = f"{provider.name}: released, withheld, our commission"
+        yield Check(name, *(", ".join(map(_figure, of)) for of in (must_be, of_provider(provider, events, books))))
+
+
+def _is_open(document: dict[str, Any] | None, amount: int) -> bool:
+    return document is not None and minor(document["remainingAmount"]) == amount
+
+
+def _range(series: str, count: int) -> str:
+    """The numbers of a series without a gap."""
+    return f"{count}, to {series}{count:09d}" if count else "0"
+
+
+def _told_range(numbers: list[str]) -> str:
+    """The numbers that were given, which have to be those of their series without a gap."""
+    if not numbers:
+        return "0"
+    whole = [f"{numbers[-1][:-9]}{n:09d}" for n in range(1, len(numbers) + 1)]
+    return f"{len(numbers)}, to {numbers[-1]}" if numbers == whole else f"not without a gap: {numbers}"
+
+
+def _by_sellers(orders: Iterable[int]) -> str:
+    counted = Counter(orders)
+    return ", ".join(f"{counted[n]} of {n}" for n in sorted(counted))
+
+
+def _sellers_of_orders(must: Tally, events: Events) -> tuple[str, str]:
+    """How many orders have so many sellers, of each number that there is."""
+    made = Counter(one["orderId"] for one in events.of_sellers.values())
+    return _by_sellers(one.sellers for one in must.orders.values() if one.sellers), _by_sellers(made.values())
+
+
+def of_provider(provider: Provider, events: Events, books: Database[dict[str, Any]]) -> tuple[int, int, int]:
+    """What was released to a provider, what is withheld until its consumers pay, and our commission on its lines."""
+    position = books["positions"].find_one({"_id": provider.id}) or {"withheld": 0}
+    return events.accrued[provider.id], position["withheld"], events.commissions[provider.id]
+
+
+def _figure(cents: int) -> str:
+    return f"{Decimal(cents).scaleb(-2):,}"
 
 
 def _on_its_day(bill: dict[str, Any]) -> bool:
@@ -282,7 +359,7 @@ def _losses(outcome: Outcome, books: Database[dict[str, Any]]) -> tuple[str, str
 
 
 def _euros(cents: int) -> str:
-    return f"EUR {Decimal(cents).scaleb(-2):,}"
+    return f"EUR {_figure(cents)}"
 
 
 def _transfers(books: Database[dict[str, Any]]) -> int:
@@ -318,9 +395,17 @@ def _partners(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) ->
     """What partners have earned, what agreements add to that, and what of it is paid."""
     events, counts, applied = outcome.events, outcome.events.counts, must.applied
     kept, sold = outcome.partners, sold_so_far(must, events)
+    of_providers = Counter({provider.id: outcome.consumers.sums(provider).released for provider in PROVIDERS})
+    until_last, in_all = earned(sold, LAST), earned(sold, END)
+    until_last.update(of_providers)
+    in_all.update(of_providers)
     yield Check("agreements with partners", applied["agreement.create"], counts["agreement.created"])
     yield Check("terms that were agreed later", applied["agreement.change"], counts["agreement.changed"])
-    yield Check("partners whose statements hold all they earned", *_statements(earned(sold, LAST), events))
+    yield Check("partners whose statements hold all they earned", *_statements(until_last, events))
+    commissions = _told(-one.lines["commission"] for one in kept.statements if "commission" in one.lines)
+    invoiced = [one["document"] for one in events.of_partners["settlement.invoiced"]]
+    found_of_them = _told(minor(one["taxIncludedAmount"]) for one in invoiced if one["typeCode"] == "380")
+    yield Check("our invoices of commission, with its tax", commissions, found_of_them)
     yield Check("adjustments stated, of partners", *_adjusted(must, events))
     past = of_past_days(sold)
     corrected = _told(amount for of_terms in past.values() for amount in of_terms)
@@ -343,7 +428,7 @@ def _partners(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) ->
     yield Check("tax withheld of payouts", _euros(taxes), _euros(_sum(events, "withholding.recorded")))
     yield Check("payouts that came back", applied["payout.returned"], counts["payout.return-booked"])
     yield Check("statements paid as the payouts say", *_payouts(outcome, must))
-    yield Check("partners owed what is left, all told", *_owed(kept, earned(sold, END), must, books))
+    yield Check("partners owed what is left, all told", *_owed(kept, in_all, must, books))
 
 
 def _lines_of(statement: dict[str, Any]) -> Counter[str]:
@@ -420,7 +505,8 @@ def _statements(so_far: Counter[str], events: Events) -> tuple[int, int]:
     stated: Counter[str] = Counter()
     for statement in events.statements.values():
         stated[statement["settlementAccount"]["id"]] += _lines_of(statement)["accrual"]
-    return len(PARTNERS), sum(so_far[partner.id] == stated[partner.id] for partner in PARTNERS)
+    partners = [one.id for one in (*PARTNERS, *PROVIDERS)]
+    return len(partners), sum(so_far[id_] == stated[id_] for id_ in partners)
 
 
 def _adjusted(must: Tally, events: Events) -> tuple[int, int]:

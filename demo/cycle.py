@@ -1,4 +1,8 @@
-"""A billing cycle of 200 accounts that is run by itself: how they are made, and what must come of that by the days."""
+"""A billing cycle of 200 consumers that is run by itself: how they are made, and what must come of that by the days.
+
+Each subscribes to something of one of three providers, which is billed in that one's name; what is charged beside it is
+ours. So a bill is an invoice of each seller.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,10 +13,10 @@ from random import Random
 
 from demo.dates import CYCLE, DISPUTES, DUE, RESUMED
 from demo.day import SEED, account_of
-from demo.facts import HOUR, Fact, Line, Message, message, moment, money, rounded, total
+from demo.facts import HOUR, Fact, Line, Message, by_seller, message, moment, money, rounded, total, total_of_all
 from demo.plans import Price, Subscription
 from demo.subscribers import starts
-from demo.wares import OWN_WARES, TAXES, Customer
+from demo.wares import BREEZE, NIMBUS, OWN_WARES, PROVIDERS, TAXES, TIDEWAY, Customer, Provider
 
 ACCOUNTS, PAYERS, PAID_FOR, OF_A_STORY = 200, 4, 5, 3
 """How many there are, how many of them pay for others, for how many each, and how many are dunned in each way."""
@@ -46,12 +50,13 @@ class Member:
     def lines(self) -> list[Line]:
         """What is due of it on the day of the run: what is charged, and its subscription's first month."""
         months = () if self.subscription is None else self.subscription.prices
-        return [*self.charges, *(Line(price.name, price.quantity, price.amount, *price.tax) for price in months)]
+        of_them = (Line(price.name, price.quantity, price.amount, *price.tax, price.partner) for price in months)
+        return [*self.charges, *of_them]
 
 
 @dataclass(frozen=True)
 class Bill:
-    """What a payer's bill of the run must be, in cents: each line with its account, the tax of each group over all."""
+    """What a seller's bill to a payer must be, in cents: each line with its account, the tax of each group over all."""
 
     lines: Counter[tuple[str, int]]
     taxes: Counter[tuple[str, Decimal, int, int]]
@@ -72,8 +77,8 @@ def members(seed: int = SEED) -> list[Member]:
         if n % 10 == 9 and not story and n >= dunned:
             found.append(Member(id_, payer, story, (), None))
             continue
-        fibre = Price("fibre", "Fibre", "recurring", Decimal(random.choice(("29.90", "34.90", "39.95"))))
-        subscription = Subscription(f"SUB-{id_}", id_, story, CYCLE, (fibre,))
+        prices = _prices(PROVIDERS[n % len(PROVIDERS)], random)
+        subscription = Subscription(f"SUB-{id_}", id_, story, CYCLE, prices)
         subscription.said += [(day, kind, ()) for day, kind in _suspended(story)]
         wares = random.sample(OWN_WARES, random.randint(0, 2))
         charges = tuple(
@@ -81,6 +86,22 @@ def members(seed: int = SEED) -> list[Member]:
         )
         found.append(Member(id_, payer, story, charges, subscription))
     return found
+
+
+def _prices(provider: Provider, random: Random) -> tuple[Price, ...]:
+    """What somebody subscribes to of a provider."""
+    sold = {
+        TIDEWAY.id: [("fibre", "Fibre", random.choice(("29.90", "34.90", "39.95")), "standard")],
+        BREEZE.id: [
+            ("power", "Power, monthly instalment", random.choice(("48.00", "61.50")), "standard"),
+            ("grid", "Grid fee", "7.35", "lower"),
+        ],
+        NIMBUS.id: [("mobile", "Mobile plan", random.choice(("9.90", "14.99", "24.99")), "standard")],
+    }
+    return tuple(
+        Price(id_, name, "recurring", Decimal(amount), tax=TAXES["EUR"][tax], partner=provider)
+        for id_, name, amount, tax in sold[provider.id]
+    )
 
 
 def _id(n: int) -> str:
@@ -106,13 +127,15 @@ def _suspended(story: str) -> Iterator[tuple[date, str]]:
         yield day, "resume"
 
 
-def bills(all_: Iterable[Member]) -> dict[str, Bill]:
-    """What the run must make, by payer."""
-    due: dict[str, list[tuple[str, Line]]] = {}
+def bills(all_: Iterable[Member]) -> dict[tuple[str, str], Bill]:
+    """What the run must make, by payer and seller, whose id is empty where that is us."""
+    due: dict[tuple[str, str], list[tuple[str, Line]]] = {}
     for one in all_:
-        for line in one.lines:
-            due.setdefault(one.payer, []).append((one.id, line))
-    return {payer: _bill(of) for payer, of in due.items()}
+        for seller, lines in by_seller(one.lines).items():
+            due.setdefault((one.payer, "" if seller is None else seller.id), []).extend(
+                (one.id, line) for line in lines
+            )
+    return {key: _bill(of) for key, of in due.items()}
 
 
 def _bill(due: Sequence[tuple[str, Line]]) -> Bill:
@@ -181,7 +204,7 @@ def paid(all_: Iterable[Member], day: date) -> list[Message]:
     for one in all_:
         if not one.story or PAYS_ON[one.story] != day:
             continue
-        amount = total(one.lines, "EUR")
+        amount = total_of_all(one.lines, "EUR")
         content = {
             "paymentId": f"PAID-{one.id}",
             "receivedAt": moment(6 * HOUR, day),

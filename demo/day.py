@@ -34,6 +34,7 @@ from demo.wares import (
     TAXES,
     Customer,
     Partner,
+    Provider,
     Ware,
     customers,
 )
@@ -299,7 +300,7 @@ def item_of(n: int, line: Line) -> dict[str, Any]:
     return item if line.partner is None else {**item, "onBehalfOf": {"id": line.partner.id}}
 
 
-def account_of(type_: str, account: Customer | Partner, role: str, **more: object) -> dict[str, Any]:
+def account_of(type_: str, account: Customer | Partner | Provider, role: str, **more: object) -> dict[str, Any]:
     """What opens an account."""
     party = {"@type": "PartyRef", "@referredType": "Organization", "id": f"ORG-{account.id}", "name": account.name}
     return {

@@ -9,7 +9,7 @@ from typing import Any
 from demo.dates import BANK, END, LAST
 from demo.day import SEED
 from demo.facts import APPLIED, HOUR, PAID_IN_FULL, PARTIAL, REPEATED, Fact, Message, message, minor, moment, money
-from demo.wares import Partner
+from demo.wares import Partner, Provider
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ def bank_file(invoices: Iterable[OpenInvoice], seed: int = SEED) -> list[Message
     return sent
 
 
-def closing_id(partner: Partner, period_end: date) -> str:
+def closing_id(partner: Partner | Provider, period_end: date) -> str:
     """What a closing is called, and the one statement that it makes."""
     return f"{partner.id[3:]}-{period_end:%m%d}"
 
 
-def closings(partners: Iterable[Partner], period_end: date) -> list[Message]:
+def closings(partners: Iterable[Partner | Provider], period_end: date) -> list[Message]:
     """Closings of partners' periods."""
     return [
         message(

@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from demo.dates import TRADE
-from demo.wares import DIGITS, Partner
+from demo.wares import DIGITS, Partner, Provider
 
 HOUR = 3600.0
 
@@ -48,6 +48,8 @@ class Fact:
     """The order that it is, or the orders that a payment is for, or was."""
     sold: tuple[tuple[str, int], ...] = ()
     """Of an order: the partner and the net of each line sold on its behalf."""
+    sellers: int = 0
+    """Of an order with lines of several sellers: how many these are, each with an invoice of its own."""
     statement: str = ""
     note: str = ""
     id: str = ""
@@ -173,7 +175,7 @@ class Line:
     price: Decimal
     category: str
     rate: str
-    partner: Partner | None = None
+    partner: Partner | Provider | None = None
 
     def net(self, currency: str) -> int:
         """Quantity × price in minor units."""
@@ -186,6 +188,19 @@ def total(lines: Sequence[Line], currency: str) -> int:
     for line in lines:
         nets[line.category, line.rate] += line.net(currency)
     return sum(net + rounded(net * Decimal(rate)) for (_, rate), net in nets.items())
+
+
+def by_seller(lines: Iterable[Line]) -> dict[Provider | None, list[Line]]:
+    """Lines by whose invoice they stand in: ours first, then providers' in the order of their first lines."""
+    found: dict[Provider | None, list[Line]] = {}
+    for line in lines:
+        found.setdefault(line.partner if isinstance(line.partner, Provider) else None, []).append(line)
+    return dict(sorted(found.items(), key=lambda one: one[0] is not None))
+
+
+def total_of_all(lines: Iterable[Line], currency: str) -> int:
+    """What the invoices of all sellers are to come to: each has its own tax."""
+    return sum(total(of_one, currency) for of_one in by_seller(lines).values())
 
 
 def sold(lines: Sequence[Line], currency: str) -> tuple[tuple[str, int], ...]:

@@ -15,6 +15,7 @@ from demo.agreements import advances, agreed_on
 from demo.bills import bills_of, demands, direct_debits
 from demo.charges import Charged, billed_for, charged, charges
 from demo.checks import Outcome, Previewed, Wave
+from demo.consumers import Consumers, providers_open
 from demo.cycle import LADDER, RUN, Member, agreed, members, paid
 from demo.day import depositors, make_day
 from demo.disputes import disputes_and_losses
@@ -40,7 +41,7 @@ from demo.subscribers import (
     usage,
 )
 from demo.traffic import Traffic
-from demo.wares import CARTO, HALFMOON, PARTNERS, Partner
+from demo.wares import CARTO, HALFMOON, PARTNERS, PROVIDERS, Partner
 
 DUNNED = [dates.DUE + timedelta(days=after) for after, _ in LADDER]
 """The days on which steps of dunning are taken."""
@@ -69,13 +70,14 @@ class Month:
         subscribed = subscriptions(in_euro)
         await self._first_day(subscribed)
         cycle = members()
+        consumers = Consumers(cycle)
         bank = await self._bank(cycle)
         run = await self._run()
-        await self._corrections(bank, subscribed)
-        await self._changes(subscribed, cycle)
-        await self._middle(subscribed, charged(in_euro - {one.account for one in subscribed}), cycle)
+        await self._corrections(bank, subscribed, consumers)
+        await self._changes(subscribed, cycle, consumers)
+        await self._middle(subscribed, charged(in_euro - {one.account for one in subscribed}), cycle, consumers)
         await self._last_days(subscribed)
-        await self._end(subscribed)
+        await self._end(subscribed, consumers)
         code = await asyncio.to_thread(self._worker.stop)
         left = await self._traffic.left_in_queue()
         audit = await asyncio.to_thread(self._worker.audit)
@@ -88,6 +90,7 @@ class Month:
             cycle,
             run,
             self._partners,
+            consumers,
             code,
             left,
             audit,
@@ -107,7 +110,7 @@ class Month:
         await self._close("closings, an advance", {CARTO: dates.TRADE, HALFMOON: dates.DAY_BEFORE}, advanced)
         bank = bank_file(self._events.open_invoices())
         await self._wave("the bank's file", bank)
-        await self._wave("a cycle, and its accounts", agreed(cycle))
+        await self._wave("providers, a cycle of consumers", providers_open() + agreed(cycle))
         return bank
 
     async def _run(self) -> dict[str, Any]:
@@ -117,28 +120,40 @@ class Month:
         await self._traffic.drained(tally(self._sent).effects, self._worker, lambda _: None)
         return run
 
-    async def _corrections(self, bank: Sequence[Message], subscribed: Sequence[Subscription]) -> None:
+    async def _corrections(
+        self, bank: Sequence[Message], subscribed: Sequence[Subscription], consumers: Consumers
+    ) -> None:
         await self._begin(dates.CAME_BACK)
         of_partners = {order for order, fact in tally(self._sent).orders.items() if fact.sold}
         back = returns(self._events.first_lines(paid=True)) + bounced(bank, of_partners)
         back += charged_back(bank, of_partners, {fact.account for message in back for fact in message.facts})
         back += put_right(self._events.open_invoices(), depositors())
         await self._wave("what came back", back + changes(subscribed, PAUSE, "suspend", dates.SUSPENDED))
+        await self._wave("orders of several sellers", consumers.orders())
 
-    async def _changes(self, subscribed: Sequence[Subscription], cycle: Sequence[Member]) -> None:
+    async def _changes(self, subscribed: Sequence[Subscription], cycle: Sequence[Member], consumers: Consumers) -> None:
         """Plans change within the month; what is agreed for a day to come happens by itself on it."""
         await self._begin(dates.SUSPENDED)
         late = usage(subscribed, days_between(LATE, dates.TRADE), "late")
         week = usage(subscribed, days_between(dates.TRADE, dates.SUSPENDED), "first-week")
-        await self._wave("usage, some of it late", late + week + not_in_force(subscribed) + paid(cycle, dates.DUE))
+        await self._wave("usage, some of it late", late + week + not_in_force(subscribed))
+        await self._wave("consumers pay", consumers.take(paid(cycle, dates.DUE) + consumers.pay()))
         await self._begin(dates.DISPUTES)
         plans = changes(subscribed, UPGRADE, "change", dates.CHANGED)
         plans += changes(subscribed, SEATS, "change", dates.CHANGED)
         plans += changes(subscribed, EARLY, "terminate", dates.ENDED)
         disputed = disputes_and_losses(self._events.first_lines(paid=False))
-        await self._wave("other plans, disputes, losses", plans + disputed + paid(cycle, dates.DISPUTES))
+        late = consumers.take(paid(cycle, dates.DISPUTES))
+        noted = consumers.notes(self._events.run_bills.values())
+        await self._wave("other plans, disputes, losses", plans + disputed + late + noted)
 
-    async def _middle(self, subscribed: Sequence[Subscription], charged_to: Charged, cycle: Sequence[Member]) -> None:
+    async def _middle(
+        self,
+        subscribed: Sequence[Subscription],
+        charged_to: Charged,
+        cycle: Sequence[Member],
+        consumers: Consumers,
+    ) -> None:
         await self._begin(dates.ENDED)
         await self._begin(dates.MIDDLE)
         used = usage(subscribed, days_between(dates.SUSPENDED, dates.MIDDLE), "second-week")
@@ -149,7 +164,8 @@ class Month:
         await self._begin(dates.RESUMED)
         resumed = changes(subscribed, PAUSE, "resume", dates.RESUMED)
         cheaper = changes(subscribed, BACKDATED, "change", dates.CHEAPER_SINCE)
-        await self._wave("resumed, cheaper since October", resumed + cheaper + paid(cycle, dates.RESUMED))
+        late = consumers.take(paid(cycle, dates.RESUMED))
+        await self._wave("resumed, cheaper since October", resumed + cheaper + late)
         agreed_now = [sent for partner in PARTNERS for sent in agreed_on(partner, dates.RESUMED)]
         await self._wave("other terms since 1 November", agreed_now)
 
@@ -162,11 +178,14 @@ class Month:
         used = usage(subscribed, days_between(dates.MIDDLE, dates.LAST), "the-rest")
         await self._wave("usage, adjustments", used + adjustments(PARTNERS))
 
-    async def _end(self, subscribed: Sequence[Subscription]) -> None:
+    async def _end(self, subscribed: Sequence[Subscription], consumers: Consumers) -> None:
         await self._begin(dates.END)
         await self._wave("the last day's usage", usage(subscribed, [dates.LAST], "last-day"))
         await self._bills("the last bills", bills_of(subscribed, dates.END), dates.END)
-        await self._close("the closings", dict.fromkeys(PARTNERS, dates.LAST))
+        for provider in PROVIDERS:
+            self._partners.close_provider(provider, dates.LAST, consumers)
+        of_providers = closings(PROVIDERS, dates.LAST)
+        await self._close("the closings", dict.fromkeys(PARTNERS, dates.LAST), of_providers)
         released = releases(self._partners)
         self._partners.release(released)
         requested = as_requested(self._events.of_partners["payout.requested"])

@@ -11,12 +11,13 @@ from decimal import Decimal
 from itertools import pairwise
 
 from demo.agreements import AGREEMENTS, LUMEN_BUYS, MONTH_ENDS, agreement_id, terms_on
+from demo.consumers import Consumers
 from demo.dates import END, MIDDLE, PAID
 from demo.day import account_of, item_of
 from demo.evening import closing_id
 from demo.facts import HOUR, Fact, Line, Message, Tally, message, minor, moment, money, rounded, total
 from demo.traffic import Events
-from demo.wares import OWN_WARES, TAXES, Partner
+from demo.wares import OWN_WARES, PROVIDERS, TAXES, Partner, Provider
 
 BOUGHT = {MIDDLE: (OWN_WARES[4], OWN_WARES[7]), PAID: (OWN_WARES[8],)}
 """What a partner buys of us, by day: the first is due when we settle with it, the second is not yet."""
@@ -37,7 +38,7 @@ class Stated:
     """What a statement must be: the sum of each kind of line, what of it is netted, and withheld as tax."""
 
     id: str
-    partner: Partner
+    partner: Partner | Provider
     lines: Counter[str]
     is_open: bool
     netted: int
@@ -90,7 +91,7 @@ class Account:
     @property
     def payable(self) -> int:
         """What closings and releases have made payable, beside what is earned."""
-        added = sum(self.stated[kind] for kind in ("guarantee", "recoupment", "holdback"))
+        added = sum(self.stated[kind] for kind in ("guarantee", "recoupment", "holdback", "commission"))
         return added + sum(one.amount for one in self.released)
 
 
@@ -99,7 +100,8 @@ class Partners:
 
     def __init__(self) -> None:
         self.statements: list[Stated] = []
-        self.accounts: dict[str, Account] = {partner: Account() for partner in AGREEMENTS}
+        ids = (*AGREEMENTS, *(provider.id for provider in PROVIDERS))
+        self.accounts: dict[str, Account] = {id_: Account() for id_ in ids}
 
     def advance(self, sent: Iterable[Message]) -> None:
         """Note what is paid in advance."""
@@ -144,6 +146,18 @@ class Partners:
         netted = min(amount - tax, due(must, today)) if is_open and terms.netting is not None else 0
         kinds = Counter({kind: of_kind for kind, of_kind in lines.items() if of_kind})
         self.statements.append(Stated(statement, partner, kinds, is_open, netted, tax))
+
+    def close_provider(self, provider: Provider, until: date, consumers: Consumers) -> None:
+        """Work out the statement of a provider: all that its consumers have paid, or were billed, and our commission.
+
+        The commission, which is without tax line by line, has its tax on all of it.
+        """
+        sums, account = consumers.sums(provider), self.accounts[provider.id]
+        _, rate = provider.tax
+        commission = sums.commission + rounded(sums.commission * Decimal(rate))
+        lines = Counter({"accrual": sums.released, "commission": -commission})
+        account.stated.update(lines)
+        self.statements.append(Stated(closing_id(provider, until), provider, lines, is_open=True, netted=0, tax=0))
 
 
 def sold_so_far(must: Tally, events: Events) -> list[Sold]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from demo.dates import END
 from demo.facts import Made, rounded
-from demo.wares import Partner
+from demo.wares import Partner, Provider
 
 DAY = timedelta(days=1)
 Period = tuple[date, date]
@@ -44,7 +44,7 @@ class Price:
     mode: Literal["graduated", "volume"] = "graduated"
     steps: tuple[Step, ...] = ()
     tax: tuple[str, str] = ("S", "0.20")
-    partner: Partner | None = None
+    partner: Partner | Provider | None = None
 
     def content(self) -> dict[str, Any]:
         """The price as a message says it."""

@@ -18,13 +18,14 @@ from rich.markup import escape
 from rich.text import Text
 
 from demo.agreements import AGREEMENTS, Terms
-from demo.checks import NOTHING, Check, Outcome, Wave
+from demo.checks import NOTHING, Check, Outcome, Wave, of_provider, seller_of
+from demo.consumers import AGREED
 from demo.cycle import LADDER, OF_A_STORY, PAYS_ON, RUN
-from demo.dates import DUE
+from demo.dates import BANK, DUE, TRADE
 from demo.facts import APPLIED, REPEATED, Tally, minor
 from demo.subscribers import BACKDATED, EACH, MINIMUM, PAUSE, STORIES, UPGRADE
 from demo.traffic import Events
-from demo.wares import DIGITS, PARTNERS
+from demo.wares import DIGITS, PARTNERS, PROVIDERS, Provider
 from handlers.console.fitting import Kind, fits, fitted
 
 OK, NOT_OK = "[green]✓[/]", "[bold red]✗[/]"
@@ -52,6 +53,8 @@ def show(console: Console, outcome: Outcome, books: Database[dict[str, Any]], re
         *(_lines(outcome, story) for story in SHOWN),
         _run(outcome),
         _consolidated(outcome),
+        _of_one(outcome),
+        _in_names(outcome, books),
         _dunned(outcome),
         _invoices(events),
         _balances(events, must, books),
@@ -203,7 +206,7 @@ def _run(outcome: Outcome) -> Told:
 
 
 def _consolidated(outcome: Outcome) -> Told:
-    """The bills of those who pay for others as well."""
+    """The bills of those who pay for others as well, one of each seller."""
     payers = {one.payer for one in outcome.cycle if one.payer != one.id}
     rows = [
         (
@@ -213,11 +216,50 @@ def _consolidated(outcome: Outcome) -> Told:
             len(bill["lines"]),
             *(figure(minor(bill[name]), "EUR") for name in AMOUNTS),
         )
-        for bill_no, bill in sorted(outcome.events.run_bills.items())
+        for bill_no, bill in sorted(
+            outcome.events.run_bills.items(), key=lambda one: (one[1]["billingAccount"]["id"], one[0])
+        )
         if bill["billingAccount"]["id"] in payers
     ]
     columns = (">accounts", ">lines", ">net", ">with tax")
     return _table("Bills of the run for several accounts, in EUR", "=payer", "=bill", *columns, rows=rows)
+
+
+def _of_one(outcome: Outcome) -> Told:
+    """All invoices of a consumer, of those who paid one who has of many sellers; and the payment that covers them."""
+    events, paid = outcome.events, Counter(one.account for one in outcome.consumers.owed if one.paid == one.total)
+    account = max(sorted(paid), key=lambda one: paid[one] if one not in outcome.consumers.payers else 0)
+    documents = [*events.run_bills.values(), *events.of_sellers.values()]
+    rows = [
+        (
+            told(date.fromisoformat(one["billDate"])),
+            one.get("orderId", "the run"),
+            seller_of(one) or "we",
+            one["billNo"],
+            figure(minor(one["taxIncludedAmount"]), "EUR"),
+            ", ".join(of["payment"]["id"] for of in one["appliedPayment"]),
+        )
+        for one in sorted(documents, key=lambda one: (one["billDate"], one["billNo"]))
+        if one["billingAccount"]["id"] == account
+    ]
+    columns = (">day", "=of", "=who sells", "=invoice", ">with tax", "=paid by")
+    title = f"{account}: an invoice of each seller, one payment, in EUR"
+    return _table(title, *columns, rows=rows)
+
+
+def _in_names(outcome: Outcome, books: Database[dict[str, Any]]) -> Told:
+    """What is billed in each provider's name, and what of it is the provider's by now, withheld, and our commission."""
+    events = outcome.events
+    documents = [*events.run_bills.values(), *events.of_sellers.values()]
+    rows = []
+    for provider in PROVIDERS:
+        own = [one for one in documents if seller_of(one) == provider.id]
+        noted = [one for one in events.sellers_notes.values() if seller_of(one) == provider.id]
+        sums = (sum(minor(one["taxIncludedAmount"]) for one in of) for of in (own, noted))
+        amounts = (figure(amount, "EUR") for amount in (*sums, *of_provider(provider, events, books)))
+        rows.append((provider.id, len(own), len(noted), *amounts))
+    columns = (">invoices", ">notes", ">billed", ">taken back", ">released", ">withheld", ">commission")
+    return _table("In providers' names, in EUR, with tax; our commission without", "=provider", *columns, rows=rows)
 
 
 def _dunned(outcome: Outcome) -> Told:
@@ -265,6 +307,10 @@ def _agreed() -> Told:
         for partner in PARTNERS
         for agreed in AGREEMENTS[partner.id]
     ]
+    rows += [
+        (provider.id, told(TRADE) if provider == AGREED else "", told(BANK), _as_agent(provider))
+        for provider in PROVIDERS
+    ]
     return _table("What is agreed with the partners", "=partner", ">from", ">told on", "terms", rows=rows)
 
 
@@ -283,6 +329,13 @@ def _in_words(terms: Terms, currency: str) -> str:
         (terms.netting, f"netted with {terms.netting.id if terms.netting else ''}"),
     )
     return "; ".join([what, *(words for agreed, words in said if agreed)])
+
+
+def _as_agent(provider: Provider) -> str:
+    when = "billed" if provider.accrue_on == "invoice" else "paid"
+    category, rate = provider.tax
+    less = f"{_rate(provider.commission)} of the net, and {category} {_rate(Decimal(rate))} on that"
+    return f"sold in its name, {provider.series}000000001 …: all that is {when}, less {less}"
 
 
 def _rate(rate: Decimal) -> str:
@@ -325,6 +378,7 @@ HOW: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "release": lambda line: f"of {line['settlementId']}",
     "broughtForward": lambda line: f"of {line['settlementId']}",
+    "commission": lambda line: f"{_base(line)}, and its tax",
 }
 """How a line of each kind is worked out, but for shares."""
 

@@ -23,6 +23,7 @@ from demo.returns import BilledLine
 from demo.stage import DemoError, Worker, morning_of
 
 IN, OUT, WORK, QUERIES = "paymaster.in", "paymaster.out", "paymaster.work", "paymaster.queries"
+CONSUMERS_ORDERS = "OC-"
 PIPELINE = 200
 """How many messages are on their way to the broker, not yet confirmed, at once."""
 POLL_S = 0.1
@@ -54,6 +55,7 @@ OF_PARTNERS = (
     "payout.requested",
     "reserve.released",
     "settlement.corrected",
+    "settlement.invoiced",
     "withholding.recorded",
 )
 """What is told of partners and kept as it comes."""
@@ -71,11 +73,17 @@ class Events:
         self.sequences: dict[str, set[int]] = defaultdict(set)
         self.accounts: dict[str, dict[str, Any]] = {}
         self.invoices: dict[str, dict[str, Any]] = {}
-        """Those of orders."""
+        """Those of orders, but for consumers' of providers."""
         self.bills: dict[str, dict[str, Any]] = {}
         """The invoices of bills on demand."""
         self.run_bills: dict[str, dict[str, Any]] = {}
         """Those of the run of the cycle."""
+        self.of_sellers: dict[str, dict[str, Any]] = {}
+        """Those of consumers' orders, of each seller."""
+        self.sellers_notes: dict[str, dict[str, Any]] = {}
+        """The credit notes of invoices in a provider's name."""
+        self.covered: dict[str, set[str]] = defaultdict(set)
+        """The invoices that each payment covers."""
         self.made: dict[tuple[str, date], dict[str, list[dict[str, Any]]]] = {}
         """By account and day: the bills on demand and their credit notes, as they were issued."""
         self.nothing_due = 0
@@ -89,6 +97,9 @@ class Events:
         self.statements: dict[str, dict[str, Any]] = {}
         self.of_partners: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """What was told of agreements, of what they add to statements, and of payouts that are requested, by type."""
+        self.accrued: Counter[str] = Counter()
+        self.commissions: Counter[str] = Counter()
+        """What each partner has earned with lines, and what of that is our commission, in minor units."""
         self.parked: list[dict[str, Any]] = []
         self._seen: set[str] = set()
         self._newest: dict[str, int] = {}
@@ -120,8 +131,10 @@ class Events:
             self.accounts[event["account"]["id"]] = event["account"]
         elif type_.startswith("invoice."):
             self._invoice(type_, event["invoice"], sequence)
-        elif type_ == "credit-note.issued" and event["creditNote"]["creditNoteId"].startswith("bill.demand:"):
-            self._made("creditNotes", event["creditNote"], event["creditNote"]["billDate"])
+        elif type_ == "credit-note.issued":
+            self._note(event["creditNote"])
+        elif type_ == "payment.allocated":
+            self.covered[event["payment"]["paymentId"]].update(of["billNo"] for of in event["allocations"])
         elif type_ == "bill-on-demand.state-changed":
             made = event["customerBillOnDemand"]
             self.nothing_due += "customerBill" not in made and not made["creditNotes"]
@@ -129,9 +142,17 @@ class Events:
             self._keep(self.subscriptions, event["subscription"], sequence)
         elif type_ in ("settlement.closed", "settlement.paid", "payout.return-booked", "netting.applied"):
             self._keep(self.statements, event["settlement"], sequence)
+        self._of_partners(type_, event)
+        self._dunning(type_, event)
+
+    def _of_partners(self, type_: str, event: dict[str, Any]) -> None:
+        """What partners have earned, and what of that is our commission."""
         if type_ in OF_PARTNERS:
             self.of_partners[type_].append(event)
-        self._dunning(type_, event)
+        elif type_ == "settlement.accrued":
+            partner = event["settlementAccount"]["id"]
+            self.accrued[partner] += minor(event["amount"])
+            self.commissions[partner] += sum(minor(of["commission"]) for of in event["lines"] if "commission" in of)
 
     def _dunning(self, type_: str, event: dict[str, Any]) -> None:
         """What dunning has done, and what it has changed."""
@@ -151,10 +172,17 @@ class Events:
 
     def _invoice(self, type_: str, invoice: dict[str, Any], sequence: int) -> None:
         by_run = invoice.get("runType") == "onCycle"
-        kept = self.invoices if "orderId" in invoice else self.run_bills if by_run else self.bills
+        of_order = self.of_sellers if invoice.get("orderId", "").startswith(CONSUMERS_ORDERS) else self.invoices
+        kept = of_order if "orderId" in invoice else self.run_bills if by_run else self.bills
         self._keep(kept, invoice, sequence)
         if type_ == "invoice.issued" and kept is self.bills:
             self._made("invoices", invoice, invoice["billDate"])
+
+    def _note(self, note: dict[str, Any]) -> None:
+        if note["creditNoteId"].startswith("bill.demand:"):
+            self._made("creditNotes", note, note["billDate"])
+        if "seller" in note:
+            self.sellers_notes[note["billNo"]] = note
 
     def _made(self, kind: str, document: dict[str, Any], day: str) -> None:
         of = (document["billingAccount"]["id"], date.fromisoformat(day[:10]))

@@ -82,6 +82,31 @@ PARTNERS = (
 
 
 @dataclass(frozen=True)
+class Provider:
+    """A partner whose agent we are: what it sells is billed in its name, for a commission, a rate of the net."""
+
+    id: str
+    name: str
+    currency: str
+    commission: Decimal
+    tax: tuple[str, str]
+    """That of the commission: category and rate."""
+    series: str
+    accrue_on: Literal["invoice", "payment"]
+
+    @property
+    def note_series(self) -> str:
+        """What the numbers of its credit notes begin with."""
+        return f"CN-{self.series}"
+
+
+TIDEWAY = Provider("SP-TIDEWAY", "Tideway Fibre", "EUR", Decimal("0.12"), ("S", "0.20"), "TF-", "payment")
+BREEZE = Provider("SP-BREEZE", "Breeze Energy", "EUR", Decimal("0.045"), ("S", "0.20"), "SP-BREEZE-", "invoice")
+NIMBUS = Provider("SP-NIMBUS", "Nimbus Mobile", "EUR", Decimal("0.15"), ("AE", "0"), "NM.", "payment")
+PROVIDERS = (TIDEWAY, BREEZE, NIMBUS)
+
+
+@dataclass(frozen=True)
 class Customer:
     """A customer's billing account."""
 

@@ -12,6 +12,7 @@ from demo import dates
 from demo.agreements import AGREEMENTS, Terms, advances, agreed_on
 from demo.bills import bills_of, demands, direct_debits, same
 from demo.charges import billed_for, charged, charges
+from demo.consumers import EXTRAS, ORDERS, Consumers, Owed, providers_open
 from demo.cycle import (
     ACCOUNTS,
     OF_A_STORY,
@@ -30,7 +31,7 @@ from demo.dates import CHEAPER_SINCE, DAY_BEFORE, END, LAST, MIDDLE, RESUMED, SU
 from demo.day import make_day
 from demo.disputes import DISPUTED, LOST, disputes_and_losses
 from demo.evening import OpenInvoice, OpenStatement, adjustments, as_requested, bank_file, closings, payouts
-from demo.facts import APPLIED, PAID_IN_FULL, PARTIAL, REPEATED, Line, Message, Tally, tally
+from demo.facts import APPLIED, PAID_IN_FULL, PARTIAL, REPEATED, Fact, Line, Message, Tally, tally
 from demo.partners import Partners, Sold, earned, of_past_days, partner_buys, partner_opens, releases
 from demo.plans import Price, Step, Subscription, made_of
 from demo.returns import CHARGEBACKS, BilledLine, bounced, charged_back, put_right, returns
@@ -48,7 +49,7 @@ from demo.subscribers import (
     usage,
 )
 from demo.traffic import OWN
-from demo.wares import PARTNERS, Customer
+from demo.wares import BREEZE, NIMBUS, PARTNERS, PROVIDERS, TIDEWAY, Customer
 from schemas.incoming import read
 from schemas.messages import INTERNAL_MESSAGES
 
@@ -133,6 +134,9 @@ def test_every_message_is_at_the_door_what_the_day_says(day: list[Message]):
         + subscribed_to()
         + agreed(members())
         + paid(members(), dates.DUE)
+        + providers_open()
+        + lived_through(Consumers(members()))
+        + closings(PROVIDERS, LAST)
         + direct_debits([BILL])
         + closings(PARTNERS, LAST)
         + closings(PARTNERS, DAY_BEFORE)
@@ -428,7 +432,7 @@ def test_a_preview_is_its_bill_but_for_the_numbers():
 
 
 def test_the_cycle_is_as_large_and_as_various_as_promised():
-    """200 accounts, of which four pay for five others each, and three are dunned in each way; some owe nothing."""
+    """200 consumers of three providers; four pay for five others, three are dunned in each way, some owe nothing."""
     all_of_them = members()
     assert members() == all_of_them
     assert len({one.id for one in all_of_them}) == ACCOUNTS == 200
@@ -437,6 +441,7 @@ def test_the_cycle_is_as_large_and_as_various_as_promised():
     assert all(one.payer == one.id and one.lines for one in all_of_them if one.story)
     assert any(not one.lines for one in all_of_them)
     assert any(len(bill.taxes) > 1 for bill in bills(all_of_them).values())
+    assert {seller for _, seller in bills(all_of_them)} == {"", *(provider.id for provider in PROVIDERS)}
 
 
 def test_a_consolidated_bill_has_its_tax_over_all():
@@ -449,7 +454,7 @@ def test_a_consolidated_bill_has_its_tax_over_all():
         Member("BC-4", "BC-4", "", (), None),
     ]
     [(payer, bill)] = bills(all_of_them).items()
-    assert payer == "BC-1"
+    assert payer == ("BC-1", "")
     assert bill.lines == {("BC-1", 3): 1, ("BC-1", 1000): 1, ("BC-2", 3): 1, ("BC-3", 3): 1}
     assert bill.taxes == {("S", Decimal("0.20"), 9, 2): 1, ("AA", Decimal("0.10"), 1000, 100): 1}
     assert bill.total == 1111
@@ -470,9 +475,124 @@ def test_each_that_pays_pays_its_bill_on_its_day():
     """All of it, once."""
     all_of_them = members()
     must = tally([message for day in (dates.DUE, dates.DISPUTES, RESUMED) for message in paid(all_of_them, day)])
-    owed = bills(all_of_them)
-    assert must.paid == {one.id: owed[one.id].total for one in all_of_them if one.story and PAYS_ON[one.story]}
+    owed = Counter[str]()
+    for (payer, _), bill in bills(all_of_them).items():
+        owed[payer] += bill.total
+    assert must.paid == {one.id: owed[one.id] for one in all_of_them if one.story and PAYS_ON[one.story]}
     assert paid(all_of_them, MIDDLE) == []
+
+
+# What consumers owe to several sellers, worked out by hand: docs/settlement.md says by which rules.
+
+OURS = Line("Router", Decimal(1), Decimal("3.50"), "S", "0.20")
+FIBRE = replace(OURS, price=Decimal("29.90"), partner=TIDEWAY)
+POWER, GRID = replace(OURS, price=Decimal("48.00"), partner=BREEZE), replace(EXTRAS[BREEZE], price=Decimal("7.35"))
+
+
+def consumers(*lines: Line) -> Consumers:
+    """Those of a cycle of one, who owes these lines."""
+    return Consumers([Member("BC-1", "BC-1", "", lines, None)])
+
+
+def pays(amount: int) -> Message:
+    """A payment that names no invoice."""
+    return Message("payment.received", b"", "", (Fact("payment.received", account="BC-1", amount=amount),))
+
+
+def lived_through(all_: Consumers) -> list[Message]:
+    """Everything that is said of consumers, with the bills of the run as they would be told."""
+    sent = all_.orders() + all_.take(all_.pay())
+    told = [
+        {
+            "billNo": f"B-{n}",
+            "billingAccount": {"id": one.account},
+            "seller": {"id": one.seller.id},
+            "lines": [
+                {"id": str(at), "taxExcludedAmount": {"unit": "EUR", "value": Decimal(net) / 100}}
+                for at, net in enumerate(one.nets, 1)
+            ],
+        }
+        for n, one in enumerate(all_.owed)
+        if one.seller is not None and not one.order
+    ]
+    return sent + all_.notes(told)
+
+
+def test_a_payment_covers_the_invoices_of_all_sellers():
+    """Ours first, then providers' by number: of 3.50, 29.90 and 48.00 with 7.35 beside it, each with its tax."""
+    all_ = consumers(OURS, FIBRE, POWER, GRID)
+    assert [(one.key[1], one.total) for one in all_.owed] == [("", 420), ("SP-TIDEWAY", 3588), ("SP-BREEZE", 6569)]
+    # 48.00 and 9.60, and 7.35 and 0.735.
+    all_.take([pays(420 + 6569 + 1000)])
+    assert [one.paid for one in all_.owed] == [420, 1000, 6569]
+    assert all_.across == 1
+    all_.take([pays(5)])
+    assert all_.across == 1
+
+
+def test_a_provider_has_what_is_paid_less_our_commission():
+    """Of 35.88 10.00 are paid: 29.90 at 12 % × 10.00 ÷ 35.88 is 1.00. At the invoice it has all, and we 4.5 %."""
+    all_ = consumers(FIBRE, POWER, GRID)
+    all_.take([pays(6569 + 1000)])
+    tideway, breeze = all_.sums(TIDEWAY), all_.sums(BREEZE)
+    assert (tideway.billed, tideway.released, tideway.withheld, tideway.commission) == (3588, 1000, 2588, 100)
+    # 48.00 at 4.5 % are 2.16, and 7.35 are 0.33.
+    assert (breeze.released, breeze.withheld, breeze.commission) == (6569, 0, 249)
+    all_.take([pays(2588)])
+    assert (all_.sums(TIDEWAY).withheld, all_.sums(TIDEWAY).commission) == (0, 359)
+
+
+def test_the_tax_of_a_group_goes_to_its_lines():
+    """Two of 0.03 at 20 % have 0.01 of tax, which is the first one's."""
+    cents = replace(FIBRE, price=Decimal("0.03"))
+    [one] = consumers(cents, cents).owed
+    assert [share for share, _, _ in one.shares()] == [4, 3]
+
+
+def test_a_note_takes_back_of_a_provider_and_of_our_commission():
+    """14.95 of 29.90 that are paid leave 14.95 and 2.99: 12 % are 1.79. The rest is credit."""
+    one = Owed("BC-1", TIDEWAY, dates.DUE, "", [FIBRE], paid=3588)
+    one.credited, one.paid = [1495], 1794
+    assert one.billed == 1794
+    assert list(one.shares()) == [(1794, 1794, 179)]
+
+
+def test_consumers_order_pay_and_are_credited_as_promised():
+    """Orders of one seller, two and three; some pay by half, some nothing; two notes of each provider."""
+    all_ = Consumers(members())
+    sent = lived_through(all_)
+    must = tally(sent)
+    sellers = Counter(order.sellers for order in must.orders.values())
+    assert sellers.total() == ORDERS
+    assert set(sellers) == {1, 2, 3}
+    assert Counter(one.seller for one, _ in all_.noted) == dict.fromkeys(PROVIDERS, 2)
+    assert all(one.billed == 0 for one, _ in all_.noted[1::2])
+    assert all_.across > 50
+    paid_of = {one.account: [other.paid for other in all_.owed if other.account == one.account] for one in all_.owed}
+    assert any(not any(of) for of in paid_of.values())
+    assert 0 < all_.sums(NIMBUS).withheld < all_.sums(NIMBUS).released
+    assert all_.sums(BREEZE).withheld == 0
+
+
+def test_a_providers_statement_has_all_that_was_paid_and_our_commission():
+    """10.00 of 35.88 are paid: 1.00 and 0.20 are ours. Reverse charge has no tax of ours: of 9.94, 1.49."""
+    all_, kept = consumers(FIBRE, replace(EXTRAS[NIMBUS], quantity=Decimal(2))), Partners()
+    all_.take([pays(1193 + 1000)])
+    for provider in (TIDEWAY, NIMBUS):
+        kept.close_provider(provider, LAST, all_)
+    assert [one.lines for one in kept.statements] == [
+        {"accrual": 1000, "commission": -120},
+        {"accrual": 1193, "commission": -149},
+    ]
+    assert kept.statements[0].payout == ("TIDEWAY-1130", 880, 0, 0, 880)
+
+
+def test_we_are_agent_of_one_provider_by_an_agreement():
+    """Of the others their account's terms say so; a series that follows from the account is not said."""
+    said = [json.loads(one.body) for one in providers_open()]
+    assert [one["settlementTerms"].get("model") for one in said[:3]] == ["agent", "agent", None]
+    assert [one["settlementTerms"].get("series") for one in said[:2]] == ["TF-", None]
+    assert (said[3]["settlementAccount"]["id"], said[3]["terms"]["model"]) == (NIMBUS.id, "agent")
 
 
 # What becomes of partners' shares, worked out by hand: docs/settlement.md says by which rules.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from domain.corrections.model import DisputeToOpen
+from domain.corrections.model import CreditNote, DisputeToOpen
+from domain.invoicing.model import CorrectedLine, Invoice
 from domain.ledger.chart import CHART
 from domain.ledger.entries import Entry
 from domain.ordering.completing import Order
@@ -20,6 +21,7 @@ from tests.support.ledger_book import (
     LedgerBook,
     adjustment,
     advance,
+    agent_of,
     agreement,
     billing,
     charge,
@@ -40,6 +42,7 @@ from tests.support.ledger_book import (
     payout_return,
     refund,
     reversal,
+    self_billing,
     settlement_of,
     tiers,
     transfer,
@@ -80,6 +83,16 @@ def by_tiers() -> LedgerBook:
     book.take(billing(), partner(), agreement("AG-1", "2026-11-01", tiers=terms))
     book.take(order("O-1", line("1000", "0", "SA-1"), line("200", "0", "SA-1")))
     book.take(credit_note("N-1", "INV-000000001", {"1": 100000}), closing("C-1"))
+    return book
+
+
+def self_billed() -> LedgerBook:
+    """80.00 are earned and invoiced in the partner's name; then 16.00 of them are taken back."""
+    book = LedgerBook()
+    book.take(billing(), partner(), agreement("AG-1", "2026-11-01", share="1", self_billing=self_billing()))
+    book.take(order("O-1", line("80", "0", "SA-1")), closing("C-1"))
+    book.take(credit_note("N-1", INV1, {"1": 1600}), closing("C-2"))
+    assert book.settlement("C-2").total == -1920
     return book
 
 
@@ -178,6 +191,55 @@ def on_demand() -> LedgerBook:
     book.take(charge("C-4", line("25.00", "0.2"), on="2026-11-20"), demand("D-2", on="2026-11-20"))
     book.take(charge("C-5", line("-19.95", "0.2"), on="2026-11-21", corrects=("INV-000000001", "1")))
     book.take(demand("D-3", on="2026-11-30"))
+    book.take(billing("BA-2"), agent_of("SA-2", on="payment", series="TV-"))
+    for id_, of in (("C-6", line("39.90", "0.2")), ("C-7", line("24.99", "0.2", "SA-2"))):
+        book.take(charge(id_, of, on="2026-11-03", account="BA-2"))
+    book.take(demand("S-1", on="2026-11-03", account="BA-2"))
+    back = charge("C-8", line("-12", "0.2", "SA-2"), on="2026-11-16", account="BA-2", corrects=("TV-000000001", "1"))
+    book.take(charge("C-9", line("25", "0.2"), on="2026-11-16", account="BA-2"), back)
+    book.take(demand("S-2", on="2026-11-16", account="BA-2"))
+    return book
+
+
+def several_sellers() -> LedgerBook:
+    """BA-1 orders of us, of SA-2 and of SA-1, both of which have all of it at the invoice."""
+    book = LedgerBook()
+    book.take(billing(), agent_of("SA-1", series="TV-"), agent_of("SA-2"))
+    of_sa_2 = line("10.01", "0.2", "SA-2")
+    book.take(order("O-1", of_sa_2, line("39.90", "0.2"), line("10.01", "0.2", "SA-1"), of_sa_2))
+    return book
+
+
+def across_sellers() -> LedgerBook:
+    """BA-1 pays our invoice, that of SA-2, and a half of that of SA-1."""
+    book = LedgerBook()
+    book.take(billing(), agent_of("SA-1", on="payment", series="TV-"), agent_of("SA-2"))
+    book.take(order("O-1", line("39.90", "0.2"), line("33.33", "0.2", "SA-1"), line("10.01", "0.2", "SA-2")))
+    book.take(payment("P-1", 7989))
+    return book
+
+
+AS_AGENT: list[Fact] = [
+    order("O-1", line("3.50", "0.2"), line("29.90", "0.2", "SA-1")),
+    payment("P-1", 1420),
+    payment("P-2", 2588),
+    credit_note("N-1", "TV-000000001", {"2": 1495}),
+]
+"""What our commission of 12 % follows, which falls due as the customer pays."""
+
+
+def as_its_agent(facts: Sequence[Fact] = AS_AGENT) -> LedgerBook:
+    """BA-1 orders of us and of SA-1, pays a part, then the rest, and half of what SA-1 sold is credited."""
+    book = LedgerBook()
+    book.take(billing(), agent_of("SA-1", "0.12", on="payment", series="TV-"), *facts)
+    return book
+
+
+def as_its_agent_to_the_closing() -> LedgerBook:
+    """All of that, and its statement."""
+    book = as_its_agent()
+    book.take(closing("C-1"))
+    assert book.settlement("C-1").total == 1579
     return book
 
 
@@ -188,11 +250,15 @@ def written(entry: Entry) -> str:
 
 
 BOOKS = {
-    ("ordering", ""): at_the_invoice,
+    ("ordering", "Several sellers"): several_sellers,
+    ("ordering", "Worked figures"): at_the_invoice,
     ("invoicing", ""): at_payment,
-    ("payments", ""): at_payment,
+    ("payments", "Across sellers"): across_sellers,
+    ("payments", "Worked figures"): at_payment,
+    ("settlement", "Agents"): as_its_agent_to_the_closing,
     ("settlement", "Worked figures"): at_the_invoice,
     ("settlement", "Agreements"): by_tiers,
+    ("settlement", "Documents"): self_billed,
     ("settlement", "Figures of a closing"): with_steps,
     ("billing", ""): on_demand,
     ("corrections", "Reversals"): reversed_,
@@ -272,3 +338,65 @@ def test_the_balances_of_one_order():
         }
         if isinstance(fact, DisputeToOpen):
             assert (book.invoice(1).remaining_amount, book.invoice(1).undisputed) == (6000, 3600)
+
+
+def tables(page: str, section: str) -> list[list[list[str]]]:
+    """The cells of a section's tables, without what marks them."""
+    found = re.findall(r"(?:^\|.*\n)+", sections(page)[section], re.MULTILINE)
+    return [[[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in table.splitlines()] for table in found]
+
+
+def test_the_commission_to_date():
+    """After each fact it is that of the table, and so is what the fact's row adds to it."""
+    [rows] = [rows for rows in tables("settlement", "Agents") if rows[0][0] == "what happens"]
+    assert len(rows) == len(AS_AGENT) + 2
+    before = 0
+    for n, (fact, row) in enumerate(zip(AS_AGENT, rows[2:], strict=True), 1):
+        book = as_its_agent(AS_AGENT[:n])
+        [line] = book.get(Invoice, "TV-000000001").lines
+        left = next(iter(book.get(Invoice, "TV-000000001").corrected.lines), CorrectedLine(line.id))
+        part = line.on_behalf_of
+        assert part is not None
+        assert part.agent is not None
+        net = line.tax_excluded_amount - left.credited
+        charged = sum(one.commission.amount for one in book.accruals("SA-1") if one.commission)
+        assert charged == part.agent.charged
+        figures = (net, part.share, part.accrued, charged, charged - before)
+        assert row == [identity_of(fact), *(f"{figure / 100:.2f}" for figure in figures)]
+        before = charged
+
+
+def test_what_a_payment_covers_across_sellers():
+    """Of each invoice what is owed, covered, and its state."""
+    [rows] = tables("payments", "Across sellers")
+    book = across_sellers()
+    invoices = sorted(book.documents[Invoice].values(), key=lambda one: one.order_key)
+    told = [
+        [one.id, *(f"{amount / 100:.2f}" for amount in (one.tax_included_amount, one.allocated)), one.state]
+        for one in invoices
+    ]
+    assert rows[2:] == told
+
+
+def test_the_numbers_of_a_bill_of_several_sellers():
+    """Each bill of the table has these numbers, and these nets and taxes."""
+    rows = next(rows for rows in tables("billing", "Bills on demand") if rows[0][0] == "bill of")
+    book = on_demand()
+    bills = {one.id: one for one in book.documents[Invoice].values()}
+    notes = {one.bill_no: one for one in book.documents[CreditNote].values()}
+    for cell in (cell for row in rows[2:] for cell in row[1:]):
+        number, figures = cell.split("`: ")
+        one = bills.get(number) or notes[number]
+        tax = one.tax_included_amount - one.tax_excluded_amount
+        assert figures == f"{one.tax_excluded_amount / 100:.2f} + {tax / 100:.2f}"
+
+
+def test_the_invoices_of_an_order_of_several_sellers():
+    """Each with its lines, its net, tax and total, as the page draws them."""
+    drawn = sections("ordering")["Several sellers"]
+    for one in several_sellers().documents[Invoice].values():
+        tax = one.tax_included_amount - one.tax_excluded_amount
+        figures = f"{one.tax_excluded_amount / 100:.2f} + {tax / 100:.2f} = {one.tax_included_amount / 100:.2f}"
+        lines = ", ".join(line.id for line in one.lines)
+        [row] = [row for row in drawn.splitlines() if one.id in row and figures in row]
+        assert row.endswith(lines)

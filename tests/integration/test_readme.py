@@ -56,13 +56,16 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
     assert await output_of("bill_on_demand", settings) == [
         "applied {'taxExcludedAmount': {'unit': 'EUR', 'value': 9.31}}",
         "[11.17] is what it would be",
-        "applied {'state': 'done', 'billNo': 'INV-000000002', 'creditNotes': []}",
+        "applied {'state': 'done', 'billNo': 'INV-000000002', 'billNos': ['INV-000000002'], 'creditNotes': []}",
         "[('C-1', True, 'INV-000000002')]",
     ]
     # 15 of 30 days at 39.90 come back, 15 at 54.90 are 27.45; of 125.5 GB 25.5 cost 0.20.
     assert await output_of("subscribe", settings) == [
         "subscription.create applied {'subscriptionId': 'S-1', 'revision': 1, 'state': 'active'}",
-        "bill.demand applied {'state': 'done', 'billNo': 'INV-000000003', 'creditNotes': []}",
+        (
+            "bill.demand applied "
+            "{'state': 'done', 'billNo': 'INV-000000003', 'billNos': ['INV-000000003'], 'creditNotes': []}"
+        ),
         "usage.record applied {'subscriptionId': 'S-1', 'priceId': 'traffic', 'date': '2025-09-10'}",
         "usage.record applied {'subscriptionId': 'S-1', 'priceId': 'traffic', 'date': '2025-09-20'}",
         "subscription.change applied {'subscriptionId': 'S-1', 'revision': 2, 'state': 'active'}",
@@ -83,6 +86,21 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
         "the partner's accounts: ['SA-1']",
         "its statements: ['C-1']",
         "the customer's: unknown-account",
+    ]
+    # 29.90 and 3.50 at 20 %; half of the 29.90 is credited, with its tax.
+    assert await output_of("sell_as_an_agent", settings) == [
+        "account.create applied",
+        "agreement.create applied",
+        "account.create applied",
+        "order.completed applied {'billNos': ['INV-000000006', 'TV-000000001']}",
+        "payment.received applied {'billNos': ['INV-000000006', 'TV-000000001']}",
+        "credit-note.issue applied {'billNo': 'CN-TV-000000001'}",
+        "INV-000000006 of us 4.2 settled",
+        "TV-000000001 of SA-2 35.88 settled",
+        "accrual 35.88",
+        "accrual -17.94",
+        "commission -2.15",
+        "a closing would state: 15.79",
     ]
     answer = json.loads("\n".join(await output_of("ask", settings, "invoice.list", "billingAccount=BA-1")))
     assert [invoice["state"] for invoice in answer["result"]["items"]] == ["settled", "new", "new", "new", "new"]

@@ -278,9 +278,15 @@ class FittingFacts:
         tiers = self.some((None, Tiers("graduated", steps), Tiers("volume", steps)))
         all_prices = (
             monthly("A", price, quantity=quantity, proration=proration, on_behalf_of=self.some(partners), **period),
-            monthly("R", price, billed="inArrears", rate=Decimal(self.some(("0.2", "0.07")))),
+            monthly(
+                "R",
+                price,
+                billed="inArrears",
+                rate=Decimal(self.some(("0.2", "0.07"))),
+                on_behalf_of=self.some(partners),
+            ),
             monthly("O", str(500 * unit), price_type="oneTime", on_behalf_of=self.some(partners)),
-            metered("U", None if tiers else str(123 * unit / 10), tiers=tiers),
+            metered("U", None if tiers else str(123 * unit / 10), tiers=tiers, on_behalf_of=self.some(partners)),
             minimum("M", str(self.some((500, 4000)) * unit), proration=proration),
         )
         return tuple(one for one in all_prices if self.draw(st.booleans())) or all_prices
