@@ -4,6 +4,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
+# Compiled modules are kept, whatever the environment says: the tests start hundreds of processes, and pytest rewrites
+# three hundred modules in each of its own, which would all compile them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 ROOT := $(CURDIR)
 BIN := .venv/bin
 # pip says nothing but errors: what it would say more is noise in a log that people read.
@@ -58,8 +62,9 @@ services-stop: .venv/.project  ## stop what `make services` started
 	@$(BIN)/python -m services stop
 
 secrets:  ## write passwords for `docker compose up` into .env, those that it lacks
-	@umask 077; for name in PAYMASTER_RABBITMQ_PASSWORD PAYMASTER_MONGODB_PASSWORD; do \
-	  if ! grep -qs "^$$name=" .env; then \
+	@umask 077; touch .env; chmod go= .env; if [ -n "$$(tail -c 1 .env)" ]; then echo >> .env; fi; \
+	for name in PAYMASTER_RABBITMQ_PASSWORD PAYMASTER_MONGODB_PASSWORD; do \
+	  if ! grep -q "^$$name=." .env; then \
 	    echo "$$name=$$(head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n')" >> .env; \
 	  fi; \
 	done

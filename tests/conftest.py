@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Literal, cast
+from zlib import crc32
 
 import pytest
 import structlog
-from hypothesis import HealthCheck
-from hypothesis import settings as settings_of_hypothesis
 from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -27,6 +26,7 @@ from tests.support.books import Books, Document, Made, Shelf
 from tests.support.broker import Broker
 from tests.support.client import Client
 from tests.support.senders import Users, users_of
+from tests.support.steady import AT_LENGTH
 from tests.support.waiting import SECONDS_MAX
 from tests.support.workers import WorkerProcess, working
 
@@ -37,19 +37,25 @@ Driver = Literal["motor", "pymongo"]
 DRIVERS: tuple[Driver, ...] = ("motor", "pymongo")
 ON_BOTH = os.environ.get("PAYMASTER_TEST_DRIVERS") == "both"
 
-# The same examples on every run, and no deadline on a slow machine; at length others each time, twenty times as many.
-PATIENT: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings_of_hypothesis.register_profile("steady", max_examples=100, derandomize=True, **PATIENT)
-settings_of_hypothesis.register_profile("long", max_examples=2_000, derandomize=False, print_blob=True, **PATIENT)
-settings_of_hypothesis.load_profile(os.environ.get("PAYMASTER_TEST_PROFILE") or "steady")
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """With PAYMASTER_TEST_DRIVERS=both a test runs on both drivers also where it names one."""
+    """With PAYMASTER_TEST_DRIVERS=both a test runs on both drivers, also where it names one."""
     if ON_BOTH:
         for node in metafunc.definition.listchain():
             node.own_markers[:] = [_on_both(mark) or mark for mark in node.own_markers]
+    if (ON_BOTH or _of_the_store(metafunc)) and "driver" in metafunc.fixturenames and not _names_a_driver(metafunc):
+        metafunc.parametrize("driver", DRIVERS, indirect=True)
+
+
+def _of_the_store(metafunc: pytest.Metafunc) -> bool:
+    """Whether it is the drivers that the test is about: it runs on both of them always."""
+    return metafunc.definition.path.is_relative_to(Path(__file__).parent / "store")
+
+
+def _names_a_driver(metafunc: pytest.Metafunc) -> bool:
+    names = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    return any(name == "driver" or (isinstance(name, tuple) and "driver" in name) for name in names)
 
 
 def _on_both(mark: pytest.Mark) -> pytest.Mark | None:
@@ -70,11 +76,18 @@ def _on_both(mark: pytest.Mark) -> pytest.Mark | None:
     return pytest.mark.parametrize(names, both, **mark.kwargs).mark
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever comes to use the services, through whichever fixtures, is marked so: `make test-quick` leaves it out."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whatever comes to use the services, through whichever fixtures, is marked so: `make test-quick` leaves it out.
+
+    What is to run at length is left out of any other run, unless it is asked for: `-m at_length`.
+    """
     for item in items:
         if "services" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.services)
+    if not AT_LENGTH and "at_length" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("at_length")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +96,7 @@ def plain_log() -> None:
 
     For each test anew: one that runs a command in this process leaves the log set up for that.
     """
+    structlog.reset_defaults()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -194,10 +208,11 @@ def end_abandoned_transactions(mongo: MongoClient[Document], seconds: float = 0)
         mongo.admin.command("killSessions", abandoned)
 
 
-@pytest.fixture(params=DRIVERS)
+@pytest.fixture
 def driver(request: pytest.FixtureRequest) -> Driver:
-    """Both drivers in turn; a test that takes long runs on one, by a parametrization of its own."""
-    return cast("Driver", request.param)
+    """The test's driver: always the same one, half of the tests on either, unless the test names another."""
+    named = getattr(request, "param", None)
+    return cast("Driver", named) if named else DRIVERS[crc32(request.node.nodeid.encode()) % len(DRIVERS)]
 
 
 @pytest.fixture

@@ -72,3 +72,21 @@ def test_passwords_are_made_once_and_stay(tmp_path: Path) -> None:
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     assert made() == first
     assert "/.env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_passwords_are_added_to_what_is_there(tmp_path: Path) -> None:
+    """To settings that end without a new line and that everybody could read; an empty password is none."""
+    there = tmp_path / ".env"
+    there.write_text("PAYMASTER_RABBITMQ_PASSWORD=\nPAYMASTER_SERIES=INV-")
+    there.chmod(0o644)
+    subprocess.run(["make", "--silent", "-f", ROOT / "Makefile", "secrets"], cwd=tmp_path, check=True)
+    lines = there.read_text().splitlines()
+    assert lines[:2] == ["PAYMASTER_RABBITMQ_PASSWORD=", "PAYMASTER_SERIES=INV-"]
+    assert re.fullmatch("PAYMASTER_RABBITMQ_PASSWORD=[0-9a-f]{48}", lines[2])
+    assert re.fullmatch("PAYMASTER_MONGODB_PASSWORD=[0-9a-f]{48}", lines[3])
+    assert there.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_database_is_healthy_when_others_reach_it() -> None:
+    """Not while the image's entrypoint makes the user, by a server that listens on 127.0.0.1 alone and has no users."""
+    assert "</dev/tcp/mongodb/27017" in blocks()["mongodb"]

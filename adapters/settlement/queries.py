@@ -218,7 +218,7 @@ async def own_document(query: SettlementDocumentGet, view: View) -> Json:
 
 async def _document(number: str, view: View, *, self_billed: bool) -> Json:
     row = await view.one("settlementDocuments", {"_id": number})
-    if row is None or row["isSelfBilled"] != self_billed:
+    if row is None or row["isSelfBilled"] != self_billed or not await view.shows(row["settlementAccount"]):
         raise unknown("document", number, "number")
     return document_json(decode_settlement_document(row))
 

@@ -66,8 +66,8 @@ class Accrual:
     An adjustment has its `adjustment_id`, and no line, but the one that it corrects. What a closing, or a release, has
     added to what was earned has its `step`, and no line. `corrects` is what the ids of the rows begin with that one
     corrects for terms that were agreed later. What was sold in the partner's name has our `commission`, which the
-    closing charges; one of the two amounts may be zero. `document` is the number of the invoice that its statement's line
-    stands in, or, where that fell, of the first credit note; None where there is none.
+    closing charges; one of the two amounts may be zero. `document` is the number of the invoice that its statement's
+    line stands in, or, where that fell, of the first credit note; None where there is none.
     """
 
     id: str

@@ -34,6 +34,7 @@ REASONS = (
     "unknown-account",
     "unknown-agreement",
     "unknown-credit-note",
+    "unknown-document",
     "unknown-invoice",
     "unknown-message",
     "unknown-dispute",

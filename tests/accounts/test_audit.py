@@ -37,6 +37,7 @@ from tests.audit.test_audit import (
 )
 from tests.billing.test_audit import TAMPERINGS
 from tests.dunning.test_audit import MUTATIONS as OF_DUNNING
+from tests.settlement.test_documents_audit import MUTATIONS as OF_DOCUMENTS
 from tests.support.books import Books, Document, Made
 from tests.support.facts import take
 from tests.support.messages import (
@@ -610,7 +611,7 @@ def test_a_broken_account_turns_its_checks_red(books: Books, mutation: Mutation)
 def test_every_check_can_fail() -> None:
     """A check that nothing can turn red proves nothing: each has a mutation, and each invariant a check."""
     seen_by = set().union(
-        *(one.seen_by for one in (*MUTATIONS, *ACCOUNT_MUTATIONS, *OF_AGENTS, *OF_DUNNING)),
+        *(one.seen_by for one in (*MUTATIONS, *ACCOUNT_MUTATIONS, *OF_AGENTS, *OF_DOCUMENTS, *OF_DUNNING)),
         *(one.seen_by for one in TAMPERINGS),
     )
     assert seen_by == {check.name for check in CHECKS}

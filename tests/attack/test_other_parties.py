@@ -37,6 +37,7 @@ IDS = {
     "C-1-2": "C-ADA",
     "PO-1": "PO-ADA",
     "AG-1": "AG-ADA",
+    "SB-SA-1-000000001": "SB-ADA",
     "D-1": "D-ADA",
     "S-1": "S-ADA",
     "X-1": "ours",

@@ -217,12 +217,12 @@ MUTATIONS: list[Mutation] = [
             adding("invoices", "SA-1-000000003", lines__0__onBehalfOf__agent__charged=1),
             adding("accruals", "SA-1-000000003/1", commission__amount=1),
         ),
-        {"commissions-follow-terms"},
+        {"commissions-follow-terms", "documents-match-rows"},
     ),
     Mutation(
         "commission-not-charged",
         adding("accruals", "SA-1-000000003/1", commission__amount=-1),
-        {"commissions-match-accruals"},
+        {"commissions-match-accruals", "documents-match-rows"},
     ),
     Mutation(
         "commission-with-another-tax",

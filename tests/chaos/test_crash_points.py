@@ -1,8 +1,11 @@
-"""A worker dies at each point that matters, and the next one goes on: every effect once, every event told."""
+"""A worker dies at each point that matters, and the next one goes on: every effect once, every event told.
+
+`make test` has it die at each point over orders and payments, and at every other over the rest; `make prove` at each
+over everything.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
@@ -66,7 +69,9 @@ from tests.support.messages import (
     write_off,
 )
 from tests.support.one_bill import billed, billed_at_once
+from tests.support.programs import forks
 from tests.support.proxy import Proxy
+from tests.support.steady import every_other
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -74,10 +79,6 @@ FACTS = 64
 
 NTH = {"after-receive": 20, "after-commit": 2, "before-confirm": 20, "after-first-write": 2}
 """The pass of a point that is the last one: where it is not the first, something was done before it."""
-
-# The parts are imported once, and each worker begins as a copy of that process.
-forks = multiprocessing.get_context("forkserver")
-forks.set_forkserver_preload([crashes.__name__])
 
 
 def business() -> list[Message]:
@@ -224,8 +225,8 @@ def corrections(bill_no: dict[str, str]) -> list[Message]:
 CORRECTED = 14 + 2
 
 
-@pytest.mark.parametrize("driver", ["motor"])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("driver", ["pymongo"])
+@pytest.mark.parametrize("point", every_other(POINTS, 0))
 async def test_a_worker_that_dies_over_corrections_costs_nothing(
     settings: Settings, client: Client, database: Books, mongo: MongoClient[Document], point: str
 ) -> None:
@@ -292,7 +293,7 @@ USED = 3 * LIVE
 
 
 @pytest.mark.parametrize("driver", ["motor"])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", every_other(POINTS, 1))
 async def test_a_worker_that_dies_over_subscriptions_costs_nothing(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str
 ) -> None:
@@ -373,8 +374,8 @@ def billed_now() -> list[Message]:
     return [*found, found[0]]
 
 
-@pytest.mark.parametrize("driver", ["motor"])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("driver", ["pymongo"])
+@pytest.mark.parametrize("point", every_other(POINTS, 1))
 async def test_a_worker_that_dies_over_recurring_bills_costs_nothing(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
@@ -419,7 +420,10 @@ RUN = 30
 
 @pytest.mark.parametrize("driver", ["motor"])
 @pytest.mark.parametrize(
-    "point", ["after-first-write", "after-commit", "before-confirm", "before-mark", "held-claimed", "held-after-commit"]
+    "point",
+    every_other(
+        ("after-first-write", "after-commit", "before-confirm", "before-mark", "held-claimed", "held-after-commit"), 0
+    ),
 )
 async def test_a_worker_that_dies_over_a_bill_run_costs_nothing(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, point: str
@@ -457,8 +461,10 @@ def parts(database: Books) -> int:
     return database["inbox"].count_documents({"_id": {"$regex": "^bill.continue:"}})
 
 
-@pytest.mark.parametrize("driver", ["motor"])
-@pytest.mark.parametrize("point", ["after-first-write", "after-commit", "held-claimed", "held-after-commit"])
+@pytest.mark.parametrize("driver", ["pymongo"])
+@pytest.mark.parametrize(
+    "point", every_other(("after-first-write", "after-commit", "held-claimed", "held-after-commit"), 1)
+)
 async def test_a_worker_that_dies_over_what_clears_dunning_costs_nothing(
     settings: Settings, client: Client, database: Books, tmp_path: Path, point: str
 ) -> None:

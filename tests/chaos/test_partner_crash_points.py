@@ -1,4 +1,7 @@
-"""A worker dies over what is left to do for partners: closings, what is netted, terms of past days."""
+"""A worker dies over what is left to do for partners: closings, what is netted, terms of past days.
+
+`make test` has it die at every other of these points, `make prove` at each.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from tests.days.test_days import ClockFile
 from tests.support.books import Books, applied, assert_clean, held, ledger, position
 from tests.support.client import Client
 from tests.support.messages import Message, agreement, closing, customer, eur, item, order, partner
+from tests.support.steady import every_other
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -77,13 +81,16 @@ def due(closing_id: str) -> dict[str, tuple[list[str], int, int | None]]:
 
 @pytest.mark.parametrize(
     ("point", "nth", "made"),
-    [
-        (AFTER + "settlement.due:", 1, 0),
-        (AFTER + "settlement.due:", 2, None),
-        (AFTER + "settlement.continue:", 1, 1),
-        (AFTER + "settlement.continue:", 4, 4),
-        ("held-claimed", 2, None),
-    ],
+    every_other(
+        [
+            (AFTER + "settlement.due:", 1, 0),
+            (AFTER + "settlement.due:", 2, None),
+            (AFTER + "settlement.continue:", 1, 1),
+            (AFTER + "settlement.continue:", 4, 4),
+            ("held-claimed", 2, None),
+        ],
+        0,
+    ),
 )
 async def test_a_worker_that_dies_over_a_days_closings_costs_nothing(
     settings: Settings,
@@ -129,13 +136,16 @@ async def test_a_worker_that_dies_over_a_days_closings_costs_nothing(
 
 @pytest.mark.parametrize(
     ("point", "made"),
-    [
-        ("after-first-write", 0),
-        (AFTER + "settlement.close:C-1", 1),
-        ("held-claimed", 1),
-        ("held-before-commit", 1),
-        ("held-after-commit", 2),
-    ],
+    every_other(
+        [
+            ("after-first-write", 0),
+            (AFTER + "settlement.close:C-1", 1),
+            ("held-claimed", 1),
+            ("held-before-commit", 1),
+            ("held-after-commit", 2),
+        ],
+        1,
+    ),
 )
 async def test_a_worker_that_dies_over_a_closing_of_several_transactions_costs_nothing(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, point: str, made: int
@@ -162,13 +172,16 @@ async def test_a_worker_that_dies_over_a_closing_of_several_transactions_costs_n
 
 @pytest.mark.parametrize(
     ("point", "netted"),
-    [
-        ("after-first-write", 0),
-        (AFTER + "settlement.close:C-1", 0),
-        ("held-claimed", 0),
-        ("held-before-commit", 0),
-        (AFTER + "netting.apply:C-1", 6000),
-    ],
+    every_other(
+        [
+            ("after-first-write", 0),
+            (AFTER + "settlement.close:C-1", 0),
+            ("held-claimed", 0),
+            ("held-before-commit", 0),
+            (AFTER + "netting.apply:C-1", 6000),
+        ],
+        0,
+    ),
 )
 async def test_a_worker_that_dies_between_a_closing_and_its_netting_costs_nothing(
     settings: Settings, client: Client, database: Books, point: str, netted: int
@@ -215,13 +228,16 @@ SOLD = 5
 
 @pytest.mark.parametrize(
     ("point", "nth", "corrected"),
-    [
-        ("after-first-write", 1, 0),
-        (AFTER + "settlement.correct:", 1, 1),
-        (AFTER + "settlement.correct:", 3, 3),
-        (AFTER + "settlement.correct:", SOLD, SOLD),
-        (AFTER + "agreement.complete:", 1, SOLD),
-    ],
+    every_other(
+        [
+            ("after-first-write", 1, 0),
+            (AFTER + "settlement.correct:", 1, 1),
+            (AFTER + "settlement.correct:", 3, 3),
+            (AFTER + "settlement.correct:", SOLD, SOLD),
+            (AFTER + "agreement.complete:", 1, SOLD),
+        ],
+        1,
+    ),
 )
 async def test_a_worker_that_dies_over_a_correction_of_past_days_costs_nothing(
     settings: Settings,

@@ -29,6 +29,7 @@ from tests.support.messages import (
     partner,
     payment,
 )
+from tests.support.programs import in_small_steps
 from tests.support.waiting import wait_for
 from tests.support.workers import WorkerProcess, working
 
@@ -132,13 +133,13 @@ async def test_each_account_of_a_cycle_is_billed(settings: Settings, client: Cli
 async def test_a_run_goes_on_after_each_death(
     settings: Settings, client: Client, database: Books, tmp_path: Path
 ) -> None:
-    """Killed twice on its way through eleven hundred accounts, with facts in memory; then it is gone on with."""
-    accounts = 1_100
+    """Killed twice on its way through the accounts, with facts in memory; then it is gone on with."""
+    accounts = ACCOUNTS
     async with working(settings):
         await set_up(client, database, charged(accounts))
     billed = 0
     for number in (1, 2):
-        async with WorkerProcess.running(settings, tmp_path / str(number)) as worker:
+        async with WorkerProcess.running(settings, tmp_path / str(number), in_small_steps) as worker:
             await worker.consuming()
             if number == 1:
                 await client.send(bill_run("R-1"))

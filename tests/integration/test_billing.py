@@ -52,7 +52,10 @@ async def test_what_is_charged_is_billed_on_demand(settings: Settings, client: C
         open_ = await ask("charge.list", billingAccount="BA-1", billed=False)
         preview = await ask("bill.preview", billingAccount="BA-1", billingDate="2026-11-22")
         answer = await client.ask(demand("D-1", "BA-1"))
-        assert answer == {"outcome": "applied", "result": {"state": "done", "billNo": INV1, "creditNotes": []}}
+        assert answer == {
+            "outcome": "applied",
+            "result": {"state": "done", "billNo": INV1, "billNos": [INV1], "creditNotes": []},
+        }
         assert await client.ask(demand("D-1", "BA-1")) == {**answer, "outcome": "duplicate"}
         await client.send(charge("C-3", "BA-1", -15, corrects={"billNo": INV1, "lineId": "1"}))
         await client.send(charge("C-4", "BA-1", 20))
@@ -109,7 +112,7 @@ async def test_a_bill_below_zero_is_notes(settings: Settings, client: Client, da
         answer = await client.ask(demand("D-1", "BA-1"))
         await applied(database, 6)
         note = await ask("credit-note.get", creditNoteId=f"bill.demand:D-1:{INV1}")
-    assert answer["result"] == {"state": "done", "billNo": INV2, "creditNotes": ["CN-000000001"]}
+    assert answer["result"] == {"state": "done", "billNo": INV2, "billNos": [INV2], "creditNotes": ["CN-000000001"]}
     [told] = [event.event["creditNote"] for event in client.seen("credit-note.issued")]
     issued = client.seen("invoice.issued")[-1].event["invoice"]
     assert preview == {"invoices": [unnumbered(issued)], "creditNotes": [unnumbered(told)]}
@@ -134,7 +137,7 @@ async def test_a_bill_of_more_lines_than_one_holds_goes_on(
         preview = await Asker(client)("bill.preview", billingAccount="BA-P", billingDate="2026-11-22")
         answer = await client.ask(demand("D-1", "BA-P"))
         await applied(database, 13)
-    assert answer["result"] == {"state": "inProgress", "billNo": INV1, "creditNotes": []}
+    assert answer["result"] == {"state": "inProgress", "billNo": INV1, "billNos": [INV1], "creditNotes": []}
     states = [event.event["customerBillOnDemand"]["state"] for event in client.seen("bill-on-demand.state-changed")]
     assert states == ["inProgress", "inProgress", "done"]
     issued = [event.event["invoice"] for event in client.seen("invoice.issued")]

@@ -47,8 +47,8 @@ FEW: dict[str, Any] = {"prefetch": 100}
 async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_taken(
     settings: Settings, client: Client, database: Books, worker_process: Start
 ) -> None:
-    """SIGTERM in the middle of 2,000 messages: exit 0, all that was taken is acknowledged, the rest stays queued."""
-    await business(client, 1996)
+    """SIGTERM in the middle of 1,000 messages: exit 0, all that was taken is acknowledged, the rest stays queued."""
+    await business(client, 996)
     async with (
         Proxy.between(settings.mongodb_url) as network,
         worker_process("first", mongodb_url=network.url, **FEW, relay_interval_seconds=NEVER) as first,
@@ -58,12 +58,12 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_taken(
         await network.heal()
         assert await first.ended() == 0, first.log
     done = inbox(database)
-    assert 300 <= done < 1998
+    assert 300 <= done < 998
     # What is applied is acknowledged and published, what is not applied is in the queue: nothing in between.
-    assert await client.left_in() == 1998 - done
+    assert await client.left_in() == 998 - done
     assert database["outbox"].count_documents({"unsent": True}) == 0
     async with worker_process("second", relay_interval_seconds=NEVER) as second:
-        await applied(database, 1998)
+        await applied(database, 998)
         assert await second.terminate() == 0, second.log
     assert held(database) == {}
     assert position(database, "BA-0") == position(database, "BA-1") == {}
@@ -77,7 +77,7 @@ async def test_each_message_that_reached_the_worker_is_committed_before_it_leave
     settings: Settings, client: Client, database: Books
 ) -> None:
     """What was handed to the worker before it was stopped is applied and acknowledged, none of it given back."""
-    await business(client, 1996)
+    await business(client, 996)
     taken: list[bytes] = []
     async with working(settings, **FEW) as worker:
         deliver = worker.queue._deliver
@@ -91,9 +91,9 @@ async def test_each_message_that_reached_the_worker_is_committed_before_it_leave
     left = [json.loads(body) for body in taken]
     keys = {str(fact.get("orderId") or fact.get("paymentId") or fact.get("id")) for fact in left}
     done = {str(row["_id"]).partition(":")[2] for row in database["inbox"].find({}, {"_id": 1})}
-    assert len(done) < 1998
+    assert len(done) < 998
     assert keys <= done
-    assert await client.left_in() == 1998 - len(done)
+    assert await client.left_in() == 998 - len(done)
 
 
 @pytest.mark.parametrize("driver", ["motor"])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +17,8 @@ from pymongo.errors import OperationFailure
 from adapters.faults import mongodb_fault, rabbitmq_fault
 from adapters.rabbitmq.connection import connect
 from adapters.settings import Settings
-from tests.support.workers import PAYMASTER, environment
+from tests.support import programs
+from tests.support.workers import environment
 
 ONE_DRIVER = pytest.mark.parametrize("driver", ["motor"])
 SECRET = "s3cret-Pa55word"
@@ -36,15 +35,7 @@ def changed(url: str, **parts: Any) -> str:
 
 def ran(command: str, settings: Settings, directory: Path, **changes: Any) -> subprocess.CompletedProcess[str]:
     """A command as a process of its own, with some settings changed."""
-    return subprocess.run(
-        [PAYMASTER, *command.split()],
-        env=environment(settings, **changes),
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS_MAX,
-        check=False,
-    )
+    return programs.ran(programs.paymaster, command, environment(settings, **changes), directory, SECONDS_MAX)
 
 
 OF_MONGODB = {
@@ -186,32 +177,13 @@ def test_what_the_broker_refuses() -> None:
     assert "paymaster.out" in rabbitmq_fault(other, "amqp://host/").line
 
 
-STANDALONE = """
-import sys
-hello = {"isWritablePrimary": True, "maxWireVersion": 17, "ok": 1.0}
-from adapters.mongodb import connection
-real = connection.check_hello
-connection.check_hello = lambda _: real(hello)
-from handlers.cli import app
-app(sys.argv[1:])
-"""
-
-
 @ONE_DRIVER
 @pytest.mark.parametrize("command", ["audit", "outbox", "parked groups", "migrate", "status --json"])
 def test_a_mongodb_without_a_replica_set_is_told_by_every_command(
     settings: Settings, tmp_path: Path, command: str
 ) -> None:
     """Not by an error of the server's, and not by a clean table of zeros."""
-    done = subprocess.run(
-        [sys.executable, "-c", STANDALONE, *command.split()],
-        env={**environment(settings), "PATH": os.environ["PATH"]},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS_MAX,
-        check=False,
-    )
+    done = programs.ran(programs.with_standalone, command, environment(settings), tmp_path, SECONDS_MAX)
     assert done.returncode in (1, 2)
     assert "start mongod with --replSet" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -112,7 +112,7 @@ async def test_notes_undo_what_their_invoice_took_back(settings: Settings, clien
         preview = await ask("bill.preview", billingAccount="BA-1", billingDate="2026-04-16")
         answer = await client.ask(demand("D-3", "BA-1", "2026-04-16"))
         await wait_for(lambda: not database["outbox"].count_documents({"unsent": True}))
-    assert answer["result"] == {"state": "done", "creditNotes": ["CN-000000001", "CN-000000002"]}
+    assert answer["result"] == {"state": "done", "billNos": [], "creditNotes": ["CN-000000001", "CN-000000002"]}
     assert by_note(client) == [
         (f"bill.demand:D-3:{number(2)}", number(2), 8),
         (f"bill.demand:D-3:{number(1)}", number(1), 16),
@@ -132,23 +132,23 @@ async def test_a_subscription_to_its_second_bill_and_after(settings: Settings, c
         await client.send(subscription("S-1", "BA-1", *prices, start="2026-01-10"))
         await applied(database, 2)
         answer = await client.ask(demand("D-1", "BA-1", "2026-01-10"))
-        assert answer["result"] == {"state": "done", "billNo": number(1), "creditNotes": []}
+        assert answer["result"] == {"state": "done", "billNo": number(1), "billNos": [number(1)], "creditNotes": []}
         await client.send(usage("U-1", "S-1", 20, "2026-01-15T10:00:00Z", "P-2"))
         changes = {"productPrice": [monthly("P-1", 60), metered("P-2", "0.50")]}
         await client.send(subscribed("change", "S-1", "2026-01-20", changes=changes))
         await applied(database, 5)
         for n, on in ((2, "2026-02-10"), (3, "2026-02-11")):
             answer = await client.ask(demand(f"D-{n}", "BA-1", on))
-            assert answer["result"] == {"state": "done", "billNo": number(n), "creditNotes": []}
+            assert answer["result"] == {"state": "done", "billNo": number(n), "billNos": [number(n)], "creditNotes": []}
             if n == 2:
                 await client.send(usage("U-2", "S-1", 4, "2026-01-31T10:00:00Z", "P-2"))
                 await applied(database, 7)
         await client.send(usage("U-3", "S-1", -14, "2026-01-15T10:00:00Z", "P-2"))
         await applied(database, 9)
         answer = await client.ask(demand("D-4", "BA-1", "2026-02-12"))
-        assert answer["result"] == {"state": "done", "creditNotes": ["CN-000000001", "CN-000000002"]}
+        assert answer["result"] == {"state": "done", "billNos": [], "creditNotes": ["CN-000000001", "CN-000000002"]}
         again = await client.ask(demand("D-5", "BA-1", "2026-02-12"))
-        assert again["result"] == {"state": "done", "creditNotes": []}
+        assert again["result"] == {"state": "done", "billNos": [], "creditNotes": []}
     first, second, third = told(client, "invoice.issued")
     assert lines(first) == [("P-1", 1, 30, "2026-01-10", "2026-02-10")]
     assert covered(first["billingPeriod"]) == ("2026-01-10", "2026-02-10")
@@ -198,8 +198,13 @@ async def test_the_payer_is_billed_and_what_it_paid_for_goes_back_to_it(
         await applied(database, 11)
         answer = await client.ask(demand("D-3", "BA-Q", "2026-02-01"))
         late = await client.ask(demand("D-4", "BA-P", "2026-02-01"))
-    assert nothing["result"] == late["result"] == {"state": "done", "creditNotes": []}
-    assert answer["result"] == {"state": "done", "billNo": number(2), "creditNotes": ["CN-000000001"]}
+    assert nothing["result"] == late["result"] == {"state": "done", "billNos": [], "creditNotes": []}
+    assert answer["result"] == {
+        "state": "done",
+        "billNo": number(2),
+        "billNos": [number(2)],
+        "creditNotes": ["CN-000000001"],
+    }
     january, february = told(client, "invoice.issued")
     assert january["billingAccount"]["id"] == "BA-P"
     assert february["billingAccount"]["id"] == "BA-Q"
@@ -253,7 +258,7 @@ async def test_a_long_bill_that_others_run_across(
     assert len(made) > 10
     assert all(len(invoice["lines"]) <= 3 for invoice in told(client, "invoice.issued"))
     assert answer["outcome"] == "applied"
-    assert nothing["result"] == {"state": "done", "creditNotes": []}
+    assert nothing["result"] == {"state": "done", "billNos": [], "creditNotes": []}
     assert billed(database) == billed_at_once(database, "2026-01-10")
     # 8 days at 1.00 and 13 units; two days at 1.00 and 8 at 3.00.
     assert sum(billed(database).values()) == 800 + 1300 + 200 + 2400
@@ -294,9 +299,9 @@ async def test_the_last_bill_closes_an_account(settings: Settings, client: Clien
             )
         ]
     assert [answer["result"] for answer in answers] == [
-        {"state": "done", "creditNotes": ["CN-000000001"]},
-        {"state": "done", "billNo": number(2), "creditNotes": []},
-        {"state": "done", "creditNotes": []},
+        {"state": "done", "billNos": [], "creditNotes": ["CN-000000001"]},
+        {"state": "done", "billNo": number(2), "billNos": [number(2)], "creditNotes": []},
+        {"state": "done", "billNos": [], "creditNotes": []},
     ]
     closed = {event.event["account"]["id"]: event.content for event in client.seen("account.closed")}
     assert closed.keys() == {"BA-1", "BA-2", "BA-3"}

@@ -14,14 +14,16 @@ from adapters.settings import Settings
 from tests.support.books import Books, applied, assert_clean, held, ledger, position
 from tests.support.client import Client
 from tests.support.messages import Message, customer, item, order, partner, payment
+from tests.support.steady import AT_LENGTH
 from tests.support.workers import working
 
 ACCOUNTS = 10
-ORDERS = PAYMENTS = 500
+ORDERS = PAYMENTS = 500 if AT_LENGTH else 200
+"""So many of each: in `make prove`, and in `make test`."""
 
 
 def day(lots: random.Random) -> tuple[list[Message], dict[str, int]]:
-    """A thousand facts on ten accounts, and what each account owes after them (negative: its credit), in cents."""
+    """Facts on ten accounts, and what each account owes after them (negative: its credit), in cents."""
     owed: dict[str, int] = defaultdict(int)
     messages = []
     for n in range(ORDERS):
@@ -38,7 +40,7 @@ def day(lots: random.Random) -> tuple[list[Message], dict[str, int]]:
 
 
 async def test_three_workers_at_once(settings: Settings, client: Client, database: Books) -> None:
-    """A thousand messages on ten accounts, every fifth sent twice: each effect once, the books as worked out here."""
+    """Messages on ten accounts, every fifth sent twice: each effect once, the books as worked out here."""
     messages, owed = day(random.Random(1))
     duplicates = messages[::5]
     setup = [*(customer(f"BA-{n}") for n in range(ACCOUNTS)), partner("SA-0"), partner("SA-1", accrue_on="payment")]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
 from adapters.settings import Settings
+from tests.support import deadly
 from tests.support.books import Books, assert_clean, unsent
 from tests.support.client import Client
 from tests.support.deadly import DEADLY
 from tests.support.messages import customer, order
+from tests.support.programs import begin
 from tests.support.waiting import wait_for
 from tests.support.workers import environment
 
@@ -22,7 +23,7 @@ LIVES_MAX = 12
 
 @pytest.mark.parametrize("driver", ["pymongo"], indirect=True)
 async def test_a_message_that_kills_the_worker_is_parked_and_those_beside_it_are_applied(
-    settings: Settings, client: Client, database: Books
+    settings: Settings, client: Client, database: Books, tmp_path: Path
 ) -> None:
     """An order that ends the process each time is parked as internal; the 39 orders around it are invoiced."""
     await client.declare()
@@ -30,23 +31,19 @@ async def test_a_message_that_kills_the_worker_is_parked_and_those_beside_it_are
     await client.send_all(order(DEADLY if n == 20 else f"O-{n}", "BA-1") for n in range(40))
 
     deaths = 0
-    root = Path(__file__).parents[2]
     while deaths < LIVES_MAX:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.support.deadly", cwd=root, env=environment(settings)
-        )
-        died = asyncio.create_task(process.wait())
+        process = begin(deadly.run, [], environment(settings), tmp_path, tmp_path / f"{deaths}.log")
 
-        def settled(died: asyncio.Task[int] = died) -> bool:
+        def settled(process: ForkServerProcess = process) -> bool:
             parked = database["held"].count_documents({"state": "parked", "reason": "internal"})
             done = parked == 1 and database["invoices"].count_documents({}) == 39
             # What one that died has published and not marked is sent again after a while, by the next one.
-            return died.done() or (done and not unsent(database))
+            return process.exitcode is not None or (done and not unsent(database))
 
         await wait_for(settled)
-        if not died.done():
+        if process.exitcode is None:
             process.terminate()
-            await died
+            await wait_for(lambda process=process: process.exitcode is not None)  # type: ignore[misc]
             break
         deaths += 1
     assert 0 < deaths < LIVES_MAX

@@ -18,6 +18,7 @@ from adapters.version import VERSION
 from tests.support.books import Books, applied
 from tests.support.client import Client
 from tests.support.messages import customer, order
+from tests.support.programs import paymaster, ran
 from tests.support.waiting import wait_for
 from tests.support.workers import PAYMASTER, environment, working
 
@@ -27,14 +28,7 @@ SECRET = "s3cret-Pa55word"
 
 def run(command: str, settings: Settings, directory: Path, **changes: Any) -> subprocess.CompletedProcess[str]:
     """A command, its output no terminal."""
-    return subprocess.run(
-        [PAYMASTER, *command.split()],
-        env=environment(settings, **changes),
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return ran(paymaster, command, environment(settings, **changes), directory)
 
 
 def on_a_terminal(command: str, settings: Settings, directory: Path, columns: int) -> str:

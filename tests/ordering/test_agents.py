@@ -236,10 +236,13 @@ def test_a_series_is_one_partners():
     book = LedgerBook()
     book.take(agent_of("SA-1"))
     assert book.get(Series, "SA-1-").owner == book.get(Series, "CN-SA-1-").owner == "SA-1"
-    taken = (("INV-", "of ours"), ("SA-1-", "of another partner"), ("CN-SA-1-", "of another partner"))
-    for n, (series, whose) in enumerate(taken, 3):
+    begins = "it may not begin with CN-, which the credit notes' do"
+    taken = {"INV-": "a series of ours", "SA-1-": "the series of another partner", "CN-": begins, "CN-X-": begins}
+    for n, (series, why) in enumerate(taken.items(), 3):
         code, detail = book.refusal(agent_of(f"SA-{n}", series=series))
-        assert (code, detail.endswith(whose)) == ("invalid", True), detail
+        assert code == "invalid"
+        assert detail.startswith(f"settlementTerms.series: {series} is "), detail
+        assert detail.endswith(why), detail
     book.take(agent_of("SA-2", series="S."))
     code, _ = book.refusal(update("SA-2", type_="SettlementAccount", agent=as_agent(series="SA-1-")))
     assert code == "invalid"

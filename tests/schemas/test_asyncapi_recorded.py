@@ -70,6 +70,9 @@ LOOSER = (
     "/components/schemas/Terms/required",
     # Nor has what tells of it.
     "/components/messages/event.invoice.issued/payload/properties/event/required/1",
+    # Invoices are listed of an account, or of a seller.
+    "/components/messages/query.invoice.list/payload/properties/billingAccount/$ref",
+    "/components/messages/query.invoice.list/payload/required",
     "/components/messages/event.invoice.paid/payload/properties/event/required/1",
     "/components/messages/event.invoice.partially-paid/payload/properties/event/required/1",
     # An order of several sellers has several invoices.

@@ -30,7 +30,7 @@ from tests.support.ledger_book import (
     partner,
     payment,
 )
-from tests.support.steady import STEADY
+from tests.support.steady import looked_at, steady
 
 INV1, INV2 = "INV-000000001", "INV-000000002"
 
@@ -262,7 +262,7 @@ def test_a_line_has_what_is_agreed_of_its_day():
     """Whatever is agreed, billed, credited and paid, in any order, of past days too: held against all of it."""
     happened: Counter[str] = Counter()
 
-    @STEADY
+    @steady(150, least=130)
     @given(
         st.sampled_from(("invoice", "payment")),
         st.lists(
@@ -276,7 +276,9 @@ def test_a_line_has_what_is_agreed_of_its_day():
         partner = Partner(accrue_on)
         for n, (kind, day, length, share) in enumerate(facts):
             partner.next(n, kind, day, length, f"0.{share:02d}", data)
-            assert_books_hold(partner.book)
+            if looked_at(n):
+                assert_books_hold(partner.book)
+        assert_books_hold(partner.book)
         happened.update(identity.partition(":")[0] for identity in partner.book.applied)
         for invoice in partner.book.documents[Invoice].values():
             _, net, terms = partner.billed[str(invoice.order_id)]

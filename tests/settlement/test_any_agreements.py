@@ -48,7 +48,7 @@ from tests.support.ledger_book import (
     withholding,
     write_off,
 )
-from tests.support.steady import steady
+from tests.support.steady import looked_at, steady
 
 KINDS = (
     *("order", "order", "order", "debt", "note", "payment", "reversal", "write-off", "adjustment"),
@@ -107,7 +107,8 @@ class Life:
         elif (fact := self.fact(number, kind)) is not None:
             self.facts.append(fact)
             self.book.take(fact)
-        assert_books_hold(self.book)
+        if looked_at(number):
+            assert_books_hold(self.book)
         for id_, statement in self.made.items():
             assert as_made(self.book.settlement(id_)) == statement, "a statement that was made has changed"
         self.made = {id_: as_made(one) for id_, one in self.book.documents[Settlement].items()}
@@ -231,7 +232,7 @@ def test_no_cent_of_a_partner_is_lost():
     """Each kind of fact, and each that a fact leaves to do, at least 50 times; some of them twice."""
     applied: Counter[str] = Counter()
 
-    @steady(150)
+    @steady(150, least=150)
     @given(st.permutations(KINDS), st.data())
     def live(kinds, data):
         life = Life(data.draw)

@@ -36,7 +36,7 @@ from tests.support.ledger_book import (
     report,
     reversal,
 )
-from tests.support.steady import STEADY
+from tests.support.steady import STEADY, looked_at, steady
 
 KINDS = ("order", "note", "payment", "reversal", "reversal", "adjustment", "closing", "payout", "return", "return")
 REPORTED = (*KINDS, "report")
@@ -110,7 +110,7 @@ def test_a_partner_can_be_settled_whatever_happened():
     """Each fact that fits is applied; then what is open is paid, adjusted and stated, and the account is closed."""
     applied: dict[str, Counter[str]] = {model: Counter() for model in OPENED}
 
-    @STEADY
+    @steady(150, least=120)
     @given(
         st.sampled_from((EUR, JPY, KWD)),
         st.sampled_from(("invoice", "payment")),
@@ -125,7 +125,9 @@ def test_a_partner_can_be_settled_whatever_happened():
             fact = next_fact(kind, number, book, currency, data.draw)
             if fact is not None:
                 book.take(fact)
-                assert_books_hold(book)
+                if looked_at(number):
+                    assert_books_hold(book)
+        assert_books_hold(book)
         applied[model].update(identity.partition(":")[0] for identity in book.applied)
         leave(book, code)
 
@@ -143,7 +145,7 @@ def test_a_partner_can_be_settled_whatever_happened():
     st.sampled_from(("invoice", "payment")),
     MODELS,
     st.lists(st.sampled_from(KINDS), max_size=12),
-    st.integers(2, 5),
+    st.integers(5, 8),
     st.sampled_from(("2026-11-21", "2026-11-22", "2026-12-31")),
     st.data(),
 )

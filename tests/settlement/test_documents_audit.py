@@ -43,10 +43,12 @@ OTHERS = {
     "documents-match-inbox",
     "entries-match-inbox",
     "steps-are-worked-out",
+    "numbers-are-of-their-sellers-series",
 }
 """The checks of other capabilities that have to know of documents."""
 WATCHED = {check.name for check in DOCUMENT_CHECKS} | OTHERS
 SB1, SB2, SB3 = (f"SB-SA-1-00000000{n}" for n in (1, 2, 3))
+FEE = "INV-000000002"
 OF_4, NOTE_OF_4, OF_5 = "SB-SA-4-000000001", "SB-SA-4-000000002", "SB-SA-5-000000001"
 
 
@@ -151,7 +153,7 @@ MUTATIONS = [
     Mutation(
         "self-billed-called-ours",
         changing("settlementDocuments", SB1, isSelfBilled=False),
-        {"open-documents-have-something-left"},
+        {"open-documents-have-something-left", "numbers-are-of-their-sellers-series"},
     ),
     Mutation("charged-off", adding("earnings", "SA-1/2026", charged__0__amount=1), {"fees-are-charged-once"}),
     Mutation(
@@ -181,10 +183,10 @@ MUTATIONS = [
     Mutation("reverse-charge-elsewhere", posting_elsewhere("settlement.close:C-6", "tax"), {"income-matches-invoices"}),
     Mutation("number-missing", adding("series", "SB-SA-1-", last=1), {"invoice-numbers-run-without-gap"}),
     Mutation(
-        "no-such-seller", changing("settlementDocuments", SB1, sellerVersion=7), {"invoices-name-seller-versions"}
+        "no-such-seller", changing("settlementDocuments", FEE, sellerVersion=7), {"invoices-name-seller-versions"}
     ),
     Mutation(
-        "no-such-partner", changing("settlementDocuments", SB1, partnerVersion=7), {"invoices-name-buyer-versions"}
+        "no-such-partner", changing("settlementDocuments", FEE, partnerVersion=7), {"invoices-name-buyer-versions"}
     ),
     Mutation(
         "closing-not-in-inbox",

@@ -37,7 +37,7 @@ from tests.support.ledger_book import (
     tiers,
 )
 from tests.support.partners import due_of
-from tests.support.steady import STEADY
+from tests.support.steady import looked_at, steady
 
 DAY = "2026-11-22"
 TWO = tiers(("1000", "0.70"), (None, "0.75"))
@@ -467,7 +467,7 @@ def test_after_a_closing_a_partner_has_what_its_tiers_come_to():
     """Whatever was sold, credited, taken back, changed and closed before, in any order."""
     happened: Counter[str] = Counter()
 
-    @STEADY
+    @steady(150, least=110)
     @given(
         st.sampled_from(("graduated", "volume")),
         st.lists(
@@ -480,7 +480,8 @@ def test_after_a_closing_a_partner_has_what_its_tiers_come_to():
         tiered = Tiered(mode)
         for n, fact in enumerate(facts):
             tiered.next(n, *fact)
-            assert_books_hold(tiered.book)
+            if looked_at(n):
+                assert_books_hold(tiered.book)
         tiered.book.take(closing("C-END", until="2027-12-31"))
         assert_books_hold(tiered.book)
         for id_, (net, earned) in tiered.earned().items():

@@ -41,6 +41,7 @@ from domain.parties.model import SellerVersion
 from domain.payments.model import Allocation
 from domain.periods import DateRange
 from domain.settlement.agreements import AgreedTerms, Agreement
+from domain.settlement.documents import DocumentLine, DocumentTax, SettlementDocument, TypeCode
 from domain.settlement.payouts import Payout
 from domain.settlement.reserves import Reserve
 from domain.settlement.statements import Settlement
@@ -84,6 +85,25 @@ def account(id_: str, *parties: str, **fields: Any) -> Account:
     """An account of parties, as `related` has them."""
     document = {"name": f"Account {id_}", "relatedParty": related(*parties), **fields.pop("document", {})}
     return make.account(id_, document=document, **fields)
+
+
+def _document(number: str, code: TypeCode, name: str) -> SettlementDocument:
+    line = DocumentLine("accrual", None, "S", Decimal("0.2"), 80, TODAY, TODAY)
+    tax = DocumentTax("S", Decimal("0.2"), 80, 16)
+    return SettlementDocument(
+        number,
+        code,
+        f"SA-{name}",
+        f"C-{name}",
+        "EUR",
+        TODAY,
+        f"settlement.close:C-{name}",
+        NOW,
+        80,
+        96,
+        (line,),
+        (tax,),
+    )
 
 
 def one_of_each(who: str) -> list[Any]:
@@ -134,6 +154,8 @@ def one_of_each(who: str) -> list[Any]:
             order_id=f"O-{name}",
             lines=(replace(invoice.lines[0], description=f"calls of {name}", origin=origin),),
         ),
+        _document(f"SB-{name}", "389", name),
+        _document(f"FEE-{name}", "380", name),
         replace(make.credit_note(1, f"BA-{name}", bill_no), id=f"N-{name}", bill_no=f"CN-{name}"),
         make.payment(f"PY-{name}", f"BA-{name}"),
         Allocation(f"{bill_no}/PY-{name}", bill_no, f"PY-{name}", f"BA-{name}", 100, f"payment.received:{name}", NOW),
@@ -246,6 +268,10 @@ OWN: dict[str, list[dict[str, Any]]] = {
     "agreement.get": [{"agreementId": "AG-ADA"}],
     "agreement.list": [{"settlementAccount": "SA-ADA"}, {"settlementAccount": "SA-ADA", "on": "2026-11-22"}],
     "reserve.list": [{"settlementAccount": "SA-ADA"}],
+    "self-billing.get": [{"number": "SB-ADA"}],
+    "self-billing.list": [{"settlementAccount": "SA-ADA"}],
+    "settlement-document.get": [{"number": "FEE-ADA"}],
+    "settlement-document.list": [{"settlementAccount": "SA-ADA"}],
     "credit-note.get": [{"billNo": "CN-ADA"}, {"creditNoteId": "N-ADA"}],
     "credit-note.list": [
         {"billingAccount": "BA-ADA"},

@@ -23,7 +23,8 @@ def _dying(order: Order, books: Books) -> OrderResult:
     return complete_order(order, books)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The worker."""
     facts.HANDLERS[Order] = replace(facts.HANDLERS[Order], apply=_dying)
     # A claim of a worker that died runs out soon.
     held.LEASE = timedelta(milliseconds=300)

@@ -9,11 +9,13 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from adapters.settings import PREFIX, Settings
 from handlers.worker import Worker
+from tests.support.programs import begin, paymaster
 from tests.support.waiting import SECONDS_MAX, wait_for
 
 PAYMASTER = Path(sys.executable).with_name("paymaster")
@@ -61,37 +63,30 @@ def environment(settings: Settings, **changes: Any) -> dict[str, str]:
 class WorkerProcess:
     """`paymaster run` as a process; `log` is what it wrote so far."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: ForkServerProcess, log: Path) -> None:
         self._process = process
         self._log = log
 
     @staticmethod
     @asynccontextmanager
-    async def running(settings: Settings, directory: Path, **changes: Any) -> AsyncIterator[WorkerProcess]:
+    async def running(
+        settings: Settings, directory: Path, program: Callable[[], None] = paymaster, **changes: Any
+    ) -> AsyncIterator[WorkerProcess]:
         """A worker in an empty directory; it is killed if it still runs at the end."""
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         log = directory / "worker.log"
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                PAYMASTER,
-                "run",
-                env=environment(settings, **changes),
-                cwd=directory,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+        log.touch()
+        process = await asyncio.to_thread(begin, program, ["run"], environment(settings, **changes), directory, log)
         worker = WorkerProcess(process, log)
         try:
             yield worker
         finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+            await worker.kill()
 
     @property
     def pid(self) -> int:
         """The process's id."""
+        assert self._process.pid is not None
         return self._process.pid
 
     @property
@@ -103,18 +98,18 @@ class WorkerProcess:
         """Wait until it reads the work queue, or would if it were its turn."""
 
         def ready() -> bool:
-            assert self._process.returncode is None, self.log
+            assert self._process.exitcode is None, self.log
             return "event=consuming" in self.log
 
         await wait_for(ready, otherwise=lambda: self.log)
 
     def tell_to_stop(self) -> None:
         """Tell it to stop, as an orchestrator does."""
-        self._process.send_signal(signal.SIGTERM)
+        self._process.terminate()
 
     def send_signal(self, number: int) -> None:
         """Send it a signal."""
-        self._process.send_signal(number)
+        os.kill(self.pid, number)
 
     async def terminate(self) -> int:
         """Tell it to stop, and wait until it has ended; returns its exit code."""
@@ -124,11 +119,10 @@ class WorkerProcess:
     async def kill(self) -> None:
         """End it with no chance to do anything."""
         self._process.kill()
-        await self._process.wait()
+        await self.ended()
 
     async def ended(self, seconds: float = SECONDS_MAX) -> int:
         """Wait until it has ended; returns its exit code."""
-        try:
-            return await asyncio.wait_for(self._process.wait(), seconds)
-        except TimeoutError:
-            raise AssertionError(f"the worker does not end: {self.log}") from None
+        await wait_for(lambda: self._process.exitcode is not None, seconds, lambda: f"it does not end: {self.log}")
+        assert self._process.exitcode is not None
+        return self._process.exitcode
