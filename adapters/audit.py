@@ -32,6 +32,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bson import Decimal128
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
@@ -136,19 +137,33 @@ def read_views(database: Database[Document], variables: Document) -> dict[str, D
     found: dict[str, Document] = {}
     with database.client.start_session(snapshot=True) as session:
         for checks in views.values():
-            view = checks[0].view
-            pipeline = [*view.steps, *verdicts(checks)]
-            rows = database[view.collection].aggregate(pipeline, session=session, let=variables, allowDiskUse=True)
-            verdict = next(rows, {})
-            for n, check in enumerate(checks):
-                found[check.name] = {
-                    "checked": verdict.get(f"checked{n}", 0),
-                    "broken": plain(verdict.get(f"broken{n}", [])),
-                    "brokenTotal": verdict.get(f"total{n}", 0),
-                }
+            found |= read_view(checks, database, session, variables)
         for reading in readings:
-            found[reading.name] = looked_at(reading.look(database, session))
+            found |= read_here(reading, database, session)
     return found
+
+
+def read_view(
+    checks: Sequence[Check], database: Database[Document], session: ClientSession, variables: Document
+) -> dict[str, Document]:
+    """What the checks of one view found, by name."""
+    view = checks[0].view
+    pipeline = [*view.steps, *verdicts(checks)]
+    rows = database[view.collection].aggregate(pipeline, session=session, let=variables, allowDiskUse=True)
+    verdict = next(rows, {})
+    return {
+        check.name: {
+            "checked": verdict.get(f"checked{n}", 0),
+            "broken": plain(verdict.get(f"broken{n}", [])),
+            "brokenTotal": verdict.get(f"total{n}", 0),
+        }
+        for n, check in enumerate(checks)
+    }
+
+
+def read_here(reading: Reading, database: Database[Document], session: ClientSession) -> dict[str, Document]:
+    """What a check found that is made here, by its name."""
+    return {reading.name: looked_at(reading.look(database, session))}
 
 
 def plain(value: Any) -> Any:

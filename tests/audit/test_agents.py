@@ -9,7 +9,6 @@ import pytest
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
-from adapters.audit import audit
 from tests.audit.test_any_books import OF_EVENTS, write
 from tests.audit.test_audit import (
     Mutation,
@@ -22,6 +21,7 @@ from tests.audit.test_audit import (
     pushing,
     unsetting,
 )
+from tests.support.audits import quick_audit
 from tests.support.books import Books, Document, Made
 from tests.support.ledger_book import (
     LedgerBook,
@@ -128,7 +128,7 @@ def books(made: Made) -> Books:
 
 def broken(books: Books) -> dict[str, Any]:
     """What is wrong, by check; events are not there."""
-    report = audit(books, now=NOW, relay_interval_seconds=0)
+    report = quick_audit(books, now=NOW, relay_interval_seconds=0)
     return {check["name"]: check for check in report["checks"] if not check["ok"] and check["name"] != OF_EVENTS}
 
 
@@ -301,7 +301,7 @@ def test_a_broken_document_turns_its_checks_red(books: Books, mutation: Mutation
 
 def test_checks_look_at_what_is_sold_in_partners_names(books: Books) -> None:
     """Each says how many things it looked at."""
-    report = audit(books, now=NOW, relay_interval_seconds=0)
+    report = quick_audit(books, now=NOW, relay_interval_seconds=0)
     checked = {check["name"]: check["checked"] for check in report["checks"]}
     expected = {
         "invoices-are-in-one-name": 19,

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from adapters.audit import audit
 from adapters.documents import COLLECTION, ENCODE
 from domain.corrections.model import CreditNote
 from domain.invoicing.model import Invoice, Loss
 from domain.settlement.documents import SettlementDocument
 from domain.settlement.reserves import Reserve
 from domain.settlement.statements import Settlement
+from tests.support.audits import quick_audit
 from tests.support.books import Books
 from tests.support.fitting_facts import OFTEN, FittingFacts
 from tests.support.invariants import assert_books_hold
@@ -82,7 +82,7 @@ def write(book: LedgerBook, database: Books) -> None:
 def broken_of(book: LedgerBook, database: Books) -> list[Any]:
     """The checks that are red of books made in memory."""
     write(book, database)
-    report = audit(database, now=moment("2026-12-01"), relay_interval_seconds=0, relay_grace_seconds=0)
+    report = quick_audit(database, now=moment("2026-12-01"), relay_interval_seconds=0, relay_grace_seconds=0)
     return [check for check in report["checks"] if not check["ok"] and check["name"] != OF_EVENTS]
 
 

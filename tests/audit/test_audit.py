@@ -18,6 +18,7 @@ from adapters import audit as run
 from adapters.accounts.codecs import decode_account
 from adapters.accounts.documents import account_as_json
 from adapters.audit import AuditIncomplete, audit
+from tests.support.audits import quick_audit
 from tests.support.books import Books, Document, Made
 
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
@@ -1252,9 +1253,9 @@ def dispute_and_write_off(database: Books) -> None:
     )
 
 
-def audited(books: Books, **options: Any) -> Document:
+def audited(books: Books, by: Callable[..., Document] = quick_audit, **options: Any) -> Document:
     """The audit's report, as the command prints it."""
-    report = audit(books, now=NOW, relay_interval_seconds=5, **options)
+    report = by(books, now=NOW, relay_interval_seconds=5, **options)
     plain: Document = json.loads(json.dumps(report))
     return plain
 
@@ -3103,7 +3104,7 @@ def test_a_live_worker_raises_no_alarm(books: Books) -> None:
     worker = threading.Thread(target=work)
     worker.start()
     try:
-        reports = [audited(books) for _ in range(5)]
+        reports = [audited(books, by=audit) for _ in range(5)]
     finally:
         stop.set()
         worker.join()

@@ -15,13 +15,13 @@ import pytest
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
-from adapters.audit import audit
 from adapters.billing.audit import CHECKS
 from adapters.documents import COLLECTION, ENCODE
 from domain.billing.terms import Step, Tiers
 from domain.corrections.model import CreditNote
 from domain.invoicing.model import Invoice
 from tests.audit.test_audit import all_of, changing, copying, losing, red, renaming
+from tests.support.audits import quick_audit
 from tests.support.books import Books, Document, Made
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
@@ -261,7 +261,7 @@ def books(made: Made) -> Books:
 def reported(books: Books) -> dict[str, Document]:
     """What the checks of this page, and those that know bills too, say."""
     now = made_books().booked_at + timedelta(days=1)
-    return {check["name"]: check for check in audit(books, now=now, relay_interval_seconds=5)["checks"]}
+    return {check["name"]: check for check in quick_audit(books, now=now, relay_interval_seconds=5)["checks"]}
 
 
 def test_bills_are_clean(books: Books) -> None:

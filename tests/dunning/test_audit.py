@@ -10,11 +10,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
-from adapters.audit import audit
 from adapters.dunning.audit import CHECKS
 from domain.dunning.model import AccountToDun
 from tests.audit.test_audit import Mutation, changing, copying, losing, renaming
 from tests.billing.test_audit import write
+from tests.support.audits import quick_audit
 from tests.support.books import Books, Document, Made
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
@@ -96,7 +96,7 @@ def reported(books: Books, *, pruned: bool = False) -> dict[str, Document]:
     now = made_books().booked_at + timedelta(days=1)
     return {
         check["name"]: check
-        for check in audit(books, now=now, relay_interval_seconds=5, outbox_pruned=pruned)["checks"]
+        for check in quick_audit(books, now=now, relay_interval_seconds=5, outbox_pruned=pruned)["checks"]
     }
 
 

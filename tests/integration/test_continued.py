@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from adapters.audit import audit
 from adapters.settings import Settings
 from handlers.engine.held import Waker
+from tests.support.audits import quick_audit
 from tests.support.books import Books, applied, assert_audit_ok, assert_clean, held, position
 from tests.support.client import Client
 from tests.support.messages import closing, customer, item, order, partner, payment, reversal
@@ -103,7 +103,7 @@ async def test_the_rest_outlives_its_worker(
     assert position(database, "BA-1") == {"receivable": 3600, "unapplied": 2600}
     assert_audit_ok(database)
     database["held"].update_one({}, {"$set": {"state": "discarded"}})
-    report = audit(database, now=datetime.now(UTC), relay_interval_seconds=0, relay_grace_seconds=0)
+    report = quick_audit(database, now=datetime.now(UTC), relay_interval_seconds=0, relay_grace_seconds=0)
     assert "no-credit-beside-open-invoice" in {check["name"] for check in report["checks"] if not check["ok"]}
     database["held"].update_one({}, {"$set": {"state": "waiting"}})
     async with working(settings):

@@ -11,10 +11,10 @@ import pytest
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
-from adapters.audit import audit
 from adapters.settlement.documents_audit import DOCUMENT_CHECKS
 from tests.audit.test_audit import Mutation, adding, changing, losing
 from tests.billing.test_audit import write
+from tests.support.audits import quick_audit
 from tests.support.books import Books, Document, Made
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
@@ -97,7 +97,7 @@ def books(made: Made) -> Books:
 def reported(books: Books) -> dict[str, Document]:
     """What all checks say."""
     now = made_books().booked_at + timedelta(days=1)
-    return {check["name"]: check for check in audit(books, now=now, relay_interval_seconds=5)["checks"]}
+    return {check["name"]: check for check in quick_audit(books, now=now, relay_interval_seconds=5)["checks"]}
 
 
 def test_documents_are_clean(books: Books) -> None:

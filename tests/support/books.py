@@ -13,11 +13,11 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
-from adapters.audit import audit
 from adapters.mongodb.connection import APP_NAME, label
 from adapters.store.rows import to_event
 from domain.ledger.chart import BALANCES
 from schemas.event import OutgoingEvent
+from tests.support.audits import quick_audit
 from tests.support.client import Client
 from tests.support.proxy import Proxy
 from tests.support.waiting import PAUSE_SECONDS, SECONDS_MAX, wait_for
@@ -111,7 +111,7 @@ class Shelf:
 
 def assert_audit_ok(database: Books) -> None:
     """Every invariant of the books holds, and no event is left unsent: to be called when no worker runs."""
-    report = audit(
+    report = quick_audit(
         database, now=datetime.now(UTC) + timedelta(minutes=1), relay_interval_seconds=0, relay_grace_seconds=0
     )
     assert report["ok"], [check for check in report["checks"] if not check["ok"]]
