@@ -37,6 +37,15 @@ async def business(client: Client, count: int) -> None:
     )
 
 
+async def nothing_left(database: Books) -> None:
+    """Wait until the day that comes with the first worker has begun, and all that it left to do is done."""
+
+    def done() -> bool:
+        return database["days"].count_documents({}) > 0 and not held(database)
+
+    await wait_for(done, otherwise=lambda: held(database))
+
+
 NEVER = 3_600
 """An interval that no test lives to see the end of: no sweep sends what the worker has only just committed."""
 FEW: dict[str, Any] = {"prefetch": 100}
@@ -64,6 +73,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_taken(
     assert database["outbox"].count_documents({"unsent": True}) == 0
     async with worker_process("second", relay_interval_seconds=NEVER) as second:
         await applied(database, 998)
+        await nothing_left(database)
         assert await second.terminate() == 0, second.log
     assert held(database) == {}
     assert position(database, "BA-0") == position(database, "BA-1") == {}
@@ -111,6 +121,7 @@ async def test_a_worker_that_is_killed_leaves_nothing_undone_and_nothing_done_tw
     assert 100 <= inbox(database) < 998
     async with worker_process("second") as second:
         await applied(database, 998)
+        await nothing_left(database)
         assert await second.terminate() == 0, second.log
     assert held(database) == {}
     assert inbox(database) == 998
@@ -134,6 +145,7 @@ async def test_workers_that_are_killed_again_and_again(
     assert inbox(database) < 998
     async with worker_process("last") as last:
         await applied(database, 998)
+        await nothing_left(database)
         assert await last.terminate() == 0, last.log
     assert held(database) == {}
     await assert_clean(client, database)
@@ -157,6 +169,7 @@ async def test_a_worker_that_stood_by_takes_over(
             await first.kill()
             assert inbox(database) < 998
             await applied(database, 998)
+            await nothing_left(database)
             assert await second.terminate() == 0, second.log
     assert held(database) == {}
     await assert_clean(client, database)
