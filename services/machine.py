@@ -22,12 +22,16 @@ CLOSE_FILES = "close_idle_time=10,close_scan_interval=2,close_handle_minimum=250
 """When MongoDB closes files that nobody uses, in seconds, and how many it keeps open in any case."""
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is made by mkdtemp
 """Files in memory: they outlive a process that is killed, and writing them through to a disk takes no time."""
+SHORT_PAST = ("--setParameter", "minSnapshotHistoryWindowInSeconds=30")
+"""Tests overwrite and drop much within minutes, and look at no moment that is long past: it need not be kept."""
 ROOM_BYTES = 4 * 1024**3
 """How much has to be free there: several times what the tests' services write."""
 
 
 def start(*, detached: bool, in_memory: bool = False) -> tuple[Services, Lifeline]:
-    """Start both services, with data `in_memory` where there is room for it, and wait until they are ready.
+    """Start both services and wait until they are ready.
+
+    With `in_memory` for tests: their data is there where there is room for it, and little is kept of its past.
 
     They end with this process, however it ends, or with the lifeline; detached, only with the lifeline. Raises
     `ServiceError` when a program cannot be had or a service does not come up; nothing is left running then.
@@ -40,7 +44,8 @@ def start(*, detached: bool, in_memory: bool = False) -> tuple[Services, Lifelin
     with reserved(5) as ports:
         place = MEMORY if in_memory and _has_room(MEMORY) else None
         directory = Path(tempfile.mkdtemp(prefix="paymaster-services-", dir=place))
-        return _start(rabbitmq_server, epmd, mongod, ports, directory, detached=detached)
+        past = SHORT_PAST if in_memory else ()
+        return _start(rabbitmq_server, epmd, mongod, ports, directory, past, detached=detached)
 
 
 def _has_room(place: Path) -> bool:
@@ -48,7 +53,14 @@ def _has_room(place: Path) -> bool:
 
 
 def _start(
-    rabbitmq_server: str, epmd: str, mongod: str, ports: list[int], directory: Path, *, detached: bool
+    rabbitmq_server: str,
+    epmd: str,
+    mongod: str,
+    ports: list[int],
+    directory: Path,
+    past: Sequence[str],
+    *,
+    detached: bool,
 ) -> tuple[Services, Lifeline]:
     amqp, distribution, epmd_port, http, mongo = ports
     services = Services(
@@ -59,7 +71,7 @@ def _start(
     )
     children = [
         _epmd(epmd, epmd_port),
-        _mongodb(mongod, directory, mongo),
+        _mongodb(mongod, directory, mongo, past),
         _rabbitmq(rabbitmq_server, directory, _listening(amqp, http), distribution, epmd_port),
     ]
     lifeline = keep(directory, {"children": children, "afterwards": None}, detached=detached)
