@@ -22,7 +22,7 @@ from demo.facts import Message, minor
 from demo.returns import BilledLine
 from demo.stage import DemoError, Worker, morning_of
 
-IN, OUT, WORK, QUERIES = "paymaster.in", "paymaster.out", "paymaster.work", "paymaster.queries"
+IN, OUT, WORK, ASK = "paymaster.in", "paymaster.out", "paymaster.work", "paymaster.ask"
 CONSUMERS_ORDERS = "OC-"
 PIPELINE = 200
 """How many messages are on their way to the broker, not yet confirmed, at once."""
@@ -330,10 +330,8 @@ class Traffic:
         """The answer to a query; raises `DemoError` where it is none."""
         id_ = str(uuid.uuid4())
         self._asked[id_] = asyncio.get_running_loop().create_future()
-        asked = aio_pika.Message(
-            json.dumps(arguments).encode(), type=query, correlation_id=id_, reply_to=self._answers.name
-        )
-        await self._channel.default_exchange.publish(asked, QUERIES)
+        asked = aio_pika.Message(json.dumps(arguments).encode(), correlation_id=id_, reply_to=self._answers.name)
+        await (await self._channel.get_exchange(ASK, ensure=False)).publish(asked, query)
         async with _limit(DRAIN_TIMEOUT_S, lambda: f"no answer to {query} {arguments}"):
             answer = await self._asked[id_]
         if "error" in answer:

@@ -11,9 +11,11 @@ from domain import accounts, billing, corrections, days, dunning, invoicing, ord
 from domain.accounts.lifecycle import complete_closing
 from domain.accounts.model import Account
 from domain.accounts.standing import tell_crossing
+from domain.corrections.model import CreditNote, Dispute, WriteOff
 from domain.days.model import BegunDay, Day
 from domain.dunning.looking import leave_review
 from domain.handler import Handler
+from domain.invoicing.model import Invoice
 from domain.ledger.books import Books, Document, DocumentNeed, Need, Queue, WorkingSet
 from domain.ledger.positions import Position
 
@@ -116,28 +118,32 @@ def is_of_an_account(kind: type) -> bool:
     return kind in (Account, Position) or any(field.name in ACCOUNT_FIELDS for field in fields(kind))
 
 
-def accounts_of(named: Iterable[DocumentNeed], books: Books) -> Iterator[Account]:
-    """The accounts of documents, of those that are there; raises `NotLoaded`."""
+def owners_of(named: Iterable[DocumentNeed], books: Books) -> Iterator[tuple[Account, ...]]:
+    """Of each document that is there the accounts that it belongs to, if there is one; raises `NotLoaded`.
+
+    An invoice in a partner's name, with its notes, write-offs and disputes, is of who owes it and of that partner.
+    """
     named = list(named)
     books.require(named)
-    owners = (_owner_of(document) for need in named if (document := books.find(need.type, need.id)) is not None)
-    ids = list(dict.fromkeys(owner for owner in owners if owner is not None))
-    books.require(DocumentNeed(Account, id_) for id_ in ids)
-    for id_ in ids:
-        account = books.find(Account, id_)
-        if account is not None:
-            yield account
+    found = [document for need in named if (document := books.find(need.type, need.id)) is not None]
+    invoices = [DocumentNeed(Invoice, one.bill_no) for one in found if isinstance(one, Dispute | WriteOff)]
+    books.require(invoices)
+    owners = list(dict.fromkeys(_owners_of(document, books) for document in found))
+    books.require(DocumentNeed(Account, id_) for ids in owners for id_ in ids)
+    for ids in owners:
+        accounts = tuple(account for id_ in ids if (account := books.find(Account, id_)) is not None)
+        if accounts:
+            yield accounts
 
 
-def _owner_of(document: Document) -> str | None:
-    """The id of the account that a document belongs to; None of what is nobody's."""
+def _owners_of(document: Document, books: Books) -> tuple[str, ...]:
+    """The ids of the accounts that a document belongs to; none of what is nobody's."""
     if isinstance(document, Account | Position):
-        return document.id
-    for field in ACCOUNT_FIELDS:
-        if (owner := getattr(document, field, None)) is not None:
-            assert isinstance(owner, str), owner
-            return owner
-    return None
+        return (document.id,)
+    billed = books.find(Invoice, document.bill_no) if isinstance(document, Dispute | WriteOff) else document
+    seller = billed.seller if isinstance(billed, Invoice | CreditNote) else None
+    owner = next((owner for field in ACCOUNT_FIELDS if (owner := getattr(document, field, None)) is not None), None)
+    return tuple(id_ for id_ in (owner, seller) if id_ is not None)
 
 
 ACCOUNT_FIELDS = ("billing_account", "settlement_account")

@@ -13,16 +13,16 @@ async def main() -> None:
     connection = await aio_pika.connect(os.environ["PAYMASTER_RABBITMQ_URL"])
     async with connection, connection.channel() as channel:
         commands = await channel.get_exchange("paymaster.in")
+        queries = await channel.get_exchange("paymaster.ask")
         answers = await channel.declare_queue(exclusive=True)
 
-        async def ask(exchange: Any, routing_key: str, body: Any, **properties: Any) -> Any:
+        async def ask(exchange: Any, routing_key: str, body: Any) -> Any:
             message = aio_pika.Message(
                 json.dumps(body).encode(),
                 content_type="application/json",
                 message_id=str(uuid.uuid4()),
                 correlation_id=str(uuid.uuid4()),
                 reply_to=answers.name,
-                **properties,
             )
             await exchange.publish(message, routing_key)
             async with asyncio.timeout(30), answers.iterator() as arriving:
@@ -33,7 +33,7 @@ async def main() -> None:
             raise ConnectionError("the broker went away")
 
         async def query(name: str, arguments: Any) -> Any:
-            return await ask(channel.default_exchange, "paymaster.queries", arguments, type=name)
+            return await ask(queries, name, arguments)
 
         account = (await query("account.get", {"id": "BA-1"}))["result"]
         print(account["name"], account["state"], account["paymentStatus"], account["revision"])

@@ -31,22 +31,21 @@ class Conversation:
 
     async def say(self, routing_key: str, body: Any) -> Any:
         """Send a message to the worker; returns its outcome, once that is committed."""
-        return await self._ask(await self._channel.get_exchange("paymaster.in"), routing_key, body, None)
+        return await self._ask("paymaster.in", routing_key, body)
 
     async def query(self, name: str, **arguments: Any) -> Any:
         """The answer to a query: `result`, or `error` with `code` and `detail`."""
-        return await self._ask(self._channel.default_exchange, "paymaster.queries", arguments, name)
+        return await self._ask("paymaster.ask", name, arguments)
 
-    async def _ask(self, exchange: Any, routing_key: str, body: Any, type_: str | None) -> Any:
+    async def _ask(self, exchange: str, routing_key: str, body: Any) -> Any:
         message = aio_pika.Message(
             json.dumps(body).encode(),
             content_type="application/json",
             message_id=str(uuid.uuid4()),
             correlation_id=str(uuid.uuid4()),
             reply_to=self._answers.name,
-            type=type_,
         )
-        await exchange.publish(message, routing_key)
+        await (await self._channel.get_exchange(exchange)).publish(message, routing_key)
         async with asyncio.timeout(SECONDS), self._answers.iterator() as arriving:
             async for answer in arriving:
                 async with answer.process():

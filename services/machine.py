@@ -128,9 +128,9 @@ def guarded(certificates: Certificates, client: Path) -> Iterator[Guarded]:
             rabbitmq_management_url=f"http://guest:guest@127.0.0.1:{http}",
             source="machine",
         )
-        broker = _rabbitmq(
-            rabbitmq_server, directory, {**_listening(amqp, http), **_tls(certificates, amqps)}, distribution, epmd_port
-        )
+        listening = {**_listening(amqp, http), **_tls(certificates, amqps)}
+        plugins = ("rabbitmq_management", "rabbitmq_auth_mechanism_ssl")
+        broker = _rabbitmq(rabbitmq_server, directory, listening, distribution, epmd_port, plugins)
         children = [
             _epmd(epmd, epmd_port),
             _mongodb(mongod, directory, mongo, _guards(certificates, directory)),
@@ -157,6 +157,9 @@ def _tls(certificates: Certificates, port: int) -> dict[str, Any]:
         "ssl_options.keyfile": certificates.server,
         "ssl_options.verify": "verify_peer",
         "ssl_options.fail_if_no_peer_cert": "true",
+        # A client's certificate may be its login: its common name is the user's.
+        **{f"auth_mechanisms.{n}": name for n, name in enumerate(("PLAIN", "AMQPLAIN", "EXTERNAL"), 1)},
+        "ssl_cert_login_from": "common_name",
     }
 
 
@@ -215,13 +218,18 @@ def _listening(amqp: int, http: int) -> dict[str, Any]:
 
 
 def _rabbitmq(
-    program: str, directory: Path, listening: Mapping[str, Any], distribution: int, epmd: int
+    program: str,
+    directory: Path,
+    listening: Mapping[str, Any],
+    distribution: int,
+    epmd: int,
+    plugins: Sequence[str] = ("rabbitmq_management",),
 ) -> dict[str, Any]:
     home = directory / "rabbitmq"
     home.mkdir()
     (home / "env.conf").touch()
     (home / "advanced.config").write_text("[].\n")
-    (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
+    (home / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
     settings = {
         **listening,
         # The API is used for virtual hosts; its statistics would only take time from the broker.

@@ -22,6 +22,7 @@ from adapters.settings import Settings
 from adapters.store.store import Store
 from handlers.worker import Worker
 from services import Services, running
+from tests.support import access
 from tests.support.books import Books, Document, Made, Shelf
 from tests.support.broker import Broker
 from tests.support.client import Client
@@ -79,8 +80,11 @@ def _on_both(mark: pytest.Mark) -> pytest.Mark | None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whatever comes to use the services, through whichever fixtures, is marked so: `make test-quick` leaves it out.
 
-    What is to run at length is left out of any other run, unless it is asked for: `-m at_length`.
+    What is to run at length is left out of any other run, unless it is asked for: `-m at_length`. What is about the
+    services with TLS comes first: of two processes that share the tests, and take the last of one another's, only the
+    first one starts those then.
     """
+    items.sort(key=lambda item: "guarded" not in getattr(item, "fixturenames", ()))
     for item in items:
         if "services" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.services)
@@ -216,7 +220,17 @@ def driver(request: pytest.FixtureRequest) -> Driver:
 
 
 @pytest.fixture
-def settings(rabbitmq_url: str, mongodb_url: str, database: Books, driver: Driver) -> Settings:
+def access_file(
+    request: pytest.FixtureRequest, rabbitmq_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> str | None:
+    """The access file of the test's workers; there is one where the test says so, or all have one."""
+    if not getattr(request, "param", access.ON):
+        return None
+    return access.written(rabbitmq_url, tmp_path_factory.mktemp("access"))
+
+
+@pytest.fixture
+def settings(rabbitmq_url: str, mongodb_url: str, database: Books, driver: Driver, access_file: str | None) -> Settings:
     """The settings of a worker on the test's virtual host and database, with intervals that suit a test."""
     return Settings(
         _env_file=None,
@@ -224,6 +238,7 @@ def settings(rabbitmq_url: str, mongodb_url: str, database: Books, driver: Drive
         mongodb_url=mongodb_url,
         database=database.name,
         mongodb_driver=driver,
+        access=access_file,
         held_interval_seconds=0.2,
         relay_interval_seconds=1,
         start_timeout_seconds=SECONDS_MAX,
@@ -233,9 +248,9 @@ def settings(rabbitmq_url: str, mongodb_url: str, database: Books, driver: Drive
 
 
 @pytest.fixture
-async def client(rabbitmq_url: str) -> AsyncIterator[Client]:
+async def client(rabbitmq_url: str, access_file: str | None) -> AsyncIterator[Client]:
     """A client that sees every event from the beginning."""
-    async with Client.connected(rabbitmq_url) as connected:
+    async with Client.connected(rabbitmq_url, access.user_of(rabbitmq_url) if access_file else None) as connected:
         yield connected
 
 

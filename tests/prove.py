@@ -22,6 +22,34 @@ from services import ServiceError, docker, named, programs
 
 PLANTED_MINUTES = 1
 """How long a run with a defect takes, before it is drained; there may be several."""
+OVER_FAULTS = (
+    "tests/chaos",
+    *(
+        f"tests/integration/test_{name}.py"
+        for name in (
+            "bad_messages",
+            "bill_runs",
+            "continued",
+            "dead_letters",
+            "duplicates",
+            "end",
+            "faults",
+            "large_batches",
+            "outages",
+            "publisher",
+            "replies",
+            "several_workers",
+            "start",
+            "suspects",
+            "takeover",
+            "waiting",
+            "watch",
+        )
+    ),
+)
+"""The tests in which something dies, is cut off, fails, comes twice, too early or too late."""
+RIGHTS = {"PAYMASTER_TEST_ACCESS": "on"}
+"""The workers have an access file."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +85,15 @@ def parts(minutes: float) -> tuple[Part, ...]:
         ),
         Part("a bill run of 20,000 accounts, killed ten times", "tests.chaos.bill_run", (), services="any"),
         Part("a bill run of 20,000 consumers of five providers", "tests.chaos.providers", (), services="any"),
+        Part("tests over faults, with an access file", "pytest", (*OVER_FAULTS, *apart), RIGHTS, services="any"),
+        Part(
+            "a bill run of 2,000 accounts, killed five times, with an access file",
+            "tests.chaos.bill_run",
+            ("--accounts", "2000", "--kills", "5"),
+            RIGHTS,
+            services="any",
+        ),
+        Part("chaos with an access file", "tests.chaos", ("--minutes", f"{minutes / 2:g}"), RIGHTS, services="own"),
         Part("chaos at length", "tests.chaos", ("--minutes", f"{minutes:g}"), services="own"),
         Part(
             "defects that chaos has to notice",

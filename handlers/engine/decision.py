@@ -22,7 +22,7 @@ from adapters.store.store import AWAITED
 from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
 from domain.accounts.related import is_related
 from domain.errors import MustWait, Refused
-from domain.facts import account_of, accounts_of, apply, is_of_an_account, late, named_by, needs_of, own_time_of
+from domain.facts import account_of, apply, is_of_an_account, late, named_by, needs_of, own_time_of, owners_of
 from domain.ledger.books import Books, DocumentNeed, Need, NotingBooks, NotLoaded, QueueNeed, WorkingSet
 from handlers.engine.work import DEATHS_MAX, Outcome, WorkItem, read_internal
 from schemas.events import message_parked, outgoing
@@ -332,7 +332,7 @@ class _Decider:
             del self.known[work.incoming.identity]
 
     async def _check_party(self, books: Books | None, load: Load, *, there: bool) -> None:
-        """Raise `Refused` (`forbidden`) if a thing that the fact names is of an account that is not the party's.
+        """Raise `Refused` (`forbidden`) if a thing that the fact names is of no account that is the party's.
 
         Also if it names nothing that an account can have; with `there`, if it names none of the party's. It is not told
         which, nor whether it is there.
@@ -350,8 +350,8 @@ class _Decider:
                 named = named_by(fact, self.books, self.noted)
                 if not any(is_of_an_account(need.type) for need in named):
                     raise refusal
-                for account in accounts_of(named, looked_at):
-                    if not is_related(account, speaker.party):
+                for owners in owners_of(named, looked_at):
+                    if not any(is_related(account, speaker.party) for account in owners):
                         raise refusal
                     own = True
                 break

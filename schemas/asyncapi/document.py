@@ -88,8 +88,8 @@ _WORK_SAYS = (
 
 
 _QUERIES_SAY = (
-    f"Queries. Reached through the exchange `{_ASK}`, whose routing key is the query's name, as `type` is; and, while "
-    "there is no access file, through the default exchange."
+    f"All queries. Each comes by the exchange `{_ASK}`, its name as the routing key; while there is no access file, by "
+    "the default exchange too, its name as the `type`."
 )
 
 
@@ -144,7 +144,13 @@ _PLACE: Json = {
 
 HEADERS: dict[str, tuple[Json, tuple[str, ...]]] = {
     "command": ({**_REQUEST, **_RECORDED}, ()),
-    "query": ({**_REQUEST, "type": _said("The query's name.")}, ("type", "reply_to")),
+    "query": (
+        {
+            **_REQUEST,
+            "type": _said(f"The query's name. By `{_ASK}` the routing key says it, and this may be left out."),
+        },
+        ("reply_to",),
+    ),
     "reply": (_SENT, tuple(_SENT)),
     "event": (_EVENT, tuple(_EVENT)),
     "account-event": ({**_EVENT, **_PLACE}, (*_EVENT, *_PLACE)),
@@ -176,6 +182,7 @@ def asyncapi(
     channels = {
         **{_command(name): _exchange(name, _IN, _command(name)) for name in messages},
         **{_event(name): _exchange(name, _OUT, _event(name)) for name in events},
+        **{_query(name): _exchange(name, _ASK, _query(name)) for name in queries},
         _WORK: _queue(_WORK, _WORK_SAYS, commands),
         _QUERIES: _queue(_QUERIES, _QUERIES_SAY, asked),
         _DEAD: _queue(_DEAD, "What the broker gave up on: the worker parks it.", [_ANY_DEAD]),
@@ -190,7 +197,7 @@ def asyncapi(
             f"receive.{_command(name)}": _receive(_command(name), _command(name), _command_reply(name))
             for name in messages
         },
-        **{f"receive.{_query(name)}": _receive(_query(name), _QUERIES, _query_reply(name)) for name in queries},
+        **{f"receive.{_query(name)}": _receive(_query(name), _query(name), _query_reply(name)) for name in queries},
         **{f"send.{_event(name)}": _send(_event(name)) for name in events},
         f"receive.{_ANY_DEAD}": _operation("receive", _ANY_DEAD, _DEAD, ack=True),
     }

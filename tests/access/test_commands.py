@@ -120,19 +120,26 @@ def test_a_wrong_file_stops_the_start(tmp_path: Path) -> None:
     assert "can't be read (No such file or directory)" in done.stderr
 
 
-def test_check_names_each_fault_of_the_file(access: str, tmp_path: Path) -> None:
+async def test_check_names_each_fault_of_the_file(access: str, tmp_path: Path) -> None:
     """Beside what else it finds; and says what is right."""
-
-    def told(**changes: Any) -> list[tuple[bool, str]]:
-        done = run("check", unconnected(), tmp_path, **changes)
-        checks = json.loads(done.stdout)["checks"]
-        return [(one["ok"], one["detail"]) for one in checks if one["name"] == "PAYMASTER_ACCESS"]
-
-    assert told(access=access) == [(True, "3 senders")]
-    assert told() == [(True, "not set: access is open")]
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(WRONG)
-    assert [ok for ok, _ in told(access=str(wrong))] == [False, False, False]
+
+    def told(name: str, **changes: Any) -> list[tuple[bool, str]]:
+        directory = tmp_path / name
+        directory.mkdir()
+        checks = json.loads(run("check", unconnected(), directory, **changes).stdout)["checks"]
+        return [(one["ok"], one["detail"]) for one in checks if one["name"] == "PAYMASTER_ACCESS"]
+
+    # Beside one another: each waits for services that are not there.
+    right, open_, faults = await asyncio.gather(
+        asyncio.to_thread(told, "right", access=access),
+        asyncio.to_thread(told, "open"),
+        asyncio.to_thread(told, "wrong", access=str(wrong)),
+    )
+    assert right == [(True, "3 senders")]
+    assert open_ == [(True, "not set: access is open")]
+    assert [ok for ok, _ in faults] == [False, False, False]
 
 
 @ONE_DRIVER
@@ -164,12 +171,12 @@ async def test_a_worker_says_how_open_it_is_and_reads_the_file_again(
         told = json.loads((await asyncio.to_thread(run, "status", settings, tmp_path, access=file)).stdout)
         assert told["access"] == {"file": file, "senders": 1}
         assert await worker.terminate() == 0
-    async with worker_process("open") as worker:
-        await worker.consuming()
-        assert "access is open: whoever may publish may do everything" in worker.log
+    assert "OPEN" in await asyncio.to_thread(on_a_terminal, "status", settings, tmp_path, 80)
     told = json.loads((await asyncio.to_thread(run, "status", settings, tmp_path)).stdout)
     assert told["access"] == {"open": True}
-    assert "OPEN" in await asyncio.to_thread(on_a_terminal, "status", settings, tmp_path, 80)
+    # A start says it before it has to do with any service.
+    started = await asyncio.to_thread(run, "run", unconnected(start_timeout_seconds=0.1), tmp_path)
+    assert "access is open: whoever may publish may do everything" in started.stderr
 
 
 @ONE_DRIVER

@@ -15,7 +15,9 @@ from adapters.documents import KEPT
 from adapters.records import Known, Properties
 from domain.accounts.model import Account
 from domain.accounts.related import is_related
+from domain.corrections.model import CreditNote
 from domain.facts import ACCOUNT_FIELDS, working_set
+from domain.invoicing.model import Invoice
 from domain.ledger.books import DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from handlers.engine.decision import Decisions, decide
@@ -214,6 +216,35 @@ _make = account
 
 def _account(account_id: str, own: str) -> Account:
     return _make(account_id, "P-EVE" if account_id == own else "P-VICTIM")
+
+
+IN_ITS_NAME = {
+    "credit-note.issue",
+    "dispute.open",
+    "dispute.settle",
+    "dispute.withdraw",
+    "invoice.send",
+    "invoice.validate",
+    "invoice.write-off",
+    "payment.failed",
+}
+"""What names an invoice in a partner's name, or a dispute or a request of it, and nothing else of its customer's."""
+
+
+@pytest.mark.parametrize(("seller", "let_in"), [("SA-9", IN_ITS_NAME), ("SA-8", set()), (None, set())])
+async def test_an_invoice_in_its_name_is_its_own(
+    monkeypatch: pytest.MonkeyPatch, seller: str | None, let_in: set[str]
+) -> None:
+    """As when it asks; its customer's account is not, nor an invoice in the name of another, or in ours."""
+    monkeypatch.setitem(globals(), "account", lambda id_, _party: _account(id_, "SA-9"))
+    for kind in (Invoice, CreditNote):
+        monkeypatch.setitem(SAMPLES, kind, dataclasses.replace(SAMPLES[kind], seller=seller))
+    found = set()
+    for type_, body in BODIES.items():
+        decisions, _ = await sent(type_, body, "P-EVE")
+        if decisions.outcomes[0].code != "forbidden":
+            found.add(type_)
+    assert found == let_in
 
 
 async def test_a_payment_passes_over_what_is_another_s():

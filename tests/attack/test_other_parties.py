@@ -15,12 +15,26 @@ from adapters.settings import Settings
 from schemas.queries import QUERIES
 from tests.access.bodies import BODIES
 from tests.store.test_party_views import ASKED, FOR_OPERATORS, NOT_SECRET, OWN, keep, nobodys, of, one_of_each
-from tests.support.books import Books
+from tests.support.books import Books, position
 from tests.support.client import Client
+from tests.support.messages import (
+    agent_of,
+    credit_note,
+    credited,
+    customer,
+    dispute,
+    dispute_settled,
+    dispute_withdrawn,
+    item,
+    order,
+    payment,
+    sent,
+)
 from tests.support.senders import Speaking, Users
 from tests.support.workers import working
 
 VICTIM, EVE = "ADA", "EVE"
+SELLERS = ("SA-EVE", "SA-ADA")
 TOGETHER = 20
 """How many things are tried at once."""
 OURS = {"held", "heldBodies", "outbox", "workers"}
@@ -137,6 +151,55 @@ async def test_every_query(eve: Speaking) -> None:
     for name, several in OWN.items():
         for one in several[:1]:
             assert "result" in await eve.ask(name, of(EVE, one)), name
+
+
+async def test_of_an_order_s_invoices_the_one_in_her_name(
+    settings: Settings, client: Client, users: Users, database: Books, tmp_path: Path
+) -> None:
+    """She says what becomes of it, as its seller; not of the other sellers', nor of what else the customer has."""
+    file = users.file(
+        tmp_path / "access.toml",
+        {
+            "admin": {"send": ["#"]},
+            "eve": {"send": ["#"], "ask": ["#"], "party": "P-EVE"},
+        },
+    )
+    related = {name: [{"role": "partner", "id": f"P-{name}"}] for name in (EVE, VICTIM)}
+    agents = [(type_, {**body, "relatedParty": related[body["id"][3:]]}) for type_, body in map(agent_of, SELLERS)]
+    lines = [item(1, "10.00", sold_for="SA-EVE"), item(2, "20.00", sold_for="SA-ADA"), item(3, "30.00")]
+    async with working(settings, access=file), users.speaking("admin") as admin, users.speaking("eve") as eve:
+        for message in (customer("BA-1"), *agents, order("O-1", "BA-1", *lines)):
+            assert (await admin.send(message))["outcome"] == "applied"
+        others = {"SA-ADA-000000001": 2, "INV-000000001": 3}
+        for bill_no, line in others.items():
+            disputed = dispute(f"D-{bill_no}", bill_no, credited(line, "1.00"))
+            assert (await admin.send(disputed))["outcome"] == "applied"
+        about = [
+            sent,
+            lambda bill_no: credit_note(f"N-{bill_no}", bill_no),
+            lambda bill_no: dispute(f"E-{bill_no}", bill_no, credited(1, "1.00")),
+            lambda bill_no: dispute_settled(f"D-{bill_no}", credited(1, "1.00")),
+            lambda bill_no: dispute_withdrawn(f"D-{bill_no}"),
+            lambda bill_no: payment(f"P-{bill_no}", "BA-1", "1.00", invoices=[bill_no]),
+        ]
+        before = whole(database)
+        for bill_no in others:
+            for answer in await all_of(eve.send(make(bill_no)) for make in about):
+                assert answer["error"]["code"] == "forbidden"
+        assert (await eve.send(payment("P-1", "BA-1", "12.00", invoices=["SA-EVE-000000001"])))["outcome"] == "parked"
+        assert whole(database) == before
+        for message in (
+            sent("SA-EVE-000000001"),
+            dispute("D-EVE", "SA-EVE-000000001", credited(1, "4.00")),
+            dispute_settled("D-EVE", credited(1, "3.00")),
+            credit_note("N-EVE", "SA-EVE-000000001", credited(1, "5.00")),
+        ):
+            assert (await eve.send(message))["outcome"] == "applied", message
+        # Of 10.00 there is 2.00 left, with tax 2.40, and owed to the partner; of the others the customer owes all.
+        invoice = (await eve.ask("invoice.get", {"billNo": "SA-EVE-000000001"}))["result"]
+    assert invoice["remainingAmount"] == {"unit": "EUR", "value": 2.4}
+    assert position(database, "BA-1")["receivable"] == 240 + 2400 + 3600
+    assert (position(database, "SA-EVE"), position(database, "SA-ADA")) == ({"payable": 240}, {"payable": 2400})
 
 
 async def test_a_party_that_she_names_herself(eve: Speaking) -> None:

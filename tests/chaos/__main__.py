@@ -3,7 +3,7 @@
 It ends with 0 if all held, with 1 if not, and with 2 if there are no services that can be broken. `--break NAME` puts a
 defect into the workers that the run has to notice: it must end with 1. NAME is `inbox-off`, `confirms-ignored` or
 `ack-before-commit`. `--planted` does so with each of them, again with the next seed for as long as it is not noticed,
-and ends with 0 if each was.
+and ends with 0 if each was. With `PAYMASTER_TEST_ACCESS=on` the workers have an access file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from services import ServiceError
 from tests.chaos.breakable import breakable
 from tests.chaos.run import Plan, Report, run
 from tests.chaos.worker import BREAKS
+from tests.support import access
 from tests.support.books import Document
 from tests.support.broker import Broker
 
@@ -101,6 +102,8 @@ def _run(plan: Plan, console: Console) -> Report:
             held_interval_seconds=1,
             relay_interval_seconds=2,
         )
+        if access.ON:
+            settings = access.with_access_file(settings, Path(directory))
         broker = Broker(own.services.rabbitmq_management_url, url)
         report = asyncio.run(run(plan, settings, broker, mongo, Path(directory), own, console.print))
         if not report.ok and plan.broken is None:

@@ -6,7 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -134,6 +134,8 @@ class Letter:
     routing_key: str
     body: bytes
     message_id: str
+    nobodys: bool = False
+    """Whether it does not say who sends it."""
 
 
 @dataclass
@@ -148,6 +150,8 @@ class Business:
     """
 
     lots: random.Random
+    access: bool = False
+    """Whether an access file says who may send."""
     facts: set[str] = field(default_factory=set)
     conflicts: set[str] = field(default_factory=set)
     poison: dict[str, str] = field(default_factory=dict)
@@ -706,15 +710,17 @@ class Business:
     def _poison(self) -> list[Letter]:
         number = self._next("bad")
         account = self.lots.choice(self._accounts)
+        of_nobody = [(payment(number, account, "1.00"), "forbidden")] if self.access else []
         message, reason = self.lots.choice(
             [
+                *of_nobody,
                 (("order.completed", b'{"orderId": "' + number.encode()), "malformed"),
                 ((f"order.{number}", {}), "unknown-type"),
                 (payment(number, account, "0.001"), "invalid"),
                 (payment(number, account, "1.00", amount={"unit": "USD", "value": 1}), "currency-mismatch"),
             ]
         )
-        letter = self._letter(message)
+        letter = replace(self._letter(message), nobodys=reason == "forbidden")
         self.poison[letter.message_id] = reason
         return [letter]
 

@@ -145,6 +145,20 @@ async def channel_closed(scene: Scene, lots: random.Random) -> AsyncIterator[Non
 
 
 @asynccontextmanager
+async def rights_read_again(scene: Scene, _lots: random.Random) -> AsyncIterator[None]:
+    """Everyone reads the access file again, as when it was changed."""
+    async with AsyncExitStack() as stack:
+        for hand in scene.crew:
+            await stack.enter_async_context(hand.taken)
+        # One that has only just started would die of the signal.
+        scene.tell("all")
+        for hand in scene.crew:
+            if hand.ready:
+                hand.signal(signal.SIGHUP)
+    yield
+
+
+@asynccontextmanager
 async def clock_moved(scene: Scene, lots: random.Random) -> AsyncIterator[None]:
     """One worker's clock is hours off, forward or back, and then right again."""
     hand, hours = lots.choice(scene.crew), lots.uniform(-6, 6)
@@ -348,6 +362,8 @@ OF_WORKERS: tuple[Fault, ...] = (
     worker_crashed,
     worker_stopped,
 )
+OF_ACCESS: tuple[Fault, ...] = (rights_read_again,)
+"""Of workers that have an access file."""
 OF_SHARED_SERVICES: tuple[Fault, ...] = (connections_closed, commands_failing, commands_failing)
 """What may be done to services that others use at another time."""
 OF_OWN_SERVICES: tuple[Fault, ...] = (

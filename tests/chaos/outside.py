@@ -28,8 +28,14 @@ LOST = (AMQPError, OSError, RuntimeError, asyncio.TimeoutError)
 class Outside:
     """Both ways through a broker that may be away: nothing that is given to `send` is forgotten, no event missed."""
 
-    def __init__(self, url: str, answered: Mapping[str, Callable[[dict[str, Any]], Iterable[Letter]]]) -> None:
+    def __init__(
+        self,
+        url: str,
+        answered: Mapping[str, Callable[[dict[str, Any]], Iterable[Letter]]],
+        user_id: str | None = None,
+    ) -> None:
         self._url = url
+        self._user_id = user_id
         self._answered = answered
         self._seen: set[str] = set()
         self._letters: deque[Letter] = deque()
@@ -99,7 +105,11 @@ class Outside:
                 await self._arrived.wait()
             letter = self._letters.popleft()
             message = aio_pika.Message(
-                letter.body, message_id=letter.message_id, content_type="application/json", delivery_mode=2
+                letter.body,
+                message_id=letter.message_id,
+                content_type="application/json",
+                delivery_mode=2,
+                user_id=None if letter.nobodys else self._user_id,
             )
             self.attempts += 1
             try:

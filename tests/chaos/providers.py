@@ -23,6 +23,7 @@ from adapters.settings import Settings
 from bench.processes import resident_bytes
 from services import ServiceError
 from tests.chaos.bill_run import RUN_SECONDS_MAX, billed, in_database, received, send, state
+from tests.support.access import spoken_for
 from tests.support.books import Books, assert_audit_ok, held
 from tests.support.client import Client
 from tests.support.messages import agent_of, bill_run, charge, closing, cycle, in_cycle, payment
@@ -68,7 +69,10 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, cons
     provider_of = {f"BA-{n:06d}": providers[n % len(providers)] for n in range(asked.consumers)}
     ours = list(provider_of)[::OURS_EACH]
     with tempfile.TemporaryDirectory() as directory:
-        async with Client.connected(settings.rabbitmq_url) as client, AsyncExitStack() as stack:
+        async with (
+            Client.connected(settings.rabbitmq_url, spoken_for(settings)) as client,
+            AsyncExitStack() as stack,
+        ):
             await client.declare()
             worker = await stack.enter_async_context(WorkerProcess.running(settings, Path(directory) / "worker"))
             await client.send_all([cycle(), *(agent_of(one, "payment") for one in providers)])

@@ -20,6 +20,7 @@ from tests.chaos.business import Business
 from tests.chaos.crew import Hand, crew
 from tests.chaos.faults import (
     KILLS,
+    OF_ACCESS,
     OF_OWN_SERVICES,
     OF_SHARED_SERVICES,
     OF_WORKERS,
@@ -31,6 +32,7 @@ from tests.chaos.outside import Outside
 from tests.chaos.reader import Reader
 from tests.chaos.verdict import Offences, judge, proof
 from tests.conftest import end_abandoned_transactions
+from tests.support.access import spoken_for
 from tests.support.books import Books, Document, facts
 from tests.support.broker import Broker
 from tests.support.one_bill import billed
@@ -111,8 +113,8 @@ async def run(
     begun = time.monotonic()
     settings = settings.model_copy(update={"single_active_consumer": plan.single_active_consumer})
     database = mongo[settings.database]
-    business = Business(plan.lots("business"))
-    outside = Outside(settings.rabbitmq_url, business.answers())
+    business = Business(plan.lots("business"), access=settings.access is not None)
+    outside = Outside(settings.rabbitmq_url, business.answers(), spoken_for(settings))
     reader = Reader(settings.mongodb_url, settings.database, plan.audit_seconds)
     report = Report()
 
@@ -196,7 +198,7 @@ async def _disturb(plan: Plan, business: Business, outside: Outside, scene: Scen
     until = time.monotonic() + plan.seconds
     kinds = {
         "kills": KILLS,
-        "workers": OF_WORKERS if scene.breakable else OF_WORKERS_AND_QUICK,
+        "workers": (OF_WORKERS if scene.breakable else OF_WORKERS_AND_QUICK) + (OF_ACCESS if business.access else ()),
         "services": OF_OWN_SERVICES if scene.breakable else OF_SHARED_SERVICES,
     }
 

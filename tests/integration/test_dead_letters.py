@@ -110,7 +110,8 @@ async def test_the_last_death_is_told(settings: Settings, client: Client, databa
         "x-last-death-reason": "rejected",
         "x-last-death-queue": "bank",
     }
-    await client.channel.default_exchange.publish(aio_pika.Message(body, expiration=0.001), delay.name)
+    dying = aio_pika.Message(body, expiration=0.001, user_id=client.user_id)
+    await client.channel.default_exchange.publish(dying, delay.name)
     await client.send(order("O-2", "BA-1"), headers=forged)
     await client.send(order("O-3", "BA-1"), headers={"x-death": "nonsense", "x-first-death-reason": 7})
     work = await client.channel.get_queue("paymaster.work")

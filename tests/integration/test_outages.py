@@ -15,6 +15,7 @@ from handlers.engine import group_commit
 from handlers.engine.decision import Decisions
 from handlers.engine.group_commit import GATHERED_MAX, GroupCommit
 from handlers.engine.work import WorkItem
+from tests.support.access import ON
 from tests.support.books import Books, Document, applied, assert_clean, held, position
 from tests.support.broker import Broker
 from tests.support.client import Client
@@ -36,12 +37,13 @@ async def business(client: Client, first: int, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("driver", "names"),
+    ("driver", "names", "access_file"),
     [
-        ("motor", ["paymaster work"]),
-        ("pymongo", ["paymaster publish"]),
-        ("motor", ["paymaster publish", "paymaster work"]),
+        ("motor", ["paymaster work"], ON),
+        ("pymongo", ["paymaster publish"], ON),
+        ("motor", ["paymaster publish", "paymaster work"], True),
     ],
+    indirect=["access_file"],
 )
 async def test_connections_that_are_closed_by_force(
     settings: Settings, client: Client, broker: Broker, database: Books, names: list[str]

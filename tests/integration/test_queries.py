@@ -78,10 +78,15 @@ class Asker:
             "reply_to": self.client.replies_to,
             "correlation_id": uuid4().hex,
             "content_type": "application/json",
+            "user_id": self.client.user_id,
             **properties,
         }
         message = aio_pika.Message(body, type=name, **properties)
-        await self.client.channel.default_exchange.publish(message, "paymaster.queries", mandatory=True)
+        if self.client.user_id is None:
+            await self.client.channel.default_exchange.publish(message, "paymaster.queries", mandatory=True)
+        else:  # with an access file there is one way
+            exchange = await self.client.channel.get_exchange("paymaster.ask", ensure=False)
+            await exchange.publish(message, name or "", mandatory=True)
         return str(properties["correlation_id"])
 
     async def answer(self, name: str | None, arguments: Any, **properties: Any) -> dict[str, Any]:

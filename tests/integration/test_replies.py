@@ -82,7 +82,8 @@ async def test_direct_reply_to(settings: Settings, client: Client, database: Boo
         await direct.consume(take, no_ack=True)
         into = await channel.get_exchange("paymaster.in", ensure=False)
         body = json.dumps(customer("BA-1")[1]).encode()
-        await into.publish(aio_pika.Message(body, reply_to="amq.rabbitmq.reply-to"), "account.create")
+        asking = aio_pika.Message(body, reply_to="amq.rabbitmq.reply-to", user_id=client.user_id)
+        await into.publish(asking, "account.create")
         assert json.loads(await asyncio.wait_for(answers.get(), 30))["outcome"] == "applied"
     async with working(settings), await aio_pika.connect_robust(rabbitmq_url) as robust:
         channel = await robust.channel()
@@ -90,7 +91,8 @@ async def test_direct_reply_to(settings: Settings, client: Client, database: Boo
         assert own.name.startswith("amq_")
         await own.consume(take, no_ack=True)
         into = await channel.get_exchange("paymaster.in", ensure=False)
-        await into.publish(aio_pika.Message(body, reply_to=own.name), "account.create")
+        asking = aio_pika.Message(body, reply_to=own.name, user_id=client.user_id)
+        await into.publish(asking, "account.create")
         assert json.loads(await asyncio.wait_for(answers.get(), 30))["outcome"] == "duplicate"
     await assert_clean(client, database)
 

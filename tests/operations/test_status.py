@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +16,7 @@ from adapters.version import VERSION
 from tests.support.books import Books, applied
 from tests.support.client import Client
 from tests.support.messages import customer, order
-from tests.support.programs import paymaster, ran
+from tests.support.programs import paymaster, ran, shown
 from tests.support.waiting import wait_for
 from tests.support.workers import PAYMASTER, environment, working
 
@@ -33,18 +31,7 @@ def run(command: str, settings: Settings, directory: Path, **changes: Any) -> su
 
 def on_a_terminal(command: str, settings: Settings, directory: Path, columns: int) -> str:
     """What a command writes to a terminal so wide."""
-    ours, theirs = pty.openpty()
-    env = {**environment(settings), "COLUMNS": str(columns), "TERM": "dumb"}
-    with subprocess.Popen([PAYMASTER, *command.split()], env=env, cwd=directory, stdout=theirs, stderr=theirs):
-        os.close(theirs)
-        written = b""
-        try:
-            while part := os.read(ours, 65_536):
-                written += part
-        except OSError:
-            pass  # how Linux tells that nobody writes any more
-    os.close(ours)
-    return written.decode().replace("\r\n", "\n")
+    return shown(paymaster, command, {**environment(settings), "COLUMNS": str(columns), "TERM": "dumb"}, directory)
 
 
 @ONE_DRIVER

@@ -144,7 +144,7 @@ def test_every_channel_has_its_bindings():
         if name == REPLIES:
             assert channel["address"] is None
             continue
-        assert channel["address"] == name.removeprefix("command.").removeprefix("event.")
+        assert channel["address"] == re.sub(r"^(command|event|query)\.", "", name)
         binding = channel["bindings"]["amqp"]
         assert (binding["is"], *(binding.keys() - {"is", "bindingVersion"})) in {
             ("routingKey", "exchange"),
@@ -161,6 +161,25 @@ def test_all_that_comes_in_is_there():
         operation = DOCUMENT["operations"][f"receive.{kind}.{name}"]
         assert operation["messages"] == [{"$ref": f"{operation['channel']['$ref']}/messages/{kind}.{name}"}]
         assert operation["reply"]["messages"] == [{"$ref": f"#/channels/{REPLIES}/messages/{kind}-reply.{name}"}]
+
+
+@pytest.mark.parametrize(("kind", "exchange", "queue"), [("command", "in", "work"), ("query", "ask", "queries")])
+def test_what_comes_in_has_an_address_of_its_own(kind: str, exchange: str, queue: str) -> None:
+    """The routing key by which it is published, at an exchange that leads to the queue; with what is replied."""
+    names = [*(MESSAGES if kind == "command" else QUERIES)]
+    channels, operations = DOCUMENT["channels"], DOCUMENT["operations"]
+    assert channels[f"paymaster.{queue}"]["messages"].keys() == {f"{kind}.{name}" for name in names}
+    for name in names:
+        channel = channels[f"{kind}.{name}"]
+        assert (channel["address"], [*channel["messages"]]) == (name, [f"{kind}.{name}"])
+        binding = channel["bindings"]["amqp"]
+        assert (binding["is"], binding["exchange"]["name"]) == ("routingKey", f"paymaster.{exchange}")
+        operation = operations[f"receive.{kind}.{name}"]
+        assert operation["channel"] == {"$ref": f"#/channels/{kind}.{name}"}
+        [replied] = operation["reply"]["messages"]
+        assert replied["$ref"].endswith(f"/messages/{kind}-reply.{name}")
+    bound = [(bound["exchange"], bound["routingKey"]) for bound in channels[f"paymaster.{queue}"]["x-bindings"]]
+    assert bound == [(f"paymaster.{exchange}", "#")]
 
 
 def test_all_that_goes_out_is_there():
@@ -185,9 +204,9 @@ def test_a_command_an_event_and_a_query_may_have_one_name():
     assert found[f"query-reply.{name}"]["payload"] == payload("query-reply.invoice.get")
     exchanges = {
         kind: document["channels"][f"{kind}.{name}"]["bindings"]["amqp"]["exchange"]["name"]
-        for kind in ("command", "event")
+        for kind in ("command", "event", "query")
     }
-    assert exchanges == {"command": "paymaster.in", "event": "paymaster.out"}
+    assert exchanges == {"command": "paymaster.in", "event": "paymaster.out", "query": "paymaster.ask"}
     assert {f"receive.command.{name}", f"receive.query.{name}", f"send.event.{name}"} <= document["operations"].keys()
     assert {other: found[other] for other in others} == others
     assert len(found) == len(others) + 3

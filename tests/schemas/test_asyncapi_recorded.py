@@ -49,6 +49,12 @@ def recorded() -> Any:
         f"{action}.{names[name]}": said
         for (action, name), said in ((operation.split(".", 1), said) for operation, said in new["operations"].items())
     }
+    # A query is asked by an exchange, as a message is sent; the queue's channel still has them all.
+    for operation, said in new["operations"].items():
+        if operation.startswith("receive.query."):
+            name = operation.removeprefix("receive.")
+            said["channel"] = {"$ref": f"#/channels/{name}"}
+            said["messages"] = [{"$ref": f"#/channels/{name}/messages/{name}"}]
     return new
 
 
@@ -78,6 +84,8 @@ LOOSER = (
     # An order of several sellers has several invoices.
     "/components/messages/command-reply.order.completed/payload/oneOf/0",
     "/components/messages/event.settlement.accrued/payload/properties/event/properties/lines/items/required/0",
+    # The routing key by which a query is asked is its name.
+    "/components/messageTraits/query/headers/required/0",
 )
 """What takes more, or tells more, than it did: nobody who relied on it is in the wrong."""
 

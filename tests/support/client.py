@@ -43,19 +43,21 @@ class Client:
 
     channel: AbstractChannel
     into: AbstractExchange
+    user_id: str | None = None
+    """What its messages say of who sent them."""
     replies_to: str = ""
     events: list[Event] = field(default_factory=list)
     answers: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     @staticmethod
     @asynccontextmanager
-    async def connected(url: str) -> AsyncIterator[Client]:
-        """A client whose queue is bound to all events from now on."""
+    async def connected(url: str, user_id: str | None = None) -> AsyncIterator[Client]:
+        """A client whose queue is bound to all events from now on; `user_id` is what it says of itself, if anything."""
         async with await aio_pika.connect(url) as connection:
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             into = await channel.declare_exchange("paymaster.in", "topic", durable=True)
             out = await channel.declare_exchange("paymaster.out", "topic", durable=True)
-            client = Client(channel, into)
+            client = Client(channel, into, user_id)
             ears = await connection.channel()
             events = await ears.declare_queue(exclusive=True)
             await events.bind(out, "#")
@@ -79,7 +81,8 @@ class Client:
     async def send(self, message: Message | tuple[str, Any], **properties: Any) -> str:
         """Publish a fact (a body of bytes goes as it is) and wait for the confirm; returns its message id."""
         routing_key, body = message
-        properties = {"message_id": uuid4().hex, "content_type": "application/json", **properties}
+        told = {"message_id": uuid4().hex, "content_type": "application/json", "user_id": self.user_id}
+        properties = {**told, **properties}
         encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
         await self.into.publish(aio_pika.Message(encoded, **properties), routing_key, mandatory=True, timeout=60)
         return str(properties["message_id"])

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pty
 import sys
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
@@ -85,6 +87,33 @@ def ran(
         process.join()
         raise TimeoutExpired(arguments, seconds)
     return CompletedProcess(arguments, process.exitcode, output.read_text(), errors.read_text())
+
+
+def shown(
+    program: Callable[[], None],
+    command: str,
+    variables: Mapping[str, str],
+    directory: Path,
+    seconds: float = RAN_SECONDS_MAX,
+) -> str:
+    """What a program writes to a terminal until it has ended. It must not take longer than `seconds`."""
+    ours, theirs = pty.openpty()
+    until = time.monotonic() + seconds
+    process = begin(program, command.split(), variables, directory, Path(os.ttyname(theirs)))
+    written = b""
+    try:
+        # Ours is open at the other end, too, so that nothing is lost of what was written last.
+        while ready := wait([ours, process.sentinel], until - time.monotonic()):
+            if ours in ready:
+                written += os.read(ours, 65_536)
+            else:
+                return written.decode().replace("\r\n", "\n")
+        raise TimeoutExpired(command, seconds)
+    finally:
+        process.kill()
+        process.join()
+        os.close(theirs)
+        os.close(ours)
 
 
 def _become(

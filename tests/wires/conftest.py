@@ -56,10 +56,16 @@ class Papers:
 
 
 @pytest.fixture(scope="session")
-def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def authority() -> trustme.CA:
+    """The CA that all trust."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def papers(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Papers:
     """Made for this run."""
     directory = tmp_path_factory.mktemp("papers")
-    ours, other = trustme.CA(), trustme.CA()
+    ours, other = authority, trustme.CA()
     client = ours.issue_cert("worker")
     found = Papers(*(directory / f"{name}.pem" for name in Papers.__dataclass_fields__))
     ours.cert_pem.write_to_path(str(found.ca))

@@ -28,7 +28,7 @@ from adapters.store.store import Store
 from demo.traffic import Traffic
 from handlers.starting import ServiceAway, prepare_broker, prepare_database
 from services.machine import Guarded
-from tests.conftest import ON_BOTH
+from tests.conftest import ON_BOTH, new_name
 from tests.support.books import Document
 from tests.support.broker import Broker
 from tests.support.messages import account
@@ -82,23 +82,31 @@ class Rights:
             self.broker.call("PUT", "topic-permissions/{vhost}/" + user, said)
 
     def may(self, user: str, **patterns: str) -> None:
-        """The patterns for what a user may configure, write and read."""
-        self.broker.call("PUT", "permissions/{vhost}/" + user, patterns)
+        """The patterns for what a user may configure, write and read; without any it may not enter."""
+        self.broker.call("PUT" if patterns else "DELETE", "permissions/{vhost}/" + user, patterns or None)
 
     def grant(self, line: str) -> None:
         """Run a line of `mongosh` on the database."""
         text = line.removeprefix("db.adminCommand(").removesuffix(")").replace("PASSWORD", PASSWORD)
         self.administrator.admin.command(json.loads(text.replace('"db": "paymaster"', f'"db": "{self.books}"')))
 
-    def without(self, role: str, action: str) -> None:
-        """Take one action away from a role."""
+    def without(self, role: str, action: str | None) -> None:
+        """Take one action away from a role; or none, so that it has what the page says."""
         [line] = [line for line in DATABASE if f'"createRole": "{role}"' in line]
         said = json.loads(line.removeprefix("db.adminCommand(").removesuffix(")"))
         privileges = said["privileges"]
         privileges[0]["resource"]["db"] = self.books
-        assert action in privileges[0]["actions"]
-        privileges[0]["actions"].remove(action)
+        if action is not None:
+            privileges[0]["actions"].remove(action)
         self.administrator.admin.command("updateRole", role, privileges=privileges)
+
+    def mend(self) -> None:
+        """Give everybody what the page says."""
+        for line in BROKER:
+            if " set_permissions " in line:
+                self.permit(line)
+        for role in roles("createRole"):
+            self.without(role, None)
 
 
 def users() -> list[str]:
@@ -111,23 +119,37 @@ def roles(kind: str) -> list[str]:
     return re.findall(rf'"{kind}": "([^"]+)"', "\n".join(DATABASE))
 
 
+@pytest.fixture(scope="module")
+def page(guarded: Guarded, papers: Papers, administrator: MongoClient[Document]) -> Iterator[Rights]:
+    """All lines of the page, run, on a virtual host and a database that these tests share."""
+    with guarded.plain.vhost() as url:
+        broker = Broker(guarded.plain.rabbitmq_management_url, url)
+        found = Rights(guarded, papers, broker, administrator, new_name())
+        for line in BROKER:
+            found.permit(line)
+        for line in DATABASE:
+            found.grant(line)
+        yield found
+        for user in roles("createUser"):
+            administrator.admin.command("dropUser", user)
+        for role in reversed(roles("createRole")):
+            administrator.admin.command("dropRole", role)
+        for user in users():
+            broker.call("DELETE", f"users/{user}")
+        administrator.drop_database(found.books)
+
+
 @pytest.fixture
-def rights(
-    guarded: Guarded, papers: Papers, broker: Broker, administrator: MongoClient[Document], books: str
-) -> Iterator[Rights]:
-    """All lines of the page, run."""
-    found = Rights(guarded, papers, broker, administrator, books)
-    for line in BROKER:
-        found.permit(line)
-    for line in DATABASE:
-        found.grant(line)
-    yield found
-    for user in roles("createUser"):
-        administrator.admin.command("dropUser", user)
-    for role in reversed(roles("createRole")):
-        administrator.admin.command("dropRole", role)
-    for user in users():
-        broker.call("DELETE", f"users/{user}")
+def rights(page: Rights) -> Rights:
+    """What the page gives, whatever the test before has taken away."""
+    page.mend()
+    return page
+
+
+@pytest.fixture
+def no_books(rights: Rights) -> None:
+    """There is nothing in the database."""
+    rights.administrator.drop_database(rights.books)
 
 
 WORKER, READER, MIGRATE = "paymaster-worker", "paymaster-reader", "paymaster-migrate"
@@ -142,12 +164,12 @@ async def test_a_worker_and_its_clients_have_enough(rights: Rights) -> None:
         async with await aio_pika.connect(rights.settings("paymaster-demo").rabbitmq_url) as connection:
             books = rights.administrator[rights.books]
             traffic = await Traffic.open(connection, books)
-            assert traffic is not None
             await (await (await connection.channel()).get_exchange(IN)).publish(
                 aio_pika.Message(json.dumps(account("FinancialAccount", "FA-1")[1]).encode()), "account.create"
             )
             applied = books["inbox"]
             await wait_for(lambda: applied.count_documents({"_id": "account.create:FA-1"}), otherwise="not applied")
+            assert (await traffic.ask("account.get", id="FA-1"))["id"] == "FA-1"
         async with await aio_pika.connect(shop) as connection:
             channel = await connection.channel()
             queue = await channel.declare_queue(exclusive=True)
@@ -188,10 +210,11 @@ async def asks(rights: Rights, connection: aio_pika.abc.AbstractConnection) -> N
 async def prepared(rights: Rights) -> Settings:
     """The settings of a worker that has started once, as far as its exchanges, queues and collections."""
     settings = rights.settings(WORKER, WORKER)
-    store = Store(settings.mongodb_url, settings.database)
-    await prepare_database(store.prepare, settings)
+    if rights.administrator[rights.books]["meta"].find_one() is None:
+        store = Store(settings.mongodb_url, settings.database)
+        await prepare_database(store.prepare, settings)
+        await store.close()
     await prepare_broker(settings)
-    await store.close()
     return settings
 
 
@@ -241,8 +264,19 @@ def test_check_says_which_right_to_the_books_is_missing(
     assert "docs/security.md has the rights of each command" in said
 
 
+def test_check_says_that_replies_cannot_be_sent(
+    rights: Rights, prepared: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which no start notices."""
+    rights.may(WORKER, configure=r"^paymaster\.", write=r"^paymaster\.", read=r"^paymaster\.")
+    code, said = ran(monkeypatch, prepared, "check")
+    assert code == 1
+    assert "does not let the user do that (ACCESS_REFUSED - " in said
+    assert "access to exchange 'amq.default'" in said
+
+
 @pytest.mark.parametrize("action", ["createIndex", "listCollections", "listIndexes"])
-async def test_a_start_says_which_right_is_missing(rights: Rights, action: str) -> None:
+async def test_a_start_says_which_right_is_missing(rights: Rights, no_books: None, action: str) -> None:
     """At once: no waiting heals it."""
     settings = rights.settings(WORKER, WORKER)
     rights.without(WORKER, action)
@@ -255,7 +289,7 @@ async def test_a_start_says_which_right_is_missing(rights: Rights, action: str) 
 
 @pytest.mark.parametrize(("command", "action"), [("audit", "find"), ("audit", "listCollections"), ("status", "find")])
 def test_who_reads_says_which_right_is_missing(
-    rights: Rights, monkeypatch: pytest.MonkeyPatch, command: str, action: str
+    rights: Rights, no_books: None, monkeypatch: pytest.MonkeyPatch, command: str, action: str
 ) -> None:
     """Of a database without books, of which `audit` asks more than of one that has some."""
     rights.without(READER, action)
@@ -284,20 +318,9 @@ async def test_a_start_says_which_right_to_the_broker_is_missing(rights: Rights,
     assert "docs/security.md has the rights" in str(away.value)
 
 
-def test_check_says_that_replies_cannot_be_sent(
-    rights: Rights, prepared: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Which no start notices."""
-    rights.may(WORKER, configure=r"^paymaster\.", write=r"^paymaster\.", read=r"^paymaster\.")
-    code, said = ran(monkeypatch, prepared, "check")
-    assert code == 1
-    assert "does not let the user do that (ACCESS_REFUSED - " in said
-    assert "access to exchange 'amq.default'" in said
-
-
 def test_a_user_without_a_right_to_the_virtual_host_is_told(rights: Rights, monkeypatch: pytest.MonkeyPatch) -> None:
     """`status` needs no right in it, and that it may enter."""
-    rights.broker.call("DELETE", "permissions/{vhost}/paymaster-status")
+    rights.may("paymaster-status")
     code, said = ran(monkeypatch, rights.settings("paymaster-status"), "status")
     assert code == 1
     assert "refuses the virtual host" in said

@@ -106,6 +106,8 @@ def test_check_tells_what_is_wrong_with_each(
     assert found["rabbitmq: rights"] == "queues can be declared, written and read"
     assert str(papers.client_key) in found["PAYMASTER_RABBITMQ_KEY_FILE"]
 
+    # What is refused is refused at once, and is tried for as long as this.
+    monkeypatch.setattr("handlers.console.status.COMMAND_SELECTION_SECONDS", 1)
     urls = {
         "rabbitmq_url": of(settings.rabbitmq_url, query=""),
         "mongodb_url": of(settings.mongodb_url, query="directConnection=true&tls=true"),
