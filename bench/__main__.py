@@ -47,7 +47,9 @@ MEASUREMENTS = (
     "start",
     "stages",
 )
-STAGE_ORDERS, STAGE_REPETITIONS, SELLER_REPETITIONS = 1_000, 5, 7
+STAGE_ORDERS, STAGE_REPETITIONS = 1_000, 5
+COMPARED_ORDERS, COMPARED_TURNS = 250, 30
+"""Many short turns: one of them is likely to meet a quiet moment."""
 # The most of a line where nobody looks at it while it is written.
 COLUMNS = 160
 
@@ -62,7 +64,7 @@ def main() -> int:
     try:
         if arguments.command == "stages":
             console.print(report.stages_table(stages.measure(STAGE_ORDERS, STAGE_REPETITIONS)))
-            console.print(report.sold_table(stages.by_seller(STAGE_ORDERS, SELLER_REPETITIONS)))
+            console.print(report.compared_table(stages.compare(COMPARED_ORDERS, COMPARED_TURNS)))
             return 0
         sizes = _sizes(arguments)
         with running() as services:
@@ -158,7 +160,7 @@ def _measure(
 
     def in_stages() -> None:
         results.stages.extend(stages.measure(STAGE_ORDERS, STAGE_REPETITIONS))
-        results.sold.extend(stages.by_seller(STAGE_ORDERS, SELLER_REPETITIONS))
+        results.compared.extend(stages.compare(COMPARED_ORDERS, COMPARED_TURNS))
 
     kinds: dict[str, Callable[[], None]] = {
         "standby": lambda: results.takeovers.extend(takeover.run(services, sizes, tell)),

@@ -21,7 +21,7 @@ from bench.measurements.latency import Latency
 from bench.measurements.long_backlog import LongBacklog
 from bench.measurements.race import PAYMASTER
 from bench.sizes import Sizes
-from bench.stages import Sold, Stage
+from bench.stages import Compared, Stage
 from bench.workloads import ORDERS
 
 NOISY_CORES = 0.2
@@ -43,8 +43,8 @@ def show(console: Console, machine: dict[str, Any], sizes: Sizes, results: Resul
         console.print(_backlog(results.backlog))
     if results.stages:
         console.print(stages_table(results.stages, _worker_microseconds(results.rounds)))
-    if results.sold:
-        console.print(sold_table(results.sold))
+    if results.compared:
+        console.print(compared_table(results.compared))
     _show_problems(console, results)
     for name, line in results.missing.items():
         console.print(f"[yellow]{name}: {line}[/]")
@@ -93,15 +93,17 @@ def stages_table(stages: Sequence[Stage], worker: float | None = None) -> Table:
     return table
 
 
-def sold_table(sold: Sequence[Sold]) -> Table:
-    """What orders take by who sells what is partners'."""
-    table = Table(title="CPU time of an order in Paymaster's worker, by who sells a partner's lines: microseconds")
+def compared_table(compared: Sequence[Compared]) -> Table:
+    """What orders take that have something more to them."""
+    table = Table(title="CPU time of an order in Paymaster's worker: microseconds")
     table.add_column("orders")
-    for heading in ("we do", "the partner does", "which is"):
+    table.add_column("", justify="right")
+    table.add_column("beside")
+    for heading in ("", "which is"):
         table.add_column(heading, justify="right")
-    for one in sold:
-        ratio = f"{one.of_agents / one.of_principals:.2f}×"
-        table.add_row(one.what, f"{one.of_principals:,.0f}", f"{one.of_agents:,.0f}", ratio)
+    for one in compared:
+        ratio = f"{one.of_it / one.of_other:.3f}×"
+        table.add_row(one.what, f"{one.of_it:,.0f}", one.against, f"{one.of_other:,.0f}", ratio)
     return table
 
 

@@ -10,9 +10,9 @@ import gc
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
@@ -24,6 +24,7 @@ from pamqp.body import ContentBody
 from pamqp.frame import marshal
 from pamqp.header import ContentHeader
 
+from adapters.access import Access, Sender, Topics
 from adapters.documents import COLLECTION, DECODE, ENCODE
 from adapters.rabbitmq.frames import HEARTBEAT_FRAME, publish_frames
 from adapters.rabbitmq.publisher import message_of
@@ -32,9 +33,21 @@ from adapters.rabbitmq.topology import IN, OUT
 from adapters.records import Properties
 from adapters.store.rows import event_row, inbox_row
 from adapters.store.transaction import Batch
-from bench.orders import AGENTS_TERMS, ORDER, TERMS, account_messages, order_bodies
+from bench.orders import (
+    AGENTS_TERMS,
+    LINES,
+    ORDER,
+    TERMS,
+    TIERS,
+    Json,
+    account_messages,
+    agreement_id,
+    agreement_messages,
+    order_bodies,
+)
 from domain.facts import working_set
-from domain.ledger.books import DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.books import Document, DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.settlement.agreements import Agreement
 from handlers.engine.decision import Decisions, decide
 from handlers.engine.group_commit import FACTS_MAX, BatchPolicy
 from handlers.engine.intake import works_of
@@ -66,8 +79,13 @@ STAGES = {
     "publish": "the frames of events written",
     "ack": "one frame for a batch",
 }
-WHOLE, MIXED = "all lines a partner's", "some lines ours"
-"""Which orders are compared by who sells what is partners'."""
+WHOLE, MIXED = "orders of a partner's lines, in its name", "orders of a partner's lines and ours, its in its name"
+TIERED = "orders with two lines of a partner's, by tiers"
+CHECKED = "orders, with an access file"
+OURS, BY_SHARE, OPEN = "the same in our name", "by a share", "without one"
+"""What orders are compared, and with what."""
+SENDER = "bench"
+_ACCESS = Access.of([Sender(SENDER, Topics((ORDER,)), Topics(()))])
 FRAME_BYTES = 131_064
 """How much of a body goes into one frame: what RabbitMQ agrees to, by default."""
 
@@ -86,53 +104,71 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Sold:
-    """The CPU time that an order takes by who sells its lines, in microseconds: the least of the repetitions.
-
-    `of_agents` is that where partners sell, whose agent we are, `of_principals` where we do, and they have a share.
-    """
+class Compared:
+    """The CPU time that an order takes, in microseconds, and that of `against`: the sums of the stages' least."""
 
     what: str
-    of_principals: float
-    of_agents: float
+    against: str
+    of_it: float
+    of_other: float
 
 
-def by_seller(orders: int, repetitions: int) -> list[Sold]:
-    """Orders with lines for partners whose agent we are, beside the same where we sell in our own name.
+@dataclass(frozen=True, slots=True)
+class _Orders:
+    """Orders, the partners' terms in their accounts and in their agreements, if they have any, and who may send."""
 
-    Where all lines are a partner's, each order is one invoice, whoever sells. Where some are ours, an agent's order is
-    two invoices, and has an event more.
+    bodies: list[bytes]
+    terms: Json = field(default_factory=lambda: TERMS)
+    agreed: Json | None = None
+    access: Access | None = None
+
+
+def compare(orders: int, repetitions: int) -> list[Compared]:
+    """What orders take that have something more to them, beside the same ones without it, in turns.
+
+    Where all lines are a partner's, each order is one invoice, whoever sells. Where some are ours, an order of a
+    partner's whose agent we are is two invoices, and has an event more.
     """
     mixed = list(order_bodies(orders))
-    found = []
-    for what, bodies in ((WHOLE, list(map(_of_partner, mixed))), (MIXED, mixed)):
+    whole, half = ([_of_partner(body, lines) for body in mixed] for lines in (LINES, LINES // 2))
+    pairs = (
+        (WHOLE, OURS, _Orders(whole, AGENTS_TERMS), _Orders(whole)),
+        (MIXED, OURS, _Orders(mixed, AGENTS_TERMS), _Orders(mixed)),
+        (TIERED, BY_SHARE, _Orders(half, agreed=TIERS), _Orders(half)),
+        (CHECKED, OPEN, _Orders(mixed, access=_ACCESS), _Orders(mixed)),
+    )
+    return [Compared(what, against, *_least(pair, repetitions)) for what, against, *pair in pairs]
+
+
+def _least(pair: Sequence[_Orders], repetitions: int) -> Iterator[float]:
+    """What each of two takes."""
+    least: list[dict[str, float]] = [{}, {}]
+    for turn in range(repetitions):
         # In turns: what gets slower with time would otherwise fall on the same one.
-        turns = [[_together(bodies, terms) for terms in (TERMS, AGENTS_TERMS)] for _ in range(repetitions)]
-        found.append(Sold(what, *(min(turn[n] for turn in turns) for n in (0, 1))))
-    return found
+        for n in (0, 1) if turn % 2 else (1, 0):
+            for stage in _measured(pair[n], 1):
+                least[n][stage.name] = min(stage.least, least[n].get(stage.name, stage.least))
+    return (sum(stages.values()) for stages in least)
 
 
-def _together(bodies: list[bytes], terms: Mapping[str, Any]) -> float:
-    return sum(stage.least for stage in _measured(bodies, 1, terms))
-
-
-def _of_partner(body: bytes) -> bytes:
-    """An order whose lines are all its partner's."""
+def _of_partner(body: bytes, lines: int) -> bytes:
+    """An order whose last lines, so many, are its partner's."""
     order = json.loads(body)
     [partner] = {item["onBehalfOf"]["id"] for item in order["items"] if "onBehalfOf" in item}
-    items = [{**item, "onBehalfOf": {"id": partner}} for item in order["items"]]
-    return json.dumps({**order, "items": items}).encode()
+    for item in order["items"][-lines:]:
+        item["onBehalfOf"] = {"id": partner}
+    return json.dumps(order).encode()
 
 
 def measure(orders: int, repetitions: int) -> list[Stage]:
     """Take so many orders through all stages, batch by batch, several times."""
-    return _measured(list(order_bodies(orders)), repetitions, TERMS)
+    return _measured(_Orders(list(order_bodies(orders))), repetitions)
 
 
-def _measured(bodies: list[bytes], repetitions: int, terms: Mapping[str, Any]) -> list[Stage]:
-    orders = len(bodies)
-    accounts = asyncio.run(_accounts(terms))
-    wire = [_delivery(number, body) for number, body in enumerate(bodies, 1)]
+def _measured(orders: _Orders, repetitions: int) -> list[Stage]:
+    stored = asyncio.run(_accounts(orders))
+    user = None if orders.access is None else SENDER
+    wire = [_delivery(number, body, user) for number, body in enumerate(orders.bodies, 1)]
     found: dict[str, list[float]] = {name: [] for name in STAGES}
     threshold = gc.get_threshold()
     # As the worker has it.
@@ -142,9 +178,9 @@ def _measured(bodies: list[bytes], repetitions: int, terms: Mapping[str, Any]) -
     try:
         for _ in range(repetitions):
             clock = _Clock()
-            asyncio.run(_all_stages(wire, dict(accounts), clock))
+            asyncio.run(_all_stages(wire, dict(stored), clock, orders.access))
             for name, values in found.items():
-                values.append(clock.seconds[name] / orders * 1e6)
+                values.append(clock.seconds[name] / len(wire) * 1e6)
     finally:
         gc.unfreeze()
         gc.set_threshold(*threshold)
@@ -170,13 +206,17 @@ class _Clock:
                 self.seconds[within] -= used
 
 
-async def _all_stages(wire: list[bytes], stored: _Stored, clock: _Clock) -> None:
+async def _all_stages(wire: list[bytes], stored: _Stored, clock: _Clock, access: Access | None) -> None:
     for at in range(0, len(wire), FACTS_MAX):
         deliveries = b"".join(wire[at : at + FACTS_MAX])
         with clock.stage("receive"):
             received = await _received(deliveries)
         with clock.stage("decode"):
-            works = [work for body, properties in received for work in works_of(ORDER, body, properties, _settled)]
+            works = [
+                work
+                for body, properties in received
+                for work in works_of(ORDER, body, properties, _settled, access=access)
+            ]
         books, decisions = await _decided(works, stored, clock)
         with clock.stage("events", within="domain"):
             events = [outgoing(emitted, "c", BOOKED_AT) for emitted in books.emitted]
@@ -216,15 +256,20 @@ _AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 
 
 def _loaded(needs: Iterable[Need], books: WorkingSet, stored: _Stored) -> None:
-    """What is needed, as if a read of the database had brought it; no account has anything in its queues."""
+    """What is needed, as if a read of the database had brought it; partners' agreements are all there is in queues."""
     for need in needs:
         if isinstance(need, DocumentNeed):
-            row = stored.get((need.type, need.id))
-            books.load(need.type, need.id, None if row is None else DECODE[need.type](bson.decode(row, _AWARE)))
+            books.load(need.type, need.id, _read(need.type, need.id, stored))
         elif isinstance(need, QueueNeed):
-            books.load_queue(need, [])
+            agreed = _read(Agreement, agreement_id(need.owner), stored) if need.type is Agreement else None
+            books.load_queue(need, [] if agreed is None else [agreed])
         else:
             books.load_range(need, [])
+
+
+def _read(kind: type[Document], id_: str, stored: _Stored) -> Any:
+    row = stored.get((kind, id_))
+    return None if row is None else DECODE[kind](bson.decode(row, _AWARE))
 
 
 def _written(books: WorkingSet, batch: Batch) -> _Stored:
@@ -244,16 +289,23 @@ def _written(books: WorkingSet, batch: Batch) -> _Stored:
     return documents
 
 
-async def _accounts(terms: Mapping[str, Any]) -> _Stored:
-    """The accounts that the orders name, and their positions, as BSON: opened by their messages."""
-    messages = [json.dumps(account).encode() for account in account_messages(dict(terms))]
-    works = [
-        work
-        for number, body in enumerate(messages)
-        for work in works_of("account.create", body, Properties(message_id=f"a:{number}"), _settled)
-    ]
-    books, _ = await _decided(works, {}, _Clock())
-    return _written(books, Batch())
+async def _accounts(orders: _Orders) -> _Stored:
+    """The accounts that orders name, their positions, and the partners' agreements, as BSON: made by their messages."""
+    stored: _Stored = {}
+    for type_, messages in (
+        ("account.create", account_messages(orders.terms)),
+        ("agreement.create", [] if orders.agreed is None else agreement_messages(orders.agreed)),
+    ):
+        works = [
+            work
+            for number, message in enumerate(messages)
+            for work in works_of(
+                type_, json.dumps(message).encode(), Properties(message_id=f"{type_}:{number}"), _settled
+            )
+        ]
+        books, _ = await _decided(works, stored, _Clock())
+        stored |= _written(books, Batch())
+    return stored
 
 
 # -- how deliveries are read and events are written, which is the adapters' business
@@ -262,10 +314,10 @@ async def _accounts(terms: Mapping[str, Any]) -> _Stored:
 _CHANNEL = 1
 
 
-def _delivery(number: int, body: bytes) -> bytes:
-    """What the broker sends to deliver an order."""
+def _delivery(number: int, body: bytes, user: str | None) -> bytes:
+    """What the broker sends to deliver an order that a user has sent; None: one who does not say who it is."""
     properties = commands.Basic.Properties(
-        content_type="application/json", delivery_mode=2, message_id=f"{ORDER}:{number}"
+        content_type="application/json", delivery_mode=2, message_id=f"{ORDER}:{number}", user_id=user
     )
     return b"".join(
         marshal(frame, _CHANNEL)

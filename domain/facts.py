@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, tzinfo
 from functools import cache
+from operator import attrgetter
+from typing import Any
 
 from domain import accounts, billing, corrections, days, dunning, invoicing, ordering, parties, payments, settlement
 from domain.accounts.lifecycle import complete_closing
@@ -89,7 +91,7 @@ def named_by(fact: object, books: WorkingSet, noted: Iterable[DocumentNeed] = ()
     handler = HANDLERS.get(type(fact))
     if handler is None:
         return []
-    said = set(_texts_of(fact))
+    said = _texts_of(fact)
     return [
         need
         for need in dict.fromkeys((*handler.needs(fact, books), *noted))
@@ -97,19 +99,29 @@ def named_by(fact: object, books: WorkingSet, noted: Iterable[DocumentNeed] = ()
     ]
 
 
-def _texts_of(value: object) -> Iterator[str]:
+def _texts_of(fact: object) -> set[str]:
     """Every text within a fact."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts_of(inner)
-    elif isinstance(value, tuple | list | frozenset):
-        for inner in value:
-            yield from _texts_of(inner)
-    elif is_dataclass(value):
-        for field in fields(value):
-            yield from _texts_of(getattr(value, field.name))
+    found: set[str] = set()
+    values: list[Any] = [fact]
+    for value in values:
+        if isinstance(value, str):
+            found.add(value)
+        elif (within := _within(value.__class__)) is not None:
+            values += within(value)
+    return found
+
+
+@cache
+def _within(kind: type) -> Callable[[Any], Iterable[object]] | None:
+    """What gives the values within one of a type; None where there are none in it."""
+    if issubclass(kind, Mapping):
+        return lambda value: value.values()
+    if issubclass(kind, tuple | list | frozenset):
+        return lambda value: value
+    if is_dataclass(kind):
+        names = [field.name for field in fields(kind)]
+        return attrgetter(*names) if len(names) > 1 else lambda value: [getattr(value, name) for name in names]
+    return None
 
 
 @cache

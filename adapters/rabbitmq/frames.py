@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -79,6 +80,9 @@ def _short(text: str) -> bytes:
     return _BYTES[len(data)] + data
 
 
+_known = lru_cache(maxsize=1_024)(_short)
+"""The same of texts that come again and again: names, not ids."""
+
 _JSON = _short("application/json")
 _PAYMASTER = _short("paymaster")
 
@@ -95,8 +99,8 @@ def publish_frames(channel: int, exchange: str, message: Outgoing, frame_max: in
 
     Raises `ValueError` for what AMQP can't say: a text of more than 255 bytes, or one that is not Unicode.
     """
-    method = b"".join((_PUBLISH, _short(exchange), _short(message.routing_key), _MANDATORY))
-    table = b"".join([_short(name) + _value(value) for name, value in message.headers.items()])
+    method = b"".join((_PUBLISH, _known(exchange), _known(message.routing_key), _MANDATORY))
+    table = b"".join([_known(name) + _value(value) for name, value in message.headers.items()])
     body = message.body
     content = b"".join(
         (
@@ -108,7 +112,7 @@ def publish_frames(channel: int, exchange: str, message: Outgoing, frame_max: in
             _short(message.correlation_id),
             _short(message.message_id),
             _LONG_LONG.pack(int(message.timestamp.timestamp())),
-            _short(message.type),
+            _known(message.type),
             _PAYMASTER,
         )
     )

@@ -34,6 +34,16 @@ AGENTS_TERMS: Json = {
 }
 """Those of partners in whose names is sold what is theirs."""
 
+TIERS: Json = {
+    "tiers": {
+        "mode": "graduated",
+        "period": "month",
+        "steps": [{"upTo": "10000", "share": "0.7"}, {"upTo": "20000", "share": "0.75"}, {"share": "0.8"}],
+    },
+    "accrueOn": "invoice",
+}
+"""Terms by which a partner's share of a line goes by what its lines of the month come to."""
+
 
 def account_messages(terms: Json = TERMS) -> list[Json]:
     """The bodies of the `account.create` messages for all accounts that the orders name; `terms` are the partners'."""
@@ -60,6 +70,25 @@ def account_messages(terms: Json = TERMS) -> list[Json]:
         for number in range(SETTLEMENT_ACCOUNTS)
     ]
     return [*billing, *settlement]
+
+
+def agreement_id(account_id: str) -> str:
+    """The id of the agreement with a partner."""
+    return f"A-{account_id}"
+
+
+def agreement_messages(terms: Json) -> list[Json]:
+    """The bodies of the `agreement.create` messages for all partners, from the first of the orders' month on."""
+    accounts = [f"SA-{number}" for number in range(SETTLEMENT_ACCOUNTS)]
+    return [
+        {
+            "agreementId": agreement_id(account_id),
+            "settlementAccount": {"id": account_id},
+            "validFor": {"startDateTime": "2026-11-01T00:00:00Z"},
+            "terms": terms,
+        }
+        for account_id in accounts
+    ]
 
 
 def order_bodies(count: int, *, first: int = 0, account: str | None = None, lines: int = LINES) -> Iterator[bytes]:

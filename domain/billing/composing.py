@@ -18,7 +18,7 @@ from domain.frozen import dataclass, replace
 from domain.invoicing.model import CorrectsLine, Invoice, InvoiceLine, find_invoice
 from domain.ledger.books import Books
 from domain.money import rounded_ratio
-from domain.settlement.accruals import agent_terms_on
+from domain.settlement.accruals import terms_of_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _seller(due: Due, on: date, books: Books) -> str | None:
     partner = books.find(Account, due.item.on_behalf_of)
     if partner is None or partner.settlement_terms is None:
         return None  # where the line is made it is asked whether it may be a partner's
-    return None if agent_terms_on(partner, on, books) is None else partner.id
+    return None if terms_of_day(partner, on, books).terms.agent is None else partner.id
 
 
 def _compose(account: Account, seller: str | None, dues: Iterable[Due], books: Books) -> Composition:

@@ -51,7 +51,7 @@ from domain.money import AMOUNT_MAX, Currency, within_limit
 from domain.ordering.booking import ToInvoice, book_invoices
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
-from domain.settlement.accruals import Accrual, agent_terms_on, emit_accruals, share_of_line, share_taken_back
+from domain.settlement.accruals import Accrual, emit_accruals, share_of_line, share_taken_back, terms_of_day
 from domain.settlement.tiers import require_tiers, tiers_of
 
 TAKEN_BACK = "taken back by a bill"
@@ -206,7 +206,7 @@ def _series(bill: SellersBill, on: date, books: Books) -> str:
     """The series of a seller's invoice: that of the date; where nothing is agreed then, that of what it takes back."""
     if bill.seller is None:
         return books.series
-    terms = agent_terms_on(find_account(bill.seller, books), on, books)
+    terms = terms_of_day(find_account(bill.seller, books), on, books).terms.agent
     if terms is not None:
         return terms.series_of(bill.seller)
     return series_of_number(next(due.corrected.id for due in bill.lines if due.corrected is not None))
@@ -242,7 +242,7 @@ def _share(due: Due, tax: int, currency: str, day: date, books: Books) -> Partne
     happening = "accrual" if due.corrected is None else "correction"
     partner = settlement_account(due.item.on_behalf_of, currency, books, happening, field)
     if due.corrected is None:
-        return share_of_line(partner, due.net, tax, day, books)
+        return share_of_line(terms_of_day(partner, day, books), due.net, tax, day, books)
     return share_taken_back(due.line, due.net, tax, books)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from domain.accounts.model import Account
 from domain.invoicing.model import Billing, Invoice, InvoiceLine, PartnerShare
@@ -26,7 +26,7 @@ def issue(
     billing: Billing | None,
     due: date | None,
     currency: Currency,
-    tax_point: datetime,
+    tax_point: date,
     seller: str | None,
     seller_version: int | None,
     books: Books,
@@ -47,7 +47,7 @@ def issue(
         state="new",
         bill_date=bill_date,
         payment_due_date=bill_date + timedelta(days=account.payment_term_days) if due is None else max(due, bill_date),
-        tax_point_date=books.date_of(tax_point),
+        tax_point_date=tax_point,
         booked_at=books.booked_at,
         tax_excluded_amount=pricing.tax_excluded_amount,
         tax_included_amount=pricing.tax_included_amount,

@@ -46,32 +46,37 @@ def price(items: Sequence[Item], currency: Currency, seller: str | None = None) 
     Raises `Refused` (`invalid`) for a total below zero, or an amount beyond the limit: that can be told
     from the lines alone, whatever account they are for.
     """
-    nets = tuple(
+    nets = [
         within_limit(line_net(item.quantity, item.unit_price, currency), currency, "items.{}: the net", index)
         for index, item in enumerate(items)
-    )
+    ]
+    return price_with_nets(items, nets, currency, seller)
+
+
+def price_with_nets(
+    items: Sequence[Item], nets: Sequence[int], currency: Currency, seller: str | None = None
+) -> Pricing:
+    """The same of lines whose nets (minor units) are worked out already."""
     taxes, tax_item = _tax(items, nets)
     excluded = within_limit(sum(nets), currency, "items: the invoice's net")
     total = within_limit(excluded + sum(taxes), currency, "items: the invoice's total")
     if total < 0:
         of = "the invoice's total" if seller is None else f"the total of what {seller} sells"
         raise Refused("invalid", f"items: {of} is {currency.written(total)}, and may not be negative")
-    return Pricing(nets, taxes, tax_item, excluded, total)
+    return Pricing(tuple(nets), taxes, tax_item, excluded, total)
 
 
 def _tax(items: Sequence[Item], nets: Sequence[int]) -> tuple[tuple[int, ...], tuple[TaxItem, ...]]:
     """Each line's part of the tax, and the tax of each (category, rate) group (EN 16931, BR-CO-17)."""
     groups: dict[tuple[str, Decimal], list[int]] = defaultdict(list)
-    for index, item in enumerate(items):
-        groups[item.category, item.rate].append(index)
-    taxes = [0] * len(items)
+    for item, net in zip(items, nets, strict=True):
+        groups[item.category, item.rate].append(net)
     tax_items = []
-    for (category, rate), members in groups.items():
+    parts = {}
+    for (category, rate), of_group in groups.items():
         numerator, denominator = rate.as_integer_ratio()
-        parts = [nets[index] * numerator for index in members]
-        net = sum([nets[index] for index in members])
+        net = sum(of_group)
         tax = rounded_ratio(net * numerator, denominator)
         tax_items.append(TaxItem(category, rate, net, tax))
-        for index, part in zip(members, allocate(tax, parts, denominator), strict=True):
-            taxes[index] = part
-    return tuple(taxes), tuple(tax_items)
+        parts[category, rate] = iter(allocate(tax, [one * numerator for one in of_group], denominator))
+    return tuple([next(parts[item.category, item.rate]) for item in items]), tuple(tax_items)

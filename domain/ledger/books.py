@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, tzinfo
@@ -316,7 +316,7 @@ def _insert(queue: _Queue, document: Queued) -> None:
     item = (document.order_key, document.id)
     at = bisect_left(queue.items, item)
     if at == len(queue.items) or queue.items[at] != item:
-        insort(queue.items, item)
+        queue.items.insert(at, item)
 
 
 def _remove(queue: _Queue, document: Queued) -> None:
@@ -366,9 +366,9 @@ class Books:
 
     def require(self, needs: Iterable[Need]) -> None:
         """See that all of these are loaded; raises `NotLoaded` for those that are not, together."""
-        missing = tuple(dict.fromkeys(need for need in needs if not self._has(need)))
+        missing = [need for need in needs if not self._has(need)]
         if missing:
-            raise NotLoaded(*missing)
+            raise NotLoaded(*dict.fromkeys(missing))
 
     def _has(self, need: Need) -> bool:
         return (isinstance(need, DocumentNeed) and need.id in self.changed[need.type]) or self._set.has(need)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from operator import attrgetter
 
 from domain.accounts.model import Account
 from domain.frozen import dataclass, replace
@@ -58,6 +59,7 @@ def book_invoices(
         books.require(DocumentNeed(Series, one.series) for one in to_invoice)
     before = books.position(account.id)
     books.count(account.id, "used")
+    day = books.date_of(at)
     issued = [
         issue(
             account,
@@ -70,21 +72,20 @@ def book_invoices(
             billing=one.billing,
             due=due,
             currency=currency,
-            tax_point=at,
+            tax_point=day,
             seller=one.seller,
             seller_version=version_of_seller(one.seller, books),
             books=books,
         )
         for one in to_invoice
     ]
-    day = books.date_of(at)
     budget = WorkBudget.of(before)
     accruals: list[Accrual] = []
     for invoice in issued:
         post(invoice, post_share, books)
         books.emit(account.id, InvoiceIssued(invoice))
         books.announce(f"invoice:{invoice.id}")
-    for invoice in sorted(issued, key=lambda one: one.order_key) if len(issued) > 1 else issued:
+    for invoice in sorted(issued, key=attrgetter("order_key")) if len(issued) > 1 else issued:
         accruals += _accrue_and_cover(invoice, day, released_by, budget, books)
     if budget.is_short:
         continue_allocating(account.id, books)

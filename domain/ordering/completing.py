@@ -10,7 +10,7 @@ from domain.accounts.model import Account
 from domain.accounts.relations import payer_needs, payer_of
 from domain.errors import Refused
 from domain.frozen import dataclass
-from domain.invoicing.pricing import Item, Pricing, price
+from domain.invoicing.pricing import Item, Pricing, price_with_nets
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -18,7 +18,7 @@ from domain.money import Currency
 from domain.ordering.booking import SELLERS_MAX, ToInvoice, book_invoices
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
-from domain.settlement.accruals import agent_terms_on, emit_accruals, seller_needs, share_of_line
+from domain.settlement.accruals import emit_accruals, seller_needs, share_of_line, terms_of_day
 from domain.settlement.tiers import share_needs
 
 
@@ -85,7 +85,8 @@ def complete_order(order: Order, books: Books) -> OrderResult:
     }
     books.open_entry(order.completed_at, order.currency)
     day = books.date_of(order.completed_at)
-    agents = {id_: terms for id_, one in partners.items() if (terms := agent_terms_on(one, day, books)) is not None}
+    terms = {id_: terms_of_day(partner, day, books) for id_, partner in partners.items()}
+    agents = {id_: agent for id_, of_day in terms.items() if (agent := of_day.terms.agent) is not None}
     invoices, accruals = book_invoices(
         account,
         [
@@ -93,7 +94,7 @@ def complete_order(order: Order, books: Books) -> OrderResult:
                 items,
                 pricing,
                 [
-                    share_of_line(partners[item.on_behalf_of], net, tax, day, books) if item.on_behalf_of else None
+                    share_of_line(terms[item.on_behalf_of], net, tax, day, books) if item.on_behalf_of else None
                     for item, net, tax in zip(items, pricing.nets, pricing.taxes, strict=True)
                 ],
                 seller,
@@ -119,13 +120,21 @@ def _by_seller(order: Order, agents: Container[str]) -> list[tuple[str | None, S
     """
     if not agents:
         return [(None, order.items, order.pricing)]
-    by_seller: dict[str | None, list[Item]] = {}
-    for item in order.items:
+    by_seller: dict[str | None, tuple[list[Item], list[int]]] = {None: ([], [])}
+    for item, net in zip(order.items, order.pricing.nets, strict=True):
         seller = item.on_behalf_of if item.on_behalf_of in agents else None
-        by_seller.setdefault(seller, []).append(item)
+        if seller not in by_seller:
+            by_seller[seller] = [], []
+        items, nets = by_seller[seller]
+        items.append(item)
+        nets.append(net)
+    if not by_seller[None][0]:
+        del by_seller[None]
     if len(by_seller) > SELLERS_MAX:
         raise Refused("invalid", f"items: of {len(by_seller)} sellers, and at most {SELLERS_MAX} fit an order")
     if len(by_seller) == 1:
         return [(seller, order.items, order.pricing) for seller in by_seller]
-    in_order = sorted(by_seller.items(), key=lambda one: one[0] is not None)
-    return [(seller, items, price(items, order.currency, seller)) for seller, items in in_order]
+    return [
+        (seller, items, price_with_nets(items, nets, order.currency, seller))
+        for seller, (items, nets) in by_seller.items()
+    ]

@@ -116,30 +116,37 @@ class SettlementAccrued:
     accruals: tuple[Accrual, ...]
 
 
-def share_of_line(partner: Account, net: int, tax: int, day: dt.date, books: Books) -> PartnerShare:
-    """A partner's part in a line of a day of these net and tax (minor units), its terms frozen; nothing is accrued yet.
+@dataclass(frozen=True, slots=True)
+class TermsOfDay:
+    """By what terms a partner's lines of a day go: its account's; or its agreement's, and by which of its revisions."""
 
-    The terms are those of its agreement that is in force on that day, else its account's. Raises `NotLoaded`.
-    """
+    partner: str
+    terms: SettlementTerms | LineTerms
+    agreement: Agreement | None = None
+    by: AgreementRevision | None = None
+
+
+def terms_of_day(partner: Account, day: dt.date, books: Books) -> TermsOfDay:
+    """The terms of a partner's agreement that is in force on a day, else its account's. Raises `NotLoaded`."""
     agreement = agreement_on(partner.id, day, books)
     if agreement is None:
-        terms: SettlementTerms | LineTerms = settlement_terms_of(partner)
-        by = None
-    else:
-        agreed = agreement.terms_on(day)
-        terms, by = agreed.terms, AgreementRevision(agreement.id, agreed.revision)
+        return TermsOfDay(partner.id, settlement_terms_of(partner))
+    agreed = agreement.terms_on(day)
+    return TermsOfDay(partner.id, agreed.terms, agreement, AgreementRevision(agreement.id, agreed.revision))
+
+
+def share_of_line(of_day: TermsOfDay, net: int, tax: int, day: dt.date, books: Books) -> PartnerShare:
+    """A partner's part in a line of a day of these net and tax (minor units), its terms frozen; nothing is accrued yet.
+
+    Raises `NotLoaded`.
+    """
+    partner, terms, by = of_day.partner, of_day.terms, of_day.by
     if terms.agent is not None:
-        return PartnerShare(partner.id, None, terms.accrue_on, net + tax, 0, by, agent=_as_agent(terms.agent))
+        return PartnerShare(partner, None, terms.accrue_on, net + tax, 0, by, agent=_as_agent(terms.agent))
     if terms.partner_share is None:
-        assert agreement is not None, f"settlement account {partner.id} has neither a share nor commission"
-        return share_by_tiers(partner.id, agreement, net, day, books)
-    return PartnerShare(partner.id, terms.partner_share, terms.accrue_on, share_of(net, terms.partner_share), 0, by)
-
-
-def agent_terms_on(partner: Account, day: dt.date, books: Books) -> AgentTerms | None:
-    """By which terms we sell in a partner's name on a day; None: we sell in our own. Raises `NotLoaded`."""
-    agreement = agreement_on(partner.id, day, books)
-    return settlement_terms_of(partner).agent if agreement is None else agreement.terms_on(day).terms.agent
+        assert of_day.agreement is not None, f"settlement account {partner} has neither a share nor commission"
+        return share_by_tiers(partner, of_day.agreement, net, day, books)
+    return PartnerShare(partner, terms.partner_share, terms.accrue_on, share_of(net, terms.partner_share), 0, by)
 
 
 def seller_needs(partner: str, at: dt.datetime, books: WorkingSet) -> Iterator[Need]:
@@ -158,10 +165,10 @@ def seller_needs(partner: str, at: dt.datetime, books: WorkingSet) -> Iterator[N
 
 def is_as_agreed(part: PartnerShare, partner: Account, day: dt.date, books: Books) -> bool:
     """Whether the terms of a partner's part in a line are those that are agreed of a day now. Raises `NotLoaded`."""
-    agreement = agreement_on(partner.id, day, books)
-    if agreement is not None:
-        return part.agreement == AgreementRevision(agreement.id, agreement.terms_on(day).revision)
-    terms = settlement_terms_of(partner)
+    of_day = terms_of_day(partner, day, books)
+    if of_day.by is not None:
+        return part.agreement == of_day.by
+    terms = of_day.terms
     agent = _as_agent(terms.agent, 0 if part.agent is None else part.agent.charged)
     of_account = (None, terms.partner_share, terms.accrue_on, agent)
     return (part.agreement, part.partner_share, part.accrue_on, part.agent) == of_account

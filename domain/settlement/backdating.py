@@ -13,7 +13,7 @@ from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Money
 from domain.settlement import position
-from domain.settlement.accruals import Accrual, is_as_agreed, share_of_line, share_taken_back
+from domain.settlement.accruals import Accrual, is_as_agreed, share_of_line, share_taken_back, terms_of_day
 from domain.settlement.agreements import Agreement, terms_needs
 from domain.settlement.correcting import rebook
 from domain.settlement.tiers import correct_tier
@@ -205,9 +205,10 @@ def _with_terms(line: InvoiceLine, invoice: Invoice, partner: Account, books: Bo
     corrects = None if line.origin is None else line.origin.corrects
     net = line.tax_excluded_amount
     if corrects is None:
-        if is_as_agreed(booked, partner, invoice.tax_point_date, books):
+        day = invoice.tax_point_date
+        if is_as_agreed(booked, partner, day, books):
             return line
-        part = share_of_line(partner, net, line.tax_amount, invoice.tax_point_date, books)
+        part = share_of_line(terms_of_day(partner, day, books), net, line.tax_amount, day, books)
     else:
         taken_back = books.find(Invoice, corrects.bill_no)
         assert taken_back is not None, f"{invoice.id} takes back {corrects.bill_no}, which is not there"

@@ -20,7 +20,7 @@ from bench.measurements.start import Start
 from bench.node.contestant import Node
 from bench.place import Place
 from bench.sizes import QUICK
-from bench.stages import WHOLE, Sold, Stage
+from bench.stages import OURS, WHOLE, Compared, Stage
 from bench.workloads import ARRAYS, CORRECTIONS, FACTS_PER_ARRAY, HOT, ORDERS, PAYMENTS
 
 CPU = Cpu(worker=0.4, mongodb=0.3, rabbitmq=0.2, bench=0.1, machine=1.5)
@@ -129,7 +129,7 @@ def results():
         backlog=LongBacklog(1000, 10.0, [100.0] * 9 + [80.0], [100 << 20] + [105 << 20] * 9, {}),
         starts=[Start(ours, 1, 1.5), Start(ours, 2, 1.0), Start(plain, 1, 0.7)],
         stages=[Stage("receive", "the frames", 10.0, 9.0), Stage("decode", "the bodies", 90.0, 80.0)],
-        sold=[Sold(WHOLE, 400.0, 420.0)],
+        compared=[Compared(WHOLE, OURS, 420.0, 400.0)],
     )
 
 
@@ -165,20 +165,16 @@ def test_goals_are_worked_out_from_what_was_measured(results):
         ("a large database", "an empty database", 0.8, None, "not measured"),
         ("start to the first event", "", 2, 1.25, "reached"),
         ("start to the first event", "plain worker", None, 0.7, "shown"),
+        ("orders of a partner's lines, in its name", "the same in our name, CPU time", 1.1, 1.05, "reached"),
         (
-            "orders in partners' names, all lines a partner's",
-            "the same sold in our own name, CPU time",
-            1.1,
-            1.05,
-            "reached",
-        ),
-        (
-            "orders in partners' names, some lines ours",
-            "the same sold in our own name, CPU time",
-            None,
+            "orders of a partner's lines and ours, its in its name",
+            "the same in our name, CPU time",
+            1.25,
             None,
             "not measured",
         ),
+        ("orders with two lines of a partner's, by tiers", "by a share, CPU time", 1.1, None, "not measured"),
+        ("orders, with an access file", "without one, CPU time", 1.03, None, "not measured"),
     ]
     notes = {(goal.work, goal.against): goal.note for goal in goals(results, QUICK)}
     assert notes["orders", "Node.js peer"] == "there is no node here"
