@@ -257,6 +257,8 @@ def paid_for(account: Account, at: datetime, books: Books) -> list[Account]:
     while level:
         books.require(QueueNeed(Link, f"{PAYER}/{payer.id}", None) for payer in level)
         links = [link for payer in level for link in books.queue(Link, f"{PAYER}/{payer.id}")]
+        if not links:
+            break
         books.require(DocumentNeed(Account, link.referrer) for link in links)
         referrers = [(find_account(link.referrer, books), link.referred) for link in links]
         level = [referrer for referrer, payer in referrers if _payer(referrer, at) == payer]

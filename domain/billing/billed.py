@@ -41,4 +41,4 @@ class BilledPeriod:
 
 def id_of(subscription: str, price_id: str, period: DateRange) -> str:
     """The id of what is billed of a period; none of its parts has a stroke."""
-    return f"{subscription}/{price_id}/{period.start}/{period.end}"
+    return f"{subscription}/{price_id}/{period.start.isoformat()}/{period.end.isoformat()}"

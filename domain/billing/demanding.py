@@ -75,19 +75,18 @@ def demand_needs(demand: BillDemand, books: WorkingSet) -> Iterator[Need]:
     yield from bill_needs(demand.billing_account, on, books)
 
 
-def bill_needs(account_id: str, on: date, books: WorkingSet) -> Iterator[Need]:
+def bill_needs(account_id: str, on: date, books: WorkingSet) -> list[Need]:
     """What an account's bill of a date looks at, as far as that can be told from what is loaded so far."""
-    yield DocumentNeed(Account, account_id)
-    yield DocumentNeed(Position, account_id)
-    yield DocumentNeed(Series, books.series)
-    yield DocumentNeed(Series, books.credit_notes)
-    yield DocumentNeed(Seller, SELLER)
-    yield QueueNeed(Link, f"{PAYER}/{account_id}", None)
-    yield QueueNeed(Payment, account_id)
-    for need in gathering_needs(account_id, on, books):
-        yield need
-        if isinstance(need, DocumentNeed) and need.type is Account:
-            yield DocumentNeed(Position, need.id)
+    return [
+        DocumentNeed(Account, account_id),
+        DocumentNeed(Position, account_id),
+        DocumentNeed(Series, books.series),
+        DocumentNeed(Series, books.credit_notes),
+        DocumentNeed(Seller, SELLER),
+        QueueNeed(Link, f"{PAYER}/{account_id}", None),
+        QueueNeed(Payment, account_id),
+        *gathering_needs(account_id, on, books),
+    ]
 
 
 def demand_bill(demand: BillDemand, books: Books) -> BillOnDemandResult:
@@ -157,17 +156,17 @@ def make_bill(account: Account, to: ToBill, after: Rest, books: Books) -> MadeBi
     """
     at = books.start_of(to.on)
     gathered = gather(paid_for(account, at, books), to.on, after, books, to.charges_through)
-    _require_partners(gathered.dues, to.on, books)
-    bill = compose(account, gathered.dues, to.on, books)
+    dues = gathered.dues
+    _require_partners(dues, to.on, books)
+    bill = compose(account, dues, to.on, books)
     notes_of = {note.invoice.id: f"{to.identity}:{note.invoice.id}" for note in bill.notes}
     if bill.bills or bill.notes:
         books.open_entry(at, account.kept_in)
     invoices, accruals = _issue(account, bill, to, at, books) if bill.bills else ([], [])
     numbers = _credit(account, bill, notes_of, at, accruals, books)
     _note_billed(gathered, bill, to.on, invoices, numbers, books)
-    for other in dict.fromkeys(due.origin.account for due in gathered.dues) | dict.fromkeys(
-        visit.subscription.billing_account for visit in gathered.visits
-    ):
+    charged = {due.origin.account for due in gathered.charges}
+    for other in charged.union(visit.subscription.billing_account for visit in gathered.visits):
         # One that another pays for: what is charged to it meanwhile is billed later, and its last may be billed now.
         books.touch(other)
     return MadeBill(tuple(invoices), tuple(numbers.values()), gathered.rest)
@@ -230,7 +229,8 @@ def _require_partners(dues: Sequence[Due], day: date, books: Books) -> None:
         return
     books.require(need for id_ in partners for need in (DocumentNeed(Account, id_), DocumentNeed(Position, id_)))
     require_tiers(partners, day, books)
-    books.require(need for due in dues if due.corrected is not None for need in tiers_of(due.corrected))
+    if corrected := [due.corrected for due in dues if due.corrected is not None]:
+        books.require(need for invoice in corrected for need in tiers_of(invoice))
 
 
 def _share(due: Due, tax: int, currency: str, day: date, books: Books) -> PartnerShare | None:
@@ -288,20 +288,23 @@ def _credit(
     return numbers
 
 
+_Billed = tuple[Due, str | None, str | None, str | None]
+"""What was due, and the bill and its line that have it, or the credit note; none of them where nothing was left."""
+
+
 def _note_billed(
     gathered: Gathered, bill: Composition, on: date, invoices: list[Invoice], numbers: dict[str, str], books: Books
 ) -> None:
     """Note at each charge and each subscription's period where it is billed, and how much of it."""
-    billed: list[tuple[Due, str | None, str | None, str | None]] = []
+    billed: list[_Billed] = []
     for one, invoice in zip(bill.bills, invoices, strict=True):
         billed += [(due, invoice.id, line.id, None) for due, line in zip(one.lines, invoice.lines, strict=True)]
     billed += [(due, None, None, numbers[note.invoice.id]) for note in bill.notes for due in note.dues]
     billed += [(due, None, None, None) for due in bill.nothing_left]
-    of_periods: dict[str, list[tuple[PeriodDue, TakenBack]]] = defaultdict(list)
+    of_periods: dict[str, list[_Billed]] = defaultdict(list)
     for due, bill_no, line_id, note in billed:
         if isinstance(due.of, PeriodDue):
-            where = TakenBack(bill_no, line_id, note, due.of.difference.net, due.net)
-            of_periods[due.of.id].append((due.of, where))
+            of_periods[due.of.id].append((due, bill_no, line_id, note))
         else:
             by = BilledCharge(bill_no, line_id, note, due.net, books.cause, books.booked_at)
             books.put(replace(due.of, billed=by))
@@ -310,7 +313,12 @@ def _note_billed(
         for id_, (period, charged) in visit.charged.items():
             _note_period(period, charged, of_periods[id_], visit.counts(period, books), books)
         books.put(_looked_at(visit, on, done))
-    undo = [one for made in bill.notes for one in made.undone]
+    if undo := [one for made in bill.notes for one in made.undone]:
+        _note_all_undone(undo, numbers, books)
+
+
+def _note_all_undone(undo: Sequence[Undone], numbers: dict[str, str], books: Books) -> None:
+    """Note what the credit notes beside a bill undo, by their numbers by those of their invoices."""
     origins = [one.line.origin for one in undo if one.line.origin is not None]
     books.require(QueueNeed(BilledPeriod, one.subscription_id) for one in origins if one.subscription_id is not None)
     for undone in undo:
@@ -339,7 +347,7 @@ def _note_undone(undone: Undone, by: str, instead: str, books: Books) -> None:
 def _note_period(
     period: BilledPeriod,
     charged: tuple[Charged, ...],
-    billed: Iterable[tuple[PeriodDue, TakenBack]],
+    billed: Iterable[_Billed],
     counts: Mapping[str, int],
     books: Books,
 ) -> None:
@@ -348,20 +356,22 @@ def _note_period(
     Of usage, `counts` says how many records each month has.
     """
     lines = list(period.lines)
-    for due, where in billed:
-        difference = due.difference
+    for due, bill_no, line_id, note in billed:
+        assert isinstance(due.of, PeriodDue)
+        difference = due.of.difference
         # What is taken back at a rate that nothing is charged at any more is the line's, with all that it counted.
-        now = next((one for one in charged if one.rate == difference.rate), None)
+        now = next((one for one in charged if one.rate == difference.rate), None) if counts else None
         counted = () if now is None else _counted(period, now, counts, is_new=difference.corrects is None)
         if difference.corrects is None:
-            assert where.bill_no is not None, f"{due.id} is billed, and on no bill"
-            assert where.line_id is not None, f"{due.id} is billed, and on no line"
+            assert bill_no is not None, f"{due.of.id} is billed, and on no bill"
+            assert line_id is not None, f"{due.of.id} is billed, and on no line"
             rate, quantity, net = difference.rate, difference.quantity, difference.net
-            lines.append(BilledLine(where.bill_no, where.line_id, rate, quantity, net, (), counted))
+            lines.append(BilledLine(bill_no, line_id, rate, quantity, net, (), counted))
         else:
             at = (difference.corrects.bill_no, difference.corrects.line_id)
             n = next(n for n, line in enumerate(lines) if (line.bill_no, line.line_id) == at)
-            lines[n] = replace(lines[n], taken=(*lines[n].taken, replace(where, counted=counted)))
+            taken = TakenBack(bill_no, line_id, note, difference.net, due.net, counted)
+            lines[n] = replace(lines[n], taken=(*lines[n].taken, taken))
     if lines and (tuple(lines), charged) != (period.lines, period.charged):
         books.put(replace(period, charged=charged, lines=tuple(lines)))
 

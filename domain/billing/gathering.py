@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
 from decimal import Decimal
 from heapq import merge
 from itertools import groupby, takewhile
@@ -12,18 +11,17 @@ from operator import attrgetter
 from typing import TypeVar
 
 from domain.accounts.model import Account
-from domain.billing.billed import BilledPeriod, id_of
+from domain.billing.billed import BilledPeriod
 from domain.billing.differing import Difference, differences
 from domain.billing.model import ALL_SUBSCRIPTIONS, Charge, Place, Rest
-from domain.billing.rating import Charged, Rating, Schedule
-from domain.billing.subscriptions import Subscription, schedule_of
-from domain.billing.terms import ProductPrice
-from domain.billing.usage import counted, months_needs, used_by
+from domain.billing.planning import Plan, partner_needs, plan_of, usage_needs
+from domain.billing.rating import Charged, Rating
+from domain.billing.subscriptions import Subscription
+from domain.billing.usage import counted, used_by
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import CorrectsLine, Invoice, InvoiceLine, LineOrigin, Period, find_invoice
 from domain.invoicing.pricing import Item
 from domain.ledger.books import Books, DocumentNeed, Need, NotLoaded, Queued, QueueNeed, WorkingSet
-from domain.ledger.positions import Position
 from domain.money import Currency, line_net
 from domain.ordering.booking import SELLERS_MAX
 from domain.periods import DateRange
@@ -96,21 +94,6 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What of a subscription falls due by a date, by the terms that there are now: the period's id, with its due date.
-
-    `prices` are all that it ever has, by id, `partners` those on whose behalf they are sold. `window` are the days
-    whose periods are looked at: not all, where these are more than a bill holds.
-    """
-
-    schedule: Schedule
-    prices: Mapping[str, ProductPrice]
-    partners: tuple[str, ...]
-    window: DateRange
-    falling_due: tuple[tuple[str, str, DateRange, date], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Visit:
     """A subscription that a bill has looked at, what is due of it, and what each period comes to that it looked at.
 
@@ -158,73 +141,13 @@ def gathering_needs(account_id: str, on: date, books: WorkingSet) -> Iterator[Ne
     yield QueueNeed(Charge, account_id, CHARGES_FIRST)
     for charge in books.known(Charge, account_id):
         if charge.item.on_behalf_of is not None:
-            yield DocumentNeed(Account, charge.item.on_behalf_of)
+            yield from partner_needs(charge.item.on_behalf_of)
         if charge.corrects is not None:
             yield DocumentNeed(Invoice, charge.corrects.bill_no)
     yield QueueNeed(Subscription, account_id, SUBSCRIPTIONS_FIRST)
     for subscription in books.known(Subscription, account_id):
         if subscription.next_due is not None and subscription.next_due <= on:
-            yield from _subscription_needs(subscription, on, books)
-
-
-def _subscription_needs(subscription: Subscription, on: date, books: WorkingSet) -> Iterator[Need]:
-    plan = _plan(subscription, on, date.min, books)
-    if subscription.recheck_from is not None:
-        yield QueueNeed(BilledPeriod, subscription.id)
-    else:
-        for id_, *_ in plan.falling_due:
-            yield DocumentNeed(BilledPeriod, id_)
-    yield from _usage_needs(subscription, plan, [(price_id, period) for _, price_id, period, _ in plan.falling_due])
-    for partner in plan.partners:
-        yield DocumentNeed(Account, partner)
-
-
-def _usage_needs(subscription: Subscription, plan: Plan, periods: Iterable[tuple[str, DateRange]]) -> Iterator[Need]:
-    """What is looked at of usage for periods of prices: for a minimum, which others are held against, of all others."""
-    used = [price.id for price in plan.prices.values() if price.price_type == "usage"]
-    for price_id, period in periods if used else ():
-        price = plan.prices.get(price_id)
-        if price is None:
-            continue
-        if price.price_type == "usage":
-            yield from months_needs(subscription.id, price_id, period)
-        elif price.price_type == "minimum":
-            for other in used:
-                for of_other in plan.schedule.periods(other, period):
-                    yield from months_needs(subscription.id, other, of_other)
-
-
-def _plan(subscription: Subscription, on: date, since: date, books: WorkingSet | Books) -> Plan:
-    """What falls due of a subscription by a date, of as many of its days `since` another as a bill may hold."""
-    schedule = schedule_of(subscription, books)
-    return books.worked_out(subscription, (on, since), lambda one: _planned(one, schedule, on, since))
-
-
-def _planned(subscription: Subscription, schedule: Schedule, on: date, since: date) -> Plan:
-    prices = {price.id: price for segment in schedule.segments for price in segment.terms.prices}
-    partners = {price.on_behalf_of for segment in schedule.segments for price in segment.terms.prices}
-    window = all_days = _window(subscription, on)
-    first = min(max(since, window.start), on)
-    # As many days as have something for a bill; of most, that is all of them.
-    days = max(31, LINES_MAX // max(1, len(prices)))
-    while True:
-        if (all_days.end - first).days > days:
-            window = DateRange(window.start, first + timedelta(days=days))
-        else:
-            window = all_days
-        due = list(_falling_due(subscription, schedule, list(prices), window, on))
-        if window is all_days or _begun(due, since) > LINES_MAX // 2:
-            break
-        days *= 2
-    while len(due) > LINES_MAX and _begun(due, since) > LINES_MAX and (left := (window.end - first).days) > 1:
-        window = DateRange(window.start, first + timedelta(days=left // 2))
-        due = [one for one in due if one[2].overlap(window)]
-    return Plan(schedule, prices, tuple(one for one in partners if one is not None), window, tuple(due))
-
-
-def _begun(due: Iterable[tuple[str, str, DateRange, date]], since: date) -> int:
-    """How many of these periods begin on a day or later."""
-    return sum(period.start >= since for _, _, period, _ in due)
+            yield from plan_of(subscription, on, date.min, LINES_MAX, books).needs
 
 
 def gather(
@@ -234,8 +157,8 @@ def gather(
 
     Charges are due that are dated up to another date, if one is said.
     """
-    books.require(QueueNeed(Charge, account.id, CHARGES_FIRST) for account in accounts)
-    books.require(QueueNeed(Subscription, account.id, SUBSCRIPTIONS_FIRST) for account in accounts)
+    first = ((Charge, CHARGES_FIRST), (Subscription, SUBSCRIPTIONS_FIRST))
+    books.require(QueueNeed(kind, account.id, limit) for account in accounts for kind, limit in first)
     room = _Room()
     visits, rest = _visits(accounts, on, after, room, books)
     if rest is not None:
@@ -317,11 +240,11 @@ def _due_charges(
 
 def _of_charges(charges: list[Charge], books: Books) -> Iterator[Due]:
     """Charges as lines of a bill, with the invoices that they correct."""
-    books.require(DocumentNeed(Invoice, one.corrects.bill_no) for one in charges if one.corrects is not None)
-    corrected = {
-        one.corrects.bill_no: find_invoice(one.corrects.bill_no, books) for one in charges if one.corrects is not None
-    }
-    books.require(DocumentNeed(Account, invoice.billing_account) for invoice in corrected.values())
+    corrected: dict[str, Invoice] = {}
+    if numbers := dict.fromkeys(one.corrects.bill_no for one in charges if one.corrects is not None):
+        books.require(DocumentNeed(Invoice, number) for number in numbers)
+        corrected = {number: find_invoice(number, books) for number in numbers}
+        books.require(DocumentNeed(Account, invoice.billing_account) for invoice in corrected.values())
     for charge in charges:
         corrects = charge.corrects
         origin = LineOrigin(charge.billing_account, charge.id, charge.subscription_id, None, charge.period, corrects)
@@ -373,9 +296,9 @@ def _looks(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> 
     looks: list[_Look] = []
 
     def look(subscription: Subscription, since: date) -> int:
-        plan = _plan(subscription, on, since, books)
+        plan = plan_of(subscription, on, since, LINES_MAX, books)
         used = used_by(subscription.id, books)
-        rating = Rating(plan.schedule.segments, used, currencies[subscription.billing_account])
+        rating = Rating(plan.schedule, used, currencies[subscription.billing_account])
         looks.append(_Look(subscription, since, plan, rating))
         return max(1, len(plan.falling_due))
 
@@ -402,11 +325,11 @@ def _looks(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> 
     return looks, False
 
 
-_Rated = tuple[BilledPeriod, tuple[Charged, ...], tuple[Due, ...]]
+_Rated = tuple[BilledPeriod, tuple[Charged, ...], list[T]]
 """A period, what it comes to, and what of that is due."""
 
 
-def _looked_at(looks: Sequence[_Look], on: date, books: Books) -> list[list[_Rated]]:
+def _looked_at(looks: Sequence[_Look], on: date, books: Books) -> list[list[_Rated[Due]]]:
     """The periods of subscriptions in the order of their first days, each with what it comes to and what is due of it.
 
     What is not loaded is asked for of all of them together: each question is one more run of the fact.
@@ -415,27 +338,37 @@ def _looked_at(looks: Sequence[_Look], on: date, books: Books) -> list[list[_Rat
     books.require(
         need
         for look, found in zip(looks, periods, strict=True)
-        for need in _usage_needs(look.subscription, look.plan, ((one.price_id, one.period) for one in found))
+        for need in usage_needs(
+            look.subscription.id,
+            look.plan.schedule,
+            look.plan.prices,
+            ((one.price_id, one.period) for one in found),
+        )
     )
-    charged = [
-        [(one, tuple(look.rating.charges(one.price_id, one.period))) for one in found]
-        for look, found in zip(looks, periods, strict=True)
-    ]
-    due = [_due_of(look, found) for look, found in zip(looks, charged, strict=True)]
-    numbers = {one.difference.corrects.bill_no for dues in due for one in dues if one.difference.corrects is not None}
-    if numbers:
+    rated = [[_rated(one, look) for one in found] for look, found in zip(looks, periods, strict=True)]
+    corrected = (one.difference.corrects for found in rated for _, _, due in found for one in due)
+    if numbers := {corrects.bill_no for corrects in corrected if corrects is not None}:
         books.require(DocumentNeed(Invoice, number) for number in numbers)
         invoices = [find_invoice(number, books) for number in numbers]
         partners = {line.on_behalf_of.id for one in invoices for line in one.lines if line.on_behalf_of is not None}
         of_invoices = {invoice.billing_account for invoice in invoices}
-        books.require(DocumentNeed(kind, id_) for id_ in sorted(partners | of_invoices) for kind in (Account, Position))
-    found: list[list[_Rated]] = []
-    for look, rated, dues in zip(looks, charged, due, strict=True):
-        of_period: dict[str, list[Due]] = defaultdict(list)
-        for one in dues:
-            of_period[one.id].append(_as_line(one, look, books))
-        found.append([(period, comes_to, tuple(of_period[period.id])) for period, comes_to in rated])
-    return found
+        books.require(need for id_ in sorted(partners | of_invoices) for need in partner_needs(id_))
+    return [
+        [(period, comes_to, [_as_line(one, look, books) for one in due]) for period, comes_to, due in found]
+        for look, found in zip(looks, rated, strict=True)
+    ]
+
+
+def _rated(one: BilledPeriod, look: _Look) -> _Rated[PeriodDue]:
+    """A period with what it comes to, and what is to be billed of it, for it to come to that."""
+    charged = tuple(look.rating.charges(one.price_id, one.period))
+    falling_due = look.plan.falling_due.get(one.id)
+    on = one.period.start if falling_due is None else falling_due.date
+    due = [
+        PeriodDue(one.id, (on, f"{one.id}/{n:06}"), look.subscription, one.price_id, one.period, difference)
+        for n, difference in enumerate(differences(charged, one.lines, one.period))
+    ]
+    return one, charged, due
 
 
 def _together(looks: Iterable[_Look], ask: Callable[[_Look], T]) -> list[T]:
@@ -455,15 +388,18 @@ def _together(looks: Iterable[_Look], ask: Callable[[_Look], T]) -> list[T]:
 def _periods(look: _Look, on: date, books: Books) -> list[BilledPeriod]:
     """The periods that are looked at, in the order of their first days, with what was billed of them."""
     subscription, plan = look.subscription, look.plan
-    due = {id_: (price_id, period) for id_, price_id, period, _ in plan.falling_due}
     periods = {}
-    for one in _billed(subscription, plan.window.start, list(due), books):
+    for one in _billed(subscription, plan, books):
         # What is billed, and falls due later by the terms that there are now, is looked at then.
-        if one.id in due or look.rating.due(one.price_id, one.period) <= on or not _is_charged(look.rating, one):
+        if (
+            one.id in plan.falling_due
+            or look.rating.due(one.price_id, one.period) <= on
+            or not _is_charged(look.rating, one)
+        ):
             periods[one.id] = one
-    for id_, (price_id, period) in due.items():
+    for id_, due in plan.falling_due.items():
         if id_ not in periods:
-            periods[id_] = BilledPeriod(id_, subscription.id, price_id, period, (), ())
+            periods[id_] = BilledPeriod(id_, subscription.id, due.price_id, due.period, (), ())
     in_order = sorted(periods.values(), key=lambda one: (one.period.start, one.price_id, one.period.end))
     if plan.window.end > on:
         return in_order
@@ -475,7 +411,7 @@ def _is_charged(rating: Rating, one: BilledPeriod) -> bool:
     return any(True for period in rating.periods(one.price_id, one.period) if period == one.period)
 
 
-def _visit(look: _Look, rated: Sequence[_Rated], on: date, room: _Room) -> Visit | None:
+def _visit(look: _Look, rated: Sequence[_Rated[Due]], on: date, room: _Room) -> Visit | None:
     """What is due of a subscription up to a date; None where it does not fit, and is left to a further part as a whole.
 
     What does not fit into a part alone is divided: the rest is of the periods that begin `since` a day. What is still
@@ -492,7 +428,7 @@ def _visit(look: _Look, rated: Sequence[_Rated], on: date, room: _Room) -> Visit
             if more:
                 waits = start if waits is None else waits
             else:
-                charged |= {period.id: (period, comes_to) for period, comes_to, _ in group}
+                charged.update((period.id, (period, comes_to)) for period, comes_to, _ in group)
             continue
         corrected = {due.corrects.bill_no for due in more if due.corrects is not None}
         partners = {due.item.on_behalf_of for due in more}
@@ -504,59 +440,18 @@ def _visit(look: _Look, rated: Sequence[_Rated], on: date, room: _Room) -> Visit
                 break
         room.take(len(more), corrected, partners)
         dues += more
-        charged |= {period.id: (period, comes_to) for period, comes_to, _ in group}
+        charged.update((period.id, (period, comes_to)) for period, comes_to, _ in group)
     return Visit(look.subscription, look.rating, look.plan, tuple(dues), charged, rest, waits)
 
 
-def _window(subscription: Subscription, on: date) -> DateRange:
-    """The days whose periods are looked at: up to a date, what is due after that begins later."""
-    first = subscription.recheck_from
-    if first is None:
-        assert subscription.next_due is not None
-        # It may be due on the day after its last.
-        first = subscription.next_due - timedelta(days=1)
-    return DateRange(min(first, on), min(on, date.max - timedelta(days=1)) + timedelta(days=1))
-
-
-def _falling_due(
-    subscription: Subscription, schedule: Schedule, prices: list[str], window: DateRange, on: date
-) -> Iterator[tuple[str, str, DateRange, date]]:
-    """The periods that have a day in a window and are due by a date, by the terms that there are now."""
-    first = date.min if subscription.recheck_from is not None else subscription.next_due or date.min
-    found: dict[Hashable, list[tuple[DateRange, date]]] = {}
-    for price_id in prices:
-        dated = found.get(alike := schedule.alike(price_id))
-        if dated is None:
-            dated = found[alike] = [one for one in schedule.dated(price_id, window) if first <= one[1] <= on]
-        for period, due in dated:
-            yield id_of(subscription.id, price_id, period), price_id, period, due
-
-
-def _billed(subscription: Subscription, since: date, ids: list[str], books: Books) -> list[BilledPeriod]:
-    """What was billed of the periods that are due; of what is looked at again, of all that have a day since then."""
+def _billed(subscription: Subscription, plan: Plan, books: Books) -> list[BilledPeriod]:
+    """What was billed of the periods that are due; of what is looked at again, of all that have a day in the window."""
+    books.require(plan.needs)
     if subscription.recheck_from is not None:
         billed = books.queue(BilledPeriod, subscription.id)
-        return list(takewhile(lambda one: one.period.end > since, billed))
-    books.require(DocumentNeed(BilledPeriod, id_) for id_ in ids)
-    found = (books.find(BilledPeriod, id_) for id_ in ids)
+        return list(takewhile(lambda one: one.period.end > plan.window.start, billed))
+    found = (books.find(BilledPeriod, id_) for id_ in plan.falling_due)
     return [one for one in found if one is not None]
-
-
-def _due_of(look: _Look, rated: Iterable[tuple[BilledPeriod, tuple[Charged, ...]]]) -> list[PeriodDue]:
-    """What is to be billed of periods, for it to come to what they do."""
-    dates = {id_: due for id_, _, _, due in look.plan.falling_due}
-    return [
-        PeriodDue(
-            one.id,
-            (dates.get(one.id, one.period.start), f"{one.id}/{n:06}"),
-            look.subscription,
-            one.price_id,
-            one.period,
-            difference,
-        )
-        for one, charged in rated
-        for n, difference in enumerate(differences(charged, one.lines, one.period))
-    ]
 
 
 def _as_line(of: PeriodDue, look: _Look, books: Books) -> Due:

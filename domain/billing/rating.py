@@ -71,14 +71,14 @@ class Schedule:
 
     def __init__(self, segments: tuple[Segment, ...]) -> None:
         self.segments = segments
-        self._charging: dict[str, list[tuple[Segment, ProductPrice]]] = {}
+        self.by_price: dict[str, list[tuple[Segment, ProductPrice]]] = {}
         for segment in segments:
             for price in segment.charged_prices:
-                self._charging.setdefault(price.id, []).append((segment, price))
+                self.by_price.setdefault(price.id, []).append((segment, price))
 
     def charging(self, price_id: str) -> Sequence[tuple[Segment, ProductPrice]]:
         """The segments in which a price is charged, in order, with what it is then."""
-        return self._charging.get(price_id, ())
+        return self.by_price.get(price_id, ())
 
     def periods(self, price_id: str, window: DateRange) -> Iterator[DateRange]:
         """The periods of a price, with a day on which it is charged, that have a day in a window; each once."""
@@ -161,8 +161,11 @@ class Schedule:
                 found.append(segment.days.start)
                 break
             last = min(after, segment.days.end - timedelta(days=1))
-            periods = {segment.periods(one) for one in segment.terms.prices if one.price_type != "oneTime"}
-            found += [period.end for one in periods if (period := one.containing(last)) is not None]
+            # Most prices of a subscription have the same periods.
+            prices = segment.terms.prices
+            lengths = {(one.period_type, one.period_length): one for one in prices if one.price_type != "oneTime"}
+            containing = (segment.periods(one).containing(last) for one in lengths.values())
+            found += [period.end for period in containing if period is not None]
         # The end of what has no end never comes.
         return min((day for day in found if after < day < date.max), default=None)
 
@@ -183,10 +186,11 @@ class Schedule:
 
 
 class Rating(Schedule):
-    """What the periods come to, with what was used of the subscription, in minor units of a currency."""
+    """What the periods of a schedule come to, with what was used of the subscription, in minor units of a currency."""
 
-    def __init__(self, segments: tuple[Segment, ...], used: Usage, currency: Currency) -> None:
-        super().__init__(segments)
+    def __init__(self, schedule: Schedule, used: Usage, currency: Currency) -> None:
+        self.segments = schedule.segments
+        self.by_price = schedule.by_price
         self.used = used
         self.currency = currency
 

@@ -130,7 +130,7 @@ class WorkingSet:
     `series` is the prefix of the invoice numbers, `credit_notes` that of the credit notes' numbers, `zone` the time
     zone in which a time's date is taken, `booked_at` the batch's own time, `queues` all kinds of queue that there are
     (`domain.facts.working_set` gives them). After the last fact `changed`, `rows` and `emitted` are what there is to
-    write.
+    write. `unseen` is how often it was peeked at what was not loaded, or not all of it.
     """
 
     def __init__(
@@ -147,10 +147,10 @@ class WorkingSet:
         self.rows: dict[type, list[Any]] = defaultdict(list)
         self.emitted: list[Emitted] = []
         self.announced: list[str] = []
+        self.unseen = 0
         self._documents: dict[type, dict[str, Any]] = defaultdict(dict)
         self._queues: dict[tuple[type, str], _Queue] = defaultdict(_Queue)
-        self._ranges: dict[tuple[type, str], list[str]] = {}
-        self._added: dict[tuple[type, str], set[str]] = defaultdict(set)
+        self._ranges: dict[type, dict[str, set[str]]] = defaultdict(dict)
         self._starts: dict[date, datetime] = {}
         self._worked_out: dict[tuple[type, str, Hashable], tuple[object, object]] = {}
 
@@ -159,7 +159,7 @@ class WorkingSet:
         if isinstance(need, DocumentNeed):
             return need.id in self._documents[need.type]
         if isinstance(need, RangeNeed):
-            return (need.type, need.prefix) in self._ranges
+            return need.prefix in self._ranges[need.type]
         queue = self._queues[need.type, need.owner]
         return queue.loaded and (queue.horizon is None or (need.limit is not None and queue.limit >= need.limit))
 
@@ -169,7 +169,10 @@ class WorkingSet:
 
     def peek(self, kind: type[D], id_: str) -> D | None:
         """The document if it is loaded and there; None says nothing about the database."""
-        found: D | None = self._documents[kind].get(id_)
+        documents = self._documents[kind]
+        found: D | None = documents.get(id_)
+        if found is None and id_ not in documents:
+            self.unseen += 1
         return found
 
     def find(self, kind: type[D], id_: str) -> D | None:
@@ -200,7 +203,11 @@ class WorkingSet:
 
     def known(self, kind: type[Q], owner: str) -> Iterator[Q]:
         """The open documents of a queue that are loaded so far."""
-        return (self._documents[kind][id_] for _, id_ in self._queues[kind, owner].items)
+        queue = self._queues[kind, owner]
+        if not queue.loaded or queue.horizon is not None:
+            self.unseen += 1
+        documents = self._documents[kind]
+        return (documents[id_] for _, id_ in queue.items)
 
     def worked_out(self, document: D, what: Hashable, make: Callable[[D], T]) -> T:
         """What follows from a document and from `what` alone: made once for all who ask, as long as it is the same."""
@@ -238,32 +245,34 @@ class WorkingSet:
         """Put in all documents of a range that the database has; what facts of this batch have added is in it too."""
         for document in documents:
             self.load(need.type, document.id, document)
-        self._ranges[need.type, need.prefix] = [document.id for document in documents]
+        added = (id_ for id_ in self.changed[need.type] if need.prefix in prefixes_of(id_))
+        self._ranges[need.type][need.prefix] = {*(document.id for document in documents), *added}
 
     def within(self, kind: type[D], prefix: str) -> list[D]:
         """The documents of a range, by their keys; raises `NotLoaded`."""
         try:
-            found = self._ranges[kind, prefix]
+            found = self._ranges[kind][prefix]
         except KeyError:
             raise NotLoaded(RangeNeed(kind, prefix)) from None
-        added = self._added.get((kind, prefix), ())
-        return [self._documents[kind][id_] for id_ in sorted({*found, *added})]
+        return [self._documents[kind][id_] for id_ in sorted(found)]
 
     def accept(self, books: Books) -> None:
         """Merge what one fact has changed, after `books.finish()`."""
         for kind, documents in books.changed.items():
-            self._put_into_ranges(kind, documents)
-            if kind in self._is_empty:
-                self._leave_places(kind, cast("Iterable[Queued]", documents.values()))
-            self._documents[kind].update(documents)
-            self.changed[kind].update(documents)
+            if not documents:
+                continue  # it was only looked whether the fact has changed one
+            if kind in self._ranges:
+                self._put_into_ranges(kind, documents)
+            known = self._documents[kind]
             if kind in self._is_empty:
                 for queued in cast("Iterable[Queued]", documents.values()):
-                    (_insert if queued.is_open else _remove)(self._queues[kind, queued.owner], queued)
+                    self._take_place(kind, known.get(queued.id), queued)
             elif kind is Position:
                 for position in cast("Iterable[Position]", documents.values()):
                     if (kind, position.id) not in self.stored:
                         self._complete_queues(position, new=True)
+            known.update(documents)
+            self.changed[kind].update(documents)
         for kind, rows in books.rows.items():
             self.rows[kind].extend(rows)
             if kind in self._is_empty:
@@ -274,11 +283,12 @@ class WorkingSet:
         self.announced.extend(books.announced)
 
     def _put_into_ranges(self, kind: type[Document], ids: Iterable[str]) -> None:
-        """Note which ranges have documents that no database has."""
+        """Put what was changed, and may be new, into those of the ranges that are loaded."""
+        ranges = self._ranges[kind]
         for id_ in ids:
-            if "/" in id_ and (kind, id_) not in self.stored:
-                for prefix in prefixes_of(id_):
-                    self._added[kind, prefix].add(id_)
+            for prefix in prefixes_of(id_):
+                if prefix in ranges:
+                    ranges[prefix].add(id_)
 
     def queue(self, kind: type[Q], owner: str) -> Iterator[Q]:
         """The open documents of a queue in order; raises `NotLoaded` when it comes to what is not loaded."""
@@ -292,12 +302,11 @@ class WorkingSet:
         if queue.horizon is not None:
             raise NotLoaded(QueueNeed(kind, owner, queue.limit * 4))
 
-    def _leave_places(self, kind: type[Queued], documents: Iterable[Queued]) -> None:
-        """Take documents from where they stood in their queues, if their place there is another one now."""
-        for document in documents:
-            before = self._documents[kind].get(document.id)
-            if before is not None and before.order_key != document.order_key:
-                _remove(self._queues[kind, before.owner], before)
+    def _take_place(self, kind: type[Queued], before: Queued | None, now: Queued) -> None:
+        """Let a document stand in its queue while it is open, at its place as it is now."""
+        if before is not None and before.order_key != now.order_key:
+            _remove(self._queues[kind, before.owner], before)
+        (_insert if now.is_open else _remove)(self._queues[kind, now.owner], now)
 
     def _complete_queues(self, position: Position, *, new: bool = False) -> None:
         # What a position owes, it owes on open invoices, and so on: an empty balance proves an empty queue, unread.
@@ -371,7 +380,7 @@ class Books:
             raise NotLoaded(*dict.fromkeys(missing))
 
     def _has(self, need: Need) -> bool:
-        return (isinstance(need, DocumentNeed) and need.id in self.changed[need.type]) or self._set.has(need)
+        return self._set.has(need) or (isinstance(need, DocumentNeed) and need.id in self.changed[need.type])
 
     def worked_out(self, document: D, what: Hashable, make: Callable[[D], T]) -> T:
         """What follows from a document and from `what` alone, made once."""

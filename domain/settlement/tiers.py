@@ -187,6 +187,8 @@ def share_needs(partner: str, at: datetime, books: WorkingSet) -> Iterator[Need]
 def require_tiers(partners: Iterable[str], day: date, books: Books) -> None:
     """See that what lines of a day go by of these partners' agreements is loaded. Raises `NotLoaded`."""
     agreed = [partner for partner in partners if has_agreements(books.position(partner))]
+    if not agreed:
+        return
     books.require(QueueNeed(Agreement, partner, None) for partner in agreed)
     found = (agreement_on(partner, day, books) for partner in agreed)
     tiers = (_tier_on(agreement, day, books) for agreement in found if agreement is not None)

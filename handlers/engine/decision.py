@@ -173,17 +173,20 @@ def first_needs(works: Iterable[WorkItem], books: WorkingSet) -> set[Need]:
 
 
 def _wanted(facts: Iterable[object], books: WorkingSet) -> tuple[list[Need], list[object]]:
-    """What these facts need that is not loaded yet, and those that need some of it.
+    """What these facts need that is not loaded yet, and those that may need more once it is.
 
     Of each queue as much as all of them together are likely to use.
     """
-    facts = list(facts)
-    needs = [list(needs_of(fact, books)) for fact in facts]
+    needs: list[list[Need]] = []
+    guessing: list[tuple[object, list[Need]]] = []
+    for fact in facts:
+        unseen = books.unseen
+        needs.append(list(needs_of(fact, books)))
+        if books.unseen > unseen:
+            guessing.append((fact, needs[-1]))
     counts = Counter(chain.from_iterable(needs))
     wanted = {need: count for need, count in counts.items() if not books.has(need)}
-    lacking = (
-        [fact for fact, its in zip(facts, needs, strict=True) if not wanted.keys().isdisjoint(its)] if wanted else []
-    )
+    lacking = [fact for fact, its in guessing if not wanted.keys().isdisjoint(its)]
     return [_for_many(need, count) for need, count in wanted.items()], lacking
 
 
@@ -242,7 +245,7 @@ async def _load_all(works: list[WorkItem], known: Mapping[str, Known], books: Wo
         if work.to_apply and (work.claimed is not None or work.incoming.identity not in known)
     ]
     for _ in range(LOADS_MAX):
-        # What a fact needs follows from what is loaded of that: one that lacks nothing needs nothing more.
+        # What a fact needs follows from what it peeks at: one that has all of that needs nothing more.
         wanted, lacking = _wanted(lacking, books)
         if not wanted:
             return

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.billing.rating import Rating
+from domain.billing.rating import Rating, Schedule
 from domain.billing.terms import Patch, ProductPrice, Step, Terms, Tiers, segments_of
 from domain.money import Currency
 from domain.periods import DateRange
@@ -54,7 +54,7 @@ def rated(start, *prices, changes=(), used=None, currency=EUR, **terms):
     def quantity(price_id, within):
         return sum((amount for on, amount in by_day.items() if on in within), Decimal(0))
 
-    return Rating(segments_of(day(start), Terms(tuple(prices), **terms), patches), quantity, currency)
+    return Rating(Schedule(segments_of(day(start), Terms(tuple(prices), **terms), patches)), quantity, currency)
 
 
 def nets(rating, price_id, period):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import facts as all_facts
-from domain.billing.rating import Rating
+from domain.billing.rating import Rating, Schedule
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import Step, Tiers
 from domain.billing.usage import (
@@ -440,7 +440,7 @@ def test_late_usage_takes_all_to_another_step():
 
     def october() -> int:
         books = reading(book, "S-1/P-1/2026-10")
-        rating = Rating(of(book).segments, used_by("S-1", books), EUR)
+        rating = Rating(Schedule(of(book).segments), used_by("S-1", books), EUR)
         return sum(one.net for one in rating.charges("P-1", days("2026-10-01", "2026-11-01")))
 
     assert october() == 15_000

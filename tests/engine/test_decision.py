@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
 import pytest
 
 from adapters.records import Properties
-from domain.facts import working_set
+from domain.facts import needs_of, working_set
 from domain.invoicing.model import Invoice
-from domain.ledger.books import DocumentNeed, Need, QueueNeed, RangeNeed
+from domain.ledger.books import DocumentNeed, Need, QueueNeed, RangeNeed, WorkingSet
 from domain.ledger.positions import Position
 from handlers.engine import decision
 from handlers.engine.decision import SECONDS_MAX, Decisions, decide, first_needs
@@ -21,19 +23,17 @@ from handlers.engine.group_commit import BatchPolicy
 from handlers.engine.intake import works_of
 from handlers.engine.work import WorkItem
 from schemas.operations.acts import Act
-from tests.support.messages import order, payment
+from tests.support.messages import Message, charge, order, payment
 
 FACTS = 10
 
 
-async def decided() -> Decisions:
-    """What becomes of ten orders on an account that is not there."""
+async def decided(said: Callable[[str, str], Message] = order) -> Decisions:
+    """What becomes of ten messages, orders or others, on an account that is not there."""
     works = [
         work
-        for n in range(FACTS)
-        for work in works_of(
-            "order.completed", json.dumps(order(f"O-{n}", "BA-1")[1]).encode(), Properties(f"M-{n}"), lambda: None
-        )
+        for routing_key, body in (said(f"O-{n}", "BA-1") for n in range(FACTS))
+        for work in works_of(routing_key, json.dumps(body).encode(), Properties(str(body)), lambda: None)
     ]
     books = working_set(booked_at=datetime(2026, 11, 23, tzinfo=UTC), zone=UTC, series="INV-", credit_notes="CN-")
     keeping = BatchPolicy("INV-", "CN-", UTC, timedelta(days=1), timedelta(seconds=1), "test", 5, 4, 1)
@@ -63,6 +63,29 @@ async def test_a_batch_ends_when_it_takes_long(tick: float, facts: int, monkeypa
     monkeypatch.setattr(decision, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     outcomes = (await decided()).outcomes
     assert [outcome.kind for outcome in outcomes] == ["waiting"] * facts
+
+
+@pytest.mark.parametrize(
+    ("said", "times"),
+    [
+        # The account may have a payer.
+        (order, 2),
+        # All that it needs is known from itself.
+        (partial(charge, price="1.00"), 1),
+    ],
+)
+async def test_what_a_fact_needs_is_listed_again_where_it_peeked_at_what_was_not_loaded(
+    said: Callable[[str, str], Message], times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: Counter[object] = Counter()
+
+    def listing(fact: object, books: WorkingSet) -> Iterable[Need]:
+        listed[fact] += 1
+        return needs_of(fact, books)
+
+    monkeypatch.setattr(decision, "needs_of", listing)
+    await decided(said)
+    assert list(listed.values()) == [times] * FACTS
 
 
 async def test_what_would_wait_in_vain_is_a_defect_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from domain.accounts.specifications import (
 )
 from domain.billing.billed import BilledPeriod
 from domain.billing.model import BillOnDemand, Charge
-from domain.billing.rating import Rate, Rating
+from domain.billing.rating import Rate, Rating, Schedule
 from domain.billing.runs import BillRun, RunTotal
 from domain.billing.subscriptions import Subscription, SubscriptionTurn
 from domain.billing.usage import UsageMonth, UsageRecord, UsageToRecord
@@ -854,7 +854,7 @@ def _is_billed_to_what_it_comes_to(subscription: Subscription, book: LedgerBook)
     def used(price_id: str, days: DateRange) -> Decimal:
         return sum((one.quantity for one in records if one.price_id == price_id and one.day in days), Decimal(0))
 
-    rating = Rating(subscription.segments, used, currency)
+    rating = Rating(Schedule(subscription.segments), used, currency)
     billed = {one.id: one for one in book.documents[BilledPeriod].values() if one.subscription == subscription.id}
     until = subscription.next_due or date(2040, 1, 1)
     for period in billed.values():
