@@ -89,7 +89,7 @@ def goals(results: Results, sizes: Sizes) -> list[Goal]:
 
 _MORE = (
     (WHOLE, IN_OUR_NAME, 1.1),
-    # Another invoice is a document, an event and a number of its own: two thirds of the quarter, whatever we do.
+    # A second invoice is a document, an event, a number and a tax of its own: that is most of the quarter.
     (MIXED, IN_OUR_NAME, 1.25),
     (TIERED, BY_SHARE, 1.1),
     (CHECKED, OPEN, 1.03),
