@@ -34,6 +34,8 @@ class Terms:
     surcharge: Decimal = Decimal(0)
     """On the tax."""
     netting: Customer | None = None
+    self_billing: tuple[str, str, str] | None = None
+    """The series of what we issue in its name, and the category and rate of the tax on that."""
 
     def of_net(self, net: int) -> int:
         """What the steps come to of a month's net, each share of what is within its step."""
@@ -73,6 +75,9 @@ class Terms:
             }
         if self.netting is not None:
             said["netting"] = {"billingAccount": {"id": self.netting.id}}
+        if self.self_billing is not None:
+            series, category, rate = self.self_billing
+            said["selfBilling"] = {"series": series, "tax": {"category": category, "rate": rate}}
         return said
 
 
@@ -92,14 +97,15 @@ class Agreed:
 
 LUMEN_BUYS = Customer("BA-LUMEN", "Lumen Street Pictures", "EUR", 14)
 """The billing account of a partner that is a customer as well."""
+SELF_BILLING = ("SB-HALFMOON-", "S", "0.20")
 AGREEMENTS: dict[str, tuple[Agreed, ...]] = {
     "SA-LUMEN": (
         Agreed(OCTOBER, TRADE, Terms(Decimal("0.8"))),
         Agreed(TRADE, RESUMED, Terms(Decimal("0.825"), netting=LUMEN_BUYS)),
     ),
     "SA-HALFMOON": (
-        Agreed(OCTOBER, TRADE, Terms(Decimal("0.5"))),
-        Agreed(TRADE, TRADE, Terms(Decimal("0.65"))),
+        Agreed(OCTOBER, TRADE, Terms(Decimal("0.5"), self_billing=SELF_BILLING)),
+        Agreed(TRADE, TRADE, Terms(Decimal("0.65"), self_billing=SELF_BILLING)),
     ),
     "SA-CARTO": (Agreed(TRADE, TRADE, Terms(Decimal("0.7"), "payment", holdback=Decimal("0.1"), held_days=14)),),
     "SA-INKWELL": (

@@ -9,13 +9,13 @@ from typing import Any
 
 from pymongo.database import Database
 
-from demo.agreements import LUMEN_BUYS
+from demo.agreements import LUMEN_BUYS, SELF_BILLING
 from demo.bills import Documents, same
 from demo.consumers import Consumers
 from demo.cycle import FEE, Bill, Member, bills, cleared, steps
 from demo.dates import CYCLE, DUE, END, LAST, TRADE
 from demo.facts import APPLIED, RECOVERS, Made, Message, Tally, minor, tally
-from demo.partners import Partners, earned, of_past_days, sold_so_far
+from demo.partners import Document, Partners, earned, of_past_days, sold_so_far
 from demo.plans import Subscription
 from demo.returns import CHARGEBACKS
 from demo.traffic import Events
@@ -28,6 +28,7 @@ ADDED = {
     "holdback": "held back",
     "release": "released of reserves",
     "broughtForward": "brought forward",
+    "selfBilledTax": "tax of documents",
 }
 """Kinds of lines that are told of one by one."""
 NOTHING: Documents = {"invoices": [], "creditNotes": []}
@@ -406,6 +407,7 @@ def _partners(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) ->
     invoiced = [one["document"] for one in events.of_partners["settlement.invoiced"]]
     found_of_them = _told(minor(one["taxIncludedAmount"]) for one in invoiced if one["typeCode"] == "380")
     yield Check("our invoices of commission, with its tax", commissions, found_of_them)
+    yield from _self_billed(outcome, must, books)
     yield Check("adjustments stated, of partners", *_adjusted(must, events))
     past = of_past_days(sold)
     corrected = _told(amount for of_terms in past.values() for amount in of_terms)
@@ -429,6 +431,31 @@ def _partners(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) ->
     yield Check("payouts that came back", applied["payout.returned"], counts["payout.return-booked"])
     yield Check("statements paid as the payouts say", *_payouts(outcome, must))
     yield Check("partners owed what is left, all told", *_owed(kept, in_all, must, books))
+
+
+def _self_billed(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) -> Iterator[Check]:
+    """What is issued in a partner's name, number by number, and what it has said of that."""
+    issued = [one["document"] for one in outcome.events.of_partners["self-billing.issued"]]
+    due = [one for account in outcome.partners.accounts.values() for one in account.documents]
+    was = Counter(
+        Document(
+            one["settlementId"],
+            one["typeCode"],
+            minor(one["taxExcludedAmount"]),
+            minor(one["taxIncludedAmount"]) - minor(one["taxExcludedAmount"]),
+            "correctedBillNo" in one,
+        )
+        for one in issued
+    )
+    yield Check("documents in a partner's name, with their tax", len(due), (Counter(due) & was).total())
+    series, _, _ = SELF_BILLING
+    numbers = sorted(one["billNo"] for one in issued)
+    yield Check("their numbers", _range(series, len(due)), _told_range(numbers))
+    said = [must.applied[f"self-billing.{what}"] for what in ("dispute", "accept")]
+    told = [outcome.events.counts[f"self-billing.{what}"] for what in ("disputed", "accepted")]
+    yield Check("said of them: disputed, accepted", ", ".join(map(str, said)), ", ".join(map(str, told)))
+    held = books["settlements"].count_documents({"hold": {"$exists": True}})
+    yield Check("statements that are held still", 0, held)
 
 
 def _lines_of(statement: dict[str, Any]) -> Counter[str]:

@@ -137,6 +137,27 @@ def payouts(statements: Iterable[OpenStatement]) -> list[Message]:
     return sent
 
 
+def said_of(issued: Iterable[dict[str, Any]], statements: Iterable[OpenStatement]) -> tuple[list[Message], Message]:
+    """What a partner says of what is issued in its name: it disputes its last invoice, and accepts all else.
+
+    Meanwhile that invoice's statement is not paid, which is tried. Returns what it accepts in the end beside that.
+    """
+    documents = sorted((one["document"] for one in issued), key=lambda one: str(one["billNo"]))
+    last = [one for one in documents if one["typeCode"] == "389"][-1]
+    sent = [_said("accept", one, "documents accepted") for one in documents if one is not last]
+    sent.append(_said("dispute", last, "documents disputed", reason="the launch of the 12th is missing"))
+    held = next(one for one in statements if one.id == last["settlementId"])
+    sent.append(_payout(held, held.total, "PO-HELD", "wrong-state"))
+    return sent, _said("accept", last, "documents accepted")
+
+
+def _said(what: str, document: dict[str, Any], note: str, **more: str) -> Message:
+    number = document["billNo"]
+    content = {"number": number, "at": moment(8 * HOUR, END), **more}
+    fact = Fact(f"self-billing.{what}", account=document["settlementAccount"]["id"], note=note)
+    return message(f"self-billing.{what}", content, f"{what}-{number}".lower(), fact)
+
+
 def as_requested(requests: Iterable[dict[str, Any]]) -> list[Message]:
     """Payouts of what was requested where that is not all transferred: the rest was netted, or is withheld as tax."""
     sent = []

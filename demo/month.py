@@ -19,7 +19,7 @@ from demo.consumers import Consumers, providers_open
 from demo.cycle import LADDER, RUN, Member, agreed, members, paid
 from demo.day import depositors, make_day
 from demo.disputes import disputes_and_losses
-from demo.evening import adjustments, as_requested, bank_file, closings, payouts
+from demo.evening import adjustments, as_requested, bank_file, closings, payouts, said_of
 from demo.facts import Made, Message, tally
 from demo.partners import Partners, partner_buys, partner_opens, releases, sold_so_far
 from demo.plans import Subscription
@@ -186,6 +186,9 @@ class Month:
             self._partners.close_provider(provider, dates.LAST, consumers)
         of_providers = closings(PROVIDERS, dates.LAST)
         await self._close("the closings", dict.fromkeys(PARTNERS, dates.LAST), of_providers)
+        said, accepted = said_of(self._events.of_partners["self-billing.issued"], self._events.open_statements())
+        await self._wave("documents: a dispute", said)
+        await self._wave("and its end", [accepted])
         released = releases(self._partners)
         self._partners.release(released)
         requested = as_requested(self._events.of_partners["payout.requested"])

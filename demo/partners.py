@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
-from demo.agreements import AGREEMENTS, LUMEN_BUYS, MONTH_ENDS, agreement_id, terms_on
+from demo.agreements import AGREEMENTS, LUMEN_BUYS, MONTH_ENDS, Terms, agreement_id, terms_on
 from demo.consumers import Consumers
 from demo.dates import END, MIDDLE, PAID
 from demo.day import account_of, item_of
@@ -21,6 +21,10 @@ from demo.wares import OWN_WARES, PROVIDERS, TAXES, Partner, Provider
 
 BOUGHT = {MIDDLE: (OWN_WARES[4], OWN_WARES[7]), PAID: (OWN_WARES[8],)}
 """What a partner buys of us, by day: the first is due when we settle with it, the second is not yet."""
+
+
+ADDED_BY_CLOSINGS = ("guarantee", "recoupment", "holdback", "commission", "selfBilledTax")
+"""Kinds of lines that change what is payable."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,31 @@ class Released:
     amount: int
 
 
+@dataclass(frozen=True)
+class Document:
+    """What is issued in a partner's name of a statement: net and tax; and whether it names another that it corrects."""
+
+    statement: str
+    type_code: str
+    net: int
+    tax: int
+    corrects: bool
+
+
 @dataclass
 class Account:
-    """What a partner was stated, by kind of line; what is carried forward, advanced and held back; what is released."""
+    """What a partner was stated, by kind of line; what is carried forward, advanced and held back; what is released.
+
+    `lines` is what it has earned of lines that rise and of those that fall, as far as `documents` have it.
+    """
 
     stated: Counter[str] = field(default_factory=Counter)
     carried: int = 0
     advance: int = 0
     reserves: list[Reserve] = field(default_factory=list)
     released: list[Released] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
+    lines: Counter[str] = field(default_factory=Counter)
 
     @property
     def reserve(self) -> int:
@@ -91,7 +111,7 @@ class Account:
     @property
     def payable(self) -> int:
         """What closings and releases have made payable, beside what is earned."""
-        added = sum(self.stated[kind] for kind in ("guarantee", "recoupment", "holdback", "commission"))
+        added = sum(self.stated[kind] for kind in ADDED_BY_CLOSINGS)
         return added + sum(one.amount for one in self.released)
 
 
@@ -132,9 +152,15 @@ class Partners:
         lines["recoupment"] = -min(account.advance, max(0, base))
         lines["holdback"] = -rounded(max(0, base + lines["recoupment"]) * terms.holdback)
         lines["release"] = sum(one.amount for one in account.released if one.on <= until) - account.stated["release"]
+        statement = closing_id(partner, until)
+        if terms.self_billing is not None:
+            so_far = lines_of(sold, partner, until)
+            issued = self_billed(statement, terms, so_far - account.lines, lines["adjustment"])
+            account.documents += issued
+            account.lines = so_far
+            lines["selfBilledTax"] = sum(one.tax if one.type_code == "389" else -one.tax for one in issued)
         account.stated.update(lines)
         account.advance += lines["recoupment"]
-        statement = closing_id(partner, until)
         if lines["holdback"]:
             ends = until + timedelta(days=terms.held_days)
             account.reserves.append(Reserve(statement, ends, -lines["holdback"]))
@@ -198,6 +224,34 @@ def earned(sold: Iterable[Sold], until: date) -> Counter[str]:
     for (partner, month), net in in_month.items():
         found[partner] += terms_on(partner, date(END.year, month, 1)).of_net(net)
     return found
+
+
+def lines_of(sold: Iterable[Sold], partner: Partner, until: date) -> Counter[str]:
+    """What a partner earns, of each line as it is billed, up to a day: of lines that rise, and of those that fall."""
+    found: Counter[str] = Counter()
+    for one in sold:
+        if one.day <= until:
+            shares = (rounded(net * terms_on(id_, one.day).share) for id_, net in one.nets if id_ == partner.id)
+            for share in shares:
+                found["389" if share > 0 else "261"] += abs(share)
+    return found
+
+
+def self_billed(statement: str, terms: Terms, lines: Counter[str], adjusted: int) -> list[Document]:
+    """What is issued in a partner's name: what it has earned is an invoice, an adjustment in its favour with it.
+
+    What falls of a line that no invoice has is a note that names none; an adjustment that falls, one of the invoice.
+    """
+    assert terms.self_billing is not None
+    _, _, rate = terms.self_billing
+    parts = (
+        ("389", lines["389"] + max(0, adjusted), False),
+        ("261", max(0, -adjusted), True),
+        ("261", lines["261"], False),
+    )
+    return [
+        Document(statement, code, net, rounded(net * Decimal(rate)), corrects) for code, net, corrects in parts if net
+    ]
 
 
 def of_past_days(sold: Iterable[Sold]) -> dict[tuple[str, int], list[int]]:

@@ -61,6 +61,7 @@ def show(console: Console, outcome: Outcome, books: Database[dict[str, Any]], re
         _agreed(),
         _statements(events),
         _beside(events),
+        _self_billed(events),
         _requested(events),
         _parked(events),
         _audit(outcome.audit),
@@ -326,6 +327,7 @@ def _in_words(terms: Terms, currency: str) -> str:
         (terms.holdback, f"{_rate(terms.holdback)} held back for {terms.held_days} days"),
         (terms.threshold, f"paid out from {figure(terms.threshold, currency)} on"),
         (terms.tax, f"{_rate(terms.tax)} withheld as tax, and {_rate(terms.surcharge)} of that"),
+        (terms.self_billing, f"billed by us as {terms.self_billing[0] if terms.self_billing else ''}000000001 …"),
         (terms.netting, f"netted with {terms.netting.id if terms.netting else ''}"),
     )
     return "; ".join([what, *(words for agreed, words in said if agreed)])
@@ -379,8 +381,28 @@ HOW: dict[str, Callable[[dict[str, Any]], str]] = {
     "release": lambda line: f"of {line['settlementId']}",
     "broughtForward": lambda line: f"of {line['settlementId']}",
     "commission": lambda line: f"{_base(line)}, and its tax",
+    "selfBilledTax": lambda line: f"of {_base(line)}",
 }
 """How a line of each kind is worked out, but for shares."""
+
+
+def _self_billed(events: Events) -> Told:
+    """What was issued in a partner's name."""
+    rows = [
+        (
+            one["billNo"],
+            one["typeCode"],
+            one.get("correctedBillNo", ""),
+            *(figure(minor(one[name]), one[name]["unit"]) for name in AMOUNTS),
+        )
+        for one in sorted((of["document"] for of in events.of_partners["self-billing.issued"]), key=_number)
+    ]
+    columns = ("=document", "=type", "=corrects", ">net", ">with tax")
+    return _table("Issued in a partner's name", *columns, rows=rows)
+
+
+def _number(document: dict[str, Any]) -> str:
+    return str(document["billNo"])
 
 
 def _requested(events: Events) -> Told:

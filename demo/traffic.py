@@ -54,6 +54,7 @@ OF_PARTNERS = (
     "netting.applied",
     "payout.requested",
     "reserve.released",
+    "self-billing.issued",
     "settlement.corrected",
     "settlement.invoiced",
     "withholding.recorded",

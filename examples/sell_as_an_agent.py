@@ -92,6 +92,8 @@ async def main() -> None:
         for line in statement["lines"]:
             print(line["kind"], line["amount"]["value"])
         print("a closing would state:", statement["total"]["value"])
+        [document] = statement["documents"]
+        print("our commission is a document of type", document["typeCode"], document["taxIncludedAmount"]["value"])
 
 
 asyncio.run(main())

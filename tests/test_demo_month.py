@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from demo import dates
-from demo.agreements import AGREEMENTS, Terms, advances, agreed_on
+from demo.agreements import AGREEMENTS, Terms, advances, agreed_on, terms_on
 from demo.bills import bills_of, demands, direct_debits, same
 from demo.charges import billed_for, charged, charges
 from demo.consumers import EXTRAS, ORDERS, Consumers, Owed, providers_open
@@ -32,7 +32,17 @@ from demo.day import make_day
 from demo.disputes import DISPUTED, LOST, disputes_and_losses
 from demo.evening import OpenInvoice, OpenStatement, adjustments, as_requested, bank_file, closings, payouts
 from demo.facts import APPLIED, PAID_IN_FULL, PARTIAL, REPEATED, Fact, Line, Message, Tally, tally
-from demo.partners import Partners, Sold, earned, of_past_days, partner_buys, partner_opens, releases
+from demo.partners import (
+    Document,
+    Partners,
+    Sold,
+    earned,
+    of_past_days,
+    partner_buys,
+    partner_opens,
+    releases,
+    self_billed,
+)
 from demo.plans import Price, Step, Subscription, made_of
 from demo.returns import CHARGEBACKS, BilledLine, bounced, charged_back, put_right, returns
 from demo.subscribers import (
@@ -697,7 +707,25 @@ def test_what_is_less_than_the_threshold_is_carried_forward():
     assert [(stated.total, stated.is_open) for stated in kept.statements] == [(999_999, False), (1_000_000, True)]
     assert kept.statements[1].lines == {"broughtForward": 999_999, "accrual": 1}
     [minus] = closed("SA-HALFMOON", {LAST: [sold("SA-HALFMOON", TRADE, -100)]}).statements
-    assert (minus.total, minus.is_open) == (-65, False)
+    assert (minus.total, minus.is_open) == (-78, False)
+
+
+def test_what_is_issued_in_a_partner_s_name_follows_from_its_lines():
+    """10.00 at 65 % are 6.50 and 1.30 of tax; of -1.00 -0.65 and -0.13, by a note that names none; once."""
+    lines = [sold("SA-HALFMOON", TRADE, 1_000), sold("SA-HALFMOON", TRADE, -100)]
+    kept = closed("SA-HALFMOON", {MIDDLE: lines[1:], LAST: lines})
+    assert [stated.lines for stated in kept.statements] == [
+        {"accrual": -65, "selfBilledTax": -13},
+        {"accrual": 650, "selfBilledTax": 130, "broughtForward": -78},
+    ]
+    assert kept.accounts["SA-HALFMOON"].documents == [
+        Document("HALFMOON-1116", "261", 65, 13, corrects=False),
+        Document("HALFMOON-1130", "389", 650, 130, corrects=False),
+    ]
+    assert self_billed("C", terms_on("SA-HALFMOON", LAST), Counter({"389": 650}), -250) == [
+        Document("C", "389", 650, 130, corrects=False),
+        Document("C", "261", 250, 50, corrects=True),
+    ]
 
 
 def test_tax_is_withheld_of_a_payout_with_what_is_due_on_it():

@@ -606,7 +606,7 @@ transferred = View(
 transfers = View("transfers", "transfers", ())
 
 notes_and_invoices = View(
-    "credit notes and their invoices",
+    "credit notes, disputes and their invoices",
     "invoices",
     (
         {
@@ -631,10 +631,20 @@ notes_and_invoices = View(
                 }
             },
         ),
+        union(
+            "disputes",
+            {
+                "$project": {
+                    "_id": "$billNo",
+                    "disputes": {"$literal": 1},
+                    "seller": {"$ifNull": ["$seller", ""]},
+                }
+            },
+        ),
         {
             "$group": {
                 "_id": "$_id",
-                **{n: {"$sum": f"${n}"} for n in ("invoice", "notes", "credited", "noted")},
+                **{n: {"$sum": f"${n}"} for n in ("invoice", "notes", "disputes", "credited", "noted")},
                 **agreed("account"),
                 **agreed("currency"),
                 **agreed("seller"),
@@ -1239,7 +1249,7 @@ CHECKS = (
         name="notes-are-in-their-invoices-names",
         invariant=3,
         view=notes_and_invoices,
-        among={"$gt": ["$notes", 0]},
+        among=either({"$gt": ["$notes", 0]}, {"$gt": ["$disputes", 0]}),
         holds=agrees("seller"),
         expected="the seller of the invoice",
         found=span("seller"),

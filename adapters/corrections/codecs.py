@@ -350,7 +350,7 @@ def _encode_disputed_line(disputed_line: DisputedLine) -> Row:
 
 def encode_dispute(dispute: Dispute) -> Row:
     """Dispute as a row."""
-    return {
+    row: Row = {
         "_id": dispute.id,
         "billNo": dispute.bill_no,
         "billingAccount": dispute.billing_account,
@@ -365,6 +365,9 @@ def encode_dispute(dispute: Dispute) -> Row:
         "endedBookedAt": dispute.ended_booked_at,
         "creditNote": dispute.credit_note,
     }
+    if dispute.seller is not None:
+        row["seller"] = dispute.seller
+    return row
 
 
 def _decode_disputed_line(row: Row) -> DisputedLine:
@@ -392,6 +395,7 @@ def decode_dispute(row: Row) -> Dispute:
         row["endedAt"],
         row["endedBookedAt"],
         row["creditNote"],
+        row.get("seller"),
     )
 
 

@@ -9,6 +9,7 @@ from adapters.kept import Collection, Kept, QueueRead
 from domain.corrections.model import CreditNote, Dispute, DisputedLine, Goodwill, Refund, Reversal, Transfer, WriteOff
 
 DISPUTED = {"state": "open"}
+OF_SELLERS = {"seller": {"$gt": ""}}
 
 KEPT = (
     Kept(
@@ -50,6 +51,12 @@ KEPT = (
                 IndexModel([("billingAccount", ASCENDING), ("bookedAt", ASCENDING)], name="booked"),
                 # Lists of an account's notes, by number.
                 IndexModel([("billingAccount", ASCENDING), ("billNo", ASCENDING)], name="listed"),
+                # The same of those in a partner's name.
+                IndexModel(
+                    [("seller", ASCENDING), ("billNo", ASCENDING)],
+                    name="seller",
+                    partialFilterExpression=OF_SELLERS,
+                ),
             ),
             personal=("reason",),
         ),
@@ -138,7 +145,7 @@ KEPT = (
         ),
     ),
     Kept(
-        Layout(Dispute, parts=(Layout(DisputedLine, absent=(("counted",),)),)),
+        Layout(Dispute, absent=(("seller",),), parts=(Layout(DisputedLine, absent=(("counted",),)),)),
         Collection(
             "disputes",
             id="`disputeId`",
@@ -157,6 +164,7 @@ KEPT = (
                 "endedAt": "as the message says it, or null",
                 "endedBookedAt": "when that was booked, or null",
                 "creditNote": "the number of the note that credits what was approved, or null",
+                "seller": "the settlement account of the partner in whose name the invoice is; left out of ours",
             },
             indexes=(
                 # The disputes of an invoice.
@@ -170,6 +178,12 @@ KEPT = (
                         ("_id", ASCENDING),
                     ],
                     name="listed",
+                ),
+                # The same of those in a partner's name.
+                IndexModel(
+                    [("seller", ASCENDING), ("state", ASCENDING), ("bookedAt", ASCENDING), ("_id", ASCENDING)],
+                    name="seller",
+                    partialFilterExpression=OF_SELLERS,
                 ),
                 # What was disputed at a time: what is open, and what has ended since.
                 IndexModel([("billingAccount", ASCENDING), ("endedBookedAt", ASCENDING)], name="ended"),

@@ -9,7 +9,7 @@ from adapters.corrections.codecs import decode_credit_note, decode_dispute, deco
 from adapters.invoicing.queries import shows_of_invoice
 from adapters.mongodb.paging import FEW_ROWS, Page, keyset, reading
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
-from domain.accounts.model import BILLING
+from domain.accounts.model import BILLING, SETTLEMENT
 from domain.corrections.model import DisputeState
 from schemas.corrections.events import credit_note_json, dispute_json, refund_json
 from schemas.corrections.queries import CreditNoteGet, CreditNoteList, DisputeGet, DisputeList, RefundList
@@ -31,9 +31,7 @@ async def credit_note(query: CreditNoteGet, view: View) -> Json:
 
 async def credit_notes(query: CreditNoteList, view: View) -> bytes:
     """`credit-note.list`, by number."""
-    await view.check_account(query.billing_account, BILLING, "billingAccount")
-    which: Row = {"billingAccount": query.billing_account}
-    index = "listed"
+    which, index = await _whose(query, view)
     if query.corrected_bill_no is not None:
         which["correctedBillNo"], index = query.corrected_bill_no, "invoice"
     if query.after is not None:
@@ -47,6 +45,16 @@ async def credit_notes(query: CreditNoteList, view: View) -> bytes:
                 return page.answer(cursor(CreditNoteList.TYPE, last))
             last = row["billNo"]
     return page.answer(None)
+
+
+async def _whose(query: CreditNoteList | DisputeList, view: View) -> tuple[Row, str]:
+    """Those that are asked for, by who owes the invoice or in whose name it is, and the index that lists them."""
+    if query.seller is not None:
+        await view.check_account(query.seller, SETTLEMENT, "seller")
+        return {"seller": query.seller}, "seller"
+    assert query.billing_account is not None, "it is of an account or of a seller"
+    await view.check_account(query.billing_account, BILLING, "billingAccount")
+    return {"billingAccount": query.billing_account}, "listed"
 
 
 async def refunds(query: RefundList, view: View) -> bytes:
@@ -75,10 +83,8 @@ async def dispute(query: DisputeGet, view: View) -> Json:
 
 async def disputes(query: DisputeList, view: View) -> bytes:
     """`dispute.list`, oldest first."""
-    await view.check_account(query.billing_account, BILLING, "billingAccount")
-    states = [query.state] if query.state else list(get_args(DisputeState))
-    which: Row = {"billingAccount": query.billing_account, "state": {"$in": states}}
-    index = "listed"
+    which, index = await _whose(query, view)
+    which["state"] = {"$in": [query.state] if query.state else list(get_args(DisputeState))}
     if query.bill_no is not None:
         which["billNo"], index = query.bill_no, "invoice"
     page = Page(query.limit)

@@ -17,7 +17,15 @@ from domain.settlement.documents import CreditedGroup, DocumentLine, DocumentSai
 from domain.settlement.earnings import ChargedFee, DayEarned, Earnings, Guaranteed
 from domain.settlement.payouts import Payout, PayoutReturn
 from domain.settlement.reserves import Release, Reserve
-from domain.settlement.statements import Hold, LineInDispute, PayoutRequest, Settlement, SettlementLine, WithheldTax
+from domain.settlement.statements import (
+    HeldForward,
+    Hold,
+    LineInDispute,
+    PayoutRequest,
+    Settlement,
+    SettlementLine,
+    WithheldTax,
+)
 from domain.settlement.terms import (
     Certificate,
     ClosingTerms,
@@ -181,6 +189,7 @@ def _encode_payout_request(payout_request: PayoutRequest) -> Row:
 def encode_settlement(settlement: Settlement) -> Row:
     """Settlement as a row."""
     hold = settlement.hold
+    held_forward = settlement.held_forward
     row: Row = {
         "_id": settlement.id,
         "settlementAccount": settlement.settlement_account,
@@ -231,6 +240,13 @@ def encode_settlement(settlement: Settlement) -> Row:
             "isWaiting": hold.is_waiting,
             "netted": hold.netted,
         }
+    if held_forward is not None:
+        row["heldForward"] = {
+            "documents": list(held_forward.documents),
+            "amount": held_forward.amount,
+        }
+    if settlement.carried_to is not None:
+        row["carriedTo"] = settlement.carried_to
     return row
 
 
@@ -286,6 +302,7 @@ def decode_settlement(row: Row) -> Settlement:
     request = row.get("request")
     disputed = row.get("disputed")
     hold = row.get("hold")
+    held_forward = row.get("heldForward")
     return Settlement(
         row["_id"],
         row["settlementAccount"],
@@ -338,6 +355,15 @@ def decode_settlement(row: Row) -> Settlement:
                 hold["netted"],
             )
         ),
+        (
+            None
+            if held_forward is None
+            else HeldForward(
+                tuple(held_forward["documents"]),
+                held_forward["amount"],
+            )
+        ),
+        row.get("carriedTo"),
     )
 
 

@@ -92,6 +92,8 @@ KEPT = (
                 ("disputed",),
                 ("self_billed_tax",),
                 ("hold",),
+                ("held_forward",),
+                ("carried_to",),
             ),
             parts=(
                 Layout(SettlementLine, absent=(("adjustment_id",), ("step",), ("corrects",))),
@@ -103,7 +105,7 @@ KEPT = (
             "settlements",
             id="statement id",
             written="by a closing, replaced by a payout, or its return; by a report, and by what corrects a line that "
-            "is in dispute",
+            "is in dispute; by what is said of a document",
             fields={
                 "settlementAccount": "the partner's",
                 "currency": "",
@@ -131,6 +133,9 @@ KEPT = (
                 "forward included; only where there is some",
                 "hold": "{`documents`, `isWaiting`, `netted`}: for which of its documents, which are disputed, it is "
                 "not paid, and whether a payout was to be requested meanwhile; only then",
+                "heldForward": "{`documents`, `amount`}: what of the amount brought forward is not paid, and for which "
+                "documents of statements before it, which are disputed; only then",
+                "carriedTo": "the statement that has brought it forward; only of a partner that is self-billed",
             },
             personal=("withholding.authority",),
             indexes=(

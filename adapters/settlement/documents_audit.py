@@ -346,6 +346,51 @@ disputed_documents = View(
     ),
 )
 
+documents_before: Expression = {"$ifNull": ["$heldForward.documents", []]}
+amount_before: Expression = {"$ifNull": ["$heldForward.amount", 0]}
+above_zero: Expression = {"$max": [0, "$total"]}
+amount_to_hold: Expression = {
+    "$cond": [has("$hold"), above_zero, {"$min": [above_zero, amount_before]}],
+}
+held_forward = View(
+    "statements that were brought forward, and what is held of them",
+    "settlements",
+    (
+        {
+            "$project": {
+                "to": {"$ifNull": ["$carriedTo", None]},
+                "amount": amount_to_hold,
+                "documents": {
+                    "$cond": [
+                        {"$gt": [amount_to_hold, 0]},
+                        {"$concatArrays": [{"$ifNull": ["$hold.documents", []]}, documents_before]},
+                        [],
+                    ]
+                },
+            }
+        },
+        union(
+            "settlements",
+            {"$match": {"$or": [{"broughtForwardFrom": {"$gt": ""}}, {"heldForward": {"$exists": True}}]}},
+            {
+                "$project": {
+                    "_id": "$broughtForwardFrom",
+                    "in": "$_id",
+                    "held": amount_before,
+                    "heldBy": documents_before,
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$max": f"${n}"} for n in ("to", "in", "documents", "heldBy")},
+                **{n: {"$sum": f"${n}"} for n in ("amount", "held")},
+            }
+        },
+    ),
+)
+
 own_tax: Expression = rows_of("selfBilledTax")
 tax_of_statement: Expression = {"$ifNull": ["$selfBilledTax", 0]}
 carried: Stage = {"$match": {"broughtForwardFrom": {"$gt": ""}}}
@@ -469,6 +514,19 @@ DOCUMENT_CHECKS = (
         holds=both(equal("$disputed", "$holds"), equal("$document", 1), agrees("statement")),
         expected={"holds": "$disputed", "statement": "the same in both"},
         found={"holds": "$holds", "statement": span("statement")},
+    ),
+    Check(
+        name="what-is-held-is-brought-forward",
+        invariant=5,
+        view=held_forward,
+        among=either(has("$to"), both(has("$in"), either({"$gt": ["$amount", 0]}, {"$gt": ["$held", 0]}))),
+        holds=both(
+            equal("$held", "$amount"),
+            equal("$heldBy", "$documents"),
+            either(equal({"$ifNull": ["$to", None]}, None), equal("$to", "$in")),
+        ),
+        expected={"amount": "$amount", "documents": "$documents", "carriedTo": "$in"},
+        found={"amount": "$held", "documents": "$heldBy", "carriedTo": "$to"},
     ),
     Check(
         name="self-billed-tax-is-brought-forward",

@@ -22,6 +22,7 @@ from domain.accounts.model import SETTLEMENT
 from domain.invoicing.model import AgreementRevision, PartnerShare, TierShare
 from domain.settlement.agreeing import AGREEMENTS_MAX
 from domain.settlement.closing import LINES_MAX, STATEMENTS_MAX, Closing, SettlementClosed
+from domain.settlement.documents import SelfBillingIssued, SettlementInvoiced
 from domain.settlement.statements import Settlement
 from schemas.query import cursor, milliseconds
 from schemas.settlement.events import (
@@ -155,9 +156,9 @@ async def preview(query: SettlementPreview, view: View) -> Json:
     happened = await happens(
         closing, view, parts_max=1, too_many=f"periodEnd: more than {most} are due by then: say an earlier date"
     )
-    return {
-        "settlements": [settlement_preview(one.settlement) for one in happened if isinstance(one, SettlementClosed)]
-    }
+    documents = [one.document for one in happened if isinstance(one, SelfBillingIssued | SettlementInvoiced)]
+    made = [one.settlement for one in happened if isinstance(one, SettlementClosed)]
+    return {"settlements": [settlement_preview(one, documents) for one in made]}
 
 
 async def agreement(query: AgreementGet, view: View) -> Json:

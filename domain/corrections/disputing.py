@@ -133,6 +133,7 @@ def open_dispute(dispute: DisputeToOpen, books: Books) -> DisputeResult:
         opened_at=dispute.opened_at,
         booked_at=books.booked_at,
         reason=dispute.reason,
+        seller=before.seller,
     )
     after = _with(before, [*others, opened], books)
     books.announce(f"dispute:{opened.id}")

@@ -465,7 +465,8 @@ class Dispute:
     one that has ended keeps what it was then.
 
     `ended_at` is when it was settled or withdrawn by its own saying, `ended_booked_at` when that was booked.
-    `credit_note` is the number of the note that credits what was approved.
+    `credit_note` is the number of the note that credits what was approved. `seller` is the settlement account of the
+    partner in whose name the invoice is; None of ours.
     """
 
     id: str
@@ -481,6 +482,7 @@ class Dispute:
     ended_at: datetime | None = None
     ended_booked_at: datetime | None = None
     credit_note: str | None = None
+    seller: str | None = None
 
     @property
     def owner(self) -> str:

@@ -1,4 +1,7 @@
-"""Accepting: what a partner says of a self-billed document. One that is disputed holds its statement's payout."""
+"""Accepting: what a partner says of a self-billed document. One that is disputed holds its statement's payout.
+
+Of a statement that was carried forward, what it comes to is held where it has been brought forward to.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,12 @@ def accept_needs(fact: DocumentToAccept | DocumentToDispute, books: WorkingSet) 
     if document is not None:
         yield DocumentNeed(Account, document.settlement_account)
         yield DocumentNeed(Position, document.settlement_account)
-        yield DocumentNeed(Settlement, document.settlement_id)
+        # What was carried forward is held where it is now.
+        statement: str | None = document.settlement_id
+        while statement is not None:
+            yield DocumentNeed(Settlement, statement)
+            found = books.peek(Settlement, statement)
+            statement = None if found is None else found.carried_to
 
 
 def accept_document(fact: DocumentToAccept, books: Books) -> DocumentStateResult:

@@ -21,11 +21,12 @@ from domain.settlement.fees import note_fees
 from domain.settlement.issuing import (
     ROWS,
     are_issued,
+    are_self_billed,
     documents_needs,
     issue_documents,
     tell_documents,
 )
-from domain.settlement.requesting import NettingToApply, request_payout
+from domain.settlement.requesting import NettingToApply, bring_forward, request_payout
 from domain.settlement.reserves import ReserveHeld
 from domain.settlement.statements import Settlement, SettlementLine
 from domain.settlement.steps import Steps, book_steps, payout_threshold, steps_needs, work_out_steps
@@ -185,6 +186,10 @@ def _state(
         withholding=terms.withholding if is_payable else None,
         self_billed_tax=self_billed_tax or None,
     )
+    if carried is not None and are_self_billed(_agreements(account, books)):
+        before = books.find(Settlement, carried.settlement_id)
+        assert before is not None, f"{carried.settlement_id} is carried forward, and not there"
+        settlement = bring_forward(before, settlement, books)
     numbers = dict(documents.numbers)
     for row in rows:
         books.put(replace(row, settlement_id=settlement_id, document=numbers.get(row.id)))

@@ -11,6 +11,7 @@ from domain.frozen import dataclass, replace
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, RangeNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series, next_number
+from domain.ledger.positions import Position
 from domain.money import share_of, within_limit
 from domain.parties.model import SELLER, Seller
 from domain.settlement import position
@@ -28,6 +29,7 @@ from domain.settlement.documents import (
     TypeCode,
     number_order,
 )
+from domain.settlement.statements import Settlement
 from domain.settlement.terms import SelfBilling
 
 ROWS = 3
@@ -90,6 +92,10 @@ def documents_needs(partner: str, books: WorkingSet) -> Iterator[Need]:
     if not are_issued(agreements, books.known(Accrual, partner)):
         return
     yield DocumentNeed(Seller, SELLER)
+    known = books.peek(Position, partner)
+    carried = None if known is None else known.carried_forward
+    if carried is not None and are_self_billed(agreements):
+        yield DocumentNeed(Settlement, carried.settlement_id)
     for prefix in sorted({books.series, books.credit_notes, *_series_of(agreements)}):
         yield DocumentNeed(Series, prefix)
 
@@ -97,6 +103,11 @@ def documents_needs(partner: str, books: WorkingSet) -> Iterator[Need]:
 def are_issued(agreements: Iterable[Agreement], rows: Iterable[Accrual]) -> bool:
     """Whether statements of these rows may have documents; what was agreed ever counts: what it billed may fall."""
     return any(_bills_of(agreement) for agreement in agreements) or any(row.commission is not None for row in rows)
+
+
+def are_self_billed(agreements: Iterable[Agreement]) -> bool:
+    """Whether statements have, or had, documents in the partner's name."""
+    return bool(_series_of(agreements))
 
 
 def issue_documents(

@@ -44,7 +44,7 @@ def net(settlement: Settlement, billing_account: str, netted: tuple[tuple[str, i
 
 
 def free(before: Settlement, after: Settlement, books: Books) -> None:
-    """Keep a statement of which another part is in dispute now; what is freed of it is requested, if it is to be.
+    """Keep a statement of which another part is in dispute, or held, now; what is freed is requested, if it is to be.
 
     That is where nothing was left to pay but what was in dispute, and the last request does not stand any more: as long
     as nothing was paid by it, it is due itself.
@@ -57,7 +57,9 @@ def free(before: Settlement, after: Settlement, books: Books) -> None:
 def hold(settlement: Settlement, document: str, books: Books) -> None:
     """Have nothing paid of a statement as long as a document of it is disputed."""
     before = settlement.hold or Hold(())
-    books.put(replace(settlement, hold=replace(before, documents=(*before.documents, document))))
+    settlement = replace(settlement, hold=replace(before, documents=(*before.documents, document)))
+    books.put(settlement)
+    _carry_on(settlement, books)
 
 
 def let_go(settlement: Settlement, document: str, books: Books) -> None:
@@ -70,6 +72,25 @@ def let_go(settlement: Settlement, document: str, books: Books) -> None:
     books.put(settlement)
     if not left and before.is_waiting:
         request_payout(settlement, books, before.netted)
+    _carry_on(settlement, books)
+
+
+def bring_forward(before: Settlement, settlement: Settlement, books: Books) -> Settlement:
+    """Note which statement has brought another one forward, and what of that it holds; returns it."""
+    books.put(replace(before, carried_to=settlement.id))
+    return replace(settlement, held_forward=before.to_hold)
+
+
+def _carry_on(settlement: Settlement, books: Books) -> None:
+    """Have each statement that a carried amount is in hold what is disputed of it now."""
+    while settlement.carried_to is not None:
+        before = books.find(Settlement, settlement.carried_to)
+        assert before is not None, f"{settlement.id} was carried to {settlement.carried_to}, which is not there"
+        after = replace(before, held_forward=settlement.to_hold)
+        if after == before:
+            return
+        free(before, after, books)
+        settlement = after
 
 
 def settle_request(settlement: Settlement, amount: int, books: Books) -> Settlement:

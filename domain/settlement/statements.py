@@ -90,6 +90,14 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldForward:
+    """What of an amount that was brought forward is not paid (minor units), and the documents disputed of it."""
+
+    documents: tuple[str, ...]
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """A partner's statement: its lines and what was brought forward make up `total`, of which `paid` so far.
 
@@ -99,7 +107,9 @@ class Settlement:
     nothing. `withholding` is what was agreed of that as it was made; `request` is the last payout that was requested.
     `report` is the latest that the partner has made of it, if any, and `disputed` what of that is in dispute still;
     None where nothing is. `self_billed_tax` is how much of the total is the tax of self-billed documents, what was
-    brought forward of it included; None where that is nothing. `hold` says for which of its documents it is not paid.
+    brought forward of it included; None where that is nothing. `hold` says for which of its documents it is not paid,
+    `held_forward` what of the amount brought forward is not, for those of statements before it. `carried_to` is the
+    statement that has brought this one forward; None, too, where the partner was never self-billed.
     """
 
     id: str
@@ -123,6 +133,8 @@ class Settlement:
     disputed: tuple[LineInDispute, ...] | None = None
     self_billed_tax: int | None = None
     hold: Hold | None = None
+    held_forward: HeldForward | None = None
+    carried_to: str | None = None
 
     @property
     def tax_withheld(self) -> int:
@@ -150,9 +162,22 @@ class Settlement:
         return min(self.unpaid, max(0, sum(line.amount for line in self.disputed or ())))
 
     @property
+    def held_amount(self) -> int:
+        """How much of what is not paid was brought forward, and is held (minor units): what is paid first is not."""
+        return 0 if self.held_forward is None else min(self.unpaid, self.held_forward.amount)
+
+    @property
     def left(self) -> int:
-        """What is left to pay of it (minor units), without what is in dispute."""
-        return self.unpaid - self.disputed_amount
+        """What is left to pay of it (minor units), without what is in dispute or held of what it brought forward."""
+        return max(0, self.unpaid - self.disputed_amount - self.held_amount)
+
+    @property
+    def to_hold(self) -> HeldForward | None:
+        """What is held of it where it is brought forward: all, while a document of its own is disputed."""
+        before = self.held_forward or HeldForward((), 0)
+        documents = before.documents if self.hold is None else (*self.hold.documents, *before.documents)
+        amount = min(max(0, self.total), before.amount) if self.hold is None else max(0, self.total)
+        return HeldForward(documents, amount) if amount else None
 
     @property
     def owner(self) -> str:
@@ -181,12 +206,17 @@ def find_settlement(settlement_id: str, books: Books) -> Settlement:
 
 def in_dispute(settlement: Settlement, kept_in: Currency) -> str:
     """What a refusal adds of a statement that is in dispute: how much of it is, and why; nothing of another."""
-    if not settlement.disputed_amount:
-        return ""
-    held = kept_in.written(settlement.disputed_amount)
-    count = len(settlement.disputed or ())
-    lines = "1 line differs" if count == 1 else f"{count} lines differ"
-    return f"; {held} is in dispute: {lines} from what {settlement.report} reports"
+    said = ""
+    if settlement.disputed_amount:
+        disputed = kept_in.written(settlement.disputed_amount)
+        count = len(settlement.disputed or ())
+        lines = "1 line differs" if count == 1 else f"{count} lines differ"
+        said = f"; {disputed} is in dispute: {lines} from what {settlement.report} reports"
+    if settlement.held_forward is not None and settlement.held_amount:
+        held = kept_in.written(settlement.held_amount)
+        documents = " and ".join(settlement.held_forward.documents)
+        said += f"; {held} that it brought forward is held while {documents} is disputed"
+    return said
 
 
 def paid_to_date(settlement: Settlement, paid: int) -> Settlement:

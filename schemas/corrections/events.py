@@ -245,6 +245,7 @@ def dispute_json(dispute: Dispute) -> Json:
         "disputeId": dispute.id,
         "billNo": dispute.bill_no,
         "billingAccount": account_ref(dispute.billing_account, "BillingAccount"),
+        **seller_json(dispute.seller),
         "state": dispute.state,
         "amount": money_json(dispute.amount, code),
         "items": [
@@ -352,6 +353,7 @@ SHAPES: dict[str, Shape] = {
         "disputeId": "Id",
         "billNo": "Id",
         "billingAccount": "BillingAccountReference",
+        "seller?": "SettlementAccountReference",
         "state": get_args(DisputeState),
         "amount": "Money",
         "items": [{"lineId": "Id", "taxExcludedAmount": "Money", "approved?": "Money"}],

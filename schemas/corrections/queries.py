@@ -30,14 +30,24 @@ class CreditNoteGet(Query):
 
 
 class CreditNoteList(Query):
-    """The credit notes of a billing account, or of one invoice of it, by number."""
+    """A billing account's credit notes, or those in the name of a partner's settlement account (`seller`), by number.
+
+    All, or those of one invoice.
+    """
 
     TYPE = "credit-note.list"
     ANSWER: ClassVar[Shape] = page("CreditNote")
-    billing_account: Id
+    billing_account: Id | None = None
+    seller: Id | None = None
     corrected_bill_no: Id | None = None
     limit: Limit = LIMIT_DEFAULT
     after: Annotated[tuple[str], BeforeValidator(place_of("credit-note.list", str))] | None = None
+
+    @model_validator(mode="after")
+    def _of_one_of_both(self) -> Self:
+        if (self.billing_account is None) == (self.seller is None):
+            raise ValueError("needs billingAccount or seller, one of both")
+        return self
 
 
 class RefundList(Query):
@@ -59,15 +69,25 @@ class DisputeGet(Query):
 
 
 class DisputeList(Query):
-    """The disputes of a billing account, or of one invoice of it, oldest first; all, or those in one state."""
+    """A billing account's disputes, or those of invoices in the name of a settlement account (`seller`), oldest first.
+
+    All, or those of one invoice, or in one state.
+    """
 
     TYPE = "dispute.list"
     ANSWER: ClassVar[Shape] = page("Dispute")
-    billing_account: Id
+    billing_account: Id | None = None
+    seller: Id | None = None
     bill_no: Id | None = None
     state: DisputeState | None = None
     limit: Limit = LIMIT_DEFAULT
     after: Annotated[tuple[datetime, str], BeforeValidator(time_place_of("dispute.list"))] | None = None
+
+    @model_validator(mode="after")
+    def _of_one_of_both(self) -> Self:
+        if (self.billing_account is None) == (self.seller is None):
+            raise ValueError("needs billingAccount or seller, one of both")
+        return self
 
 
 QUERIES: tuple[type[Query], ...] = (CreditNoteGet, CreditNoteList, RefundList, DisputeGet, DisputeList)

@@ -140,6 +140,9 @@ def settlement_json(settlement: Settlement) -> Json:
         out["disputedAmount"] = money_json(settlement.disputed_amount, code)
     if settlement.hold is not None:
         out["heldBy"] = list(settlement.hold.documents)
+    if settlement.held_forward is not None and settlement.held_amount:
+        held = money_json(settlement.held_amount, code)
+        out["heldForward"] = {"amount": held, "heldBy": list(settlement.held_forward.documents)}
     return out
 
 
@@ -521,6 +524,7 @@ SHAPES: dict[str, Shape] = {
         "payoutThreshold?": "Money",
         "disputedAmount?": "Money",
         "heldBy?": ["Id"],
+        "heldForward?": {"amount": "Money", "heldBy": ["Id"]},
         "documents?": [{"@type": ("CustomerBillRef",), "id": "Id", "typeCode": get_args(TypeCode)}],
         "payouts?": ["Payout"],
         "report?": "StatementReport",

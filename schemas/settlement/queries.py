@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
 from domain.settlement.agreements import Agreement
+from domain.settlement.documents import SettlementDocument
 from domain.settlement.reserves import ReserveState
 from domain.settlement.statements import Settlement
 from schemas.query import LIMIT_DEFAULT, Limit, Query, date_place_of, time_place_of
 from schemas.settlement.events import SHAPES as OF_SETTLEMENT
-from schemas.settlement.events import TERMS, agreement_json, settlement_json, terms_json
+from schemas.settlement.events import TERMS, agreement_json, document_json, settlement_json, terms_json
 from schemas.settlement.messages import StatementId
 from schemas.shapes import Shape, page
 from schemas.values import Date, Id, Json, time_json
@@ -40,7 +42,7 @@ class SettlementList(Query):
 
 
 class SettlementPreview(Query):
-    """What `settlement.close` would make of a partner's accruals now: the statements, without ids."""
+    """What `settlement.close` would make of a partner's accruals now: statements and documents, without their ids."""
 
     TYPE = "settlement.preview"
     ANSWER: ClassVar[Shape] = {"settlements": ["SettlementPreview"]}
@@ -132,21 +134,43 @@ def agreement_with_history(agreement: Agreement) -> Json:
     return {**agreement_json(agreement), "history": history}
 
 
-_ONLY_OF_ONE_THAT_IS_MADE = ("id", "payouts?", "disputedAmount?", "report?", "heldBy?", "documents?")
+_ONLY_OF_ONE_THAT_IS_MADE = ("id", "payouts?", "disputedAmount?", "report?", "heldBy?")
+_ONLY_OF_ONE_THAT_IS_ISSUED = ("id", "billNo", "settlementId", "credited?", "said?")
 PREVIEWS: dict[str, Shape] = {
     "SettlementPreview": {
-        name: part for name, part in OF_SETTLEMENT["Settlement"].items() if name not in _ONLY_OF_ONE_THAT_IS_MADE
+        **{name: part for name, part in OF_SETTLEMENT["Settlement"].items() if name not in _ONLY_OF_ONE_THAT_IS_MADE},
+        "documents?": ["SettlementDocumentPreview"],
+    },
+    "SettlementDocumentPreview": {
+        name: part
+        for name, part in OF_SETTLEMENT["SettlementDocument"].items()
+        if name not in _ONLY_OF_ONE_THAT_IS_ISSUED
     },
 }
-"""Statements as they would be: they have no ids yet."""
+"""Statements and their documents as they would be: they have no ids and no numbers yet."""
 
 
-def settlement_preview(settlement: Settlement) -> Json:
-    """A statement as `settlement.closed` would tell it, without its id, and that of one which is not made either."""
+def settlement_preview(settlement: Settlement, documents: Sequence[SettlementDocument] = ()) -> Json:
+    """A statement as `settlement.closed` would tell it, without its id, and that of one which is not made either.
+
+    Of `documents`, all that its closing would issue, it has its own, as they would be told, without numbers. One that
+    corrects another of them names none: that has no number either.
+    """
     told = settlement_json(settlement)
     del told["id"]
     if settlement.brought_forward_from is not None and settlement.brought_forward_from.startswith(PREVIEWED):
         del told["lines"][0]["settlementId"]
+    numbers = {document.id for document in documents}
+    own = [_document_preview(one, numbers) for one in documents if one.settlement_id == settlement.id]
+    return {**told, "documents": own} if own else told
+
+
+def _document_preview(document: SettlementDocument, not_issued: Collection[str]) -> Json:
+    told = document_json(document)
+    for name in _ONLY_OF_ONE_THAT_IS_ISSUED:
+        told.pop(name.removesuffix("?"), None)
+    if document.corrects in not_issued:
+        del told["correctedBillNo"]
     return told
 
 

@@ -178,12 +178,18 @@ MUTATIONS: list[Mutation] = [
         changing("invoices", "SA-1-000000003", seller="SA-2"),
         {
             "invoices-are-in-one-name",
+            "notes-are-in-their-invoices-names",
             "numbers-are-of-their-sellers-series",
             "facts-make-one-invoice-a-seller",
             "seller-versions-rise-with-numbers",
         },
     ),
     Mutation("note-in-the-name-of-another", in_the_name_of_another, {"notes-are-in-their-invoices-names"}),
+    Mutation(
+        "dispute-in-the-name-of-another",
+        changing("disputes", "D-2", seller="SA-2"),
+        {"notes-are-in-their-invoices-names"},
+    ),
     Mutation("two-invoices-of-one-seller", ordered_twice, {"facts-make-one-invoice-a-seller"}),
     Mutation("tax-of-ours", tax_of_ours, {"income-matches-invoices"}),
     # -- series
@@ -309,7 +315,7 @@ def test_checks_look_at_what_is_sold_in_partners_names(books: Books) -> None:
         "agents-shares-are-what-is-left": 13,
         "commissions-follow-terms": 13,
         # FN.000000002 has two notes.
-        "notes-are-in-their-invoices-names": 4,
+        "notes-are-in-their-invoices-names": 5,
         # INV-, SA-1- and FN. with CN- before each of these two, and what SA-2's account names.
         "numbers-are-of-their-sellers-series": 7,
         "partners-series-are-their-own": 6,

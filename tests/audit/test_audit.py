@@ -1493,6 +1493,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "open-documents-have-something-left": 0,
         "fees-are-charged-once": 0,
         "disputed-documents-hold-statements": 0,
+        "what-is-held-is-brought-forward": 0,
         "self-billed-tax-is-brought-forward": 7,
         "documents-point-to-statements": 0,
         "rows-point-to-documents": 0,

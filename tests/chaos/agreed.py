@@ -29,6 +29,13 @@ GUARANTEE = {
     "holdback": {"rate": "0.25", "releaseAfterDays": DAYS_MAX},
 }
 WITHHOLDING = {"withholding": {"rate": "0.15", "authority": "tax office", "surchargeOnTax": "0.055"}}
+SELF_BILLED = "SA-billed"
+"""The partner whose invoices we issue, and which says what it holds of them."""
+SELF_BILLING = {
+    "selfBilling": {"series": "SB-billed-", "tax": {"category": "S", "rate": "0.2"}},
+    "fixedFee": {"amount": eur(2), "period": "month", "tax": {"category": "S", "rate": "0.2"}},
+    "payoutThreshold": eur(20),
+}
 NETTING = {"netting": {"billingAccount": {"id": NETTED}}}
 
 Shares = tuple[str, str]
@@ -133,6 +140,7 @@ def bargains(lot: Callable[[], Shares]) -> list[Bargain]:
         made("SA-taxed", WITHHOLDING),
         made("SA-netted", NETTING),
         made("SA-tiered", tiered=True),
+        made(SELF_BILLED, SELF_BILLING),
         made("SA-late", HOLDBACK, ADVANCED, WITHHOLDING, NETTING, late=True),
         made("SA-named", HOLDBACK, WITHHOLDING, NETTING, agent=True),
     ]

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tests.chaos.agreed import ADVANCE, DAYS_MAX, NETTED, ORDERED, Bargain, Shares, agents_terms, bargains
+from tests.chaos.agreed import ADVANCE, DAYS_MAX, NETTED, ORDERED, SELF_BILLED, Bargain, Shares, agents_terms, bargains
 from tests.support.messages import (
     Message,
     adjustment,
@@ -67,6 +67,8 @@ REVERSED = 0.05
 """How many of the payments come back, in part."""
 RETURNED = 0.3
 """How many of the payouts come back, and are paid anew."""
+SAID_WRONG, SAID_RIGHT = 0.4, 0.8
+"""How many documents in a partner's name are disputed, and how many are that or are accepted at once."""
 PERIOD_ENDS = ("2026-11-22", "2026-11-30")
 """Of closings: all that is sold is of days up to the first, adjustments are after it."""
 NAMED, UNNAMED, RIGHT = "BA-named", "BA-unnamed", "BA-right"
@@ -166,6 +168,7 @@ class Business:
     _partners: list[str] = field(default_factory=list)
     _later: list[tuple[int, Letter]] = field(default_factory=list)
     _reversed: set[str] = field(default_factory=set)
+    _unpaid: list[dict[str, Any]] = field(default_factory=list)
     _bursts: int = 0
     _over: bool = False
     _told: bool = False
@@ -263,9 +266,15 @@ class Business:
         return self._paid(payout(number, account, statement["id"], str(value)), number)
 
     def payout_as_requested(self, event: dict[str, Any]) -> list[Letter]:
-        """What is paid out to whom something is agreed with, as it is requested; now and then that comes back."""
+        """What is paid out to whom something is agreed with, as it is requested; now and then that comes back.
+
+        Who disputes documents is paid when it does so no more: whether it may be, before, depends on what came first.
+        """
         account, number = event["settlementAccount"]["id"], event["payoutId"]
         if not self._is_paid_as_requested(account):
+            return []
+        if account == SELF_BILLED and not self._told:
+            self._unpaid.append(event)
             return []
         said = payout(number, account, event["settlementId"], event["amount"]["value"])
         return self._paid((said[0], {**said[1], "transferred": event["transferred"]}), number)
@@ -311,7 +320,21 @@ class Business:
         for partner_id in self._partners:
             number = self._next("CL")
             letters.append(self._fact(closing(number, partner_id, str(day)), number))
+        for event in self._unpaid:
+            letters += self.payout_as_requested(event)
         return letters
+
+    def said_of(self, document: dict[str, Any]) -> list[Letter]:
+        """What a partner says of what is issued in its name: it disputes it, or accepts it, or neither."""
+        drawn = self.lots.random()
+        if drawn < SAID_WRONG and not self._told:
+            body = {"number": document["billNo"], "at": "2026-11-23T09:00:00Z", "reason": "one line is missing"}
+            return [self._command(("self-billing.dispute", body))]
+        return self.acceptance_of(document) if drawn < SAID_RIGHT else []
+
+    def acceptance_of(self, document: dict[str, Any]) -> list[Letter]:
+        """It accepts it."""
+        return [self._command(("self-billing.accept", {"number": document["billNo"], "at": "2026-11-24T09:00:00Z"}))]
 
     def answers(self) -> dict[str, Callable[[dict[str, Any]], list[Letter]]]:
         """What is sent as events come, by their types."""
@@ -325,6 +348,8 @@ class Business:
             "payout.return-booked": self.payout_anew,
             "payout.requested": self.payout_as_requested,
             "netting.applied": self.netted,
+            "self-billing.issued": lambda event: self.said_of(event["document"]),
+            "self-billing.disputed": lambda event: self.acceptance_of(event["document"]),
             "reserve.held": lambda event: self.release_of(event["reserve"]),
             "subscription.created": lambda event: self.sequel_of_subscription(event["subscription"]["id"]),
             "subscription.changed": self.resumption_of,

@@ -179,6 +179,8 @@ async def run(
         "agreed terms": sum(len(one.shares) for one in business.bargains),
         "invoices corrected for them": database["shareCorrections"].count_documents({}),
         "statements netted": database["payments"].count_documents({"source": "netting"}),
+        "documents of statements": database["settlementDocuments"].count_documents({}),
+        "of these disputed": database["settlementDocuments"].count_documents({"said.state": "disputed"}),
         "reserves": database["reserves"].count_documents({}),
         "credit notes by bills": database["creditNotes"].count_documents({"cause": {"$regex": "^bill[.]"}}),
         "parked": states["parked"],

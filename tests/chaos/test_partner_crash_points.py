@@ -170,6 +170,73 @@ async def test_a_worker_that_dies_over_a_closing_of_several_transactions_costs_n
     await assert_clean(client, database)
 
 
+OF_DOCUMENTS = {**OF_CLOSINGS, "domain.settlement.closing.LINES_MAX": 7}
+"""A statement of four lines beside those that documents add."""
+BILLED = {
+    "selfBilling": {"series": "SB-", "tax": {"category": "S", "rate": "0.2"}},
+    "fixedFee": {"amount": eur(6), "period": "month", "tax": {"category": "S", "rate": "0.2"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("point", "made"),
+    every_other(
+        [
+            ("after-first-write", 0),
+            (AFTER + "settlement.close:C-1", 1),
+            ("held-before-commit", 1),
+        ],
+        1,
+    ),
+)
+async def test_a_worker_that_dies_over_a_closing_with_documents_takes_each_number_once(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, point: str, made: int
+) -> None:
+    """320.00 and 160.00 are self-billed, each with its part of the closing; the last one has the fee of 6.00, too."""
+    for name, limit in OF_DOCUMENTS.items():
+        monkeypatch.setattr(name, limit)
+    settings = settings.model_copy(update={"relay_interval_seconds": 0.3})
+    lines = [item(line, "100", sold_for="SA-0") for line in range(6)]
+    before: list[list[Message]] = [
+        [customer("BA-1"), partner("SA-0")],
+        [agreement("AG-0", "SA-0", "2026-11-01", "0.8", **BILLED)],
+        [order("O-1", "BA-1", *lines)],
+    ]
+    async with working(settings):
+        await sent(before, client, database)
+    await client.send_all([closing("C-1", "SA-0"), closing("C-1", "SA-0")])
+    await die_at(point, settings, database, OF_DOCUMENTS, 1)
+    assert database["settlements"].count_documents({}) == made
+    assert database["settlementDocuments"].count_documents({"typeCode": "389"}) == made
+    async with working(settings, held_interval_seconds=0.1):
+        await wait_for(lambda: database["settlements"].count_documents({}) >= 2)
+        await wait_for(lambda: not held(database), otherwise=lambda: held(database))
+        await wait_for(lambda: database["outbox"].find_one({"unsent": True}) is None)
+    documents = {
+        row["_id"]: (row["settlementId"], row["typeCode"], row["taxExcludedAmount"], row["taxIncludedAmount"])
+        for row in database["settlementDocuments"].find()
+    }
+    assert documents == {
+        "SB-000000001": ("C-1", "389", 32000, 38400),
+        "SB-000000002": ("C-1-2", "389", 16000, 19200),
+        "INV-000000002": ("C-1-2", "380", 600, 720),
+    }
+    assert statements(database) == {
+        "C-1": (["earned"] * 4 + ["selfBilledTax"], 38400, 38400),
+        "C-1-2": (["earned"] * 2 + ["fee", "selfBilledTax"], 18480, 18480),
+    }
+    last = {row["_id"]: row["last"] for row in database["series"].find({"last": {"$gt": 0}})}
+    assert last == {"INV-": 2, "SB-": 2}
+    assert position(database, "SA-0") == {"payable": 56880}
+    told = client.counted()
+    assert [told[f"{name}"] for name in ("settlement.closed", "self-billing.issued", "settlement.invoiced")] == [
+        2,
+        2,
+        1,
+    ]
+    await assert_clean(client, database)
+
+
 @pytest.mark.parametrize(
     ("point", "netted"),
     every_other(

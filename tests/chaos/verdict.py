@@ -99,6 +99,8 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         ("settlement.adjust", "accruals", {"adjustmentId": {"$gt": ""}}),
         ("agreement.create", "agreements", {}),
         ("advance.paid", "advances", {}),
+        ("self-billing.accept", "settlementDocuments", {"said.state": "accepted"}),
+        ("self-billing.dispute", "settlementDocuments", {"said.state": "disputed"}),
         ("reserve.release", "reserves", {"releases.releaseId": {"$gt": ""}}),
         ("invoice.write-off", "writeOffs", {}),
         ("dispute.open", "disputes", {}),

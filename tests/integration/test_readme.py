@@ -101,6 +101,7 @@ async def test_the_examples_print_what_they_promise(worker: Worker, settings: Se
         "accrual -17.94",
         "commission -2.15",
         "a closing would state: 15.79",
+        "our commission is a document of type 380 2.15",
     ]
     answer = json.loads("\n".join(await output_of("ask", settings, "invoice.list", "billingAccount=BA-1")))
     assert [invoice["state"] for invoice in answer["result"]["items"]] == ["settled", "new", "new", "new", "new"]

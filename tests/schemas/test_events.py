@@ -107,7 +107,15 @@ from domain.settlement.payouts import Payout, PayoutReturn, SettlementPaid, With
 from domain.settlement.requesting import NettingApplied, PayoutRequested
 from domain.settlement.reserves import Release, Reserve, ReserveHeld, ReserveReleased
 from domain.settlement.returning import PayoutReturnBooked
-from domain.settlement.statements import LineInDispute, PayoutRequest, Settlement, SettlementLine, WithheldTax
+from domain.settlement.statements import (
+    HeldForward,
+    Hold,
+    LineInDispute,
+    PayoutRequest,
+    Settlement,
+    SettlementLine,
+    WithheldTax,
+)
 from domain.settlement.terms import (
     Certificate,
     ClosingTerms,
@@ -542,6 +550,12 @@ STATEMENT_OF_STEPS = replace(
     total=745,
     state="carriedForward",
     threshold=5000,
+)
+
+HELD_STATEMENT = replace(
+    SETTLEMENT,
+    hold=Hold(("SB-SA-1-000000002",)),
+    held_forward=HeldForward(("SB-SA-1-000000001",), 100),
 )
 
 SELF_BILLED = SettlementDocument(

@@ -223,9 +223,10 @@ SELF_BILLED = (
 
 
 def as_made(statement: Settlement) -> Settlement:
-    """A statement without what was paid of it since."""
+    """A statement without what was paid or held of it since, and where it was carried to."""
     state: SettlementState = "carriedForward" if statement.state == "carriedForward" else "open"
-    return replace(statement, paid=0, state=state, netted=None, withheld=None, request=None, hold=None)
+    paid = replace(statement, paid=0, state=state, netted=None, withheld=None, request=None)
+    return replace(paid, hold=None, held_forward=None, carried_to=None)
 
 
 def test_no_cent_of_a_partner_is_lost():

@@ -56,7 +56,8 @@ def made_books() -> LedgerBook:
     """SA-1 is self-billed and pays a fee; SA-3 has reverse charge, SA-4 and SA-5 have no tax.
 
     C-1 has SB1 of 80.00 and the fee of October, C-2 SB2 of 16.00 that fell, and 5.00 of the fee that are taken back.
-    C-1 is carried forward to C-2, and C-2 to C-3, whose SB3 is disputed.
+    C-1 is carried forward to C-2, and C-2 to C-3, whose SB3 is disputed. So is SB1: C-2 holds 66.00 of C-1, and C-3 the
+    52.80 that C-2 leaves of it.
     """
     book = LedgerBook()
     book.begin_days("2026-11-22")
@@ -74,7 +75,8 @@ def made_books() -> LedgerBook:
         account, bills = f"SA-{n}", self_billing(f"SB-SA-{n}-", "0", "Z")
         book.take(partner(account, share="1"), agreement(f"AG-{n}", "2026-10-01", account=account, self_billing=bills))
         book.take(adjustment(f"A-{n}", 5000, account=account), closing(f"D-{n}", account, until="2026-11-24"))
-    book.take(adjustment("A-6", -1000, account="SA-4"), closing("D-6", "SA-4", until="2026-11-24"), disputes(SB3))
+    book.take(adjustment("A-6", -1000, account="SA-4"), closing("D-6", "SA-4", until="2026-11-24"))
+    book.take(disputes(SB3), disputes(SB1))
     assert_books_hold(book)
     return book
 
@@ -161,6 +163,17 @@ MUTATIONS = [
         changing("settlements", "C-3", hold__documents=[SB1]),
         {"disputed-documents-hold-statements"},
     ),
+    Mutation(
+        "held-forward-off",
+        adding("settlements", "C-3", heldForward__amount=1),
+        {"what-is-held-is-brought-forward"},
+    ),
+    Mutation(
+        "held-by-another",
+        changing("settlements", "C-3", heldForward__documents=[SB2]),
+        {"what-is-held-is-brought-forward"},
+    ),
+    Mutation("carried-elsewhere", changing("settlements", "C-1", carriedTo="C-3"), {"what-is-held-is-brought-forward"}),
     Mutation("brought-tax-off", adding("settlements", "C-3", selfBilledTax=1), {"self-billed-tax-is-brought-forward"}),
     Mutation(
         "series-of-another", changing("series", "SB-SA-1-", owner="SA-4"), {"numbers-are-of-their-sellers-series"}

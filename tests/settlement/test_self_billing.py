@@ -10,7 +10,7 @@ from adapters.settlement.queries import preview
 from domain.ledger.numbering import Series
 from domain.settlement.agreements import Agreement
 from domain.settlement.documents import SettlementDocument
-from domain.settlement.statements import Hold
+from domain.settlement.statements import HeldForward, Hold
 from domain.settlement.terms import SelfBilling
 from schemas.settlement.queries import SettlementPreview
 from tests.support.invariants import assert_books_hold
@@ -347,17 +347,75 @@ def test_each_statement_of_a_closing_has_documents_of_its_own(monkeypatch):
     assert_books_hold(book)
 
 
-def test_a_preview_says_the_tax_of_documents_and_takes_no_number():
-    """What is previewed is what is stated; the next number is the first still."""
+def previewed(book: LedgerBook, until: str = DAY) -> list[dict[str, Any]]:
+    """The statements that a closing would make."""
+    query = SettlementPreview.model_validate({"settlementAccount": "SA-1", "periodEnd": until})
+    told: list[dict[str, Any]] = asyncio.run(preview(query, book.view()))["settlements"]
+    return told
+
+
+def test_a_preview_says_the_documents_and_takes_no_number():
+    """What is previewed is what is stated; the next number is the first still, and no document has one."""
     book = self_billed(earn("O-1", 8000))
-    query = SettlementPreview.model_validate({"settlementAccount": "SA-1", "periodEnd": DAY})
-    told = asyncio.run(preview(query, book.view()))
-    [statement] = told["settlements"]
+    [statement] = previewed(book)
     assert [(one["kind"], one["amount"]["value"]) for one in statement["lines"]] == [
         ("accrual", 80.0),
         ("selfBilledTax", 16.0),
     ]
+    assert statement["documents"] == [
+        {
+            "@type": "CustomerBill",
+            "typeCode": "389",
+            "settlementAccount": {"@type": "SettlementAccountRef", "@referredType": "SettlementAccount", "id": "SA-1"},
+            "billDate": DAY,
+            "taxExcludedAmount": {"unit": "EUR", "value": 80.0},
+            "taxIncludedAmount": {"unit": "EUR", "value": 96.0},
+            "taxItem": [
+                {
+                    "@type": "TaxItem",
+                    "taxCategory": "S",
+                    "taxRate": 0.2,
+                    "taxExcludedAmount": {"unit": "EUR", "value": 80.0},
+                    "taxAmount": {"unit": "EUR", "value": 16.0},
+                }
+            ],
+            "lines": [
+                {
+                    "@type": "AppliedCustomerBillingRate",
+                    "id": "1",
+                    "kind": "accrual",
+                    "agreementId": "AG-1",
+                    "period": {"from": DAY, "to": DAY},
+                    "taxCategory": "S",
+                    "taxRate": 0.2,
+                    "taxExcludedAmount": {"unit": "EUR", "value": 80.0},
+                }
+            ],
+            "sellerVersion": None,
+            "partnerVersion": 1,
+            "state": "issued",
+        }
+    ]
     assert book.get(Series, "SB-SA-1-").last == 0
+    assert not book.documents[SettlementDocument]
+
+
+def test_a_previewed_credit_note_names_what_is_issued_already(monkeypatch):
+    """16.00 correct the 389 of C-1; of what the same closing would issue there is no number yet."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY), credit_note("N-1", INV1, {"2": 1600}))
+    [statement] = previewed(book, "2026-11-30")
+    assert [(one["typeCode"], one["correctedBillNo"]) for one in statement["documents"]] == [
+        ("261", "SB-SA-1-000000001")
+    ]
+    # One line for each statement: the second one's adjustment falls by 4.00 of what the first one invoices.
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 4)
+    book = self_billed(earn("O-1", 1000), adjustment("A-1", -400, on=DAY))
+    assert [
+        [(one["typeCode"], one["taxExcludedAmount"]["value"], "correctedBillNo" in one) for one in of["documents"]]
+        for of in previewed(book)
+    ] == [[("389", 10.0, False)], [("261", 4.0, False)]]
+    book.take(closing("C-1", until=DAY))
+    assert documents(book)[1:] == [("SB-SA-1-000000002", "261", 400, 80, "SB-SA-1-000000001")]
 
 
 # -- what the partner says
@@ -394,6 +452,102 @@ def test_what_was_to_be_requested_of_what_is_held_is_requested_when_it_is_let_go
     request = book.settlement("C-1").request
     assert request is not None
     assert (request.id, request.amount) == ("C-1-r2", 9600)
+    assert_books_hold(book)
+
+
+def carried(*facts: Fact, **terms: Any) -> LedgerBook:
+    """SA-1 earns 10.00, which C-1 carries forward with 2.00 of tax, since less than 15.00 is not paid out."""
+    return self_billed(earn("O-1", 1000), closing("C-1", until=DAY), *facts, **{"payout_threshold": 1500, **terms})
+
+
+FIRST = "SB-SA-1-000000001"
+
+
+def requested(book: LedgerBook, id_: str) -> tuple[str, int] | None:
+    """The payout that was requested last of a statement: its id, and what it asks for."""
+    request = book.settlement(id_).request
+    return None if request is None else (request.id, request.amount)
+
+
+def test_what_is_carried_forward_is_held_while_its_document_is_disputed():
+    """C-2 brings 12.00 forward and earns 24.00: 24.00 are requested, and 12.00 once the document is accepted."""
+    book = carried(disputes(FIRST), earn("O-2", 2000), closing("C-2", until=DAY))
+    assert book.settlement("C-2").held_forward == HeldForward((FIRST,), 1200)
+    assert requested(book, "C-2") == ("C-2", 2400)
+    assert book.refusal(payout("PO-1", 3600, "C-2")) == (
+        "overpaid-payout",
+        (
+            "amount: 36.00 EUR, but 24.00 EUR is left to pay of settlement C-2; "
+            f"12.00 EUR that it brought forward is held while {FIRST} is disputed"
+        ),
+    )
+    book.take(payout("PO-2", 2400, "C-2"))
+    assert (book.settlement("C-2").state, requested(book, "C-2")) == ("partiallyPaid", ("C-2", 2400))
+    book.take(accepts(FIRST))
+    assert book.settlement("C-2").held_forward is None
+    assert requested(book, "C-2") == ("C-2-r2", 1200)
+    book.take(payout("PO-3", 1200, "C-2"))
+    assert book.settlement("C-2").state == "paid"
+    assert_books_hold(book)
+
+
+def test_what_was_brought_forward_and_requested_is_held_when_its_document_is_disputed():
+    """36.00 were requested: 24.00 can be paid, the rest is requested anew; with nothing paid the request stands."""
+    book = carried(earn("O-2", 2000), closing("C-2", until=DAY), disputes(FIRST))
+    assert (requested(book, "C-2"), book.settlement("C-2").left) == (("C-2", 3600), 2400)
+    untouched = carried(earn("O-2", 2000), closing("C-2", until=DAY), disputes(FIRST), accepts(FIRST))
+    assert (requested(untouched, "C-2"), untouched.settlement("C-2").left) == (("C-2", 3600), 3600)
+    book.take(payout("PO-1", 2400, "C-2"), accepts(FIRST))
+    assert requested(book, "C-2") == ("C-2-r2", 1200)
+    assert_books_hold(book)
+
+
+def test_what_is_held_goes_on_with_what_is_carried_on():
+    """C-2 takes 2.40 of the 12.00 and is carried too: C-3 has 9.60 that are held, of 33.60; its own 24.00 are not."""
+    book = carried(
+        disputes(FIRST), adjustment("A-1", -200, on=DAY), closing("C-2", until=DAY), earn("O-2", 2000), closing("C-3")
+    )
+    assert book.settlement("C-2").held_forward == HeldForward((FIRST,), 1200)
+    assert book.settlement("C-3").held_forward == HeldForward((FIRST,), 960)
+    assert requested(book, "C-3") == ("C-3", 2400)
+    # The note of C-2 names the invoice; disputed itself, it holds what C-2 comes to, which is the same 9.60.
+    book.take(disputes("SB-SA-1-000000002"), accepts(FIRST))
+    assert book.settlement("C-2").held_forward is None
+    assert book.settlement("C-3").held_forward == HeldForward(("SB-SA-1-000000002",), 960)
+    book.take(accepts("SB-SA-1-000000002"))
+    assert (book.settlement("C-3").held_forward, book.settlement("C-3").left) == (None, 3360)
+    assert_books_hold(book)
+
+
+def test_what_is_held_whole_is_requested_first_when_it_is_let_go():
+    """Without a threshold from the next month on C-2 would pay the 12.00 alone: nothing is requested before."""
+    book = carried(agreed("AG-1", "2026-12-01", "1", self_billing=self_billing()), disputes(FIRST))
+    book.take(closing("C-2", until="2026-12-01"))
+    assert (book.settlement("C-2").total, requested(book, "C-2")) == (1200, None)
+    book.take(accepts(FIRST))
+    assert requested(book, "C-2") == ("C-2", 1200)
+    assert_books_hold(book)
+
+
+def test_a_disputed_document_of_what_is_owed_to_us_holds_nothing():
+    """C-1 comes to -12.00: to hold that would pay out more. C-2 earns 36.00, and 24.00 are requested."""
+    book = self_billed(adjustment("A-1", -1000, on=DAY), closing("C-1", until=DAY), disputes(FIRST))
+    book.take(earn("O-2", 3000), closing("C-2", until=DAY))
+    assert (book.settlement("C-2").held_forward, requested(book, "C-2")) == (None, ("C-2", 2400))
+    assert_books_hold(book)
+
+
+def test_what_is_held_is_not_netted():
+    """Of 36.00 12.00 are held, and 6.00 are tax: 18.00 are netted, 6.00 requested beside them; then 12.00."""
+    owes = (billing("BA-9", days=0), order("O-9", line("200", "0"), account="BA-9"))
+    book = self_billed(*owes, payout_threshold=1500, netting="BA-9")
+    book.take(earn("O-1", 1000), closing("C-1", until=DAY), disputes(FIRST), earn("O-2", 2000))
+    book.take(closing("C-2", until=DAY))
+    request = book.settlement("C-2").request
+    assert request is not None
+    assert (request.amount, request.netted, request.transferred) == (2400, 1800, 600)
+    book.take(payout("PO-1", 600, "C-2"), accepts(FIRST))
+    assert requested(book, "C-2") == ("C-2-r2", 1200)
     assert_books_hold(book)
 
 

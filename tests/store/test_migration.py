@@ -145,8 +145,8 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
     allocating = {row["_id"] for row in positions.find({"allocating": True})}
     assert allocating == {row["account"] for row in books["held"].find({"routingKey": "credit.allocate"})}
     assert done.dropped == ["invoices.order"]
-    of_notes = [f"creditNotes.{name}" for name in ("booked", "invoice", "listed", "number")]
-    of_disputes = [f"disputes.{name}" for name in ("ended", "invoice", "listed", "open")]
+    of_notes = [f"creditNotes.{name}" for name in ("booked", "invoice", "listed", "number", "seller")]
+    of_disputes = [f"disputes.{name}" for name in ("ended", "invoice", "listed", "open", "seller")]
     others = [
         "billRuns.all",
         "billRuns.listed",

@@ -224,6 +224,13 @@ def world(database: Books) -> Books:
     for who in ("ADA", "BOB"):
         sold = ENCODE[Invoice](replace(make.invoice(2, "BA-ANYBODY"), id=f"{who}-000000002"))
         database["invoices"].insert_one({**sold, "seller": f"SA-{who}"})
+        for name in ("creditNotes", "disputes"):
+            one = database[name].find_one({"billingAccount": f"BA-{who}"})
+            assert one is not None
+            of_sold = {"_id": f"{one['_id']}-2", "billingAccount": "BA-ANYBODY", "seller": f"SA-{who}"}
+            of_note = {"correctedBillNo": f"{who}-000000002", "billNo": f"{one['billNo']}-2"}
+            of_dispute = {"billNo": f"{who}-000000002"}
+            database[name].insert_one({**one, **of_sold, **(of_note if name == "creditNotes" else of_dispute)})
     for who in ("ADA", "BOB"):
         row = make.held_row(f"order.completed:X-{who}", state="parked", reason="invalid", account=f"BA-{who}")
         database["held"].insert_one(held_row(row))
@@ -276,10 +283,15 @@ OWN: dict[str, list[dict[str, Any]]] = {
     "credit-note.list": [
         {"billingAccount": "BA-ADA"},
         {"billingAccount": "BA-ADA", "correctedBillNo": "ADA-000000001"},
+        {"seller": "SA-ADA"},
     ],
     "refund.list": [{"billingAccount": "BA-ADA"}],
     "dispute.get": [{"disputeId": "D-ADA"}],
-    "dispute.list": [{"billingAccount": "BA-ADA"}, {"billingAccount": "BA-ADA", "billNo": "ADA-000000001"}],
+    "dispute.list": [
+        {"billingAccount": "BA-ADA"},
+        {"billingAccount": "BA-ADA", "billNo": "ADA-000000001"},
+        {"seller": "SA-ADA"},
+    ],
     "charge.list": [{"billingAccount": "BA-ADA"}],
     "subscription.get": [{"id": "S-ADA"}, {"id": "S-ADA", "at": "{NOW}"}, {"id": "S-ADA", "revision": 1}],
     "subscription.list": [{"billingAccount": "BA-ADA"}],

@@ -229,7 +229,7 @@ async def world(store: Store, database: Books) -> Books:
     rows: dict[str, list[dict[str, Any]]] = {}
     for document in (*accounts(), *family()):
         rows.setdefault(COLLECTION[type(document)], []).append(ENCODE[type(document)](document))
-    for row in rows["invoices"][::2]:
+    for row in (*rows["invoices"][::2], *rows["creditNotes"][::2], *rows["disputes"][::2]):
         row["seller"] = "SA-1"
     for n in range(HELD):
         rows.setdefault("held", []).append(
@@ -290,12 +290,15 @@ ASKED: list[tuple[str, str, int]] = [
     ("credit-note.get", '{"billNo": "CN-000000001"}', 1),
     ("credit-note.get", '{"creditNoteId": "N-1"}', 1),
     ("credit-note.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
+    ("credit-note.list", '{"seller": "SA-1", "limit": 10}', 12),
     ("payment.get", '{"paymentId": "P-1"}', 2),
     ("payment.list", '{"billingAccount": "BA-1", "limit": 10}', 23),
     ("dispute.get", '{"disputeId": "D-1"}', 1),
     ("dispute.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("dispute.list", '{"billingAccount": "BA-1", "billNo": "INV-000000001", "limit": 10}', 12),
     ("dispute.list", '{"billingAccount": "BA-1", "state": "settled", "limit": 10}', 12),
+    ("dispute.list", '{"seller": "SA-1", "limit": 10}', 12),
+    ("dispute.list", '{"seller": "SA-1", "state": "settled", "limit": 10}', 12),
     ("charge.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("charge.list", '{"billingAccount": "BA-1", "billed": true, "limit": 10}', 45),
     ("charge.list", '{"billingAccount": "BA-1", "billed": false, "limit": 10}', 12),

@@ -32,10 +32,31 @@ def assert_documents(book: LedgerBook) -> None:
     _numbers_run_without_gap(book)
     _fees_are_charged_once(book, order)
     _are_posted(book)
+    _are_held_where_they_were_carried(book)
     for document in book.documents[SettlementDocument].values():
         state = "issued" if not document.said else document.said[-1].state
         hold = book.settlement(document.settlement_id).hold
         assert (hold is not None and document.id in hold.documents) == (state == "disputed"), document
+
+
+def _are_held_where_they_were_carried(book: LedgerBook) -> None:
+    """What was brought forward of a disputed document's statement, as far as later ones left it, is not paid."""
+    disputed: dict[str, set[str]] = defaultdict(set)
+    for document in book.documents[SettlementDocument].values():
+        if document.said and document.said[-1].state == "disputed":
+            disputed[document.settlement_id].add(document.id)
+    for statement in book.documents[Settlement].values():
+        before, chain = statement.brought_forward_from, list[Settlement]()
+        while before is not None:
+            chain.append(book.settlement(before))
+            before = chain[-1].brought_forward_from
+        held, by = 0, set[str]()
+        for one in reversed(chain):
+            by |= disputed[one.id]
+            held = max(0, one.total) if disputed[one.id] else min(held, max(0, one.total))
+            by = by if held else set()
+        found = statement.held_forward
+        assert (held, by) == ((0, set()) if found is None else (found.amount, set(found.documents))), statement.id
 
 
 def numbers(book: LedgerBook) -> list[str]:
