@@ -47,6 +47,7 @@ import adapters.operations.audit as operations
 import adapters.parties.audit as parties
 import adapters.payments.audit as payments
 import adapters.settlement.audit as settlement
+import adapters.settlement.terms_audit as terms
 import adapters.settlement.tiers_audit as tiers
 import adapters.store.audit as store
 from adapters.checks import Check, Offender, Reading, Stage
@@ -58,6 +59,7 @@ CHECKS: tuple[Check | Reading, ...] = tuple(
             *invoicing.CHECKS,
             *payments.CHECKS,
             *settlement.CHECKS,
+            *terms.CHECKS,
             *tiers.CHECKS,
             *corrections.CHECKS,
             *days.CHECKS,

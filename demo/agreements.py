@@ -13,7 +13,9 @@ from demo.wares import PARTNERS, Customer, Partner
 
 OCTOBER = date(2026, 10, 1)
 MONTH_ENDS = date(2026, 11, 30)
-"""The only month of the demo that a guarantee counts: that of the agreements that begin with November."""
+"""The only month of the demo that a guarantee, or a fee, counts: that of the terms that begin with November."""
+FEE_TAX = ("S", "0.20")
+"""The tax on fees: category and rate."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,13 @@ class Terms:
     tax: Decimal = Decimal(0)
     surcharge: Decimal = Decimal(0)
     """On the tax."""
+    certificate: Decimal = Decimal(0)
+    """The rate of the tax by a certificate, which is valid from October on."""
     netting: Customer | None = None
     self_billing: tuple[str, str, str] | None = None
     """The series of what we issue in its name, and the category and rate of the tax on that."""
+    fee: int = 0
+    """Of a month, what the partner pays us, without its tax."""
 
     def of_net(self, net: int) -> int:
         """What the steps come to of a month's net, each share of what is within its step."""
@@ -45,8 +51,13 @@ class Terms:
 
     def tax_on(self, base: int) -> int:
         """The tax that is withheld of a payout of so much, with what is due on that."""
-        tax = rounded(base * self.tax)
+        tax = rounded(base * (self.certificate or self.tax))
         return tax + rounded(tax * self.surcharge)
+
+    @property
+    def charged(self) -> int:
+        """What a month's fee comes to with its tax."""
+        return self.fee + rounded(self.fee * Decimal(FEE_TAX[1]))
 
     def content(self, currency: str) -> dict[str, Any]:
         """The terms as a message says them."""
@@ -73,11 +84,17 @@ class Terms:
                 "authority": authority,
                 "surchargeOnTax": str(self.surcharge),
             }
+            if self.certificate:
+                valid_for = {"startDateTime": moment(0, OCTOBER)}
+                said["withholding"]["certificate"] = {"rate": str(self.certificate), "validFor": valid_for}
         if self.netting is not None:
             said["netting"] = {"billingAccount": {"id": self.netting.id}}
         if self.self_billing is not None:
             series, category, rate = self.self_billing
             said["selfBilling"] = {"series": series, "tax": {"category": category, "rate": rate}}
+        if self.fee:
+            tax = dict(zip(("category", "rate"), FEE_TAX, strict=True))
+            said["fixedFee"] = {"amount": money(self.fee, currency), "period": "month", "tax": tax}
         return said
 
 
@@ -105,11 +122,21 @@ AGREEMENTS: dict[str, tuple[Agreed, ...]] = {
     ),
     "SA-HALFMOON": (
         Agreed(OCTOBER, TRADE, Terms(Decimal("0.5"), self_billing=SELF_BILLING)),
-        Agreed(TRADE, TRADE, Terms(Decimal("0.65"), self_billing=SELF_BILLING)),
+        Agreed(TRADE, TRADE, Terms(Decimal("0.65"), self_billing=SELF_BILLING, fee=2_500)),
     ),
     "SA-CARTO": (Agreed(TRADE, TRADE, Terms(Decimal("0.7"), "payment", holdback=Decimal("0.1"), held_days=14)),),
     "SA-INKWELL": (
-        Agreed(TRADE, TRADE, Terms(Decimal("0.925"), "payment", tax=Decimal("0.15"), surcharge=Decimal("0.055"))),
+        Agreed(
+            TRADE,
+            TRADE,
+            Terms(
+                Decimal("0.925"),
+                "payment",
+                tax=Decimal("0.15"),
+                surcharge=Decimal("0.055"),
+                certificate=Decimal("0.1"),
+            ),
+        ),
     ),
     "SA-KOMOREBI": (
         Agreed(

@@ -14,15 +14,17 @@ from demo.bills import Documents, same
 from demo.consumers import Consumers
 from demo.cycle import FEE, Bill, Member, bills, cleared, steps
 from demo.dates import CYCLE, DUE, END, LAST, TRADE
+from demo.evening import closing_id, figures_of
 from demo.facts import APPLIED, RECOVERS, Made, Message, Tally, minor, tally
 from demo.partners import Document, Partners, earned, of_past_days, sold_so_far
 from demo.plans import Subscription
 from demo.returns import CHARGEBACKS
 from demo.traffic import Events
-from demo.wares import DIGITS, PARTNERS, PROVIDERS, Provider
+from demo.wares import DIGITS, HALFMOON, PARTNERS, PROVIDERS, Provider
 
 ADDED = {
     "commission": "our commission",
+    "fee": "a fee of ours",
     "guarantee": "guaranteed",
     "recoupment": "recouped of advances",
     "holdback": "held back",
@@ -403,10 +405,10 @@ def _partners(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) ->
     yield Check("agreements with partners", applied["agreement.create"], counts["agreement.created"])
     yield Check("terms that were agreed later", applied["agreement.change"], counts["agreement.changed"])
     yield Check("partners whose statements hold all they earned", *_statements(until_last, events))
-    commissions = _told(-one.lines["commission"] for one in kept.statements if "commission" in one.lines)
+    charged = [one.lines[kind] for one in kept.statements for kind in ("commission", "fee") if kind in one.lines]
     invoiced = [one["document"] for one in events.of_partners["settlement.invoiced"]]
     found_of_them = _told(minor(one["taxIncludedAmount"]) for one in invoiced if one["typeCode"] == "380")
-    yield Check("our invoices of commission, with its tax", commissions, found_of_them)
+    yield Check("our invoices of commission and fees, with tax", _told(-of for of in charged), found_of_them)
     yield from _self_billed(outcome, must, books)
     yield Check("adjustments stated, of partners", *_adjusted(must, events))
     past = of_past_days(sold)
@@ -421,6 +423,7 @@ def _partners(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) ->
     yield Check("statements, each kind of line as agreed", len(kept.statements), right)
     released = {(one.statement, one.on.isoformat()): one.amount for of in kept.accounts.values() for one in of.released}
     yield Check("reserves released, each on its day", len(released), _released(events, released))
+    yield Check("a partner's own figures: lines alike, and not", *_compared(events))
     requested = {one.payout for one in kept.statements if one.is_open} | _again(outcome)
     yield Check("payouts requested, as statements say", len(requested), len(requested & _requested(events)))
     yield Check("payouts requested in all", len(requested), counts["payout.requested"])
@@ -456,6 +459,14 @@ def _self_billed(outcome: Outcome, must: Tally, books: Database[dict[str, Any]])
     yield Check("said of them: disputed, accepted", ", ".join(map(str, said)), ", ".join(map(str, told)))
     held = books["settlements"].count_documents({"hold": {"$exists": True}})
     yield Check("statements that are held still", 0, held)
+
+
+def _compared(events: Events) -> tuple[str, str]:
+    """Of the first report all lines but one are alike, of the second all."""
+    lines = len(figures_of(events.statements[closing_id(HALFMOON, LAST)]))
+    reports = sorted((one["report"] for one in events.of_partners["statement.compared"]), key=lambda of: of["reportId"])
+    found = "; ".join(f"{one['agreed']}, {one['different'] + one['missing']}" for one in reports)
+    return f"{lines - 1}, 1; {lines}, 0", found
 
 
 def _lines_of(statement: dict[str, Any]) -> Counter[str]:

@@ -1,6 +1,7 @@
 """What follows the trade, written with what the worker has answered: bill numbers, and the totals of statements."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from random import Random
@@ -115,6 +116,33 @@ def adjustments(partners: Sequence[Partner]) -> list[Message]:
             zip(partners, (1_500, -250), ("bonus", "advertisement"), strict=False)
         )
     ]
+
+
+def figures_of(statement: Mapping[str, Any]) -> Counter[tuple[str, str, str]]:
+    """What a statement says of each line that accrued: of which order, or bill, and of which of its lines."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for line in statement["lines"]:
+        if line["kind"] == "accrual":
+            name = "orderId" if "orderId" in line else "billNo"
+            found[name, line[name], line["lineId"]] += minor(line["amount"])
+    return found
+
+
+def own_figures(partner: Partner, statement: Mapping[str, Any], number: int) -> Message:
+    """A partner's report of its statement: the first has a whole unit more of one line, the next is as ours is."""
+    figures = figures_of(statement)
+    if number == 1:
+        figures[min(figures)] += 100
+    content = {
+        "reportId": f"FIGURES-{statement['id']}-{number}",
+        "settlementId": statement["id"],
+        "lines": [
+            {name: of, "lineId": line, "amount": money(amount, partner.currency)}
+            for (name, of, line), amount in figures.items()
+        ],
+    }
+    fact = Fact("statement.report", account=partner.id, note="a partner's own figures of a statement")
+    return message("statement.report", content, f"figures-{statement['id']}-{number}", fact)
 
 
 def payouts(statements: Iterable[OpenStatement]) -> list[Message]:

@@ -19,7 +19,16 @@ from demo.consumers import Consumers, providers_open
 from demo.cycle import LADDER, RUN, Member, agreed, members, paid
 from demo.day import depositors, make_day
 from demo.disputes import disputes_and_losses
-from demo.evening import adjustments, as_requested, bank_file, closings, payouts, said_of
+from demo.evening import (
+    adjustments,
+    as_requested,
+    bank_file,
+    closing_id,
+    closings,
+    own_figures,
+    payouts,
+    said_of,
+)
 from demo.facts import Made, Message, tally
 from demo.partners import Partners, partner_buys, partner_opens, releases, sold_so_far
 from demo.plans import Subscription
@@ -189,6 +198,9 @@ class Month:
         said, accepted = said_of(self._events.of_partners["self-billing.issued"], self._events.open_statements())
         await self._wave("documents: a dispute", said)
         await self._wave("and its end", [accepted])
+        reported = self._events.statements[closing_id(HALFMOON, dates.LAST)]
+        for number in (1, 2):
+            await self._wave("a partner's own figures", [own_figures(HALFMOON, reported, number)])
         released = releases(self._partners)
         self._partners.release(released)
         requested = as_requested(self._events.of_partners["payout.requested"])

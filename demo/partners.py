@@ -23,7 +23,7 @@ BOUGHT = {MIDDLE: (OWN_WARES[4], OWN_WARES[7]), PAID: (OWN_WARES[8],)}
 """What a partner buys of us, by day: the first is due when we settle with it, the second is not yet."""
 
 
-ADDED_BY_CLOSINGS = ("guarantee", "recoupment", "holdback", "commission", "selfBilledTax")
+ADDED_BY_CLOSINGS = ("guarantee", "recoupment", "holdback", "commission", "selfBilledTax", "fee")
 """Kinds of lines that change what is payable."""
 
 
@@ -159,6 +159,8 @@ class Partners:
             account.documents += issued
             account.lines = so_far
             lines["selfBilledTax"] = sum(one.tax if one.type_code == "389" else -one.tax for one in issued)
+        if until >= MONTH_ENDS:
+            lines["fee"] = -terms.charged - account.stated["fee"]
         account.stated.update(lines)
         account.advance += lines["recoupment"]
         if lines["holdback"]:

@@ -326,11 +326,17 @@ def _in_words(terms: Terms, currency: str) -> str:
         (terms.advance, f"{figure(terms.advance, currency)} in advance"),
         (terms.holdback, f"{_rate(terms.holdback)} held back for {terms.held_days} days"),
         (terms.threshold, f"paid out from {figure(terms.threshold, currency)} on"),
-        (terms.tax, f"{_rate(terms.tax)} withheld as tax, and {_rate(terms.surcharge)} of that"),
+        (terms.tax, _tax(terms)),
         (terms.self_billing, f"billed by us as {terms.self_billing[0] if terms.self_billing else ''}000000001 …"),
         (terms.netting, f"netted with {terms.netting.id if terms.netting else ''}"),
+        (terms.fee, f"less {figure(terms.fee, currency)} a month, and its tax"),
     )
     return "; ".join([what, *(words for agreed, words in said if agreed)])
+
+
+def _tax(terms: Terms) -> str:
+    by = f" ({_rate(terms.certificate)} by certificate)" if terms.certificate else ""
+    return f"{_rate(terms.tax)}{by} withheld as tax, and {_rate(terms.surcharge)} of that"
 
 
 def _as_agent(provider: Provider) -> str:
@@ -382,6 +388,7 @@ HOW: dict[str, Callable[[dict[str, Any]], str]] = {
     "broughtForward": lambda line: f"of {line['settlementId']}",
     "commission": lambda line: f"{_base(line)}, and its tax",
     "selfBilledTax": lambda line: f"of {_base(line)}",
+    "fee": lambda line: f"{_base(line)}, and its tax",
 }
 """How a line of each kind is worked out, but for shares."""
 

@@ -57,6 +57,7 @@ OF_PARTNERS = (
     "self-billing.issued",
     "settlement.corrected",
     "settlement.invoiced",
+    "statement.compared",
     "withholding.recorded",
 )
 """What is told of partners and kept as it comes."""

@@ -17,12 +17,12 @@ from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from adapters.mongodb.connection import APP_NAME
 from adapters.settings import Settings
 from adapters.store.store import Store
 from handlers.worker import Worker
 from services import Services, running
 from tests.support import access
+from tests.support.abandoned import end_abandoned_transactions
 from tests.support.books import Books, Document, Made, Shelf
 from tests.support.broker import Broker
 from tests.support.client import Client
@@ -198,18 +198,6 @@ def new_database(mongo: MongoClient[Document]) -> Iterator[Books]:
     yield database
     end_abandoned_transactions(mongo)
     mongo.drop_database(database.name)
-
-
-def end_abandoned_transactions(mongo: MongoClient[Document], seconds: float = 0) -> None:
-    """End what killed workers have left open: for a minute it would keep their database from being dropped.
-
-    Where workers still live, `seconds` is after how long without a word a transaction is not one of theirs.
-    """
-    inactive = {"transaction.timeInactiveMicros": {"$gte": int(seconds * 1e6)}}
-    idle = {"type": "idleSession", "appName": APP_NAME, **inactive}
-    sessions = mongo.admin.aggregate([{"$currentOp": {"idleSessions": True}}, {"$match": idle}])
-    if abandoned := [{"id": session["lsid"]["id"]} for session in sessions]:
-        mongo.admin.command("killSessions", abandoned)
 
 
 @pytest.fixture

@@ -94,6 +94,7 @@ def parts(minutes: float) -> tuple[Part, ...]:
             services="any",
         ),
         Part("chaos with an access file", "tests.chaos", ("--minutes", f"{minutes / 2:g}"), RIGHTS, services="own"),
+        Part("closings of 150,000 lines, killed ten times", "tests.chaos.closings", (), services="any"),
         Part("chaos at length", "tests.chaos", ("--minutes", f"{minutes:g}"), services="own"),
         Part(
             "defects that chaos has to notice",

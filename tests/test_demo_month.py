@@ -30,7 +30,17 @@ from demo.cycle import (
 from demo.dates import CHEAPER_SINCE, DAY_BEFORE, END, LAST, MIDDLE, RESUMED, SUSPENDED, TRADE
 from demo.day import make_day
 from demo.disputes import DISPUTED, LOST, disputes_and_losses
-from demo.evening import OpenInvoice, OpenStatement, adjustments, as_requested, bank_file, closings, payouts
+from demo.evening import (
+    OpenInvoice,
+    OpenStatement,
+    adjustments,
+    as_requested,
+    bank_file,
+    closings,
+    figures_of,
+    own_figures,
+    payouts,
+)
 from demo.facts import APPLIED, PAID_IN_FULL, PARTIAL, REPEATED, Fact, Line, Message, Tally, tally
 from demo.partners import (
     Document,
@@ -59,7 +69,7 @@ from demo.subscribers import (
     usage,
 )
 from demo.traffic import OWN
-from demo.wares import BREEZE, NIMBUS, PARTNERS, PROVIDERS, TIDEWAY, Customer
+from demo.wares import BREEZE, HALFMOON, NIMBUS, PARTNERS, PROVIDERS, TIDEWAY, Customer
 from schemas.incoming import read
 from schemas.messages import INTERNAL_MESSAGES
 
@@ -627,7 +637,8 @@ def test_each_kind_of_terms_is_agreed_with_some_partner():
     """With all that can be agreed; one is told of days that are past, and one changes its share from a day on."""
     assert AGREEMENTS.keys() == {partner.id for partner in PARTNERS}
     agreed = [one for of_partner in AGREEMENTS.values() for one in of_partner]
-    for name in ("share", "steps", "guarantee", "advance", "holdback", "threshold", "tax", "surcharge", "netting"):
+    steps = ("guarantee", "advance", "holdback", "threshold", "tax", "surcharge", "certificate", "netting", "fee")
+    for name in ("share", "steps", *steps):
         assert any(getattr(one.terms, name) for one in agreed), name
     assert [one.told for one in agreed if one.of_past_days] == [RESUMED]
     assert any(
@@ -706,7 +717,7 @@ def test_what_is_less_than_the_threshold_is_carried_forward():
     kept = closed("SA-KOMOREBI", {MIDDLE: below, LAST: more})
     assert [(stated.total, stated.is_open) for stated in kept.statements] == [(999_999, False), (1_000_000, True)]
     assert kept.statements[1].lines == {"broughtForward": 999_999, "accrual": 1}
-    [minus] = closed("SA-HALFMOON", {LAST: [sold("SA-HALFMOON", TRADE, -100)]}).statements
+    [minus] = closed("SA-HALFMOON", {MIDDLE: [sold("SA-HALFMOON", TRADE, -100)]}).statements
     assert (minus.total, minus.is_open) == (-78, False)
 
 
@@ -716,7 +727,7 @@ def test_what_is_issued_in_a_partner_s_name_follows_from_its_lines():
     kept = closed("SA-HALFMOON", {MIDDLE: lines[1:], LAST: lines})
     assert [stated.lines for stated in kept.statements] == [
         {"accrual": -65, "selfBilledTax": -13},
-        {"accrual": 650, "selfBilledTax": 130, "broughtForward": -78},
+        {"accrual": 650, "selfBilledTax": 130, "broughtForward": -78, "fee": -3_000},
     ]
     assert kept.accounts["SA-HALFMOON"].documents == [
         Document("HALFMOON-1116", "261", 65, 13, corrects=False),
@@ -729,10 +740,37 @@ def test_what_is_issued_in_a_partner_s_name_follows_from_its_lines():
 
 
 def test_tax_is_withheld_of_a_payout_with_what_is_due_on_it():
-    """Of 925.00 15 % are 138.75, and 5.5 % of these 7.63: 778.62 is transferred."""
+    """Of 925.00 10 % are 92.50, by a certificate, and 5.5 % of these 5.09: 827.41 is transferred."""
     [stated] = closed("SA-INKWELL", {LAST: [sold("SA-INKWELL", TRADE, 100_000)]}).statements
-    assert stated.payout == ("INKWELL-1130", 92_500, 0, 14_638, 77_862)
-    assert Terms(tax=Decimal("0.15"), surcharge=Decimal("0.055")).tax_on(100_000) == 15_825
+    assert stated.payout == ("INKWELL-1130", 92_500, 0, 9_759, 82_741)
+    without = Terms(tax=Decimal("0.15"), surcharge=Decimal("0.055"))
+    assert without.tax_on(100_000) == 15_825
+    assert "certificate" not in without.content("EUR")["withholding"]
+    said = AGREEMENTS["SA-INKWELL"][0].terms.content("EUR")["withholding"]["certificate"]
+    assert (said["rate"], *said["validFor"]) == ("0.1", "startDateTime")
+
+
+def test_a_fee_is_charged_as_its_month_has_ended():
+    """25.00 of November, with 20 % 30.00; nothing of October, of which none is agreed."""
+    nets = {DAY_BEFORE: [], LAST: [sold("SA-HALFMOON", TRADE, 10_000)]}
+    kept = closed("SA-HALFMOON", nets)
+    assert [stated.lines for stated in kept.statements] == [
+        {},
+        {"accrual": 6_500, "selfBilledTax": 1_300, "fee": -3_000},
+    ]
+    assert kept.accounts["SA-HALFMOON"].payable == 1_300 - 3_000
+
+
+def test_a_partners_own_figures_differ_by_one_line_at_first():
+    """Rows of one line are one figure; a bonus is none."""
+    line = {"kind": "accrual", "orderId": "O-1", "lineId": "1", "amount": {"unit": "EUR", "value": Decimal("2.50")}}
+    of_bill = {**line, "orderId": None, "billNo": "INV-1"}
+    del of_bill["orderId"]
+    statement = {"id": "HALFMOON-1130", "lines": [line, line, of_bill, {**line, "kind": "adjustment"}]}
+    assert figures_of(statement) == {("orderId", "O-1", "1"): 500, ("billNo", "INV-1", "1"): 250}
+    bodies = [json.loads(own_figures(HALFMOON, statement, number).body) for number in (1, 2)]
+    said = [[line["amount"]["value"] for line in body["lines"]] for body in bodies]
+    assert said == [["5.00", "3.50"], ["5.00", "2.50"]]
 
 
 def test_what_a_partner_owes_that_is_due_is_netted():

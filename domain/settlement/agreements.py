@@ -78,9 +78,12 @@ class Agreement:
         """Whether it is in force on a day."""
         return self.start <= day and (self.end is None or day < self.end)
 
-    def terms_on(self, day: date) -> AgreedTerms:
-        """The terms of a day on which it is in force: of the latest `valid_from` up to it, what was agreed last."""
-        begun = (one for one in self.agreed if one.valid_from <= day)
+    def terms_on(self, day: date, revision: int | None = None) -> AgreedTerms:
+        """The terms of a day on which it is in force: of the latest `valid_from` up to it, what was agreed last.
+
+        With a `revision`, as they were when it was at that.
+        """
+        begun = (one for one in self.agreed[:revision] if one.valid_from <= day)
         return max(begun, key=lambda one: (one.valid_from, one.revision))
 
     @property

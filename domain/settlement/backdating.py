@@ -7,14 +7,15 @@ from datetime import date, datetime
 from typing import Literal
 
 from domain.accounts.model import Account, find_account
+from domain.errors import MustWait
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import CorrectedLine, Invoice, InvoiceLine, IssuedShare, PartnerShare
+from domain.invoicing.model import CorrectedLine, CorrectsLine, Invoice, InvoiceLine, IssuedShare, PartnerShare
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Money
 from domain.settlement import position
 from domain.settlement.accruals import Accrual, is_as_agreed, share_of_line, share_taken_back, terms_of_day
-from domain.settlement.agreements import Agreement, terms_needs
+from domain.settlement.agreements import Agreement, agreement_on, terms_needs
 from domain.settlement.correcting import rebook
 from domain.settlement.tiers import correct_tier
 
@@ -160,14 +161,17 @@ def correct_invoice(fact: SharesToCorrect, books: Books) -> CorrectionResult:
     is accrued, or withheld, by a row that names those of the line; statements that were made stay as they are. Where
     the terms are the line's own already, nothing is done.
 
-    Raises `MustWait` (`account-suspended`) and `Refused` (`account-closed`).
+    Raises `MustWait` (`account-suspended`; `correction-under-way` for a bill that takes back a line which is not yet
+    corrected) and `Refused` (`account-closed`).
     """
     backdating = books.find(Backdating, id_of(fact.agreement, fact.revision))
     invoice = books.find(Invoice, fact.bill_no)
     assert backdating is not None, f"{fact} is of no backdating"
     assert invoice is not None, f"{fact} is of no invoice"
     partner = find_account(backdating.settlement_account, books)
-    lines = tuple(_with_terms(line, invoice, partner, books) for line in invoice.lines)
+    lines = tuple(_with_terms(line, invoice, partner, backdating, books) for line in invoice.lines)
+    if invoice.corrected.taken_back:
+        books.announce(f"applied:{books.cause}")
     if lines == invoice.lines:
         return CorrectionResult(0, Money(partner.currency, 0))
     today = books.date_of(books.booked_at)
@@ -194,10 +198,12 @@ def correct_invoice(fact: SharesToCorrect, books: Books) -> CorrectionResult:
     return CorrectionResult(len(correction.lines), Money(partner.currency, earned))
 
 
-def _with_terms(line: InvoiceLine, invoice: Invoice, partner: Account, books: Books) -> InvoiceLine:
+def _with_terms(
+    line: InvoiceLine, invoice: Invoice, partner: Account, backdating: Backdating, books: Books
+) -> InvoiceLine:
     """A line with the terms that are agreed of its day now, its share and what it has accrued as they are booked.
 
-    One that takes back another has those of that one, which stands before it. The periods of tiers follow.
+    One that takes back another has those of that one, and waits until that is corrected. The periods of tiers follow.
     """
     booked = line.on_behalf_of
     if booked is None or booked.id != partner.id:
@@ -210,9 +216,11 @@ def _with_terms(line: InvoiceLine, invoice: Invoice, partner: Account, books: Bo
             return line
         part = share_of_line(terms_of_day(partner, day, books), net, line.tax_amount, day, books)
     else:
-        taken_back = books.find(Invoice, corrects.bill_no)
-        assert taken_back is not None, f"{invoice.id} takes back {corrects.bill_no}, which is not there"
-        [found] = [one for one in taken_back.lines if one.id == corrects.line_id]
+        taken_back, found = _taken_back(corrects, books)
+        if _is_to_come(taken_back, found, backdating, books):
+            identity = f"settlement.correct:{backdating.id}/{taken_back.id}"
+            detail = f"invoice {invoice.id} takes back {taken_back.id}, which is to be corrected first"
+            raise MustWait("correction-under-way", detail, f"applied:{identity}")
         if found.on_behalf_of is None or _terms(found.on_behalf_of) == _terms(booked):
             return line
         part = share_taken_back(found, net, line.tax_amount, books)
@@ -231,6 +239,33 @@ def _with_terms(line: InvoiceLine, invoice: Invoice, partner: Account, books: Bo
     return replace(
         line, on_behalf_of=replace(part, share=booked.share, accrued=booked.accrued, issued=issued, agent=agent)
     )
+
+
+def _taken_back(corrects: CorrectsLine, books: Books) -> tuple[Invoice, InvoiceLine]:
+    invoice = books.find(Invoice, corrects.bill_no)
+    assert invoice is not None, f"a line takes back one of {corrects.bill_no}, which is not there"
+    [found] = [line for line in invoice.lines if line.id == corrects.line_id]
+    return invoice, found
+
+
+def _is_to_come(invoice: Invoice, line: InvoiceLine, backdating: Backdating, books: Books) -> bool:
+    """Whether a line that is taken back has yet to be corrected for what was agreed: it was parked, or comes later."""
+    part = line.on_behalf_of
+    if part is None:
+        return False
+    corrects = None if line.origin is None else line.origin.corrects
+    if corrects is not None:
+        return _is_to_come(*_taken_back(corrects, books), backdating, books)
+    day = invoice.tax_point_date
+    agreement = agreement_on(part.id, day, books)
+    if agreement is None or agreement.id != backdating.agreement or day < backdating.since:
+        return False
+    has = part.agreement.revision if part.agreement is not None and part.agreement.id == agreement.id else 0
+    # What was agreed later still is another correction's.
+    then = agreement.terms_on(day, max(has, backdating.revision))
+    if any((part.agent is None) != (one.terms.agent is None) for one in (then, agreement.terms_on(day))):
+        return False  # in whose name it was sold stays
+    return has != then.revision
 
 
 def _terms(part: PartnerShare) -> tuple[object, ...]:

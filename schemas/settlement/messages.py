@@ -462,7 +462,9 @@ class AgreementTerms(AgentFields, TermsPart):
         if self.tiers is not None and self.accrue_on == "payment":
             if self.tiers.mode == "volume":
                 raise ValueError("tiers.mode: volume needs accrueOn invoice")
-            raise ValueError("tiers: with accrueOn payment are not supported: a period goes by the date of the invoice")
+            raise ValueError(
+                "tiers: graduated, with accrueOn payment, are not done yet: say accrueOn invoice, or a share"
+            )
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from adapters.values import value_id
 from domain.accounts.model import Relationship
 from services import Services
 from tests.audit.test_agents import MUTATIONS as OF_AGENTS
+from tests.audit.test_any_books import OF_TAKEN_BACK
 from tests.audit.test_audit import (
     MUTATIONS,
     Mutation,
@@ -613,6 +614,7 @@ def test_every_check_can_fail() -> None:
     seen_by = set().union(
         *(one.seen_by for one in (*MUTATIONS, *ACCOUNT_MUTATIONS, *OF_AGENTS, *OF_DOCUMENTS, *OF_DUNNING)),
         *(one.seen_by for one in TAMPERINGS),
+        OF_TAKEN_BACK,
     )
     assert seen_by == {check.name for check in CHECKS}
     assert {check.invariant for check in CHECKS} == set(range(1, 10))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.documents import COLLECTION, ENCODE
 from domain.corrections.model import CreditNote
-from domain.invoicing.model import Invoice, Loss
+from domain.invoicing.model import AgreementRevision, Invoice, Loss
 from domain.settlement.documents import SettlementDocument
 from domain.settlement.reserves import Reserve
 from domain.settlement.statements import Settlement
@@ -31,6 +31,7 @@ from tests.support.ledger_book import (
     billing,
     charge,
     closing,
+    command,
     credit_note,
     demand,
     fixed_fee,
@@ -84,6 +85,15 @@ def broken_of(book: LedgerBook, database: Books) -> list[Any]:
     write(book, database)
     report = quick_audit(database, now=moment("2026-12-01"), relay_interval_seconds=0, relay_grace_seconds=0)
     return [check for check in report["checks"] if not check["ok"] and check["name"] != OF_EVENTS]
+
+
+def red(database: Books) -> set[str]:
+    """The checks that are red of books that were changed since."""
+    report = quick_audit(database, now=moment("2026-12-01"), relay_interval_seconds=0, relay_grace_seconds=0)
+    return {check["name"] for check in report["checks"] if not check["ok"]} - {OF_EVENTS}
+
+
+OF_TAKEN_BACK = {"what-is-taken-back-has-its-lines-terms"}
 
 
 @pytest.mark.parametrize("often", [OFTEN, BILLED], ids=["all kinds", "subscriptions"])
@@ -233,4 +243,51 @@ def test_documents_of_closings_in_parts(new_database: Books):
             assert_books_hold(book, lines_max=7)
     types = Counter(one.type_code for one in book.documents[SettlementDocument].values())
     assert types["261"] > 5 < types["389"], types
+    assert broken_of(book, new_database) == []
+
+
+def test_terms_of_the_days_are_audited(new_database: Books) -> None:
+    """A line of a day to come keeps its terms; one of a past day has those of it, unless its correction was parked.
+
+    AG-1's revision 2 is from 5 December on, which is to come; 3 from 1 November on, after two bills.
+    """
+    book = LedgerBook()
+    book.begin_days("2026-11-22")
+    book.take(billing(), partner(share="0.7"), agreement("AG-1", "2026-10-01", share="0.7", payout_threshold=4000))
+    book.take(order("O-1", line("10.00", "0", "SA-1"), at="2026-12-05T12:00:00"))
+    book.take(charge("CH-1", line("50.00", "0", "SA-1")), demand("B-1", on="2026-11-22"))
+    book.take(agreed("AG-1", "2026-12-05", "0.7", payout_threshold=4000))
+    book.take(charge("CH-2", line("-20.00", "0", "SA-1"), corrects=("INV-000000002", "1")), charge("CH-3", line("50")))
+    book.take(demand("B-2", on="2026-11-22"), closing("C-1"))
+    assert (book.settlement("C-1").total, book.settlement("C-1").threshold) == (3500 - 1400, 4000)
+    assert broken_of(book, new_database) == []
+    lines = "lines-have-the-terms-of-their-days"
+    # Had it begun when that was agreed, the line would have been corrected.
+    agreements, invoices = new_database["agreements"], new_database["invoices"]
+    agreements.update_one({"_id": "AG-1"}, {"$set": {"agreed.1.validFrom": "2026-11-21"}})
+    assert red(new_database) == {lines}
+    book.take(agreed("AG-1", "2026-11-01", "0.7", payout_threshold=4000))
+    part = book.invoice(3).lines[0].on_behalf_of
+    assert part is not None
+    assert part.agreement == AgreementRevision("AG-1", 3)
+    assert broken_of(book, new_database) == []
+    revision = "lines.0.onBehalfOf.agreement.revision"
+    both, second = {"_id": {"$in": ["INV-000000002", "INV-000000003"]}}, {"_id": "INV-000000003"}
+    invoices.update_many(both, {"$set": {revision: 1}})
+    assert red(new_database) == {lines}
+    invoices.update_many(both, {"$set": {revision: 3}})
+    invoices.update_one(second, {"$set": {revision: 1}})
+    assert red(new_database) == OF_TAKEN_BACK
+    # What was parked, or waits, is told elsewhere.
+    invoices.update_many(both, {"$set": {revision: 1}})
+    new_database["held"].insert_one({"_id": "settlement.correct:AG-1/3/INV-000000002", "state": "parked"})
+    assert lines not in red(new_database)
+
+
+def test_a_partner_that_leaves_is_paid_below_the_threshold(new_database: Books) -> None:
+    """Its account could not be closed otherwise."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="0.7"), agreement("AG-1", "2026-10-01", share="0.7", payout_threshold=4000))
+    book.take(order("O-1", line("10.00", "0", "SA-1")), command("close", "SA-1"), closing("C-1"))
+    assert (book.state("SA-1"), book.settlement("C-1").state) == ("pendingClose", "open")
     assert broken_of(book, new_database) == []

@@ -447,7 +447,7 @@ def write_books(database: Books) -> None:
                 lines=[
                     line("1", 3990, 798),
                     line("2", 798, 160, partner=by_tiers(0, 638)),
-                    line("3", 1000, 200, partner=partner("SA-2", "payment", 700, 700)),
+                    line("3", 1000, 200, partner=partner("SA-2", "payment", 700, 700) | {"agreement": BY_AGREEMENT}),
                 ],
                 applied={"P-1": 3000, "P-2": 3946},
             ),
@@ -1484,6 +1484,10 @@ def test_correct_books_are_ok(books: Books) -> None:
         "statements-match-withheld": 1,
         "corrections-match-accruals": 1,
         "agreements-match-backdatings": 1,
+        "lines-have-the-terms-of-their-days": 5,
+        "what-is-taken-back-has-its-lines-terms": 0,
+        "thresholds-are-those-agreed": 7,
+        "backdatings-match-corrections": 1,
         "documents-match-statements": 0,
         "documents-match-rows": 0,
         "documents-add-up": 0,
@@ -1925,7 +1929,18 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "carried-forward-beyond-the-threshold",
         changing("settlements", "C-5", threshold=200),
-        {"thresholds-are-not-reached"},
+        {"thresholds-are-not-reached", "thresholds-are-those-agreed"},
+    ),
+    Mutation("threshold-off", adding("settlements", "C-5", threshold=1), {"thresholds-are-those-agreed"}),
+    Mutation(
+        "paid-below-the-threshold",
+        all_of(
+            changing("settlements", "C-5", threshold=None, state="open"),
+            changing("positions", "SA-5", carriedForward=None),
+            # Else it might have been agreed just after the statement was made.
+            changing("agreements", "AG-4", agreed__0__bookedAt=BOOKED - timedelta(hours=2)),
+        ),
+        {"thresholds-are-those-agreed"},
     ),
     Mutation(
         "step-stated-otherwise",
@@ -2086,12 +2101,12 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "correction-accrued-otherwise",
         adding("shareCorrections", f"AG-5/2/{INV8}", lines__0__accrued=1),
-        {"corrections-match-accruals"},
+        {"corrections-match-accruals", "backdatings-match-corrections"},
     ),
     Mutation(
         "correction-of-another-partner",
         changing("shareCorrections", f"AG-5/2/{INV8}", settlementAccount="SA-1"),
-        {"corrections-match-accruals"},
+        {"corrections-match-accruals", "backdatings-match-corrections"},
     ),
     Mutation(
         "correction-comes-to-another-share",
@@ -2111,7 +2126,40 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "correction-lost",
         losing("shareCorrections", f"AG-5/2/{INV8}"),
-        {"corrections-match-accruals", "documents-match-inbox", "income-matches-invoices"},
+        {
+            "corrections-match-accruals",
+            "backdatings-match-corrections",
+            "documents-match-inbox",
+            "income-matches-invoices",
+        },
+    ),
+    Mutation("backdating-of-another-sum", adding("backdatings", "AG-5/2", amount=1), {"backdatings-match-corrections"}),
+    *(
+        Mutation(
+            f"backdating-of-{word}-invoices",
+            adding("backdatings", "AG-5/2", corrected=more),
+            {"backdatings-match-corrections"},
+        )
+        for word, more in (("fewer", -1), ("more", 1))
+    ),
+    Mutation(
+        "agreed-of-past-days-and-not-corrected",
+        changing("agreements", "AG-1", agreed__1__validFrom="2026-11-27"),
+        {"lines-have-the-terms-of-their-days"},
+    ),
+    Mutation(
+        "agreed-of-a-day-that-had-begun-and-not-corrected",
+        all_of(
+            changing("agreements", "AG-1", agreed__1__validFrom="2026-11-28"),
+            copying("backdatings", "AG-5/2", id_="AG-1/2", agreement="AG-1", state="completed", corrected=0, amount=0),
+            changing("backdatings", "AG-1/2", settlementAccount="SA-2"),
+        ),
+        {"lines-have-the-terms-of-their-days"},
+    ),
+    Mutation(
+        "billed-by-the-accounts-terms",
+        unsetting("invoices", INV2, "lines.1.onBehalfOf.agreement"),
+        {"lines-have-the-terms-of-their-days"},
     ),
     Mutation("backdating-forgotten", changing("agreements", "AG-5", backdating=[]), {"agreements-match-backdatings"}),
     Mutation(
@@ -2198,12 +2246,12 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "billed-before-it-was-agreed-for",
         changing("invoices", INV2, lines__1__onBehalfOf__agreement__revision=2),
-        {"lines-match-agreements"},
+        {"lines-match-agreements", "lines-have-the-terms-of-their-days"},
     ),
     Mutation(
         "billed-by-no-agreement",
         changing("invoices", INV2, lines__1__onBehalfOf__agreement__id="AG-9"),
-        {"lines-match-agreements"},
+        {"lines-match-agreements", "lines-have-the-terms-of-their-days"},
     ),
     Mutation("tier-period-net-off", adding("tierPeriods", TIER_PERIOD, net=-1), {"tier-periods-match-lines"}),
     Mutation(

@@ -31,7 +31,7 @@ from tests.chaos.faults import (
 from tests.chaos.outside import Outside
 from tests.chaos.reader import Reader
 from tests.chaos.verdict import Offences, judge, proof
-from tests.conftest import end_abandoned_transactions
+from tests.support.abandoned import end_abandoned_transactions
 from tests.support.access import spoken_for
 from tests.support.books import Books, Document, facts
 from tests.support.broker import Broker

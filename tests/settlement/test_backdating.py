@@ -160,6 +160,40 @@ def test_what_a_bill_takes_back_goes_by_the_line_that_it_takes_back():
     assert_books_hold(book)
 
 
+def test_what_takes_back_a_line_waits_until_that_is_corrected():
+    """B-2 takes back 40.00 of B-1's 100.00. The two are come to in the wrong order; both have 60 % in the end."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="0.70"), agreement("AG-1", "2026-09-01", share="0.70"))
+    book.take(charge("CH-1", line("100.00", "0", "SA-1"), on="2026-10-31"), demand("B-1", on="2026-10-31"))
+    book.take(charge("CH-2", line("-40.00", "0", "SA-1"), corrects=("INV-000000001", "1")))
+    book.take(charge("CH-3", line("90.00", "0", "SA-1")), demand("B-2", on="2026-11-22"))
+    book.corrects = False
+    book.take(agreed("AG-1", "2026-10-01", "0.5"), SharesToCorrect("AG-1", 2, "INV-000000002"))
+    assert book.waiting["settlement.correct:AG-1/2/INV-000000002"][1].code == "correction-under-way"
+    assert book.position("SA-1").payable == 7000 - 2800 + 6300
+    # What is agreed meanwhile is for its own corrections, which find the first ones done, or not.
+    book.take(agreed("AG-1", "2026-10-01", "0.6"), SharesToCorrect("AG-1", 2, "INV-000000001"))
+    assert not book.waiting
+    assert book.position("SA-1").payable == 6000 - 2400 + 5400
+    book.take(BackdatingToComplete("AG-1", 2), SharesToCorrect("AG-1", 3, "INV-000000002"))
+    book.take(SharesToCorrect("AG-1", 3, "INV-000000001"), BackdatingToComplete("AG-1", 3))
+    assert book.position("SA-1").payable == 6000 - 2400 + 5400
+    assert not book.waiting
+    assert_books_hold(book)
+
+
+def test_what_takes_back_a_line_of_days_before_does_not_wait():
+    """October's line stays as it is, and so does what takes it back: there is nothing to wait for."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="0.70"), agreement("AG-1", "2026-09-01", share="0.70"))
+    book.take(charge("CH-1", line("100.00", "0", "SA-1"), on="2026-10-31"), demand("B-1", on="2026-10-31"))
+    book.take(charge("CH-2", line("-40.00", "0", "SA-1"), corrects=("INV-000000001", "1")))
+    book.take(charge("CH-3", line("90.00", "0", "SA-1")), demand("B-2", on="2026-11-22"))
+    book.take(agreed("AG-1", "2026-11-01", "0.5"))
+    assert book.position("SA-1").payable == 7000 - 2800 + 4500
+    assert_books_hold(book)
+
+
 def test_a_closing_waits_until_past_days_are_corrected():
     """Else it would state one part of the correction, and leave the other to the next."""
     book = sold("100.00")

@@ -12,6 +12,7 @@ from pymongo.database import Database
 import adapters.audit
 from adapters.audit import read_here, read_view
 from adapters.checks import Check, Reading
+from tests.support.abandoned import end_abandoned_transactions
 
 Document = dict[str, Any]
 
@@ -30,6 +31,7 @@ def quick_audit(database: Database[Document], **options: Any) -> Document:
     A view is read only where the documents of its collections, or what is said to the audit, were never seen together
     in this process: most collections of a test's database are empty, and a test breaks one document in one of them.
     """
+    end_abandoned_transactions(database.client)
     hashes: dict[str, str] = database.command("dbHash")["collections"]
 
     def view(checks: Sequence[Check], _: object, session: ClientSession, variables: Document) -> Found:

@@ -1,0 +1,448 @@
+"""Terms (invariant 5): of which revisions lines are, what thresholds statements keep, and what corrections came to."""
+
+from adapters.checks import (
+    Check,
+    Expression,
+    Stage,
+    View,
+    agreed,
+    agrees,
+    begins,
+    both,
+    each,
+    either,
+    equal,
+    has,
+    only,
+    true_of_each,
+    union,
+)
+
+CLOCKS_APART = 3_600_000
+"""How far the clocks of two workers may be apart (milliseconds): of what is nearer nobody can tell which came first."""
+CORRECTION = "settlement.correct:"
+"""How the identities of corrections of past days begin."""
+
+
+def _agreements_of(partner: str) -> Stage:
+    """What was ever agreed with a partner: looked up once for a row that stands for many lines, or is a statement."""
+    terms = {
+        "validFrom": "$$this.validFrom",
+        "revision": "$$this.revision",
+        "bookedAt": "$$this.bookedAt",
+        "isAgent": has("$$this.terms.agent"),
+        "threshold": {"$ifNull": ["$$this.closing.payoutThreshold", None]},
+    }
+    shown = {
+        "start": 1,
+        "end": {"$ifNull": ["$end", "9999-12-32"]},
+        "agreed": each("$agreed", terms),
+        "isUnderWay": {"$gt": [{"$size": {"$ifNull": ["$backdating", []]}}, 0]},
+    }
+    return {
+        "$lookup": {
+            "from": "agreements",
+            "localField": partner,
+            "foreignField": "settlementAccount",
+            "pipeline": [{"$project": shown}],
+            "as": "agreements",
+        }
+    }
+
+
+def _in_force(day: str) -> tuple[Stage, ...]:
+    """The agreement that is in force on a day, and what was agreed in it from that day or an earlier one on."""
+    holds = both({"$lte": ["$$this.start", day]}, {"$gt": ["$$this.end", day]})
+    begun = only({"$ifNull": ["$inForce.agreed", []]}, {"$lte": ["$$this.validFrom", day]})
+    return ({"$set": {"inForce": {"$first": only("$agreements", holds)}}}, {"$set": {"begun": begun}})
+
+
+def _what_holds(terms: Expression) -> Expression:
+    """Of terms that have begun those that hold: of the latest `validFrom` what was agreed last."""
+    return {"$max": each(terms, {"validFrom": "$$this.validFrom", "revision": "$$this.revision", "terms": "$$this"})}
+
+
+def _later(booked_at: str, terms: str = "$$this") -> Expression:
+    """Whether terms were agreed before something was booked, whatever the clocks."""
+    return {"$lt": [{"$add": [f"{terms}.bookedAt", CLOCKS_APART]}, booked_at]}
+
+
+_revision: Expression = {"$ifNull": ["$_id.revision", 0]}
+_is_of_what_holds: Expression = both(
+    equal({"$ifNull": ["$_id.agreement", None]}, {"$ifNull": ["$inForce._id", None]}),
+    equal(_revision, {"$ifNull": ["$now.revision", 0]}),
+)
+_of_agreement: Expression = {"$concat": [CORRECTION, {"$ifNull": ["$inForce._id", ""]}]}
+
+terms_of_days = View(
+    "partners' lines by their day, and what is agreed of that now",
+    "invoices",
+    (
+        {"$match": {"lines.onBehalfOf.id": {"$gt": ""}}},
+        {
+            "$project": {
+                "taxPointDate": 1,
+                "bookedAt": 1,
+                "lines": only("$lines", both(has("$$this.onBehalfOf"), {"$not": [has("$$this.origin.corrects")]})),
+            }
+        },
+        {"$unwind": "$lines"},
+        # Of a partner's day there are few revisions, and many lines: what is agreed is looked up once for all of them.
+        {
+            "$group": {
+                "_id": {
+                    "settlementAccount": "$lines.onBehalfOf.id",
+                    "day": "$taxPointDate",
+                    "agreement": "$lines.onBehalfOf.agreement.id",
+                    "revision": "$lines.onBehalfOf.agreement.revision",
+                    "isAgent": has("$lines.onBehalfOf.agent"),
+                },
+                "lines": {"$sum": 1},
+                "first": {"$min": "$_id"},
+                "lastBookedAt": {"$max": "$bookedAt"},
+            }
+        },
+        _agreements_of("_id.settlementAccount"),
+        *_in_force("$_id.day"),
+        {"$set": {"now": {"$getField": {"field": "terms", "input": _what_holds("$begun")}}}},
+        {"$set": {"isWell": either(_is_of_what_holds, {"$in": [True, "$agreements.isUnderWay"]})}},
+        # Only of what differs the rest is asked: for which revisions lines were corrected, and what is left of that.
+        {
+            "$set": {
+                "ids": {
+                    "$cond": [
+                        "$isWell",
+                        [],
+                        each("$begun", {"$concat": ["$inForce._id", "/", {"$toString": "$$this.revision"}]}),
+                    ]
+                }
+            }
+        },
+        {
+            "$lookup": {
+                "from": "backdatings",
+                "localField": "ids",
+                "foreignField": "_id",
+                "pipeline": [{"$project": {"revision": 1}}],
+                "as": "backdatings",
+            }
+        },
+        {
+            "$lookup": {
+                "from": "held",
+                "let": {
+                    "from": {"$concat": [_of_agreement, "/"]},
+                    "until": {"$cond": ["$isWell", "", {"$concat": [_of_agreement, "0"]}]},
+                },
+                "pipeline": [
+                    {"$match": {"$expr": both({"$gte": ["$_id", "$$from"]}, {"$lt": ["$_id", "$$until"]})}},
+                    {"$limit": 1},
+                    {"$project": {"_id": 1}},
+                ],
+                "as": "held",
+            }
+        },
+        # What was agreed when lines had the terms of their day last, as far as that is sure.
+        {
+            "$set": {
+                "known": {
+                    "$max": [
+                        _revision,
+                        {"$max": "$backdatings.revision"},
+                        {
+                            "$max": each(
+                                only(
+                                    "$begun",
+                                    either(
+                                        _later("$lastBookedAt"),
+                                        # Days that had begun were corrected, or of the partner nothing was billed yet.
+                                        {
+                                            "$lt": [
+                                                "$$this.validFrom",
+                                                {"$dateToString": {"date": "$$this.bookedAt", "format": "%Y-%m-%d"}},
+                                            ]
+                                        },
+                                    ),
+                                ),
+                                "$$this.revision",
+                            )
+                        },
+                    ]
+                }
+            }
+        },
+        {"$set": {"then": _what_holds(only("$begun", {"$lte": ["$$this.revision", "$known"]}))}},
+    ),
+)
+"""A line has the terms of its day as they were agreed when it was billed, or corrected last. Which of two facts that
+were booked within an hour was first the database does not know, so between these both will do; of a day that begins
+elsewhere before it does in UTC, it is the same."""
+_is_of_what_held: Expression = both(
+    equal({"$ifNull": ["$_id.agreement", None]}, {"$cond": [has("$then"), "$inForce._id", None]}),
+    equal(_revision, {"$ifNull": ["$then.revision", 0]}),
+)
+
+
+def _terms_of(part: str) -> Expression:
+    """What tells the terms of two parts of one partner apart."""
+    fields = ("id", "agreement", "partnerShare", "accrueOn", "agent.commission", "agent.category", "agent.rate")
+    return [{"$ifNull": [f"{part}.{field}", None]} for field in fields]
+
+
+taken_back_by_terms = View(
+    "lines of bills that take back partners' lines, and these",
+    "invoices",
+    (
+        {"$match": {"lines.origin.corrects.billNo": {"$gt": ""}, "lines.onBehalfOf.id": {"$gt": ""}}},
+        {"$project": {"lines": only("$lines", both(has("$$this.onBehalfOf"), has("$$this.origin.corrects")))}},
+        {"$unwind": "$lines"},
+        {
+            "$project": {
+                "_id": {"$concat": ["$_id", "/", "$lines.id"]},
+                "billNo": "$_id",
+                "corrects": "$lines.origin.corrects",
+                "part": "$lines.onBehalfOf",
+            }
+        },
+        {
+            "$lookup": {
+                "from": "invoices",
+                "localField": "corrects.billNo",
+                "foreignField": "_id",
+                "let": {"id": "$corrects.lineId"},
+                "pipeline": [{"$project": {"lines": only("$lines", equal("$$this.id", "$$id"))}}],
+                "as": "invoices",
+            }
+        },
+        {"$set": {"of": {"$first": {"$getField": {"field": "lines", "input": {"$first": "$invoices"}}}}}},
+        {
+            "$set": {
+                "isWell": either(
+                    {"$ne": [has("$part.agent"), has("$of.onBehalfOf.agent")]},
+                    equal(_terms_of("$part"), _terms_of("$of.onBehalfOf")),
+                )
+            }
+        },
+        # Only of what differs it is asked whether its correction is to come, or was parked.
+        {"$set": {"partner": {"$cond": ["$isWell", "$$REMOVE", "$part.id"]}}},
+        _agreements_of("partner"),
+        {
+            "$set": {
+                "ids": {
+                    "$reduce": {
+                        "input": "$agreements",
+                        "initialValue": [],
+                        "in": {
+                            "$concatArrays": [
+                                "$$value",
+                                {
+                                    "$map": {
+                                        "input": "$$this.agreed.revision",
+                                        "as": "revision",
+                                        "in": {
+                                            "$concat": [
+                                                CORRECTION,
+                                                "$$this._id",
+                                                "/",
+                                                {"$toString": "$$revision"},
+                                                "/",
+                                                "$billNo",
+                                            ]
+                                        },
+                                    }
+                                },
+                            ]
+                        },
+                    }
+                }
+            }
+        },
+        {
+            "$lookup": {
+                "from": "held",
+                "localField": "ids",
+                "foreignField": "_id",
+                "pipeline": [{"$project": {"_id": 1}}],
+                "as": "held",
+            }
+        },
+    ),
+)
+
+
+statements_and_thresholds = View(
+    "statements and the thresholds that were agreed",
+    "settlements",
+    (
+        {"$project": {"settlementAccount": 1, "periodEnd": 1, "bookedAt": 1, "total": 1, "threshold": 1}},
+        _agreements_of("settlementAccount"),
+        *_in_force("$periodEnd"),
+        # What was agreed about when the statement was made may have been agreed before it or after.
+        {
+            "$set": {
+                "before": {"$max": [0, {"$max": each(only("$begun", _later("$bookedAt")), "$$this.revision")}]},
+                "perhaps": {
+                    "$max": [
+                        0,
+                        {
+                            "$max": each(
+                                only(
+                                    "$begun",
+                                    {"$lte": ["$$this.bookedAt", {"$add": ["$bookedAt", CLOCKS_APART]}]},
+                                ),
+                                "$$this.revision",
+                            )
+                        },
+                    ]
+                },
+            }
+        },
+        {
+            "$set": {
+                "thresholds": {
+                    "$map": {
+                        "input": {"$range": ["$before", {"$add": ["$perhaps", 1]}]},
+                        "as": "revision",
+                        "in": {
+                            "$ifNull": [
+                                {
+                                    "$getField": {
+                                        "field": "threshold",
+                                        "input": {
+                                            "$getField": {
+                                                "field": "terms",
+                                                "input": _what_holds(
+                                                    only("$begun", {"$lte": ["$$this.revision", "$$revision"]})
+                                                ),
+                                            }
+                                        },
+                                    }
+                                },
+                                None,
+                            ]
+                        },
+                    }
+                }
+            }
+        },
+        {
+            "$set": {
+                "isWell": {
+                    "$cond": [
+                        has("$threshold"),
+                        {"$in": ["$threshold", "$thresholds"]},
+                        either(
+                            {"$lte": ["$total", 0]},
+                            {"$not": [true_of_each("$thresholds", both(has("$$this"), {"$lt": ["$total", "$$this"]}))]},
+                        ),
+                    ]
+                }
+            }
+        },
+        # A partner that leaves is paid whatever it has: only of what is not well it is asked whether it did.
+        {
+            "$lookup": {
+                "from": "accountVersions",
+                "let": {
+                    "from": {"$concat": ["$settlementAccount", "/"]},
+                    "until": {"$cond": ["$isWell", "", {"$concat": ["$settlementAccount", "0"]}]},
+                },
+                "pipeline": [
+                    {"$match": {"$expr": both({"$gte": ["$_id", "$$from"]}, {"$lt": ["$_id", "$$until"]})}},
+                    {"$match": {"newState": "pendingClose"}},
+                    {"$limit": 1},
+                    {"$project": {"_id": 1}},
+                ],
+                "as": "leaving",
+            }
+        },
+    ),
+)
+
+# The two first parts of `settlement.correct:<agreement>/<revision>/<billNo>` are those of the id of a correction.
+_parts: Expression = {"$split": [{"$substrBytes": ["$_id", len(CORRECTION), -1]}, "/"]}
+
+corrections_of_past_days = View(
+    "corrections of past days and what they came to",
+    "backdatings",
+    (
+        {"$project": {"correction": {"$literal": 1}, "account": "$settlementAccount", "corrected": 1, "amount": 1}},
+        union(
+            "shareCorrections",
+            {
+                "$project": {
+                    "_id": {"$concat": ["$agreement", "/", {"$toString": "$revision"}]},
+                    "rows": {"$literal": 1},
+                    "account": "$settlementAccount",
+                    "accrued": {"$sum": "$lines.accrued"},
+                }
+            },
+        ),
+        union(
+            "inbox",
+            begins(CORRECTION),
+            {
+                "$project": {
+                    "_id": {"$concat": [{"$first": _parts}, "/", {"$arrayElemAt": [_parts, 1]}]},
+                    "facts": {"$literal": 1},
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("correction", "corrected", "amount", "rows", "accrued", "facts")},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
+CHECKS = (
+    Check(
+        name="lines-have-the-terms-of-their-days",
+        invariant=5,
+        view=terms_of_days,
+        # In whose name a line was sold does not change, whatever is agreed afterwards.
+        holds=either(
+            "$isWell",
+            either(
+                {"$gt": [{"$size": "$held"}, 0]},
+                either(_is_of_what_held, {"$ne": ["$_id.isAgent", {"$ifNull": ["$now.isAgent", "$_id.isAgent"]}]}),
+            ),
+        ),
+        expected={"agreement": "$inForce._id", "revision": "$now.revision"},
+        found={"lines": "$lines", "firstOf": "$first"},
+    ),
+    Check(
+        name="what-is-taken-back-has-its-lines-terms",
+        invariant=5,
+        view=taken_back_by_terms,
+        holds=either("$isWell", either({"$in": [True, "$agreements.isUnderWay"]}, {"$gt": [{"$size": "$held"}, 0]})),
+        expected={"of": "$corrects", "agreement": "$of.onBehalfOf.agreement", "share": "$of.onBehalfOf.partnerShare"},
+        found={"agreement": "$part.agreement", "share": "$part.partnerShare"},
+    ),
+    Check(
+        name="thresholds-are-those-agreed",
+        invariant=5,
+        view=statements_and_thresholds,
+        holds=either("$isWell", {"$gt": [{"$size": "$leaving"}, 0]}),
+        expected={"oneOf": "$thresholds"},
+        found={"threshold": "$threshold", "total": "$total"},
+    ),
+    Check(
+        name="backdatings-match-corrections",
+        invariant=5,
+        view=corrections_of_past_days,
+        # What changes a line's terms and no amount makes no row, and counts.
+        holds=both(
+            equal("$correction", 1),
+            equal("$amount", "$accrued"),
+            {"$lte": ["$rows", "$corrected"]},
+            {"$lte": ["$corrected", "$facts"]},
+            agrees("account"),
+        ),
+        expected={"amount": "$accrued", "corrected": {"from": "$rows", "to": "$facts"}},
+        found={"backdatings": "$correction", "amount": "$amount", "corrected": "$corrected"},
+    ),
+)
