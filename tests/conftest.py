@@ -45,7 +45,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if ON_BOTH:
         for node in metafunc.definition.listchain():
             node.own_markers[:] = [_on_both(mark) or mark for mark in node.own_markers]
-    if (ON_BOTH or _of_the_store(metafunc)) and "driver" in metafunc.fixturenames and not _names_a_driver(metafunc):
+    wanted = (ON_BOTH or _of_the_store(metafunc)) and "driver" in metafunc.fixturenames
+    if wanted and not _names_a_driver(metafunc):
         metafunc.parametrize("driver", DRIVERS, indirect=True)
 
 
@@ -55,6 +56,8 @@ def _of_the_store(metafunc: pytest.Metafunc) -> bool:
 
 
 def _names_a_driver(metafunc: pytest.Metafunc) -> bool:
+    if hasattr(metafunc.module, "driver"):  # its own, which is always the same one
+        return True
     names = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     return any(name == "driver" or (isinstance(name, tuple) and "driver" in name) for name in names)
 

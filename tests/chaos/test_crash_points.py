@@ -1,6 +1,6 @@
 """A worker dies at each point that matters, and the next one goes on: every effect once, every event told.
 
-`make test` has it die at each point over orders and payments, and at every other over the rest; `make prove` at each
+`make test` has it die at each point over orders and payments, and at every third over the rest; `make prove` at each
 over everything.
 """
 
@@ -71,7 +71,7 @@ from tests.support.messages import (
 from tests.support.one_bill import billed, billed_at_once
 from tests.support.programs import forks
 from tests.support.proxy import Proxy
-from tests.support.steady import every_other
+from tests.support.steady import every_third
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -226,7 +226,7 @@ CORRECTED = 14 + 2
 
 
 @pytest.mark.parametrize("driver", ["pymongo"])
-@pytest.mark.parametrize("point", every_other(POINTS, 0))
+@pytest.mark.parametrize("point", every_third(POINTS, 0))
 async def test_a_worker_that_dies_over_corrections_costs_nothing(
     settings: Settings, client: Client, database: Books, mongo: MongoClient[Document], point: str
 ) -> None:
@@ -293,7 +293,7 @@ USED = 3 * LIVE
 
 
 @pytest.mark.parametrize("driver", ["motor"])
-@pytest.mark.parametrize("point", every_other(POINTS, 1))
+@pytest.mark.parametrize("point", every_third(POINTS, 1))
 async def test_a_worker_that_dies_over_subscriptions_costs_nothing(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str
 ) -> None:
@@ -375,7 +375,7 @@ def billed_now() -> list[Message]:
 
 
 @pytest.mark.parametrize("driver", ["pymongo"])
-@pytest.mark.parametrize("point", every_other(POINTS, 1))
+@pytest.mark.parametrize("point", every_third(POINTS, 1))
 async def test_a_worker_that_dies_over_recurring_bills_costs_nothing(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
@@ -421,7 +421,7 @@ RUN = 30
 @pytest.mark.parametrize("driver", ["motor"])
 @pytest.mark.parametrize(
     "point",
-    every_other(
+    every_third(
         ("after-first-write", "after-commit", "before-confirm", "before-mark", "held-claimed", "held-after-commit"), 0
     ),
 )
@@ -463,7 +463,7 @@ def parts(database: Books) -> int:
 
 @pytest.mark.parametrize("driver", ["pymongo"])
 @pytest.mark.parametrize(
-    "point", every_other(("after-first-write", "after-commit", "held-claimed", "held-after-commit"), 1)
+    "point", every_third(("after-first-write", "after-commit", "held-claimed", "held-after-commit"), 1)
 )
 async def test_a_worker_that_dies_over_what_clears_dunning_costs_nothing(
     settings: Settings, client: Client, database: Books, tmp_path: Path, point: str

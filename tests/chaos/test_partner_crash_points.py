@@ -1,6 +1,6 @@
 """A worker dies over what is left to do for partners: closings, what is netted, terms of past days.
 
-`make test` has it die at every other of these points, `make prove` at each.
+`make test` has it die at every third of these points, `make prove` at each.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.days.test_days import ClockFile
 from tests.support.books import Books, applied, assert_clean, held, ledger, position
 from tests.support.client import Client
 from tests.support.messages import Message, agreement, closing, customer, eur, item, order, partner
-from tests.support.steady import every_other
+from tests.support.steady import every_third
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -81,7 +81,7 @@ def due(closing_id: str) -> dict[str, tuple[list[str], int, int | None]]:
 
 @pytest.mark.parametrize(
     ("point", "nth", "made"),
-    every_other(
+    every_third(
         [
             (AFTER + "settlement.due:", 1, 0),
             (AFTER + "settlement.due:", 2, None),
@@ -136,7 +136,7 @@ async def test_a_worker_that_dies_over_a_days_closings_costs_nothing(
 
 @pytest.mark.parametrize(
     ("point", "made"),
-    every_other(
+    every_third(
         [
             ("after-first-write", 0),
             (AFTER + "settlement.close:C-1", 1),
@@ -180,7 +180,7 @@ BILLED = {
 
 @pytest.mark.parametrize(
     ("point", "made"),
-    every_other(
+    every_third(
         [
             ("after-first-write", 0),
             (AFTER + "settlement.close:C-1", 1),
@@ -239,7 +239,7 @@ async def test_a_worker_that_dies_over_a_closing_with_documents_takes_each_numbe
 
 @pytest.mark.parametrize(
     ("point", "netted"),
-    every_other(
+    every_third(
         [
             ("after-first-write", 0),
             (AFTER + "settlement.close:C-1", 0),
@@ -295,7 +295,7 @@ SOLD = 5
 
 @pytest.mark.parametrize(
     ("point", "nth", "corrected"),
-    every_other(
+    every_third(
         [
             ("after-first-write", 1, 0),
             (AFTER + "settlement.correct:", 1, 1),

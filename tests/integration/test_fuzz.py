@@ -23,10 +23,11 @@ from tests.support.books import Books, assert_clean, held, position
 from tests.support.broker import Broker
 from tests.support.client import IN_FLIGHT, Client
 from tests.support.messages import customer, eur, item, order, partner, payment
+from tests.support.steady import AT_LENGTH
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
-LETTERS = 1_600
+LETTERS = 1_600 if AT_LENGTH else 800
 """How many letters are drawn by lot, beside each wrong value."""
 
 _NEVER: list[Any] = [True, [], {}]
