@@ -631,16 +631,8 @@ notes_and_invoices = View(
                 }
             },
         ),
-        union(
-            "disputes",
-            {
-                "$project": {
-                    "_id": "$billNo",
-                    "disputes": {"$literal": 1},
-                    "seller": {"$ifNull": ["$seller", ""]},
-                }
-            },
-        ),
+        # Those of earlier versions say no seller.
+        union("disputes", {"$project": {"_id": "$billNo", "disputes": {"$literal": 1}, "seller": "$seller"}}),
         {
             "$group": {
                 "_id": "$_id",

@@ -138,6 +138,13 @@ def test_correct_books_are_ok(books: Books) -> None:
     assert not found, list(found.values())
 
 
+def test_a_dispute_of_an_earlier_version_says_no_seller(books: Books) -> None:
+    """That of its invoice is the only one there is."""
+    books["disputes"].update_one({"_id": "D-2", "seller": "SA-1"}, {"$unset": {"seller": ""}})
+    assert books["disputes"].count_documents({"_id": "D-2", "seller": {"$exists": False}}) == 1
+    assert broken(books) == {}
+
+
 ADJUSTED = {"payable-matches-accruals", "lines-match-accruals", "payable-entries-match-accruals"}
 CORRECTED = "AG-2/2/FN.000000001"
 
