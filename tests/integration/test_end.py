@@ -46,6 +46,13 @@ async def nothing_left(database: Books) -> None:
     await wait_for(done, otherwise=lambda: held(database))
 
 
+@pytest.fixture
+async def begun(settings: Settings, database: Books) -> None:
+    """The day has begun: a worker that is killed has claimed nothing, which would be kept for a minute."""
+    async with working(settings, days=True):
+        await nothing_left(database)
+
+
 NEVER = 3_600
 """An interval that no test lives to see the end of: no sweep sends what the worker has only just committed."""
 FEW: dict[str, Any] = {"prefetch": 100}
@@ -106,6 +113,7 @@ async def test_each_message_that_reached_the_worker_is_committed_before_it_leave
     assert await client.left_in() == 998 - len(done)
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_a_worker_that_is_killed_leaves_nothing_undone_and_nothing_done_twice(
     settings: Settings, client: Client, database: Books, worker_process: Start
@@ -129,6 +137,7 @@ async def test_a_worker_that_is_killed_leaves_nothing_undone_and_nothing_done_tw
     await assert_clean(client, database)
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("driver", ["pymongo"])
 async def test_workers_that_are_killed_again_and_again(
     settings: Settings, client: Client, database: Books, worker_process: Start
@@ -151,6 +160,7 @@ async def test_workers_that_are_killed_again_and_again(
     await assert_clean(client, database)
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_a_worker_that_stood_by_takes_over(
     settings: Settings, client: Client, database: Books, worker_process: Start
