@@ -26,9 +26,9 @@ help:  ## what can be made
 demo: .venv/.project  ## start the services and a worker, send it a month of business, show what came of it
 	@$(BIN)/python -m demo
 
-# Three processes, each with services of its own, for two cores: a good part of a test is waiting. With services that were
+# Four processes, each with services of its own, for two cores: a good part of a test is waiting. With services that were
 # named, which they would share, one: some tests make a server fail, and that must not be another test's.
-TEST_PROCESSES := $(if $(PAYMASTER_MONGODB_URL)$(PAYMASTER_RABBITMQ_URL),0,3)
+TEST_PROCESSES := $(if $(PAYMASTER_MONGODB_URL)$(PAYMASTER_RABBITMQ_URL),0,4)
 
 test: .venv/.project  ## every test
 	@$(BIN)/python -m services named

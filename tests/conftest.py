@@ -84,10 +84,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Whatever comes to use the services, through whichever fixtures, is marked so: `make test-quick` leaves it out.
 
     What is to run at length is left out of any other run, unless it is asked for: `-m at_length`. What is about the
-    services with TLS comes first: of two processes that share the tests, and take the last of one another's, only the
-    first one starts those then.
+    services with TLS comes first: of the processes that share the tests, and take the last of one another's, only the
+    first one starts those then. What takes long follows: a process that began it last would keep the others waiting.
     """
-    items.sort(key=lambda item: "guarded" not in getattr(item, "fixturenames", ()))
+    items.sort(
+        key=lambda item: ("guarded" not in getattr(item, "fixturenames", ()), not item.get_closest_marker("long"))
+    )
     for item in items:
         if "services" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.services)

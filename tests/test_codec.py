@@ -113,7 +113,7 @@ def any_of(hint: Any) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("kind", DECODE, ids=lambda kind: kind.__name__)
 @given(data=st.data())
-@steady(50)
+@steady(25)
 def test_any_document_comes_back_from_its_row_as_it_was(kind, data) -> None:
     document = data.draw(any_of(kind))
     assert DECODE[kind](bson.decode(bson.encode(ENCODE[kind](document)), AWARE)) == document
@@ -121,7 +121,7 @@ def test_any_document_comes_back_from_its_row_as_it_was(kind, data) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in ENCODE if kind not in DECODE], ids=lambda kind: kind.__name__)
 @given(data=st.data())
-@steady(50)
+@steady(25)
 def test_the_row_of_any_document_that_is_only_written_has_its_key(kind, data) -> None:
     document = data.draw(any_of(kind))
     row = ENCODE[kind](document)

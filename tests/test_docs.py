@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -27,6 +26,7 @@ EXAMPLES = {
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(rf"(?:{'|'.join(ROOMS)})/[\w./<>*-]*|[\w-]+\.(?:md|toml|yml)")
 MODULE = re.compile(r"(?:adapters|domain|handlers|schemas)(?:\.[a-z_0-9]+)+")
+DEFINED = re.compile(r"^ *(?:(?:class|def|async def) (\w+)|(\w+)(?:: .*)? = )", re.MULTILINE)
 NAME = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*|[A-Z][A-Z_]{2,}")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAKE = re.compile(r"make ([a-z]+(?:-[a-z]+)*)")
@@ -66,17 +66,8 @@ def is_module(name: str) -> bool:
 
 @cache
 def names_in(source: Path) -> set[str]:
-    """The names that a module defines, also within its classes."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        match node:
-            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                found.add(name)
-            case ast.Assign(targets=targets):
-                found |= {target.id for target in targets if isinstance(target, ast.Name)}
-            case ast.AnnAssign(target=ast.Name(id=name)):
-                found.add(name)
-    return found
+    """The names that a module defines, also within its classes; to parse all modules for them takes five seconds."""
+    return {match[1] or match[2] for match in DEFINED.finditer(source.read_text(encoding="utf-8"))}
 
 
 @cache

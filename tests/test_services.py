@@ -47,6 +47,7 @@ sys.exit(command.main(sys.argv[2:]))
 """
 
 
+@pytest.mark.long
 @pytest.mark.services
 def test_nothing_outlives_a_user_that_is_ended(tmp_path: Path) -> None:
     """Ctrl-C, a request to end and a kill each leave no process, no data and no open port."""

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -219,6 +220,7 @@ def room_for_discounts(book):
     book.take(*room, demand("D-END", on=AT_THE_END))
 
 
+@pytest.mark.long
 @steady(200)
 @given(facts, st.integers(1, 5), st.sampled_from([1, 2, 64]), st.booleans(), st.sampled_from([1, 3, 1000]))
 def test_billing_again_is_a_difference_and_nothing_else(facts, batch, first_limit, prefetch, bill_lines):

@@ -19,6 +19,7 @@ from tests.support.broker import Broker
 SECONDS = 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_nothing_is_lost_or_done_twice_whatever_breaks(
     settings: Settings, broker: Broker, mongo: MongoClient[Document], tmp_path: Path

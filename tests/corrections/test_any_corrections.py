@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ IN_NAMES_MIN = 10
 """How often each of what comes of them in partners' names is there in the end, at least."""
 
 
+@pytest.mark.long
 def test_the_invariants_stand_whatever_happens():
     """Each fact fits the books as they are when it comes; then all of them come once more, in any order and batches.
 

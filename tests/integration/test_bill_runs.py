@@ -130,6 +130,7 @@ async def test_each_account_of_a_cycle_is_billed(settings: Settings, client: Cli
     await assert_clean(client, database)
 
 
+@pytest.mark.long
 async def test_a_run_goes_on_after_each_death(
     settings: Settings, client: Client, database: Books, tmp_path: Path
 ) -> None:

@@ -217,6 +217,7 @@ async def test_what_is_due_is_collected(by_file: Settings, client: Client, datab
     await assert_clean(client, database)
 
 
+@pytest.mark.long
 async def test_a_day_goes_on_after_a_death(
     by_file: Settings, client: Client, database: Books, clock: ClockFile, tmp_path: Path
 ) -> None:

@@ -699,6 +699,7 @@ def assert_needed() -> None:
         assert found.refusal is not None, (routing_key, path)
 
 
+@pytest.mark.long
 async def test_bad_input_by_the_thousand(settings: Settings, client: Client, broker: Broker, database: Books) -> None:
     """The worker lives, the queue is empty, each good fact is applied once, each bad one parked with its code."""
     assert_needed()

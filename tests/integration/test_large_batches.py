@@ -140,6 +140,7 @@ async def assert_far_from_limits(client: Client, database: Books, watch: Watch) 
     await assert_clean(client, database)
 
 
+@pytest.mark.long
 async def test_orders_as_large_as_a_message_may_be(
     settings: Settings, client: Client, database: Books, watch: Watch
 ) -> None:
@@ -208,6 +209,7 @@ async def test_statements_with_as_many_lines_as_they_may_have(
     await assert_far_from_limits(client, database, watch)
 
 
+@pytest.mark.long
 async def test_accounts_as_large_as_a_message_may_be(
     settings: Settings, client: Client, database: Books, watch: Watch
 ) -> None:

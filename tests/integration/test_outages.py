@@ -132,6 +132,7 @@ async def test_a_database_that_is_away(settings: Settings, client: Client, datab
     await assert_clean(client, database)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_no_more_is_taken_than_there_is_room_for(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch

@@ -27,6 +27,7 @@ def test_the_programs_in_the_readme_are_examples() -> None:
     assert second == (EXAMPLES / "change_an_account.py").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("driver", ["motor"], indirect=True)
 async def test_the_examples_print_what_they_promise(worker: Worker, settings: Settings) -> None:
     """Each of them, one after the other, as a newcomer would run them."""

@@ -376,6 +376,7 @@ REFUSED = {"wrong-state", "invalid"}
 """What becomes of some of the changes and corrections, which are drawn by lot."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_preview_is_the_bill_that_then_comes(
     settings: Settings, client: Client, database: Books, seed: int
@@ -426,6 +427,7 @@ async def test_a_preview_is_the_bill_that_then_comes(
     await assert_clean(client, database)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_subscriptions_are_billed_by_three_workers_at_once(
     settings: Settings, client: Client, database: Books

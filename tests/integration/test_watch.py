@@ -189,6 +189,7 @@ async def test_a_start_that_waits_is_stopped_at_once(settings: Settings, worker_
             assert time.monotonic() - since < STOP_SECONDS_MAX, worker.log
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_a_start_says_what_it_is_and_who_applies(client: Client, worker_process: Start) -> None:
     """Version, database, driver, and no password; one says that it is active, the other that it stands by."""

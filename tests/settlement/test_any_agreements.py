@@ -7,6 +7,7 @@ lines earned by their terms, with what was added to that; and a statement that w
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -229,6 +230,7 @@ def as_made(statement: Settlement) -> Settlement:
     return replace(paid, hold=None, held_forward=None, carried_to=None)
 
 
+@pytest.mark.long
 def test_no_cent_of_a_partner_is_lost():
     """Each kind of fact, and each that a fact leaves to do, at least 50 times; some of them twice."""
     applied: Counter[str] = Counter()

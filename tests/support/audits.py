@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import mock
@@ -21,8 +22,11 @@ Found = dict[str, Document]
 _REMEMBERED: dict[tuple[object, ...], Found] = {}
 """What views and readings found, by all that it follows from."""
 
-_READ: dict[str, tuple[list[str], list[str]]] = {}
-"""The variables and collections that a view reads, by its name."""
+_READ: dict[str, tuple[list[str], list[str], list[str]]] = {}
+"""What `what_is_read` says of a view, by its name."""
+
+_EMPTY = (None, hashlib.md5(usedforsecurity=False).hexdigest())
+"""The hash of a collection that has no documents, or is not there."""
 
 
 def quick_audit(database: Database[Document], **options: Any) -> Document:
@@ -38,7 +42,9 @@ def quick_audit(database: Database[Document], **options: Any) -> Document:
         name = checks[0].view.name
         if name not in _READ:
             _READ[name] = what_is_read(checks, variables)
-        said, collections = _READ[name]
+        said, first, collections = _READ[name]
+        if all(hashes.get(name) in _EMPTY for name in first):
+            return {check.name: {"checked": 0, "broken": [], "brokenTotal": 0} for check in checks}
         key = (name, *(variables[name] for name in said), *(hashes.get(name) for name in collections))
         if key not in _REMEMBERED:
             _REMEMBERED[key] = read_view(checks, database, session, variables)
@@ -54,22 +60,22 @@ def quick_audit(database: Database[Document], **options: Any) -> Document:
         return adapters.audit.audit(database, **options)
 
 
-def what_is_read(checks: Sequence[Check], variables: Document) -> tuple[list[str], list[str]]:
-    """The variables and the collections that the view of some checks reads."""
-    pipeline = [*checks[0].view.steps, *adapters.audit.verdicts(checks)]
+def what_is_read(checks: Sequence[Check], variables: Document) -> tuple[list[str], list[str], list[str]]:
+    """What the view of some checks reads: variables, collections that its rows come from, and all collections."""
+    view = checks[0].view
+    pipeline = [*view.steps, *adapters.audit.verdicts(checks)]
     said = [name for name in variables if f"$${name}" in repr(pipeline)]
-    return said, sorted({checks[0].view.collection, *collections_of(pipeline)})
+    first = {view.collection, *collections_of(pipeline, ("$unionWith",))}
+    return said, sorted(first), sorted({*first, *collections_of(pipeline)})
 
 
-def collections_of(steps: Any) -> Iterator[str]:
-    """The collections that the stages of a pipeline read beside the one it begins with."""
+def collections_of(steps: Any, operators: Sequence[str] = ("$unionWith", "$lookup", "$graphLookup")) -> Iterator[str]:
+    """The collections that the stages of a pipeline read, by these operators, beside the one it begins with."""
     if isinstance(steps, list | tuple):
         for step in steps:
-            yield from collections_of(step)
+            yield from collections_of(step, operators)
     elif isinstance(steps, dict):
         for operator, says in steps.items():
-            if operator == "$unionWith":
-                yield says if isinstance(says, str) else says["coll"]
-            if operator in ("$lookup", "$graphLookup"):
-                yield says["from"]
-            yield from collections_of(says)
+            if operator in operators:
+                yield says if isinstance(says, str) else says.get("coll") or says["from"]
+            yield from collections_of(says, operators)
