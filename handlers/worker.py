@@ -130,6 +130,7 @@ class Worker:
             interval=timedelta(seconds=settings.held_interval_seconds),
             clock=clock,
             access=lambda: self.access.current,
+            applying=lambda: self.commit.applying,
         )
         self.teller.look_for = self.waker.look_for
         self.teller.made = self.waker.made

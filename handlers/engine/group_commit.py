@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
@@ -200,6 +200,8 @@ class GroupCommit:
         self._took_over = -math.inf
         self._left_open = False
         self.deciding = False
+        self.applying: Collection[str] = frozenset()
+        """The identities of what was held that the transaction is at which runs now."""
         self.on_away: Callable[[], None] = lambda: None
         self.on_back: Callable[[], None] = lambda: None
 
@@ -389,6 +391,13 @@ class GroupCommit:
     async def _attempt(self, works: list[WorkItem]) -> Decisions:
         if self._left_open:
             await self._end_what_is_left_open()
+        self.applying = {work.incoming.identity for work in works if work.claimed is not None}
+        try:
+            return await self._in_transaction(works)
+        finally:
+            self.applying = frozenset()
+
+    async def _in_transaction(self, works: list[WorkItem]) -> Decisions:
         keeping = self._keeping
         books = working_set(
             booked_at=self._now(), zone=keeping.zone, series=keeping.series, credit_notes=keeping.credit_notes

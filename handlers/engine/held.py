@@ -23,8 +23,8 @@ log = structlog.get_logger()
 
 LEASE = timedelta(seconds=60)
 """How long a claim lasts; a worker that dies with it leaves the message to the next sweep after that."""
-RENEWALS = 3
-"""How often a claim is renewed while it lasts, by a worker that is still at it."""
+RENEWALS = 6
+"""How often a worker looks, while a claim lasts, which of its claims to renew."""
 NAMES_MAX = 10_000
 """How many of the things that are waited for one sweep looks at."""
 BY_THE_THOUSAND = ("invoice:", "payment:", "payout:", "credit:")
@@ -44,12 +44,14 @@ class Waker:
         interval: timedelta,
         clock: Callable[[], datetime],
         access: Callable[[], Access | None] = lambda: None,
+        applying: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self._store = store
         self._submit = submit
         self._interval = interval
         self._clock = clock
         self._access = access
+        self._applying = applying
         self._names: set[str] = set()
         self._awaited: set[str] = set()
         self._more: set[str] = set()
@@ -138,9 +140,12 @@ class Waker:
         left: set[asyncio.Future[Outcome]] = set(under_way)
         while left:
             _, left = await asyncio.wait(left, timeout=LEASE.total_seconds() / RENEWALS)
-            if left:
+            # A row that a transaction is at is written there: renewed meanwhile, it would be in its way, each time anew
+            # where it takes longer than it is between two renewals.
+            resting = {under_way[one].identity for one in left}.difference(self._applying())
+            if resting:
                 try:
-                    await self._store.renew([under_way[one].identity for one in left], self._clock() + LEASE)
+                    await self._store.renew(sorted(resting), self._clock() + LEASE)
                 except DatabaseError as error:  # the next time, or whoever takes them up finds them undecided
                     log.warning("claims not renewed", error=type(error).__name__)
 

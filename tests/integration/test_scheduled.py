@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from tests.operations.test_status import on_a_terminal, run
 from tests.support.books import Books, assert_audit_ok, held
 from tests.support.client import Client
 from tests.support.messages import customer, payment
+from tests.support.proxy import Proxy
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
 pytestmark = pytest.mark.parametrize("driver", ["motor"], indirect=True)
 
 OFTEN = 0.02
+LEASE_OF_A_CLAIM = "handlers.engine.held.LEASE"
 DAY = timedelta(days=1)
 REST = "credit.allocate:BA-1/{}"
 
@@ -107,6 +109,37 @@ async def test_it_is_taken_up_when_its_time_has_come(
         await wait_for(lambda: applied(database, rest))
     assert applied(database, rest) == due
     assert held(database) == {}
+    assert_audit_ok(database)
+
+
+async def test_a_claim_is_not_renewed_under_the_transaction_that_applies_it(
+    settings: Settings,
+    client: Client,
+    database: Books,
+    schedule: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long that takes: it writes the same row, and would run into its own worker's renewals for ever."""
+    attempts: list[str] = []
+    ahead = timedelta(0)
+    due = datetime.now(UTC) + DAY
+    schedule(due, rest=lambda: attempts.append("an attempt"))
+    rest = REST.format(1_000)
+    async with (
+        Proxy.between(settings.mongodb_url) as network,
+        working(
+            settings, clock=lambda: datetime.now(UTC) + ahead, mongodb_url=network.url, held_interval_seconds=OFTEN
+        ),
+    ):
+        await client.ask(customer("BA-1"))
+        await client.ask(payment("P-1", "BA-1", "5.00"))
+        # Each of the transaction's commands takes longer than it is between two renewals.
+        monkeypatch.setattr(LEASE_OF_A_CLAIM, timedelta(seconds=0.3))
+        network.delay_seconds = 0.1
+        ahead = DAY
+        await wait_for(lambda: applied(database, rest))
+        network.delay_seconds = 0
+    assert len(attempts) == 1
     assert_audit_ok(database)
 
 

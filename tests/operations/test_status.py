@@ -31,7 +31,9 @@ def run(command: str, settings: Settings, directory: Path, **changes: Any) -> su
 
 def on_a_terminal(command: str, settings: Settings, directory: Path, columns: int) -> str:
     """What a command writes to a terminal so wide."""
-    return shown(paymaster, command, {**environment(settings), "COLUMNS": str(columns), "TERM": "dumb"}, directory)
+    return shown(
+        paymaster, command, {**environment(settings), "COLUMNS": str(columns), "LINES": "25", "TERM": "dumb"}, directory
+    )
 
 
 @ONE_DRIVER
