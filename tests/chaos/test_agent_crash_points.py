@@ -49,6 +49,7 @@ async def test_a_worker_that_dies_over_several_sellers_costs_nothing(
     assert database["invoices"].count_documents({"orderId": {"$gt": ""}}) % 3 == 0, "an order is invoiced in part"
     async with working(settings):
         await applied(database, EFFECTS)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
     assert not any(position(database, account) for account in ACCOUNTS)
     assert position(database, "SA-1") == {"payable": 120 * ORDERS + 600 * BILLS}

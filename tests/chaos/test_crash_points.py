@@ -173,6 +173,7 @@ async def test_a_worker_that_dies_at_a_point_costs_nothing(
 
     async with working(settings):
         await applied(database, EFFECTS)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
     # Whose invoices are credited is told by their numbers, which follow the order in which orders were applied.
     left = [position(database, account) for account in ("BA-0", "BA-1", "BA-2", "BA-late")]
@@ -241,6 +242,7 @@ async def test_a_worker_that_dies_over_corrections_costs_nothing(
     await die_at(point, settings, database)
     async with working(settings):
         await applied(database, len(before) + CORRECTED)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
     owed = {1: {}, 2: {"receivable": 2400}, 3: {"receivable": 500}, 4: {"unapplied": 1400}, 5: {}}
     owed |= {6: {"receivable": 1800}, 7: {"receivable": 2400}, 8: {"receivable": 1000}}
@@ -395,10 +397,12 @@ async def test_a_worker_that_dies_over_recurring_bills_costs_nothing(
     effects += 1 + 5 * RECURRING
     async with working(settings):
         await wait_for(lambda: facts(database) - parts(database) >= effects)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
         await client.send_all(last)
         effects += len(last)
         await wait_for(lambda: facts(database) - parts(database) >= effects)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
         await applied(database, effects + parts(database))
     # October is 30.00 and 8 units, November half at 30.00 and half at 15.00 or 60.00, with 2 units; and December.
@@ -446,6 +450,7 @@ async def test_a_worker_that_dies_over_a_bill_run_costs_nothing(
     await die_at(point, settings, database, OF_BILLS)
     async with working(settings):
         await wait_for(lambda: database["billRuns"].count_documents({"state": "completed"}) == 1)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
         await applied(database, 3 + RUN + len(charges))
     [run] = database["billRuns"].find()

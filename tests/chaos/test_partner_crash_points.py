@@ -121,6 +121,7 @@ async def test_a_worker_that_dies_over_a_days_closings_costs_nothing(
     clock.show("2026-12-01T12:05:00Z")
     async with working(settings, days=True, held_interval_seconds=0.1):
         await wait_for(lambda: database["settlements"].count_documents({}) >= 2 * PARTNERS)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
         await wait_for(lambda: database["outbox"].find_one({"unsent": True}) is None)
     assert statements(database) == {id_: told for one in closings for id_, told in due(one).items()}
@@ -162,6 +163,7 @@ async def test_a_worker_that_dies_over_a_closing_of_several_transactions_costs_n
     assert database["reserves"].count_documents({}) == (made == 2)
     async with working(settings, held_interval_seconds=0.1):
         await wait_for(lambda: database["settlements"].count_documents({}) >= 2)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
         await wait_for(lambda: database["outbox"].find_one({"unsent": True}) is None)
     assert statements(database) == due("C-1")
@@ -210,6 +212,7 @@ async def test_a_worker_that_dies_over_a_closing_with_documents_takes_each_numbe
     assert database["settlementDocuments"].count_documents({"typeCode": "389"}) == made
     async with working(settings, held_interval_seconds=0.1):
         await wait_for(lambda: database["settlements"].count_documents({}) >= 2)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
         await wait_for(lambda: database["outbox"].find_one({"unsent": True}) is None)
     documents = {
@@ -271,6 +274,7 @@ async def test_a_worker_that_dies_between_a_closing_and_its_netting_costs_nothin
         assert database["settlements"].count_documents({"request": {"$exists": True}}) == bool(netted)
     async with working(settings, held_interval_seconds=0.1):
         await wait_for(lambda: database["settlements"].find_one({"request": {"$exists": True}}) is not None)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
         await wait_for(lambda: database["outbox"].find_one({"unsent": True}) is None)
     [statement] = database["settlements"].find()
@@ -351,6 +355,7 @@ async def test_a_worker_that_dies_over_a_correction_of_past_days_costs_nothing(
     clock.show("2026-11-29T12:05:00Z")
     async with working(settings, held_interval_seconds=0.1):
         await wait_for(lambda: database["settlements"].find_one({"_id": "C-2"}) is not None)
+        await client.all_taken()
         await wait_for(lambda: not held(database), otherwise=lambda: held(database))
         await wait_for(lambda: database["outbox"].find_one({"unsent": True}) is None)
     assert statements(database) == {

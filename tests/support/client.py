@@ -143,6 +143,14 @@ class Client:
         declared = await self.channel.declare_queue(queue, passive=True)
         return declared.declaration_result.message_count or 0
 
+    async def all_taken(self) -> None:
+        """Wait until a worker has taken all that is in the work queue, what a dead one gave back too."""
+
+        async def none() -> bool:
+            return await self.left_in() == 0
+
+        await wait_for(none)
+
     async def assert_drained(self) -> None:
         """Nothing is left in the queues that the workers read; to be called when no worker runs."""
         assert await self.left_in(WORK) == 0
