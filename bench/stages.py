@@ -82,10 +82,13 @@ STAGES = {
 WHOLE, MIXED = "orders of a partner's lines, in its name", "orders of a partner's lines and ours, its in its name"
 TIERED = "orders with two lines of a partner's, by tiers"
 CHECKED = "orders, with an access file"
+LIMITED = "orders of a sender who is limited to a party"
 OURS, BY_SHARE, OPEN = "the same in our name", "by a share", "without one"
 """What orders are compared, and with what."""
 SENDER = "bench"
+SHOP = "P-SHOP"
 _ACCESS = Access.of([Sender(SENDER, Topics((ORDER,)), Topics(()))])
+_LIMITED = Access.of([Sender(SENDER, Topics((ORDER,)), Topics(()), SHOP)])
 FRAME_BYTES = 131_064
 """How much of a body goes into one frame: what RabbitMQ agrees to, by default."""
 
@@ -115,12 +118,16 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class _Orders:
-    """Orders, the partners' terms in their accounts and in their agreements, if they have any, and who may send."""
+    """Orders, the partners' terms in their accounts and in their agreements, if they have any, and who may send.
+
+    `party` is related to all accounts, too.
+    """
 
     bodies: list[bytes]
     terms: Json = field(default_factory=lambda: TERMS)
     agreed: Json | None = None
     access: Access | None = None
+    party: str | None = None
 
 
 def compare(orders: int, repetitions: int) -> list[Compared]:
@@ -136,6 +143,7 @@ def compare(orders: int, repetitions: int) -> list[Compared]:
         (MIXED, OURS, _Orders(mixed, AGENTS_TERMS), _Orders(mixed)),
         (TIERED, BY_SHARE, _Orders(half, agreed=TIERS), _Orders(half)),
         (CHECKED, OPEN, _Orders(mixed, access=_ACCESS), _Orders(mixed)),
+        (LIMITED, OPEN, _Orders(mixed, access=_LIMITED, party=SHOP), _Orders(mixed, party=SHOP)),
     )
     return [Compared(what, against, *_least(pair, repetitions)) for what, against, *pair in pairs]
 
@@ -289,11 +297,17 @@ def _written(books: WorkingSet, batch: Batch) -> _Stored:
     return documents
 
 
+def _related(account: Json, party: str | None) -> Json:
+    """The message of an account that is related to a party, too."""
+    more = [] if party is None else [{"role": "shop", "partyOrPartyRole": {"id": party}}]
+    return {**account, "relatedParty": [*account["relatedParty"], *more]}
+
+
 async def _accounts(orders: _Orders) -> _Stored:
     """The accounts that orders name, their positions, and the partners' agreements, as BSON: made by their messages."""
     stored: _Stored = {}
     for type_, messages in (
-        ("account.create", account_messages(orders.terms)),
+        ("account.create", [_related(message, orders.party) for message in account_messages(orders.terms)]),
         ("agreement.create", [] if orders.agreed is None else agreement_messages(orders.agreed)),
     ):
         works = [

@@ -20,10 +20,12 @@ from adapters.records import HeldRow, InboxRow, Known, Properties, ReplyTo, park
 from adapters.store.failures import Kind, failed_at, kind_of, refused_at
 from adapters.store.store import AWAITED
 from adapters.store.transaction import Batch, HeldChange, TooMuchToLoad
+from domain.accounts.model import Account
 from domain.accounts.related import is_related
 from domain.errors import MustWait, Refused
 from domain.facts import account_of, apply, is_of_an_account, late, named_by, needs_of, own_time_of, owners_of
 from domain.ledger.books import Books, DocumentNeed, Need, NotingBooks, NotLoaded, QueueNeed, WorkingSet
+from domain.ledger.positions import Position
 from handlers.engine.work import DEATHS_MAX, Outcome, WorkItem, read_internal
 from schemas.events import message_parked, outgoing
 from schemas.incoming import Incoming, forbidden
@@ -103,6 +105,7 @@ class Decisions:
 
     `look_for` is what messages wait for, `made` what others may wait for and is there now. `told` are others who are to
     be told something: what outcome, of which identity. `quiet`: nothing is logged of it, since it is only tried out.
+    `cleared` are accounts and positions that were found to be a party's, by its id.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -111,6 +114,7 @@ class Decisions:
     look_for: set[str] = field(default_factory=set)
     made: list[str] = field(default_factory=list)
     quiet: bool = False
+    cleared: dict[str, set[DocumentNeed]] = field(default_factory=dict)
 
 
 def conflict_identity(work: WorkItem, version: int) -> str:
@@ -312,12 +316,13 @@ class _Decider:
     async def _check_speaker(self, load: Load) -> None:
         """Raise `Refused` (`forbidden`) for what is about another party's account than the sender's.
 
-        Before anything of it is told, and also of what was applied before. What is not there yet is looked at when it
-        is. An identity that a forbidden message holds is let go of, for who may say it.
+        Before anything of it is told, and also of what was applied before; where it is to be applied next, that looks
+        after it. What is not there yet is looked at when it is. An identity that a forbidden message holds is let go
+        of, for who may say it.
         """
         work = self.work
         seen = self.known.get(work.incoming.identity)
-        if _is_limited(work) and work.to_apply:
+        if _is_limited(work) and work.to_apply and not self._is_applied_next(seen):
             applied = work.claimed is None and seen is not None and seen.state == "applied"
             await self._check_party(None, load, there=applied)
         if (
@@ -334,6 +339,18 @@ class _Decider:
             await self.replacing.set_aside(work.incoming.identity)
             del self.known[work.incoming.identity]
 
+    def _is_applied_next(self, seen: Known | None) -> bool:
+        """Whether nothing stands between a fact and its being applied."""
+        work = self.work
+        return (
+            seen is None
+            and work.claimed is None
+            and work.replaces is None
+            and work.incoming.if_new is None
+            and not isinstance(work.incoming.fact, Act)
+            and self._ahead() is None
+        )
+
     async def _check_party(self, books: Books | None, load: Load, *, there: bool) -> None:
         """Raise `Refused` (`forbidden`) if a thing that the fact names is of no account that is the party's.
 
@@ -347,6 +364,9 @@ class _Decider:
             "forbidden", f"party: {user} may send only what is about accounts that are related to {speaker.party}"
         )
         assert speaker.party is not None
+        # Of an account that the fact has changed it is another question.
+        if not (books is not None and books.changed[Account]) and self._looks_only_at(speaker.party):
+            return
         own = False
         for _ in range(LOADS_MAX):
             try:
@@ -362,6 +382,22 @@ class _Decider:
                 await load(missing.needs)
         if there and not own:
             raise refusal
+
+    def _looks_only_at(self, party: str) -> bool:
+        """Whether whose account a fact is about, and all that it looks at of any account's, is a party's.
+
+        As it is for most: each account is looked at once in a batch, and not what the fact names.
+        """
+        fact, cleared = self.work.incoming.fact, self.decisions.cleared.setdefault(party, set())
+        for need in chain(needs_of(fact, self.books), self.noted):
+            if need in cleared or not isinstance(need, DocumentNeed) or not is_of_an_account(need.type):
+                continue
+            account = self.books.peek(Account, need.id) if need.type in (Account, Position) else None
+            if account is None or not is_related(account, party):
+                return False
+            cleared |= {DocumentNeed(Account, need.id), DocumentNeed(Position, need.id)}
+        about = account_of(fact)
+        return about is not None and DocumentNeed(Account, about) in cleared
 
     def _forbid(self, refusal: Refused) -> Outcome:
         """Park what its sender may not send: under an identity of its own, if it was not held before."""
@@ -468,12 +504,17 @@ class _Decider:
             return None
         return Outcome("skipped")
 
+    def _ahead(self) -> tuple[str, datetime] | None:
+        """When a fact says that it happened, and the field that has it, if that is far in the future."""
+        own = own_time_of(self.work.incoming.fact)
+        return own if own is not None and own[1] - self.books.booked_at > self.keeping.ahead_max else None
+
     def _too_early(self) -> Outcome | None:
         """A fact that says that it happened far in the future waits until that is no longer far, or for too long."""
-        own = own_time_of(self.work.incoming.fact)
-        if own is None or own[1] - self.books.booked_at <= self.keeping.ahead_max:
+        far = self._ahead()
+        if far is None:
             return None
-        field, moment = own
+        field, moment = far
         ahead = f"{self.keeping.ahead_max.total_seconds() / 86_400:g} days ahead of {time_json(self.books.booked_at)}"
         refusal = Refused("too-early", f"{field}: {time_json(moment)} is more than {ahead}, when it was looked at")
         until = self._waits_until()
@@ -493,9 +534,11 @@ class _Decider:
             return await self._run(load)
         try:
             books = await self._run(load)
-        except Refused as refusal:
-            # What is wrong with it may tell of another party's things.
-            await self._check_party(None, load, there=not isinstance(refusal, MustWait))
+        except (DatabaseError, TooMuchToLoad):
+            raise
+        except Exception as error:
+            # What is wrong with it may tell of another party's things, and what is held keeps its identity.
+            await self._check_party(None, load, there=isinstance(error, Refused) and not isinstance(error, MustWait))
             raise
         await self._check_party(books, load, there=True)
         return books
@@ -532,6 +575,8 @@ class _Decider:
         result = result_json(books.result)
         left = [self._left(fact, at) for fact, at in books.continued]
         self.books.accept(books)
+        if self.decisions.cleared and books.changed[Account]:
+            self.decisions.cleared.clear()
         batch.outbox += events
         batch.held += left
         self.decisions.look_for.update(row.waits_for for row in left if row.waits_for is not None)

@@ -16,9 +16,9 @@ from adapters.records import Known, Properties
 from domain.accounts.model import Account
 from domain.accounts.related import is_related
 from domain.corrections.model import CreditNote
-from domain.facts import ACCOUNT_FIELDS, working_set
+from domain.facts import ACCOUNT_FIELDS, apply, working_set
 from domain.invoicing.model import Invoice
-from domain.ledger.books import DocumentNeed, Need, QueueNeed, WorkingSet
+from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from handlers.engine.decision import Decisions, decide
 from handlers.engine.group_commit import BatchPolicy
@@ -31,7 +31,7 @@ from tests.fixtures.documents import DOCUMENTS
 NOW = datetime(2026, 12, 24, tzinfo=UTC)
 KEEPING = BatchPolicy("INV-", "CN-", UTC, timedelta(days=1), timedelta(seconds=1), "test", 5, 4, 1)
 DETAIL = "party: eve may send only what is about accounts that are related to P-EVE"
-ACCESS = Access.of([Sender("eve", Topics(("#",)), Topics(()), "P-EVE")])
+ACCESS = Access.of([Sender("eve", Topics(("#",)), Topics(()), "P-EVE"), Sender("desk", Topics(("#",)), Topics(()))])
 SAMPLES: dict[type, Any] = {}
 for _sample in DOCUMENTS.values():
     SAMPLES.setdefault(type(_sample), _sample)
@@ -93,7 +93,18 @@ async def sent(
 ) -> tuple[Decisions, WorkingSet]:
     """What becomes of a message, where all that it names is of accounts of a party (None: nothing is there)."""
     properties = properties or Properties("m-1", user_id="eve")
-    works = works_of(type_, json.dumps(body).encode(), properties, lambda: None, access=ACCESS)
+    return await decided([(type_, body, properties)], party, known)
+
+
+async def decided(
+    messages: Iterable[tuple[str, Any, Properties]], party: str | None, known: Mapping[str, Known] | None = None
+) -> tuple[Decisions, WorkingSet]:
+    """What becomes of messages in one batch; likewise."""
+    works = [
+        work
+        for type_, body, properties in messages
+        for work in works_of(type_, json.dumps(body).encode(), properties, lambda: None, access=ACCESS)
+    ]
     books = working_set(booked_at=NOW, zone=UTC, series="INV-", credit_notes="CN-")
 
     async def load(needs: Iterable[Need]) -> None:
@@ -171,6 +182,42 @@ async def test_of_its_own_things_it_may_send_all(type_: str) -> None:
     decisions, _ = await sent(type_, BODIES[type_], "P-EVE")
     if type_ != "account.create":  # which is another one than there is, and its document is another party's
         assert decisions.outcomes[0].code != "forbidden"
+
+
+@pytest.mark.parametrize(("type_", "field"), [("order.completed", "completedAt"), ("payment.received", "receivedAt")])
+async def test_what_is_too_early_keeps_no_identity_of_another_party_s(type_: str, field: str) -> None:
+    """It would wait under it, for as long as its sender likes."""
+    body = {**BODIES[type_], field: "2036-12-24T00:00:00Z"}
+    for party, code in (("P-VICTIM", "forbidden"), ("P-EVE", "too-early")):
+        decisions, _ = await sent(type_, body, party)
+        assert decisions.outcomes[0].code == code
+
+
+async def test_a_defect_keeps_no_identity_of_another_party_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does what fails by a defect of ours, which is held to be tried again."""
+
+    def fails(fact: object, books: Books) -> object:
+        apply(fact, books)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("handlers.engine.decision.apply", fails)
+    for party, code in (("P-VICTIM", "forbidden"), ("P-EVE", "internal")):
+        decisions, _ = await sent("payment.received", BODIES["payment.received"], party)
+        assert decisions.outcomes[0].code == code
+
+
+@pytest.mark.parametrize(("type_", "key"), [("payment.received", "paymentId"), ("credit.grant", "creditId")])
+@pytest.mark.parametrize(("before", "after"), [("P-EVE", "P-VICTIM"), ("P-VICTIM", "P-EVE")])
+async def test_an_account_that_is_handed_over_is_no_more_its_own(type_: str, key: str, before: str, after: str) -> None:
+    """From the next message on, also in one batch, whether invoices are named or not; and the other way round."""
+    eve, desk = Properties("m-1", user_id="eve"), Properties("m-2", user_id="desk")
+    related = [{"role": "customer", "partyOrPartyRole": {"id": after}}]
+    update = {"id": "BA-1", "@type": "BillingAccount", "changes": {"relatedParty": related}}
+    one, two = ({**BODIES[type_], key: id_} for id_ in ("X-8", "X-9"))
+    decisions, _ = await decided([(type_, one, eve), ("account.update", update, desk), (type_, two, eve)], before)
+    first, changed, second = decisions.outcomes
+    assert changed.kind == "applied"
+    assert [one.code == "forbidden" for one in (first, second)] == [before == "P-VICTIM", after == "P-VICTIM"]
 
 
 async def test_an_account_is_opened_for_its_own_party_alone():

@@ -175,6 +175,7 @@ def test_goals_are_worked_out_from_what_was_measured(results):
         ),
         ("orders with two lines of a partner's, by tiers", "by a share, CPU time", 1.1, None, "not measured"),
         ("orders, with an access file", "without one, CPU time", 1.03, None, "not measured"),
+        ("orders of a sender who is limited to a party", "without one, CPU time", 1.1, None, "not measured"),
     ]
     notes = {(goal.work, goal.against): goal.note for goal in goals(results, QUICK)}
     assert notes["orders", "Node.js peer"] == "there is no node here"
