@@ -12,7 +12,7 @@ from tests.support.client import Client
 from tests.support.messages import customer, order, seller, update
 from tests.support.workers import working
 
-ACCOUNTS, ORDERS, UPDATES = 10, 300, 60
+ACCOUNTS, ORDERS, UPDATES = 10, 150, 30
 
 
 async def test_versions_rise_with_numbers(settings: Settings, client: Client, database: Books) -> None:
