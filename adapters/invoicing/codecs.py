@@ -18,6 +18,7 @@ from domain.invoicing.model import (
     Corrections,
     CorrectsLine,
     DisputedPart,
+    FreedShare,
     Handling,
     Invoice,
     InvoiceLine,
@@ -74,6 +75,15 @@ def _encode_partner_share(partner_share: PartnerShare) -> Row:
             "rate": f"{agent.rate:f}",
             "charged": agent.charged,
         }
+    if partner_share.freed is not None:
+        row["freed"] = [
+            {
+                "start": freed_share.start.isoformat(),
+                "net": freed_share.net,
+                "share": freed_share.share,
+            }
+            for freed_share in partner_share.freed
+        ]
     return row
 
 
@@ -268,6 +278,7 @@ def _decode_partner_share(row: Row) -> PartnerShare:
     tier = row.get("tier")
     issued = row.get("issued")
     agent = row.get("agent")
+    freed = row.get("freed")
     return PartnerShare(
         row["id"],
         None if row["partnerShare"] is None else _to_decimal(row["partnerShare"]),
@@ -307,6 +318,18 @@ def _decode_partner_share(row: Row) -> PartnerShare:
                 agent["category"],
                 _to_decimal(agent["rate"]),
                 agent["charged"],
+            )
+        ),
+        (
+            None
+            if freed is None
+            else tuple(
+                FreedShare(
+                    _to_date(freed_share["start"]),
+                    freed_share["net"],
+                    freed_share["share"],
+                )
+                for freed_share in freed
             )
         ),
     )

@@ -34,7 +34,7 @@ KEPT = (
             ),
             parts=(
                 Layout(InvoiceLine, absent=(("origin",),)),
-                Layout(PartnerShare, absent=(("agreement",), ("tier",), ("issued",), ("agent",))),
+                Layout(PartnerShare, absent=(("agreement",), ("tier",), ("issued",), ("agent",), ("freed",))),
                 Layout(CorrectedLine, absent=(("taken_back",), ("given_back",), ("credited_tax",))),
                 Layout(CorrectedTax, absent=(("taken_back",),)),
                 Layout(Billing, absent=(("bill_run",),)),
@@ -64,7 +64,8 @@ KEPT = (
                 "lines": "[{`id`, `description`, `quantity`, `unitPrice`, `category`, `rate`, `taxExcludedAmount`, "
                 "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`, "
                 "`agreement`: {`id`, `revision`}, where the terms are of one, `tier`: {`start`, `before`, `share`: "
-                "what it was at first}, where these are tiers, and `partnerShare` is null, `agent`: {`commission`, "
+                "what it was at first}, where these are tiers, and `partnerShare` is null, `freed`: [{`start`, `net`, "
+                "`share`}], what has accrued in which period, where tiers go by payments, `agent`: {`commission`, "
                 "`category`, `rate`, `charged`: our commission so far}, where it is the partner's own, and "
                 "`partnerShare` is null}, `origin`: "
                 "{`account`, `chargeId`, `subscriptionId`, `priceId`, `period`: null or {`start`, `end`}, `corrects`: "

@@ -378,17 +378,18 @@ KEPT = (
         Collection(
             "tierPeriods",
             id="`<agreementId>/<revision>/<start>`",
-            written="by the first line of the period; by each further one, by what corrects one, by closings",
+            written="by the first line of the period, or the first payment; by each further one, by what corrects one, "
+            "by closings",
             fields={
                 "settlementAccount": "the partner's",
                 "agreement": "",
                 "revision": "that of the agreement whose tiers they are",
                 "start": "the first day of the period",
-                "end": "the first day after it, or after the agreement",
+                "end": "the first day after it, or after the agreement, where tiers do not go by payments",
                 "tiers": _TIERS,
-                "net": "of its lines, less what is credited of them",
+                "net": "of its lines, less what is credited of them; by payments, what was paid of that in the period",
                 "due": "what the tiers come to of that",
-                "share": "the sum of its lines' shares, as they are now",
+                "share": "the sum of its lines' shares, as they are now; by payments, what accrued in the period",
                 "trued": "what closings have added to that",
                 "isOpen": "whether `share` and `trued` are not `due`",
             },

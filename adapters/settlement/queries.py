@@ -19,7 +19,7 @@ from adapters.settlement.codecs import (
     decode_statement_report,
 )
 from domain.accounts.model import SETTLEMENT
-from domain.invoicing.model import AgreementRevision, PartnerShare, TierShare
+from domain.invoicing.model import AgreementRevision, FreedShare, PartnerShare, TierShare
 from domain.settlement.agreeing import AGREEMENTS_MAX
 from domain.settlement.closing import LINES_MAX, STATEMENTS_MAX, Closing, SettlementClosed
 from domain.settlement.documents import SelfBillingIssued, SettlementInvoiced
@@ -122,7 +122,18 @@ def _part(row: Row) -> PartnerShare:
     rate = None if row["partnerShare"] is None else Decimal(row["partnerShare"])
     said = row.get("tier")
     tier = None if said is None else TierShare(date.fromisoformat(said["start"]), said["before"], said["share"])
-    return PartnerShare(row["id"], rate, row["accrueOn"], row["share"], row["accrued"], agreement, tier)
+    of = row.get("freed")
+    freed = None if of is None else [FreedShare(date.fromisoformat(x["start"]), x["net"], x["share"]) for x in of]
+    return PartnerShare(
+        row["id"],
+        rate,
+        row["accrueOn"],
+        row["share"],
+        row["accrued"],
+        agreement,
+        tier,
+        freed=None if freed is None else tuple(freed),
+    )
 
 
 async def settlements(query: SettlementList, view: View) -> bytes:

@@ -71,12 +71,25 @@ class AgentShare:
 
 
 @dataclass(frozen=True, slots=True)
+class FreedShare:
+    """What has accrued of a share in a period of tiers that go by payments, which begins with `start` (minor units).
+
+    `net` is so much of the line's net as `share` was accrued for.
+    """
+
+    start: date
+    net: int
+    share: int
+
+
+@dataclass(frozen=True, slots=True)
 class PartnerShare:
     """A partner's part in a line, its terms frozen: `share` of the line (minor units), of which `accrued` so far.
 
     The terms are those of its `agreement`, or of the partner's account where that is None. It has a rate of the line's
     net (`partner_share`), or a `tier`, or we are the partner's `agent`: then the share is all of the line with its tax.
-    `issued` is what it was with the invoice, where other terms were agreed of its day since; else None.
+    `issued` is what it was with the invoice, where other terms were agreed of its day since; else None. `freed` is what
+    has accrued of it in which period, where tiers go by that and the rate is their first step's; None where they don't.
     """
 
     id: str
@@ -88,6 +101,7 @@ class PartnerShare:
     tier: TierShare | None = None
     issued: IssuedShare | None = None
     agent: AgentShare | None = None
+    freed: tuple[FreedShare, ...] | None = None
 
     def share_of(self, part: int, net: int) -> int:
         """The frozen share of a part of the line's net (both minor units), of what we do not sell as an agent."""

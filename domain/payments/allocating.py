@@ -26,6 +26,7 @@ from domain.money import Money
 from domain.payments.model import Allocation, CreditAllocation, Payment, PaymentAllocated, Recovery, RestResult
 from domain.settlement.accruals import Accrual, emit_accruals, release_withheld
 from domain.settlement.correcting import rebook
+from domain.settlement.tiers import freed_needs
 
 WORK_MAX = 20_000
 """How much one transaction allocates or de-allocates, counted in lines: such an invoice is written and told again with
@@ -58,10 +59,12 @@ def covering_needs(account_id: str, books: WorkingSet) -> Iterator[Need]:
 
 
 def partner_needs(invoice: Invoice) -> Iterator[Need]:
-    """The positions of the partners that an invoice withholds from."""
+    """The positions of the partners that an invoice withholds from; and what their tiers, that go by payments, have."""
     for line in invoice.lines:
         if line.on_behalf_of is not None and line.on_behalf_of.accrue_on == "payment":
             yield DocumentNeed(Position, line.on_behalf_of.id)
+            if line.on_behalf_of.freed is not None:
+                yield from freed_needs(line.on_behalf_of)
 
 
 def consume_credit(invoice: Invoice, budget: WorkBudget, books: Books) -> list[Accrual]:

@@ -25,11 +25,8 @@ from domain.settlement.agreeing import (
 from domain.settlement.agreements import Agreement, has_agreements
 from domain.settlement.backdating import (
     BackdatingToComplete,
-    SharesToCorrect,
     complete_backdating,
     completion_needs,
-    correct_invoice,
-    correction_needs,
 )
 from domain.settlement.closing import Closing, close_settlement, closing_needs
 from domain.settlement.comparing import ReportToCompare, compare_report, comparison_needs
@@ -65,7 +62,6 @@ FACTS = (
     Handler(ReturnedPayout, return_needs, return_payout, nobody, return_time),
     Handler(AgreementToCreate, creation_needs, create_agreement, lambda fact: fact.settlement_account),
     Handler(AgreementToChange, change_needs, change_agreement, nobody),
-    Handler(SharesToCorrect, correction_needs, correct_invoice, nobody),
     Handler(BackdatingToComplete, completion_needs, complete_backdating, nobody),
     Handler(PaidAdvance, advance_needs, pay_advance, nobody, advance_time),
     Handler(ReservesDue, releases_due_needs, leave_releases, nobody),

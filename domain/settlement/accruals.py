@@ -19,7 +19,7 @@ from domain.money import rounded_ratio, share_of
 from domain.settlement import position
 from domain.settlement.agreements import Agreement, agreement_on, has_agreements
 from domain.settlement.terms import LineTerms
-from domain.settlement.tiers import correct_tier, share_by_tiers, taken_back_by_tiers, tiers_of
+from domain.settlement.tiers import correct_tier, free, share_by_tiers, taken_back_by_tiers, tiers_of
 
 StepKind = Literal["trueUp", "guarantee", "recoupment", "holdback", "release", "selfBilledTax", "fee", "commission"]
 
@@ -189,7 +189,8 @@ def share_taken_back(line: InvoiceLine, net: int, tax: int, books: Books) -> Par
         return replace(frozen, share=net + tax, accrued=0, issued=None, agent=replace(frozen.agent, charged=0))
     if frozen.tier is not None:
         return taken_back_by_tiers(frozen, line.tax_excluded_amount, net, books)
-    return replace(frozen, share=frozen.share_of(net, line.tax_excluded_amount), accrued=0, issued=None)
+    share = frozen.share_of(net, line.tax_excluded_amount)
+    return replace(frozen, share=share, accrued=0, issued=None, freed=None if frozen.freed is None else ())
 
 
 def post_share(line: InvoiceLine, partner: PartnerShare, books: Books) -> None:
@@ -245,7 +246,8 @@ def correct_shares(
     at the invoice, all of it is accrued. Accrued at payment, round(share left × allocated ÷ billed) is, as much more as
     round(share left × (allocated + written off) ÷ billed) says is given up, and the rest is withheld; where nothing is
     billed any more, all that is left is accrued. What differs from what is booked may be negative, and is dated `on`.
-    The terms may be other ones than those by which it is booked; other tiers have the line by then.
+    Where tiers go by payments, the period of the day has what is paid more, or less. The terms may be other ones than
+    those by which it is booked; other tiers have the line by then.
 
     In: the invoice as it is booked, and as the fact leaves it, its lines not yet brought up to date; `key` is the
     fact's part in the accruals' keys. Out: the latter with its lines as they are then, what accrues, and what is given
@@ -272,14 +274,16 @@ def correct_shares(
             if lost:
                 given_up[line.id] = lost
             left = share - accrued - lost
+            part = free(part, net_paid(line, now, allocated, billed), accrued, on, books)
         kept = booked.share - booked.accrued - was.given_up if booked.accrue_on == "payment" else 0
         charged = _charged(part, line.tax_excluded_amount - now.credited, accrued, share)
-        if (share, accrued, left, now.credited, charged) == (
+        if (share, accrued, left, now.credited, charged, part.freed) == (
             booked.share,
             booked.accrued,
             kept,
             was.credited,
             booked.agent,
+            booked.freed,
         ):
             continue
         touched[part.id] = None
@@ -315,11 +319,17 @@ def _accrue(
 ) -> tuple[Invoice, list[Accrual]]:
     lines: list[InvoiceLine] = list(invoice.lines)
     accruals = []
+    is_freed = False
     for index, amount_due in due.items():
         line = lines[index]
         assert line.on_behalf_of is not None
         part = line.on_behalf_of
         amount = amount_due - part.accrued
+        if part.freed is not None:
+            paid = net_paid(line, CorrectedLine(line.id), invoice.allocated, invoice.billed)
+            part = free(part, paid, amount_due, on, books)
+            lines[index] = replace(line, on_behalf_of=part)
+            is_freed = True
         charged = _charged(part, line.tax_excluded_amount, amount_due, part.share)
         if amount == 0 and charged == part.agent:
             continue
@@ -328,7 +338,13 @@ def _accrue(
         lines[index] = replace(line, on_behalf_of=replace(part, accrued=amount_due, agent=charged))
         commission = _commission(part, charged)
         accruals.append(_accrual(invoice, line, part.id, amount, on, released_by, books, commission))
-    return (replace(invoice, lines=tuple(lines)) if accruals else invoice), accruals
+    return (replace(invoice, lines=tuple(lines)) if accruals or is_freed else invoice), accruals
+
+
+def net_paid(line: InvoiceLine, corrected: CorrectedLine, allocated: int, billed: int) -> int:
+    """So much of a line's net as is paid, of what is left of it (minor units): where nothing is billed, all."""
+    left = line.tax_excluded_amount - corrected.credited
+    return rounded_ratio(left * allocated, billed) if billed else left
 
 
 def _charged(part: PartnerShare, net: int, accrued: int, share: int) -> AgentShare | None:

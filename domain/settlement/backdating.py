@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import Literal
 
@@ -12,12 +12,19 @@ from domain.frozen import dataclass, replace
 from domain.invoicing.model import CorrectedLine, CorrectsLine, Invoice, InvoiceLine, IssuedShare, PartnerShare
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
-from domain.money import Money
+from domain.money import Money, rounded_ratio
 from domain.settlement import position
-from domain.settlement.accruals import Accrual, is_as_agreed, share_of_line, share_taken_back, terms_of_day
+from domain.settlement.accruals import (
+    Accrual,
+    is_as_agreed,
+    net_paid,
+    share_of_line,
+    share_taken_back,
+    terms_of_day,
+)
 from domain.settlement.agreements import Agreement, agreement_on, terms_needs
 from domain.settlement.correcting import rebook
-from domain.settlement.tiers import correct_tier
+from domain.settlement.tiers import correct_tier, free, take_out
 
 BackdatingState = Literal["running", "completed"]
 
@@ -154,7 +161,11 @@ def correction_needs(fact: SharesToCorrect, books: WorkingSet) -> Iterator[Need]
         yield from terms_needs(backdating.settlement_account, books)
 
 
-def correct_invoice(fact: SharesToCorrect, books: Books) -> CorrectionResult:
+PaidByDay = Callable[[Invoice, Books], list[tuple[date, int]]]
+"""What covers an invoice, by day: how much (minor units), the earliest first. Raises `NotLoaded`."""
+
+
+def correct_invoice(fact: SharesToCorrect, books: Books, paid_by_day: PaidByDay) -> CorrectionResult:
     """Bring a partner's shares in an invoice to what is agreed now of its day; returns what it has earned more.
 
     Each line goes by the terms of its invoice's day, one that takes back another by those of that one's. What differs
@@ -169,7 +180,7 @@ def correct_invoice(fact: SharesToCorrect, books: Books) -> CorrectionResult:
     assert backdating is not None, f"{fact} is of no backdating"
     assert invoice is not None, f"{fact} is of no invoice"
     partner = find_account(backdating.settlement_account, books)
-    lines = tuple(_with_terms(line, invoice, partner, backdating, books) for line in invoice.lines)
+    lines = tuple(_with_terms(line, invoice, partner, backdating, paid_by_day, books) for line in invoice.lines)
     if invoice.corrected.taken_back:
         books.announce(f"applied:{books.cause}")
     if lines == invoice.lines:
@@ -199,7 +210,12 @@ def correct_invoice(fact: SharesToCorrect, books: Books) -> CorrectionResult:
 
 
 def _with_terms(
-    line: InvoiceLine, invoice: Invoice, partner: Account, backdating: Backdating, books: Books
+    line: InvoiceLine,
+    invoice: Invoice,
+    partner: Account,
+    backdating: Backdating,
+    paid_by_day: PaidByDay,
+    books: Books,
 ) -> InvoiceLine:
     """A line with the terms that are agreed of its day now, its share and what it has accrued as they are booked.
 
@@ -230,6 +246,9 @@ def _with_terms(
     if part.tier is not None:
         share = replace(line, on_behalf_of=part).share_left(corrected)
         correct_tier(part, -corrected.credited, share - part.share, books)
+    if part.freed is not None:
+        part = _freed_by_payments(replace(line, on_behalf_of=part), part, corrected, invoice, paid_by_day, books)
+    take_out(booked, books)
     if booked.tier is not None:
         correct_tier(booked, corrected.credited - net, -booked.share, books)
     issued = booked.issued or IssuedShare(line.share_left(CorrectedLine(line.id)), booked.accrue_on)
@@ -239,6 +258,30 @@ def _with_terms(
     return replace(
         line, on_behalf_of=replace(part, share=booked.share, accrued=booked.accrued, issued=issued, agent=agent)
     )
+
+
+def _freed_by_payments(
+    line: InvoiceLine,
+    part: PartnerShare,
+    corrected: CorrectedLine,
+    invoice: Invoice,
+    paid_by_day: PaidByDay,
+    books: Books,
+) -> PartnerShare:
+    """A partner's part in a line whose tiers go by payments, with what those that cover its invoice have freed.
+
+    Each counts on its own day, as if the terms had held then; what no payment frees, on the invoice's. Raises
+    `NotLoaded`.
+    """
+    share, billed = line.share_left(corrected), invoice.billed
+    if not billed:
+        return free(part, net_paid(line, corrected, 0, 0), share, invoice.tax_point_date, books)
+    allocated = 0
+    for day, amount in paid_by_day(invoice, books):
+        allocated += amount
+        accrued = rounded_ratio(share * allocated, billed)
+        part = free(part, net_paid(line, corrected, allocated, billed), accrued, day, books)
+    return part
 
 
 def _taken_back(corrects: CorrectsLine, books: Books) -> tuple[Invoice, InvoiceLine]:

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import AgreementRevision, Invoice, PartnerShare, TierShare
+from domain.invoicing.model import AgreementRevision, FreedShare, Invoice, PartnerShare, TierShare
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import share_of, sum_of_shares
@@ -49,7 +49,7 @@ class TierPeriod:
 
     `net` is what is left of the lines' nets, `due` what the tiers come to of it, `share` the sum of the lines' shares,
     `trued` that of what closings have added to these. The period is the days from `start` to `end`, which is not one of
-    them.
+    them. Where the tiers go by payments, `net` is what was paid of these nets in the period, and `share` what accrued.
     """
 
     id: str
@@ -111,10 +111,13 @@ def share_by_tiers(partner: str, agreement: Agreement, net: int, day: date, book
 
     Graduated, that is what the tiers come to with the line less what they come to without it, so that the lines of a
     period add up to what they come to in all. By volume it is the share of the step that the period's net falls in with
-    the line. Raises `NotLoaded`.
+    the line. Where it accrues at payment it is the first step's, and no period has any of it yet. Raises `NotLoaded`.
     """
     tier = _tier_on(agreement, day, books)
     assert tier is not None, f"agreement {agreement.id} has no tiers on {day}"
+    if tier.agreed.terms.accrue_on == "payment":
+        first = tier.tiers.steps[0].share
+        return PartnerShare(partner, first, "payment", share_of(net, first), 0, tier.by, freed=())
     period = books.find(TierPeriod, tier.id)
     if period is None:
         period = TierPeriod(
@@ -124,8 +127,7 @@ def share_by_tiers(partner: str, agreement: Agreement, net: int, day: date, book
     by_volume = tier.tiers.mode == "volume"
     share = share_of(net, tier_rate(tier.tiers, after.net)) if by_volume else after.due - period.due
     books.put(replace(after, share=period.share + share))
-    accrue_on = tier.agreed.terms.accrue_on
-    return PartnerShare(partner, None, accrue_on, share, 0, tier.by, TierShare(period.start, period.net, share))
+    return PartnerShare(partner, None, "invoice", share, 0, tier.by, TierShare(period.start, period.net, share))
 
 
 def taken_back_by_tiers(frozen: PartnerShare, of: int, net: int, books: Books) -> PartnerShare:
@@ -144,6 +146,52 @@ def correct_tier(part: PartnerShare, net: int, share: int, books: Books) -> None
     """Note in its period that a line's net, and its share, are more by so much (minor units). Raises `NotLoaded`."""
     period = _period_of(part, books)
     books.put(replace(period.after(net), share=period.share + share))
+
+
+def free(part: PartnerShare, net: int, accrued: int, on: date, books: Books) -> PartnerShare:
+    """A partner's part in a line of which so much net is paid, and `accrued` for that (minor units), as of a day.
+
+    Where its tiers go by payments, what that is more than before is of the period of the day, which has it; it may be
+    less. Raises `NotLoaded`.
+    """
+    if part.freed is None:
+        return part
+    net -= sum(one.net for one in part.freed)
+    share = accrued - sum(one.share for one in part.freed)
+    if not net and not share:
+        return part
+    period = _period_at_payment(part, on, books)
+    books.put(replace(period.after(net), share=period.share + share))
+    by_start = {one.start: one for one in part.freed}
+    before = by_start.get(period.start, FreedShare(period.start, 0, 0))
+    by_start[period.start] = FreedShare(period.start, before.net + net, before.share + share)
+    left = (one for one in by_start.values() if one.net or one.share)
+    return replace(part, freed=tuple(sorted(left, key=lambda one: one.start)))
+
+
+def take_out(part: PartnerShare, books: Books) -> None:
+    """Have the periods of tiers that go by payments without what they have of a line's part. Raises `NotLoaded`."""
+    for one in part.freed or ():
+        period = books.find(TierPeriod, _id_of(part, one.start))
+        assert period is not None, f"there is no period {_id_of(part, one.start)}, in which a line has accrued"
+        books.put(replace(period.after(-one.net), share=period.share - one.share))
+
+
+def _period_at_payment(part: PartnerShare, day: date, books: Books) -> TierPeriod:
+    """The period of a day, of the tiers that a part in a line goes by; it does not end with the agreement.
+
+    What the agreement has sold is paid after it too. Raises `NotLoaded`.
+    """
+    assert part.agreement is not None
+    agreement = books.find(Agreement, part.agreement.id)
+    assert agreement is not None, f"there is no agreement {part.agreement.id}, which a line has its share by"
+    tiers = agreement.agreed[part.agreement.revision - 1].terms.tiers
+    assert tiers is not None, f"{part.agreement} has no tiers"
+    days = Periods(agreement.start, *UNITS[tiers.period]).containing(day) or DateRange(day, date.max)
+    id_ = _id_of(part, days.start)
+    return books.find(TierPeriod, id_) or TierPeriod(
+        id_, part.id, agreement.id, part.agreement.revision, days.start, days.end, tiers
+    )
 
 
 def true_up(period_id: str, amount: int, books: Books) -> None:
@@ -179,7 +227,7 @@ def share_needs(partner: str, at: datetime, books: WorkingSet) -> Iterator[Need]
     for agreement in books.known(Agreement, partner):
         if agreement.holds_on(day := books.date_of(at)):
             tier = _tier_on(agreement, day, books)
-            if tier is not None:
+            if tier is not None and tier.agreed.terms.accrue_on == "invoice":
                 yield DocumentNeed(TierPeriod, tier.id)
             return
 
@@ -192,14 +240,27 @@ def require_tiers(partners: Iterable[str], day: date, books: Books) -> None:
     books.require(QueueNeed(Agreement, partner, None) for partner in agreed)
     found = (agreement_on(partner, day, books) for partner in agreed)
     tiers = (_tier_on(agreement, day, books) for agreement in found if agreement is not None)
-    books.require(DocumentNeed(TierPeriod, tier.id) for tier in tiers if tier is not None)
+    at_invoice = (tier for tier in tiers if tier is not None and tier.agreed.terms.accrue_on == "invoice")
+    books.require(DocumentNeed(TierPeriod, tier.id) for tier in at_invoice)
 
 
 def tiers_of(invoice: Invoice) -> Iterator[Need]:
-    """The periods of the tiers that an invoice's lines have their shares by."""
+    """The periods of the tiers that an invoice's lines have their shares by; of those that go by payments, so far."""
     for line in invoice.lines:
-        if line.on_behalf_of is not None and line.on_behalf_of.tier is not None:
-            yield DocumentNeed(TierPeriod, _id_of(line.on_behalf_of))
+        part = line.on_behalf_of
+        if part is None:
+            continue
+        if part.tier is not None:
+            yield DocumentNeed(TierPeriod, _id_of(part, part.tier.start))
+        yield from freed_needs(part)
+
+
+def freed_needs(part: PartnerShare) -> Iterator[Need]:
+    """The agreement whose tiers go by what is paid of a line, and the periods in which something was, so far."""
+    if part.freed is not None and part.agreement is not None:
+        yield DocumentNeed(Agreement, part.agreement.id)
+        for one in part.freed:
+            yield DocumentNeed(TierPeriod, _id_of(part, one.start))
 
 
 def id_of(agreement: str | None, revision: int | None, start: date | None) -> str:
@@ -209,16 +270,17 @@ def id_of(agreement: str | None, revision: int | None, start: date | None) -> st
     return f"{agreement}/{revision}/{start}"
 
 
-def _id_of(part: PartnerShare) -> str:
-    """That of the period that a share by tiers is of."""
+def _id_of(part: PartnerShare, start: date) -> str:
+    """That of the period from a day on of the tiers that a share is by."""
     assert part.agreement is not None
-    assert part.tier is not None
-    return id_of(part.agreement.id, part.agreement.revision, part.tier.start)
+    return id_of(part.agreement.id, part.agreement.revision, start)
 
 
 def _period_of(part: PartnerShare, books: Books) -> TierPeriod:
-    period = books.find(TierPeriod, _id_of(part))
-    assert period is not None, f"there is no period {_id_of(part)}, which a line has its share by"
+    assert part.tier is not None
+    id_ = _id_of(part, part.tier.start)
+    period = books.find(TierPeriod, id_)
+    assert period is not None, f"there is no period {id_}, which a line has its share by"
     return period
 
 

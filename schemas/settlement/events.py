@@ -83,6 +83,15 @@ def explained_json(part: PartnerShare, net: int, cause: str, code: str) -> Json:
     if part.tier is not None:
         before, share = (money_json(amount, code) for amount in (part.tier.before, part.tier.share))
         terms["tier"] = {"start": part.tier.start.isoformat(), "netBefore": before, "share": share}
+    if part.freed is not None:
+        terms["freed"] = [
+            {
+                "start": one.start.isoformat(),
+                "net": money_json(one.net, code),
+                "share": money_json(one.share, code),
+            }
+            for one in part.freed
+        ]
     charged: Json = {}
     if part.agent is not None:
         tax = {"category": part.agent.category, "rate": decimal_json(part.agent.rate)}
@@ -554,6 +563,7 @@ SHAPES: dict[str, Shape] = {
                 "commission?": "Decimal",
                 "commissionTax?": {"category": "Id", "rate": "Decimal"},
                 "tier?": {"start": "Date", "netBefore": "Money", "share": "Money"},
+                "freed?": [{"start": "Date", "net": "Money", "share": "Money"}],
                 "accrueOn": ("invoice", "payment"),
                 "agreementId?": "Id",
                 "revision?": "Revision",

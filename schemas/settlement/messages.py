@@ -459,12 +459,8 @@ class AgreementTerms(AgentFields, TermsPart):
     def _has_one_share_or_tiers(self) -> Self:
         if self.model != "agent" and (self.share is None) == (self.tiers is None):
             raise ValueError("share: has to be there, or tiers instead, and not both")
-        if self.tiers is not None and self.accrue_on == "payment":
-            if self.tiers.mode == "volume":
-                raise ValueError("tiers.mode: volume needs accrueOn invoice")
-            raise ValueError(
-                "tiers: graduated, with accrueOn payment, are not done yet: say accrueOn invoice, or a share"
-            )
+        if self.tiers is not None and self.tiers.mode == "volume" and self.accrue_on == "payment":
+            raise ValueError("tiers.mode: volume needs accrueOn invoice")
         return self
 
     @model_validator(mode="after")

@@ -39,6 +39,7 @@ from tests.support.ledger_book import (
     report,
     reversal,
     self_billing,
+    tiers,
 )
 from tests.support.steady import STEADY, looked_at, steady
 
@@ -149,7 +150,7 @@ def test_a_partner_can_be_settled_whatever_happened():
 @given(
     st.sampled_from((EUR, JPY, KWD)),
     st.sampled_from(("invoice", "payment")),
-    st.sampled_from((*OPENED, "self-billed")),
+    st.sampled_from((*OPENED, "self-billed", "by tiers")),
     st.lists(st.sampled_from(BEFORE_A_CLOSING), max_size=12),
     st.integers(5, 8),
     st.sampled_from(("2026-12-31", "2026-11-22", "2026-11-21")),
@@ -167,6 +168,10 @@ def test_a_preview_is_what_the_closing_then_makes(currency, accrue_on, model, ki
             OPENED["principal"](accrue_on, currency.code),
             agreement("AG-1", "2026-09-12", None, "0.333", accrue_on, currency=currency.code, **terms),
         )
+    elif model == "by tiers":
+        by_tiers = tiers(("5", "0.1"), (None, "0.333"))
+        said = agreement("AG-1", "2026-11-01", on=accrue_on, tiers=by_tiers, currency=currency.code)
+        book.take(OPENED["principal"](accrue_on, currency.code), said)
     else:
         book.take(OPENED[model](accrue_on, currency.code))
     for number, kind in enumerate(("order", *kinds, "adjustment")):

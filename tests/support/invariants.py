@@ -502,7 +502,10 @@ def _lines_go_by_what_was_agreed(book: LedgerBook) -> None:
                 agreement = book.get(Agreement, part.agreement.id)
                 terms = agreement.agreed[part.agreement.revision - 1].terms
                 assert agreement.settlement_account == part.id, invoice.id
-                allowed = [(terms.partner_share, terms.accrue_on, _rates(terms.agent))]
+                at_payment = terms.tiers is not None and terms.accrue_on == "payment"
+                assert (part.freed is not None) == at_payment, invoice.id
+                share = terms.tiers.steps[0].share if terms.tiers and at_payment else terms.partner_share
+                allowed = [(share, terms.accrue_on, _rates(terms.agent))]
             assert mine in allowed, (invoice.id, mine, allowed)
 
 

@@ -92,6 +92,13 @@ def _tiers_are_what_lines_come_to(book: LedgerBook) -> None:
         credited = {line.line_id: line.credited for line in invoice.corrected.lines}
         for line in invoice.lines:
             part = line.on_behalf_of
+            if part is not None and part.freed is not None:
+                _is_freed_by_payments(invoice, line, credited.get(line.id, 0), book)
+                assert part.agreement is not None
+                for one in part.freed:
+                    id_ = f"{part.agreement.id}/{part.agreement.revision}/{one.start}"
+                    nets[id_] += one.net
+                    shares[id_] += one.share
             if part is None or part.tier is None:
                 continue
             assert part.agreement is not None
@@ -122,9 +129,47 @@ def _tiers_are_what_lines_come_to(book: LedgerBook) -> None:
         assert not months % MONTHS[period.tiers.period], period
         assert period.start == later(agreement.start, months), period
         end = later(agreement.start, months + MONTHS[period.tiers.period])
-        assert period.end == (end if agreement.end is None else min(end, agreement.end)), period
+        # What an agreement has sold is paid after it too.
+        ends = agreement.end is not None and agreement.agreed[period.revision - 1].terms.accrue_on == "invoice"
+        assert period.end == (min(end, agreement.end) if ends and agreement.end else end), period
     assert not nets, nets
     assert not trued, trued
+
+
+def _is_freed_by_payments(invoice: Invoice, line: InvoiceLine, credited: int, book: LedgerBook) -> None:
+    """The first step's share; what has accrued of it, and the net which that is of, by period, as rows are dated."""
+    part = line.on_behalf_of
+    assert part is not None
+    assert part.freed is not None
+    assert part.agreement is not None
+    agreement = book.get(Agreement, part.agreement.id)
+    terms = agreement.agreed[part.agreement.revision - 1].terms
+    assert terms.tiers is not None
+    assert (terms.accrue_on, terms.tiers.mode) == ("payment", "graduated"), agreement
+    first = terms.tiers.steps[0].share
+    assert (part.partner_share, part.accrue_on, part.tier) == (first, "payment", None), (invoice.id, line.id)
+    left, billed = line.tax_excluded_amount - credited, invoice.billed
+    net = half_away(Fraction(left * invoice.allocated, billed)) if billed else left
+    assert sum(one.net for one in part.freed) == net, (invoice.id, line.id)
+    assert sum(one.share for one in part.freed) == part.accrued, (invoice.id, line.id)
+    assert all(one.net or one.share for one in part.freed), (invoice.id, line.id)
+    rows = [
+        row
+        for row in book.documents[Accrual].values()
+        if (row.bill_no, row.line_id, row.adjustment_id) == (invoice.id, line.id, None)
+    ]
+    if part.issued is None:
+        by_period: Counter[date] = Counter()
+        for row in rows:
+            months = 0
+            step = MONTHS[terms.tiers.period]
+            while later(agreement.start, months) > row.date:
+                months -= step
+            while later(agreement.start, months + step) <= row.date:
+                months += step
+            by_period[later(agreement.start, months)] += row.amount
+        told = {one.start: one.share for one in part.freed if one.share}
+        assert told == {start: amount for start, amount in by_period.items() if amount}, (invoice.id, line.id)
 
 
 def _is_by_tiers(line: InvoiceLine, tiers: Tiers) -> None:
