@@ -415,7 +415,7 @@ def test_what_documents_post_is_audited():
         assert {key for key in HELD_MESSAGES if f'"{key}:' in text} == messages_of(*POSTING)
 
 
-POSTING = ("open_entry", "make_bill")
+POSTING = ("open_entry", "make_bill", "correct_invoice")
 """The functions that open an entry."""
 
 

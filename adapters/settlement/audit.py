@@ -490,6 +490,9 @@ def commission_of(agent: str) -> Expression:
     return {"$cond": [has(agent), fields, None]}
 
 
+tiers_by_payments: Expression = both(has("$agreed.terms.tiers"), equal("$agreed.terms.accrueOn", "payment"))
+"""Whether terms have tiers that go by payments: lines have the first step's share."""
+
 lines_and_agreements = View(
     "agreements' revisions and the lines that stand by them",
     "invoices",
@@ -511,6 +514,7 @@ lines_and_agreements = View(
                 "day": {"$cond": [has("$lines.origin.corrects"), None, "$taxPointDate"]},
                 "terms": {
                     "account": "$lines.onBehalfOf.id",
+                    "byPayments": {"$isArray": "$lines.onBehalfOf.freed"},
                     "share": "$lines.onBehalfOf.partnerShare",
                     "accrueOn": "$lines.onBehalfOf.accrueOn",
                     "agent": commission_of("$lines.onBehalfOf.agent"),
@@ -528,7 +532,14 @@ lines_and_agreements = View(
                     "until": end,
                     "terms": {
                         "account": "$settlementAccount",
-                        "share": "$agreed.terms.partnerShare",
+                        "byPayments": tiers_by_payments,
+                        "share": {
+                            "$cond": [
+                                tiers_by_payments,
+                                {"$getField": {"field": "share", "input": {"$first": "$agreed.terms.tiers.steps"}}},
+                                "$agreed.terms.partnerShare",
+                            ]
+                        },
                         "accrueOn": "$agreed.terms.accrueOn",
                         "agent": commission_of("$agreed.terms.agent"),
                     },

@@ -7,6 +7,7 @@ from adapters.checks import (
     agreed,
     agrees,
     both,
+    each,
     either,
     equal,
     half_away,
@@ -16,6 +17,7 @@ from adapters.checks import (
     sum_where,
     union,
 )
+from adapters.invoicing.audit import billed, credited, paid_to_date
 
 _is_reached: Expression = either({"$not": [has("$$this.upTo")]}, {"$lte": ["$$net", "$$this.upTo"]})
 _rate: Expression = {
@@ -52,6 +54,11 @@ def come_to(net: Expression) -> Expression:
     return {"$let": {"vars": {"net": net}, "in": half_away({"$cond": [is_one, by_one, graduated]})}}
 
 
+def _is_at_payment(line: str) -> Expression:
+    """Whether the tiers that a line goes by go by payments."""
+    return {"$isArray": f"{line}.onBehalfOf.freed"}
+
+
 def _id(of: str, start: str) -> Expression:
     return {"$concat": [f"{of}.id", "/", {"$toString": f"{of}.revision"}, "/", start]}
 
@@ -65,6 +72,40 @@ _credited: Expression = sum_where(
     {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.credited"
 )
 _of_line = _id("$lines.onBehalfOf.agreement", "$lines.onBehalfOf.tier.start")
+# What each line has in which period: at the invoice what is left of it, in one; at payment what is paid, in several.
+_of_any_tiers = (
+    {
+        "$match": {
+            "$or": [{"lines.onBehalfOf.tier.start": {"$gt": ""}}, {"lines.onBehalfOf.freed.start": {"$gt": ""}}],
+        }
+    },
+    {
+        "$project": {
+            "corrections.lines": 1,
+            "lines": only("$lines", {"$or": [has("$$this.onBehalfOf.tier"), _is_at_payment("$$this")]}),
+        }
+    },
+    {"$unwind": "$lines"},
+    {
+        "$project": {
+            "account": "$lines.onBehalfOf.id",
+            "agreement": "$lines.onBehalfOf.agreement",
+            "parts": {
+                "$ifNull": [
+                    "$lines.onBehalfOf.freed",
+                    [
+                        {
+                            "start": "$lines.onBehalfOf.tier.start",
+                            "net": {"$subtract": ["$lines.taxExcludedAmount", _credited]},
+                            "share": "$lines.onBehalfOf.share",
+                        }
+                    ],
+                ]
+            },
+        }
+    },
+    {"$unwind": "$parts"},
+)
 _is_true_up = {"$match": {"step.kind": "trueUp"}}
 _of_true_up: Expression = {"$concat": ["$step.agreement", "/", {"$toString": "$step.revision"}, "/", "$step.start"]}
 
@@ -86,13 +127,13 @@ tier_periods = View(
         },
         union(
             "invoices",
-            *_of_tiers,
+            *_of_any_tiers,
             {
                 "$project": {
-                    "_id": _of_line,
-                    "account": "$lines.onBehalfOf.id",
-                    "netOfLines": {"$subtract": ["$lines.taxExcludedAmount", _credited]},
-                    "shareOfLines": "$lines.onBehalfOf.share",
+                    "_id": _id("$agreement", "$parts.start"),
+                    "account": 1,
+                    "netOfLines": "$parts.net",
+                    "shareOfLines": "$parts.share",
                 }
             },
         ),
@@ -207,6 +248,53 @@ tiered_lines = View(
     ),
 )
 
+freed_lines = View(
+    "lines whose tiers go by payments",
+    "invoices",
+    (
+        {"$match": {"lines.onBehalfOf.freed": {"$type": "array"}}},
+        {
+            "$project": {
+                "billed": billed,
+                "paid": paid_to_date,
+                "lines": each(
+                    only("$lines", _is_at_payment("$$this")),
+                    {
+                        "id": "$$this.id",
+                        "left": {"$subtract": ["$$this.taxExcludedAmount", credited]},
+                        "accrued": "$$this.onBehalfOf.accrued",
+                        "net": {"$sum": "$$this.onBehalfOf.freed.net"},
+                        "share": {"$sum": "$$this.onBehalfOf.freed.share"},
+                    },
+                ),
+            }
+        },
+        {"$unwind": "$lines"},
+        {
+            "$project": {
+                "_id": {"$concat": ["$_id", "/", "$lines.id"]},
+                "billed": 1,
+                "paid": 1,
+                **{name: f"$lines.{name}" for name in ("left", "accrued", "net", "share")},
+            }
+        },
+    ),
+)
+# Said without a division, as of shares: twice the distance from the exact value is at most one unit of it.
+_distance: Expression = {
+    "$subtract": [
+        {"$multiply": [{"$toDecimal": "$net"}, "$billed"]},
+        {"$multiply": [{"$toDecimal": "$left"}, "$paid"]},
+    ]
+}
+_is_paid_of_left: Expression = {
+    "$cond": [
+        equal("$billed", 0),
+        equal("$net", "$left"),
+        {"$lte": [{"$abs": {"$multiply": [{"$toDecimal": 2}, _distance]}}, "$billed"]},
+    ]
+}
+
 true_ups = View(
     "what closings added for tiers",
     "accruals",
@@ -262,6 +350,14 @@ CHECKS = (
         holds=both(equal("$share", "$due"), {"$not": [has("$rate")]}),
         expected={"$toString": "$due"},
         found={"share": "$share", "rate": "$rate"},
+    ),
+    Check(
+        name="freed-nets-follow-payments",
+        invariant=5,
+        view=freed_lines,
+        holds=both(_is_paid_of_left, equal("$share", "$accrued")),
+        expected={"share": "$accrued", "net": {"of": "$left", "paid": "$paid", "billed": "$billed"}},
+        found={"share": "$share", "net": "$net"},
     ),
     Check(
         name="true-ups-follow-tiers",

@@ -82,7 +82,22 @@ TIERS: Document = {
     "period": "month",
     "steps": [{"upTo": 1000, "share": "0.8"}, {"upTo": None, "share": "0.9"}],
 }
+PAID_TIERS: Document = {
+    "mode": "graduated",
+    "period": "month",
+    "steps": [{"upTo": 10000, "share": "0.7"}, {"upTo": None, "share": "0.9"}],
+}
 TIER_PERIOD = "AG-3/1/2026-11-01"
+PAID_PERIOD = "AG-7/1/2026-11-01"
+
+
+def by_payments(net: int, share: int) -> Document:
+    """What a line keeps of SA-3, whose tiers of AG-7 go by payments: so much net was paid, all in November."""
+    freed = [{"start": "2026-11-01", "net": net, "share": share}]
+    by = {"agreement": {"id": "AG-7", "revision": 1}, "freed": freed}
+    return partner("SA-3", "payment", share, share) | by
+
+
 TRUE_UP: Document = {"agreement": "AG-3", "revision": 1, "start": "2026-11-01", "of": 6, "base": 5}
 """A step that says 0.06 of a net of 0.05, of which 80 % are 0.04."""
 
@@ -497,7 +512,7 @@ def write_books(database: Books) -> None:
                 sellerVersion=2,
             ),
             # O-5: paid in part; the note N-1 takes back what is open and some of what is paid, which is to be given
-            # back. Of SA-3's 7,000 it leaves 5,250, all of it released.
+            # back. Of SA-3's 7,000 it leaves 5,250, all of it released, and by tiers of what is paid, of 7,500.
             invoice(
                 5,
                 "BA-3",
@@ -506,7 +521,7 @@ def write_books(database: Books) -> None:
                 remaining=0,
                 state="settled",
                 tax_items=[tax_item("S", "0.2", 20000, 4000)],
-                lines=[line("1", 10000, 2000), line("2", 10000, 2000, partner=partner("SA-3", "payment", 5250, 5250))],
+                lines=[line("1", 10000, 2000), line("2", 10000, 2000, partner=by_payments(7500, 5250))],
                 applied={"P-3": 15000},
                 buyerVersion=1,
                 sellerVersion=2,
@@ -666,6 +681,7 @@ def write_books(database: Books) -> None:
     second |= {"report": "RP-3"}
     database["settlements"].insert_many([first, second, third])
     by_terms = {"partnerShare": None, "accrueOn": "invoice", "tiers": TIERS}
+    by_payments_terms = {"partnerShare": None, "accrueOn": "payment", "tiers": PAID_TIERS}
     report_statements(database)
     database["agreements"].insert_many(
         [
@@ -673,8 +689,13 @@ def write_books(database: Books) -> None:
             agreement("AG-2", "2027-01-01", None, agreed(1, "2027-01-01")),
             agreement("AG-3", "2026-11-01", None, agreed(1, "2026-11-01") | {"terms": by_terms})
             | {"settlementAccount": "SA-1"},
+            agreement("AG-7", "2026-11-01", None, agreed(1, "2026-11-01") | {"terms": by_payments_terms})
+            | {"settlementAccount": "SA-3"},
         ]
     )
+    period = {"agreement": "AG-7", "revision": 1, "start": "2026-11-01", "end": "2026-12-01", "tiers": PAID_TIERS}
+    amounts = {"net": 7500, "due": 5250, "share": 5250, "trued": 0, "isOpen": False}
+    database["tierPeriods"].insert_one({"_id": PAID_PERIOD, "settlementAccount": "SA-3", **period, **amounts})
     # 80 % of 7.98 are 6.38, and of -1.02, which are left of that with -9.00, -0.82.
     database["tierPeriods"].insert_one(
         {
@@ -821,7 +842,7 @@ def write_books(database: Books) -> None:
             position("SA-1", 1, 2, payable=-82, carriedForward={"settlementId": "C-2", "amount": -82}, agreements=1),
             position("SA-2", 1, 9, payable=998, withheld=821, withholding=1, agreements=3),
             position("BA-3", 0, 7, refundable=3000),
-            position("SA-3", 0, 3, payable=5250),
+            position("SA-3", 0, 3, payable=5250, agreements=1),
         ]
     )
     dispute_and_write_off(database)
@@ -1359,15 +1380,15 @@ def test_correct_books_are_ok(books: Books) -> None:
         "payouts-within-statements": 7,
         "statement-states-fit": 7,
         "thresholds-are-not-reached": 1,
-        "agreements-follow-each-other": 5,
-        "positions-match-agreements": 4,
+        "agreements-follow-each-other": 6,
+        "positions-match-agreements": 5,
         "reports-match-statements": 3,
         "outcomes-follow-figures": 4,
         "disputed-is-what-reports-leave": 1,
         "statements-name-their-latest-reports": 2,
         "reports-point-to-statements": 2,
         "reports-match-inbox": 3,
-        "lines-match-agreements": 3,
+        "lines-match-agreements": 4,
         "closings-add-their-steps": 1,
         "steps-are-worked-out": 5,
         "reserves-match-holdbacks": 1,
@@ -1376,13 +1397,14 @@ def test_correct_books_are_ok(books: Books) -> None:
         "earnings-match-statements": 4,
         "guaranteed-matches-statements": 1,
         "guarantees-top-up": 1,
-        "advances-match-agreements": 5,
+        "advances-match-agreements": 6,
         "advances-within-agreed": 1,
-        "tier-periods-match-lines": 1,
-        "tier-periods-match-true-ups": 1,
-        "tier-periods-come-to-what-is-due": 1,
-        "tier-periods-match-agreements": 1,
+        "tier-periods-match-lines": 2,
+        "tier-periods-match-true-ups": 2,
+        "tier-periods-come-to-what-is-due": 2,
+        "tier-periods-match-agreements": 2,
         "shares-follow-tiers": 2,
+        "freed-nets-follow-payments": 1,
         "true-ups-follow-tiers": 0,
         "shares-left-follow-what-is-credited": 2,
         "payable-entries-match-accruals": 40,
@@ -2300,6 +2322,34 @@ MUTATIONS: list[Mutation] = [
         {"shares-follow-tiers", "lines-match-agreements"},
     ),
     Mutation(
+        "more-counted-than-was-paid",
+        all_of(
+            adding("invoices", INV5, lines__1__onBehalfOf__freed__0__net=100),
+            adding("tierPeriods", PAID_PERIOD, net=100, due=70),
+            changing("tierPeriods", PAID_PERIOD, isOpen=True),
+        ),
+        {"freed-nets-follow-payments"},
+    ),
+    Mutation(
+        "freed-share-off",
+        all_of(
+            adding("invoices", INV5, lines__1__onBehalfOf__freed__0__share=1),
+            adding("tierPeriods", PAID_PERIOD, share=1),
+            changing("tierPeriods", PAID_PERIOD, isOpen=True),
+        ),
+        {"freed-nets-follow-payments"},
+    ),
+    Mutation(
+        "freed-in-another-period",
+        changing("invoices", INV5, lines__1__onBehalfOf__freed__0__start="2026-12-01"),
+        {"tier-periods-match-lines"},
+    ),
+    Mutation(
+        "tiers-by-payments-forgotten",
+        unsetting("invoices", INV5, "lines.1.onBehalfOf.freed"),
+        {"tier-periods-match-lines", "lines-match-agreements"},
+    ),
+    Mutation(
         "true-up-of-another-sum",
         lambda books: books["accruals"].insert_one(
             accrual(f"{INV1}/2", "SA-1", 0, "settlement.close:C-4", None)
@@ -2551,7 +2601,7 @@ MUTATIONS: list[Mutation] = [
             adding("invoices", INV5, corrections__credited=1),
             pushing("invoices", INV5, **{"corrections.writeOffs": {"writeOffId": "W-1", "amount": -1}}),
         ),
-        {"credited-matches-notes", "losses-match-corrections", "write-offs-match-losses"},
+        {"credited-matches-notes", "losses-match-corrections", "write-offs-match-losses", "freed-nets-follow-payments"},
     ),
     Mutation(
         "credited-of-no-note",
@@ -2607,6 +2657,9 @@ MUTATIONS: list[Mutation] = [
         "share-left-off",
         all_of(
             adding("invoices", INV5, lines__1__onBehalfOf__share=1, lines__1__onBehalfOf__accrued=1),
+            adding("invoices", INV5, lines__1__onBehalfOf__freed__0__share=1),
+            adding("tierPeriods", PAID_PERIOD, share=1),
+            changing("tierPeriods", PAID_PERIOD, isOpen=True),
             adding("accruals", f"{INV5}/2/P-3", amount=1),
             adding("positions", "SA-3", payable=1),
             adding("entries", "payment.received:P-3", postings__3__amount=-1, postings__2__amount=1),

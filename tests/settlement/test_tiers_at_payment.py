@@ -300,8 +300,8 @@ class Paid:
         """Other tiers, at payment or at the invoice, or a share."""
         if which == 3:
             return agreed("AG-1", on, "0.4", "payment")
-        accrue_on = "payment" if on[-1] in "02468" else "invoice"
-        return agreed("AG-1", on, on=accrue_on, tiers=tiers(*STEPS[which - 1]))
+        at_payment = on[-1] in "02468"
+        return agreed("AG-1", on, on="payment" if at_payment else "invoice", tiers=tiers(*STEPS[which - 1]))
 
     def take_back(self, n, kind, on, invoice, which):
         """A note, or a bill, takes back all that is left of a line, a half, or a third."""
