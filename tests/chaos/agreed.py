@@ -89,7 +89,11 @@ class Bargain:
             return {**agents_terms(*shares), **self.more}
         if self.tiered:
             steps = [{"upTo": 100, "share": share}, {"share": "0.9"}]
-            return {"tiers": {"mode": "graduated", "period": "month", "steps": steps}, **self.more}
+            return {
+                "tiers": {"mode": "graduated", "period": "month", "steps": steps},
+                "accrueOn": accrue_on,
+                **self.more,
+            }
         return {"share": share, "accrueOn": accrue_on, **self.more}
 
     def created(self) -> Message:

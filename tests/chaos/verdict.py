@@ -206,7 +206,8 @@ def _terms_due(business: Business, line: Document, invoice: Document, invoices: 
     if bargain is not None:
         by, (share, accrue_on) = bargain.id, bargain.share_on(day)
         if bargain.tiered:
-            return by, None, "invoice", None
+            # At payment a line has the first step's share.
+            return by, share if accrue_on == "payment" else None, accrue_on, None
     return (by, None, accrue_on, share) if partner in AGENTS else (by, share, accrue_on, None)
 
 

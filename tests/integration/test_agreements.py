@@ -213,6 +213,36 @@ async def test_a_statement_by_tiers_explains_itself(settings: Settings, client: 
     await assert_clean(client, database)
 
 
+async def test_a_statement_by_tiers_at_payment_explains_itself(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """70 % up to 1,000.00 and 75 % beyond of what is paid: 840.00 are released of 1,200.00, and 10.00 are added."""
+    tiers = {"mode": "graduated", "period": "month", "steps": [{"upTo": 1000, "share": 0.7}, {"share": 0.75}]}
+    ask = Asker(client)
+    async with working(settings):
+        await client.send_all([customer("BA-1"), partner("SA-1")])
+        await applied(database, 2)
+        await client.send(agreement("AG-1", "SA-1", "2026-11-01", None, tiers=tiers, accrueOn="payment"))
+        await applied(database, 3)
+        await client.send(order("O-1", "BA-1", item(1, 1200, sold_for="SA-1")))
+        await applied(database, 4)
+        owed = database["positions"].find_one({"_id": "BA-1"}) or {}
+        assert (await client.ask(payment("P-1", "BA-1", owed["receivable"] / 100)))["outcome"] == "applied"
+        seen = await ask("settlement.preview", settlementAccount="SA-1", periodEnd="2026-11-30")
+        assert (await client.ask(closing("C-1", "SA-1")))["outcome"] == "applied"
+        statement = await ask("settlement.get", id="C-1")
+    assert [(line["kind"], line["amount"]) for line in statement["lines"]] == [
+        ("accrual", eur(840)),
+        ("trueUp", eur(10)),
+    ]
+    assert seen["settlements"][0]["lines"][1]["amount"] == eur(10)
+    terms = {"share": 0.7, "accrueOn": "payment", "agreementId": "AG-1", "revision": 1}
+    freed = [{"start": "2026-11-01", "net": eur(1200), "share": eur(840)}]
+    assert statement["lines"][0]["explained"]["terms"] == {**terms, "freed": freed}
+    assert statement["lines"][1]["base"] == eur(1200)
+    await assert_clean(client, database)
+
+
 async def test_what_an_earlier_bill_takes_back_follows_its_line(
     settings: Settings, client: Client, database: Books, tmp_path: Path
 ) -> None:
