@@ -631,8 +631,16 @@ notes_and_invoices = View(
                 }
             },
         ),
-        # Those of earlier versions say no seller.
-        union("disputes", {"$project": {"_id": "$billNo", "disputes": {"$literal": 1}, "seller": "$seller"}}),
+        union(
+            "disputes",
+            {
+                "$project": {
+                    "_id": "$billNo",
+                    "disputes": {"$literal": 1},
+                    "seller": {"$ifNull": ["$seller", ""]},
+                }
+            },
+        ),
         {
             "$group": {
                 "_id": "$_id",

@@ -381,11 +381,22 @@ held_forward = View(
                 }
             },
         ),
+        # What was carried forward is found from its documents: from their statement on, each says the next one.
+        union(
+            "settlementDocuments",
+            {"$match": {"isSelfBilled": True}},
+            {"$project": {"_id": "$settlementId", "links": {"$literal": 1}}},
+        ),
+        union(
+            "settlements",
+            {"$match": {"carriedTo": {"$gt": ""}}},
+            {"$project": {"_id": "$carriedTo", "links": {"$literal": 1}}},
+        ),
         {
             "$group": {
                 "_id": "$_id",
                 **{n: {"$max": f"${n}"} for n in ("to", "in", "documents", "heldBy")},
-                **{n: {"$sum": f"${n}"} for n in ("amount", "held")},
+                **{n: {"$sum": f"${n}"} for n in ("amount", "held", "links")},
             }
         },
     ),
@@ -519,11 +530,11 @@ DOCUMENT_CHECKS = (
         name="what-is-held-is-brought-forward",
         invariant=5,
         view=held_forward,
-        among=either(has("$to"), both(has("$in"), either({"$gt": ["$amount", 0]}, {"$gt": ["$held", 0]}))),
+        among=either(has("$to"), both(has("$in"), {"$gt": [{"$add": ["$amount", "$held", "$links"]}, 0]})),
         holds=both(
             equal("$held", "$amount"),
             equal("$heldBy", "$documents"),
-            either(equal({"$ifNull": ["$to", None]}, None), equal("$to", "$in")),
+            either(both({"$not": [has("$to")]}, equal("$links", 0)), equal("$to", "$in")),
         ),
         expected={"amount": "$amount", "documents": "$documents", "carriedTo": "$in"},
         found={"amount": "$held", "documents": "$heldBy", "carriedTo": "$to"},

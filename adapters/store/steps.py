@@ -134,6 +134,52 @@ def _earnings(database: Database[Row], session: ClientSession, rows: Sequence[Ro
     ]
 
 
+def _carried(database: Database[Row], session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
+    """Which statements have brought others forward, of partners that are or were self-billed, and what they hold."""
+    partners = database["agreements"].distinct(
+        "settlementAccount",
+        {"settlementAccount": {"$in": [row["_id"] for row in rows]}, "agreed.closing.selfBilling.series": {"$gt": ""}},
+        session=session,
+    )
+    which = {"settlementAccount": {"$in": partners}, "$or": [{"broughtForwardFrom": {"$gt": ""}}, {"hold": _THERE}]}
+    fields = {"broughtForwardFrom": 1, "total": 1, "hold": 1, "heldForward": 1}
+    found = {row["_id"]: row for row in database["settlements"].find(which, fields, session=session)}
+    next_of = {before: id_ for id_, row in found.items() if (before := row.get("broughtForwardFrom"))}
+    updates = [UpdateOne({"_id": id_, "carriedTo": None}, {"$set": {"carriedTo": to}}) for id_, to in next_of.items()]
+    for first in next_of.keys() - next_of.values():
+        id_: str | None = first
+        held: Row | None = None
+        while id_ is not None:
+            row = found.get(id_, {"total": 0})
+            if held != row.get("heldForward") and id_ != first:
+                change = {"$unset": {"heldForward": ""}} if held is None else {"$set": {"heldForward": held}}
+                updates.append(UpdateOne({"_id": id_}, change))
+            held = _to_hold(row, held or {"documents": [], "amount": 0})
+            id_ = next_of.get(id_)
+    return updates
+
+
+def _to_hold(row: Row, before: Row) -> Row | None:
+    """What is held of a statement where it is brought forward: all, while a document of its own is disputed."""
+    own = row.get("hold")
+    amount = max(0, row["total"]) if own else min(max(0, row["total"]), before["amount"])
+    documents = [*(own["documents"] if own else ()), *before["documents"]]
+    return {"documents": documents, "amount": amount} if amount else None
+
+
+def _sellers(database: Database[Row], session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
+    """In whose names the invoices of disputes are, where it is a partner's."""
+    which = {"_id": {"$in": [row["billNo"] for row in rows]}, "seller": {"$gt": ""}}
+    sellers = {row["_id"]: row["seller"] for row in database["invoices"].find(which, {"seller": 1}, session=session)}
+    return [
+        UpdateOne({"_id": row["_id"]}, {"$set": {"seller": sellers[row["billNo"]]}})
+        for row in rows
+        if row["billNo"] in sellers
+    ]
+
+
+_THERE = {"$exists": True}
+
 STEPS: tuple[Step, ...] = (
     Step(
         to=2,
@@ -212,6 +258,31 @@ STEPS: tuple[Step, ...] = (
                 into="earnings",
                 # One may have millions of lines.
                 page=1,
+            ),
+        ),
+    ),
+    Step(
+        to=5,
+        why="a statement that was carried forward says which one has brought it forward, where the partner is "
+        "self-billed, and a dispute says in whose name its invoice is",
+        updates=(
+            Update(
+                "carried forward",
+                "accounts",
+                {"type": "SettlementAccount"},
+                _carried,
+                again=True,
+                into="settlements",
+                page=1,
+            ),
+            Update(
+                "sellers of disputes",
+                "disputes",
+                {"seller": {"$exists": False}},
+                _sellers,
+                {"billNo": 1},
+                # Those of our own invoices have none.
+                again=True,
             ),
         ),
     ),

@@ -138,13 +138,6 @@ def test_correct_books_are_ok(books: Books) -> None:
     assert not found, list(found.values())
 
 
-def test_a_dispute_of_an_earlier_version_says_no_seller(books: Books) -> None:
-    """That of its invoice is the only one there is."""
-    books["disputes"].update_one({"_id": "D-2", "seller": "SA-1"}, {"$unset": {"seller": ""}})
-    assert books["disputes"].count_documents({"_id": "D-2", "seller": {"$exists": False}}) == 1
-    assert broken(books) == {}
-
-
 ADJUSTED = {"payable-matches-accruals", "lines-match-accruals", "payable-entries-match-accruals"}
 CORRECTED = "AG-2/2/FN.000000001"
 
@@ -197,6 +190,7 @@ MUTATIONS: list[Mutation] = [
         changing("disputes", "D-2", seller="SA-2"),
         {"notes-are-in-their-invoices-names"},
     ),
+    Mutation("dispute-in-nobodys-name", unsetting("disputes", "D-2", "seller"), {"notes-are-in-their-invoices-names"}),
     Mutation("two-invoices-of-one-seller", ordered_twice, {"facts-make-one-invoice-a-seller"}),
     Mutation("tax-of-ours", tax_of_ours, {"income-matches-invoices"}),
     # -- series

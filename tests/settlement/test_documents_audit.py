@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
 from adapters.settlement.documents_audit import DOCUMENT_CHECKS
-from tests.audit.test_audit import Mutation, adding, changing, losing
+from tests.audit.test_audit import Mutation, adding, changing, losing, unsetting
 from tests.billing.test_audit import write
 from tests.support.audits import quick_audit
 from tests.support.books import Books, Document, Made
@@ -173,6 +173,7 @@ MUTATIONS = [
         changing("settlements", "C-3", heldForward__documents=[SB2]),
         {"what-is-held-is-brought-forward"},
     ),
+    Mutation("carried-nowhere", unsetting("settlements", "C-2", "carriedTo"), {"what-is-held-is-brought-forward"}),
     Mutation("carried-elsewhere", changing("settlements", "C-1", carriedTo="C-3"), {"what-is-held-is-brought-forward"}),
     Mutation("brought-tax-off", adding("settlements", "C-3", selfBilledTax=1), {"self-billed-tax-is-brought-forward"}),
     Mutation(

@@ -239,6 +239,67 @@ def test_what_was_stated_as_earned_is_kept_by_day(books: Books, connection: Book
         books["meta"].update_one({}, {"$set": {"number": 3}})
 
 
+def test_statements_say_what_has_brought_them_forward(books: Books, connection: Books) -> None:
+    """Of a partner that is self-billed, and what is held of them; of others nothing is said. Done again it is the same.
+
+    All of the 50.00 of OLD-1 is held for SB-1. OLD-2 has 30.00 of that, and SB-2 of its own, so all of it is; OLD-3 has
+    10.00, and OLD-4 as much of its 90.00. What OLD-6 was said to hold is accepted by now.
+    """
+
+    def stated(number: int, total: int, before: int | None, partner: str = "SA-1", **more: Any) -> Row:
+        brought = None if before is None else f"OLD-{before}"
+        row = {"settlementAccount": partner, "lines": [], "total": total, "broughtForwardFrom": brought}
+        return {"_id": f"OLD-{number}", **row, **more}
+
+    def held(*documents: str) -> Row:
+        return {"documents": list(documents), "isWaiting": False, "netted": 0}
+
+    books["agreements"].insert_many(
+        [
+            {"_id": "AG-1", "settlementAccount": "SA-1", "agreed": [{"closing": {"selfBilling": {"series": "SB-"}}}]},
+            {"_id": "AG-2", "settlementAccount": "SA-2", "agreed": [{"closing": {"advance": 100}}, {"revision": 2}]},
+        ]
+    )
+    books["settlements"].insert_many(
+        [
+            stated(1, 5000, None, hold=held("SB-1")),
+            stated(2, 3000, 1, hold=held("SB-2")),
+            stated(3, 1000, 2),
+            stated(4, 9000, 3),
+            stated(5, -100, None),
+            stated(6, 700, 5, heldForward={"documents": ["SB-1"], "amount": 1}),
+            stated(7, -100, None, "SA-2"),
+            stated(8, 700, 7, "SA-2"),
+        ]
+    )
+    both = ["SB-2", "SB-1"]
+    due = {
+        "OLD-1": ("OLD-2", None),
+        "OLD-2": ("OLD-3", {"documents": ["SB-1"], "amount": 5000}),
+        "OLD-3": ("OLD-4", {"documents": both, "amount": 3000}),
+        "OLD-4": (None, {"documents": both, "amount": 1000}),
+        "OLD-5": ("OLD-6", None),
+        "OLD-6": (None, None),
+        "OLD-7": (None, None),
+        "OLD-8": (None, None),
+    }
+    for _ in range(2):
+        migrate(connection, untold)
+        found = books["settlements"].find({"_id": {"$regex": "^OLD-"}})
+        assert {row["_id"]: (row.get("carriedTo"), row.get("heldForward")) for row in found} == due
+        books["meta"].update_one({}, {"$set": {"number": 4}})
+
+
+def test_disputes_say_whose_invoice_they_are_of(books: Books, connection: Books) -> None:
+    """Where it is a partner's; of ours they say nothing."""
+    invoice = books["invoices"].find_one({}) or {}
+    books["invoices"].insert_one({**invoice, "_id": "FN.1", "orderId": "O-FN", "seller": "SA-1"})
+    books["disputes"].insert_many({"_id": n, "billNo": of} for n, of in (("D-1", invoice["_id"]), ("D-2", "FN.1")))
+    done = migrate(connection, untold)
+    assert done.steps[-1].updates[-1].name == "sellers of disputes"
+    assert {row["_id"]: row.get("seller") for row in books["disputes"].find()} == {"D-1": None, "D-2": "SA-1"}
+
+
 async def test_new_books_are_of_this_form(
     new_database: Books, connection: Books, mongodb_url: str, driver: Any
 ) -> None:
