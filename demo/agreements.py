@@ -26,6 +26,8 @@ class Terms:
     accrue_on: Literal["invoice", "payment"] = "invoice"
     steps: tuple[tuple[int, Decimal], ...] = ()
     """Of shares that go by a month's net: where each begins, and the share of what is beyond that."""
+    by_volume: bool = False
+    """Whether the share of the step that the net ends in is of all of it."""
     guarantee: int = 0
     """Of a month."""
     advance: int = 0
@@ -44,7 +46,9 @@ class Terms:
     """Of a month, what the partner pays us, without its tax."""
 
     def of_net(self, net: int) -> int:
-        """What the steps come to of a month's net, each share of what is within its step."""
+        """What the steps come to of a month's net: each share of what is within its step, or by volume the last."""
+        if self.by_volume:
+            return rounded(net * [share for begin, share in self.steps if begin == 0 or net > begin][-1])
         ends = [*(begin for begin, _ in self.steps), max(net, self.steps[-1][0])]
         within = [max(0, min(net, end) - begin) for begin, end in pairwise(ends)]
         return rounded(sum((part * share for part, (_, share) in zip(within, self.steps, strict=True)), Decimal(0)))
@@ -66,7 +70,8 @@ class Terms:
             ends = [money(begin, currency)["value"] for begin, _ in self.steps[1:]]
             steps: list[dict[str, str]] = [{"share": str(share)} for _, share in self.steps]
             steps = [{"upTo": end, **step} for end, step in zip(ends, steps, strict=False)] + steps[-1:]
-            said["tiers"] = {"mode": "graduated", "period": "month", "steps": steps}
+            mode = "volume" if self.by_volume else "graduated"
+            said["tiers"] = {"mode": mode, "period": "month", "steps": steps}
         else:
             said["share"] = str(self.share)
         if self.guarantee:
@@ -130,8 +135,8 @@ AGREEMENTS: dict[str, tuple[Agreed, ...]] = {
             TRADE,
             TRADE,
             Terms(
-                Decimal("0.925"),
-                "payment",
+                steps=((0, Decimal("0.9")), (1_000_000, Decimal("0.925"))),
+                by_volume=True,
                 tax=Decimal("0.15"),
                 surcharge=Decimal("0.055"),
                 certificate=Decimal("0.1"),
@@ -148,7 +153,18 @@ AGREEMENTS: dict[str, tuple[Agreed, ...]] = {
             ),
         ),
     ),
-    "SA-SADU": (Agreed(TRADE, TRADE, Terms(Decimal("0.6"), "payment", guarantee=1_200_000, advance=300_000)),),
+    "SA-SADU": (
+        Agreed(
+            TRADE,
+            TRADE,
+            Terms(
+                accrue_on="payment",
+                steps=((0, Decimal("0.6")), (1_500_000, Decimal("0.65"))),
+                guarantee=1_200_000,
+                advance=300_000,
+            ),
+        ),
+    ),
 }
 """By partner, each with the day from which it holds, as they follow on each other."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from demo.agreements import LUMEN_BUYS, SELF_BILLING
+from demo.agreements import LUMEN_BUYS, SELF_BILLING, terms_on
 from demo.bills import Documents, same
 from demo.consumers import Consumers
 from demo.cycle import FEE, Bill, Member, bills, cleared, steps
@@ -411,6 +411,7 @@ def _partners(outcome: Outcome, must: Tally, books: Database[dict[str, Any]]) ->
     yield Check("our invoices of commission and fees, with tax", _told(-of for of in charged), found_of_them)
     yield from _self_billed(outcome, must, books)
     yield Check("adjustments stated, of partners", *_adjusted(must, events))
+    yield Check("tiers: what closings add to the shares of lines", *_trued_up(until_last, events))
     past = of_past_days(sold)
     corrected = _told(amount for of_terms in past.values() for amount in of_terms)
     yield Check("lines of past days, by other terms", corrected, _told(_corrected(events, past.keys())))
@@ -470,10 +471,11 @@ def _compared(events: Events) -> tuple[str, str]:
 
 
 def _lines_of(statement: dict[str, Any]) -> Counter[str]:
-    """The sum of each kind of line. Steps of shares add up line by line, so that closings have nothing to true up."""
+    """The sum of each kind of line; what closings add where shares go by a month's net is of shares, too."""
     found: Counter[str] = Counter()
     for line in statement["lines"]:
-        found[line["kind"]] += minor(line["amount"])
+        kind = "accrual" if line["kind"] == "trueUp" else line["kind"]
+        found[kind] += minor(line["amount"])
     return Counter({kind: amount for kind, amount in found.items() if amount})
 
 
@@ -545,6 +547,24 @@ def _statements(so_far: Counter[str], events: Events) -> tuple[int, int]:
         stated[statement["settlementAccount"]["id"]] += _lines_of(statement)["accrual"]
     partners = [one.id for one in (*PARTNERS, *PROVIDERS)]
     return len(partners), sum(so_far[id_] == stated[id_] for id_ in partners)
+
+
+def _trued_up(so_far: Counter[str], events: Events) -> tuple[str, str]:
+    """What partners have earned by a month's net, less what lines have of it: by volume, and as customers pay.
+
+    Of steps at the invoice lines add up to what these come to.
+    """
+    of_tiers = [closing_id(one, LAST) for one in PARTNERS if terms_on(one.id, LAST).steps]
+    of_lines, found = (
+        {
+            id_: sum(minor(line["amount"]) for line in statement["lines"] if line["kind"] == kind)
+            for id_, statement in events.statements.items()
+        }
+        for kind in ("accrual", "trueUp")
+    )
+    due = {id_: so_far[f"SA-{id_.partition('-')[0]}"] - of_lines.get(id_, 0) for id_ in of_tiers}
+    sums = [{id_: amount for id_, amount in one.items() if amount} for one in (due, found)]
+    return _amounts(sums[0], events), _amounts(sums[1], events)
 
 
 def _adjusted(must: Tally, events: Events) -> tuple[int, int]:

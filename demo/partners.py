@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from demo.agreements import AGREEMENTS, LUMEN_BUYS, MONTH_ENDS, Terms, agreement_id, terms_on
 from demo.consumers import Consumers
-from demo.dates import END, MIDDLE, PAID
+from demo.dates import END, MIDDLE, PAID, TRADE
 from demo.day import account_of, item_of
 from demo.evening import closing_id
 from demo.facts import HOUR, Fact, Line, Message, Tally, message, minor, moment, money, rounded, total
@@ -206,7 +206,8 @@ def earned(sold: Iterable[Sold], until: date) -> Counter[str]:
     """What each partner has earned up to a day, which counts.
 
     That is its shares of what was invoiced until then, or of each share the part that corresponds to what was paid: no
-    payment is dated later, also of those that cover a later bill.
+    payment is dated later, also of those that cover a later bill. Where shares go by a month's net, closings see to it
+    that they are what that comes to: the net of what was invoiced, or that of what was paid, all of it in one month.
     """
     found: Counter[str] = Counter()
     in_month: Counter[tuple[str, int]] = Counter()
@@ -214,9 +215,13 @@ def earned(sold: Iterable[Sold], until: date) -> Counter[str]:
         for partner, net in one.nets:
             terms = terms_on(partner, one.day)
             if terms.accrue_on == "payment":
-                share = rounded(net * terms.share)
+                of = net if terms.steps else rounded(net * terms.share)
                 paid = one.amount - one.remaining
-                found[partner] += rounded(Decimal(share * paid) / one.amount) if one.remaining else share
+                part = rounded(Decimal(of * paid) / one.amount) if one.remaining else of
+                if terms.steps:
+                    in_month[partner, TRADE.month] += part
+                else:
+                    found[partner] += part
             elif one.day > until:
                 continue
             elif terms.steps:

@@ -319,8 +319,12 @@ def _in_words(terms: Terms, currency: str) -> str:
     what = f"{_rate(terms.share)} of each line as it is {'billed' if terms.accrue_on == 'invoice' else 'paid'}"
     if terms.steps:
         first, *more = terms.steps
-        beyond = (f"{_rate(share)} beyond {figure(begin, currency)}" for begin, share in more)
-        what = ", ".join([f"of a month {_rate(first[1])}", *beyond])
+        beyond = (
+            f"{_rate(share)} {'of all ' if terms.by_volume else ''}beyond {figure(begin, currency)}"
+            for begin, share in more
+        )
+        month = "of a month" if terms.accrue_on == "invoice" else "of what a month is paid"
+        what = ", ".join([f"{month} {_rate(first[1])}", *beyond])
     said = (
         (terms.guarantee, f"at least {figure(terms.guarantee, currency)} a month"),
         (terms.advance, f"{figure(terms.advance, currency)} in advance"),
@@ -379,6 +383,7 @@ def _base(line: dict[str, Any]) -> str:
 
 HOW: dict[str, Callable[[dict[str, Any]], str]] = {
     "adjustment": lambda line: str(line["adjustmentId"]),
+    "trueUp": lambda line: f"{figure(minor(line['share']), line['share']['unit'])} of {_base(line)}",
     "guarantee": lambda line: f"earned {_base(line)} of {figure(minor(line['guaranteed']), line['amount']['unit'])}",
     "recoupment": lambda line: f"an advance, of {_base(line)}",
     "holdback": lambda line: (

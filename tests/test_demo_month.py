@@ -637,7 +637,18 @@ def test_each_kind_of_terms_is_agreed_with_some_partner():
     """With all that can be agreed; one is told of days that are past, and one changes its share from a day on."""
     assert AGREEMENTS.keys() == {partner.id for partner in PARTNERS}
     agreed = [one for of_partner in AGREEMENTS.values() for one in of_partner]
-    steps = ("guarantee", "advance", "holdback", "threshold", "tax", "surcharge", "certificate", "netting", "fee")
+    steps = (
+        "by_volume",
+        "guarantee",
+        "advance",
+        "holdback",
+        "threshold",
+        "tax",
+        "surcharge",
+        "certificate",
+        "netting",
+        "fee",
+    )
     for name in ("share", "steps", *steps):
         assert any(getattr(one.terms, name) for one in agreed), name
     assert [one.told for one in agreed if one.of_past_days] == [RESUMED]
@@ -669,6 +680,24 @@ def test_steps_are_of_all_that_a_month_comes_to():
     assert steps == [{"upTo": "500000", "share": "0.7"}, {"upTo": "1000000", "share": "0.75"}, {"share": "0.8"}]
 
 
+def test_by_volume_the_last_step_is_of_all():
+    """10,000.00 are 9,000.00 at 90 %; with 0.01 more all of it has 92.5 %: 9,250.00925. Unpaid or not."""
+    nets = [sold("SA-INKWELL", TRADE, 1_000_000, remaining=100)]
+    assert earned(nets, LAST)["SA-INKWELL"] == 900_000
+    assert earned([*nets, sold("SA-INKWELL", TRADE, 1)], LAST)["SA-INKWELL"] == 925_001
+    said = AGREEMENTS["SA-INKWELL"][0].terms.content("EUR")["tiers"]
+    assert (said["mode"], said["steps"][0]["upTo"]) == ("volume", "10000.00")
+
+
+def test_steps_at_payment_are_of_what_is_paid():
+    """Two thirds of 2,400.000 and a half of 200.000 are 1,700.000: 900.000, and 65 % of 200.000."""
+    lines = [
+        sold("SA-SADU", TRADE, 2_400_000, amount=900, remaining=300),
+        sold("SA-SADU", TRADE, 200_000, amount=2, remaining=1),
+    ]
+    assert earned(lines, LAST)["SA-SADU"] == 1_030_000
+
+
 def test_other_terms_of_past_days_change_the_lines_of_these_days():
     """39.90 are 31.92 at 80 % and 32.92 at 82.5 %; of 0.01 it is 0.01 by both. October's lines stay."""
     lines = [sold("SA-LUMEN", day, net) for day, net in ((TRADE, 3_990), (TRADE, 1), (DAY_BEFORE, 3_990), (END, 3_990))]
@@ -677,7 +706,8 @@ def test_other_terms_of_past_days_change_the_lines_of_these_days():
 
 def test_a_guarantee_is_topped_up_and_an_advance_is_recouped():
     """Of 1,200.000 1,000.000 is earned: 200.000 more, less the 300.000 that was paid in advance."""
-    nets = [sold("SA-SADU", TRADE, 1_666_667)]
+    # 900,000 of the first 1,500.000, and 65 % of 153.846.
+    nets = [sold("SA-SADU", TRADE, 1_653_846)]
     kept = closed("SA-SADU", {LAST: nets})
     [stated] = kept.statements
     assert stated.lines == {"accrual": 1_000_000, "guarantee": 200_000, "recoupment": -300_000}
@@ -740,9 +770,9 @@ def test_what_is_issued_in_a_partner_s_name_follows_from_its_lines():
 
 
 def test_tax_is_withheld_of_a_payout_with_what_is_due_on_it():
-    """Of 925.00 10 % are 92.50, by a certificate, and 5.5 % of these 5.09: 827.41 is transferred."""
+    """Of 900.00 10 % are 90.00, by a certificate, and 5.5 % of these 4.95: 805.05 is transferred."""
     [stated] = closed("SA-INKWELL", {LAST: [sold("SA-INKWELL", TRADE, 100_000)]}).statements
-    assert stated.payout == ("INKWELL-1130", 92_500, 0, 9_759, 82_741)
+    assert stated.payout == ("INKWELL-1130", 90_000, 0, 9_495, 80_505)
     without = Terms(tax=Decimal("0.15"), surcharge=Decimal("0.055"))
     assert without.tax_on(100_000) == 15_825
     assert "certificate" not in without.content("EUR")["withholding"]
