@@ -52,6 +52,7 @@ from domain.ordering.booking import ToInvoice, book_invoices
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
 from domain.settlement.accruals import Accrual, emit_accruals, share_of_line, share_taken_back, terms_of_day
+from domain.settlement.backdating import leave_correction
 from domain.settlement.tiers import require_tiers, tiers_of
 
 TAKEN_BACK = "taken back by a bill"
@@ -189,6 +190,7 @@ def _issue(
     )
     for invoice in invoices:
         take_back(invoice, books)
+        leave_correction(invoice, books)
     return invoices, accruals
 
 

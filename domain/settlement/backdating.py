@@ -9,7 +9,15 @@ from typing import Literal
 from domain.accounts.model import Account, find_account
 from domain.errors import MustWait
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import CorrectedLine, CorrectsLine, Invoice, InvoiceLine, IssuedShare, PartnerShare
+from domain.invoicing.model import (
+    AgreementRevision,
+    CorrectedLine,
+    CorrectsLine,
+    Invoice,
+    InvoiceLine,
+    IssuedShare,
+    PartnerShare,
+)
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Money, rounded_ratio
@@ -309,6 +317,31 @@ def _is_to_come(invoice: Invoice, line: InvoiceLine, backdating: Backdating, boo
     if any((part.agent is None) != (one.terms.agent is None) for one in (then, agreement.terms_on(day))):
         return False  # in whose name it was sold stays
     return has != then.revision
+
+
+def leave_correction(bill: Invoice, books: Books) -> None:
+    """Leave to do that a new bill is corrected too, where a line that it takes back has yet to be.
+
+    That one's correction is parked, or not come to: the bill's waits for it, also where all invoices were gone through
+    before there was the bill. Raises `NotLoaded`.
+    """
+    for line in bill.lines:
+        corrects = None if line.origin is None else line.origin.corrects
+        if corrects is None or line.on_behalf_of is None:
+            continue
+        invoice, found = _taken_back(corrects, books)
+        while found.origin is not None and found.origin.corrects is not None:
+            invoice, found = _taken_back(found.origin.corrects, books)
+        agreement = agreement_on(line.on_behalf_of.id, invoice.tax_point_date, books)
+        if agreement is None or found.on_behalf_of is None:
+            continue
+        revision = agreement.terms_on(invoice.tax_point_date).revision
+        if found.on_behalf_of.agreement == AgreementRevision(agreement.id, revision):
+            continue
+        backdating = books.find(Backdating, id_of(agreement.id, revision))
+        if backdating is not None and _is_to_come(invoice, found, backdating, books):
+            books.continue_with(SharesToCorrect(agreement.id, revision, bill.id))
+            return
 
 
 def _terms(part: PartnerShare) -> tuple[object, ...]:

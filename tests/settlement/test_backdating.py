@@ -182,6 +182,31 @@ def test_what_takes_back_a_line_waits_until_that_is_corrected():
     assert_books_hold(book)
 
 
+def test_a_later_bill_that_takes_back_a_line_whose_correction_is_parked_is_corrected_after_it():
+    """All was gone through, but for B-1, when B-2 takes back 40.00 of its 100.00. It has 70 %, then 50 % as B-1 has."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="0.70"), agreement("AG-1", "2026-09-01", share="0.70"))
+    book.take(charge("CH-1", line("100.00", "0", "SA-1"), on="2026-10-31"), demand("B-1", on="2026-10-31"))
+    book.corrects = False
+    book.take(agreed("AG-1", "2026-10-01", "0.5"), BackdatingToComplete("AG-1", 2))
+    book.take(charge("CH-2", line("-40.00", "0", "SA-1"), corrects=("INV-000000001", "1")))
+    book.take(charge("CH-3", line("90.00", "0", "SA-1")), demand("B-2", on="2026-11-22"))
+    assert book.position("SA-1").payable == 7000 - 2800 + 4500
+    assert book.waiting["settlement.correct:AG-1/2/INV-000000002"][1].code == "correction-under-way"
+    # A third one takes back what the second gave: it goes by the first, too.
+    book.take(charge("CH-4", line("5.00", "0", "SA-1"), corrects=("INV-000000002", "1")))
+    book.take(demand("B-3", on="2026-11-23"))
+    book.take(SharesToCorrect("AG-1", 2, "INV-000000001"))
+    assert not book.waiting
+    parts = [one.on_behalf_of for n in (1, 2, 3) for one in book.invoice(n).lines if one.on_behalf_of is not None]
+    assert {part.agreement and part.agreement.revision for part in parts} == {2}
+    assert_books_hold(book)
+    # What is as agreed, or of days before, leaves nothing to do.
+    book.take(charge("CH-5", line("-5.00", "0", "SA-1"), corrects=("INV-000000001", "1")))
+    book.take(charge("CH-6", line("90.00", "0", "SA-1")), demand("B-4", on="2026-11-24"))
+    assert "settlement.correct:AG-1/2/INV-000000004" not in book.applied
+
+
 def test_what_takes_back_a_line_of_days_before_does_not_wait():
     """October's line stays as it is, and so does what takes it back: there is nothing to wait for."""
     book = LedgerBook()
