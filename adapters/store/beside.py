@@ -60,8 +60,8 @@ COLLECTIONS = (
         "`unreadable:<digest of routing key and bytes>`",
         written="one row a message that is not applied, or what a fact has left to do (`credit.allocate`, "
         "`credit.deallocate`, `settlement.continue`, `bill.continue`, `bill.account`, `bill-run.open`, "
-        "`settlement.due`, `reserve.due`, `reserve.continue`, `netting.apply`, `subscription.turn`, reason "
-        "`continued`), soon or at a time; gone when it is applied",
+        "`settlement.due`, `settlement.correct`, `reserve.due`, `reserve.continue`, `netting.apply`, "
+        "`subscription.turn`, reason `continued`), soon or at a time; gone when it is applied",
         fields={
             "parkedId": "the short name that operators use",
             "state": "`waiting`, `scheduled`, `suspect`, `parked`, `discarded`, `mended`",

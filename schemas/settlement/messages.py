@@ -577,10 +577,10 @@ class AgreementChange(Message):
         )
 
 
-class SettlementCorrect(InternalMessage):
+class SettlementCorrect(Continuation):
     """`settlement.correct`: a partner's shares in an invoice are brought to what was agreed of its day since.
 
-    A worker says so to itself.
+    A worker says so to itself; a bill leaves it to do that takes back a line which has yet to be corrected.
     """
 
     TYPE: ClassVar[str] = "settlement.correct"
@@ -858,5 +858,6 @@ CONTINUATIONS: tuple[type[Continuation], ...] = (
     SettlementsDue,
     ReservesToRelease,
     ReserveContinue,
+    SettlementCorrect,
 )
-INTERNAL: tuple[type[InternalMessage], ...] = (SettlementCorrect, AgreementComplete)
+INTERNAL: tuple[type[InternalMessage], ...] = (AgreementComplete,)
