@@ -25,6 +25,7 @@ from adapters.checks import (
 )
 from adapters.settlement.closing_audit import ADDED, CLOSING_CHECKS
 from adapters.settlement.documents_audit import DOCUMENT_CHECKS, POSTED_BY_DOCUMENTS, is_posted
+from adapters.settlement.stages import end, partners_lines, revision_id
 
 partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
 given_up: Expression = sum_where(
@@ -425,7 +426,7 @@ backdatings = View(
             {"$unwind": "$backdating"},
             {
                 "$project": {
-                    "_id": {"$concat": ["$_id", "/", {"$toString": "$backdating"}]},
+                    "_id": revision_id("$_id", "$backdating"),
                     "noted": {"$literal": 1},
                 }
             },
@@ -453,9 +454,6 @@ returned_payouts = View(
         {"$project": {"reverses": {"$first": "$entries.reverses"}}},
     ),
 )
-
-end: Expression = {"$ifNull": ["$end", "9999-12-32"]}
-"""The first day after an agreement; after every day, of one without an end."""
 
 agreements_in_order = View(
     "agreements, and the one of the partner before each",
@@ -498,17 +496,10 @@ lines_and_agreements = View(
     "invoices",
     (
         {"$match": {"lines.onBehalfOf.agreement.id": {"$gt": ""}}},
-        {"$project": {"taxPointDate": 1, "lines": only("$lines", has("$$this.onBehalfOf.agreement"))}},
-        {"$unwind": "$lines"},
+        *partners_lines(has("$$this.onBehalfOf.agreement"), taxPointDate=1),
         {
             "$project": {
-                "_id": {
-                    "$concat": [
-                        "$lines.onBehalfOf.agreement.id",
-                        "/",
-                        {"$toString": "$lines.onBehalfOf.agreement.revision"},
-                    ]
-                },
+                "_id": revision_id("$lines.onBehalfOf.agreement.id", "$lines.onBehalfOf.agreement.revision"),
                 "lines": {"$literal": 1},
                 # What takes back a line does so by that line's terms, whenever that is.
                 "day": {"$cond": [has("$lines.origin.corrects"), None, "$taxPointDate"]},
@@ -526,7 +517,7 @@ lines_and_agreements = View(
             {"$unwind": "$agreed"},
             {
                 "$project": {
-                    "_id": {"$concat": ["$_id", "/", {"$toString": "$agreed.revision"}]},
+                    "_id": revision_id("$_id", "$agreed.revision"),
                     "agreed": {"$literal": 1},
                     "from": "$agreed.validFrom",
                     "until": end,

@@ -17,6 +17,7 @@ from adapters.checks import (
     true_of_each,
     union,
 )
+from adapters.settlement.stages import end, partners_lines, revision_id
 
 CLOCKS_APART = 3_600_000
 """How far the clocks of two workers may be apart (milliseconds): of what is nearer nobody can tell which came first."""
@@ -35,7 +36,7 @@ def _agreements_of(partner: str) -> Stage:
     }
     shown = {
         "start": 1,
-        "end": {"$ifNull": ["$end", "9999-12-32"]},
+        "end": end,
         "agreed": each("$agreed", terms),
         "isUnderWay": {"$gt": [{"$size": {"$ifNull": ["$backdating", []]}}, 0]},
     }
@@ -79,14 +80,7 @@ terms_of_days = View(
     "invoices",
     (
         {"$match": {"lines.onBehalfOf.id": {"$gt": ""}}},
-        {
-            "$project": {
-                "taxPointDate": 1,
-                "bookedAt": 1,
-                "lines": only("$lines", both(has("$$this.onBehalfOf"), {"$not": [has("$$this.origin.corrects")]})),
-            }
-        },
-        {"$unwind": "$lines"},
+        *partners_lines({"$not": [has("$$this.origin.corrects")]}, taxPointDate=1, bookedAt=1),
         # Of a partner's day there are few revisions, and many lines: what is agreed is looked up once for all of them.
         {
             "$group": {
@@ -113,7 +107,7 @@ terms_of_days = View(
                     "$cond": [
                         "$isWell",
                         [],
-                        each("$begun", {"$concat": ["$inForce._id", "/", {"$toString": "$$this.revision"}]}),
+                        each("$begun", revision_id("$inForce._id", "$$this.revision")),
                     ]
                 }
             }
@@ -194,8 +188,7 @@ taken_back_by_terms = View(
     "invoices",
     (
         {"$match": {"lines.origin.corrects.billNo": {"$gt": ""}, "lines.onBehalfOf.id": {"$gt": ""}}},
-        {"$project": {"lines": only("$lines", both(has("$$this.onBehalfOf"), has("$$this.origin.corrects")))}},
-        {"$unwind": "$lines"},
+        *partners_lines(has("$$this.origin.corrects")),
         {
             "$project": {
                 "_id": {"$concat": ["$_id", "/", "$lines.id"]},
@@ -242,9 +235,7 @@ taken_back_by_terms = View(
                                         "in": {
                                             "$concat": [
                                                 CORRECTION,
-                                                "$$this._id",
-                                                "/",
-                                                {"$toString": "$$revision"},
+                                                revision_id("$$this._id", "$$revision"),
                                                 "/",
                                                 "$billNo",
                                             ]
@@ -371,7 +362,7 @@ corrections_of_past_days = View(
             "shareCorrections",
             {
                 "$project": {
-                    "_id": {"$concat": ["$agreement", "/", {"$toString": "$revision"}]},
+                    "_id": revision_id("$agreement", "$revision"),
                     "rows": {"$literal": 1},
                     "account": "$settlementAccount",
                     "accrued": {"$sum": "$lines.accrued"},

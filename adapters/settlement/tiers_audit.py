@@ -18,6 +18,7 @@ from adapters.checks import (
     union,
 )
 from adapters.invoicing.audit import billed, credited, paid_to_date
+from adapters.settlement.stages import partners_lines, revision_id
 
 _is_reached: Expression = either({"$not": [has("$$this.upTo")]}, {"$lte": ["$$net", "$$this.upTo"]})
 _rate: Expression = {
@@ -60,13 +61,12 @@ def _is_at_payment(line: str) -> Expression:
 
 
 def _id(of: str, start: str) -> Expression:
-    return {"$concat": [f"{of}.id", "/", {"$toString": f"{of}.revision"}, "/", start]}
+    return {"$concat": [revision_id(f"{of}.id", f"{of}.revision"), "/", start]}
 
 
 _of_tiers = (
     {"$match": {"lines.onBehalfOf.tier.start": {"$gt": ""}}},
-    {"$project": {"corrections.lines": 1, "lines": only("$lines", has("$$this.onBehalfOf.tier"))}},
-    {"$unwind": "$lines"},
+    *partners_lines(has("$$this.onBehalfOf.tier")),
 )
 _credited: Expression = sum_where(
     {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.credited"
@@ -79,13 +79,7 @@ _of_any_tiers = (
             "$or": [{"lines.onBehalfOf.tier.start": {"$gt": ""}}, {"lines.onBehalfOf.freed.start": {"$gt": ""}}],
         }
     },
-    {
-        "$project": {
-            "corrections.lines": 1,
-            "lines": only("$lines", {"$or": [has("$$this.onBehalfOf.tier"), _is_at_payment("$$this")]}),
-        }
-    },
-    {"$unwind": "$lines"},
+    *partners_lines(either(has("$$this.onBehalfOf.tier"), _is_at_payment("$$this")), **{"corrections.lines": 1}),
     {
         "$project": {
             "account": "$lines.onBehalfOf.id",
@@ -107,7 +101,7 @@ _of_any_tiers = (
     {"$unwind": "$parts"},
 )
 _is_true_up = {"$match": {"step.kind": "trueUp"}}
-_of_true_up: Expression = {"$concat": ["$step.agreement", "/", {"$toString": "$step.revision"}, "/", "$step.start"]}
+_of_true_up: Expression = {"$concat": [revision_id("$step.agreement", "$step.revision"), "/", "$step.start"]}
 
 tier_periods = View(
     "periods of tiers, their lines and what closings added",
@@ -172,7 +166,7 @@ tiers_agreed = View(
     (
         {
             "$project": {
-                "_id": {"$concat": ["$agreement", "/", {"$toString": "$revision"}]},
+                "_id": revision_id("$agreement", "$revision"),
                 "periods": {"$literal": 1},
                 "tiers": {"account": "$settlementAccount", "tiers": "$tiers"},
             }
@@ -183,7 +177,7 @@ tiers_agreed = View(
             {"$match": {"agreed.terms.tiers.mode": {"$gt": ""}}},
             {
                 "$project": {
-                    "_id": {"$concat": ["$_id", "/", {"$toString": "$agreed.revision"}]},
+                    "_id": revision_id("$_id", "$agreed.revision"),
                     "agreed": {"$literal": 1},
                     "tiers": {"account": "$settlementAccount", "tiers": "$agreed.terms.tiers"},
                 }

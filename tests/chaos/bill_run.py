@@ -12,29 +12,17 @@ import random
 import secrets
 import sys
 import tempfile
-import time
-import uuid
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from pymongo import MongoClient
-from pymongo.write_concern import WriteConcern
-from rich.console import Console
 
 from adapters.settings import Settings
-from services import ServiceError, running
-from tests.support import access
+from tests.chaos.long_run import Say, all_is_told, billed, is_completed, judged, received, send, until
+from tests.support.access import spoken_for
 from tests.support.books import Books, assert_audit_ok, held
 from tests.support.client import Client
 from tests.support.messages import bill_run, charge, cycle, in_cycle, partner, payment
-from tests.support.waiting import wait_for
 from tests.support.workers import WorkerProcess
 
-RUN_SECONDS_MAX = 900
-TOGETHER = 500
-"""How many facts one message carries."""
 PAID = 100
 """So many accounts are paid for while they are billed."""
 
@@ -45,48 +33,15 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
-    arguments = parser.parse_args()
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    try:
-        in_database(lambda settings, books: asyncio.run(_run(settings, books, arguments, console)))
-    except ServiceError as error:
-        console.print(f"chaos: {error}")
-        return 2
-    except AssertionError as error:
-        console.print(f"NOT well: {error}")
-        return 1
-    return 0
+    return judged(_run, parser)
 
 
-def in_database(run: Callable[[Settings, Books], None]) -> None:
-    """Run it with a vhost and a database of its own."""
-    with (
-        running() as services,
-        services.vhost() as url,
-        MongoClient[dict[str, Any]](services.mongodb_url) as mongodb,
-        tempfile.TemporaryDirectory() as directory,
-    ):
-        name = f"chaos-{uuid.uuid4().hex[:8]}"
-        settings = Settings(rabbitmq_url=url, mongodb_url=services.mongodb_url, database=name)
-        if access.ON:
-            settings = access.with_access_file(settings, Path(directory))
-        try:
-            run(settings, mongodb.get_database(name, write_concern=WriteConcern("majority")))
-        finally:
-            mongodb.drop_database(name)
-
-
-async def _run(settings: Settings, books: Books, asked: argparse.Namespace, console: Console) -> None:
+async def _run(settings: Settings, books: Books, asked: argparse.Namespace, say: Say) -> None:
     lots = random.Random(asked.seed)
-    since = time.monotonic()
-
-    def say(line: str) -> None:
-        console.print(f"{time.monotonic() - since:5.0f} s  {line}")
-
     say(f"seed {asked.seed}: {asked.accounts:,} accounts, {asked.kills} deaths")
     ids = [f"BA-{n:06d}" for n in range(asked.accounts)]
     with tempfile.TemporaryDirectory() as directory:
-        async with Client.connected(settings.rabbitmq_url, access.spoken_for(settings)) as client:
+        async with Client.connected(settings.rabbitmq_url, spoken_for(settings)) as client:
             await client.declare()
             async with WorkerProcess.running(settings, Path(directory) / "setup"):
                 await client.send_all([cycle(), partner("SA-1")])
@@ -104,45 +59,20 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, cons
                     await worker.kill()
                 say(f"death {number}: {billed(books):,} are billed")
             async with WorkerProcess.running(settings, Path(directory) / "last"):
-                await wait_for(lambda: state(books) == "completed", RUN_SECONDS_MAX, lambda: held(books))
+                await until(books, lambda: is_completed(books))
                 # What a dead one had claimed is taken up when its claim is over.
-                await wait_for(lambda: not held(books), RUN_SECONDS_MAX, lambda: held(books))
-                await wait_for(lambda: not books["outbox"].count_documents({"unsent": True}), RUN_SECONDS_MAX)
+                await until(books, lambda: not held(books))
+                await all_is_told(books)
     say("completed")
     _judge(books, ids)
     assert_audit_ok(books)
     say("each account is billed once, and the audit is clean")
 
 
-async def send(client: Client, messages: list[tuple[str, Any]]) -> None:
-    """Send facts of one type, many in a message."""
-    for at in range(0, len(messages), TOGETHER):
-        part = messages[at : at + TOGETHER]
-        await client.send((part[0][0], [body for _, body in part]))
-
-
-async def received(books: Books, count: int) -> None:
-    """Wait until so many facts are applied, without what workers say to themselves of days and runs."""
-    of_days = {"_id": {"$not": {"$regex": "^(day|bill-run)[.]"}}}
-    await wait_for(lambda: books["inbox"].count_documents(of_days) >= count, RUN_SECONDS_MAX)
-
-
-def billed(books: Books) -> int:
-    """How many accounts the run has billed so far."""
-    row = books["billRuns"].find_one({"_id": "R-1"})
-    return 0 if row is None else int(row["billed"])
-
-
 async def _goes_on(books: Books) -> None:
     """Wait until one account more is billed."""
     before = billed(books)
-    await wait_for(lambda: billed(books) > before, RUN_SECONDS_MAX)
-
-
-def state(books: Books) -> str | None:
-    """The run's state, once it is there."""
-    row = books["billRuns"].find_one({"_id": "R-1"})
-    return None if row is None else str(row["state"])
+    await until(books, lambda: billed(books) > before)
 
 
 def _judge(books: Books, ids: list[str]) -> None:

@@ -18,13 +18,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from rich.console import Console
-
 from adapters.settings import Settings
 from bench.processes import resident_bytes
 from domain.settlement.closing import LINES_MAX, STATEMENTS_MAX
-from services import ServiceError
-from tests.chaos.bill_run import RUN_SECONDS_MAX, in_database, received
+from tests.chaos.long_run import Say, all_is_told, judged, received, until
 from tests.support.books import Books, assert_audit_ok, held
 from tests.support.client import Client
 from tests.support.messages import Message, agreement, closing, customer, item, order, partner
@@ -51,26 +48,11 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=150_000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
-    arguments = parser.parse_args()
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    try:
-        in_database(lambda settings, books: asyncio.run(_run(settings, books, arguments, console)))
-    except ServiceError as error:
-        console.print(f"chaos: {error}")
-        return 2
-    except AssertionError as error:
-        console.print(f"NOT well: {error}")
-        return 1
-    return 0
+    return judged(_run, parser)
 
 
-async def _run(settings: Settings, books: Books, asked: argparse.Namespace, console: Console) -> None:
+async def _run(settings: Settings, books: Books, asked: argparse.Namespace, say: Say) -> None:
     lots = random.Random(asked.seed)
-    since = time.monotonic()
-
-    def say(line: str) -> None:
-        console.print(f"{time.monotonic() - since:5.0f} s  {line}")
-
     say(f"seed {asked.seed}: {asked.lines:,} lines, {asked.kills} deaths")
     lines = dict.fromkeys(KILLED, asked.lines // len(KILLED)) | {SPARED: TOGETHER + LINES_MAX}
     orders = [order for of, count in lines.items() for order in _orders(of, count)]
@@ -115,7 +97,7 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, cons
                             killed[made] += 1
                             say(f"death {deaths}: {of} has {_statements(books, of)} statements")
             async with WorkerProcess.running(settings, Path(directory) / "last"):
-                await wait_for(lambda: not books["outbox"].count_documents({"unsent": True}), RUN_SECONDS_MAX)
+                await all_is_told(books)
     say(f"all is stated, with at most {memory / 2**20:.0f} MiB")
     assert 2 * deaths >= asked.kills, f"all was stated after {deaths} deaths"
     assert memory <= FLAT * flat, f"memory grew to {memory / flat:.2f} times as much"
@@ -178,7 +160,7 @@ async def _until_stated(books: Books, worker: WorkerProcess, of: str, statements
         most = max(most, size)
         return _is_stated(books, of) or (statements is not None and _statements(books, of) >= statements)
 
-    await wait_for(look, RUN_SECONDS_MAX, lambda: held(books))
+    await until(books, look)
     return most
 
 

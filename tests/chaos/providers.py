@@ -8,21 +8,16 @@ gap, the worker's memory stayed flat and the audit is clean, with 1 if not, with
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import tempfile
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from rich.console import Console
-
 from adapters.settings import Settings
 from bench.processes import resident_bytes
-from services import ServiceError
-from tests.chaos.bill_run import RUN_SECONDS_MAX, billed, in_database, received, send, state
+from tests.chaos.long_run import SECONDS_MAX, Say, all_is_told, billed, is_completed, judged, received, send, until
 from tests.support.access import spoken_for
 from tests.support.books import Books, assert_audit_ok, held
 from tests.support.client import Client
@@ -45,25 +40,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.providers", description=__doc__)
     parser.add_argument("--consumers", type=int, default=20_000)
     parser.add_argument("--providers", type=int, default=5)
-    asked = parser.parse_args()
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    try:
-        in_database(lambda settings, books: asyncio.run(_run(settings, books, asked, console)))
-    except ServiceError as error:
-        console.print(f"chaos: {error}")
-        return 2
-    except AssertionError as error:
-        console.print(f"NOT well: {error}")
-        return 1
-    return 0
+    return judged(_run, parser)
 
 
-async def _run(settings: Settings, books: Books, asked: argparse.Namespace, console: Console) -> None:
-    since = time.monotonic()
-
-    def say(line: str) -> None:
-        console.print(f"{time.monotonic() - since:5.0f} s  {line}")
-
+async def _run(settings: Settings, books: Books, asked: argparse.Namespace, say: Say) -> None:
     say(f"{asked.consumers:,} consumers of {asked.providers} providers")
     providers = [f"SA-{n}" for n in range(1, asked.providers + 1)]
     provider_of = {f"BA-{n:06d}": providers[n % len(providers)] for n in range(asked.consumers)}
@@ -83,15 +63,15 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, cons
             await received(books, facts)
             say("all is charged")
             await client.send(bill_run("R-1"))
-            memory = await _memory(worker, lambda: billed(books), lambda: state(books) == "completed", len(provider_of))
+            memory = await _memory(worker, lambda: billed(books), lambda: is_completed(books), len(provider_of))
             say("completed")
             owed = dict.fromkeys(provider_of, GROSS) | dict.fromkeys(ours, GROSS + OURS_GROSS)
             await send(client, [payment(f"P-{id_}", id_, f"{cents / 100:.2f}") for id_, cents in owed.items()])
             accrued = books["accruals"].count_documents
-            await wait_for(lambda: accrued({}) == len(provider_of), RUN_SECONDS_MAX, lambda: held(books))
+            await until(books, lambda: accrued({}) == len(provider_of))
             await client.send_all([closing(f"CL-{one}", one) for one in providers])
-            await wait_for(lambda: not accrued({"settlementId": None}), RUN_SECONDS_MAX, lambda: held(books))
-            await wait_for(lambda: not books["outbox"].count_documents({"unsent": True}), RUN_SECONDS_MAX)
+            await until(books, lambda: not accrued({"settlementId": None}))
+            await all_is_told(books)
     say("paid, and told to the providers")
     _judge(books, provider_of, ours)
     first, later = max(memory[0]), max(max(tenth) for tenth in memory[1:])
@@ -113,7 +93,7 @@ async def _memory(
         found[min(9, 10 * done() // of)].append(size)
         return is_over()
 
-    await wait_for(look, RUN_SECONDS_MAX)
+    await wait_for(look, SECONDS_MAX)
     return [one for one in found if one]
 
 
