@@ -27,8 +27,8 @@ from tests.support.workers import WorkerProcess
 
 OURS_EACH = 10
 """Every so many consumers have a line of ours."""
-GROSS, OURS_GROSS, COMMISSION = 1_800, 600, 150
-"""What a consumer is billed by its provider, and by us, in cents with tax; and our commission: 10 % of 15.00."""
+GROSS, OURS_GROSS, COMMISSION, COMMISSION_TAX = 1_800, 600, 150, 30
+"""What a consumer is billed by its provider, and by us, in cents with tax; our commission, 10 % of 15.00; its tax."""
 FLAT = 1.1
 """So many times as much memory as in the first tenth of the run is still flat."""
 FLAT_FROM = 5_000
@@ -120,11 +120,18 @@ def _judge(books: Books, provider_of: dict[str, str], ours: list[str]) -> None:
     assert [one["taxIncludedAmount"] for one in run["totals"]] == [total], run
     counts = Counter(provider_of.values())
     for provider, count in counts.items():
-        rows = list(books["accruals"].find({"settlementAccount": provider}, {"amount": 1, "commission": 1}))
-        assert sum(row["amount"] for row in rows) == count * GROSS, provider
-        assert sum(row["commission"]["amount"] for row in rows) == count * COMMISSION, provider
-        stated = books["settlements"].find({"settlementAccount": provider}, {"lines": 1})
-        assert sum(len(one["lines"]) for one in stated) == count, f"{provider}: not all of it is stated"
+        rows = list(books["accruals"].find({"settlementAccount": provider}, {"amount": 1, "commission": 1, "step": 1}))
+        released = [row for row in rows if "step" not in row]
+        earned, charged = sum(row["amount"] for row in released), sum(row["commission"]["amount"] for row in released)
+        assert (earned, charged) == (count * GROSS, count * COMMISSION), f"{provider}: {earned}, {charged}"
+        # Each statement charges the commission on its lines.
+        added = [(row["step"]["kind"], row["amount"]) for row in rows if "step" in row]
+        assert {kind for kind, _ in added} == {"commission"}, f"{provider}: {added}"
+        stated = list(books["settlements"].find({"settlementAccount": provider}, {"lines": 1}))
+        lines = sum(len(one["lines"]) for one in stated)
+        assert lines == count + len(stated), f"{provider}: {lines} lines are stated"
+        taxed = -sum(amount for _, amount in added)
+        assert taxed == charged + count * COMMISSION_TAX, f"{provider}: {taxed}"
     assert held(books) == {}, held(books)
 
 
