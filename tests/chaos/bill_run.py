@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from adapters.settings import Settings
-from tests.chaos.long_run import Say, all_is_told, billed, is_completed, judged, received, send, until
+from tests.chaos.long_run import Say, all_is_done, billed, is_completed, judged, received, send, until
 from tests.support.access import spoken_for
 from tests.support.books import Books, assert_audit_ok, held
 from tests.support.client import Client
@@ -60,9 +60,7 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, say:
                 say(f"death {number}: {billed(books):,} are billed")
             async with WorkerProcess.running(settings, Path(directory) / "last"):
                 await until(books, lambda: is_completed(books))
-                # What a dead one had claimed is taken up when its claim is over.
-                await until(books, lambda: not held(books))
-                await all_is_told(books)
+                await all_is_done(books)
     say("completed")
     _judge(books, ids)
     assert_audit_ok(books)

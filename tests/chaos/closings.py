@@ -21,7 +21,7 @@ from pathlib import Path
 from adapters.settings import Settings
 from bench.processes import resident_bytes
 from domain.settlement.closing import LINES_MAX, STATEMENTS_MAX
-from tests.chaos.long_run import Say, all_is_told, judged, received, until
+from tests.chaos.long_run import Say, all_is_done, judged, received, until
 from tests.support.books import Books, assert_audit_ok, held
 from tests.support.client import Client
 from tests.support.messages import Message, agreement, closing, customer, item, order, partner
@@ -97,7 +97,7 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, say:
                             killed[made] += 1
                             say(f"death {deaths}: {of} has {_statements(books, of)} statements")
             async with WorkerProcess.running(settings, Path(directory) / "last"):
-                await all_is_told(books)
+                await all_is_done(books)
     say(f"all is stated, with at most {memory / 2**20:.0f} MiB")
     assert 2 * deaths >= asked.kills, f"all was stated after {deaths} deaths"
     assert memory <= FLAT * flat, f"memory grew to {memory / flat:.2f} times as much"

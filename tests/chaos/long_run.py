@@ -88,8 +88,9 @@ async def until(books: Books, done: Callable[[], bool]) -> None:
     await wait_for(done, SECONDS_MAX, lambda: held(books))
 
 
-async def all_is_told(books: Books) -> None:
-    """Wait until every event has been published."""
+async def all_is_done(books: Books) -> None:
+    """Wait until nothing is left to do: what a dead worker had claimed is taken up when its claim is over."""
+    await until(books, lambda: not held(books))
     await until(books, lambda: not books["outbox"].count_documents({"unsent": True}))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from adapters.settings import Settings
 from bench.processes import resident_bytes
-from tests.chaos.long_run import SECONDS_MAX, Say, all_is_told, billed, is_completed, judged, received, send, until
+from tests.chaos.long_run import SECONDS_MAX, Say, all_is_done, billed, is_completed, judged, received, send, until
 from tests.support.access import spoken_for
 from tests.support.books import Books, assert_audit_ok, held
 from tests.support.client import Client
@@ -71,7 +71,7 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, say:
             await until(books, lambda: accrued({}) == len(provider_of))
             await client.send_all([closing(f"CL-{one}", one) for one in providers])
             await until(books, lambda: not accrued({"settlementId": None}))
-            await all_is_told(books)
+            await all_is_done(books)
     say("paid, and told to the providers")
     _judge(books, provider_of, ours)
     first, later = max(memory[0]), max(max(tenth) for tenth in memory[1:])
