@@ -73,6 +73,8 @@ _QUEUES: dict[type, QueueRead] = {kept.kind: kept.queue for kept in KEPT if kept
 """How each queue is read."""
 _APPEND_ONLY = {kept.kind for kept in KEPT if kept.collection.append_only and not kept.collection.but_for}
 """What is written once."""
+_SET_LATER = {kept.kind: kept.collection.but_for for kept in KEPT if kept.collection.but_for}
+"""Which fields are set later of what is written once but for these."""
 _APART = {kept.kind: kept.apart for kept in KEPT if kept.apart is not None}
 """What takes large values out of a row."""
 
@@ -259,9 +261,7 @@ class Transaction:
         for kind, name in COLLECTION.items():
             encode = ENCODE[kind]
             operations: list[Any] = [
-                ReplaceOne({"_id": id_}, encode(document))
-                if (kind, id_) in books.stored
-                else InsertOne(encode(document))
+                _change(kind, encode(document)) if (kind, id_) in books.stored else InsertOne(encode(document))
                 for id_, document in books.changed.get(kind, {}).items()
             ]
             apart = _APART.get(kind)
@@ -330,6 +330,14 @@ class Transaction:
         if self._loaded_bytes > self._loaded_bytes_max:
             raise TooMuchToLoad
         return decode_all(answer, self.database.codec_options)
+
+
+def _change(kind: type[Document], row: dict[str, Any]) -> ReplaceOne[dict[str, Any]] | UpdateOne:
+    """The write of a document that is there: of what is written once but for some fields, these alone are sent."""
+    later = _SET_LATER.get(kind)
+    if later is None:
+        return ReplaceOne({"_id": row["_id"]}, row)
+    return UpdateOne({"_id": row["_id"]}, {"$set": {field: row[field] for field in later if field in row}})
 
 
 def check_kinds(books: WorkingSet) -> None:

@@ -17,7 +17,8 @@ from adapters.store.store import Store
 from adapters.store.transaction import Batch
 from domain.accounts.model import Account, SettlementTerms
 from domain.accounts.references import CONTAINS, PAYER, Link
-from domain.billing.model import Charge
+from domain.billing.model import BilledCharge, Charge
+from domain.frozen import replace
 from domain.invoicing.model import AppliedPayment, Invoice, InvoiceLine, PartnerShare
 from domain.invoicing.pricing import Item
 from domain.ledger.books import Books as FactBooks
@@ -402,6 +403,43 @@ async def test_an_identity_has_one_effect(store: Store) -> None:
             async with store.transaction() as transaction:
                 await transaction.write(make.books(), Batch([make.inbox_row("order.completed:O-1")]))
                 await transaction.commit()
+
+
+# -- what is written once but for some fields
+
+
+async def change(store: Store, need: DocumentNeed, **fields: Any) -> None:
+    """Load a document, and write it with other fields."""
+    books = await loaded(store, need)
+    document: Any = books.find(need.type, need.id)
+    changes(books, replace(document, **fields))
+    async with store.transaction() as transaction:
+        await transaction.write(books, Batch())
+        await transaction.commit()
+
+
+async def test_of_what_is_written_once_only_what_is_set_later_is_sent(store: Store, database: Books) -> None:
+    """Whatever a defect of ours would change of it stays as it was booked."""
+    await write(store, a_charge("C-1", "BA-1"))
+    booked = only(database, "charges")
+    billed = BilledCharge("INV-000000001", "1", None, 1000, "bill.demand:D-1", NOW)
+    await change(store, DocumentNeed(Charge, "C-1"), net=1, billed=billed)
+    assert only(database, "charges") == booked | {
+        "billed": {
+            "billNo": "INV-000000001", "lineId": "1", "creditNote": None, "amount": 1000, "cause": "bill.demand:D-1",
+            "bookedAt": NOW,
+        }
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("document", [None, "SB-000000001"])
+async def test_what_is_set_later_may_be_left_out(document: str | None, store: Store, database: Books) -> None:
+    """A statement holds an accrual, and has a document of it or none: the field is there only where it has."""
+    await write(store, make.accrual(1, "SA-1"))
+    booked = only(database, "accruals")
+    await change(store, DocumentNeed(Accrual, "INV-000000001/1"), settlement_id="C-1", document=document)
+    set_later = {"settlementId": "C-1"} if document is None else {"settlementId": "C-1", "document": document}
+    assert only(database, "accruals") == booked | set_later
 
 
 # -- what nobody may forget
