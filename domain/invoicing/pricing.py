@@ -68,15 +68,18 @@ def price_with_nets(
 
 def _tax(items: Sequence[Item], nets: Sequence[int]) -> tuple[tuple[int, ...], tuple[TaxItem, ...]]:
     """Each line's part of the tax, and the tax of each (category, rate) group (EN 16931, BR-CO-17)."""
+    # The places of each group's lines: a decimal takes long to hash, so each line's is looked up once.
     groups: dict[tuple[str, Decimal], list[int]] = defaultdict(list)
-    for item, net in zip(items, nets, strict=True):
-        groups[item.category, item.rate].append(net)
+    for place, item in enumerate(items):
+        groups[item.category, item.rate].append(place)
     tax_items = []
-    parts = {}
-    for (category, rate), of_group in groups.items():
+    taxes = [0] * len(items)
+    for (category, rate), places in groups.items():
         numerator, denominator = rate.as_integer_ratio()
+        of_group = [nets[place] for place in places]
         net = sum(of_group)
         tax = rounded_ratio(net * numerator, denominator)
         tax_items.append(TaxItem(category, rate, net, tax))
-        parts[category, rate] = iter(allocate(tax, [one * numerator for one in of_group], denominator))
-    return tuple([next(parts[item.category, item.rate]) for item in items]), tuple(tax_items)
+        for place, part in zip(places, allocate(tax, [one * numerator for one in of_group], denominator), strict=True):
+            taxes[place] = part
+    return tuple(taxes), tuple(tax_items)

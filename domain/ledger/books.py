@@ -235,7 +235,7 @@ class WorkingSet:
             self.load(need.type, document.id, document)
             current = self._documents[need.type][document.id]
             if current.is_open:
-                _insert(queue, current)
+                _insert(queue, (current.order_key, current.id))
         truncated = need.limit is not None and len(documents) >= need.limit
         queue.loaded = True
         queue.limit = need.limit or 0
@@ -278,7 +278,7 @@ class WorkingSet:
             if kind in self._is_empty:
                 for row in rows:
                     self._documents[kind][row.id] = row
-                    _insert(self._queues[kind, row.owner], row)
+                    _insert(self._queues[kind, row.owner], (row.order_key, row.id))
         self.emitted.extend(books.emitted)
         self.announced.extend(books.announced)
 
@@ -304,9 +304,10 @@ class WorkingSet:
 
     def _take_place(self, kind: type[Queued], before: Queued | None, now: Queued) -> None:
         """Let a document stand in its queue while it is open, at its place as it is now."""
-        if before is not None and before.order_key != now.order_key:
-            _remove(self._queues[kind, before.owner], before)
-        (_insert if now.is_open else _remove)(self._queues[kind, now.owner], now)
+        place = (now.order_key, now.id)
+        if before is not None and (was := (before.order_key, before.id)) != place:
+            _remove(self._queues[kind, before.owner], was)
+        (_insert if now.is_open else _remove)(self._queues[kind, now.owner], place)
 
     def _complete_queues(self, position: Position, *, new: bool = False) -> None:
         # What a position owes, it owes on open invoices, and so on: an empty balance proves an empty queue, unread.
@@ -321,17 +322,15 @@ def prefixes_of(id_: str) -> Iterator[str]:
     return ("/".join(parts[:n]) for n in range(1, len(parts) + 1))
 
 
-def _insert(queue: _Queue, document: Queued) -> None:
-    item = (document.order_key, document.id)
-    at = bisect_left(queue.items, item)
-    if at == len(queue.items) or queue.items[at] != item:
-        queue.items.insert(at, item)
+def _insert(queue: _Queue, place: tuple[Any, str]) -> None:
+    at = bisect_left(queue.items, place)
+    if at == len(queue.items) or queue.items[at] != place:
+        queue.items.insert(at, place)
 
 
-def _remove(queue: _Queue, document: Queued) -> None:
-    item = (document.order_key, document.id)
-    at = bisect_left(queue.items, item)
-    if at < len(queue.items) and queue.items[at] == item:
+def _remove(queue: _Queue, place: tuple[Any, str]) -> None:
+    at = bisect_left(queue.items, place)
+    if at < len(queue.items) and queue.items[at] == place:
         del queue.items[at]
 
 
@@ -347,7 +346,7 @@ class Books:
         self.booked_at = working_set.booked_at
         self.series = working_set.series
         self.credit_notes = working_set.credit_notes
-        self.changed: dict[type, dict[str, Document]] = defaultdict(dict)
+        self.changed: dict[type, dict[str, Any]] = defaultdict(dict)
         self.rows: dict[type, list[Any]] = defaultdict(list)
         self.emitted: list[Emitted] = []
         self.announced: list[str] = []
@@ -366,8 +365,8 @@ class Books:
 
     def find(self, kind: type[D], id_: str) -> D | None:
         """The document as it stands now, or None if there is none; raises `NotLoaded`."""
-        changed = self.changed[kind].get(id_)
-        return cast("D", changed) if changed is not None else self._set.find(kind, id_)
+        changed: D | None = self.changed[kind].get(id_)
+        return changed if changed is not None else self._set.find(kind, id_)
 
     def found(self, kind: type[D], id_: str) -> D | None:
         """The document as this fact has found it, if it is loaded; None if there was none."""
@@ -375,12 +374,13 @@ class Books:
 
     def require(self, needs: Iterable[Need]) -> None:
         """See that all of these are loaded; raises `NotLoaded` for those that are not, together."""
-        missing = [need for need in needs if not self._has(need)]
+        missing = [
+            need
+            for need in needs
+            if not self._set.has(need) and not (isinstance(need, DocumentNeed) and need.id in self.changed[need.type])
+        ]
         if missing:
             raise NotLoaded(*dict.fromkeys(missing))
-
-    def _has(self, need: Need) -> bool:
-        return self._set.has(need) or (isinstance(need, DocumentNeed) and need.id in self.changed[need.type])
 
     def worked_out(self, document: D, what: Hashable, make: Callable[[D], T]) -> T:
         """What follows from a document and from `what` alone, made once."""
@@ -388,7 +388,8 @@ class Books:
 
     def current(self, document: D) -> D:
         """A document of a queue as this fact has left it so far."""
-        return cast("D", self.changed[type(document)].get(document.id, document))
+        found: D = self.changed[type(document)].get(document.id, document)
+        return found
 
     def position(self, account_id: str) -> Position:
         """The position of an account that is there."""
@@ -423,7 +424,7 @@ class Books:
 
     def changed_now(self, kind: type[Q], owner: str) -> list[Q]:
         """The open documents of an account that this fact has changed so far, in order."""
-        mine = (cast("Q", document) for document in self.changed[kind].values())
+        mine: Iterable[Q] = self.changed[kind].values()
         return sorted((d for d in mine if d.owner == owner and d.is_open), key=attrgetter("order_key"))
 
     def overdue(self, account_id: str, day: date) -> int:
