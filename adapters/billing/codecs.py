@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from domain.billing.billed import BilledPeriod
@@ -20,6 +21,10 @@ from domain.invoicing.pricing import Item
 from domain.periods import DateRange
 
 Row = dict[str, Any]
+
+# What is read many times over is made once.
+_to_decimal = lru_cache(maxsize=4096)(Decimal)
+_to_date = lru_cache(maxsize=4096)(date.fromisoformat)
 
 
 def _encode_line_origin(line_origin: LineOrigin) -> Row:
@@ -141,10 +146,10 @@ def _decode_item(row: Row) -> Item:
     return Item(
         row["id"],
         row["description"],
-        Decimal(row["quantity"]),
-        Decimal(row["unitPrice"]),
+        _to_decimal(row["quantity"]),
+        _to_decimal(row["unitPrice"]),
         row["category"],
-        Decimal(row["rate"]),
+        _to_decimal(row["rate"]),
         row["onBehalfOf"],
         None if origin is None else _decode_line_origin(origin),
     )
@@ -158,7 +163,7 @@ def decode_charge(row: Row) -> Charge:
     return Charge(
         row["_id"],
         row["billingAccount"],
-        date.fromisoformat(row["date"]),
+        _to_date(row["date"]),
         row["currency"],
         _decode_item(row["item"]),
         row["net"],
@@ -275,9 +280,9 @@ def _decode_tiers(row: Row) -> Tiers:
         row["mode"],
         tuple(
             Step(
-                None if step["upTo"] is None else Decimal(step["upTo"]),
-                Decimal(step["unitPrice"]),
-                Decimal(step["flatFee"]),
+                None if step["upTo"] is None else _to_decimal(step["upTo"]),
+                _to_decimal(step["unitPrice"]),
+                _to_decimal(step["flatFee"]),
             )
             for step in row["steps"]
         ),
@@ -290,13 +295,13 @@ def _decode_product_price(row: Row) -> ProductPrice:
         row["name"],
         row["priceType"],
         row["category"],
-        Decimal(row["rate"]),
-        None if row["unitPrice"] is None else Decimal(row["unitPrice"]),
-        Decimal(row["quantity"]),
+        _to_decimal(row["rate"]),
+        None if row["unitPrice"] is None else _to_decimal(row["unitPrice"]),
+        _to_decimal(row["quantity"]),
         row["billed"],
         row["unitOfMeasure"],
         None if row["tiers"] is None else _decode_tiers(row["tiers"]),
-        None if row["amount"] is None else Decimal(row["amount"]),
+        None if row["amount"] is None else _to_decimal(row["amount"]),
         row["periodType"],
         row["periodLength"],
         row["onBehalfOf"],
@@ -308,16 +313,16 @@ def _decode_terms(row: Row) -> Terms:
     return Terms(
         tuple(_decode_product_price(product_price) for product_price in row["prices"]),
         row["name"],
-        None if row["trialEndDate"] is None else date.fromisoformat(row["trialEndDate"]),
-        None if row["terminationDate"] is None else date.fromisoformat(row["terminationDate"]),
-        None if row["billingAnchor"] is None else date.fromisoformat(row["billingAnchor"]),
+        None if row["trialEndDate"] is None else _to_date(row["trialEndDate"]),
+        None if row["terminationDate"] is None else _to_date(row["terminationDate"]),
+        None if row["billingAnchor"] is None else _to_date(row["billingAnchor"]),
         row["suspended"],
     )
 
 
 def _decode_applied_patch(row: Row) -> AppliedPatch:
     return AppliedPatch(
-        date.fromisoformat(row["effectiveDate"]),
+        _to_date(row["effectiveDate"]),
         tuple(row["changed"]),
         _decode_terms(row["terms"]),
         row["revision"],
@@ -333,14 +338,14 @@ def decode_subscription(row: Row) -> Subscription:
         row["_id"],
         row["billingAccount"],
         row["currency"],
-        date.fromisoformat(row["startDate"]),
+        _to_date(row["startDate"]),
         _decode_terms(row["terms"]),
         tuple(_decode_applied_patch(applied_patch) for applied_patch in row["patches"]),
         row["state"],
         row["revision"],
         row["bookedAt"],
-        None if row["nextDue"] is None else date.fromisoformat(row["nextDue"]),
-        None if row["recheckFrom"] is None else date.fromisoformat(row["recheckFrom"]),
+        None if row["nextDue"] is None else _to_date(row["nextDue"]),
+        None if row["recheckFrom"] is None else _to_date(row["recheckFrom"]),
     )
 
 
@@ -445,10 +450,10 @@ def encode_billed_period(billed_period: BilledPeriod) -> Row:
 
 def _decode_rate(row: Row) -> Rate:
     return Rate(
-        None if row["unitPrice"] is None else Decimal(row["unitPrice"]),
+        None if row["unitPrice"] is None else _to_decimal(row["unitPrice"]),
         None if row["tiers"] is None else _decode_tiers(row["tiers"]),
         row["category"],
-        Decimal(row["rate"]),
+        _to_decimal(row["rate"]),
         row["onBehalfOf"],
     )
 
@@ -456,10 +461,10 @@ def _decode_rate(row: Row) -> Rate:
 def _decode_part(row: Row) -> Part:
     return Part(
         DateRange(
-            date.fromisoformat(row["days"]["start"]),
-            date.fromisoformat(row["days"]["end"]),
+            _to_date(row["days"]["start"]),
+            _to_date(row["days"]["end"]),
         ),
-        Decimal(row["quantity"]),
+        _to_decimal(row["quantity"]),
         row["net"],
     )
 
@@ -469,10 +474,10 @@ def _decode_charged(row: Row) -> Charged:
     return Charged(
         _decode_rate(row["rate"]),
         DateRange(
-            date.fromisoformat(row["days"]["start"]),
-            date.fromisoformat(row["days"]["end"]),
+            _to_date(row["days"]["start"]),
+            _to_date(row["days"]["end"]),
         ),
-        None if row["quantity"] is None else Decimal(row["quantity"]),
+        None if row["quantity"] is None else _to_decimal(row["quantity"]),
         row["net"],
         tuple(_decode_part(part) for part in row["parts"]),
         (
@@ -480,8 +485,8 @@ def _decode_charged(row: Row) -> Charged:
             if used_on is None
             else tuple(
                 DateRange(
-                    date.fromisoformat(date_range["start"]),
-                    date.fromisoformat(date_range["end"]),
+                    _to_date(date_range["start"]),
+                    _to_date(date_range["end"]),
                 )
                 for date_range in used_on
             )
@@ -500,8 +505,8 @@ def _decode_counted_month(row: Row) -> CountedMonth:
             if days is None
             else tuple(
                 DateRange(
-                    date.fromisoformat(date_range["start"]),
-                    date.fromisoformat(date_range["end"]),
+                    _to_date(date_range["start"]),
+                    _to_date(date_range["end"]),
                 )
                 for date_range in days
             )
@@ -525,7 +530,7 @@ def _decode_billed_line(row: Row) -> BilledLine:
         row["billNo"],
         row["lineId"],
         _decode_rate(row["rate"]),
-        None if row["quantity"] is None else Decimal(row["quantity"]),
+        None if row["quantity"] is None else _to_decimal(row["quantity"]),
         row["net"],
         tuple(_decode_taken_back(taken_back) for taken_back in row["taken"]),
         tuple(_decode_counted_month(counted_month) for counted_month in row["counted"]),
@@ -539,8 +544,8 @@ def decode_billed_period(row: Row) -> BilledPeriod:
         row["subscriptionId"],
         row["priceId"],
         DateRange(
-            date.fromisoformat(row["period"]["start"]),
-            date.fromisoformat(row["period"]["end"]),
+            _to_date(row["period"]["start"]),
+            _to_date(row["period"]["end"]),
         ),
         tuple(_decode_charged(charged) for charged in row["charged"]),
         tuple(_decode_billed_line(billed_line) for billed_line in row["lines"]),

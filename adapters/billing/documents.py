@@ -21,7 +21,7 @@ RUNNING = {"state": "running"}
 
 KEPT = (
     Kept(
-        Layout(Charge, parts=(Layout(Item, absent=(("origin",),)),)),
+        Layout(Charge, parts=(Layout(Item, absent=(("origin",),)),), repeats=True),
         Collection(
             "charges",
             id="`chargeId`",
@@ -74,6 +74,7 @@ KEPT = (
                 "recheck_from",
                 Key("open", "is_open"),
             ),
+            repeats=True,
         ),
         Collection(
             "subscriptions",
@@ -128,6 +129,7 @@ KEPT = (
                 "lines",
             ),
             parts=(Layout(Charged, absent=(("used_on",),)), Layout(CountedMonth, absent=(("days",),))),
+            repeats=True,
         ),
         Collection(
             "billedPeriods",
