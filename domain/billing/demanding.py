@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import takewhile
 
@@ -41,7 +41,7 @@ from domain.invoicing.model import (
     RunType,
     find_invoice,
 )
-from domain.invoicing.pricing import price
+from domain.invoicing.pricing import price_with_nets
 from domain.invoicing.sellers import note_series, series_of_number
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
@@ -66,14 +66,13 @@ def demand_time(demand: BillDemand) -> tuple[str, datetime] | None:
     return "billingDate", datetime.combine(demand.billing_date, time(), UTC)
 
 
-def demand_needs(demand: BillDemand, books: WorkingSet) -> Iterator[Need]:
+def demand_needs(demand: BillDemand, books: WorkingSet) -> list[Need]:
     """What a demand looks at, as far as that can be told from what is loaded so far."""
-    yield DocumentNeed(Calendar, CALENDAR)
     on = demand.billing_date
     if on is None:
         calendar = books.peek(Calendar, CALENDAR)
         on = books.date_of(books.booked_at) if calendar is None else calendar.newest
-    yield from bill_needs(demand.billing_account, on, books)
+    return [DocumentNeed(Calendar, CALENDAR), *bill_needs(demand.billing_account, on, books)]
 
 
 def bill_needs(account_id: str, on: date, books: WorkingSet) -> list[Need]:
@@ -196,8 +195,8 @@ def _issue(
 
 def _to_invoice(account: Account, bill: SellersBill, to: ToBill, books: Books) -> ToInvoice:
     on = to.on
-    items = tuple(replace(due.item, id=str(n)) for n, due in enumerate(bill.lines, 1))
-    pricing = price(items, account.kept_in, bill.seller)
+    items = tuple(replace(due.item, id=str(n), origin=due.origin) for n, due in enumerate(bill.lines, 1))
+    pricing = price_with_nets(items, [due.net for due in bill.lines], account.kept_in, bill.seller)
     shares = [_share(due, tax, account.currency, on, books) for due, tax in zip(bill.lines, pricing.taxes, strict=True)]
     billing = Billing(books.cause, to.run_type, _period(bill.lines, books), to.bill_run)
     return ToInvoice(items, pricing, shares, bill.seller, _series(bill, on, books), billing)
@@ -250,7 +249,14 @@ def _share(due: Due, tax: int, currency: str, day: date, books: Books) -> Partne
 
 def _period(dues: Iterable[Due], books: Books) -> Period:
     """The time that lines of a bill cover together: what has no period of its own covers the day of its date."""
-    periods = [due.origin.period or _day(due.of.date, books) for due in dues]
+    days: set[date] = set()
+    periods: list[Period] = []
+    for due in dues:
+        if due.origin.period is None:
+            days.add(due.of.date)
+        else:
+            periods.append(due.origin.period)
+    periods += [_day(day, books) for day in days]
     return Period(min(period.start for period in periods), max(period.end for period in periods))
 
 
@@ -310,7 +316,7 @@ def _note_billed(
         else:
             by = BilledCharge(bill_no, line_id, note, due.net, books.cause, books.booked_at)
             books.put(replace(due.of, billed=by))
-    done = {due.of.order_key for due, *_ in billed}
+    done = {due.of.order_key for due, *_ in billed if isinstance(due.of, PeriodDue)}
     for visit in gathered.visits:
         for id_, (period, charged) in visit.charged.items():
             _note_period(period, charged, of_periods[id_], visit.counts(period, books), books)

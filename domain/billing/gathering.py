@@ -62,9 +62,10 @@ class PeriodDue:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is due as one line: the item with its origin, what of it is billed (minor units), and what it is of.
+    """What is due as one line: the item and its origin, what of it is billed (minor units), and what it is of.
 
-    One that takes back what another line billed has that line's invoice, as it stands before the bill.
+    The item has no number, and not its origin yet. One that takes back what another line billed has that line's
+    invoice, as it stands before the bill.
     """
 
     item: Item
@@ -136,18 +137,21 @@ class Gathered:
         return (*self.charges, *(due for visit in self.visits for due in visit.dues))
 
 
-def gathering_needs(account_id: str, on: date, books: WorkingSet) -> Iterator[Need]:
+def gathering_needs(account_id: str, on: date, books: WorkingSet) -> list[Need]:
     """What is looked at of an account's own charges and subscriptions, as far as that can be told by now."""
-    yield QueueNeed(Charge, account_id, CHARGES_FIRST)
+    needs: list[Need] = [
+        QueueNeed(Charge, account_id, CHARGES_FIRST),
+        QueueNeed(Subscription, account_id, SUBSCRIPTIONS_FIRST),
+    ]
     for charge in books.known(Charge, account_id):
         if charge.item.on_behalf_of is not None:
-            yield from partner_needs(charge.item.on_behalf_of)
+            needs += partner_needs(charge.item.on_behalf_of)
         if charge.corrects is not None:
-            yield DocumentNeed(Invoice, charge.corrects.bill_no)
-    yield QueueNeed(Subscription, account_id, SUBSCRIPTIONS_FIRST)
+            needs.append(DocumentNeed(Invoice, charge.corrects.bill_no))
     for subscription in books.known(Subscription, account_id):
         if subscription.next_due is not None and subscription.next_due <= on:
-            yield from plan_of(subscription, on, date.min, LINES_MAX, books).needs
+            needs += plan_of(subscription, on, date.min, LINES_MAX, books).needs
+    return needs
 
 
 def gather(
@@ -206,6 +210,12 @@ def _queue(kind: type[Q], account: Account, accounts: Sequence[Account], books: 
         raise
 
 
+def _in_order(queues: Iterable[Iterator[Q]]) -> Iterator[Q]:
+    """What is in several queues, in order; most accounts pay for no other one."""
+    first, *others = [*queues] or [iter(())]
+    return merge(first, *others, key=attrgetter("order_key")) if others else first
+
+
 # -- charges
 
 
@@ -220,12 +230,11 @@ def _due_charges(
     queues = (_queue(Charge, account, accounts, books) for account in accounts)
     found: list[Charge] = []
     last = after or (date.min, "")
-    for charge in merge(
-        *(takewhile(lambda one: one.date <= on, queue) for queue in queues), key=attrgetter("order_key")
-    ):
+    for charge in _in_order(takewhile(lambda one: one.date <= on, queue) for queue in queues):
         corrected: set[str] = set()
+        place = charge.order_key
         if charge.corrects is not None:
-            if after is not None and charge.order_key <= after:
+            if after is not None and place <= after:
                 continue
             corrected.add(charge.corrects.bill_no)
         lines = 1 if charge.corrects is not None or charge.net >= 0 else 0
@@ -233,7 +242,7 @@ def _due_charges(
         if not room.has(lines, corrected, partners):
             return found, last
         room.take(lines, corrected, partners)
-        last = max(last, charge.order_key)
+        last = max(last, place)
         found.append(charge)
     return found, None
 
@@ -249,7 +258,7 @@ def _of_charges(charges: list[Charge], books: Books) -> Iterator[Due]:
         corrects = charge.corrects
         origin = LineOrigin(charge.billing_account, charge.id, charge.subscription_id, None, charge.period, corrects)
         invoice = None if corrects is None else corrected[corrects.bill_no]
-        yield Due(replace(charge.item, origin=origin), origin, charge.net, charge, invoice)
+        yield Due(charge.item, origin, charge.net, charge, invoice)
 
 
 # -- subscriptions
@@ -311,9 +320,7 @@ def _looks(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> 
         if subscription.is_due(on) and subscription.billing_account in currencies:
             count += look(subscription, day)
     queues = (_queue(Subscription, account, accounts, books) for account in accounts)
-    for subscription in merge(
-        *(takewhile(lambda one: one.order_key[0] <= on, queue) for queue in queues), key=attrgetter("order_key")
-    ):
+    for subscription in _in_order(takewhile(lambda one: one.order_key[0] <= on, queue) for queue in queues):
         # Another demand may have moved the one that this part begins with to behind that place.
         if subscription.id == begun_with or not subscription.is_due(on):
             continue
@@ -466,16 +473,16 @@ def _as_line(of: PeriodDue, look: _Look, books: Books) -> Due:
         name = line.description
         covered = covered if line.origin is None else line.origin.period
     origin = LineOrigin(look.subscription.billing_account, None, look.subscription.id, of.price_id, covered, corrects)
-    return Due(_item(difference, name, origin, look.rating.currency), origin, difference.net, of, invoice)
+    return Due(_item(difference, name, look.rating.currency), origin, difference.net, of, invoice)
 
 
-def _item(difference: Difference, name: str | None, origin: LineOrigin, currency: Currency) -> Item:
+def _item(difference: Difference, name: str | None, currency: Currency) -> Item:
     """A difference as an item: what is not so many units at their price is one unit of what it comes to."""
     unit_price, quantity = difference.rate.unit_price, difference.quantity
     if unit_price is None or quantity is None or line_net(quantity, unit_price, currency) != difference.net:
         quantity, unit_price = Decimal(1), Decimal(difference.net).scaleb(-currency.digits)
     rate = difference.rate
-    return Item("", name, quantity, unit_price, rate.category, rate.rate, rate.on_behalf_of, origin)
+    return Item("", name, quantity, unit_price, rate.category, rate.rate, rate.on_behalf_of)
 
 
 def _name(of: PeriodDue, plan: Plan) -> str | None:

@@ -177,10 +177,9 @@ def _due(specification: BillingCycleSpecification, on: date, books: Books | Work
 # -- it comes to its accounts
 
 
-def account_needs(fact: AccountToBill, books: WorkingSet) -> Iterator[Need]:
+def account_needs(fact: AccountToBill, books: WorkingSet) -> list[Need]:
     """What a run's account looks at: the run, and what its bill does."""
-    yield DocumentNeed(BillRun, fact.run)
-    yield from bill_needs(fact.billing_account, fact.billing_date, books)
+    return [DocumentNeed(BillRun, fact.run), *bill_needs(fact.billing_account, fact.billing_date, books)]
 
 
 def bill_account(fact: AccountToBill, books: Books) -> AccountBilled:
