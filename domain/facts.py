@@ -82,19 +82,20 @@ def needs_of(fact: object, books: WorkingSet) -> Iterable[Need]:
     return handler.needs(fact, books) if handler else ()
 
 
-def named_by(fact: object, books: WorkingSet, noted: Iterable[DocumentNeed] = ()) -> list[DocumentNeed]:
+def named_by(fact: object, books: WorkingSet, noted: Mapping[type, set[str]]) -> list[DocumentNeed]:
     """The documents whose ids a fact says, as far as that can be told from what is loaded so far.
 
-    Of those that it needs, and those that it was `noted` to have looked at; but for what it passes over where it is
-    another account's, as if it were not there.
+    Of those that it needs, and those that it was `noted` to have looked at, their ids by their type; but for what it
+    passes over where it is another account's, as if it were not there.
     """
     handler = HANDLERS.get(type(fact))
     if handler is None:
         return []
     said = _texts_of(fact)
+    looked_at = (DocumentNeed(kind, id_) for kind, ids in noted.items() for id_ in ids)
     return [
         need
-        for need in dict.fromkeys((*handler.needs(fact, books), *noted))
+        for need in dict.fromkeys((*handler.needs(fact, books), *looked_at))
         if isinstance(need, DocumentNeed) and need.id in said and need.type not in handler.passes_over
     ]
 

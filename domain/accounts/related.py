@@ -25,4 +25,5 @@ def party_ids(related: Mapping[str, Any]) -> list[str]:
 def is_related(account: Account, party: str) -> bool:
     """Whether an account is related to a party, of which one knows the id."""
     related: Any = account.document.get("relatedParty") or ()
-    return any(normalize("NFC", party) in party_ids(one) for one in related)
+    wanted = normalize("NFC", party)
+    return any(wanted in party_ids(one) for one in related)

@@ -604,19 +604,21 @@ class Books:
 
 
 class NotingBooks(Books):
-    """Books that note which documents are looked at, whether they are there or not."""
+    """Books that note which documents are looked at, whether they are there or not: their ids, by their type."""
 
     def __init__(self, working_set: WorkingSet, cause: str) -> None:
         super().__init__(working_set, cause)
-        self.noted: dict[DocumentNeed, None] = {}
+        self.noted: dict[type, set[str]] = defaultdict(set)
 
     def find(self, kind: type[D], id_: str) -> D | None:
         """The document, noted."""
-        self.noted[DocumentNeed(kind, id_)] = None
+        self.noted[kind].add(id_)
         return super().find(kind, id_)
 
     def require(self, needs: Iterable[Need]) -> None:
         """See that all of these are loaded; the documents are noted."""
         needs = list(needs)
-        self.noted.update((need, None) for need in needs if isinstance(need, DocumentNeed))
+        for need in needs:
+            if isinstance(need, DocumentNeed):
+                self.noted[need.type].add(need.id)
         super().require(needs)

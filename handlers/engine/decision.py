@@ -105,7 +105,7 @@ class Decisions:
 
     `look_for` is what messages wait for, `made` what others may wait for and is there now. `told` are others who are to
     be told something: what outcome, of which identity. `quiet`: nothing is logged of it, since it is only tried out.
-    `cleared` are accounts and positions that were found to be a party's, by its id.
+    `related` are accounts that were found to be a party's, as they stood then, by the party's id and their own.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -114,7 +114,7 @@ class Decisions:
     look_for: set[str] = field(default_factory=set)
     made: list[str] = field(default_factory=list)
     quiet: bool = False
-    cleared: dict[str, set[DocumentNeed]] = field(default_factory=dict)
+    related: dict[str, dict[str, Account]] = field(default_factory=dict)
 
 
 def conflict_identity(work: WorkItem, version: int) -> str:
@@ -282,7 +282,7 @@ class _Decider:
     act: Perform
     keeping: RetryPolicy
     replacing: Replacing | None
-    noted: Iterable[DocumentNeed] = ()
+    noted: Mapping[type, set[str]] = field(default_factory=dict)
 
     async def outcome(self, load: Load) -> Outcome:
         if self.work.speaker is not None:
@@ -388,16 +388,28 @@ class _Decider:
 
         As it is for most: each account is looked at once in a batch, and not what the fact names.
         """
-        fact, cleared = self.work.incoming.fact, self.decisions.cleared.setdefault(party, set())
-        for need in chain(needs_of(fact, self.books), self.noted):
-            if need in cleared or not isinstance(need, DocumentNeed) or not is_of_an_account(need.type):
-                continue
-            account = self.books.peek(Account, need.id) if need.type in (Account, Position) else None
-            if account is None or not is_related(account, party):
+        ids: set[str] = set()
+        for kind, noted in self.noted.items():
+            if kind is Account or kind is Position:
+                ids |= noted
+            elif is_of_an_account(kind):
                 return False
-            cleared |= {DocumentNeed(Account, need.id), DocumentNeed(Position, need.id)}
-        about = account_of(fact)
-        return about is not None and DocumentNeed(Account, about) in cleared
+        for need in needs_of(self.work.incoming.fact, self.books):
+            if isinstance(need, DocumentNeed):
+                if need.type is Account or need.type is Position:
+                    ids.add(need.id)
+                elif is_of_an_account(need.type):
+                    return False
+        related = self.decisions.related.setdefault(party, {})
+        for id_ in ids:
+            account = self.books.peek(Account, id_)
+            if account is None:
+                return False
+            if related.get(id_) is not account:
+                if not is_related(account, party):
+                    return False
+                related[id_] = account
+        return account_of(self.work.incoming.fact) in ids
 
     def _forbid(self, refusal: Refused) -> Outcome:
         """Park what its sender may not send: under an identity of its own, if it was not held before."""
@@ -575,8 +587,6 @@ class _Decider:
         result = result_json(books.result)
         left = [self._left(fact, at) for fact, at in books.continued]
         self.books.accept(books)
-        if self.decisions.cleared and books.changed[Account]:
-            self.decisions.cleared.clear()
         batch.outbox += events
         batch.held += left
         self.decisions.look_for.update(row.waits_for for row in left if row.waits_for is not None)

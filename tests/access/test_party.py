@@ -206,6 +206,15 @@ async def test_a_defect_keeps_no_identity_of_another_party_s(monkeypatch: pytest
         assert decisions.outcomes[0].code == code
 
 
+async def test_what_an_account_is_made_over_to_is_looked_at() -> None:
+    """Its own account, which would be another party's by the message."""
+    related = [{"role": "customer", "partyOrPartyRole": {"id": "P-VICTIM"}}]
+    body = {**BODIES["account.update"], "changes": {"relatedParty": related}}
+    assert (await sent("account.update", body, "P-EVE"))[0].outcomes[0].detail == DETAIL
+    related.append({"role": "payer", "partyOrPartyRole": {"id": "P-EVE"}})
+    assert (await sent("account.update", body, "P-EVE"))[0].outcomes[0].kind == "applied"
+
+
 @pytest.mark.parametrize(("type_", "key"), [("payment.received", "paymentId"), ("credit.grant", "creditId")])
 @pytest.mark.parametrize(("before", "after"), [("P-EVE", "P-VICTIM"), ("P-VICTIM", "P-EVE")])
 async def test_an_account_that_is_handed_over_is_no_more_its_own(type_: str, key: str, before: str, after: str) -> None:
