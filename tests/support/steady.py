@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 
 HUNDRED = 100
+ROUNDS_MAX = 3
 
 AT_LENGTH = os.environ.get("PAYMASTER_TEST_PROFILE") == "long" or os.environ.get("PAYMASTER_TEST_DRIVERS") == "both"
 """Whether this is a run of `make prove`."""
@@ -32,6 +33,17 @@ def steady(examples: int, *, least: int = 1) -> settings:
 
 
 STEADY = steady(150)
+
+
+def until(enough: Callable[[], bool], live: Callable[[], None]) -> None:
+    """Run a property until enough of each kind has come, in three rounds at most.
+
+    Which examples come moves with any change of the code, and with it how often each kind does.
+    """
+    for number in range(ROUNDS_MAX):
+        (live if AT_LENGTH else seed(number)(live))()
+        if enough():
+            return
 
 
 def at_length(*values: Any) -> Any:
