@@ -323,15 +323,20 @@ def prefixes_of(id_: str) -> Iterator[str]:
 
 
 def _insert(queue: _Queue, place: tuple[Any, str]) -> None:
-    at = bisect_left(queue.items, place)
-    if at == len(queue.items) or queue.items[at] != place:
-        queue.items.insert(at, place)
+    items = queue.items
+    if not items or place > items[-1]:  # what comes in order does not look for its place
+        items.append(place)
+        return
+    at = bisect_left(items, place)
+    if items[at] != place:
+        items.insert(at, place)
 
 
 def _remove(queue: _Queue, place: tuple[Any, str]) -> None:
-    at = bisect_left(queue.items, place)
-    if at < len(queue.items) and queue.items[at] == place:
-        del queue.items[at]
+    items = queue.items
+    at = 0 if items and items[0] == place else bisect_left(items, place)  # what is done with first is the first
+    if at < len(items) and items[at] == place:
+        del items[at]
 
 
 class Books:

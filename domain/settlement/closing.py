@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import islice, takewhile
+from operator import attrgetter
 
 from domain.accounts.lifecycle import settlement_account
 from domain.accounts.model import Account
@@ -77,7 +78,7 @@ def closing_needs(closing: Closing, books: WorkingSet) -> Iterator[Need]:
     if closing.after is not None:
         yield DocumentNeed(Settlement, closing.after)
     yield QueueNeed(Accrual, partner, STATEMENTS_MAX * LINES_MAX + 1)
-    yield from earnings_needs(partner, (row.date.year for row in _due(closing, books.known(Accrual, partner))))
+    yield from earnings_needs(partner, map(attrgetter("date.year"), _due(closing, books.known(Accrual, partner))))
     yield from steps_needs(partner, closing.period_end, books)
     yield from documents_needs(partner, books)
 
@@ -190,9 +191,11 @@ def _state(
         before = books.find(Settlement, carried.settlement_id)
         assert before is not None, f"{carried.settlement_id} is carried forward, and not there"
         settlement = bring_forward(before, settlement, books)
-    numbers = dict(documents.numbers)
+    if documents.numbers:
+        numbers = dict(documents.numbers)
+        rows = [replace(row, document=numbers[row.id]) if row.id in numbers else row for row in rows]
     for row in rows:
-        books.put(replace(row, settlement_id=settlement_id, document=numbers.get(row.id)))
+        books.put(replace(row, settlement_id=settlement_id))
     if any(document.is_posted for document in documents.issued):
         books.open_entry(books.booked_at, account.kept_in)
     if steps is not None:

@@ -65,15 +65,18 @@ def earnings_needs(partner: str, years: Iterable[int]) -> Iterator[Need]:
 
 def note_earned(partner: str, rows: Iterable[Accrual], books: Books) -> None:
     """Note what is stated as earned now, under its days. Raises `NotLoaded`."""
-    by_year: dict[int, dict[date, int]] = defaultdict(lambda: defaultdict(int))
+    by_day: dict[date, int] = defaultdict(int)
     for row in rows:
         if row.is_earned:
-            by_year[row.date.year][row.date] += row.amount
+            by_day[row.date] += row.amount
+    by_year: dict[int, dict[date, int]] = defaultdict(lambda: defaultdict(int))
+    for day, amount in by_day.items():
+        by_year[day.year][day] = amount
     books.require(earnings_needs(partner, by_year))
     for year, more in by_year.items():
         before = _of(partner, year, books)
-        for day in before.days:
-            more[day.date] += day.amount
+        for one in before.days:
+            more[one.date] += one.amount
         books.put(replace(before, days=tuple(DayEarned(day, more[day]) for day in sorted(more))))
 
 

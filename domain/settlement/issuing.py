@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from operator import attrgetter
 
 from domain.accounts.model import Account
 from domain.frozen import dataclass, replace
@@ -102,7 +103,7 @@ def documents_needs(partner: str, books: WorkingSet) -> Iterator[Need]:
 
 def are_issued(agreements: Iterable[Agreement], rows: Iterable[Accrual]) -> bool:
     """Whether statements of these rows may have documents; what was agreed ever counts: what it billed may fall."""
-    return any(_bills_of(agreement) for agreement in agreements) or any(row.commission is not None for row in rows)
+    return any(_bills_of(agreement) for agreement in agreements) or any(map(attrgetter("commission"), rows))
 
 
 def are_self_billed(agreements: Iterable[Agreement]) -> bool:

@@ -123,10 +123,11 @@ def share_by_tiers(partner: str, agreement: Agreement, net: int, day: date, book
         period = TierPeriod(
             tier.id, partner, agreement.id, tier.by.revision, tier.days.start, tier.days.end, tier.tiers
         )
-    after = period.after(net)
+    net_after = period.net + net
+    due = tiered_share(tier.tiers, net_after)
     by_volume = tier.tiers.mode == "volume"
-    share = share_of(net, tier_rate(tier.tiers, after.net)) if by_volume else after.due - period.due
-    books.put(replace(after, share=period.share + share))
+    share = share_of(net, tier_rate(tier.tiers, net_after)) if by_volume else due - period.due
+    books.put(replace(period, net=net_after, due=due, share=period.share + share))
     return PartnerShare(partner, None, "invoice", share, 0, tier.by, TierShare(period.start, period.net, share))
 
 
