@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 from domain.errors import Refused
@@ -65,14 +65,6 @@ def share_of(amount: int, rate: Decimal) -> int:
     """An amount in minor units times a rate (0.2 is 20 %), rounded half away from zero."""
     numerator, denominator = rate.as_integer_ratio()
     return rounded_ratio(amount * numerator, denominator)
-
-
-def sum_of_shares(parts: Iterable[tuple[int, Decimal]]) -> int:
-    """The sum of amounts in minor units, each times its rate, rounded half away from zero once."""
-    total = Decimal(0)
-    for amount, rate in parts:
-        total = _EXACT.fma(Decimal(amount), rate, total)
-    return rounded(total)
 
 
 def allocate(total: int, parts: Sequence[int], denominator: int) -> list[int]:

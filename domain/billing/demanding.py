@@ -243,7 +243,7 @@ def _share(due: Due, tax: int, currency: str, day: date, books: Books) -> Partne
     happening = "accrual" if due.corrected is None else "correction"
     partner = settlement_account(due.item.on_behalf_of, currency, books, happening, field)
     if due.corrected is None:
-        return share_of_line(terms_of_day(partner, day, books), due.net, tax, day, books)
+        return share_of_line(terms_of_day(partner, day, books), due.net, tax, books)
     return share_taken_back(due.line, due.net, tax, books)
 
 

@@ -304,6 +304,8 @@ class WorkingSet:
 
     def _take_place(self, kind: type[Queued], before: Queued | None, now: Queued) -> None:
         """Let a document stand in its queue while it is open, at its place as it is now."""
+        if not now.is_open and (before is None or not before.is_open):
+            return
         place = (now.order_key, now.id)
         if before is not None and (was := (before.order_key, before.id)) != place:
             _remove(self._queues[kind, before.owner], was)

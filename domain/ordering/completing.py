@@ -18,8 +18,7 @@ from domain.money import Currency
 from domain.ordering.booking import SELLERS_MAX, ToInvoice, book_invoices
 from domain.parties.model import SELLER, Seller
 from domain.payments.model import Payment
-from domain.settlement.accruals import emit_accruals, seller_needs, share_of_line, terms_of_day
-from domain.settlement.tiers import share_needs
+from domain.settlement.accruals import emit_accruals, share_needs, share_of_line, terms_of_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +52,7 @@ def order_needs(order: Order, books: WorkingSet) -> Iterator[Need]:
         yield DocumentNeed(Account, billed)
         yield DocumentNeed(Position, billed)
     for account_id in {item.on_behalf_of for item in order.items if item.on_behalf_of}:
-        yield DocumentNeed(Account, account_id)
-        yield DocumentNeed(Position, account_id)
         yield from share_needs(account_id, order.completed_at, books)
-        yield from seller_needs(account_id, order.completed_at, books)
     yield DocumentNeed(Series, books.series)
     yield DocumentNeed(Seller, SELLER)
     yield QueueNeed(Payment, billed)
@@ -94,7 +90,7 @@ def complete_order(order: Order, books: Books) -> OrderResult:
                 items,
                 pricing,
                 [
-                    share_of_line(terms[item.on_behalf_of], net, tax, day, books) if item.on_behalf_of else None
+                    share_of_line(terms[item.on_behalf_of], net, tax, books) if item.on_behalf_of else None
                     for item, net, tax in zip(items, pricing.nets, pricing.taxes, strict=True)
                 ],
                 seller,

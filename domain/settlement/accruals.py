@@ -10,16 +10,25 @@ from typing import Literal
 from domain.accounts.lifecycle import check_state
 from domain.accounts.model import Account, AgentTerms, SettlementTerms, find_account, settlement_terms_of
 from domain.frozen import dataclass, replace
-from domain.invoicing.model import AgentShare, AgreementRevision, CorrectedLine, Invoice, InvoiceLine, PartnerShare
+from domain.invoicing.model import AgentShare, CorrectedLine, Invoice, InvoiceLine, PartnerShare
 from domain.ledger import chart
-from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
+from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
 from domain.money import rounded_ratio, share_of
 from domain.settlement import position
 from domain.settlement.agreements import Agreement, agreement_on, has_agreements
 from domain.settlement.terms import LineTerms
-from domain.settlement.tiers import correct_tier, free, share_by_tiers, taken_back_by_tiers, tiers_of
+from domain.settlement.tiers import (
+    AgreedOfDay,
+    TierPeriod,
+    agreed_of_day,
+    correct_tier,
+    free,
+    share_by_tiers,
+    taken_back_by_tiers,
+    tiers_of,
+)
 
 StepKind = Literal["trueUp", "guarantee", "recoupment", "holdback", "release", "selfBilledTax", "fee", "commission"]
 
@@ -118,12 +127,11 @@ class SettlementAccrued:
 
 @dataclass(frozen=True, slots=True)
 class TermsOfDay:
-    """By what terms a partner's lines of a day go: its account's; or its agreement's, and by which of its revisions."""
+    """By what terms a partner's lines of a day go: its account's, or what was agreed with it."""
 
     partner: str
     terms: SettlementTerms | LineTerms
-    agreement: Agreement | None = None
-    by: AgreementRevision | None = None
+    agreed: AgreedOfDay | None = None
 
 
 def terms_of_day(partner: Account, day: dt.date, books: Books) -> TermsOfDay:
@@ -131,34 +139,46 @@ def terms_of_day(partner: Account, day: dt.date, books: Books) -> TermsOfDay:
     agreement = agreement_on(partner.id, day, books)
     if agreement is None:
         return TermsOfDay(partner.id, settlement_terms_of(partner))
-    agreed = agreement.terms_on(day)
-    return TermsOfDay(partner.id, agreed.terms, agreement, AgreementRevision(agreement.id, agreed.revision))
+    agreed = agreed_of_day(agreement, day, books)
+    return TermsOfDay(partner.id, agreed.terms, agreed)
 
 
-def share_of_line(of_day: TermsOfDay, net: int, tax: int, day: dt.date, books: Books) -> PartnerShare:
-    """A partner's part in a line of a day of these net and tax (minor units), its terms frozen; nothing is accrued yet.
+def share_of_line(of_day: TermsOfDay, net: int, tax: int, books: Books) -> PartnerShare:
+    """A partner's part in a line of these net and tax (minor units), its terms frozen; nothing is accrued yet.
 
     Raises `NotLoaded`.
     """
-    partner, terms, by = of_day.partner, of_day.terms, of_day.by
+    partner, terms, agreed = of_day.partner, of_day.terms, of_day.agreed
+    by = None if agreed is None else agreed.by
     if terms.agent is not None:
         return PartnerShare(partner, None, terms.accrue_on, net + tax, 0, by, agent=_as_agent(terms.agent))
     if terms.partner_share is None:
-        assert of_day.agreement is not None, f"settlement account {partner} has neither a share nor commission"
-        return share_by_tiers(partner, of_day.agreement, net, day, books)
+        assert agreed is not None, f"settlement account {partner} has neither a share nor commission"
+        return share_by_tiers(partner, agreed, net, books)
     return PartnerShare(partner, terms.partner_share, terms.accrue_on, share_of(net, terms.partner_share), 0, by)
 
 
-def seller_needs(partner: str, at: dt.datetime, books: WorkingSet) -> Iterator[Need]:
-    """The series of a partner in whose name we sell at a time, as far as that can be told from what is loaded."""
+def share_needs(partner: str, at: dt.datetime, books: WorkingSet) -> Iterator[Need]:
+    """What a partner's part in a line of a time goes by, as far as that can be told from what is loaded.
+
+    That is what was agreed with it, the period of its tiers, and the series of the invoices that we write in its name.
+    """
+    yield DocumentNeed(Account, partner)
+    yield DocumentNeed(Position, partner)
     account, its_position = books.peek(Account, partner), books.peek(Position, partner)
     if account is None or account.settlement_terms is None or its_position is None:
         return
     agent = account.settlement_terms.agent
     if has_agreements(its_position):
+        yield QueueNeed(Agreement, partner, None)
         day = books.date_of(at)
-        in_force = (one for one in books.known(Agreement, partner) if one.holds_on(day))
-        agent = next((one.terms_on(day).terms.agent for one in in_force), agent)
+        for agreement in books.known(Agreement, partner):
+            if agreement.holds_on(day):
+                agreed = agreed_of_day(agreement, day, books)
+                agent = agreed.terms.agent
+                if (tier := agreed.tier_at_invoice) is not None:
+                    yield DocumentNeed(TierPeriod, tier.id)
+                break
     if agent is not None:
         yield DocumentNeed(Series, agent.series_of(partner))
 
@@ -166,8 +186,8 @@ def seller_needs(partner: str, at: dt.datetime, books: WorkingSet) -> Iterator[N
 def is_as_agreed(part: PartnerShare, partner: Account, day: dt.date, books: Books) -> bool:
     """Whether the terms of a partner's part in a line are those that are agreed of a day now. Raises `NotLoaded`."""
     of_day = terms_of_day(partner, day, books)
-    if of_day.by is not None:
-        return part.agreement == of_day.by
+    if of_day.agreed is not None:
+        return part.agreement == of_day.agreed.by
     terms = of_day.terms
     agent = _as_agent(terms.agent, 0 if part.agent is None else part.agent.charged)
     of_account = (None, terms.partner_share, terms.accrue_on, agent)

@@ -238,7 +238,7 @@ def _with_terms(
         day = invoice.tax_point_date
         if is_as_agreed(booked, partner, day, books):
             return line
-        part = share_of_line(terms_of_day(partner, day, books), net, line.tax_amount, day, books)
+        part = share_of_line(terms_of_day(partner, day, books), net, line.tax_amount, books)
     else:
         taken_back, found = _taken_back(corrects, books)
         if _is_to_come(taken_back, found, backdating, books):

@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
+from math import lcm
 
 from domain.frozen import dataclass, replace
 from domain.invoicing.model import AgreementRevision, FreedShare, Invoice, PartnerShare, TierShare
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.positions import Position
-from domain.money import share_of, sum_of_shares
+from domain.money import rounded_ratio, share_of
 from domain.periods import DateRange, Periods
-from domain.settlement.agreements import AgreedTerms, Agreement, agreement_on, has_agreements
-from domain.settlement.terms import UNITS, Tiers
+from domain.settlement.agreements import Agreement, agreement_on, has_agreements
+from domain.settlement.terms import UNITS, LineTerms, Tiers
 
 
-def tier_rate(tiers: Tiers, net: int) -> Decimal:
-    """The share of the step that a period's net (minor units) falls in; `up_to` is within its step."""
-    return next(step.share for step in tiers.steps if step.up_to is None or net <= step.up_to)
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """What tiers come to of a period's net within one of their steps: (share × net + more) ÷ denominator.
+
+    `more` (minor units, as many times) is what the steps below it come to beyond this one's share; by volume, nothing.
+    """
+
+    up_to: int | None
+    share: int
+    more: int
+    denominator: int
+
+    def due(self, net: int) -> int:
+        """What a partner gets in all of so much net (both minor units), rounded once."""
+        return rounded_ratio(self.share * net + self.more, self.denominator)
 
 
-def tiered_share(tiers: Tiers, net: int) -> int:
-    """What a partner gets in all of a period's net (both minor units), rounded once.
+def _rates_of(tiers: Tiers) -> tuple[_Rate, ...]:
+    """What tiers come to within each step, in order.
 
     Graduated, each step's share is of the part of the net within it; by volume, the share of the step that the net
     falls in is of all of it. Of a net below zero it is the first step's share.
     """
-    if tiers.mode == "volume":
-        return share_of(net, tier_rate(tiers, net))
-    return sum_of_shares(_parts(tiers, net))
+    ratios = [step.share.as_integer_ratio() for step in tiers.steps]
+    denominator = lcm(*(below for _, below in ratios))
+    rates: list[_Rate] = []
+    more = 0
+    for step, (above, below) in zip(tiers.steps, ratios, strict=True):
+        share = above * (denominator // below)
+        if rates and tiers.mode == "graduated":
+            before = rates[-1]
+            assert before.up_to is not None, tiers
+            more += before.up_to * (before.share - share)
+        rates.append(_Rate(step.up_to, share, more, denominator))
+    return tuple(rates)
 
 
-def _parts(tiers: Tiers, net: int) -> Iterator[tuple[int, Decimal]]:
-    """The parts of a net within each step, with the step's share."""
-    below = 0
-    for step in tiers.steps:
-        if step.up_to is None or net <= step.up_to:
-            yield net - below, step.share
-            return
-        yield step.up_to - below, step.share
-        below = step.up_to
+def _rate_at(rates: Iterable[_Rate], net: int) -> _Rate:
+    """That of the step that a period's net (minor units) falls in; `up_to` is within its step."""
+    for rate in rates:
+        if rate.up_to is None or net <= rate.up_to:
+            return rate
+    raise AssertionError(f"the last of {rates} has an end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,43 +110,73 @@ class TierPeriod:
     def after(self, net: int) -> TierPeriod:
         """It with so much more net, as it is before the line of that has its share."""
         net += self.net
-        return replace(self, net=net, due=tiered_share(self.tiers, net))
+        return replace(self, net=net, due=_rate_at(_rates_of(self.tiers), net).due(net))
 
 
 @dataclass(frozen=True, slots=True)
-class _Tier:
+class TierOfDay:
     """Which period of which tiers a day is in."""
 
-    agreed: AgreedTerms
-    tiers: Tiers
-    by: AgreementRevision
     id: str
     days: DateRange
+    tiers: Tiers
+    rates: tuple[_Rate, ...]
 
 
-def share_by_tiers(partner: str, agreement: Agreement, net: int, day: date, books: Books) -> PartnerShare:
-    """A partner's part in the net (minor units) of a line of a day, by the tiers that are agreed; its period has it.
+@dataclass(frozen=True, slots=True)
+class AgreedOfDay:
+    """What lines of a day go by that was agreed: the terms, by which revision of an agreement, and their tiers."""
+
+    terms: LineTerms
+    by: AgreementRevision
+    tier: TierOfDay | None
+
+    @property
+    def tier_at_invoice(self) -> TierOfDay | None:
+        """The tiers, where a line is noted in their period as it is invoiced."""
+        return self.tier if self.terms.accrue_on == "invoice" else None
+
+
+def agreed_of_day(agreement: Agreement, day: date, books: Books | WorkingSet) -> AgreedOfDay:
+    """What lines of a day go by, on which the agreement is in force."""
+
+    def find(agreement: Agreement) -> AgreedOfDay:
+        agreed = agreement.terms_on(day)
+        by = AgreementRevision(agreement.id, agreed.revision)
+        tiers = agreed.terms.tiers
+        if tiers is None:
+            return AgreedOfDay(agreed.terms, by, None)
+        days = Periods(agreement.start, *UNITS[tiers.period]).containing(day) or DateRange(day, date.max)
+        if agreement.end is not None and agreement.end < days.end:
+            days = DateRange(days.start, agreement.end)
+        tier = TierOfDay(id_of(by.id, by.revision, days.start), days, tiers, _rates_of(tiers))
+        return AgreedOfDay(agreed.terms, by, tier)
+
+    return books.worked_out(agreement, day, find)
+
+
+def share_by_tiers(partner: str, agreed: AgreedOfDay, net: int, books: Books) -> PartnerShare:
+    """A partner's part in the net (minor units) of a line, by the tiers that are agreed; their period has it.
 
     Graduated, that is what the tiers come to with the line less what they come to without it, so that the lines of a
     period add up to what they come to in all. By volume it is the share of the step that the period's net falls in with
     the line. Where it accrues at payment it is the first step's, and no period has any of it yet. Raises `NotLoaded`.
     """
-    tier = _tier_on(agreement, day, books)
-    assert tier is not None, f"agreement {agreement.id} has no tiers on {day}"
-    if tier.agreed.terms.accrue_on == "payment":
+    tier, by = agreed.tier, agreed.by
+    assert tier is not None, f"{by} has no tiers"
+    if agreed.terms.accrue_on == "payment":
         first = tier.tiers.steps[0].share
-        return PartnerShare(partner, first, "payment", share_of(net, first), 0, tier.by, freed=())
+        return PartnerShare(partner, first, "payment", share_of(net, first), 0, by, freed=())
     period = books.find(TierPeriod, tier.id)
     if period is None:
-        period = TierPeriod(
-            tier.id, partner, agreement.id, tier.by.revision, tier.days.start, tier.days.end, tier.tiers
-        )
+        period = TierPeriod(tier.id, partner, by.id, by.revision, tier.days.start, tier.days.end, tier.tiers)
     net_after = period.net + net
-    due = tiered_share(tier.tiers, net_after)
-    by_volume = tier.tiers.mode == "volume"
-    share = share_of(net, tier_rate(tier.tiers, net_after)) if by_volume else due - period.due
+    rate = _rate_at(tier.rates, net_after)
+    due = rate.due(net_after)
+    # By volume a rate is of the line alone, too.
+    share = rate.due(net) if tier.tiers.mode == "volume" else due - period.due
     books.put(replace(period, net=net_after, due=due, share=period.share + share))
-    return PartnerShare(partner, None, "invoice", share, 0, tier.by, TierShare(period.start, period.net, share))
+    return PartnerShare(partner, None, "invoice", share, 0, by, TierShare(period.start, period.net, share))
 
 
 def taken_back_by_tiers(frozen: PartnerShare, of: int, net: int, books: Books) -> PartnerShare:
@@ -219,20 +267,6 @@ def open_tiers_needs(partner: str, books: WorkingSet) -> Iterator[Need]:
         yield QueueNeed(TierPeriod, partner, None)
 
 
-def share_needs(partner: str, at: datetime, books: WorkingSet) -> Iterator[Need]:
-    """What a line of a time goes by that was agreed with a partner, as far as that can be told from what is loaded."""
-    position = books.peek(Position, partner)
-    if position is None or not has_agreements(position):
-        return
-    yield QueueNeed(Agreement, partner, None)
-    for agreement in books.known(Agreement, partner):
-        if agreement.holds_on(day := books.date_of(at)):
-            tier = _tier_on(agreement, day, books)
-            if tier is not None and tier.agreed.terms.accrue_on == "invoice":
-                yield DocumentNeed(TierPeriod, tier.id)
-            return
-
-
 def require_tiers(partners: Iterable[str], day: date, books: Books) -> None:
     """See that what lines of a day go by of these partners' agreements is loaded. Raises `NotLoaded`."""
     agreed = [partner for partner in partners if has_agreements(books.position(partner))]
@@ -240,9 +274,8 @@ def require_tiers(partners: Iterable[str], day: date, books: Books) -> None:
         return
     books.require(QueueNeed(Agreement, partner, None) for partner in agreed)
     found = (agreement_on(partner, day, books) for partner in agreed)
-    tiers = (_tier_on(agreement, day, books) for agreement in found if agreement is not None)
-    at_invoice = (tier for tier in tiers if tier is not None and tier.agreed.terms.accrue_on == "invoice")
-    books.require(DocumentNeed(TierPeriod, tier.id) for tier in at_invoice)
+    tiers = (agreed_of_day(agreement, day, books).tier_at_invoice for agreement in found if agreement is not None)
+    books.require(DocumentNeed(TierPeriod, tier.id) for tier in tiers if tier is not None)
 
 
 def tiers_of(invoice: Invoice) -> Iterator[Need]:
@@ -283,20 +316,3 @@ def _period_of(part: PartnerShare, books: Books) -> TierPeriod:
     period = books.find(TierPeriod, id_)
     assert period is not None, f"there is no period {id_}, which a line has its share by"
     return period
-
-
-def _tier_on(agreement: Agreement, day: date, books: Books | WorkingSet) -> _Tier | None:
-    """Which period of its tiers a day is in; None where none are agreed."""
-
-    def find(agreement: Agreement) -> _Tier | None:
-        agreed = agreement.terms_on(day)
-        tiers = agreed.terms.tiers
-        if tiers is None:
-            return None
-        days = Periods(agreement.start, *UNITS[tiers.period]).containing(day) or DateRange(day, date.max)
-        if agreement.end is not None and agreement.end < days.end:
-            days = DateRange(days.start, agreement.end)
-        by = AgreementRevision(agreement.id, agreed.revision)
-        return _Tier(agreed, tiers, by, id_of(agreement.id, agreed.revision, days.start), days)
-
-    return books.worked_out(agreement, ("tier", day), find)
