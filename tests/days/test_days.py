@@ -229,7 +229,7 @@ async def test_days_that_come_while_a_service_is_away(
     async with Proxy.between(getattr(by_file, away)) as network:
         with capture_logs() as lines:
             async with working(by_file.model_copy(update={away: network.url}), days=True):
-                # What the worker says, not what is stored: cut off in between it would wait for the first day's outcome.
+                # What it says, not what is stored: cut off in between it would wait for the first day's outcome.
                 await wait_for(lambda: told(lines) == march(1, 1), otherwise=lambda: told(lines))
                 await network.cut()
                 await wait_for(lambda: any(line["event"] == "service away" for line in lines))

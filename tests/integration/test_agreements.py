@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from adapters.settings import Settings
+from domain.facts import apply
+from domain.ledger.books import Books as FactBooks
+from domain.settlement.backdating import SharesToCorrect
 from tests.days.test_days import ClockFile
 from tests.integration.test_queries import Asker
 from tests.support.books import Books, applied, assert_clean, held, ledger, position
@@ -269,6 +274,59 @@ async def test_what_an_earlier_bill_takes_back_follows_its_line(
         "INV-000000002": "2026-11-10",
     }
     assert position(database, "SA-1") == {"payable": 5000 - 2000}
+    await assert_clean(client, database)
+
+
+async def test_a_bill_waits_for_the_parked_correction_of_what_it_takes_back(
+    settings: Settings, client: Client, database: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B-1's 100.00 stay at 70 % by a defect, the next bill takes 40.00 back of them: 50 % of both once it is mended."""
+    clock = ClockFile(tmp_path / "clock")
+    clock.show("2026-11-29T12:00:00Z")
+
+    def failing(fact: object, books: FactBooks) -> object:
+        if isinstance(fact, SharesToCorrect) and fact.bill_no == "INV-000000001":
+            raise RuntimeError("a defect")
+        return apply(fact, books)
+
+    back = {"date": "2026-11-22", "corrects": {"billNo": "INV-000000001", "lineId": "1"}}
+    change = {"agreementId": "AG-1", "validFrom": "2026-11-15", "terms": {"share": "0.5"}}
+    async with working(settings, clock_file=str(clock), defect_attempts_max=1):
+        for messages in (
+            [customer("BA-1"), partner("SA-1")],
+            [agreement("AG-1", "SA-1", "2026-11-01", "0.7")],
+            [charge("CH-1", "BA-1", 100, sold_for="SA-1", date="2026-11-20"), demand("B-1", "BA-1", "2026-11-20")],
+        ):
+            for message in messages:
+                assert (await client.ask(message))["outcome"] == "applied", message
+        with monkeypatch.context() as patched:
+            patched.setattr("handlers.engine.decision.apply", failing)
+            assert (await client.ask(("agreement.change", change)))["outcome"] == "applied"
+            await wait_for(lambda: database["backdatings"].find_one({"state": "completed"}) is not None)
+            [row] = held(database).values()
+            assert (row["_id"], row["state"], row["reason"]) == (
+                "settlement.correct:AG-1/2/INV-000000001",
+                "parked",
+                "internal",
+            )
+            for message in (
+                charge("CH-2", "BA-1", -40, sold_for="SA-1", **back),
+                charge("CH-3", "BA-1", 90),
+                demand("B-2", "BA-1", "2026-11-22"),
+            ):
+                assert (await client.ask(message))["outcome"] == "applied", message
+            after = "settlement.correct:AG-1/2/INV-000000002"
+            await wait_for(
+                lambda: held(database).get(after, {}).get("reason") == "correction-under-way",
+                otherwise=lambda: held(database),
+            )
+            assert position(database, "SA-1") == {"payable": 7000 - 2800}
+        done = await client.ask(("parked.replay", {"ids": [row["parkedId"]], "why": "mended"}), app_id="console")
+        assert done["outcome"] == "applied", done
+        await wait_for(lambda: held(database) == {}, otherwise=lambda: held(database))
+    assert position(database, "SA-1") == {"payable": 5000 - 2000}
+    told = {seen.event["billNo"]: seen.event["amount"] for seen in client.seen("settlement.corrected")}
+    assert told == {"INV-000000001": eur(-20), "INV-000000002": eur(8)}
     await assert_clean(client, database)
 
 
