@@ -221,7 +221,7 @@ def room_for_discounts(book):
 
 
 @pytest.mark.long
-@steady(200)
+@steady(150)
 @given(facts, st.integers(1, 5), st.sampled_from([1, 2, 64]), st.booleans(), st.sampled_from([1, 3, 1000]))
 def test_billing_again_is_a_difference_and_nothing_else(facts, batch, first_limit, prefetch, bill_lines):
     """Bills at any dates, changes in the past, late usage, and what people give in between, in any order, twice."""

@@ -215,7 +215,7 @@ async def test_accounts_as_large_as_a_message_may_be(
 ) -> None:
     """Accounts of 1 MiB, of which one is seven times as large as BSON, and small updates that each tell the whole."""
     room = BODY_MAX - 2_000
-    texts, updates_count = ids(3, "BA-"), 5
+    texts, updates_count = ids(3, "BA-"), 2
     accounts = [customer(account, notes=["ä" * TEXT_MAX] * (room // (2 * TEXT_MAX + 3))) for account in texts]
     accounts.append(customer("BA-numbers", numbers=[1] * (room // 2)))
     updates = [update(account, {"description": f"The {n}th"}) for n in range(updates_count) for account in texts]

@@ -29,7 +29,7 @@ from adapters.store.store import Store
 from domain.settlement.earnings import DayEarned
 from tests.support.books import Books
 from tests.support.failpoints import failing
-from tests.support.migrating import DOUBLED, PAGE, PAGES_DONE, PLAN, ROWS
+from tests.support.migrating import DOUBLED, FEW, PAGE, PAGES_DONE, PLAN, ROWS
 from tests.support.older import form_1
 from tests.support.steady import every_third
 from tests.support.waiting import SECONDS_MAX
@@ -402,7 +402,7 @@ def test_an_update_goes_through_all_rows_in_pages(books: Books, connection: Book
 def test_a_field_that_old_rows_lack_is_filled(books: Books, connection: Books) -> None:
     """By the same update of each: those that have it keep it."""
     books["positions"].update_one({"_id": "BA-1"}, {"$set": {"listed": True}})
-    migrate(connection, untold, Plan(steps=(*STEPS, Step(FORM + 1, "positions say it", (LISTED,)))))
+    migrate(connection, untold, Plan((*STEPS, Step(FORM + 1, "positions say it", (LISTED,))), FEW))
     assert {row["_id"] for row in books["positions"].find({"listed": True})} == {"BA-1"}
     assert books["positions"].count_documents({"listed": False}) == books["positions"].count_documents({}) - 1
 
@@ -431,7 +431,7 @@ def test_a_migration_that_is_killed_is_gone_on_with(
     pages = [progress.documents for progress in told if progress.form == FORM + 1]
     assert pages == [*range(PAGE * PAGES_DONE, ROWS, PAGE), ROWS]
     assert the_form(books) == {"_id": "form", "number": FORM + 1}
-    assert_declared(books)
+    assert_declared(books, FEW)
 
 
 def failing_step(fails: list[bool]) -> Plan:
@@ -446,7 +446,7 @@ def failing_step(fails: list[bool]) -> Plan:
         return DOUBLED.write(books, session, rows)
 
     update = Update(DOUBLED.name, DOUBLED.collection, DOUBLED.which, write, DOUBLED.fields)
-    return Plan(steps=(*STEPS, Step(FORM + 1, "", (update,))))
+    return Plan((*STEPS, Step(FORM + 1, "", (update,))), FEW)
 
 
 def test_a_step_that_fails_halfway_leaves_the_mark(
