@@ -36,7 +36,7 @@ from domain.settlement.reserves import Release, Reserve
 from domain.settlement.statements import Settlement
 from domain.settlement.terms import LineTerms
 from schemas.queries import QUERIES, read_query
-from schemas.query import Query
+from schemas.query import LIMIT_MAX, Query
 from tests.conftest import Driver
 from tests.store import documents as make
 from tests.store.test_indexes import profiled
@@ -371,10 +371,17 @@ async def assert_served(query: Query, most: int, where: str, store: Store, world
         examined = [(e["ns"].split(".")[1], e["planSummary"], e.get("docsExamined", 0)) for e in reads]
         assert sum(documents for _, _, documents in examined) <= most, (page, examined)
         assert examined, page
-        if not answer.get("after"):
+        if (then := next_page(query, answer)) is None:
             break
-        place = type(query).model_validate({**dict.fromkeys(OF, "x"), **answer})
-        query = query.model_copy(update={"after": place.after})  # type: ignore[attr-defined]
+        query = then
+
+
+def next_page(query: Query, answer: dict[str, Any]) -> Query | None:
+    """The query of the page that follows an answer; None where it is the last."""
+    if not answer.get("after"):
+        return None
+    place = type(query).model_validate({**dict.fromkeys(OF, "x"), **answer})
+    return query.model_copy(update={"after": place.after})  # type: ignore[attr-defined]
 
 
 async def test_each_query_is_served_by_indexes(store: Store, world: Books) -> None:
@@ -388,6 +395,24 @@ async def test_each_query_is_served_by_indexes(store: Store, world: Books) -> No
     others = ("billing-cycle-specification", "bill-presentation-media", "dunning-procedure")
     assert asked == {query for query in READS if not query.TYPE.startswith(others)}
     assert set(READS) == set(QUERIES.values())
+
+
+async def test_pages_hold_what_one_page_holds(store: Store, world: Books) -> None:
+    """Whatever is asked for: what does not fit it takes no place on a page, and ends none."""
+    for name, arguments, _ in ASKED:
+        # A statement tells balances, to which the entries that were made here do not come.
+        if '"limit": 10' not in arguments or name == "account.statement":
+            continue
+        asked = json.loads(arguments)
+        items: list[Any] = []
+        query: Query | None = read_query(name, json.dumps({**asked, "limit": 7}).encode(), {}, None)
+        while query is not None:
+            answer = json.loads(await read(query, store.database, NOW, UTC, timedelta.max))
+            items += answer["items"]
+            query = next_page(query, answer)
+        whole = read_query(name, json.dumps({**asked, "limit": LIMIT_MAX}).encode(), {}, None)
+        expected = json.loads(await read(whole, store.database, NOW, UTC, timedelta.max))["items"]
+        assert (items if len(expected) < LIMIT_MAX else items[:LIMIT_MAX]) == expected, (name, arguments)
 
 
 OF_A_PARTY = [
