@@ -513,6 +513,8 @@ def _encode_agreed_terms(agreed_terms: AgreedTerms) -> Row:
     }
     if agreed_terms.closing is not None:
         row["closing"] = _encode_closing_terms(agreed_terms.closing)
+    if agreed_terms.lines_as is not None:
+        row["linesAs"] = agreed_terms.lines_as
     return row
 
 
@@ -629,6 +631,7 @@ def _decode_agreed_terms(row: Row) -> AgreedTerms:
         row["cause"],
         row["bookedAt"],
         None if closing is None else _decode_closing_terms(closing),
+        row.get("linesAs"),
     )
 
 

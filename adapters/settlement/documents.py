@@ -186,7 +186,7 @@ KEPT = (
             Agreement,
             absent=(("currency",), ("advanced",), ("backdating",)),
             parts=(
-                Layout(AgreedTerms, absent=(("closing",),)),
+                Layout(AgreedTerms, absent=(("closing",), ("lines_as",))),
                 Layout(LineTerms, absent=(("tiers",), ("agent",))),
                 Layout(
                     ClosingTerms,
@@ -216,7 +216,9 @@ KEPT = (
                 "agreed": "[{`validFrom`: a date, `terms`: " + _TERMS + ", `revision`, `cause`, `bookedAt`, `closing`: "
                 "{`guarantee`, `advance`, `holdback`, `payoutThreshold`, `withholding`, `netting`, `selfBilling`: "
                 "{`series`, `category`, `rate`, `reverseChargeRate`: null where there is none}, `fixedFee`: {`amount`, "
-                "`period`, `category`, `rate`}}, of these what was agreed}], in the order in which that was booked",
+                "`period`, `category`, `rate`}}, of these what was agreed, `linesAs`: the first "
+                "revision with the same `terms`, only where that is an earlier one}], in the order in which that was "
+                "booked",
                 "currency": "that of its amounts; not there where an earlier version wrote it",
                 "advanced": "what was paid in advance by it; only where something was",
                 "backdating": "the revisions for which what was earned on past days is being corrected; only then",

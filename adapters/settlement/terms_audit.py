@@ -30,6 +30,7 @@ def _agreements_of(partner: str) -> Stage:
     terms = {
         "validFrom": "$$this.validFrom",
         "revision": "$$this.revision",
+        "ofLines": {"$ifNull": ["$$this.linesAs", "$$this.revision"]},
         "bookedAt": "$$this.bookedAt",
         "isAgent": has("$$this.terms.agent"),
         "threshold": {"$ifNull": ["$$this.closing.payoutThreshold", None]},
@@ -71,7 +72,7 @@ def _later(booked_at: str, terms: str = "$$this") -> Expression:
 _revision: Expression = {"$ifNull": ["$_id.revision", 0]}
 _is_of_what_holds: Expression = both(
     equal({"$ifNull": ["$_id.agreement", None]}, {"$ifNull": ["$inForce._id", None]}),
-    equal(_revision, {"$ifNull": ["$now.revision", 0]}),
+    equal(_revision, {"$ifNull": ["$now.ofLines", 0]}),
 )
 _of_agreement: Expression = {"$concat": [CORRECTION, {"$ifNull": ["$inForce._id", ""]}]}
 
@@ -173,7 +174,7 @@ were booked within an hour was first the database does not know, so between thes
 elsewhere before it does in UTC, it is the same."""
 _is_of_what_held: Expression = both(
     equal({"$ifNull": ["$_id.agreement", None]}, {"$cond": [has("$then"), "$inForce._id", None]}),
-    equal(_revision, {"$ifNull": ["$then.revision", 0]}),
+    equal(_revision, {"$ifNull": ["$then.ofLines", 0]}),
 )
 
 
@@ -402,7 +403,7 @@ CHECKS = (
                 either(_is_of_what_held, {"$ne": ["$_id.isAgent", {"$ifNull": ["$now.isAgent", "$_id.isAgent"]}]}),
             ),
         ),
-        expected={"agreement": "$inForce._id", "revision": "$now.revision"},
+        expected={"agreement": "$inForce._id", "revision": "$now.ofLines"},
         found={"lines": "$lines", "firstOf": "$first"},
     ),
     Check(

@@ -186,12 +186,8 @@ def share_needs(partner: str, at: dt.datetime, books: WorkingSet) -> Iterator[Ne
 def is_as_agreed(part: PartnerShare, partner: Account, day: dt.date, books: Books) -> bool:
     """Whether the terms of a partner's part in a line are those that are agreed of a day now. Raises `NotLoaded`."""
     of_day = terms_of_day(partner, day, books)
-    if of_day.agreed is not None:
-        return part.agreement == of_day.agreed.by
-    terms = of_day.terms
-    agent = _as_agent(terms.agent, 0 if part.agent is None else part.agent.charged)
-    of_account = (None, terms.partner_share, terms.accrue_on, agent)
-    return (part.agreement, part.partner_share, part.accrue_on, part.agent) == of_account
+    # Where nothing is agreed of a day, a line has its account's terms of then, which are not kept: it keeps them.
+    return part.agreement == (None if of_day.agreed is None else of_day.agreed.by)
 
 
 def _as_agent(terms: AgentTerms | None, charged: int = 0) -> AgentShare | None:

@@ -153,6 +153,8 @@ def change_agreement(change: AgreementToChange, books: Books) -> AgreementResult
         raise Refused("wrong-state", f"agreementId: of {before.id} {CHANGES_MAX} terms were agreed, the most")
     terms = _in_minor_units(change, account)
     agreed = _as_agreed(account, change.valid_from, terms, before.revision + 1, change.closing, books)
+    # Lines, and the periods of tiers, know no difference where only what closings go by is another.
+    agreed = replace(agreed, lines_as=next((one.of_lines for one in before.agreed if one.terms == terms), None))
     _check_model(account, agreed, before.terms_on(change.valid_from).terms.agent, books)
     agreement = replace(before, agreed=(*before.agreed, agreed), currency=account.currency)
     result = _agreed(agreement, change.valid_from, books)

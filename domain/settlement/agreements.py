@@ -16,7 +16,9 @@ from domain.settlement.terms import NO_CLOSING_TERMS, ClosingTerms, LineTerms
 class AgreedTerms:
     """Terms from a day on, as a fact agreed them: `cause` is its identity, `revision` the agreement's by it.
 
-    `terms` are what lines go by, `closing` what closings go by; None where that is nothing.
+    `terms` are what lines go by, `closing` what closings go by; None where that is nothing. `lines_as` is the first
+    revision that has the same `terms`, by which lines still go; None where it is this one, or not looked for by an
+    earlier version.
     """
 
     valid_from: date
@@ -25,6 +27,12 @@ class AgreedTerms:
     cause: str
     booked_at: datetime
     closing: ClosingTerms | None = None
+    lines_as: int | None = None
+
+    @property
+    def of_lines(self) -> int:
+        """The revision by which lines go."""
+        return self.lines_as or self.revision
 
     @property
     def closings(self) -> ClosingTerms:

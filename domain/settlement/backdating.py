@@ -176,7 +176,8 @@ PaidByDay = Callable[[Invoice, Books], list[tuple[date, int]]]
 def correct_invoice(fact: SharesToCorrect, books: Books, paid_by_day: PaidByDay) -> CorrectionResult:
     """Bring a partner's shares in an invoice to what is agreed now of its day; returns what it has earned more.
 
-    Each line goes by the terms of its invoice's day, one that takes back another by those of that one's. What differs
+    Each line of the agreement's days goes by the terms of its invoice's day, one that takes back another by those of
+    that one's; what was billed of other days stays as it is. What differs
     is accrued, or withheld, by a row that names those of the line; statements that were made stay as they are. Where
     the terms are the line's own already, nothing is done.
 
@@ -236,7 +237,10 @@ def _with_terms(
     net = line.tax_excluded_amount
     if corrects is None:
         day = invoice.tax_point_date
-        if is_as_agreed(booked, partner, day, books):
+        agreement = books.find(Agreement, backdating.agreement)
+        assert agreement is not None, f"{backdating.id} is of no agreement"
+        is_by_it = booked.agreement is not None and booked.agreement.id == agreement.id
+        if not (is_by_it or agreement.holds_on(day)) or is_as_agreed(booked, partner, day, books):
             return line
         part = share_of_line(terms_of_day(partner, day, books), net, line.tax_amount, books)
     else:
@@ -316,7 +320,7 @@ def _is_to_come(invoice: Invoice, line: InvoiceLine, backdating: Backdating, boo
     then = agreement.terms_on(day, max(has, backdating.revision))
     if any((part.agent is None) != (one.terms.agent is None) for one in (then, agreement.terms_on(day))):
         return False  # in whose name it was sold stays
-    return has != then.revision
+    return has != then.of_lines
 
 
 def leave_correction(bill: Invoice, books: Books) -> None:
@@ -335,12 +339,12 @@ def leave_correction(bill: Invoice, books: Books) -> None:
         agreement = agreement_on(line.on_behalf_of.id, invoice.tax_point_date, books)
         if agreement is None or found.on_behalf_of is None:
             continue
-        revision = agreement.terms_on(invoice.tax_point_date).revision
-        if found.on_behalf_of.agreement == AgreementRevision(agreement.id, revision):
+        agreed = agreement.terms_on(invoice.tax_point_date)
+        if found.on_behalf_of.agreement == AgreementRevision(agreement.id, agreed.of_lines):
             continue
-        backdating = books.find(Backdating, id_of(agreement.id, revision))
+        backdating = books.find(Backdating, id_of(agreement.id, agreed.revision))
         if backdating is not None and _is_to_come(invoice, found, backdating, books):
-            books.continue_with(SharesToCorrect(agreement.id, revision, bill.id))
+            books.continue_with(SharesToCorrect(agreement.id, agreed.revision, bill.id))
             return
 
 

@@ -142,7 +142,7 @@ def agreed_of_day(agreement: Agreement, day: date, books: Books | WorkingSet) ->
 
     def find(agreement: Agreement) -> AgreedOfDay:
         agreed = agreement.terms_on(day)
-        by = AgreementRevision(agreement.id, agreed.revision)
+        by = AgreementRevision(agreement.id, agreed.of_lines)
         tiers = agreed.terms.tiers
         if tiers is None:
             return AgreedOfDay(agreed.terms, by, None)

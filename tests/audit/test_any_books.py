@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from adapters.documents import COLLECTION, ENCODE
 from domain.corrections.model import CreditNote
+from domain.frozen import replace
 from domain.invoicing.model import AgreementRevision, Invoice, Loss
+from domain.settlement.agreements import Agreement
+from domain.settlement.backdating import BackdatingToComplete, SharesToCorrect
 from domain.settlement.documents import SettlementDocument
 from domain.settlement.reserves import Reserve
 from domain.settlement.statements import Settlement
@@ -264,9 +267,17 @@ def test_terms_of_the_days_are_audited(new_database: Books) -> None:
     lines = "lines-have-the-terms-of-their-days"
     # Had it begun when that was agreed, the line would have been corrected.
     agreements, invoices = new_database["agreements"], new_database["invoices"]
-    agreements.update_one({"_id": "AG-1"}, {"$set": {"agreed.1.validFrom": "2026-11-21"}})
+    agreements.update_one(
+        {"_id": "AG-1"}, {"$set": {"agreed.1.validFrom": "2026-11-21"}, "$unset": {"agreed.1.linesAs": ""}}
+    )
     assert red(new_database) == {lines}
+    # As an earlier version wrote it, whose lines went by the last revision also where the terms were the same.
+    book.corrects = False
     book.take(agreed("AG-1", "2026-11-01", "0.7", payout_threshold=4000))
+    of_now = book.get(Agreement, "AG-1")
+    of_then = tuple(replace(one, lines_as=None) for one in of_now.agreed)
+    book.documents[Agreement]["AG-1"] = replace(of_now, agreed=of_then)
+    book.take(*(SharesToCorrect("AG-1", 3, f"INV-{n:09}") for n in (1, 2, 3)), BackdatingToComplete("AG-1", 3))
     part = book.invoice(3).lines[0].on_behalf_of
     assert part is not None
     assert part.agreement == AgreementRevision("AG-1", 3)

@@ -238,9 +238,9 @@ class Partner:
             if day <= one < until:
                 self.known[one].append((day, n, share))
         if day <= self.book.booked_at.date():
-            # What was billed of days to come keeps what it has until something is agreed of days that have begun.
+            # What was billed of days to come keeps what it has until its agreement has other terms from a begun day on.
             for name, (of, net, _) in self.billed.items():
-                if of >= day:
+                if day <= of < until:
                     self.billed[name] = (of, net, self.share(of))
 
     def sell(self, n, day, net):

@@ -1,7 +1,11 @@
 """What was earned on days that are past is brought to what is agreed of them; statements that were made stay."""
 
+from decimal import Decimal
+
 import pytest
 
+from domain.accounts.model import SETTLEMENT
+from domain.invoicing.model import AgreementRevision
 from domain.ledger.entries import Entry
 from domain.settlement.agreements import Agreement
 from domain.settlement.backdating import Backdating, BackdatingToComplete, SettlementCorrected, SharesToCorrect
@@ -9,8 +13,10 @@ from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     Fact,
     LedgerBook,
+    agent_of,
     agreed,
     agreement,
+    as_agent,
     billing,
     charge,
     closing,
@@ -22,6 +28,8 @@ from tests.support.ledger_book import (
     partner,
     payment,
     payout,
+    tiers,
+    update,
     write_off,
 )
 
@@ -256,4 +264,66 @@ def test_a_partner_that_leaves(state):
     assert book.state("SA-1") == state
     book.take(agreed("AG-1", "2026-10-01", "0.8"))
     assert book.position("SA-1").payable == (8000 if state == "pendingClose" else 0)
+    assert_books_hold(book)
+
+
+def test_what_is_agreed_of_other_days_leaves_a_line_as_it_is():
+    """Sold at 80 % by the account's terms, which are 50 % since; October alone is agreed, and the line is later."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="0.8"))
+    book.take(order("O-1", line("100", "0", "SA-1"), at="2026-11-20T10:00:00"), closing("C-0"))
+    book.take(update("SA-1", type_=SETTLEMENT, share="0.5"))
+    book.take(agreement("AG-1", "2026-10-01", "2026-11-01", share="0.8"), closing("C-1"))
+    assert (book.settlement("C-0").total, book.settlement("C-1").total) == (8000, 0)
+    part = book.invoice(1).lines[0].on_behalf_of
+    assert part is not None
+    assert part.partner_share == Decimal("0.8")
+    assert_books_hold(book)
+
+
+def test_an_agents_line_of_other_days_keeps_its_commission():
+    """10 % of what was sold, where the account's terms are 30 % since."""
+    book = LedgerBook()
+    book.take(billing(), agent_of("SA-1", "0.10"))
+    book.take(order("O-1", line("100", "0", "SA-1"), at="2026-11-20T10:00:00"), closing("C-0"))
+    book.take(update("SA-1", type_=SETTLEMENT, agent=as_agent("0.30")))
+    book.take(agreement("AG-1", "2026-10-01", "2026-11-01", agent=as_agent("0.10")), closing("C-1"))
+    assert book.settlement("C-1").total == 0
+    assert_books_hold(book)
+
+
+def test_a_line_that_was_billed_ahead_is_not_another_agreements():
+    """A line of December, of whose days others were agreed since, keeps what it has, whatever is agreed of October."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="0.8"), agreement("AG-1", "2026-12-01", share="0.5"))
+    book.take(order("O-1", line("100", "0", "SA-1"), at="2026-12-05T10:00:00"))
+    book.take(agreed("AG-1", "2026-12-02", "0.9"), agreement("AG-2", "2026-10-01", "2026-11-01", share="0.6"))
+    assert book.position("SA-1").payable == 5000
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize(
+    ("period", "first", "second"), [("month", "2026-11-05", "2026-11-15"), ("year", "2026-05-05", "2026-07-12")]
+)
+def test_tiers_go_on_where_only_what_closings_go_by_is_changed(period, first, second):
+    """50 % of 1,000.00 and 90 % of 1,000.00 beyond, whatever threshold of payouts is agreed in between, or again."""
+    steps = tiers(("1000", "0.50"), (None, "0.90"), period=period)
+    start = f"{first[:8]}01"
+    book = LedgerBook()
+    book.take(billing(), partner(), agreement("AG-1", start, tiers=steps))
+    book.take(order("O-1", line("1000", "0", "SA-1"), at=f"{first}T10:00:00"))
+    book.take(agreed("AG-1", f"{second[:8]}10", tiers=steps, payout_threshold=100))
+    book.take(order("O-2", line("1000", "0", "SA-1"), at=f"{second}T10:00:00"), closing("C-1"))
+    assert book.settlement("C-1").total == 140_000
+    book.take(agreed("AG-1", f"{second[:8]}10", tiers=steps, payout_threshold=200), closing("C-2"))
+    assert book.settlement("C-2").total == 0
+    parts = [one.on_behalf_of for n in (1, 2) for one in book.invoice(n).lines]
+    assert {part and part.agreement for part in parts} == {AgreementRevision("AG-1", 1)}
+    # What lines go by is another for a while, and then as before.
+    other = tiers(("1000", "0.10"), (None, "0.20"), period=period)
+    book.take(agreed("AG-1", f"{second[:8]}10", tiers=other), closing("C-3"))
+    assert book.settlement("C-3").total == 50_000 + 10_000 - 140_000
+    book.take(agreed("AG-1", f"{second[:8]}10", tiers=steps), closing("C-4"))
+    # What was carried forward is back.
+    assert (book.settlement("C-4").total, book.position("SA-1").payable) == (0, 140_000)
     assert_books_hold(book)

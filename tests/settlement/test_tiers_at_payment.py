@@ -238,7 +238,7 @@ def test_tiers_at_payment_can_be_agreed_otherwise_in_the_past():
     assert (book.position("SA-1").payable, book.position("SA-1").withheld) == (85000, 0)
     book.take(agreed("AG-1", "2026-11-01", "0.5"), agreed("AG-1", "2026-11-01", on="payment", tiers=TWO))
     assert (book.position("SA-1").payable, book.position("SA-1").withheld) == (42000, 42000)
-    assert period(book, "AG-1/4/2026-11-01") == (60000, 42000, 0)
+    assert period(book, NOVEMBER) == (60000, 42000, 0)
     book.take(closing("C-1", until="2026-12-31"))
     assert_books_hold(book)
 
