@@ -19,7 +19,7 @@ from adapters.settlement.codecs import (
     decode_statement_report,
 )
 from domain.accounts.model import SETTLEMENT
-from domain.invoicing.model import AgreementRevision, FreedShare, PartnerShare, TierShare
+from domain.invoicing.model import AgentShare, AgreementRevision, FreedShare, PartnerShare, TierShare
 from domain.settlement.agreeing import AGREEMENTS_MAX
 from domain.settlement.closing import LINES_MAX, STATEMENTS_MAX, Closing, SettlementClosed
 from domain.settlement.documents import SelfBillingIssued, SettlementInvoiced
@@ -124,6 +124,12 @@ def _part(row: Row) -> PartnerShare:
     tier = None if said is None else TierShare(date.fromisoformat(said["start"]), said["before"], said["share"])
     of = row.get("freed")
     freed = None if of is None else [FreedShare(date.fromisoformat(x["start"]), x["net"], x["share"]) for x in of]
+    sold = row.get("agent")
+    agent = (
+        None
+        if sold is None
+        else AgentShare(Decimal(sold["commission"]), sold["category"], Decimal(sold["rate"]), sold["charged"])
+    )
     return PartnerShare(
         row["id"],
         rate,
@@ -132,6 +138,7 @@ def _part(row: Row) -> PartnerShare:
         row["accrued"],
         agreement,
         tier,
+        agent=agent,
         freed=None if freed is None else tuple(freed),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.settings import Settings
+from tests.integration.test_queries import Asker
 from tests.support.books import Books, applied, assert_clean, ledger, position
 from tests.support.client import Client
 from tests.support.messages import (
@@ -15,6 +16,7 @@ from tests.support.messages import (
     customer,
     cycle,
     demand,
+    eur,
     in_cycle,
     item,
     monthly,
@@ -45,6 +47,15 @@ async def test_an_order_of_three_sellers_is_three_invoices(settings: Settings, c
         await applied(database, 7)
         await client.send_all([closing("C-1", "SA-1"), closing("C-2", "SA-2")])
         await applied(database, 9)
+        statement = await Asker(client)("settlement.get", id="C-2")
+    assert statement["lines"][0]["explained"] == {
+        "cause": "payment.received:P-1",
+        "net": eur(20),
+        "terms": {"commission": 0.1, "commissionTax": {"category": "S", "rate": 0.2}, "accrueOn": "payment"},
+        "share": eur(24),
+        "accrued": eur(24),
+        "commission": eur(2),
+    }
     assert answer == {"outcome": "applied", "result": {"billNos": [OURS, SECOND, FIRST]}}
     issued = {one["id"]: one for one in (event.event["invoice"] for event in client.seen("invoice.issued"))}
     assert {number: (one.get("seller", {}).get("id"), one["sellerVersion"]) for number, one in issued.items()} == {
