@@ -34,6 +34,8 @@ from domain.settlement.steps import Steps, book_steps, payout_threshold, steps_n
 
 LINES_MAX = 5_000
 """The most lines of one statement, the line that brings an earlier one forward included."""
+AHEAD_DAYS_MAX = 731
+"""How far ahead (days) a closing with what was agreed may end: it states all guarantees and fees until then."""
 STATEMENTS_MAX = 8
 """The most statements that are made in one transaction: a closing of more goes on in another one."""
 
@@ -93,10 +95,11 @@ def close_settlement(closing: Closing, books: Books) -> ClosingResult:
 
     Raises `MustWait` (`unknown-account`, `account-suspended`; `correction-under-way` while past days are corrected for
     an agreement; `unknown-settlement` for the statement that is to be there first) and `Refused`: `invalid` for another
-    type of account or a total beyond the limit, `conflicting-duplicate` when a statement of that id is there already,
-    as a part of another closing.
+    type of account, an end too far ahead or a total beyond the limit, `conflicting-duplicate` when a statement of that
+    id is there already, as a part of another closing.
     """
     account = settlement_account(closing.settlement_account, None, books, "closing")
+    _check_end(closing, account, books)
     if closing.after is not None and books.find(Settlement, closing.after) is None:
         detail = f"closingId: {closing.id} comes after {closing.after}, which is not made yet"
         raise MustWait("unknown-settlement", detail, f"settlement:{closing.after}", again=True)
@@ -126,6 +129,14 @@ def close_settlement(closing: Closing, books: Books) -> ClosingResult:
     if steps is None:
         books.continue_with(replace(closing, made=closing.made + len(made), earned=earned))
     return ClosingResult(tuple(made))
+
+
+def _check_end(closing: Closing, account: Account, books: Books) -> None:
+    """Check that an end is not so far ahead that it must be a slip: guarantees and fees up to it are stated."""
+    today = books.date_of(books.booked_at)
+    if has_agreements(books.position(account.id)) and (closing.period_end - today).days > AHEAD_DAYS_MAX:
+        detail = f"{closing.period_end} is more than {AHEAD_DAYS_MAX} days ahead, the most where agreements go by it"
+        raise Refused("invalid", f"periodEnd: {detail}")
 
 
 def _check_not_backdating(account: Account, books: Books) -> None:

@@ -181,6 +181,19 @@ def test_a_guarantee_tops_up_what_was_earned_of_its_period():
     assert_books_hold(book)
 
 
+def test_a_closing_does_not_end_in_another_century():
+    """It would state the guarantees of a hundred years: two years ahead of 22 November 2026 are the most."""
+    book = earning(yearly(1_000_000), earned=800_000)
+    code, detail = book.refusal(closing("C-1", until="2126-12-31"))
+    assert (code, detail[:41]) == ("invalid", "periodEnd: 2126-12-31 is more than 731 da")
+    assert book.refusal(closing("C-2", until="2028-11-23"))[0] == "invalid"
+    book.take(closing("C-3", until="2028-11-22"))
+    assert [amount for kind, amount in stated(book, "C-3") if kind == "guarantee"] == [200_000, 1_000_000]
+    # Of one with whom nothing is agreed only what it has earned is stated.
+    book.take(partner("SA-2"), closing("C-4", "SA-2", until="2126-12-31"))
+    assert_books_hold(book)
+
+
 def test_each_period_of_a_guarantee_stands_alone():
     """10,000 with 14,000 earned, then 20,000 with 12,000: 0 and 8,000, where crossed it would be 4,000."""
     book = earning(yearly(1_000_000), earned=1_400_000)
