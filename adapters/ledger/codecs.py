@@ -21,6 +21,8 @@ def encode_series(series: Series) -> Row:
     }
     if series.owner is not None:
         row["owner"] = series.owner
+    if series.use is not None:
+        row["use"] = series.use
     return row
 
 
@@ -30,6 +32,7 @@ def decode_series(row: Row) -> Series:
         row["_id"],
         row["last"],
         row.get("owner"),
+        row.get("use"),
     )
 
 

@@ -12,7 +12,7 @@ from domain.ledger.positions import CarriedForward, Position
 
 KEPT = (
     Kept(
-        Layout(Series, absent=(("owner",),)),
+        Layout(Series, absent=(("owner",), ("use",))),
         Collection(
             "series",
             id="the series' prefix (`INV-`)",
@@ -20,6 +20,8 @@ KEPT = (
             fields={
                 "last": "the last number given",
                 "owner": "the settlement account in whose name its numbers are given; only of a partner's",
+                "use": "`invoices`, `creditNotes` or `selfBilling`; only of a partner's, and not where an earlier "
+                "version wrote it",
             },
         ),
         at_once=True,

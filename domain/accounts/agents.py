@@ -24,17 +24,14 @@ def agent_needs(account_id: str, terms: AgentTerms | None, books: WorkingSet) ->
 def claim_agents_series(account_id: str, terms: AgentTerms | None, field: str, books: Books) -> None:
     """Have the series of terms be the partner's of an account, that of its credit notes too; `field` says the terms.
 
-    Raises `Refused` (`invalid`): one of them is ours or another partner's, or would be too long; or that of the
-    invoices begins as those of credit notes do.
+    Raises `Refused` (`invalid`): one of them is ours or another partner's, numbers something else, or would be too
+    long; or that of the invoices begins as those of credit notes do.
     """
     if terms is None:
         return
     series = terms.series_of(account_id)
-    if series.startswith(books.credit_notes):
-        begins = f"begin with {books.credit_notes}, which the credit notes' do"
-        raise Refused("invalid", f"{field}.series: {series} is none of a partner's invoices: it may not {begins}")
     if len(series) > SERIES_MAX:
         detail = f"{field}.series: {account_id} is too long for one: say one of at most {SERIES_MAX} characters"
         raise Refused("invalid", detail)
-    claim_series(series, account_id, books, f"{field}.series")
-    claim_series(note_series(series, books.credit_notes), account_id, books, f"{field}.series")
+    claim_series(series, account_id, "invoices", books, f"{field}.series")
+    claim_series(note_series(series, books.credit_notes), account_id, "creditNotes", books, f"{field}.series")

@@ -203,7 +203,7 @@ def _as_agreed(
     if closing.netting is not None:
         billing_account(closing.netting, account.currency, books, "update", "terms.netting.billingAccount.id")
     if closing.self_billing is not None:
-        claim_series(closing.self_billing.series, account.id, books, "terms.selfBilling.series")
+        claim_series(closing.self_billing.series, account.id, "selfBilling", books, "terms.selfBilling.series")
     agreed = None if closing == NO_CLOSING_TERMS else closing
     return AgreedTerms(start, terms, revision, books.cause, books.booked_at, agreed)
 

@@ -237,7 +237,12 @@ def test_a_series_is_one_partners():
     book.take(agent_of("SA-1"))
     assert book.get(Series, "SA-1-").owner == book.get(Series, "CN-SA-1-").owner == "SA-1"
     begins = "it may not begin with CN-, which the credit notes' do"
-    taken = {"INV-": "a series of ours", "SA-1-": "the series of another partner", "CN-": begins, "CN-X-": begins}
+    taken = {
+        "INV-": "a series of ours",
+        "SA-1-": "the series of another partner",
+        "CN-": "a series of ours",
+        "CN-X-": begins,
+    }
     for n, (series, why) in enumerate(taken.items(), 3):
         code, detail = book.refusal(agent_of(f"SA-{n}", series=series))
         assert code == "invalid"

@@ -58,7 +58,7 @@ def opened(*facts: Fact) -> LedgerBook:
 def test_the_series_of_an_agreement_is_the_partners_from_then_on():
     """It is kept with its owner before a number is taken of it, and agreed again with the same partner."""
     book = opened(agreement("AG-1", "2026-11-01", self_billing=self_billing()))
-    assert book.get(Series, "SB-SA-1-") == Series("SB-SA-1-", 0, "SA-1")
+    assert book.get(Series, "SB-SA-1-") == Series("SB-SA-1-", 0, "SA-1", "selfBilling")
     book.take(agreed("AG-1", "2026-11-10", self_billing=self_billing(rate="0.19")))
     assert not book.refused
     assert [one.closings.self_billing for one in book.get(Agreement, "AG-1").agreed] == [
@@ -73,6 +73,13 @@ def test_the_series_of_an_agreement_is_the_partners_from_then_on():
         ("INV-", "INV- is a series of ours"),
         ("CN-", "CN- is a series of ours"),
         ("SB-SA-1-", "SB-SA-1- is the series of another partner"),
+        (
+            "CN-SA-3-",
+            (
+                "CN-SA-3- is none of a partner's self-billed documents: "
+                "it may not begin with CN-, which the credit notes' do"
+            ),
+        ),
     ],
 )
 def test_a_series_that_is_ours_or_anothers_is_refused_where_it_is_agreed(series, why):
@@ -86,6 +93,21 @@ def test_a_series_that_is_ours_or_anothers_is_refused_where_it_is_agreed(series,
         == refused
     )
     assert book.refusal(agreed("AG-2", "2026-11-10", self_billing=self_billing(series))) == refused
+
+
+def test_a_series_is_of_one_kind_of_documents():
+    """The invoices that we wrote in a partner's name have no gap in their series: its own documents take another."""
+    book = LedgerBook()
+    book.take(agent_of("SA-1"))
+    fact = agreement("AG-1", "2026-11-23", share="1", self_billing=self_billing("SA-1-"))
+    why = "SA-1- is the series of this partner's invoices, and of nothing else"
+    assert book.refusal(fact) == ("invalid", f"terms.selfBilling.series: {why}")
+    book.take(agreement("AG-2", "2026-11-23", share="1", self_billing=self_billing("SB-SA-1-")))
+    code, detail = book.refusal(agreed("AG-2", "2026-11-24", agent=as_agent(series="SB-SA-1-")))
+    assert (code, detail.rpartition(": ")[2]) == (
+        "invalid",
+        "SB-SA-1- is the series of this partner's self-billed documents, and of nothing else",
+    )
 
 
 def test_a_fixed_fee_can_be_agreed_of_as_many_past_days_as_a_guarantee():
