@@ -215,6 +215,7 @@ guaranteed_periods = View(
                     "settlementAccount": "$settlementAccount",
                     "agreement": "$lines.step.agreement",
                     "start": "$lines.step.start",
+                    "type": "$lines.step.type",
                 },
                 "stated": {"$sum": "$lines.amount"},
                 # The latest of them counts, and which that is no time tells for sure: there are several workers.
@@ -232,6 +233,7 @@ guaranteed_periods = View(
                         "settlementAccount": "$settlementAccount",
                         "agreement": "$guaranteed.agreement",
                         "start": "$guaranteed.start",
+                        "type": "$guaranteed.type",
                     },
                     "kept": "$guaranteed.amount",
                     "times": {"$literal": 1},

@@ -56,6 +56,8 @@ def _encode_step(step: Step) -> Row:
     }
     if step.revision is not None:
         row["revision"] = step.revision
+    if step.type is not None:
+        row["type"] = step.type
     return row
 
 
@@ -102,6 +104,7 @@ def _decode_step(row: Row) -> Step:
         None if row["rate"] is None else Decimal(row["rate"]),
         row["settlement"],
         row.get("revision"),
+        row.get("type"),
     )
 
 
@@ -734,6 +737,29 @@ def decode_share_correction(row: Row) -> ShareCorrection:
     )
 
 
+def _encode_guaranteed(guaranteed: Guaranteed) -> Row:
+    row: Row = {
+        "agreement": guaranteed.agreement,
+        "start": guaranteed.start.isoformat(),
+        "amount": guaranteed.amount,
+    }
+    if guaranteed.type is not None:
+        row["type"] = guaranteed.type
+    return row
+
+
+def _encode_charged_fee(charged_fee: ChargedFee) -> Row:
+    row: Row = {
+        "agreement": charged_fee.agreement,
+        "start": charged_fee.start.isoformat(),
+        "amount": charged_fee.amount,
+        "document": charged_fee.document,
+    }
+    if charged_fee.type is not None:
+        row["type"] = charged_fee.type
+    return row
+
+
 def encode_earnings(earnings: Earnings) -> Row:
     """Earnings as a row."""
     row: Row = {
@@ -747,26 +773,30 @@ def encode_earnings(earnings: Earnings) -> Row:
             }
             for day_earned in earnings.days
         ],
-        "guaranteed": [
-            {
-                "agreement": guaranteed.agreement,
-                "start": guaranteed.start.isoformat(),
-                "amount": guaranteed.amount,
-            }
-            for guaranteed in earnings.guaranteed
-        ],
+        "guaranteed": [_encode_guaranteed(guaranteed) for guaranteed in earnings.guaranteed],
     }
     if earnings.charged is not None:
-        row["charged"] = [
-            {
-                "agreement": charged_fee.agreement,
-                "start": charged_fee.start.isoformat(),
-                "amount": charged_fee.amount,
-                "document": charged_fee.document,
-            }
-            for charged_fee in earnings.charged
-        ]
+        row["charged"] = [_encode_charged_fee(charged_fee) for charged_fee in earnings.charged]
     return row
+
+
+def _decode_guaranteed(row: Row) -> Guaranteed:
+    return Guaranteed(
+        row["agreement"],
+        date.fromisoformat(row["start"]),
+        row["amount"],
+        row.get("type"),
+    )
+
+
+def _decode_charged_fee(row: Row) -> ChargedFee:
+    return ChargedFee(
+        row["agreement"],
+        date.fromisoformat(row["start"]),
+        row["amount"],
+        row["document"],
+        row.get("type"),
+    )
 
 
 def decode_earnings(row: Row) -> Earnings:
@@ -783,27 +813,8 @@ def decode_earnings(row: Row) -> Earnings:
             )
             for day_earned in row["days"]
         ),
-        tuple(
-            Guaranteed(
-                guaranteed["agreement"],
-                date.fromisoformat(guaranteed["start"]),
-                guaranteed["amount"],
-            )
-            for guaranteed in row["guaranteed"]
-        ),
-        (
-            None
-            if charged is None
-            else tuple(
-                ChargedFee(
-                    charged_fee["agreement"],
-                    date.fromisoformat(charged_fee["start"]),
-                    charged_fee["amount"],
-                    charged_fee["document"],
-                )
-                for charged_fee in charged
-            )
-        ),
+        tuple(_decode_guaranteed(guaranteed) for guaranteed in row["guaranteed"]),
+        None if charged is None else tuple(_decode_charged_fee(charged_fee) for charged_fee in charged),
     )
 
 
@@ -921,6 +932,21 @@ def decode_tier_period(row: Row) -> TierPeriod:
     )
 
 
+def _encode_document_line(document_line: DocumentLine) -> Row:
+    row: Row = {
+        "kind": document_line.kind,
+        "agreement": document_line.agreement,
+        "category": document_line.category,
+        "rate": f"{document_line.rate:f}",
+        "amount": document_line.amount,
+        "start": document_line.start.isoformat(),
+        "end": document_line.end.isoformat(),
+    }
+    if document_line.type is not None:
+        row["type"] = document_line.type
+    return row
+
+
 def encode_settlement_document(settlement_document: SettlementDocument) -> Row:
     """Settlement document as a row."""
     row: Row = {
@@ -934,18 +960,7 @@ def encode_settlement_document(settlement_document: SettlementDocument) -> Row:
         "bookedAt": settlement_document.booked_at,
         "taxExcludedAmount": settlement_document.tax_excluded_amount,
         "taxIncludedAmount": settlement_document.tax_included_amount,
-        "lines": [
-            {
-                "kind": document_line.kind,
-                "agreement": document_line.agreement,
-                "category": document_line.category,
-                "rate": f"{document_line.rate:f}",
-                "amount": document_line.amount,
-                "start": document_line.start.isoformat(),
-                "end": document_line.end.isoformat(),
-            }
-            for document_line in settlement_document.lines
-        ],
+        "lines": [_encode_document_line(document_line) for document_line in settlement_document.lines],
         "taxItem": [
             {
                 "category": document_tax.category,
@@ -994,6 +1009,19 @@ def encode_settlement_document(settlement_document: SettlementDocument) -> Row:
     return row
 
 
+def _decode_document_line(row: Row) -> DocumentLine:
+    return DocumentLine(
+        row["kind"],
+        row["agreement"],
+        row["category"],
+        Decimal(row["rate"]),
+        row["amount"],
+        date.fromisoformat(row["start"]),
+        date.fromisoformat(row["end"]),
+        row.get("type"),
+    )
+
+
 def decode_settlement_document(row: Row) -> SettlementDocument:
     """Settlement document of a row."""
     credited = row.get("credited")
@@ -1009,18 +1037,7 @@ def decode_settlement_document(row: Row) -> SettlementDocument:
         row["bookedAt"],
         row["taxExcludedAmount"],
         row["taxIncludedAmount"],
-        tuple(
-            DocumentLine(
-                document_line["kind"],
-                document_line["agreement"],
-                document_line["category"],
-                Decimal(document_line["rate"]),
-                document_line["amount"],
-                date.fromisoformat(document_line["start"]),
-                date.fromisoformat(document_line["end"]),
-            )
-            for document_line in row["lines"]
-        ),
+        tuple(_decode_document_line(document_line) for document_line in row["lines"]),
         tuple(
             DocumentTax(
                 document_tax["category"],

@@ -11,8 +11,8 @@ from domain.settlement.advances import Advance
 from domain.settlement.agreements import AgreedTerms, Agreement
 from domain.settlement.backdating import Backdating, CorrectedShare, ShareCorrection
 from domain.settlement.comparing import ComparedLine, StatementReport
-from domain.settlement.documents import SettlementDocument
-from domain.settlement.earnings import Earnings
+from domain.settlement.documents import DocumentLine, SettlementDocument
+from domain.settlement.earnings import ChargedFee, Earnings, Guaranteed
 from domain.settlement.payouts import Payout
 from domain.settlement.reserves import HELD, Reserve
 from domain.settlement.statements import PayoutRequest, Settlement, SettlementLine
@@ -25,10 +25,11 @@ _TERMS = (
     "are any, `agent`: {`commission`, `category`, `rate`, `series`: null where it is not said}, only where we are that}"
 )
 _STEP = (
-    "{`kind`, `agreement`, `start`, `end`, `of`, `base`, `rate`, `settlement`, `revision`: only of a true-up}: what it "
-    "is and how it was worked out; only of what a closing, or a release, has added"
+    "{`kind`, `agreement`, `start`, `end`, `of`, `base`, `rate`, `settlement`, `revision`: only of a true-up, "
+    "`type`: only of a guarantee, as in `earnings`}: what it is and how it was worked out; only of what a closing, or "
+    "a release, has added"
 )
-_STEP_LAYOUT = Layout(Step, absent=(("revision",),))
+_STEP_LAYOUT = Layout(Step, absent=(("revision",), ("type",)))
 RUNNING = {"state": "running"}
 UNSTATED = {"settlementId": {"$type": "null"}}
 IN_DISPUTE = {"disputed": {"$exists": True}}
@@ -276,7 +277,11 @@ KEPT = (
         ),
     ),
     Kept(
-        Layout(Earnings, absent=(("charged",),)),
+        Layout(
+            Earnings,
+            absent=(("charged",),),
+            parts=(Layout(Guaranteed, absent=(("type",),)), Layout(ChargedFee, absent=(("type",),))),
+        ),
         Collection(
             "earnings",
             id="`<settlementAccount>/<year>`",
@@ -285,10 +290,11 @@ KEPT = (
                 "settlementAccount": "the partner's",
                 "year": "",
                 "days": "[{`date`, `amount`}]: what statements say was earned of a day, adjustments included",
-                "guaranteed": "[{`agreement`, `start`, `amount`}]: what they say of the guarantee for the period that "
-                "begins on `start`, a day of the year",
-                "charged": "[{`agreement`, `start`, `amount`, `document`: the invoice that has charged of it last}]: "
-                "what was charged of the fee for the period that begins on `start`; only where something was",
+                "guaranteed": "[{`agreement`, `start`, `amount`, `type`}]: what they say of the guarantee for the "
+                "period that begins on `start`, a day of the year, and is of this type: `month`, `quarter`, `year`; "
+                "not there of the type that was agreed first, of those of which a period begins on that day",
+                "charged": "[{`agreement`, `start`, `amount`, `document`: the invoice that has charged of it last, "
+                "`type`: as in `guaranteed`}]: what was charged of the fee for that period; only where something was",
             },
         ),
     ),
@@ -431,6 +437,7 @@ KEPT = (
                 "said",
             ),
             absent=(("corrects",), ("credited",), ("said",)),
+            parts=(Layout(DocumentLine, absent=(("type",),)),),
         ),
         Collection(
             "settlementDocuments",
@@ -448,7 +455,8 @@ KEPT = (
                 "taxExcludedAmount": "above zero, of a credit note too",
                 "taxIncludedAmount": "",
                 "lines": "[{`kind`: `accrual`, `adjustment`, `trueUp`, `guarantee`, `fee`, `commission`, `agreement`: "
-                "null without one, `category`, `rate`, `amount`, `start`, `end`: the last day}]",
+                "null without one, `category`, `rate`, `amount`, `start`, `end`: the last day, `type`: only of a fee, "
+                "as in `earnings`}]",
                 "taxItem": "[{`category`, `rate`, `taxExcludedAmount`, `taxAmount`, `reverseChargeRate`: null where "
                 "there is none, `reverseCharge`: the tax that we owe at that rate}]",
                 "corrects": "the number of the invoice that it corrects; only of a credit note that names one",

@@ -282,6 +282,7 @@ _fee_of: dict[str, Expression] = {
     "settlementAccount": "$settlementAccount",
     "agreement": "$lines.agreement",
     "start": "$lines.start",
+    "type": "$lines.type",
 }
 charged_periods = View(
     "periods of fees, as documents and as it is kept",
@@ -301,6 +302,7 @@ charged_periods = View(
                         "settlementAccount": "$settlementAccount",
                         "agreement": "$charged.agreement",
                         "start": "$charged.start",
+                        "type": "$charged.type",
                     },
                     "kept": "$charged.amount",
                     "times": {"$literal": 1},

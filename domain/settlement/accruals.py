@@ -18,7 +18,7 @@ from domain.ledger.positions import Position
 from domain.money import rounded_ratio, share_of
 from domain.settlement import position
 from domain.settlement.agreements import Agreement, agreement_on, has_agreements
-from domain.settlement.terms import LineTerms
+from domain.settlement.terms import AgreedPeriod, LineTerms
 from domain.settlement.tiers import (
     AgreedOfDay,
     TierPeriod,
@@ -39,9 +39,9 @@ class Step:
 
     A true-up has its agreement and the revision whose tiers it goes by, the first and the last day of their period,
     what they come to (`of`) and the net that is left (`base`). A guarantee has its agreement, the first and the last
-    day of its period, what it is in all (`of`) and what was earned (`base`). A recoupment is of at most `base`; a
-    holdback is `rate` of `base`. A release names the statement that the reserve was held back of. What a statement's
-    documents come to has their net as `base`.
+    day of its period, what it is in all (`of`) and what was earned (`base`), and a `type` as a `PeriodKey` has. A
+    recoupment is of at most `base`; a holdback is `rate` of `base`. A release names the statement that the reserve was
+    held back of. What a statement's documents come to has their net as `base`.
     """
 
     kind: StepKind
@@ -53,6 +53,7 @@ class Step:
     rate: Decimal | None = None
     settlement: str | None = None
     revision: int | None = None
+    type: AgreedPeriod | None = None
 
 
 @dataclass(frozen=True, slots=True)

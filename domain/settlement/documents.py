@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from domain.errors import MustWait
 from domain.frozen import dataclass, replace
 from domain.ledger.books import Books
+from domain.settlement.terms import AgreedPeriod
 
 TypeCode = Literal["380", "381", "389", "261"]
 """UNTDID 1001: our invoice and our credit note; a self-billed invoice and a self-billed credit note."""
@@ -37,7 +38,7 @@ class DocumentLine:
     """What a document's statement says of one kind, agreement and tax group (minor units, without tax).
 
     A credit note's is above zero too. `start` and `end` are the first and the last day of what it covers; a fee has a
-    line for each of its periods.
+    line for each of its periods, with a `type` as a `PeriodKey` has.
     """
 
     kind: DocumentLineKind
@@ -47,6 +48,7 @@ class DocumentLine:
     amount: int
     start: dt.date
     end: dt.date
+    type: AgreedPeriod | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from domain.frozen import dataclass, replace
 from domain.ledger.books import Books, DocumentNeed, Need
 from domain.periods import DateRange
 from domain.settlement.accruals import Accrual
+from domain.settlement.terms import AgreedPeriod
+from domain.settlement.turns import PeriodKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +24,22 @@ class DayEarned:
 
 @dataclass(frozen=True, slots=True)
 class Guaranteed:
-    """What was stated of the guarantee for a period (minor units), which begins with `start`."""
+    """What was stated of the guarantee for a period (minor units), which is known by `key`."""
 
     agreement: str
     start: date
     amount: int
+    type: AgreedPeriod | None = None
+
+    @property
+    def key(self) -> PeriodKey:
+        """What its period is known by."""
+        return PeriodKey(self.agreement, self.start, self.type)
 
 
 @dataclass(frozen=True, slots=True)
 class ChargedFee:
-    """What was charged of the fee for a period (minor units, without tax), which begins with `start`.
+    """What was charged of the fee for a period (minor units, without tax), which is known by `key`.
 
     `document` is the number of the invoice that has charged of it last.
     """
@@ -40,6 +48,12 @@ class ChargedFee:
     start: date
     amount: int
     document: str
+    type: AgreedPeriod | None = None
+
+    @property
+    def key(self) -> PeriodKey:
+        """What its period is known by."""
+        return PeriodKey(self.agreement, self.start, self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +94,12 @@ def note_earned(partner: str, rows: Iterable[Accrual], books: Books) -> None:
         books.put(replace(before, days=tuple(DayEarned(day, more[day]) for day in sorted(more))))
 
 
-def note_guaranteed(partner: str, agreement: str, start: date, amount: int, books: Books) -> None:
-    """Note what is stated in all of the guarantee for a period that begins with `start` (minor units)."""
-    before = _of(partner, start.year, books)
-    others = (one for one in before.guaranteed if (one.agreement, one.start) != (agreement, start))
-    all_of_them = sorted((*others, Guaranteed(agreement, start, amount)), key=lambda one: (one.start, one.agreement))
-    books.put(replace(before, guaranteed=tuple(all_of_them)))
+def note_guaranteed(partner: str, key: PeriodKey, amount: int, books: Books) -> None:
+    """Note what is stated in all of the guarantee for a period (minor units)."""
+    before = _of(partner, key.start.year, books)
+    others = (one for one in before.guaranteed if one.key != key)
+    all_of_them = (*others, Guaranteed(key.agreement, key.start, amount, key.type))
+    books.put(replace(before, guaranteed=tuple(sorted(all_of_them, key=_place))))
 
 
 def earned_in(partner: str, days: Sequence[DateRange], books: Books, rows: Iterable[Accrual] = ()) -> int:
@@ -96,24 +110,27 @@ def earned_in(partner: str, days: Sequence[DateRange], books: Books, rows: Itera
     return sum(amount for one in days for day, amount in earned if day in one)
 
 
-def guaranteed_in(partner: str, agreement: str, start: date, books: Books) -> int:
-    """What was stated of the guarantee for a period that begins with `start` (minor units)."""
-    found = _of(partner, start.year, books).guaranteed
-    return next((one.amount for one in found if (one.agreement, one.start) == (agreement, start)), 0)
+def guaranteed_in(partner: str, key: PeriodKey, books: Books) -> int:
+    """What was stated of the guarantee for a period (minor units)."""
+    found = _of(partner, key.start.year, books).guaranteed
+    return next((one.amount for one in found if one.key == key), 0)
 
 
-def note_charged(partner: str, agreement: str, start: date, amount: int, document: str, books: Books) -> None:
-    """Note what was charged in all of the fee for a period that begins with `start` (minor units), and where last."""
-    before = _of(partner, start.year, books)
-    others = (one for one in before.charged or () if (one.agreement, one.start) != (agreement, start))
-    charged = (*others, ChargedFee(agreement, start, amount, document))
-    books.put(replace(before, charged=tuple(sorted(charged, key=lambda one: (one.start, one.agreement)))))
+def note_charged(partner: str, charged: ChargedFee, books: Books) -> None:
+    """Note what was charged in all of the fee for a period, and where."""
+    before = _of(partner, charged.start.year, books)
+    others = (one for one in before.charged or () if one.key != charged.key)
+    books.put(replace(before, charged=tuple(sorted((*others, charged), key=_place))))
 
 
-def charged_in(partner: str, agreement: str, start: date, books: Books) -> ChargedFee | None:
-    """What was charged of the fee for a period that begins with `start`; None where that is nothing."""
-    found = _of(partner, start.year, books).charged or ()
-    return next((one for one in found if (one.agreement, one.start) == (agreement, start)), None)
+def charged_in(partner: str, key: PeriodKey, books: Books) -> ChargedFee | None:
+    """What was charged of the fee for a period; None where that is nothing."""
+    found = _of(partner, key.start.year, books).charged or ()
+    return next((one for one in found if one.key == key), None)
+
+
+def _place(one: Guaranteed | ChargedFee) -> tuple[date, str, str]:
+    return one.start, one.agreement, one.type or ""
 
 
 def _of(partner: str, year: int, books: Books) -> Earnings:

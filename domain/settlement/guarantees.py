@@ -35,16 +35,17 @@ def top_ups(
     """What guarantees add to what was earned by a day, which counts; `earned_in` knows all of that but `rows`.
 
     For each period that has ended, what it is topped up by, less what was stated of that: below zero where more of an
-    earlier period was stated since. Out: how it is worked out, and the difference (minor units). Raises `NotLoaded`.
+    earlier period was stated since, or less is agreed of it. Out: how it is worked out, and the difference (minor
+    units). Raises `NotLoaded`.
     """
     books.require(guarantee_needs(partner, agreements, until))
     for agreement in agreements:
         for ended in ended_periods(agreement, until, _guarantee):
             earned = earned_in(partner, ended.days, books, rows)
-            stated = guaranteed_in(partner, agreement.id, ended.start, books)
+            stated = guaranteed_in(partner, ended.key, books)
             if more := topped_up(ended.amount, earned) - stated:
-                step = Step("guarantee", agreement.id, ended.start, ended.end, of=ended.amount, base=earned)
-                yield step, more
+                key, end, of = ended.key, ended.end, ended.amount
+                yield Step("guarantee", key.agreement, key.start, end, of=of, base=earned, type=key.type), more
 
 
 def _guarantee(terms: ClosingTerms) -> Guarantee | None:

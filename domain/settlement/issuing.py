@@ -31,7 +31,7 @@ from domain.settlement.documents import (
     number_order,
 )
 from domain.settlement.statements import Settlement
-from domain.settlement.terms import SelfBilling
+from domain.settlement.terms import AgreedPeriod, SelfBilling
 
 ROWS = 3
 """How many lines of a statement its documents may add: the tax of self-billed ones, fees, commission."""
@@ -42,7 +42,8 @@ class Item:
     """What a statement says of a line, a row or a fee's period (minor units): a fall where it is below zero.
 
     `group` and `series` are None where that day's terms have no document of it. `line` is what the ids of the line's
-    rows begin with, `rows` the ids of its own. `charged_by` is the number of the invoice that has a fee's period.
+    rows begin with, `rows` the ids of its own. `charged_by` is the number of the invoice that has a fee's period,
+    with a `type` as a `PeriodKey` has.
     """
 
     kind: DocumentLineKind
@@ -55,6 +56,7 @@ class Item:
     line: str | None = None
     rows: tuple[str, ...] = ()
     charged_by: str | None = None
+    type: AgreedPeriod | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,12 +424,19 @@ def _lines(parts: Iterable[Part]) -> tuple[DocumentLine, ...]:
     lines: dict[tuple[object, ...], DocumentLine] = {}
     for part in parts:
         item = part.item
-        period = (item.start, item.end) if item.kind == "fee" else None
+        period = (item.start, item.end, item.type) if item.kind == "fee" else None
         key = (item.kind, item.agreement, part.group, period)
         line = lines.get(key)
         if line is None:
             lines[key] = DocumentLine(
-                item.kind, item.agreement, part.group.category, part.group.rate, part.amount, item.start, item.end
+                item.kind,
+                item.agreement,
+                part.group.category,
+                part.group.rate,
+                part.amount,
+                item.start,
+                item.end,
+                item.type,
             )
         else:
             lines[key] = replace(

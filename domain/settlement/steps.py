@@ -19,6 +19,7 @@ from domain.settlement.issuing import Item, step_row
 from domain.settlement.reserves import Reserve, hold
 from domain.settlement.terms import ClosingTerms
 from domain.settlement.tiers import TierPeriod, id_of, open_tiers_needs, to_true_up, true_up
+from domain.settlement.turns import PeriodKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def work_out_steps(account: Account, until: date, settlement_id: str, earned: in
     sum_ = earned + sum(row.amount for row in rows)
     for step, amount in top_ups(account.id, agreements, until, tuple(rows), books):
         assert step.end is not None
-        rows.append(step_row(account, f"guarantee/{step.agreement}/{step.start}", amount, step.end, step, books))
+        key = f"guarantee/{step.agreement}/{step.start}" + ("" if step.type is None else f"/{step.type}")
+        rows.append(step_row(account, key, amount, step.end, step, books))
         sum_ += amount
     recouped = min(position.advanced(account.id, books), max(0, sum_))
     if recouped:
@@ -117,7 +119,8 @@ def book_steps(account: Account, steps: Steps, books: Books) -> None:
             assert step.of is not None
             assert step.base is not None
             position.top_up(account.id, row.amount, books)
-            note_guaranteed(account.id, step.agreement, step.start, topped_up(step.of, step.base), books)
+            key = PeriodKey(step.agreement, step.start, step.type)
+            note_guaranteed(account.id, key, topped_up(step.of, step.base), books)
         elif step.kind == "recoupment":
             position.recoup(account.id, -row.amount, books)
     if steps.reserve is not None:

@@ -8,6 +8,7 @@ import pytest
 from domain.ledger.entries import Entry
 from domain.settlement.accruals import Step
 from domain.settlement.advances import Advance
+from domain.settlement.earnings import Earnings
 from domain.settlement.reserves import Reserve
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
@@ -241,6 +242,101 @@ def test_what_was_earned_outside_the_guaranteed_days_does_not_count():
     book = earning(agreement("AG-1", "2026-12-01", share="1", guarantee=guarantee(10000)), earned=30000)
     book.take(adjustment("A-1", -4000, on="2026-12-01"), closing("C-1", until="2026-12-31"))
     assert stated(book, "C-1") == [("earned", 26000), ("guarantee", 10000), ("total", 36000)]
+    assert_books_hold(book)
+
+
+def monthly(amount: int = 10000) -> Fact:
+    """An agreement that guarantees an amount a month from 1 October on."""
+    return agreement("AG-1", "2026-10-01", share="1", guarantee=guarantee(amount, "month"))
+
+
+def test_a_guarantee_of_another_type_from_a_later_day_on_is_topped_up_once():
+    """100.00 of October; of the quarter's 92 days, at 300.00, the 61 from 1 November on: 198.91, and nothing after."""
+    book = earning(monthly())
+    book.take(closing("C-1", until="2026-10-31"))
+    assert stated(book, "C-1") == [("earned", 0), ("guarantee", 10000), ("total", 10000)]
+    book.take(agreed("AG-1", "2026-11-01", "1", guarantee=guarantee(30000, "quarter")))
+    book.take(
+        closing("C-2", until="2026-12-31"), closing("C-3", until="2026-12-31"), closing("C-4", until="2027-01-31")
+    )
+    assert stated(book, "C-2") == [("earned", 0), ("guarantee", 19891), ("total", 19891)]
+    assert stated(book, "C-3") == [("earned", 0), ("total", 0)]
+    assert stated(book, "C-4") == [("earned", 0), ("total", 0)]
+    assert_books_hold(book)
+
+
+def test_periods_of_two_types_that_begin_on_one_day_each_have_a_line():
+    """October has 15 of 31 days at 100.00 a month: 48.39; its quarter 77 of 92 at 300.00: 251.09."""
+    book = earning(monthly())
+    book.take(agreed("AG-1", "2026-10-16", "1", guarantee=guarantee(30000, "quarter")))
+    book.take(closing("C-1", until="2026-12-31"))
+    assert stated(book, "C-1") == [("earned", 0), ("guarantee", 4839), ("guarantee", 25109), ("total", 29948)]
+    month, quarter = book.settlement("C-1").lines
+    assert month.accrual_id == "settlement.close/C-1/guarantee/AG-1/2026-10-01"
+    assert quarter.accrual_id == "settlement.close/C-1/guarantee/AG-1/2026-10-01/quarter"
+    assert month.step == Step("guarantee", "AG-1", date(2026, 10, 1), date(2026, 10, 15), of=4839, base=0)
+    assert quarter.step == Step(
+        "guarantee", "AG-1", date(2026, 10, 1), date(2026, 12, 31), of=25109, base=0, type="quarter"
+    )
+    assert book.position("SA-1").payable == 29948
+    assert_books_hold(book)
+
+
+def test_what_was_stated_of_a_type_that_is_no_longer_agreed_is_taken_back():
+    """100.00 of October and of November come back, and the quarter has 300.00 instead: 100.00 more."""
+    book = earning(monthly())
+    book.take(closing("C-1", until="2026-11-30"))
+    book.take(agreed("AG-1", "2026-10-01", "1", guarantee=guarantee(30000, "quarter")))
+    book.take(closing("C-2", until="2026-12-31"))
+    lines = [("guarantee", -10000), ("guarantee", -10000), ("guarantee", 30000)]
+    assert stated(book, "C-2") == [("earned", 0), *lines, ("total", 10000)]
+    back = book.settlement("C-2").lines[1].step
+    assert back == Step("guarantee", "AG-1", date(2026, 11, 1), date(2026, 11, 30), of=0, base=0)
+    assert book.position("SA-1").payable == 30000
+    assert_books_hold(book)
+
+
+def test_a_type_that_is_agreed_again_is_known_by_what_it_had():
+    """The quarter's 300.00 come back as the month's 3 x 100.00 do, whichever is agreed last."""
+    book = earning(monthly())
+    book.take(agreed("AG-1", "2026-10-01", "1", guarantee=guarantee(30000, "quarter")))
+    book.take(closing("C-1", until="2026-12-31"))
+    assert stated(book, "C-1") == [("earned", 0), ("guarantee", 30000), ("total", 30000)]
+    book.take(agreed("AG-1", "2026-10-01", "1", guarantee=guarantee(9000)), closing("C-2", until="2026-12-31"))
+    lines = [*[("guarantee", 9000)] * 3, ("guarantee", -30000)]
+    assert stated(book, "C-2") == [("earned", 0), *lines, ("total", -3000)]
+    assert book.position("SA-1").payable == 27000
+    assert_books_hold(book)
+
+
+def test_a_guarantee_that_is_dropped_in_the_past_is_taken_back():
+    """100.00 of October, of which 40.00 were earned: the other 60.00 come back, as 59.99 would for 40.01."""
+    book = earning(monthly(), earned=4000, on="2026-10-20")
+    book.take(closing("C-1", until="2026-10-31"))
+    assert stated(book, "C-1") == [("earned", 4000), ("guarantee", 6000), ("total", 10000)]
+    book.take(agreed("AG-1", "2026-10-01", "1"), closing("C-2", until="2026-10-31"))
+    assert stated(book, "C-2") == [("earned", 0), ("guarantee", -6000), ("total", -6000)]
+    book.take(closing("C-3", until="2026-12-31"))
+    assert stated(book, "C-3") == [("broughtForward", -6000), ("earned", 0), ("total", -6000)]
+    assert_books_hold(book)
+
+
+def test_what_an_earlier_version_stated_is_of_the_type_agreed_first_that_begins_a_period_on_that_day():
+    """A year from October on, months from January on: that of January 2027 is known without its type."""
+    book = earning(agreement("AG-1", "2026-10-01", share="1", guarantee=guarantee(36500, "year")))
+    book.take(agreed("AG-1", "2027-01-01", "1", guarantee=guarantee(10000)))
+    book.take(closing("C-1", until="2027-02-28"))
+    assert [(one.start, one.type) for one in book.get(Earnings, "SA-1/2027").guaranteed] == [
+        (date(2027, 1, 1), None),
+        (date(2027, 2, 1), None),
+    ]
+    book.take(agreed("AG-1", "2026-10-01", "1", guarantee=guarantee(10000)), closing("C-2", until="2027-02-28"))
+    assert [(one.start, one.type) for one in book.get(Earnings, "SA-1/2026").guaranteed] == [
+        (date(2026, 10, 1), "month"),
+        (date(2026, 11, 1), None),
+        (date(2026, 12, 1), None),
+    ]
+    assert book.position("SA-1").payable == 50000
     assert_books_hold(book)
 
 

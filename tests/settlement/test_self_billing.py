@@ -628,6 +628,59 @@ def test_a_fee_that_is_less_in_the_past_is_taken_back_by_a_credit_note():
     assert_books_hold(book)
 
 
+def monthly_fee(*facts: Fact, **terms: Any) -> LedgerBook:
+    """25.00 a month from 1 October on, at 20 %."""
+    return opened(agreement("AG-1", "2026-10-01", share="1", fixed_fee=fixed_fee(2500), **terms), *facts)
+
+
+def test_a_fee_of_another_type_from_a_later_day_on_is_charged_once():
+    """25.00 of October; of the quarter's 92.00 the part of 61 of 92 days, and nothing after."""
+    book = monthly_fee(closing("C-1", until="2026-10-31"))
+    book.take(agreed("AG-1", "2026-11-01", "1", fixed_fee=fixed_fee(9200, "quarter")))
+    book.take(
+        closing("C-2", until="2026-12-31"), closing("C-3", until="2026-12-31"), closing("C-4", until="2027-01-31")
+    )
+    assert documents(book) == [(INV1, "380", 2500, 500, None), (INV2, "380", 6100, 1220, None)]
+    assert book.position("SA-1").payable == -10320
+    assert_books_hold(book)
+
+
+def test_fees_of_two_types_that_begin_on_one_day_are_each_charged():
+    """Of October 15 of 31 days at 31.00, of its quarter 77 of 92 days at 92.00: 15.00 and 77.00, a line each."""
+    book = opened(agreement("AG-1", "2026-10-01", share="1", fixed_fee=fixed_fee(3100)))
+    book.take(agreed("AG-1", "2026-10-16", "1", fixed_fee=fixed_fee(9200, "quarter")))
+    book.take(closing("C-1", until="2026-12-31"), closing("C-2", until="2026-12-31"))
+    assert documents(book) == [(INV1, "380", 9200, 1840, None)]
+    assert [(one.amount, one.type) for one in book.get(SettlementDocument, INV1).lines] == [
+        (1500, None),
+        (7700, "quarter"),
+    ]
+    assert_books_hold(book)
+
+
+def test_what_was_charged_of_a_type_that_is_no_longer_agreed_is_taken_back():
+    """25.00 of October and of November; then 75.00 a quarter from October on: 90.00 with tax in all, and not 120.00."""
+    book = monthly_fee(closing("C-1", until="2026-10-31"), closing("C-2", until="2026-11-30"))
+    book.take(agreed("AG-1", "2026-10-01", "1", fixed_fee=fixed_fee(7500, "quarter")))
+    book.take(closing("C-3", until="2026-12-31"), closing("C-4", until="2026-12-31"))
+    assert documents(book)[2:] == [
+        ("INV-000000003", "380", 7500, 1500, None),
+        ("CN-000000001", "381", 2500, 500, INV1),
+        ("CN-000000002", "381", 2500, 500, INV2),
+    ]
+    assert book.position("SA-1").payable == -9000
+    assert_books_hold(book)
+
+
+def test_a_fee_that_is_dropped_in_the_past_is_taken_back():
+    """All of the 25.00 of October, and its 5.00 of tax."""
+    book = monthly_fee(closing("C-1", until="2026-10-31"))
+    book.take(agreed("AG-1", "2026-10-01", "1"), closing("C-2", until="2026-12-31"))
+    assert documents(book)[1:] == [("CN-000000001", "381", 2500, 500, INV1)]
+    assert book.position("SA-1").payable == 0
+    assert_books_hold(book)
+
+
 # -- commission
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from fractions import Fraction
 
@@ -48,6 +49,11 @@ def of_day(agreed: list[AgreedTerms], day: date) -> AgreedTerms:
     """The terms of a day, of those of an agreement."""
     latest = max(terms.valid_from for terms in agreed if terms.valid_from <= day)
     return [terms for terms in agreed if terms.valid_from == latest][-1]
+
+
+def first_type(one: Agreement, types: Sequence[str], day: date) -> str:
+    """The type that was agreed first, of those of which a period of an agreement begins on a day."""
+    return next(kind for kind in types if any(later(one.start, n * MONTHS[kind]) == day for n in range(500)))
 
 
 def later(day: date, months: int) -> date:

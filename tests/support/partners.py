@@ -23,7 +23,7 @@ from domain.settlement.reserves import Reserve
 from domain.settlement.statements import Settlement, SettlementLine
 from domain.settlement.terms import ClosingTerms, Tiers
 from domain.settlement.tiers import TierPeriod
-from tests.support.agreed_terms import MONTHS, half_away, known, later, made_at, of_day, on_day
+from tests.support.agreed_terms import MONTHS, first_type, half_away, known, later, made_at, of_day, on_day
 from tests.support.ledger_book import LedgerBook
 
 STEP_ENTRIES = ("advance.paid:", "reserve.release:")
@@ -196,7 +196,7 @@ def _taken_back(line: InvoiceLine, book: LedgerBook) -> int:
 
 def _earnings_are_what_statements_say(book: LedgerBook) -> None:
     days: Counter[tuple[str, date]] = Counter()
-    guaranteed: Counter[tuple[str, str, date]] = Counter()
+    guaranteed: Counter[tuple[str, str, date, str | None]] = Counter()
     for statement in book.documents[Settlement].values():
         for line in statement.lines:
             if _is_earned(line):
@@ -204,9 +204,10 @@ def _earnings_are_what_statements_say(book: LedgerBook) -> None:
             elif line.step is not None and line.step.kind == "guarantee":
                 assert line.step.agreement is not None
                 assert line.step.start is not None
-                guaranteed[statement.settlement_account, line.step.agreement, line.step.start] += line.amount
+                key = (statement.settlement_account, line.step.agreement, line.step.start, line.step.type)
+                guaranteed[key] += line.amount
     told: Counter[tuple[str, date]] = Counter()
-    topped: Counter[tuple[str, str, date]] = Counter()
+    topped: Counter[tuple[str, str, date, str | None]] = Counter()
     for year in book.documents[Earnings].values():
         assert year.id == f"{year.settlement_account}/{year.year}"
         for day in year.days:
@@ -214,7 +215,7 @@ def _earnings_are_what_statements_say(book: LedgerBook) -> None:
             told[year.settlement_account, day.date] = day.amount
         for one in year.guaranteed:
             assert one.start.year == year.year
-            topped[year.settlement_account, one.agreement, one.start] = one.amount
+            topped[year.settlement_account, one.agreement, one.start, one.type] = one.amount
     assert told == days
     assert topped == guaranteed
 
@@ -245,14 +246,14 @@ def _closings_follow_agreements(partner: str, book: LedgerBook, order: dict[str,
         if row.settlement_account == partner
     ]
     earned: Counter[date] = Counter()
-    stated: Counter[tuple[str, date]] = Counter()
+    stated: Counter[tuple[str, date, str | None]] = Counter()
     recouped = 0
     for closing_id, statements in sorted(closings.items(), key=lambda item: made_at(item[0], order)):
         made, until = made_at(closing_id, order), statements[0].period_end
         now = _stated_now(statements, earned, stated)
         agreements = known(partner, made, book, order)
-        for (agreement, start), amount in _guaranteed(agreements, until, earned).items():
-            assert stated[agreement, start] == amount, (closing_id, agreement, start, amount)
+        for key, amount in _guaranteed(agreements, until, earned).items():
+            assert stated[key] == amount, (closing_id, key, amount)
         terms = on_day(agreements, until)
         closing = ClosingTerms() if terms is None else terms.closings
         base = max(0, now["earned"] + now["guarantee"])
@@ -264,7 +265,9 @@ def _closings_follow_agreements(partner: str, book: LedgerBook, order: dict[str,
             _is_paid_from_the_threshold_on(book, one, closing)
 
 
-def _stated_now(statements: list[Settlement], earned: Counter[date], stated: Counter[tuple[str, date]]) -> Counter[str]:
+def _stated_now(
+    statements: list[Settlement], earned: Counter[date], stated: Counter[tuple[str, date, str | None]]
+) -> Counter[str]:
     """What a closing states of each kind; adds what it says was earned to its days, and guarantees to their periods."""
     each = ("release", "selfBilledTax", "commission")
     assert not any(line.step and line.step.kind not in each for one in statements[:-1] for line in one.lines)
@@ -278,7 +281,7 @@ def _stated_now(statements: list[Settlement], earned: Counter[date], stated: Cou
         if line.step is not None and line.step.kind == "guarantee":
             assert line.step.agreement is not None
             assert line.step.start is not None
-            stated[line.step.agreement, line.step.start] += line.amount
+            stated[line.step.agreement, line.step.start, line.step.type] += line.amount
     return now
 
 
@@ -331,11 +334,12 @@ def _payouts_withhold_what_was_agreed(book: LedgerBook) -> None:
 
 def _guaranteed(
     agreements: list[tuple[Agreement, list[AgreedTerms]]], until: date, earned: Counter[date]
-) -> dict[tuple[str, date], int]:
-    """What is to be stated in all of each period of a guarantee that has ended."""
-    due: dict[tuple[str, date], int] = {}
+) -> dict[tuple[str, date, str | None], int]:
+    """What is to be stated in all of each period of a guarantee that has ended, of every type that was ever agreed."""
+    due: dict[tuple[str, date, str | None], int] = {}
     for one, agreed in agreements:
-        kinds = {terms.closing.guarantee.period for terms in agreed if terms.closing and terms.closing.guarantee}
+        said = [terms.closing.guarantee.period for terms in agreed if terms.closing and terms.closing.guarantee]
+        kinds = list(dict.fromkeys(said))
         for kind in kinds:
             for n in range(500):
                 start, end = later(one.start, n * MONTHS[kind]), later(one.start, (n + 1) * MONTHS[kind])
@@ -344,7 +348,6 @@ def _guaranteed(
                 if one.end is not None and start >= one.end:
                     break
                 amount, base, days = Fraction(0), 0, (end - start).days
-                counted = False
                 for day in (start + timedelta(days=k) for k in range(days)):
                     if one.end is not None and day >= one.end:
                         break
@@ -352,7 +355,6 @@ def _guaranteed(
                     if guarantee and guarantee.period == kind:
                         amount += Fraction(guarantee.amount, days)
                         base += earned[day]
-                        counted = True
-                if counted:
-                    due[one.id, start] = max(0, half_away(amount) - max(0, base))
+                key = (one.id, start, None if kind == first_type(one, kinds, start) else kind)
+                due[key] = max(0, half_away(amount) - max(0, base))
     return due

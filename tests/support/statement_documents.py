@@ -16,7 +16,7 @@ from domain.settlement.documents import SettlementDocument
 from domain.settlement.earnings import Earnings
 from domain.settlement.statements import Settlement
 from domain.settlement.terms import ClosingTerms
-from tests.support.agreed_terms import MONTHS, half_away, known, later, made_at, of_day, on_day
+from tests.support.agreed_terms import MONTHS, first_type, half_away, known, later, made_at, of_day, on_day
 from tests.support.ledger_book import LedgerBook, ledger_name
 
 Group = tuple[str, Fraction, Fraction | None]
@@ -197,16 +197,16 @@ def _notes_take_what_is_left(book: LedgerBook) -> None:
 
 def _fees_are_charged_once(book: LedgerBook, order: dict[str, int]) -> None:
     """What was charged of each period less what notes took back is kept, and was agreed at the last closing."""
-    charged: Counter[tuple[str, str, date]] = Counter()
+    charged: Counter[tuple[str, str, date, str | None]] = Counter()
     for one in book.documents[SettlementDocument].values():
         for line in one.lines:
             if line.kind == "fee":
                 assert line.agreement is not None
-                charged[one.settlement_account, line.agreement, line.start] += _sign(one) * line.amount
-    kept: dict[tuple[str, str, date], int] = {}
+                charged[one.settlement_account, line.agreement, line.start, line.type] += _sign(one) * line.amount
+    kept: dict[tuple[str, str, date, str | None], int] = {}
     for year in book.documents[Earnings].values():
         for fee in year.charged or ():
-            kept[year.settlement_account, fee.agreement, fee.start] = fee.amount
+            kept[year.settlement_account, fee.agreement, fee.start, fee.type] = fee.amount
     assert {key: amount for key, amount in kept.items() if amount} == {k: a for k, a in charged.items() if a}
     for partner in {one.settlement_account for one in book.documents[Settlement].values()}:
         closings = {
@@ -216,15 +216,18 @@ def _fees_are_charged_once(book: LedgerBook, order: dict[str, int]) -> None:
         }
         last = max(closings, key=lambda one: made_at(one, order))
         agreements = known(partner, made_at(last, order), book, order)
-        for (agreement, start), amount in _fees_of(agreements, closings[last]).items():
-            assert kept.get((partner, agreement, start), 0) == amount, (agreement, start, amount)
+        for key, amount in _fees_of(agreements, closings[last]).items():
+            assert kept.get((partner, *key), 0) == amount, (key, amount)
 
 
-def _fees_of(agreements: list[tuple[Agreement, list[AgreedTerms]]], until: date) -> dict[tuple[str, date], int]:
-    """What is to be charged in all of each period of a fee that has ended, day by day."""
-    due: dict[tuple[str, date], int] = {}
+def _fees_of(
+    agreements: list[tuple[Agreement, list[AgreedTerms]]], until: date
+) -> dict[tuple[str, date, str | None], int]:
+    """What is to be charged in all of each period of a fee that has ended, of every type that was ever agreed."""
+    due: dict[tuple[str, date, str | None], int] = {}
     for one, agreed in agreements:
-        kinds = {terms.closing.fixed_fee.period for terms in agreed if terms.closing and terms.closing.fixed_fee}
+        said = [terms.closing.fixed_fee.period for terms in agreed if terms.closing and terms.closing.fixed_fee]
+        kinds = list(dict.fromkeys(said))
         for kind in kinds:
             for n in range(500):
                 start, end = later(one.start, n * MONTHS[kind]), later(one.start, (n + 1) * MONTHS[kind])
@@ -232,16 +235,15 @@ def _fees_of(agreements: list[tuple[Agreement, list[AgreedTerms]]], until: date)
                     break
                 if one.end is not None and start >= one.end:
                     break
-                amount, counted, days = Fraction(0), False, (end - start).days
+                amount, days = Fraction(0), (end - start).days
                 for day in (start + timedelta(days=k) for k in range(days)):
                     if one.end is not None and day >= one.end:
                         break
                     fee = (of_day(agreed, day).closing or ClosingTerms()).fixed_fee
                     if fee is not None and fee.period == kind:
                         amount += Fraction(fee.amount, days)
-                        counted = True
-                if counted:
-                    due[one.id, start] = half_away(amount)
+                key = (one.id, start, None if kind == first_type(one, kinds, start) else kind)
+                due[key] = half_away(amount)
     return due
 
 
