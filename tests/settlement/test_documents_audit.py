@@ -27,6 +27,7 @@ from tests.support.ledger_book import (
     credit_note,
     disputes,
     fixed_fee,
+    guarantee,
     line,
     order,
     partner,
@@ -46,7 +47,9 @@ OTHERS = {
     "numbers-are-of-their-sellers-series",
 }
 """The checks of other capabilities that have to know of documents."""
-WATCHED = {check.name for check in DOCUMENT_CHECKS} | OTHERS
+PERIODS = {"guaranteed-matches-statements", "guarantees-top-up"}
+"""Those of guarantees, whose periods are known as those of fees are."""
+WATCHED = {check.name for check in DOCUMENT_CHECKS} | OTHERS | PERIODS
 SB1, SB2, SB3 = (f"SB-SA-1-00000000{n}" for n in (1, 2, 3))
 FEE = "INV-000000002"
 OF_4, NOTE_OF_4, OF_5 = "SB-SA-4-000000001", "SB-SA-4-000000002", "SB-SA-5-000000001"
@@ -57,7 +60,7 @@ def made_books() -> LedgerBook:
 
     C-1 has SB1 of 80.00 and the fee of October, C-2 SB2 of 16.00 that fell, and 5.00 of the fee that are taken back.
     C-1 is carried forward to C-2, and C-2 to C-3, whose SB3 is disputed. So is SB1: C-2 holds 66.00 of C-1, and C-3 the
-    52.80 that C-2 leaves of it.
+    52.80 that C-2 leaves of it. SA-6 has a guarantee and a fee of a month, and from 16 October on of its quarter.
     """
     book = LedgerBook()
     book.begin_days("2026-11-22")
@@ -76,6 +79,10 @@ def made_books() -> LedgerBook:
         book.take(partner(account, share="1"), agreement(f"AG-{n}", "2026-10-01", account=account, self_billing=bills))
         book.take(adjustment(f"A-{n}", 5000, account=account), closing(f"D-{n}", account, until="2026-11-24"))
     book.take(adjustment("A-6", -1000, account="SA-4"), closing("D-6", "SA-4", until="2026-11-24"))
+    month: dict[str, Any] = {"guarantee": guarantee(3100), "fixed_fee": fixed_fee(3100)}
+    quarter: dict[str, Any] = {"guarantee": guarantee(9200, "quarter"), "fixed_fee": fixed_fee(9200, "quarter")}
+    book.take(partner("SA-6", share="1"), agreement("AG-6", "2026-10-01", account="SA-6", **month))
+    book.take(agreed("AG-6", "2026-10-16", "1", **quarter), closing("D-7", "SA-6", until="2026-12-31"))
     book.take(disputes(SB3), disputes(SB1))
     assert_books_hold(book)
     return book
@@ -158,6 +165,14 @@ MUTATIONS = [
         {"open-documents-have-something-left", "numbers-are-of-their-sellers-series"},
     ),
     Mutation("charged-off", adding("earnings", "SA-1/2026", charged__0__amount=1), {"fees-are-charged-once"}),
+    Mutation(
+        "charged-of-another-type", unsetting("earnings", "SA-6/2026", "charged.1.type"), {"fees-are-charged-once"}
+    ),
+    Mutation(
+        "guaranteed-of-another-type",
+        changing("earnings", "SA-6/2026", guaranteed__1__type="year"),
+        {"guaranteed-matches-statements"},
+    ),
     Mutation(
         "another-document-holds",
         changing("settlements", "C-3", hold__documents=[SB1]),
