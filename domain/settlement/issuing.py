@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from domain.accounts.model import Account
 from domain.frozen import dataclass, replace
+from domain.invoicing.model import Invoice
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, RangeNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series, next_number
@@ -118,18 +119,19 @@ def issue_documents(
 ) -> Documents:
     """Issue the documents of a statement up to a day that has these rows and charges these fees.
 
-    What a line has in all by its rows is taken together. What was earned stands in an invoice of each series, what fell
-    in a credit note of each invoice that it corrects: of a line, of those that have its earlier rows, the latest first;
-    of what has no line, of the latest with that tax group of which something is left. What no invoice is left for is in
-    a credit note that names none.
+    What a line has in all by its rows is taken together, and goes by the day of the first that is earned; what only
+    falls, or corrects, by the line's first day. What was earned stands in an invoice of each series, what fell in a
+    credit note of each invoice that it corrects: of a line, of those that have its earlier rows, the latest first, in
+    the tax group that the line has there; of what has no line, of the latest with that tax group of which something is
+    left. What no invoice is left for is in a credit note that names none.
 
     Raises `NotLoaded`.
     """
     agreements = list(books.queue(Agreement, account.id)) if has_agreements(books.position(account.id)) else []
     if not are_issued(agreements, rows):
         return NO_DOCUMENTS
-    statement = _Statement(account, settlement_id, books)
-    statement.issue("389", list(_earned(rows, agreements)))
+    statement = _Statement(account, settlement_id, agreements, books)
+    statement.issue("389", list(_earned(rows, agreements, books)))
     statement.issue("380", [*fees, *_commissions(rows, agreements, books.series)])
     return statement.documents(until)
 
@@ -137,9 +139,10 @@ def issue_documents(
 class _Statement:
     """The documents of one statement as they come about."""
 
-    def __init__(self, account: Account, settlement_id: str, books: Books) -> None:
+    def __init__(self, account: Account, settlement_id: str, agreements: Sequence[Agreement], books: Books) -> None:
         self._account = account
         self._settlement_id = settlement_id
+        self._agreements = agreements
         self._books = books
         self._issued: list[SettlementDocument] = []
         self._numbers: dict[str, str] = {}
@@ -210,8 +213,9 @@ class _Statement:
         """The invoices that a fall corrects, each with the tax group and how much; `taken` is what others did."""
         left = -item.amount
         for invoice, most in self._candidates(code, item, taken):
-            # Its own group first; where its terms were others then, that which the invoice has.
-            for group in sorted((one.group for one in invoice.tax_item), key=lambda one: one != item.group):
+            # First the group that it has there; where nothing is left of that, what the invoice has.
+            first = self._group_in(invoice, item)
+            for group in sorted((one.group for one in invoice.tax_item), key=lambda one: one != first):
                 part = min(left, most, invoice.left(group) - taken[invoice.id, group])
                 if part > 0:
                     taken[invoice.id, group] += part
@@ -235,12 +239,34 @@ class _Statement:
                 if (left := invoice.left(item.group) - taken[invoice.id, item.group]) > 0:
                     yield invoice, left
 
+    def _group_in(self, invoice: SettlementDocument, item: Item) -> TaxGroup | None:
+        """The tax group that an item's line has in a self-billed invoice: by the terms as they were when it was issued.
+
+        Of anything else, the item's own.
+        """
+        groups = [one.group for one in invoice.tax_item]
+        if item.line is None or not invoice.is_self_billed or len(groups) == 1:
+            return item.group
+        rows = self._books.within(Accrual, item.line)
+        day = _day_of([row for row in rows if self._number_of(row) == invoice.id], item.line, self._books)
+        for agreement in self._agreements:
+            known = agreement.agreed if agreement.holds_on(day) else ()
+            for terms in reversed([one for one in known if one.booked_at <= invoice.booked_at]):
+                bills = agreement.terms_on(day, terms.revision).closings.self_billing
+                if bills is not None and _group_of(bills) in groups:
+                    return _group_of(bills)
+        return item.group
+
+    def _number_of(self, row: Accrual) -> str | None:
+        """The document that has a row, also if it is one of these."""
+        return row.document or self._numbers.get(row.id)
+
     def _of_line(self, code: TypeCode, item: Item) -> Iterator[tuple[SettlementDocument, int]]:
         """The invoices that have earlier rows of a line, the latest first, and how much of it each still has."""
         assert item.line is not None
         nets: dict[str, int] = defaultdict(int)
         for row in self._books.within(Accrual, item.line):
-            number = row.document or self._numbers.get(row.id)
+            number = self._number_of(row)
             if number is not None and code == "389":
                 nets[number] += row.amount
             elif number is not None and row.commission is not None:
@@ -370,13 +396,15 @@ def _series_of(agreements: Iterable[Agreement]) -> set[str]:
     return {one.series for one in bills if one is not None}
 
 
-def _earned(rows: Iterable[Accrual], agreements: Sequence[Agreement]) -> Iterator[Item]:
-    """What of a statement's rows is invoiced in the partner's name: of each line in one sum, by its earliest row's day.
+def _earned(rows: Iterable[Accrual], agreements: Sequence[Agreement], books: Books) -> Iterator[Item]:
+    """What of a statement's rows is invoiced in the partner's name: of each line in one sum, by its day.
 
-    Adjustments and what a closing adds stand alone.
+    Adjustments and what a closing adds stand alone; an adjustment that corrects a line goes by the line's day. Raises
+    `NotLoaded`.
     """
     lines: dict[str, list[Accrual]] = defaultdict(list)
     alone: list[tuple[DocumentLineKind, Accrual]] = []
+    adjusted: dict[str, Accrual] = {}
     for row in rows:
         if row.commission is not None:
             continue  # the partner has sold it itself
@@ -384,16 +412,56 @@ def _earned(rows: Iterable[Accrual], agreements: Sequence[Agreement]) -> Iterato
             lines[f"{row.bill_no}/{row.line_id}"].append(row)
         elif row.step is None:
             alone.append(("adjustment", row))
+            if row.bill_no is not None:
+                adjusted[f"{row.bill_no}/{row.line_id}"] = row
         elif row.step.kind == "trueUp" or row.step.kind == "guarantee":
             alone.append((row.step.kind, row))
+    looked_up = [line for line, of_line in lines.items() if not any(map(_is_earned_anew, of_line))]
+    books.require(RangeNeed(Accrual, line) for line in (*looked_up, *adjusted))
+    books.require(
+        DocumentNeed(Invoice, row.bill_no)
+        for line, row in adjusted.items()
+        if row.bill_no is not None and not books.within(Accrual, line)
+    )
     for line, of_line in lines.items():
         first, last = min(row.date for row in of_line), max(row.date for row in of_line)
-        bills = _terms_on(first, agreements)
+        bills = _terms_on(_day_of(of_line, line, books), agreements)
         amount = sum(row.amount for row in of_line)
         yield Item("accrual", *bills, amount, first, last, line, tuple(row.id for row in of_line))
     for kind, row in alone:
-        line_of = None if row.bill_no is None else f"{row.bill_no}/{row.line_id}"
-        yield Item(kind, *_terms_on(row.date, agreements), row.amount, row.date, row.date, line_of, (row.id,))
+        line_of, day = None, row.date
+        if row.bill_no is not None:
+            line_of = f"{row.bill_no}/{row.line_id}"
+            if _is_of_agent(row, line_of, books):
+                continue
+            day = _day_of([row], line_of, books)
+        yield Item(kind, *_terms_on(day, agreements), row.amount, row.date, row.date, line_of, (row.id,))
+
+
+def _is_earned_anew(row: Accrual) -> bool:
+    """Whether a row rises by itself: no note, no correction of what was earned before."""
+    return row.amount > 0 and row.corrects is None and row.adjustment_id is None
+
+
+def _day_of(rows: Sequence[Accrual], line: str, books: Books) -> date:
+    """The day by whose terms rows of a line are invoiced: the first on which they rise by themselves.
+
+    What falls, or corrects, goes by the line's first day. Raises `NotLoaded`.
+    """
+    days = [row.date for row in rows if _is_earned_anew(row)] or [row.date for row in books.within(Accrual, line)]
+    return min(days or [row.date for row in rows])
+
+
+def _is_of_agent(adjustment: Accrual, line: str, books: Books) -> bool:
+    """Whether the line that an adjustment corrects was sold in the partner's name: its invoice is to the customer.
+
+    Each row of such a line has our commission; before there is one, the invoice tells.
+    """
+    if rows := books.within(Accrual, line):
+        return any(row.commission is not None for row in rows)
+    invoice = None if adjustment.bill_no is None else books.find(Invoice, adjustment.bill_no)
+    parts = (one.on_behalf_of for one in (() if invoice is None else invoice.lines) if one.id == adjustment.line_id)
+    return any(part is not None and part.agent is not None for part in parts)
 
 
 def _commissions(rows: Iterable[Accrual], agreements: Sequence[Agreement], series: str) -> Iterator[Item]:
@@ -416,7 +484,11 @@ def _terms_on(day: date, agreements: Sequence[Agreement]) -> tuple[str | None, T
     bills: SelfBilling | None = None if agreement is None else agreement.terms_on(day).closings.self_billing
     if agreement is None or bills is None:
         return None, None, None
-    return agreement.id, TaxGroup(bills.category, bills.rate, bills.reverse_charge_rate), bills.series
+    return agreement.id, _group_of(bills), bills.series
+
+
+def _group_of(bills: SelfBilling) -> TaxGroup:
+    return TaxGroup(bills.category, bills.rate, bills.reverse_charge_rate)
 
 
 def _lines(parts: Iterable[Part]) -> tuple[DocumentLine, ...]:

@@ -42,6 +42,7 @@ from tests.support.ledger_book import (
 
 DAY = "2026-11-22"
 INV1, INV2 = "INV-000000001", "INV-000000002"
+FIRST = "SB-SA-1-000000001"
 
 
 def opened(*facts: Fact) -> LedgerBook:
@@ -320,6 +321,79 @@ def test_what_falls_after_self_billing_has_ended_corrects_its_invoice_still():
     assert_books_hold(book)
 
 
+def test_what_falls_goes_by_the_tax_group_that_its_line_has_in_the_invoice():
+    """O-1 at 20 %, O-2 at 10 % on one invoice: 80.00 of O-1, credited when 10 % hold, take 16.00 of tax back."""
+    book = opened(
+        agreement("AG-1", "2026-11-01", share="1", self_billing=self_billing()),
+        agreed("AG-1", "2026-11-20", share="1", self_billing=self_billing(rate="0.1")),
+    )
+    book.take(earn("O-1", 8000, "2026-11-05"), earn("O-2", 8000, "2026-11-21"), closing("C-1", until=DAY))
+    assert documents(book) == [(FIRST, "389", 16000, 2400, None)]
+    book.take(credit_note("N-1", INV1, {"2": 8000}), closing("C-2"))
+    assert documents(book)[1:] == [("SB-SA-1-000000002", "261", 8000, 1600, FIRST)]
+    book.take(adjustment("A-1", -8000, corrects=(INV2, "2")), closing("C-3"))
+    assert documents(book)[2:] == [("SB-SA-1-000000003", "261", 8000, 800, FIRST)]
+    assert_books_hold(book)
+
+
+def test_the_tax_group_of_a_line_is_that_by_which_its_invoice_was_issued():
+    """O-1 was invoiced at 20 %, and 10 % are agreed of its day since: 16.00 of tax come back still."""
+    book = opened(
+        agreement("AG-1", "2026-11-01", share="1", self_billing=self_billing()),
+        agreed("AG-1", "2026-11-20", share="1", self_billing=self_billing(rate="0.1")),
+    )
+    book.take(earn("O-1", 8000, "2026-11-05"), earn("O-2", 8000, "2026-11-21"), closing("C-1", until=DAY))
+    book.begin_days("2026-11-23")
+    book.take(agreed("AG-1", "2026-11-01", share="1", self_billing=self_billing(rate="0.1")))
+    book.take(credit_note("N-1", INV1, {"2": 8000}), closing("C-2"))
+    assert documents(book)[1:] == [("SB-SA-1-000000002", "261", 8000, 1600, FIRST)]
+    assert_books_hold(book)
+
+
+def test_what_falls_of_a_line_that_was_not_self_billed_has_no_document():
+    """Self-billed from the 20th on: 80.00 of the 5th had no tax, and none comes back; by a note, or an adjustment."""
+    terms = agreement("AG-1", "2026-11-20", share="1", self_billing=self_billing())
+    book = opened(terms, earn("O-1", 8000, "2026-11-05"), closing("C-1", until="2026-11-15"))
+    book.take(credit_note("N-1", INV1, {"2": 8000}), closing("C-2"))
+    assert stated(book, "C-2") == [("earned", -8000), ("total", -8000)]
+    assert not documents(book)
+    assert_books_hold(book)
+    book = opened(terms, earn("O-1", 8000, "2026-11-05"), adjustment("A-1", -8000, corrects=(INV1, "2")))
+    book.take(closing("C-2"))
+    assert stated(book, "C-2") == [("earned", 0), ("total", 0)]
+    assert not documents(book)
+    assert_books_hold(book)
+
+
+def test_what_is_corrected_of_past_days_goes_by_the_day_of_its_line():
+    """Self-billed in October: 100.00 at 70 %, at 75 % since; 5.00 more have 1.00 of tax, also in November."""
+    book = opened(agreement("AG-1", "2026-10-01", "2026-11-01", share="0.7", self_billing=self_billing()))
+    book.take(earn("O-1", 10000, "2026-10-05"), closing("C-1", until="2026-10-31"))
+    book.take(agreed("AG-1", "2026-10-01", share="0.75", self_billing=self_billing()), closing("C-2"))
+    assert documents(book) == [(FIRST, "389", 7000, 1400, None), ("SB-SA-1-000000002", "389", 500, 100, None)]
+    assert stated(book, "C-2") == [("earned", 500), ("selfBilledTax", 100), ("total", 600)]
+    book.take(agreed("AG-1", "2026-10-01", share="0.65", self_billing=self_billing()), closing("C-3"))
+    assert [one[1:] for one in documents(book)[2:]] == [
+        ("261", 500, 100, FIRST),
+        ("261", 500, 100, "SB-SA-1-000000002"),
+    ]
+    assert_books_hold(book)
+
+
+@pytest.mark.parametrize("on", ["invoice", "payment"])
+def test_an_adjustment_of_an_agents_line_is_in_no_self_billed_document(on):
+    """What SA-1 has sold itself it invoices itself, though what we sell is self-billed from the 23rd on."""
+    book = LedgerBook()
+    book.begin_days("2026-11-22")
+    book.take(billing(), agent_of(on=on), order("O-1", line("100.00", "0.2", "SA-1")), closing("C-1", until=DAY))
+    book.take(agreement("AG-1", "2026-11-23", share="1", self_billing=self_billing()))
+    issued = documents(book)
+    book.take(adjustment("A-1", -4000, corrects=("SA-1-000000001", "1"), on="2026-11-24"), closing("C-2"))
+    assert stated(book, "C-2") == [("earned", -4000), ("total", -4000)]
+    assert documents(book) == issued
+    assert_books_hold(book)
+
+
 def test_guarantees_are_invoiced_too_and_holdbacks_have_no_tax():
     """60.00 earned of 100.00 guaranteed: 20.00 of tax. 10 % of 100.00 are held back, 5 % of 90.00 withheld."""
     terms = {"guarantee": guarantee(10000), "holdback": holdback("0.1", 30), "withholding": withholding("0.05")}
@@ -480,9 +554,6 @@ def test_what_was_to_be_requested_of_what_is_held_is_requested_when_it_is_let_go
 def carried(*facts: Fact, **terms: Any) -> LedgerBook:
     """SA-1 earns 10.00, which C-1 carries forward with 2.00 of tax, since less than 15.00 is not paid out."""
     return self_billed(earn("O-1", 1000), closing("C-1", until=DAY), *facts, **{"payout_threshold": 1500, **terms})
-
-
-FIRST = "SB-SA-1-000000001"
 
 
 def requested(book: LedgerBook, id_: str) -> tuple[str, int] | None:

@@ -26,8 +26,12 @@ Group = tuple[str, Fraction, Fraction | None]
 def assert_documents(book: LedgerBook) -> None:
     """Documents are what statements say, their numbers run without a gap, and no note takes more than there is."""
     order = {identity: n for n, identity in enumerate(book.applied)}
+    of_lines: dict[str, list[Accrual]] = defaultdict(list)
+    for row in book.documents[Accrual].values():
+        if row.step is None and row.adjustment_id is None:
+            of_lines[_line(row)].append(row)
     for statement in book.documents[Settlement].values():
-        _are_what_was_stated(statement, book, order)
+        _are_what_was_stated(statement, book, order, of_lines)
     _notes_take_what_is_left(book)
     _numbers_run_without_gap(book)
     _fees_are_charged_once(book, order)
@@ -83,25 +87,47 @@ def _sign(document: SettlementDocument) -> int:
     return -1 if document.type_code in ("261", "381") else 1
 
 
-def _are_what_was_stated(statement: Settlement, book: LedgerBook, order: dict[str, int]) -> None:
+def _line(row: Accrual) -> str:
+    return f"{row.bill_no}/{row.line_id}"
+
+
+def _is_of_agent(row: Accrual, book: LedgerBook) -> bool:
+    """Whether what a row is of was sold in the partner's name."""
+    if row.bill_no is None:
+        return False
+    parts = [one.on_behalf_of for one in book.get(Invoice, row.bill_no).lines if one.id == row.line_id]
+    return any(part is not None and part.agent is not None for part in parts)
+
+
+def _day(rows: list[Accrual], of_line: list[Accrual]) -> date:
+    """The day of what rows of a statement are of: the first that is no correction, else the first day of their line."""
+    new = [row.date for row in rows if row.amount > 0 and row.adjustment_id is None and row.corrects is None]
+    return min(new or [row.date for row in of_line] or [row.date for row in rows])
+
+
+def _are_what_was_stated(
+    statement: Settlement, book: LedgerBook, order: dict[str, int], of_lines: dict[str, list[Accrual]]
+) -> None:
     """What is above zero of lines that are self-billed is invoiced; of what is below no less than of these is noted."""
     documents = _of_statement(statement, book)
-    agreements = known(statement.settlement_account, made_at(statement.closing_id, order), book, order)
-    nets: dict[str, list[tuple[date, int]]] = defaultdict(list)
+    made = made_at(statement.closing_id, order)
+    agreements = known(statement.settlement_account, made, book, order)
+    stated: dict[str, list[Accrual]] = defaultdict(list)
     commissions = 0
     for line in statement.lines:
         kind = "line" if line.step is None else line.step.kind
-        commission = book.get(Accrual, line.accrual_id).commission
-        if commission is not None:
-            commissions += commission.amount
-        elif kind in ("line", "trueUp", "guarantee"):
+        row = book.get(Accrual, line.accrual_id)
+        if row.commission is not None:
+            commissions += row.commission.amount
+        elif kind in ("line", "trueUp", "guarantee") and not _is_of_agent(row, book):
             alone = line.step is not None or line.adjustment_id is not None
-            nets[line.accrual_id if alone else f"{line.bill_no}/{line.line_id}"].append((line.date, line.amount))
+            stated[line.accrual_id if alone else _line(row)].append(row)
     earned: Counter[Group] = Counter()
     fell, fell_at_most = 0, 0
-    for rows in nets.values():
-        net = sum(amount for _, amount in rows)
-        terms = on_day(agreements, min(day for day, _ in rows))
+    for rows in stated.values():
+        net = sum(row.amount for row in rows)
+        of_line = [] if rows[0].step is not None else of_lines[_line(rows[0])]
+        terms = on_day(agreements, _day(rows, [row for row in of_line if order[row.cause] < made]))
         bills = None if terms is None else terms.closings.self_billing
         if net > 0 and bills is not None:
             reverse = None if bills.reverse_charge_rate is None else Fraction(bills.reverse_charge_rate)
