@@ -14,7 +14,7 @@ from domain.settlement.agreements import AgreedTerms, Agreement
 from domain.settlement.backdating import Backdating, CorrectedShare, ShareCorrection
 from domain.settlement.comparing import ComparedLine, StatementReport
 from domain.settlement.documents import CreditedGroup, DocumentLine, DocumentSaid, DocumentTax, SettlementDocument
-from domain.settlement.earnings import ChargedFee, DayEarned, Earnings, Guaranteed
+from domain.settlement.earnings import ChargedFee, ChargedPart, DayEarned, Earnings, Guaranteed
 from domain.settlement.payouts import Payout, PayoutReturn
 from domain.settlement.reserves import Release, Reserve
 from domain.settlement.statements import (
@@ -757,6 +757,14 @@ def _encode_charged_fee(charged_fee: ChargedFee) -> Row:
     }
     if charged_fee.type is not None:
         row["type"] = charged_fee.type
+    if charged_fee.parts is not None:
+        row["parts"] = [
+            {
+                "document": charged_part.document,
+                "amount": charged_part.amount,
+            }
+            for charged_part in charged_fee.parts
+        ]
     return row
 
 
@@ -790,12 +798,24 @@ def _decode_guaranteed(row: Row) -> Guaranteed:
 
 
 def _decode_charged_fee(row: Row) -> ChargedFee:
+    parts = row.get("parts")
     return ChargedFee(
         row["agreement"],
         date.fromisoformat(row["start"]),
         row["amount"],
         row["document"],
         row.get("type"),
+        (
+            None
+            if parts is None
+            else tuple(
+                ChargedPart(
+                    charged_part["document"],
+                    charged_part["amount"],
+                )
+                for charged_part in parts
+            )
+        ),
     )
 
 

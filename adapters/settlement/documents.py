@@ -280,7 +280,7 @@ KEPT = (
         Layout(
             Earnings,
             absent=(("charged",),),
-            parts=(Layout(Guaranteed, absent=(("type",),)), Layout(ChargedFee, absent=(("type",),))),
+            parts=(Layout(Guaranteed, absent=(("type",),)), Layout(ChargedFee, absent=(("type",), ("parts",)))),
         ),
         Collection(
             "earnings",
@@ -294,7 +294,9 @@ KEPT = (
                 "period that begins on `start`, a day of the year, and is of this type: `month`, `quarter`, `year`; "
                 "not there of the type that was agreed first, of those of which a period begins on that day",
                 "charged": "[{`agreement`, `start`, `amount`, `document`: the invoice that has charged of it last, "
-                "`type`: as in `guaranteed`}]: what was charged of the fee for that period; only where something was",
+                "`type`: as in `guaranteed`, `parts`: [{`document`, `amount`}], what each invoice has of it, the "
+                "earliest first, only where others have some}]: what was charged of the fee for that period; only "
+                "where something was",
             },
         ),
     ),

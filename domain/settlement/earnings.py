@@ -38,10 +38,19 @@ class Guaranteed:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargedPart:
+    """What an invoice has still of what was charged of a fee (minor units, above zero); `document` is its number."""
+
+    document: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChargedFee:
     """What was charged of the fee for a period (minor units, without tax), which is known by `key`.
 
-    `document` is the number of the invoice that has charged of it last.
+    `document` is the number of the invoice that has charged of it last. `parts` are what each invoice has of it, the
+    earliest first; None where that one has all of it, or where an earlier version wrote it, which knew of no other.
     """
 
     agreement: str
@@ -49,6 +58,14 @@ class ChargedFee:
     amount: int
     document: str
     type: AgreedPeriod | None = None
+    parts: tuple[ChargedPart, ...] | None = None
+
+    @property
+    def of_invoices(self) -> tuple[ChargedPart, ...]:
+        """What each invoice has of it, the earliest first."""
+        if self.parts is None:
+            return (ChargedPart(self.document, self.amount),) if self.amount else ()
+        return self.parts
 
     @property
     def key(self) -> PeriodKey:
@@ -116,11 +133,22 @@ def guaranteed_in(partner: str, key: PeriodKey, books: Books) -> int:
     return next((one.amount for one in found if one.key == key), 0)
 
 
-def note_charged(partner: str, charged: ChargedFee, books: Books) -> None:
-    """Note what was charged in all of the fee for a period, and where."""
-    before = _of(partner, charged.start.year, books)
-    others = (one for one in before.charged or () if one.key != charged.key)
-    books.put(replace(before, charged=tuple(sorted((*others, charged), key=_place))))
+def note_charged(partner: str, key: PeriodKey, amount: int, document: str, books: Books) -> None:
+    """Note what an invoice charges of the fee for a period, or what is taken back of it, below zero (minor units)."""
+    before = charged_in(partner, key, books)
+    parts = [] if before is None else list(before.of_invoices)
+    if amount > 0:
+        parts.append(ChargedPart(document, amount))
+    else:
+        changed = (replace(one, amount=one.amount + amount) if one.document == document else one for one in parts)
+        parts = [one for one in changed if one.amount]
+    last = document if before is None or amount > 0 else before.document
+    in_all = sum(one.amount for one in parts)
+    alone = all(one.document == last for one in parts)
+    charged = ChargedFee(key.agreement, key.start, in_all, last, key.type, None if alone else tuple(parts))
+    year = _of(partner, key.start.year, books)
+    others = (one for one in year.charged or () if one.key != key)
+    books.put(replace(year, charged=tuple(sorted((*others, charged), key=_place))))
 
 
 def charged_in(partner: str, key: PeriodKey, books: Books) -> ChargedFee | None:

@@ -24,56 +24,71 @@ def fees_due(partner: str, agreements: Sequence[Agreement], until: date, books: 
     """What is to be charged of fees up to a day, which counts, or taken back where it is below zero (minor units).
 
     For each period that has ended it is the fee in proportion to the days in force, less what was charged of it; with
-    the tax of its last day in force. What is taken back has the tax with which it was charged. Raises `NotLoaded`.
+    the tax of its last day in force. What is taken back has the tax with which it was charged, and is of the invoices
+    that have charged it, the latest first; what was charged with another tax is taken back, and charged anew. Raises
+    `NotLoaded`.
     """
     books.require(fees_needs(partner, agreements, until))
-    due = []
-    for agreement in agreements:
-        for ended in ended_periods(agreement, until, _fee):
-            charged = charged_in(partner, ended.key, books)
-            more = ended.amount - (0 if charged is None else charged.amount)
-            if more < 0:
-                assert charged is not None, f"less than nothing is due of {ended.key}"
-                due.append(_item(ended, _charged_with(charged, books), more, books, charged.document))
-            elif more > 0:
-                due.append(_item(ended, _agreed_of(agreement, ended), more, books))
-    return due
-
-
-def _item(ended: EndedPeriod, group: TaxGroup, amount: int, books: Books, by: str | None = None) -> Item:
-    key = ended.key
-    series = books.series
-    return Item("fee", key.agreement, group, series, amount, key.start, ended.end, charged_by=by, type=key.type)
-
-
-def _agreed_of(agreement: Agreement, ended: EndedPeriod) -> TaxGroup:
-    """The tax of a period: that of its last day in force."""
-    fee = agreement.terms_on(ended.end).closings.fixed_fee
-    assert fee is not None, f"{agreement.id} has no fee on {ended.end}"
-    return TaxGroup(fee.category, fee.rate)
-
-
-def _charged_with(charged: ChargedFee, books: Books) -> TaxGroup:
-    """The tax with which an invoice has charged of a period. Raises `NotLoaded`."""
-    books.require([DocumentNeed(SettlementDocument, charged.document)])
-    invoice = books.find(SettlementDocument, charged.document)
-    assert invoice is not None, f"there is no document {charged.document}"
-    fees = (one for one in invoice.lines if one.kind == "fee")
-    line = next(one for one in fees if (one.agreement, one.start, one.type) == charged.key)
-    return TaxGroup(line.category, line.rate)
+    return [
+        item
+        for agreement in agreements
+        for ended in ended_periods(agreement, until, _fee)
+        for item in _due_of(agreement, ended, charged_in(partner, ended.key, books), books)
+    ]
 
 
 def note_fees(partner: str, fees: Sequence[Item], documents: Documents, books: Books) -> None:
-    """Note what was charged of periods in all, and by which invoice."""
+    """Note what was charged of periods in all, and by which invoices."""
     invoice = next((one.id for one in documents.issued if one.type_code == "380"), None)
     for fee in fees:
         assert fee.agreement is not None
-        key = PeriodKey(fee.agreement, fee.start, fee.type)
-        before = charged_in(partner, key, books)
-        amount = fee.amount + (0 if before is None else before.amount)
         by = invoice if fee.amount > 0 else fee.charged_by
         assert by is not None, f"no invoice has the fee of {fee.agreement} from {fee.start} on"
-        note_charged(partner, ChargedFee(key.agreement, key.start, amount, by, key.type), books)
+        note_charged(partner, PeriodKey(fee.agreement, fee.start, fee.type), fee.amount, by, books)
+
+
+def _due_of(agreement: Agreement, ended: EndedPeriod, charged: ChargedFee | None, books: Books) -> Iterator[Item]:
+    """What is to be taken back of a period, of each invoice that has some of it, and what is to be charged."""
+    if charged is not None and charged.amount == ended.amount and len(set(_taxes(agreement))) == 1:
+        return
+    fee = agreement.terms_on(ended.end).closings.fixed_fee if ended.days else None
+    tax = None if fee is None else _tax(fee)
+    left = ended.amount
+    falls = []
+    for part in () if charged is None else charged.of_invoices:
+        charged_with = _charged_with(ended.key, part.document, books)
+        stays = min(left, part.amount) if charged_with == tax else 0
+        left -= stays
+        if stays < part.amount:
+            falls.append(_item(ended, charged_with, stays - part.amount, books, part.document))
+    yield from reversed(falls)
+    if left:
+        assert tax is not None, f"no fee is agreed of {ended.key}"
+        yield _item(ended, tax, left, books)
+
+
+def _item(ended: EndedPeriod, tax: TaxGroup, amount: int, books: Books, by: str | None = None) -> Item:
+    key = ended.key
+    return Item("fee", key.agreement, tax, books.series, amount, key.start, ended.end, charged_by=by, type=key.type)
+
+
+def _charged_with(key: PeriodKey, number: str, books: Books) -> TaxGroup:
+    """The tax with which an invoice has charged of a period. Raises `NotLoaded`."""
+    books.require([DocumentNeed(SettlementDocument, number)])
+    invoice = books.find(SettlementDocument, number)
+    assert invoice is not None, f"there is no document {number}"
+    fees = (one for one in invoice.lines if one.kind == "fee")
+    line = next(one for one in fees if (one.agreement, one.start, one.type) == key)
+    return TaxGroup(line.category, line.rate)
+
+
+def _taxes(agreement: Agreement) -> Iterator[TaxGroup]:
+    """The taxes that were ever agreed of an agreement's fees."""
+    return (_tax(fee) for one in agreement.agreed if (fee := _fee(one.closings)) is not None)
+
+
+def _tax(fee: FixedFee) -> TaxGroup:
+    return TaxGroup(fee.category, fee.rate)
 
 
 def _fee(terms: ClosingTerms) -> FixedFee | None:

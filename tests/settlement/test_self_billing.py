@@ -1,6 +1,7 @@
 """Self-billing: we issue the partner's invoices to us, in its series, of what closings state."""
 
 import asyncio
+from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from adapters.settlement.queries import preview
 from domain.ledger.numbering import Series
 from domain.settlement.agreements import Agreement
 from domain.settlement.documents import SettlementDocument
+from domain.settlement.earnings import ChargedFee, ChargedPart, Earnings
 from domain.settlement.statements import HeldForward, Hold
 from domain.settlement.terms import SelfBilling
 from schemas.settlement.queries import SettlementPreview
@@ -749,6 +751,56 @@ def test_a_fee_that_is_dropped_in_the_past_is_taken_back():
     book.take(agreed("AG-1", "2026-10-01", "1"), closing("C-2", until="2026-12-31"))
     assert documents(book)[1:] == [("CN-000000001", "381", 2500, 500, INV1)]
     assert book.position("SA-1").payable == 0
+    assert_books_hold(book)
+
+
+def test_a_fee_that_rose_is_taken_back_of_each_invoice_that_has_charged_of_it():
+    """25.00 and 10.00 more; at 5.00 the second gives 10.00 and the first 20.00. 10.00 more again, then 7.00 less."""
+    book = monthly_fee(closing("C-1", until="2026-10-31"))
+    for n, amount in enumerate([3500, 500, 1500, 800], 2):
+        book.take(agreed("AG-1", "2026-10-01", "1", fixed_fee=fixed_fee(amount)), closing(f"C-{n}", until="2026-10-31"))
+        assert_books_hold(book)
+    assert documents(book) == [
+        (INV1, "380", 2500, 500, None),
+        (INV2, "380", 1000, 200, None),
+        ("CN-000000001", "381", 2000, 400, INV1),
+        ("CN-000000002", "381", 1000, 200, INV2),
+        ("INV-000000003", "380", 1000, 200, None),
+        ("CN-000000003", "381", 700, 140, "INV-000000003"),
+    ]
+    [charged] = book.get(Earnings, "SA-1/2026").charged or ()
+    assert charged == ChargedFee(
+        "AG-1",
+        date(2026, 10, 1),
+        800,
+        "INV-000000003",
+        parts=(ChargedPart(INV1, 500), ChargedPart("INV-000000003", 300)),
+    )
+
+
+def test_a_fee_whose_tax_is_agreed_otherwise_in_the_past_is_taken_back_and_charged_anew():
+    """25.00 of October with 20 %, then with 10 %: 30.00 come back, 27.50 are charged; then 20.00, of the second."""
+    book = monthly_fee(closing("C-1", until="2026-10-31"))
+    book.take(agreed("AG-1", "2026-10-01", "1", fixed_fee=fixed_fee(2500, rate="0.1")))
+    book.take(closing("C-2", until="2026-10-31"), closing("C-3", until="2026-10-31"))
+    assert documents(book)[1:] == [
+        (INV2, "380", 2500, 250, None),
+        ("CN-000000001", "381", 2500, 500, INV1),
+    ]
+    assert stated(book, "C-2") == [("earned", 0), ("fee", 250), ("total", -2750)]
+    book.take(agreed("AG-1", "2026-10-01", "1", fixed_fee=fixed_fee(2000, rate="0.1")))
+    book.take(closing("C-4", until="2026-10-31"))
+    assert documents(book)[3:] == [("CN-000000002", "381", 500, 50, INV2)]
+    assert book.position("SA-1").payable == -2200
+    assert_books_hold(book)
+
+
+def test_a_fee_whose_tax_is_another_from_a_later_period_on_stays_as_it_was_charged():
+    """October has 20 % and November 10 %, as they were agreed."""
+    book = monthly_fee(closing("C-1", until="2026-10-31"))
+    book.take(agreed("AG-1", "2026-11-01", "1", fixed_fee=fixed_fee(2500, rate="0.1")))
+    book.take(closing("C-2", until="2026-11-30"), closing("C-3", until="2026-11-30"))
+    assert documents(book) == [(INV1, "380", 2500, 500, None), (INV2, "380", 2500, 250, None)]
     assert_books_hold(book)
 
 

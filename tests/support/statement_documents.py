@@ -224,15 +224,22 @@ def _notes_take_what_is_left(book: LedgerBook) -> None:
 def _fees_are_charged_once(book: LedgerBook, order: dict[str, int]) -> None:
     """What was charged of each period less what notes took back is kept, and was agreed at the last closing."""
     charged: Counter[tuple[str, str, date, str | None]] = Counter()
+    of_invoice: Counter[tuple[str, str, date, str | None, str]] = Counter()
     for one in book.documents[SettlementDocument].values():
         for line in one.lines:
             if line.kind == "fee":
                 assert line.agreement is not None
-                charged[one.settlement_account, line.agreement, line.start, line.type] += _sign(one) * line.amount
+                key = (one.settlement_account, line.agreement, line.start, line.type)
+                charged[key] += _sign(one) * line.amount
+                of_invoice[*key, one.corrects or one.id] += _sign(one) * line.amount
     kept: dict[tuple[str, str, date, str | None], int] = {}
     for year in book.documents[Earnings].values():
         for fee in year.charged or ():
-            kept[year.settlement_account, fee.agreement, fee.start, fee.type] = fee.amount
+            key = (year.settlement_account, fee.agreement, fee.start, fee.type)
+            kept[key] = fee.amount
+            for part in fee.of_invoices:
+                assert of_invoice.pop((*key, part.document)) == part.amount > 0, (key, part)
+    assert not any(of_invoice.values()), of_invoice
     assert {key: amount for key, amount in kept.items() if amount} == {k: a for k, a in charged.items() if a}
     for partner in {one.settlement_account for one in book.documents[Settlement].values()}:
         closings = {
@@ -242,8 +249,8 @@ def _fees_are_charged_once(book: LedgerBook, order: dict[str, int]) -> None:
         }
         last = max(closings, key=lambda one: made_at(one, order))
         agreements = known(partner, made_at(last, order), book, order)
-        for key, amount in _fees_of(agreements, closings[last]).items():
-            assert kept.get((partner, *key), 0) == amount, (key, amount)
+        for (agreement, start, kind), amount in _fees_of(agreements, closings[last]).items():
+            assert kept.get((partner, agreement, start, kind), 0) == amount, (agreement, start, kind, amount)
 
 
 def _fees_of(
