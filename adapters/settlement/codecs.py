@@ -90,6 +90,10 @@ def encode_accrual(accrual: Accrual) -> Row:
         }
     if accrual.document is not None:
         row["document"] = accrual.document
+    if accrual.takes_back is not None:
+        row["takesBack"] = accrual.takes_back
+    if accrual.corrected_by is not None:
+        row["correctedBy"] = list(accrual.corrected_by)
     return row
 
 
@@ -112,6 +116,7 @@ def decode_accrual(row: Row) -> Accrual:
     """Accrual of a row."""
     step = row.get("step")
     commission = row.get("commission")
+    corrected_by = row.get("correctedBy")
     return Accrual(
         row["_id"],
         row["settlementAccount"],
@@ -136,6 +141,8 @@ def decode_accrual(row: Row) -> Accrual:
             )
         ),
         row.get("document"),
+        row.get("takesBack"),
+        None if corrected_by is None else tuple(corrected_by),
     )
 
 

@@ -38,7 +38,15 @@ KEPT = (
     Kept(
         Layout(
             Accrual,
-            absent=(("adjustment_id",), ("step",), ("corrects",), ("commission",), ("document",)),
+            absent=(
+                ("adjustment_id",),
+                ("step",),
+                ("corrects",),
+                ("commission",),
+                ("document",),
+                ("takes_back",),
+                ("corrected_by",),
+            ),
             parts=(_STEP_LAYOUT,),
         ),
         Collection(
@@ -66,6 +74,10 @@ KEPT = (
                 "tax; only of a partner's own line",
                 "document": "the number of the invoice that its statement's line stands in, or, where that fell, of "
                 "the first credit note; only where there is one, set with `settlementId`",
+                "takesBack": "`<billNo>/<lineId>`: what the ids of the rows begin with of the line that its own takes "
+                "back; only of such a line",
+                "correctedBy": "the ids of the adjustments and of the rows of other lines that correct its line; only "
+                "of a line's first row, set with the `settlementId` of these",
             },
             indexes=(
                 # A closing's accruals: a partner's that no statement holds, by date.
@@ -76,7 +88,7 @@ KEPT = (
                 ),
             ),
             append_only=True,
-            but_for=("settlementId", "document"),
+            but_for=("settlementId", "document", "correctedBy"),
         ),
         queue=QueueRead("settlementAccount", "date", UNSTATED),
     ),

@@ -77,7 +77,9 @@ class Accrual:
     added to what was earned has its `step`, and no line. `corrects` is what the ids of the rows begin with that one
     corrects for terms that were agreed later. What was sold in the partner's name has our `commission`, which the
     closing charges; one of the two amounts may be zero. `document` is the number of the invoice that its statement's
-    line stands in, or, where that fell, of the first credit note; None where there is none.
+    line stands in, or, where that fell, of the first credit note; None where there is none. Where its line takes back
+    another, `takes_back` is what the ids of that one's rows begin with. `corrected_by` are the ids of the rows that
+    correct its line and are of no line, or of another, as far as statements have them; only a line's first row has any.
     """
 
     id: str
@@ -95,6 +97,8 @@ class Accrual:
     corrects: str | None = None
     commission: Commission | None = None
     document: str | None = None
+    takes_back: str | None = None
+    corrected_by: tuple[str, ...] | None = None
 
     @property
     def owner(self) -> str:
@@ -387,6 +391,7 @@ def _accrual(
     books: Books,
     commission: Commission | None = None,
 ) -> Accrual:
+    back = None if line.origin is None else line.origin.corrects
     accrual = Accrual(
         id=f"{invoice.id}/{line.id}" + (f"/{key}" if key is not None else ""),
         settlement_account=partner,
@@ -398,6 +403,7 @@ def _accrual(
         cause=books.cause,
         booked_at=books.booked_at,
         commission=commission,
+        takes_back=None if back is None else f"{back.bill_no}/{back.line_id}",
     )
     books.put(accrual)
     return accrual

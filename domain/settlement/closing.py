@@ -116,6 +116,8 @@ def close_settlement(closing: Closing, books: Books) -> ClosingResult:
             raise Refused("conflicting-duplicate", f"closingId: statement {settlement_id} exists already")
         room = LINES_MAX - (1 if position.carried_forward(account.id, books) else 0) - of_documents
         chunk, accruals = accruals[:room], accruals[room:]
+        if made:
+            chunk = list(map(books.current, chunk))  # a statement before may have what corrects their lines
         earned += sum(row.amount for row in chunk if row.is_earned)
         note_earned(account.id, chunk, books)
         if not accruals:
@@ -205,6 +207,13 @@ def _state(
     if documents.numbers:
         numbers = dict(documents.numbers)
         rows = [replace(row, document=numbers[row.id]) if row.id in numbers else row for row in rows]
+    if documents.corrected:
+        corrected = dict(documents.corrected)
+        rows = [replace(row, corrected_by=corrected.pop(row.id)) if row.id in corrected else row for row in rows]
+        for id_, by in corrected.items():
+            first = books.find(Accrual, id_)
+            assert first is not None, f"there is no accrual {id_}"
+            books.put(replace(first, corrected_by=by))
     for row in rows:
         books.put(replace(row, settlement_id=settlement_id))
     if any(document.is_posted for document in documents.issued):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from operator import attrgetter
 
@@ -74,12 +74,13 @@ class Documents:
     """The documents of a statement, the rows that they add to it, and which has what of it.
 
     `numbers` are those of the documents by the ids of rows: of the invoice that has it or, of what fell, of the first
-    credit note.
+    credit note. `corrected` are the ids of the rows that correct a line, by the id of its first row.
     """
 
     issued: tuple[SettlementDocument, ...] = ()
     rows: tuple[Accrual, ...] = ()
     numbers: tuple[tuple[str, str], ...] = ()
+    corrected: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def self_billed_tax(self) -> int:
@@ -131,9 +132,18 @@ def issue_documents(
     if not are_issued(agreements, rows):
         return NO_DOCUMENTS
     statement = _Statement(account, settlement_id, agreements, books)
+    statement.note_corrections(rows)
     statement.issue("389", list(_earned(rows, agreements, books)))
     statement.issue("380", [*fees, *_commissions(rows, agreements, books.series)])
     return statement.documents(until)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What falls of a statement took of invoices (minor units): of a tax group, and of what a line has there."""
+
+    of_group: dict[tuple[str, TaxGroup], int]
+    of_line: dict[tuple[str, str | None], int]
 
 
 class _Statement:
@@ -146,6 +156,25 @@ class _Statement:
         self._books = books
         self._issued: list[SettlementDocument] = []
         self._numbers: dict[str, str] = {}
+        self._corrected: dict[str, tuple[str, ...]] = {}
+
+    def note_corrections(self, rows: Iterable[Accrual]) -> None:
+        """Note which rows correct a line by being of none, or of another one: its documents count what they took."""
+        is_self_billed = are_self_billed(self._agreements)
+        correcting = [
+            (row.id, line)
+            for row in rows
+            if (line := _corrected_line(row)) is not None and (is_self_billed or row.commission is not None)
+        ]
+        looked_up = {line for _, line in correcting}
+        while looked_up:
+            self._books.require(RangeNeed(Accrual, line) for line in sorted(looked_up))
+            further = (_taken_back(self._books.within(Accrual, line)) for line in looked_up)
+            looked_up = {line for line in further if line is not None}
+        for id_, line in correcting:
+            if of_line := self._books.within(Accrual, line):
+                first = of_line[0]
+                self._corrected[first.id] = (*self._corrected.get(first.id, first.corrected_by or ()), id_)
 
     def issue(self, code: TypeCode, items: list[Item]) -> None:
         """Issue the invoices of a type for what is above zero, and their credit notes for what is below."""
@@ -158,11 +187,13 @@ class _Statement:
         falls = [item for item in items if item.amount < 0]
         lines = [item.line for item in falls if item.line is not None]
         self._books.require(RangeNeed(Accrual, line) for line in lines)
+        taken_back = (one for line in lines for one in self._and_taken_back(line))
+        self._books.require(DocumentNeed(Accrual, id_) for line in taken_back for id_ in self._correcting(line))
         if any(item.line is None for item in falls):
             self._books.require([QueueNeed(SettlementDocument, self._account.id, None)])
         corrected: dict[str, list[Part]] = defaultdict(list)
         naming_none: dict[str, list[Part]] = defaultdict(list)
-        taken: dict[tuple[str, TaxGroup], int] = defaultdict(int)
+        taken = _Taken(defaultdict(int), defaultdict(int))
         for item in falls:
             left = -item.amount
             for number, group, part in self._corrects(code, item, taken):
@@ -182,7 +213,8 @@ class _Statement:
         """What was issued, and posted; with the rows that state it on the closing's day."""
         for document in self._issued:
             _post(document, self._books)
-        return Documents(tuple(self._issued), tuple(self._rows(until)), tuple(self._numbers.items()))
+        rows, numbers = tuple(self._rows(until)), tuple(self._numbers.items())
+        return Documents(tuple(self._issued), rows, numbers, tuple(self._corrected.items()))
 
     def _rows(self, until: date) -> Iterator[Accrual]:
         """A row for each kind of what is settled by the statement, where that is not nothing."""
@@ -207,18 +239,19 @@ class _Statement:
                     self._books,
                 )
 
-    def _corrects(
-        self, code: TypeCode, item: Item, taken: dict[tuple[str, TaxGroup], int]
-    ) -> Iterator[tuple[str, TaxGroup, int]]:
+    def _corrects(self, code: TypeCode, item: Item, taken: _Taken) -> Iterator[tuple[str, TaxGroup, int]]:
         """The invoices that a fall corrects, each with the tax group and how much; `taken` is what others did."""
         left = -item.amount
-        for invoice, most in self._candidates(code, item, taken):
+        for invoice, line, most in self._candidates(code, item, taken):
+            most -= taken.of_line[invoice.id, line]
             # First the group that it has there; where nothing is left of that, what the invoice has.
-            first = self._group_in(invoice, item)
+            first = self._group_in(invoice, line, item.group)
             for group in sorted((one.group for one in invoice.tax_item), key=lambda one: one != first):
-                part = min(left, most, invoice.left(group) - taken[invoice.id, group])
+                part = min(left, most, invoice.left(group) - taken.of_group[invoice.id, group])
                 if part > 0:
-                    taken[invoice.id, group] += part
+                    taken.of_group[invoice.id, group] += part
+                    if line is not None:
+                        taken.of_line[invoice.id, line] += part
                     left -= part
                     most -= part
                     yield invoice.id, group, part
@@ -226,46 +259,67 @@ class _Statement:
                 return
 
     def _candidates(
-        self, code: TypeCode, item: Item, taken: dict[tuple[str, TaxGroup], int]
-    ) -> Iterator[tuple[SettlementDocument, int]]:
-        """The invoices that a fall may correct, in order, and how much of each at most."""
+        self, code: TypeCode, item: Item, taken: _Taken
+    ) -> Iterator[tuple[SettlementDocument, str | None, int]]:
+        """The invoices that a fall may correct, in order, by which line of it, and how much of each at most.
+
+        What a line takes back that takes back another is that one's.
+        """
         if item.line is not None:
-            yield from self._of_line(code, item)
+            for line in self._and_taken_back(item.line):
+                for invoice, most in self._of_line(code, line):
+                    yield invoice, line, most
         elif item.charged_by is not None:
-            yield self._of(item.charged_by), -item.amount
+            yield self._of(item.charged_by), None, -item.amount
         elif item.group is not None:
             found = self._books.open_now(SettlementDocument, self._account.id)
             for invoice in sorted((one for one in found if one.type_code == code), key=number_order, reverse=True):
-                if (left := invoice.left(item.group) - taken[invoice.id, item.group]) > 0:
-                    yield invoice, left
+                if (left := invoice.left(item.group) - taken.of_group[invoice.id, item.group]) > 0:
+                    yield invoice, None, left
 
-    def _group_in(self, invoice: SettlementDocument, item: Item) -> TaxGroup | None:
-        """The tax group that an item's line has in a self-billed invoice: by the terms as they were when it was issued.
+    def _group_in(self, invoice: SettlementDocument, line: str | None, group: TaxGroup | None) -> TaxGroup | None:
+        """The tax group that a line has in a self-billed invoice: by the terms as they were when it was issued.
 
-        Of anything else, the item's own.
+        Of anything else `group`, by which what falls goes itself.
         """
         groups = [one.group for one in invoice.tax_item]
-        if item.line is None or not invoice.is_self_billed or len(groups) == 1:
-            return item.group
-        rows = self._books.within(Accrual, item.line)
-        day = _day_of([row for row in rows if self._number_of(row) == invoice.id], item.line, self._books)
+        if line is None or not invoice.is_self_billed or len(groups) == 1:
+            return group
+        day = _day_of([row for row in self._history(line) if self._number_of(row) == invoice.id], line, self._books)
         for agreement in self._agreements:
             known = agreement.agreed if agreement.holds_on(day) else ()
             for terms in reversed([one for one in known if one.booked_at <= invoice.booked_at]):
                 bills = agreement.terms_on(day, terms.revision).closings.self_billing
                 if bills is not None and _group_of(bills) in groups:
                     return _group_of(bills)
-        return item.group
+        return group
+
+    def _history(self, line: str) -> list[Accrual]:
+        """The rows of a line, and those that correct it: as far as statements, or this one, have them."""
+        correcting = (self._books.find(Accrual, id_) for id_ in self._correcting(line))
+        return [*self._books.within(Accrual, line), *(row for row in correcting if row is not None)]
+
+    def _correcting(self, line: str) -> Iterable[str]:
+        """The ids of the rows that correct a line and are of none, or of another."""
+        rows = self._books.within(Accrual, line)
+        found = (id_ for row in rows for id_ in self._corrected.get(row.id, row.corrected_by or ()))
+        return dict.fromkeys(found)
+
+    def _and_taken_back(self, line: str) -> Iterator[str]:
+        """A line, and what it takes back, and what that does."""
+        back: str | None = line
+        while back is not None:
+            yield back
+            back = _taken_back(self._books.within(Accrual, back))
 
     def _number_of(self, row: Accrual) -> str | None:
         """The document that has a row, also if it is one of these."""
         return row.document or self._numbers.get(row.id)
 
-    def _of_line(self, code: TypeCode, item: Item) -> Iterator[tuple[SettlementDocument, int]]:
+    def _of_line(self, code: TypeCode, line: str) -> Iterator[tuple[SettlementDocument, int]]:
         """The invoices that have earlier rows of a line, the latest first, and how much of it each still has."""
-        assert item.line is not None
         nets: dict[str, int] = defaultdict(int)
-        for row in self._books.within(Accrual, item.line):
+        for row in self._history(line):
             number = self._number_of(row)
             if number is not None and code == "389":
                 nets[number] += row.amount
@@ -416,8 +470,7 @@ def _earned(rows: Iterable[Accrual], agreements: Sequence[Agreement], books: Boo
                 adjusted[f"{row.bill_no}/{row.line_id}"] = row
         elif row.step.kind == "trueUp" or row.step.kind == "guarantee":
             alone.append((row.step.kind, row))
-    looked_up = [line for line, of_line in lines.items() if not any(map(_is_earned_anew, of_line))]
-    books.require(RangeNeed(Accrual, line) for line in (*looked_up, *adjusted))
+    books.require(RangeNeed(Accrual, line) for line in (*_to_look_up(lines), *adjusted))
     books.require(
         DocumentNeed(Invoice, row.bill_no)
         for line, row in adjusted.items()
@@ -438,18 +491,44 @@ def _earned(rows: Iterable[Accrual], agreements: Sequence[Agreement], books: Boo
         yield Item(kind, *_terms_on(day, agreements), row.amount, row.date, row.date, line_of, (row.id,))
 
 
+def _to_look_up(lines: Mapping[str, Iterable[Accrual]]) -> Iterator[str]:
+    """The lines of which a statement has no row that rises by itself: their day is that of earlier rows."""
+    for line, rows in lines.items():
+        if not any(map(_is_earned_anew, rows)):
+            yield line
+
+
 def _is_earned_anew(row: Accrual) -> bool:
     """Whether a row rises by itself: no note, no correction of what was earned before."""
-    return row.amount > 0 and row.corrects is None and row.adjustment_id is None
+    return row.amount > 0 and row.corrects is None and row.takes_back is None and row.adjustment_id is None
 
 
 def _day_of(rows: Sequence[Accrual], line: str, books: Books) -> date:
     """The day by whose terms rows of a line are invoiced: the first on which they rise by themselves.
 
-    What falls, or corrects, goes by the line's first day. Raises `NotLoaded`.
+    What falls, or corrects, goes by the first day of its line, or of the one that its line takes back. Raises
+    `NotLoaded`.
     """
-    days = [row.date for row in rows if _is_earned_anew(row)] or [row.date for row in books.within(Accrual, line)]
+    days = [row.date for row in rows if _is_earned_anew(row)]
+    back: str | None = line
+    while not days and back is not None:
+        of_line = books.within(Accrual, back)
+        back = _taken_back(of_line)
+        if back is None or not books.within(Accrual, back):
+            days = [row.date for row in of_line]
     return min(days or [row.date for row in rows])
+
+
+def _taken_back(rows: Iterable[Accrual]) -> str | None:
+    """The line that the one of these rows takes back, if there is one."""
+    return next((row.takes_back for row in rows if row.takes_back is not None), None)
+
+
+def _corrected_line(row: Accrual) -> str | None:
+    """The line that a row corrects without being of it: an adjustment, or of a line that takes it back."""
+    if row.adjustment_id is not None and row.bill_no is not None:
+        return f"{row.bill_no}/{row.line_id}"
+    return row.takes_back
 
 
 def _is_of_agent(adjustment: Accrual, line: str, books: Books) -> bool:

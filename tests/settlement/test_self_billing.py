@@ -9,6 +9,7 @@ import pytest
 
 from adapters.settlement.queries import preview
 from domain.ledger.numbering import Series
+from domain.settlement.accruals import Accrual
 from domain.settlement.agreements import Agreement
 from domain.settlement.documents import SettlementDocument
 from domain.settlement.earnings import ChargedFee, ChargedPart, Earnings
@@ -26,8 +27,10 @@ from tests.support.ledger_book import (
     agreement,
     as_agent,
     billing,
+    charge,
     closing,
     credit_note,
+    demand,
     disputes,
     fixed_fee,
     guarantee,
@@ -393,6 +396,90 @@ def test_an_adjustment_of_an_agents_line_is_in_no_self_billed_document(on):
     book.take(adjustment("A-1", -4000, corrects=("SA-1-000000001", "1"), on="2026-11-24"), closing("C-2"))
     assert stated(book, "C-2") == [("earned", -4000), ("total", -4000)]
     assert documents(book) == issued
+    assert_books_hold(book)
+
+
+def test_what_an_adjustment_took_of_a_line_is_not_taken_again_of_its_invoice():
+    """O-1 and O-2 have 80.00 each of one invoice; O-1 is adjusted, then both are credited: its 80.00 name none."""
+    book = self_billed(earn("O-1", 8000), earn("O-2", 8000), closing("C-1", until=DAY))
+    book.take(adjustment("A-1", -8000, corrects=(INV1, "2")), closing("C-2"))
+    book.take(credit_note("N-1", INV1, {"2": 8000}), credit_note("N-2", INV2, {"2": 8000}), closing("C-3"))
+    assert documents(book)[1:] == [
+        ("SB-SA-1-000000002", "261", 8000, 1600, FIRST),
+        ("SB-SA-1-000000003", "261", 8000, 1600, FIRST),
+        ("SB-SA-1-000000004", "261", 8000, 1600, None),
+    ]
+    assert book.get(Accrual, f"{INV1}/2").corrected_by == ("settlement.adjust/A-1",)
+    assert_books_hold(book)
+
+
+def test_an_adjustment_and_a_note_of_one_statement_take_together_what_their_line_has():
+    """Both take back 80.00 of O-1 at once: 80.00 name the invoice that it shares with O-2, 80.00 none."""
+    book = self_billed(earn("O-1", 8000), earn("O-2", 8000), closing("C-1", until=DAY))
+    book.take(adjustment("A-1", -8000, corrects=(INV1, "2")), credit_note("N-1", INV1, {"2": 8000}), closing("C-2"))
+    assert [one[1:] for one in documents(book)[1:]] == [("261", 8000, 1600, FIRST), ("261", 8000, 1600, None)]
+    assert book.get(SettlementDocument, FIRST).is_open
+    assert_books_hold(book)
+
+
+def test_what_an_adjustment_added_to_a_line_is_taken_back_of_its_own_invoice():
+    """80.00, and 10.00 more by an adjustment: another one takes 15.00 back, 10.00 of them of the latter's invoice."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY))
+    book.take(adjustment("A-1", 1000, corrects=(INV1, "2")), closing("C-2"))
+    book.take(adjustment("A-2", -1500, corrects=(INV1, "2")), closing("C-3"))
+    assert [one[1:] for one in documents(book)[1:]] == [
+        ("389", 1000, 200, None),
+        ("261", 500, 100, FIRST),
+        ("261", 1000, 200, "SB-SA-1-000000002"),
+    ]
+    assert book.get(Accrual, f"{INV1}/2").corrected_by == ("settlement.adjust/A-1", "settlement.adjust/A-2")
+    assert_books_hold(book)
+
+
+def test_what_corrects_a_line_is_noted_also_where_statements_of_one_closing_have_both(monkeypatch):
+    """Two lines a statement: the adjustment stands on the first, O-1 on the second; then O-1 is credited."""
+    monkeypatch.setattr("domain.settlement.closing.LINES_MAX", 5)
+    book = self_billed(earn("O-1", 8000), adjustment("A-1", -3000, corrects=(INV1, "2"), on="2026-11-21"))
+    book.take(earn("O-2", 9000, "2026-11-20"), closing("C-1", until=DAY))
+    book.take(credit_note("N-1", INV1, {"2": 8000}), closing("C-2"))
+    assert [one[1:] for one in documents(book)] == [
+        ("389", 9000, 1800, None),
+        ("261", 3000, 600, None),
+        ("389", 8000, 1600, None),
+        ("261", 8000, 1600, "SB-SA-1-000000003"),
+    ]
+    assert book.get(Accrual, f"{INV1}/2").corrected_by == ("settlement.adjust/A-1",)
+    assert_books_hold(book)
+
+
+def taken_back(amount: str, *, corrects: tuple[str, str], on: str = "2026-11-23") -> tuple[Fact, ...]:
+    """A bill that takes so much of a line of SA-1 back, and a line of ours, so that it is not below zero."""
+    back = charge("CH-1", line(f"-{amount}", "0", "SA-1"), corrects=corrects, on=on)
+    return back, charge("CH-2", line("90000.00", "0"), on=on), demand("B-1", on=on)
+
+
+def test_what_a_bill_takes_back_of_a_line_names_the_invoice_of_that_line():
+    """30.00 of O-1's 80.00, not of O-2's, which is later; a note of the rest takes the 50.00 that are left."""
+    book = self_billed(earn("O-1", 8000), closing("C-1", until=DAY), earn("O-2", 5000), closing("C-2", until=DAY))
+    book.begin_days("2026-11-23")
+    book.take(*taken_back("30.00", corrects=(INV1, "2")), closing("C-3"))
+    assert documents(book)[2:] == [("SB-SA-1-000000003", "261", 3000, 600, FIRST)]
+    assert book.get(Accrual, "INV-000000003/1").takes_back == f"{INV1}/2"
+    assert book.get(Accrual, f"{INV1}/2").corrected_by == ("INV-000000003/1",)
+    book.take(credit_note("N-1", INV1, {"2": 5000}), closing("C-4"))
+    assert documents(book)[3:] == [("SB-SA-1-000000004", "261", 5000, 1000, FIRST)]
+    assert not book.get(SettlementDocument, FIRST).is_open
+    assert_books_hold(book)
+
+
+def test_what_a_bill_takes_back_of_a_line_that_was_not_self_billed_has_no_document():
+    """Self-billed from the 20th on, O-1 is of the 5th: it had no tax."""
+    book = opened(agreement("AG-1", "2026-11-20", share="1", self_billing=self_billing()))
+    book.take(earn("O-1", 8000, "2026-11-05"), closing("C-1", until="2026-11-15"))
+    book.begin_days("2026-11-23")
+    book.take(*taken_back("30.00", corrects=(INV1, "2")), closing("C-2"))
+    assert stated(book, "C-2") == [("earned", -3000), ("total", -3000)]
+    assert not documents(book)
     assert_books_hold(book)
 
 
@@ -856,5 +943,20 @@ def test_commission_of_what_is_paid_in_parts_goes_back_to_the_invoices_that_char
         ("INV-000000002", "380", 500, 100, None),
         ("CN-000000001", "381", 300, 60, "INV-000000001"),
         ("CN-000000002", "381", 500, 100, "INV-000000002"),
+    ]
+    assert_books_hold(book)
+
+
+def test_commission_of_what_a_bill_takes_back_names_the_invoice_that_charged_it():
+    """10 % of 100.00 were charged; a bill takes 40.00 back: 4.00 and 0.80 of tax are a credit note of that invoice."""
+    book = of_an_agent(order("O-1", line("100", "0.2", "SA-1"), at=f"{DAY}T12:00:00"), closing("C-1", until=DAY))
+    book.begin_days("2026-11-23")
+    back = charge("CH-1", line("-40", "0.2", "SA-1"), corrects=("SA-1-000000001", "1"), on="2026-11-23")
+    more = charge("CH-2", line("900", "0.2", "SA-1"), on="2026-11-23")
+    book.take(back, more, demand("B-1", on="2026-11-23"), closing("C-2"))
+    assert [one[1:] for one in documents(book)] == [
+        ("380", 1000, 200, None),
+        ("380", 9000, 1800, None),
+        ("381", 400, 80, "INV-000000001"),
     ]
     assert_books_hold(book)

@@ -99,10 +99,31 @@ def _is_of_agent(row: Accrual, book: LedgerBook) -> bool:
     return any(part is not None and part.agent is not None for part in parts)
 
 
-def _day(rows: list[Accrual], of_line: list[Accrual]) -> date:
-    """The day of what rows of a statement are of: the first that is no correction, else the first day of their line."""
+def _taken_back(line: str, book: LedgerBook) -> str | None:
+    """The line that a line takes back."""
+    bill_no, _, line_id = line.rpartition("/")
+    [origin] = [one.origin for one in book.get(Invoice, bill_no).lines if one.id == line_id]
+    back = None if origin is None else origin.corrects
+    return None if back is None else f"{back.bill_no}/{back.line_id}"
+
+
+def _day(rows: list[Accrual], of_lines: dict[str, list[Accrual]], book: LedgerBook) -> date:
+    """The day of what rows of a statement are of: the first that is no correction, else the first of what they correct.
+
+    That is their line's, or that of the line that it takes back, where there are rows of that.
+    """
+    days = [row.date for row in rows]
+    if rows[0].bill_no is None:
+        return min(days)
+    line: str | None = _line(rows[0])
+    assert line is not None
     new = [row.date for row in rows if row.amount > 0 and row.adjustment_id is None and row.corrects is None]
-    return min(new or [row.date for row in of_line] or [row.date for row in rows])
+    if new and _taken_back(line, book) is None:
+        return min(new)
+    while line is not None and of_lines.get(line):
+        days = [row.date for row in of_lines[line]]
+        line = _taken_back(line, book)
+    return min(days)
 
 
 def _are_what_was_stated(
@@ -112,6 +133,7 @@ def _are_what_was_stated(
     documents = _of_statement(statement, book)
     made = made_at(statement.closing_id, order)
     agreements = known(statement.settlement_account, made, book, order)
+    booked = {line: [row for row in rows if order[row.cause] < made] for line, rows in of_lines.items()}
     stated: dict[str, list[Accrual]] = defaultdict(list)
     commissions = 0
     for line in statement.lines:
@@ -126,8 +148,7 @@ def _are_what_was_stated(
     fell, fell_at_most = 0, 0
     for rows in stated.values():
         net = sum(row.amount for row in rows)
-        of_line = [] if rows[0].step is not None else of_lines[_line(rows[0])]
-        terms = on_day(agreements, _day(rows, [row for row in of_line if order[row.cause] < made]))
+        terms = on_day(agreements, _day(rows, booked, book))
         bills = None if terms is None else terms.closings.self_billing
         if net > 0 and bills is not None:
             reverse = None if bills.reverse_charge_rate is None else Fraction(bills.reverse_charge_rate)
