@@ -172,14 +172,14 @@ class Life:
             "withholding": draw(st.none() | st.builds(withholding, st.sampled_from(("0.045", "0.15")))),
             "netting": draw(st.sampled_from((None, "BA-9", "BA-9"))),
             "fixed_fee": draw(
-                st.none() | st.builds(fixed_fee, st.integers(1, 9_000), rate=st.sampled_from(("0", "0.2")))
+                st.none() | st.builds(fixed_fee, st.integers(1, 9_000), PERIODS, rate=st.sampled_from(("0", "0.2")))
             ),
         }
         if self.is_agent:
             commission, series = draw(st.sampled_from(("0.1", "0.333", "0"))), draw(st.sampled_from((None, "P.")))
             said["agent"], said["on"] = as_agent(commission, series=series), draw(ON)
         else:
-            said["guarantee"] = draw(st.none() | st.builds(guarantee, st.integers(1, 90_000)))
+            said["guarantee"] = draw(st.none() | st.builds(guarantee, st.integers(1, 90_000), PERIODS))
             said["advance"] = draw(st.sampled_from((None, 50_000, 50_000)))
             said["self_billing"] = draw(st.sampled_from((None, *SELF_BILLED)))
             if draw(st.integers(0, 3)) == 0:
@@ -215,6 +215,7 @@ class Life:
 
 
 ON = st.sampled_from(("invoice", "payment"))
+PERIODS = st.sampled_from(("month", "month", "quarter"))
 FEE_RATES = st.sampled_from(("0", "0.2"))
 SELF_BILLED = (
     self_billing(),

@@ -53,7 +53,8 @@ def of_day(agreed: list[AgreedTerms], day: date) -> AgreedTerms:
 
 def first_type(one: Agreement, types: Sequence[str], day: date) -> str:
     """The type that was agreed first, of those of which a period of an agreement begins on a day."""
-    return next(kind for kind in types if any(later(one.start, n * MONTHS[kind]) == day for n in range(500)))
+    months = 12 * (day.year - one.start.year) + day.month - one.start.month
+    return next(kind for kind in types if months % MONTHS[kind] == 0 and later(one.start, months) == day)
 
 
 def later(day: date, months: int) -> date:
