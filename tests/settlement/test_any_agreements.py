@@ -215,7 +215,7 @@ class Life:
 
 
 ON = st.sampled_from(("invoice", "payment"))
-PERIODS = st.sampled_from(("month", "month", "quarter"))
+PERIODS = st.sampled_from(("month", "month", "month", "month", "quarter"))
 FEE_RATES = st.sampled_from(("0", "0.2"))
 SELF_BILLED = (
     self_billing(),
