@@ -60,7 +60,8 @@ def made_books() -> LedgerBook:
 
     C-1 has SB1 of 80.00 and the fee of October, C-2 SB2 of 16.00 that fell, and 5.00 of the fee that are taken back.
     C-1 is carried forward to C-2, and C-2 to C-3, whose SB3 is disputed. So is SB1: C-2 holds 66.00 of C-1, and C-3 the
-    52.80 that C-2 leaves of it. SA-6 has a guarantee and a fee of a month, and from 16 October on of its quarter.
+    52.80 that C-2 leaves of it. SA-6 has a guarantee and a fee of a month, and from 16 October on of its quarter; that
+    fee has risen, so two invoices have charged of it.
     """
     book = LedgerBook()
     book.begin_days("2026-11-22")
@@ -83,6 +84,8 @@ def made_books() -> LedgerBook:
     quarter: dict[str, Any] = {"guarantee": guarantee(9200, "quarter"), "fixed_fee": fixed_fee(9200, "quarter")}
     book.take(partner("SA-6", share="1"), agreement("AG-6", "2026-10-01", account="SA-6", **month))
     book.take(agreed("AG-6", "2026-10-16", "1", **quarter), closing("D-7", "SA-6", until="2026-12-31"))
+    more: dict[str, Any] = {**quarter, "fixed_fee": fixed_fee(18400, "quarter")}
+    book.take(agreed("AG-6", "2026-10-16", "1", **more), closing("D-8", "SA-6", until="2026-12-31"))
     book.take(disputes(SB3), disputes(SB1))
     assert_books_hold(book)
     return book
@@ -167,6 +170,11 @@ MUTATIONS = [
     Mutation("charged-off", adding("earnings", "SA-1/2026", charged__0__amount=1), {"fees-are-charged-once"}),
     Mutation(
         "charged-of-another-type", unsetting("earnings", "SA-6/2026", "charged.1.type"), {"fees-are-charged-once"}
+    ),
+    Mutation(
+        "charged-by-one-of-two-off",
+        adding("earnings", "SA-6/2026", charged__1__parts__0__amount=1),
+        {"fees-are-charged-once"},
     ),
     Mutation(
         "guaranteed-of-another-type",
