@@ -14,6 +14,7 @@ from adapters.checks import (
     each,
     either,
     equal,
+    half_away,
     has,
     minus,
     only,
@@ -231,6 +232,12 @@ paid_statements = View(
                 "broughtForwardFrom": 1,
                 "lines": {"$sum": "$lines.amount"},
                 "netted": 1,
+                "request": 1,
+                "report": 1,
+                "isWaiting": "$hold.isWaiting",
+                "withheld": 1,
+                "withholding": 1,
+                "selfBilledTax": 1,
             }
         },
         # What was netted of a statement is kept as credit, under its id.
@@ -247,15 +254,20 @@ paid_statements = View(
                     "payouts": {"$literal": 1},
                     "account": "$settlementAccount",
                     "paidOut": kept_by_partner,
+                    "returns": {"$cond": [has("$returned"), 1, 0]},
                 }
             },
         ),
         {
             "$group": {
                 "_id": "$_id",
-                "state": {"$max": "$state"},
-                "threshold": {"$max": "$threshold"},
-                "broughtForwardFrom": {"$max": "$broughtForwardFrom"},
+                **{
+                    n: {"$max": f"${n}"}
+                    for n in (
+                        *("state", "threshold", "broughtForwardFrom", "request", "report", "isWaiting"),
+                        *("withheld", "withholding", "selfBilledTax"),
+                    )
+                },
                 **{
                     n: {"$sum": f"${n}"}
                     for n in (
@@ -268,11 +280,132 @@ paid_statements = View(
                         "broughtForward",
                         "netted",
                         "credit",
+                        "returns",
                     )
                 },
                 **agreed("account"),
             }
         },
+    ),
+)
+
+# What payouts have paid since stands in the request, so what it was made of is known still. In dispute, or held of what
+# was brought forward, there may have been more than now; and what came back while a document was disputed is not
+# requested before it is let go.
+to_be_paid: Expression = {"$subtract": ["$request.amount", "$request.netted"]}
+paid_since: Expression = {"$ifNull": ["$request.settled", 0]}
+unpaid_then: Expression = {"$add": [{"$subtract": ["$total", "$paid"]}, paid_since]}
+paid_out_then: Expression = {"$subtract": ["$paid", {"$add": ["$netted", paid_since]}]}
+most_held: Expression = {"$max": [0, "$broughtForward"]}
+nothing_disputed: Expression = both({"$not": [has("$report")]}, {"$ne": ["$isWaiting", True]})
+nothing_returned: Expression = equal("$returns", 0)
+# A payout that comes back before the netting is requested anew before it too.
+netted_later: Expression = {"$cond": [both(nothing_returned, nothing_disputed), 0, "$netted"]}
+is_first_of_all: Expression = both(nothing_returned, both(nothing_disputed, {"$lte": ["$broughtForward", 0]}))
+is_of_what_is_left: Expression = both(
+    {"$gt": [to_be_paid, 0]},
+    {"$lte": [to_be_paid, {"$add": [unpaid_then, netted_later]}]},
+    {"$in": ["$request.netted", [0, "$netted"]]},
+    either(
+        {"$not": [is_first_of_all]},
+        both(equal("$request.number", 1), equal("$request.netted", "$netted")),
+    ),
+    either({"$not": [nothing_disputed]}, {"$gte": [to_be_paid, {"$subtract": [unpaid_then, most_held]}]}),
+    equal(
+        "$request.id",
+        {
+            "$cond": [
+                equal("$request.number", 1),
+                "$_id",
+                {"$concat": ["$_id", "-r", {"$toString": "$request.number"}]},
+            ]
+        },
+    ),
+)
+
+
+def withheld_of(base: Expression) -> Expression:
+    """The tax on a base at the rate of a request, its surcharge included."""
+    tax_of_base = half_away({"$multiply": [{"$toDecimal": base}, {"$toDecimal": "$request.rate"}]})
+    surcharged = half_away({"$multiply": ["$$tax", {"$toDecimal": {"$ifNull": ["$withholding.surchargeOnTax", "0"]}}]})
+    return {"$let": {"vars": {"tax": tax_of_base}, "in": {"$add": ["$$tax", surcharged]}}}
+
+
+withholding_base: Expression = {"$max": [0, {"$subtract": ["$total", {"$ifNull": ["$selfBilledTax", 0]}]}]}
+base_to_date: Expression = half_away(
+    {
+        "$divide": [
+            {"$multiply": [{"$toDecimal": withholding_base}, {"$add": [paid_out_then, to_be_paid]}]},
+            {"$max": [1, {"$subtract": ["$total", "$netted"]}]},
+        ]
+    }
+)
+# What was withheld before it: all that is now, where nothing was paid since; nothing, where nothing was paid before.
+_before: Expression = {"$cond": [equal(paid_since, 0), {"$ifNull": ["$withheld", []]}, []]}
+_found: Expression = only("$$before", equal("$$this.rate", "$request.rate"))
+_left_to_withhold: Expression = {"$subtract": [withholding_base, {"$sum": "$$before.base"}]}
+_so_far: Expression = {"$subtract": [base_to_date, {"$sum": "$$before.base"}]}
+tax_of_request: Expression = {
+    "$let": {
+        "vars": {"before": _before},
+        "in": {
+            "$let": {
+                "vars": {
+                    "base": {"$sum": each(_found, "$$this.base")},
+                    "amount": {"$sum": each(_found, "$$this.amount")},
+                },
+                "in": {
+                    "$min": [
+                        to_be_paid,
+                        {
+                            "$max": [
+                                {"$subtract": [withheld_of({"$add": ["$$base", _so_far]}), "$$amount"]},
+                                # A part of a few minor units leaves no more tax to the rest than that pays.
+                                {
+                                    "$subtract": [
+                                        withheld_of({"$add": ["$$base", _left_to_withhold]}),
+                                        {"$add": ["$$amount", {"$subtract": [unpaid_then, to_be_paid]}]},
+                                    ]
+                                },
+                            ]
+                        },
+                    ]
+                },
+            }
+        },
+    }
+}
+before_is_known: Expression = both(
+    either(nothing_returned, both(nothing_disputed, {"$lte": ["$broughtForward", 0]})),
+    either(equal(paid_since, 0), equal(paid_out_then, 0)),
+    either({"$ne": ["$request.number", 1]}, equal("$request.netted", "$netted")),
+)
+rates_of_statement: Expression = ["$withholding.rate", "$withholding.certificate.rate"]
+tax_is_of_rate: Expression = {
+    "$cond": [
+        has("$request.rate"),
+        both(
+            {"$in": ["$request.rate", rates_of_statement]},
+            {"$gte": ["$request.taxWithheld", 0]},
+            {"$lte": ["$request.taxWithheld", to_be_paid]},
+            either({"$not": [before_is_known]}, equal("$request.taxWithheld", tax_of_request)),
+        ),
+        both({"$not": [has("$withholding")]}, equal("$request.taxWithheld", 0)),
+    ]
+}
+
+payouts_requested = View(
+    "payouts that were requested, by partner, and what told of them",
+    "settlements",
+    (
+        {"$match": {"request.number": {"$gt": 0}}},
+        {"$group": {"_id": "$settlementAccount", "requested": {"$sum": "$request.number"}}},
+        union(
+            "outbox",
+            {"$match": {"routingKey": "payout.requested"}},
+            {"$group": {"_id": "$account", "told": {"$sum": 1}}},
+        ),
+        {"$group": {"_id": "$_id", "requested": {"$sum": "$requested"}, "told": {"$sum": "$told"}}},
     ),
 )
 
@@ -1054,6 +1187,27 @@ CHECKS = (
         found="$paidOut",
     ),
     Check(
+        name="requests-are-of-what-is-left",
+        invariant=5,
+        view=paid_statements,
+        among=has("$request"),
+        holds=both({"$not": [is_carried]}, is_of_what_is_left),
+        expected={"toBePaid": unpaid_then, "butFor": most_held, "netted": "$netted"},
+        found="$request",
+    ),
+    Check(
+        name="requests-withhold-by-their-rates",
+        invariant=5,
+        view=paid_statements,
+        among=has("$request"),
+        holds=tax_is_of_rate,
+        expected={
+            "rate": {"$cond": [has("$withholding"), rates_of_statement, None]},
+            "taxWithheld": {"$cond": [has("$request.rate"), tax_of_request, 0]},
+        },
+        found={"rate": "$request.rate", "taxWithheld": "$request.taxWithheld"},
+    ),
+    Check(
         name="statement-states-fit",
         invariant=5,
         view=paid_statements,
@@ -1195,6 +1349,14 @@ CHECKS = (
         holds=equal("$running", "$noted"),
         expected={"backdating": "$running"},
         found={"backdating": "$noted"},
+    ),
+    Check(
+        name="payouts-are-requested-once",
+        invariant=7,
+        view=payouts_requested,
+        holds={"$cond": ["$$pruned", {"$lte": ["$told", "$requested"]}, equal("$told", "$requested")]},
+        expected={"told": "$requested"},
+        found={"told": "$told"},
     ),
     Check(
         name="accruals-point-to-lines",

@@ -16,6 +16,7 @@ from adapters.checks import (
     only,
     span,
     sum_where,
+    true_of_each,
     union,
 )
 
@@ -62,6 +63,21 @@ def rows_of(*kinds: str) -> Expression:
     return sum_where("$lines", {"$in": ["$$this.step.kind", kinds]}, "$$this.amount")
 
 
+# What fell on a day that is not self-billed is in a note as far as an invoice has something of it left, and no further.
+falls_of_other_days: Expression = both(
+    equal("$typeCode", "261"), {"$not": [true_of_each("$lines", has("$$this.agreement"))]}
+)
+
+
+def _date_at(zone: str) -> Expression:
+    return {"$dateToString": {"date": "$bookedAt", "format": "%Y-%m-%d", "timezone": zone}}
+
+
+# Where the seller is does not stand in it: it is one of the dates that there are anywhere at that time.
+is_of_its_day: Expression = both(
+    {"$gte": ["$billDate", _date_at("-12:00")]}, {"$lte": ["$billDate", _date_at("+14:00")]}
+)
+
 documents_of_statements = View(
     "statements and their documents",
     "settlementDocuments",
@@ -71,16 +87,34 @@ documents_of_statements = View(
                 "_id": "$settlementId",
                 "documents": {"$literal": 1},
                 "account": "$settlementAccount",
+                "currency": 1,
+                "billDate": 1,
+                "daysOff": {"$cond": [is_of_its_day, 0, 1]},
                 "taxed": of_documents(tax_of_document, self_billed=True),
                 "invoiced": of_documents("$taxIncludedAmount", self_billed=False),
+                "net": of_documents("$taxExcludedAmount", self_billed=True),
+                "commission": of_documents(commission_of_document, self_billed=False),
+                "ofOtherDays": {"$cond": [falls_of_other_days, 1, 0]},
             }
         },
+        union(
+            "accruals",
+            {"$match": {"document": {"$gt": ""}}},
+            {
+                "$project": {
+                    "_id": "$settlementId",
+                    "earned": {"$cond": [has("$commission"), 0, "$amount"]},
+                    "ofRows": "$commission.amount",
+                }
+            },
+        ),
         union(
             "settlements",
             {
                 "$project": {
                     "statement": {"$literal": 1},
                     "account": "$settlementAccount",
+                    "currency": 1,
                     "tax": rows_of("selfBilledTax"),
                     "charged": minus(rows_of("fee", "commission")),
                 }
@@ -89,8 +123,16 @@ documents_of_statements = View(
         {
             "$group": {
                 "_id": "$_id",
-                **{n: {"$sum": f"${n}"} for n in ("documents", "statement", "taxed", "invoiced", "tax", "charged")},
+                **{
+                    n: {"$sum": f"${n}"}
+                    for n in (
+                        *("documents", "statement", "taxed", "invoiced", "tax", "charged", "daysOff"),
+                        *("net", "earned", "commission", "ofRows", "ofOtherDays"),
+                    )
+                },
                 **agreed("account"),
+                **agreed("currency"),
+                **agreed("billDate"),
             }
         },
     ),
@@ -141,9 +183,29 @@ net_of_rows: Expression = {
             {"case": equal("$typeCode", "389"), "then": "$amount"},
             {"case": equal("$typeCode", "380"), "then": {"$add": ["$commission", "$fees"]}},
         ],
-        # What fell may stand in several credit notes, of which its rows name the first.
+        # What fell may stand in several credit notes, of which its rows name the first: those count by statement.
         "default": "$net",
     }
+}
+
+
+def _of_group(array: Expression, amount: Expression) -> Expression:
+    """What the elements of an array that have the category and rate of `$$group` come to."""
+    is_of_it = both(equal("$$this.category", "$$group.category"), equal("$$this.rate", "$$group.rate"))
+    return sum_where(array, is_of_it, amount)
+
+
+# EN 16931, BR-S-08 and its like: each group's net is that of the lines with its category and rate.
+groups_add_up: Expression = {
+    "$allElementsTrue": [
+        {
+            "$map": {
+                "input": {"$concatArrays": ["$lines", "$taxItem"]},
+                "as": "group",
+                "in": equal(_of_group("$lines", "$$this.amount"), _of_group("$taxItem", "$$this.taxExcludedAmount")),
+            }
+        }
+    ]
 }
 
 documents = View(
@@ -160,6 +222,7 @@ documents = View(
                 "lines": {"$sum": "$lines.amount"},
                 "taxed": {"$sum": "$taxItem.taxExcludedAmount"},
                 "tax": tax_of_document,
+                "byGroup": groups_add_up,
                 "isOpen": 1,
                 "isSelfBilled": 1,
                 "left": {
@@ -176,6 +239,7 @@ adds_up: Expression = both(
     {"$gt": ["$net", 0]},
     equal("$lines", "$net"),
     equal("$taxed", "$net"),
+    "$byGroup",
     equal("$total", {"$add": ["$net", "$tax"]}),
 )
 due_open: Expression = both({"$not": [is_note]}, {"$gt": ["$left", 0]})
@@ -466,12 +530,30 @@ DOCUMENT_CHECKS = (
         found="$net",
     ),
     Check(
+        name="statements-documents-match-rows",
+        invariant=5,
+        view=documents_of_statements,
+        among=either({"$gt": ["$documents", 0]}, either({"$ne": ["$earned", 0]}, {"$ne": ["$ofRows", 0]})),
+        holds=both(
+            equal("$commission", "$ofRows"),
+            either(equal("$net", "$earned"), both({"$gt": ["$ofOtherDays", 0]}, {"$gte": ["$net", "$earned"]})),
+        ),
+        expected={"selfBilled": "$earned", "commission": "$ofRows"},
+        found={"selfBilled": "$net", "commission": "$commission"},
+    ),
+    Check(
         name="documents-add-up",
         invariant=5,
         view=documents,
         holds=adds_up,
         expected={"lines": "$net", "taxItem": "$net", "taxIncludedAmount": {"$add": ["$net", "$tax"]}},
-        found={"lines": "$lines", "taxItem": "$taxed", "taxIncludedAmount": "$total", "taxExcludedAmount": "$net"},
+        found={
+            "lines": "$lines",
+            "taxItem": "$taxed",
+            "byGroup": "$byGroup",
+            "taxIncludedAmount": "$total",
+            "taxExcludedAmount": "$net",
+        },
     ),
     Check(
         name="documents-tax-their-nets",
@@ -560,9 +642,21 @@ DOCUMENT_CHECKS = (
         invariant=9,
         view=documents_of_statements,
         among={"$gt": ["$documents", 0]},
-        holds=both(equal("$statement", 1), agrees("account")),
-        expected={"statement": 1, "settlementAccount": "the same in both"},
-        found={"statement": "$statement", "settlementAccount": span("account")},
+        holds=both(
+            equal("$statement", 1), agrees("account"), agrees("currency"), agrees("billDate"), equal("$daysOff", 0)
+        ),
+        expected={
+            "statement": 1,
+            "settlementAccount": "the same in both",
+            "currency": "the same in both",
+            "billDate": "the day on which they were booked",
+        },
+        found={
+            "statement": "$statement",
+            "settlementAccount": span("account"),
+            "currency": span("currency"),
+            "billDate": span("billDate"),
+        },
     ),
     Check(
         name="rows-point-to-documents",

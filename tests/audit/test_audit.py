@@ -1062,9 +1062,17 @@ def payouts_and_corrections(database: Books) -> None:
     kept, undone = ({"rate": "0.15", "base": base, "amount": tax} for base, tax in ((3429, 542), (2285, 362)))
     sixth = statement("C-6", "SA-6", [earned, more], state="partiallyPaid", paid=4000, brought=None)
     seventh = statement("C-7", "SA-6", [adjusted], state="open", brought=None)
+    # Of the 40.00 that are left 12.66 less 5.42 are withheld.
+    again = {"id": "C-6-r2", "number": 2, "amount": 4000, "netted": 0, "taxWithheld": 724, "rate": "0.15"}
+    first = {"id": "C-7", "number": 1, "amount": 500, "netted": 0, "taxWithheld": 0, "rate": None}
     database["settlements"].insert_many(
-        [sixth | {"withholding": withholding, "netted": 1000, "withheld": [kept]}, seventh]
+        [
+            sixth | {"withholding": withholding, "netted": 1000, "withheld": [kept], "request": again},
+            seventh | {"request": first},
+        ]
     )
+    told: Document = {"account": "SA-6", "routingKey": "payout.requested", "bookedAt": BOOKED, "sentAt": BOOKED}
+    database["outbox"].insert_many([{"_id": f"SA-6:{n}", "sequence": n, **told} for n in (1, 2, 3)])
     on_sixth: Document = {"settlementAccount": "SA-6", "settlementId": "C-6", "currency": "EUR", "bookedAt": BOOKED}
     came_back = {"returnId": "PR-3", "returnedAt": BOOKED, "reason": "AC04", "bookedAt": BOOKED}
     database["payouts"].insert_many(
@@ -1109,7 +1117,7 @@ def payouts_and_corrections(database: Books) -> None:
     database["positions"].insert_many(
         [
             position("BA-5", 0, 2, receivable=9000, oldestDue="2026-12-28"),
-            position("SA-6", 0, 7, payable=4500, agreements=2),
+            position("SA-6", 3, 7, payable=4500, agreements=2),
         ]
     )
 
@@ -1379,6 +1387,8 @@ def test_correct_books_are_ok(books: Books) -> None:
         "returns-reverse-their-payouts": 2,
         "payouts-within-statements": 7,
         "statement-states-fit": 7,
+        "requests-are-of-what-is-left": 2,
+        "requests-withhold-by-their-rates": 2,
         "thresholds-are-not-reached": 1,
         "agreements-follow-each-other": 6,
         "positions-match-agreements": 5,
@@ -1458,11 +1468,12 @@ def test_correct_books_are_ok(books: Books) -> None:
         "dunning-steps-are-told-once": 0,
         "overdue-invoices-are-told-once": 0,
         "payments-are-requested-once": 0,
+        "payouts-are-requested-once": 1,
         "specification-events-run-without-gap": 0,
         "seller-events-match-versions": 2,
         "event-sequences-run-without-gap": 11,
-        "outbox-rows-sent-young-or-parked": 12,
-        "events-say-whose-they-are": 12,
+        "outbox-rows-sent-young-or-parked": 15,
+        "events-say-whose-they-are": 15,
         "invoice-numbers-run-without-gap": 2,
         "numbers-are-of-their-sellers-series": 2,
         "partners-series-are-their-own": 0,
@@ -1501,7 +1512,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "invoices-name-seller-versions": 3,
         "seller-versions-rise-with-numbers": 4,
         "invoices-name-buyer-versions": 5,
-        "events-have-positions": 4,
+        "events-have-positions": 5,
         "statements-match-netting": 7,
         "statements-match-withheld": 1,
         "corrections-match-accruals": 1,
@@ -1512,6 +1523,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "backdatings-match-corrections": 1,
         "documents-match-statements": 0,
         "documents-match-rows": 0,
+        "statements-documents-match-rows": 0,
         "documents-add-up": 0,
         "documents-tax-their-nets": 0,
         "documents-are-credited-by-notes": 0,
@@ -2067,7 +2079,7 @@ MUTATIONS: list[Mutation] = [
             adding("settlements", "C-7", netted=100, paid=100),
             changing("settlements", "C-7", state="partiallyPaid"),
         ),
-        {"statements-match-netting"},
+        {"statements-match-netting", "requests-are-of-what-is-left", "requests-withhold-by-their-rates"},
     ),
     Mutation(
         "netting-of-no-statement",
@@ -2093,9 +2105,55 @@ MUTATIONS: list[Mutation] = [
             "payable-entries-match-accruals",
         },
     ),
-    Mutation("withheld-off", adding("settlements", "C-6", withheld__0__amount=1), {"statements-match-withheld"}),
     Mutation(
-        "withheld-of-another-base", adding("settlements", "C-6", withheld__0__base=1), {"statements-match-withheld"}
+        "request-lost",
+        unsetting("settlements", "C-7", "request"),
+        {"payouts-are-requested-once"},
+    ),
+    Mutation(
+        "requested-twice",
+        changing("settlements", "C-7", request__number=2, request__id="C-7-r2"),
+        {"payouts-are-requested-once", "requests-are-of-what-is-left"},
+    ),
+    Mutation("requested-off", adding("settlements", "C-7", request__amount=1), {"requests-are-of-what-is-left"}),
+    Mutation("requested-less", adding("settlements", "C-7", request__amount=-1), {"requests-are-of-what-is-left"}),
+    Mutation(
+        "requested-under-another-id",
+        changing("settlements", "C-6", request__id="C-6-r3"),
+        {"requests-are-of-what-is-left"},
+    ),
+    Mutation(
+        "requested-with-netting-of-nothing",
+        changing("settlements", "C-7", request__amount=600, request__netted=100),
+        {"requests-are-of-what-is-left"},
+    ),
+    Mutation(
+        "request-called-paid", changing("settlements", "C-7", request__settled=500), {"requests-are-of-what-is-left"}
+    ),
+    Mutation(
+        "request-withholds-less",
+        adding("settlements", "C-6", request__taxWithheld=-1),
+        {"requests-withhold-by-their-rates"},
+    ),
+    Mutation(
+        "request-withholds-where-nothing-is",
+        adding("settlements", "C-7", request__taxWithheld=1),
+        {"requests-withhold-by-their-rates"},
+    ),
+    Mutation(
+        "request-at-another-rate",
+        changing("settlements", "C-6", request__rate="0.14"),
+        {"requests-withhold-by-their-rates"},
+    ),
+    Mutation(
+        "withheld-off",
+        adding("settlements", "C-6", withheld__0__amount=1),
+        {"statements-match-withheld", "requests-withhold-by-their-rates"},
+    ),
+    Mutation(
+        "withheld-of-another-base",
+        adding("settlements", "C-6", withheld__0__base=1),
+        {"statements-match-withheld"},
     ),
     Mutation(
         "withheld-at-another-rate",
@@ -2108,12 +2166,12 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "withheld-without-its-surcharge",
         changing("settlements", "C-6", withholding__surchargeOnTax=None),
-        {"statements-match-withheld"},
+        {"statements-match-withheld", "requests-withhold-by-their-rates"},
     ),
     Mutation(
         "tax-of-a-payout-off",
         all_of(adding("payouts", "PO-3", withheld__amount=3), adding("settlements", "C-6", withheld__0__amount=3)),
-        {"statements-match-withheld", "cash-matches-payments"},
+        {"statements-match-withheld", "cash-matches-payments", "requests-withhold-by-their-rates"},
     ),
     Mutation(
         "tax-posted-as-cash",

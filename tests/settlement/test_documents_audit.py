@@ -139,6 +139,14 @@ def taking_more_than_there_is(books: Books) -> None:
     books["settlementDocuments"].update_one({"_id": OF_4}, {"$set": credited})
 
 
+def crediting_less_than_fell(books: Books) -> None:
+    """A note without tax, and what it corrects says of it, is of 5.00 where 10.00 fell."""
+    amount = {"taxExcludedAmount": 500, "taxIncludedAmount": 500}
+    of_note = {**amount, "lines.0.amount": 500, "taxItem.0.taxExcludedAmount": 500}
+    books["settlementDocuments"].update_one({"_id": NOTE_OF_4}, {"$set": of_note})
+    books["settlementDocuments"].update_one({"_id": OF_4}, {"$set": {"credited.0.taxExcludedAmount": 500}})
+
+
 def correcting_anothers(books: Books) -> None:
     """A note corrects another partner's invoice, which says so too."""
     found = books["settlementDocuments"].find_one_and_update({"_id": OF_4}, {"$unset": {"credited": ""}})
@@ -150,15 +158,52 @@ def correcting_anothers(books: Books) -> None:
 FALLEN = "INV-000000001/1/credit-note.issue/N-1"
 MUTATIONS = [
     Mutation("fee-of-statement-off", adding("settlements", "C-1", lines__1__amount=1), {"documents-match-statements"}),
-    Mutation("row-off", adding("accruals", "INV-000000001/1", amount=1), {"documents-match-rows"}),
+    Mutation(
+        "row-off",
+        adding("accruals", "INV-000000001/1", amount=1),
+        {"documents-match-rows", "statements-documents-match-rows"},
+    ),
+    Mutation("fallen-row-off", adding("accruals", FALLEN, amount=1), {"statements-documents-match-rows"}),
+    Mutation("credited-less-than-fell", crediting_less_than_fell, {"statements-documents-match-rows"}),
+    Mutation(
+        "fallen-row-of-no-document", unsetting("accruals", FALLEN, "document"), {"statements-documents-match-rows"}
+    ),
+    Mutation(
+        "line-of-another-rate",
+        changing("settlementDocuments", SB1, lines__0__rate="0.1"),
+        {"documents-add-up"},
+    ),
+    Mutation(
+        "line-of-another-category",
+        changing("settlementDocuments", SB1, lines__0__category="Z"),
+        {"documents-add-up"},
+    ),
+    Mutation(
+        "document-in-another-currency",
+        changing("settlementDocuments", SB1, currency="USD"),
+        {"documents-point-to-statements"},
+    ),
+    Mutation(
+        "document-of-another-day",
+        changing("settlementDocuments", SB2, billDate="2026-10-22"),
+        {"documents-point-to-statements"},
+    ),
     Mutation("line-off", adding("settlementDocuments", SB1, lines__0__amount=1), {"documents-add-up"}),
-    Mutation("rate-off", changing("settlementDocuments", SB3, taxItem__0__rate="0.3"), {"documents-tax-their-nets"}),
+    Mutation(
+        "rate-off",
+        changing("settlementDocuments", SB3, taxItem__0__rate="0.3", lines__0__rate="0.3"),
+        {"documents-tax-their-nets"},
+    ),
     Mutation(
         "credited-tax-off",
         adding("settlementDocuments", SB1, credited__0__taxAmount=1),
         {"documents-are-credited-by-notes"},
     ),
-    Mutation("more-credited-than-invoiced", taking_more_than_there_is, {"notes-within-documents"}),
+    Mutation(
+        "more-credited-than-invoiced",
+        taking_more_than_there_is,
+        {"notes-within-documents", "statements-documents-match-rows"},
+    ),
     Mutation(
         "open-called-done", changing("settlementDocuments", SB1, isOpen=False), {"open-documents-have-something-left"}
     ),
