@@ -216,6 +216,19 @@ accruals_and_statements = View(
     ),
 )
 
+ON_THE_LAST_DAY = ("recoupment", "holdback", "selfBilledTax", "fee", "commission")
+"""The steps that a closing states of the last day of its period."""
+is_of_its_period: Expression = true_of_each(
+    "$lines",
+    {
+        "$cond": [
+            {"$in": ["$$this.step.kind", ON_THE_LAST_DAY]},
+            equal("$$this.date", "$periodEnd"),
+            {"$lte": ["$$this.date", "$periodEnd"]},
+        ]
+    },
+)
+
 paid_statements = View(
     "statements and their payouts",
     "settlements",
@@ -238,6 +251,8 @@ paid_statements = View(
                 "withheld": 1,
                 "withholding": 1,
                 "selfBilledTax": 1,
+                "periodEnd": 1,
+                "daysBeyond": {"$cond": [is_of_its_period, 0, 1]},
             }
         },
         # What was netted of a statement is kept as credit, under its id.
@@ -265,7 +280,7 @@ paid_statements = View(
                     n: {"$max": f"${n}"}
                     for n in (
                         *("state", "threshold", "broughtForwardFrom", "request", "report", "isWaiting"),
-                        *("withheld", "withholding", "selfBilledTax"),
+                        *("withheld", "withholding", "selfBilledTax", "periodEnd"),
                     )
                 },
                 **{
@@ -281,6 +296,7 @@ paid_statements = View(
                         "netted",
                         "credit",
                         "returns",
+                        "daysBeyond",
                     )
                 },
                 **agreed("account"),
@@ -1185,6 +1201,15 @@ CHECKS = (
         ),
         expected={"atMost": "$total"},
         found="$paidOut",
+    ),
+    Check(
+        name="statements-are-of-their-periods",
+        invariant=5,
+        view=paid_statements,
+        among=equal("$statement", 1),
+        holds=equal("$daysBeyond", 0),
+        expected={"until": "$periodEnd"},
+        found={"daysBeyond": "$daysBeyond"},
     ),
     Check(
         name="requests-are-of-what-is-left",

@@ -355,7 +355,13 @@ charged_periods = View(
         {"$match": {"typeCode": {"$in": OURS}}},
         {"$project": {"settlementAccount": 1, "typeCode": 1, "lines": only("$lines", equal("$$this.kind", "fee"))}},
         {"$unwind": "$lines"},
-        {"$project": {"_id": _fee_of, "invoiced": signed("$lines.amount")}},
+        {
+            "$project": {
+                "_id": _fee_of,
+                "invoiced": signed("$lines.amount"),
+                "number": {"$cond": [is_note, "$$REMOVE", "$_id"]},
+            }
+        },
         union(
             "earnings",
             {"$match": {"charged.0": {"$exists": True}}},
@@ -370,6 +376,7 @@ charged_periods = View(
                     },
                     "kept": "$charged.amount",
                     "ofInvoices": {"$sum": {"$ifNull": ["$charged.parts.amount", ["$charged.amount"]]}},
+                    "document": "$charged.document",
                     "times": {"$literal": 1},
                     "in": "$_id",
                 }
@@ -380,6 +387,8 @@ charged_periods = View(
                 "_id": "$_id",
                 **{n: {"$sum": f"${n}"} for n in ("invoiced", "kept", "ofInvoices", "times")},
                 "in": {"$max": "$in"},
+                "document": {"$max": "$document"},
+                "numbers": {"$push": "$number"},
             }
         },
     ),
@@ -603,9 +612,22 @@ DOCUMENT_CHECKS = (
             equal("$ofInvoices", "$invoiced"),
             equal("$times", 1),
             equal("$in", year_of_period),
+            {"$in": ["$document", "$numbers"]},
         ),
-        expected={"amount": "$invoiced", "ofInvoices": "$invoiced", "times": 1, "in": year_of_period},
-        found={"amount": "$kept", "ofInvoices": "$ofInvoices", "times": "$times", "in": "$in"},
+        expected={
+            "amount": "$invoiced",
+            "ofInvoices": "$invoiced",
+            "times": 1,
+            "in": year_of_period,
+            "document": {"oneOf": "$numbers"},
+        },
+        found={
+            "amount": "$kept",
+            "ofInvoices": "$ofInvoices",
+            "times": "$times",
+            "in": "$in",
+            "document": "$document",
+        },
     ),
     Check(
         name="disputed-documents-hold-statements",

@@ -14,6 +14,7 @@ from adapters.checks import (
     equal,
     has,
     only,
+    span,
     true_of_each,
     union,
 )
@@ -34,6 +35,8 @@ def _agreements_of(partner: str) -> Stage:
         "bookedAt": "$$this.bookedAt",
         "isAgent": has("$$this.terms.agent"),
         "threshold": {"$ifNull": ["$$this.closing.payoutThreshold", None]},
+        "withholding": {"$ifNull": ["$$this.closing.withholding", None]},
+        "holdback": {"$ifNull": ["$$this.closing.holdback.rate", None]},
     }
     shown = {
         "start": 1,
@@ -262,11 +265,30 @@ taken_back_by_terms = View(
 )
 
 
+def _what_may_have_held(field: str) -> Expression:
+    """What a field of the terms was by each revision that may have been the last when the statement was made."""
+    terms = _what_holds(only("$begun", {"$lte": ["$$this.revision", "$$revision"]}))
+    found: Expression = {"$getField": {"field": field, "input": {"$getField": {"field": "terms", "input": terms}}}}
+    return {
+        "$map": {
+            "input": {"$range": ["$before", {"$add": ["$perhaps", 1]}]},
+            "as": "revision",
+            "in": {"$ifNull": [found, None]},
+        }
+    }
+
+
 statements_and_thresholds = View(
     "statements and the thresholds that were agreed",
     "settlements",
     (
-        {"$project": {"settlementAccount": 1, "periodEnd": 1, "bookedAt": 1, "total": 1, "threshold": 1}},
+        {
+            "$project": {
+                **dict.fromkeys(("settlementAccount", "periodEnd", "bookedAt", "total", "threshold"), 1),
+                "withholding": {"$ifNull": ["$withholding", None]},
+                "heldBack": each(only("$lines", equal("$$this.step.kind", "holdback")), "$$this.step.rate"),
+            }
+        },
         _agreements_of("settlementAccount"),
         *_in_force("$periodEnd"),
         # What was agreed about when the statement was made may have been agreed before it or after.
@@ -291,30 +313,9 @@ statements_and_thresholds = View(
         },
         {
             "$set": {
-                "thresholds": {
-                    "$map": {
-                        "input": {"$range": ["$before", {"$add": ["$perhaps", 1]}]},
-                        "as": "revision",
-                        "in": {
-                            "$ifNull": [
-                                {
-                                    "$getField": {
-                                        "field": "threshold",
-                                        "input": {
-                                            "$getField": {
-                                                "field": "terms",
-                                                "input": _what_holds(
-                                                    only("$begun", {"$lte": ["$$this.revision", "$$revision"]})
-                                                ),
-                                            }
-                                        },
-                                    }
-                                },
-                                None,
-                            ]
-                        },
-                    }
-                }
+                "thresholds": _what_may_have_held("threshold"),
+                "withholdings": _what_may_have_held("withholding"),
+                "holdbacks": _what_may_have_held("holdback"),
             }
         },
         {
@@ -358,7 +359,20 @@ corrections_of_past_days = View(
     "corrections of past days and what they came to",
     "backdatings",
     (
-        {"$project": {"correction": {"$literal": 1}, "account": "$settlementAccount", "corrected": 1, "amount": 1}},
+        {
+            "$project": {
+                "correction": {"$literal": 1},
+                "account": "$settlementAccount",
+                "corrected": 1,
+                "amount": 1,
+                "since": 1,
+            }
+        },
+        union(
+            "agreements",
+            {"$unwind": "$agreed"},
+            {"$project": {"_id": revision_id("$_id", "$agreed.revision"), "since": "$agreed.validFrom"}},
+        ),
         union(
             "shareCorrections",
             {
@@ -385,6 +399,7 @@ corrections_of_past_days = View(
                 "_id": "$_id",
                 **{n: {"$sum": f"${n}"} for n in ("correction", "corrected", "amount", "rows", "accrued", "facts")},
                 **agreed("account"),
+                **agreed("since"),
             }
         },
     ),
@@ -423,9 +438,33 @@ CHECKS = (
         found={"threshold": "$threshold", "total": "$total"},
     ),
     Check(
+        name="tax-is-withheld-as-agreed",
+        invariant=5,
+        view=statements_and_thresholds,
+        holds={
+            "$cond": [
+                both({"$gt": ["$total", 0]}, {"$not": [has("$threshold")]}),
+                {"$in": ["$withholding", "$withholdings"]},
+                equal("$withholding", None),
+            ]
+        },
+        expected={"oneOf": "$withholdings"},
+        found="$withholding",
+    ),
+    Check(
+        name="held-back-as-agreed",
+        invariant=5,
+        view=statements_and_thresholds,
+        among={"$ne": ["$heldBack", []]},
+        holds={"$setIsSubset": ["$heldBack", "$holdbacks"]},
+        expected={"oneOf": "$holdbacks"},
+        found="$heldBack",
+    ),
+    Check(
         name="backdatings-match-corrections",
         invariant=5,
         view=corrections_of_past_days,
+        among={"$gt": [{"$add": ["$correction", "$rows", "$facts"]}, 0]},
         # What changes a line's terms and no amount makes no row, and counts.
         holds=both(
             equal("$correction", 1),
@@ -433,8 +472,14 @@ CHECKS = (
             {"$lte": ["$rows", "$corrected"]},
             {"$lte": ["$corrected", "$facts"]},
             agrees("account"),
+            agrees("since"),
         ),
-        expected={"amount": "$accrued", "corrected": {"from": "$rows", "to": "$facts"}},
-        found={"backdatings": "$correction", "amount": "$amount", "corrected": "$corrected"},
+        expected={"amount": "$accrued", "corrected": {"from": "$rows", "to": "$facts"}, "since": "as it was agreed"},
+        found={
+            "backdatings": "$correction",
+            "amount": "$amount",
+            "corrected": "$corrected",
+            "since": span("since"),
+        },
     ),
 )

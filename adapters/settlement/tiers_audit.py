@@ -103,13 +103,18 @@ _of_any_tiers = (
 _is_true_up = {"$match": {"step.kind": "trueUp"}}
 _of_true_up: Expression = {"$concat": [revision_id("$step.agreement", "$step.revision"), "/", "$step.start"]}
 
+is_named_rightly: Expression = both(
+    equal("$_id", {"$concat": [revision_id("$agreement", "$revision"), "/", "$start"]}),
+    {"$gt": ["$end", "$start"]},
+)
+
 tier_periods = View(
     "periods of tiers, their lines and what closings added",
     "tierPeriods",
     (
         {
             "$project": {
-                "period": {"$literal": 1},
+                "period": {"$cond": [is_named_rightly, 1, 0]},
                 "account": "$settlementAccount",
                 "net": 1,
                 "share": 1,

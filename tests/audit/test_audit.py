@@ -1017,8 +1017,10 @@ def payouts_and_corrections(database: Books) -> None:
     with 5.5 % of that: PO-3 of 30.00 has a base of round(80 x 30 / 70) = 34.29, so 5.14 + 0.28. PO-4 of 20.00 came
     back; with it the base was 57.14, so 8.57 + 0.47, of which 3.62 were new. C-7 states an adjustment of 5.00.
     """
+    withholding = {"rate": "0.15", "authority": "Finanzamt", "surchargeOnTax": "0.055", "certificate": None}
     by_revision_1, by_revision_2 = (
-        agreed(n, "2026-11-01") | {"terms": {"partnerShare": share, "accrueOn": "invoice"}}
+        agreed(n, "2026-11-01")
+        | {"terms": {"partnerShare": share, "accrueOn": "invoice"}, "closing": {"withholding": withholding}}
         for n, share in ((1, "0.7"), (2, "0.8"))
     )
     database["agreements"].insert_one(
@@ -1058,7 +1060,6 @@ def payouts_and_corrections(database: Books) -> None:
     more |= {"corrects": f"{INV8}/1"}
     adjusted = adjustment("A-4", "SA-6", 500, "C-7")
     database["accruals"].insert_many([earned, more, adjusted])
-    withholding = {"rate": "0.15", "authority": "Finanzamt", "surchargeOnTax": "0.055", "certificate": None}
     kept, undone = ({"rate": "0.15", "base": base, "amount": tax} for base, tax in ((3429, 542), (2285, 362)))
     sixth = statement("C-6", "SA-6", [earned, more], state="partiallyPaid", paid=4000, brought=None)
     seventh = statement("C-7", "SA-6", [adjusted], state="open", brought=None)
@@ -1387,6 +1388,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "returns-reverse-their-payouts": 2,
         "payouts-within-statements": 7,
         "statement-states-fit": 7,
+        "statements-are-of-their-periods": 7,
         "requests-are-of-what-is-left": 2,
         "requests-withhold-by-their-rates": 2,
         "thresholds-are-not-reached": 1,
@@ -1520,6 +1522,8 @@ def test_correct_books_are_ok(books: Books) -> None:
         "lines-have-the-terms-of-their-days": 5,
         "what-is-taken-back-has-its-lines-terms": 0,
         "thresholds-are-those-agreed": 7,
+        "tax-is-withheld-as-agreed": 7,
+        "held-back-as-agreed": 1,
         "backdatings-match-corrections": 1,
         "documents-match-statements": 0,
         "documents-match-rows": 0,
@@ -1996,7 +2000,7 @@ MUTATIONS: list[Mutation] = [
             changing("accruals", f"{OF_C4}/holdback", step__rate="0.2"),
             changing("reserves", "C-4", rate="0.2"),
         ),
-        {"steps-are-worked-out"},
+        {"steps-are-worked-out", "held-back-as-agreed"},
     ),
     Mutation(
         "guaranteed-more-than-topped-up",
@@ -2166,7 +2170,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "withheld-without-its-surcharge",
         changing("settlements", "C-6", withholding__surchargeOnTax=None),
-        {"statements-match-withheld", "requests-withhold-by-their-rates"},
+        {"statements-match-withheld", "requests-withhold-by-their-rates", "tax-is-withheld-as-agreed"},
     ),
     Mutation(
         "tax-of-a-payout-off",
@@ -2213,6 +2217,41 @@ MUTATIONS: list[Mutation] = [
             "income-matches-invoices",
         },
     ),
+    Mutation(
+        "backdating-since-another-day",
+        changing("backdatings", "AG-5/2", since="2026-11-02"),
+        {"backdatings-match-corrections"},
+    ),
+    Mutation(
+        "period-ends-before-its-lines",
+        changing("settlements", "C-7", periodEnd="2026-11-27"),
+        {"statements-are-of-their-periods"},
+    ),
+    Mutation(
+        "period-ends-after-what-is-held-back",
+        changing("settlements", "C-4", periodEnd="2026-12-01"),
+        {"statements-are-of-their-periods"},
+    ),
+    Mutation(
+        "withheld-for-another",
+        changing("settlements", "C-6", withholding__authority="Another"),
+        {"tax-is-withheld-as-agreed"},
+    ),
+    Mutation(
+        "withheld-by-a-certificate",
+        changing("settlements", "C-6", withholding__certificate={"rate": "0", "start": BOOKED, "end": None}),
+        {"tax-is-withheld-as-agreed"},
+    ),
+    Mutation(
+        "withheld-of-nobody",
+        changing("settlements", "C-7", withholding={"rate": "0", "authority": "Finanzamt"}, request__rate="0"),
+        {"tax-is-withheld-as-agreed"},
+    ),
+    Mutation(
+        "held-back-as-agreed-no-more",
+        changing("agreements", "AG-4", agreed__0__closing__holdback__rate="0.2"),
+        {"held-back-as-agreed"},
+    ),
     Mutation("backdating-of-another-sum", adding("backdatings", "AG-5/2", amount=1), {"backdatings-match-corrections"}),
     *(
         Mutation(
@@ -2234,7 +2273,7 @@ MUTATIONS: list[Mutation] = [
             copying("backdatings", "AG-5/2", id_="AG-1/2", agreement="AG-1", state="completed", corrected=0, amount=0),
             changing("backdatings", "AG-1/2", settlementAccount="SA-2"),
         ),
-        {"lines-have-the-terms-of-their-days"},
+        {"lines-have-the-terms-of-their-days", "backdatings-match-corrections"},
     ),
     Mutation(
         "billed-by-the-accounts-terms",
@@ -2332,6 +2371,16 @@ MUTATIONS: list[Mutation] = [
         "billed-by-no-agreement",
         changing("invoices", INV2, lines__1__onBehalfOf__agreement__id="AG-9"),
         {"lines-match-agreements", "lines-have-the-terms-of-their-days"},
+    ),
+    Mutation(
+        "tier-period-of-another-start",
+        changing("tierPeriods", TIER_PERIOD, start="2026-11-02"),
+        {"tier-periods-match-lines"},
+    ),
+    Mutation(
+        "tier-period-that-never-was",
+        changing("tierPeriods", TIER_PERIOD, end="2026-11-01"),
+        {"tier-periods-match-lines"},
     ),
     Mutation("tier-period-net-off", adding("tierPeriods", TIER_PERIOD, net=-1), {"tier-periods-match-lines"}),
     Mutation(

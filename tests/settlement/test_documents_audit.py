@@ -227,6 +227,11 @@ MUTATIONS = [
         {"guaranteed-matches-statements"},
     ),
     Mutation(
+        "charged-by-another",
+        changing("earnings", "SA-1/2026", charged__0__document=SB1),
+        {"fees-are-charged-once"},
+    ),
+    Mutation(
         "another-document-holds",
         changing("settlements", "C-3", hold__documents=[SB1]),
         {"disputed-documents-hold-statements"},
