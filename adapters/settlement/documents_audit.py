@@ -342,6 +342,93 @@ corrections_of_documents = View(
     ),
 )
 
+# What fell of a line corrects the invoices that have it, as far as something is left of them: a note that names none is
+# one in thousands, and is of lines that no open invoice has. So for each the rows of its lines are looked up, by ids.
+_lines_of_note: Expression = only("$lines", has("$$this.billNo"))
+_line: Expression = {"$ifNull": ["$lines._id", ""]}
+_is_before: Expression = either(
+    {"$lt": ["$bookedAt", "$$bookedAt"]}, both(equal("$bookedAt", "$$bookedAt"), {"$lt": ["$_id", "$$note"]})
+)
+notes_of_nothing = View(
+    "self-billed credit notes that name no invoice, and the invoices of their lines",
+    "settlementDocuments",
+    (
+        {"$match": {"typeCode": "261", "corrects": None}},
+        {"$project": {"settlementId": 1, "bookedAt": 1}},
+        {
+            "$lookup": {
+                "from": "settlements",
+                "localField": "settlementId",
+                "foreignField": "_id",
+                "pipeline": [
+                    {
+                        "$project": {
+                            "rows": {"$map": {"input": _lines_of_note, "in": "$$this.accrualId"}},
+                        }
+                    }
+                ],
+                "as": "statements",
+            }
+        },
+        {"$set": {"rows": {"$first": "$statements.rows"}}},
+        {
+            "$lookup": {
+                "from": "accruals",
+                "localField": "rows",
+                "foreignField": "_id",
+                "let": {"note": "$_id"},
+                "pipeline": [
+                    {"$match": {"$expr": equal("$document", "$$note")}},
+                    {"$group": {"_id": {"$concat": ["$billNo", "/", "$lineId"]}}},
+                ],
+                "as": "lines",
+            }
+        },
+        {"$unwind": {"path": "$lines", "preserveNullAndEmptyArrays": True}},
+        {
+            "$lookup": {
+                "from": "accruals",
+                "let": {"line": _line, "after": {"$concat": [_line, "0"]}, "note": "$_id"},
+                "pipeline": [
+                    {"$match": {"$expr": both({"$gte": ["$_id", "$$line"]}, {"$lt": ["$_id", "$$after"]})}},
+                    {"$match": {"document": {"$gt": ""}, "commission": None}},
+                    {
+                        "$match": {
+                            "$expr": both(
+                                equal({"$concat": ["$billNo", "/", "$lineId"]}, "$$line"),
+                                {"$ne": ["$document", "$$note"]},
+                            )
+                        }
+                    },
+                    {"$project": {"document": 1, "amount": 1}},
+                ],
+                "as": "others",
+            }
+        },
+        {
+            "$lookup": {
+                "from": "settlementDocuments",
+                "localField": "others.document",
+                "foreignField": "_id",
+                "let": {"bookedAt": "$bookedAt", "note": "$_id"},
+                "pipeline": [
+                    {"$match": {"$expr": _is_before}},
+                    {"$project": {"isOpen": 1, "typeCode": 1}},
+                ],
+                "as": "before",
+            }
+        },
+        {
+            "$project": {
+                "line": "$lines._id",
+                "invoices": only("$before", equal("$$this.typeCode", "389")),
+                "standing": sum_where("$others", {"$in": ["$$this.document", "$before._id"]}, "$$this.amount"),
+            }
+        },
+    ),
+)
+open_invoices: Expression = only("$invoices", equal("$$this.isOpen", {"$literal": True}))
+
 _fee_of: dict[str, Expression] = {
     "settlementAccount": "$settlementAccount",
     "agreement": "$lines.agreement",
@@ -602,6 +689,17 @@ DOCUMENT_CHECKS = (
         holds=both(equal("$isOpen", due_open), equal("$isSelfBilled", is_self_billed)),
         expected={"isOpen": due_open, "isSelfBilled": is_self_billed},
         found={"isOpen": "$isOpen", "isSelfBilled": "$isSelfBilled", "left": "$left"},
+    ),
+    Check(
+        name="notes-name-what-they-correct",
+        invariant=5,
+        view=notes_of_nothing,
+        holds=either(
+            {"$lte": ["$standing", 0]},
+            either(equal("$invoices", []), {"$ne": [open_invoices, "$invoices"]}),
+        ),
+        expected={"oneOf": "$invoices._id", "line": "$line"},
+        found={"corrects": None, "left": "$standing"},
     ),
     Check(
         name="fees-are-charged-once",

@@ -1528,6 +1528,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "documents-match-statements": 0,
         "documents-match-rows": 0,
         "statements-documents-match-rows": 0,
+        "notes-name-what-they-correct": 0,
         "documents-add-up": 0,
         "documents-tax-their-nets": 0,
         "documents-are-credited-by-notes": 0,

@@ -61,7 +61,7 @@ def made_books() -> LedgerBook:
     C-1 has SB1 of 80.00 and the fee of October, C-2 SB2 of 16.00 that fell, and 5.00 of the fee that are taken back.
     C-1 is carried forward to C-2, and C-2 to C-3, whose SB3 is disputed. So is SB1: C-2 holds 66.00 of C-1, and C-3 the
     52.80 that C-2 leaves of it. SA-6 has a guarantee and a fee of a month, and from 16 October on of its quarter; that
-    fee has risen, so two invoices have charged of it.
+    fee has risen, so two invoices have charged of it. Of SA-7 falls what was never earned.
     """
     book = LedgerBook()
     book.begin_days("2026-11-22")
@@ -86,6 +86,9 @@ def made_books() -> LedgerBook:
     book.take(agreed("AG-6", "2026-10-16", "1", **quarter), closing("D-7", "SA-6", until="2026-12-31"))
     more: dict[str, Any] = {**quarter, "fixed_fee": fixed_fee(18400, "quarter")}
     book.take(agreed("AG-6", "2026-10-16", "1", **more), closing("D-8", "SA-6", until="2026-12-31"))
+    nothing: dict[str, Any] = {"self_billing": self_billing("SB-SA-7-", "0", "Z")}
+    book.take(partner("SA-7", share="1"), agreement("AG-7", "2026-10-01", account="SA-7", **nothing))
+    book.take(adjustment("A-7", -1000, account="SA-7"), closing("D-9", "SA-7", until="2026-11-24"))
     book.take(disputes(SB3), disputes(SB1))
     assert_books_hold(book)
     return book
@@ -147,6 +150,12 @@ def crediting_less_than_fell(books: Books) -> None:
     books["settlementDocuments"].update_one({"_id": OF_4}, {"$set": {"credited.0.taxExcludedAmount": 500}})
 
 
+def correcting_nothing(books: Books) -> None:
+    """A note names no invoice, and what it corrected says nothing of it."""
+    books["settlementDocuments"].update_one({"_id": SB2}, {"$unset": {"corrects": ""}})
+    books["settlementDocuments"].update_one({"_id": SB1}, {"$unset": {"credited": ""}})
+
+
 def correcting_anothers(books: Books) -> None:
     """A note corrects another partner's invoice, which says so too."""
     found = books["settlementDocuments"].find_one_and_update({"_id": OF_4}, {"$unset": {"credited": ""}})
@@ -164,6 +173,7 @@ MUTATIONS = [
         {"documents-match-rows", "statements-documents-match-rows"},
     ),
     Mutation("fallen-row-off", adding("accruals", FALLEN, amount=1), {"statements-documents-match-rows"}),
+    Mutation("note-of-nothing", correcting_nothing, {"notes-name-what-they-correct"}),
     Mutation("credited-less-than-fell", crediting_less_than_fell, {"statements-documents-match-rows"}),
     Mutation(
         "fallen-row-of-no-document", unsetting("accruals", FALLEN, "document"), {"statements-documents-match-rows"}
