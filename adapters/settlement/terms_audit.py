@@ -177,7 +177,7 @@ were booked within an hour was first the database does not know, so between thes
 elsewhere before it does in UTC, it is the same."""
 _is_of_what_held: Expression = both(
     equal({"$ifNull": ["$_id.agreement", None]}, {"$cond": [has("$then"), "$inForce._id", None]}),
-    equal(_revision, {"$ifNull": ["$then.ofLines", 0]}),
+    equal(_revision, {"$ifNull": ["$then.terms.ofLines", 0]}),
 )
 
 

@@ -302,3 +302,14 @@ def test_a_partner_that_leaves_is_paid_below_the_threshold(new_database: Books) 
     book.take(order("O-1", line("10.00", "0", "SA-1")), command("close", "SA-1"), closing("C-1"))
     assert (book.state("SA-1"), book.settlement("C-1").state) == ("pendingClose", "open")
     assert broken_of(book, new_database) == []
+
+
+def test_a_line_that_was_billed_ahead_has_what_was_agreed_then(new_database: Books) -> None:
+    """Of 5 December 50 % were agreed as it was billed, and 90 % since: it keeps the 50 %, whatever October has."""
+    book = LedgerBook()
+    book.begin_days("2026-11-22")
+    book.take(billing(), partner(share="0.8"), agreement("AG-1", "2026-12-01", share="0.5"))
+    book.take(order("O-1", line("10.00", "0", "SA-1"), at="2026-12-05T12:00:00"), agreed("AG-1", "2026-12-02", "0.9"))
+    book.take(agreement("AG-2", "2026-10-01", "2026-11-01", share="0.6"))
+    assert book.position("SA-1").payable == 500
+    assert broken_of(book, new_database) == []
