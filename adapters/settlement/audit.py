@@ -664,10 +664,12 @@ lines_and_agreements = View(
         union(
             "agreements",
             {"$unwind": "$agreed"},
+            {"$set": {"ofLines": {"$ifNull": ["$agreed.linesAs", "$agreed.revision"]}}},
             {
                 "$project": {
-                    "_id": revision_id("$_id", "$agreed.revision"),
-                    "agreed": {"$literal": 1},
+                    # Of revisions with the same terms lines go by the first, on the days of all of them.
+                    "_id": revision_id("$_id", "$ofLines"),
+                    "agreed": {"$cond": [equal("$agreed.revision", "$ofLines"), 1, 0]},
                     "from": "$agreed.validFrom",
                     "until": end,
                     "terms": {
@@ -691,7 +693,7 @@ lines_and_agreements = View(
                 "_id": "$_id",
                 "lines": {"$sum": "$lines"},
                 "agreed": {"$sum": "$agreed"},
-                "from": {"$max": "$from"},
+                "from": {"$min": "$from"},
                 "until": {"$max": "$until"},
                 **agreed("day"),
                 **agreed("terms"),

@@ -313,3 +313,19 @@ def test_a_line_that_was_billed_ahead_has_what_was_agreed_then(new_database: Boo
     book.take(agreement("AG-2", "2026-10-01", "2026-11-01", share="0.6"))
     assert book.position("SA-1").payable == 500
     assert broken_of(book, new_database) == []
+
+
+def test_lines_go_by_the_first_revision_that_has_their_terms(new_database: Books) -> None:
+    """60 % from 10 November on are revision 2, and 3 has them from the 1st on: a line of the 5th is by 2 as well."""
+    book = LedgerBook()
+    book.begin_days("2026-11-22")
+    book.take(billing(), partner(share="0.8"), agreement("AG-1", "2026-10-01", share="0.5"))
+    book.take(agreed("AG-1", "2026-11-10", "0.6"), agreed("AG-1", "2026-11-01", "0.6"))
+    book.take(order("O-1", line("10.00", "0", "SA-1"), at="2026-11-05T12:00:00"))
+    part = book.invoice(1).lines[0].on_behalf_of
+    assert part is not None
+    assert (part.share, part.agreement) == (600, AgreementRevision("AG-1", 2))
+    assert broken_of(book, new_database) == []
+    # That it says which one lets nothing through: these have other terms.
+    new_database["agreements"].update_one({"_id": "AG-1"}, {"$set": {"agreed.2.linesAs": 1}})
+    assert "lines-have-the-terms-of-their-days" in red(new_database)
