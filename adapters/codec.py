@@ -57,6 +57,7 @@ class Layout:
     `absent` are groups of fields, the last ones, that are left out together where the first of them is None. `parts`
     are the layouts of what the document contains, as far as they differ from what follows by itself. `read`: whether
     such rows are read, too. `repeats`: a batch reads many, with few different decimals and dates, which are remembered.
+    `alone`: of a part, whether it is also read by itself, of a row that was projected: its decoder is public.
     """
 
     kind: type
@@ -65,6 +66,7 @@ class Layout:
     parts: tuple[Layout, ...] = ()
     read: bool = True
     repeats: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +193,14 @@ class _Source:
 
     def _private_function(self, prefix: str, kind: type) -> str:
         """The name of the function that encodes or decodes a part; it is written if it was not yet."""
-        name = f"_{prefix}_{_snake(kind.__name__)}"
         layout = self._part(kind)
+        is_public = layout.alone and prefix == "decode"
+        name = f"{'' if is_public else '_'}{prefix}_{_snake(kind.__name__)}"
         if self._private.setdefault(name, (layout, self._repeats)) != (layout, self._repeats):
             raise LayoutError(f"{kind.__name__} is contained in two ways in {self._module.name}")
         if not any(function.startswith(f"def {name}(") for function in self._functions):
-            (self._encoder if prefix == "encode" else self._decoder)(name, layout, "", is_row=False)
+            docstring = f"{_words(kind)} of what a document contains." if is_public else ""
+            (self._encoder if prefix == "encode" else self._decoder)(name, layout, docstring, is_row=False)
         return name
 
     # -- values as they are kept

@@ -273,7 +273,8 @@ def encode_invoice(invoice: Invoice) -> Row:
     return row
 
 
-def _decode_partner_share(row: Row) -> PartnerShare:
+def decode_partner_share(row: Row) -> PartnerShare:
+    """Partner share of what a document contains."""
     agreement = row.get("agreement")
     tier = row.get("tier")
     issued = row.get("issued")
@@ -373,7 +374,7 @@ def _decode_invoice_line(row: Row) -> InvoiceLine:
         _to_decimal(row["rate"]),
         row["taxExcludedAmount"],
         row["taxAmount"],
-        None if row["onBehalfOf"] is None else _decode_partner_share(row["onBehalfOf"]),
+        None if row["onBehalfOf"] is None else decode_partner_share(row["onBehalfOf"]),
         None if origin is None else _decode_line_origin(origin),
     )
 

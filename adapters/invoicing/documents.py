@@ -34,7 +34,11 @@ KEPT = (
             ),
             parts=(
                 Layout(InvoiceLine, absent=(("origin",),)),
-                Layout(PartnerShare, absent=(("agreement",), ("tier",), ("issued",), ("agent",), ("freed",))),
+                Layout(
+                    PartnerShare,
+                    absent=(("agreement",), ("tier",), ("issued",), ("agent",), ("freed",)),
+                    alone=True,
+                ),
                 Layout(CorrectedLine, absent=(("taken_back",), ("given_back",), ("credited_tax",))),
                 Layout(CorrectedTax, absent=(("taken_back",),)),
                 Layout(Billing, absent=(("bill_run",),)),

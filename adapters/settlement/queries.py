@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
-from decimal import Decimal
 from functools import partial
 
+from adapters.invoicing.codecs import decode_partner_share
 from adapters.mongodb.paging import Page, keyset
 from adapters.mongodb.trying import happens
 from adapters.mongodb.view import BY_ID, Json, Reads, Row, View, unknown
@@ -19,7 +18,7 @@ from adapters.settlement.codecs import (
     decode_statement_report,
 )
 from domain.accounts.model import SETTLEMENT
-from domain.invoicing.model import AgentShare, AgreementRevision, FreedShare, PartnerShare, TierShare
+from domain.invoicing.model import PartnerShare
 from domain.settlement.agreeing import AGREEMENTS_MAX
 from domain.settlement.closing import LINES_MAX, STATEMENTS_MAX, Closing, SettlementClosed
 from domain.settlement.documents import SelfBillingIssued, SettlementInvoiced
@@ -102,7 +101,7 @@ async def _explained(settlement: Settlement, view: View) -> Json:
         pipeline: list[Row] = [{"$match": {"_id": {"$in": some}}}, {"$project": {"lines": lines}}]
         for row in await view.aggregate("invoices", pipeline, index=BY_ID):
             for line in row["lines"]:
-                parts[row["_id"], line["id"]] = _part(line["onBehalfOf"]), line["taxExcludedAmount"]
+                parts[row["_id"], line["id"]] = decode_partner_share(line["onBehalfOf"]), line["taxExcludedAmount"]
     for line, told in zip(settlement.lines, shown["lines"][first:], strict=True):
         if line.accrual_id in causes:
             assert line.bill_no is not None
@@ -114,33 +113,6 @@ async def _explained(settlement: Settlement, view: View) -> Json:
 
 def _at_once(ids: list[str]) -> Iterator[list[str]]:
     return (ids[n : n + EXPLAINED_AT_ONCE] for n in range(0, len(ids), EXPLAINED_AT_ONCE))
-
-
-def _part(row: Row) -> PartnerShare:
-    by = row.get("agreement")
-    agreement = None if by is None else AgreementRevision(by["id"], by["revision"])
-    rate = None if row["partnerShare"] is None else Decimal(row["partnerShare"])
-    said = row.get("tier")
-    tier = None if said is None else TierShare(date.fromisoformat(said["start"]), said["before"], said["share"])
-    of = row.get("freed")
-    freed = None if of is None else [FreedShare(date.fromisoformat(x["start"]), x["net"], x["share"]) for x in of]
-    sold = row.get("agent")
-    agent = (
-        None
-        if sold is None
-        else AgentShare(Decimal(sold["commission"]), sold["category"], Decimal(sold["rate"]), sold["charged"])
-    )
-    return PartnerShare(
-        row["id"],
-        rate,
-        row["accrueOn"],
-        row["share"],
-        row["accrued"],
-        agreement,
-        tier,
-        agent=agent,
-        freed=None if freed is None else tuple(freed),
-    )
 
 
 async def settlements(query: SettlementList, view: View) -> bytes:

@@ -70,7 +70,9 @@ class Commission:
 
 @dataclass(frozen=True, slots=True)
 class Accrual:
-    """What a partner has earned with a line: append-only but for the statement that holds it, set once.
+    """What a partner has earned with a line: append-only but for what statements note of it.
+
+    That is `settlement_id`, set once, `document` and `corrected_by`.
 
     `date` is that of its order, or of the payment that released it; `cause` the identity of the fact that accrued it.
     An adjustment has its `adjustment_id`, and no line, but the one that it corrects. What a closing, or a release, has
@@ -195,8 +197,8 @@ def is_as_agreed(part: PartnerShare, partner: Account, day: dt.date, books: Book
     return part.agreement == (None if of_day.agreed is None else of_day.agreed.by)
 
 
-def _as_agent(terms: AgentTerms | None, charged: int = 0) -> AgentShare | None:
-    return None if terms is None else AgentShare(terms.commission, terms.category, terms.rate, charged)
+def _as_agent(terms: AgentTerms | None) -> AgentShare | None:
+    return None if terms is None else AgentShare(terms.commission, terms.category, terms.rate, 0)
 
 
 def share_taken_back(line: InvoiceLine, net: int, tax: int, books: Books) -> PartnerShare:
