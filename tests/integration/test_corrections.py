@@ -99,7 +99,7 @@ async def test_a_note_comes_back_to_customer_and_partner(settings: Settings, cli
     [entry] = database["entries"].find({"_id": "credit-note.issue:N-1"})
     assert (entry["reverses"], entry["reason"]) == ("order.completed:O-1", "returned")
     told = [
-        event.type for event in client.events if event.message.headers.get("causation-id") == "credit-note.issue:N-1"
+        event.type for event in client.seen() if event.message.headers.get("causation-id") == "credit-note.issue:N-1"
     ]
     assert sorted(told) == ["credit-note.issued", "invoice.credited", "settlement.accrued"]
     await assert_clean(client, database)

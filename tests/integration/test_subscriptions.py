@@ -102,7 +102,7 @@ async def test_a_subscription_from_its_start_to_its_end(
                 {"id": "S-1", "revision": 1, "at": "2026-11-22T12:00:00Z"},
             )
         ]
-    told = [event for event in client.events if event.type.startswith("subscription.")]
+    told = [event for event in client.seen() if event.type.startswith("subscription.")]
     assert [(event.type, event.event["subscription"]["state"]) for event in told] == [
         ("subscription.created", "pendingActive"),
         *[("subscription.changed", "pendingActive")] * 4,

@@ -119,8 +119,11 @@ class Client:
 
     def seen(self, *types: str) -> list[Event]:
         """The events of these types (all, if none is named), each once, in the order of their first arrival."""
-        once = {event.message_id: event for event in reversed(self.events) if not types or event.type in types}
-        return list(reversed(once.values()))
+        once: dict[str, Event] = {}
+        for event in self.events:
+            if not types or event.type in types:
+                once.setdefault(event.message_id, event)
+        return list(once.values())
 
     def counted(self) -> Counter[str]:
         """How many different events of each type were seen."""
