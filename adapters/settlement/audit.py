@@ -161,6 +161,55 @@ lines_and_accruals = View(
     ),
 )
 
+_tax_of_line: Expression = {
+    "line": "$line",
+    "category": "$category",
+    # 0.2 and 0.20 are one rate.
+    "rate": {"$toDecimal": "$rate"},
+}
+commissions_by_tax = View(
+    "commission on lines by its tax, and how often it was charged anew with another",
+    "accruals",
+    (
+        {"$match": {"commission.amount": {"$exists": True}}},
+        {
+            "$project": {
+                "line": {"$concat": ["$billNo", "/", "$lineId"]},
+                "category": "$commission.category",
+                "rate": "$commission.rate",
+                "amount": "$commission.amount",
+                "rows": {"$literal": 1},
+                "taken": {"$cond": [{"$regexMatch": {"input": "$_id", "regex": "/tax$"}}, 1, 0]},
+            }
+        },
+        union(
+            "invoices",
+            {"$match": {"seller": {"$gt": ""}}},
+            {"$project": {"lines": partner_lines}},
+            {"$unwind": "$lines"},
+            {
+                "$project": {
+                    "line": {"$concat": ["$_id", "/", "$lines.id"]},
+                    "category": "$lines.onBehalfOf.agent.category",
+                    "rate": "$lines.onBehalfOf.agent.rate",
+                    "now": {"$literal": 1},
+                }
+            },
+        ),
+        {"$group": {"_id": _tax_of_line, **{n: {"$sum": f"${n}"} for n in ("amount", "rows", "taken", "now")}}},
+        {
+            "$group": {
+                "_id": "$_id.line",
+                "other": {"$sum": {"$cond": [equal("$now", 1), 0, {"$abs": "$amount"}]}},
+                "taxes": {"$sum": {"$cond": [{"$gt": ["$rows", 0]}, 1, 0]}},
+                "taken": {"$sum": "$taken"},
+            }
+        },
+    ),
+)
+# An earlier version charged the difference with the new tax, and left the rest: it has more taxes than were taken back.
+is_charged_anew: Expression = either(equal("$other", 0), {"$gt": ["$taxes", {"$add": ["$taken", 1]}]})
+
 accruals_and_statements = View(
     "accruals and the statements that hold them",
     "accruals",
@@ -1088,6 +1137,15 @@ CHECKS = (
         holds=both(equal("$charged", "$commission"), either({"$gt": ["$changed", 0]}, agrees("tax"))),
         expected={"commission": "$commission", "tax": "the same in all"},
         found={"commission": "$charged", "tax": span("tax")},
+    ),
+    Check(
+        name="commissions-are-of-one-tax",
+        invariant=5,
+        view=commissions_by_tax,
+        among={"$gt": ["$taken", 0]},
+        holds=is_charged_anew,
+        expected={"withAnotherTax": 0},
+        found={"withAnotherTax": "$other"},
     ),
     Check(
         name="accruals-in-one-statement",

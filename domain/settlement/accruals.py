@@ -32,6 +32,9 @@ from domain.settlement.tiers import (
 
 StepKind = Literal["trueUp", "guarantee", "recoupment", "holdback", "release", "selfBilledTax", "fee", "commission"]
 
+RETAXED = "tax"
+"""What the key of a row ends with that takes commission back at the tax that was agreed before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -78,10 +81,11 @@ class Accrual:
     An adjustment has its `adjustment_id`, and no line, but the one that it corrects. What a closing, or a release, has
     added to what was earned has its `step`, and no line. `corrects` is what the ids of the rows begin with that one
     corrects for terms that were agreed later. What was sold in the partner's name has our `commission`, which the
-    closing charges; one of the two amounts may be zero. `document` is the number of the invoice that its statement's
-    line stands in, or, where that fell, of the first credit note; None where there is none. Where its line takes back
-    another, `takes_back` is what the ids of that one's rows begin with. `corrected_by` are the ids of the rows that
-    correct its line and are of no line, or of another, as far as statements have them; only a line's first row has any.
+    closing charges; one of the two amounts may be zero. Where other tax is agreed of past days, a row of its own takes
+    back what was charged. `document` is the number of the invoice that its statement's line stands in, or, where that
+    fell, of the first credit note; None where there is none. Where its line takes back another, `takes_back` is what
+    the ids of that one's rows begin with. `corrected_by` are the ids of the rows that correct its line and are of no
+    line, or of another, as far as statements have them; only a line's first row has any.
     """
 
     id: str
@@ -318,9 +322,11 @@ def correct_shares(
             # Ours is the net less the share: a note takes back of both.
             books.move(chart.OF_COMMISSION, now.credited - was.credited + share - booked.share)
         lines[index] = replace(line, on_behalf_of=replace(part, share=share, accrued=accrued, agent=charged))
-        commission = _commission(booked, charged)
+        back, commission = _recharged(booked, charged)
         if accrued != booked.accrued or (commission is not None and commission.amount):
             accruals.append(_accrual(after, line, part.id, accrued - booked.accrued, on, key, books, commission))
+        if back is not None:
+            accruals.append(_accrual(after, line, part.id, 0, on, f"{key}/{RETAXED}", books, back))
     books.require(DocumentNeed(Account, partner) for partner in touched)
     for partner in touched:
         check_state(find_account(partner, books), "correction", f"invoice {after.id} (its partner)")
@@ -381,6 +387,18 @@ def _commission(booked: PartnerShare, now: AgentShare | None) -> Commission | No
     if now is None:
         return None
     return Commission(now.charged - (0 if booked.agent is None else booked.agent.charged), now.category, now.rate)
+
+
+def _recharged(booked: PartnerShare, now: AgentShare | None) -> tuple[Commission | None, Commission | None]:
+    """What is taken back of the commission on a line, where its tax is another now; and by how much it is more.
+
+    With another tax that is all of it.
+    """
+    was = booked.agent
+    if was is None or now is None or not was.charged or (was.category, was.rate) == (now.category, now.rate):
+        return None, _commission(booked, now)
+    back = Commission(-was.charged, was.category, was.rate)
+    return back, Commission(now.charged, now.category, now.rate)
 
 
 def _accrual(

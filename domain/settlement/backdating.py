@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import Literal
@@ -77,7 +78,8 @@ class BackdatingToComplete:
 class CorrectedShare:
     """How a line's share was corrected (minor units): it was, it is, and so much of the difference is accrued.
 
-    `commission` is by how much more is charged of what is sold in the partner's name; None where that is nothing.
+    `commission` is by how much more is charged of what is sold in the partner's name; None where that is nothing,
+    also where all of it is charged anew with another tax.
     """
 
     line_id: str
@@ -355,7 +357,9 @@ def _terms(part: PartnerShare) -> tuple[object, ...]:
 
 
 def _corrected(before: Invoice, after: Invoice, accruals: list[Accrual]) -> tuple[CorrectedShare, ...]:
-    earned = {accrual.line_id: accrual.amount for accrual in accruals}
+    earned: Counter[str | None] = Counter()
+    for accrual in accruals:
+        earned[accrual.line_id] += accrual.amount
     lost = [{line.line_id: line.given_up for line in one.corrected.lines} for one in (before, after)]
     lines = []
     for was, now in zip(before.lines, after.lines, strict=True):
@@ -367,10 +371,9 @@ def _corrected(before: Invoice, after: Invoice, accruals: list[Accrual]) -> tupl
         ]
         shares = was.on_behalf_of.share, now.on_behalf_of.share
         commission = _charged(now.on_behalf_of) - _charged(was.on_behalf_of)
-        corrected = CorrectedShare(
-            was.id, *shares, earned.get(was.id, 0), withheld[1] - withheld[0], commission or None
-        )
-        if corrected.is_posted or corrected.commission:
+        corrected = CorrectedShare(was.id, *shares, earned[was.id], withheld[1] - withheld[0], commission or None)
+        # What is charged again with another tax has rows, though neither amount may be another.
+        if corrected.is_posted or was.id in earned:
             lines.append(corrected)
     return tuple(lines)
 

@@ -17,7 +17,7 @@ from domain.ledger.positions import Position
 from domain.money import share_of, within_limit
 from domain.parties.model import SELLER, Seller
 from domain.settlement import position
-from domain.settlement.accruals import Accrual, Step, StepKind
+from domain.settlement.accruals import Accrual, Commission, Step, StepKind
 from domain.settlement.agreements import Agreement, has_agreements
 from domain.settlement.documents import (
     CORRECTING,
@@ -267,8 +267,13 @@ class _Statement:
         """
         if item.line is not None:
             for line in self._and_taken_back(item.line):
+                if code == "380":
+                    for invoice, most in self._of_line(code, line, item.group):
+                        yield invoice, line, most
+                # An earlier version charged only the difference with another tax: so its falls are of the old one's.
                 for invoice, most in self._of_line(code, line):
-                    yield invoice, line, most
+                    if code == "389" or invoice not in self._issued:
+                        yield invoice, line, most
         elif item.charged_by is not None:
             yield self._of(item.charged_by), None, -item.amount
         elif item.group is not None:
@@ -316,14 +321,19 @@ class _Statement:
         """The document that has a row, also if it is one of these."""
         return row.document or self._numbers.get(row.id)
 
-    def _of_line(self, code: TypeCode, line: str) -> Iterator[tuple[SettlementDocument, int]]:
-        """The invoices that have earlier rows of a line, the latest first, and how much of it each still has."""
+    def _of_line(
+        self, code: TypeCode, line: str, group: TaxGroup | None = None
+    ) -> Iterator[tuple[SettlementDocument, int]]:
+        """The invoices that have earlier rows of a line, the latest first, and how much of it each still has.
+
+        With a `group` those that have commission with that tax, and how much of that.
+        """
         nets: dict[str, int] = defaultdict(int)
         for row in self._history(line):
             number = self._number_of(row)
             if number is not None and code == "389":
                 nets[number] += row.amount
-            elif number is not None and row.commission is not None:
+            elif number is not None and row.commission is not None and group in (None, _tax_of(row.commission)):
                 nets[number] += row.commission.amount
         self._books.require(DocumentNeed(SettlementDocument, number) for number in nets)
         standing: list[tuple[SettlementDocument, int]] = []
@@ -548,8 +558,7 @@ def _commissions(rows: Iterable[Accrual], agreements: Sequence[Agreement], serie
     lines: dict[tuple[str, TaxGroup], list[tuple[Accrual, int]]] = defaultdict(list)
     for row in rows:
         if row.commission is not None:
-            group = TaxGroup(row.commission.category, row.commission.rate)
-            lines[f"{row.bill_no}/{row.line_id}", group].append((row, row.commission.amount))
+            lines[f"{row.bill_no}/{row.line_id}", _tax_of(row.commission)].append((row, row.commission.amount))
     for (line, group), of_line in lines.items():
         first, last = min(row.date for row, _ in of_line), max(row.date for row, _ in of_line)
         agreement = next((one.id for one in agreements if one.holds_on(first)), None)
@@ -568,6 +577,10 @@ def _terms_on(day: date, agreements: Sequence[Agreement]) -> tuple[str | None, T
 
 def _group_of(bills: SelfBilling) -> TaxGroup:
     return TaxGroup(bills.category, bills.rate, bills.reverse_charge_rate)
+
+
+def _tax_of(commission: Commission) -> TaxGroup:
+    return TaxGroup(commission.category, commission.rate)
 
 
 def _lines(parts: Iterable[Part]) -> tuple[DocumentLine, ...]:

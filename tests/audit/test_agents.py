@@ -93,7 +93,7 @@ def sold() -> LedgerBook:
         charge("C-3", line("-1.00", "0.2", "SA-1"), corrects=("SA-1-000000002", "1")),
         demand("D-2"),
     )
-    book.take(agreed("AG-2", "2026-11-01", on="payment", agent=as_agent("0.15")))
+    book.take(agreed("AG-2", "2026-11-01", on="payment", agent=as_agent("0.15", tax="0.19")))
     book.take(adjustment("A-1", 100), closing("C-1"), closing("C-2", "SA-2"))
     book.take(credit_note("N-3", "SA-1-000000004", {"1": 100}), update("SA-1", type_="SettlementAccount", name="Film"))
     given = line("1.00", "0.2", "SA-1"), line("-1.00", "0.2", "SA-1")
@@ -237,6 +237,11 @@ MUTATIONS: list[Mutation] = [
         {"commissions-match-accruals"},
     ),
     Mutation(
+        "commission-taken-back-with-another-tax",
+        changing("accruals", "FN.000000001/1/settlement.correct/AG-2/2/FN.000000001/tax", commission__rate="0.19"),
+        {"commissions-are-of-one-tax"},
+    ),
+    Mutation(
         "corrected-commission-off",
         adding("shareCorrections", CORRECTED, lines__0__commission=1),
         {"corrections-match-accruals"},
@@ -315,6 +320,8 @@ def test_checks_look_at_what_is_sold_in_partners_names(books: Books) -> None:
         "facts-make-one-invoice-a-seller": 13,
         "agents-shares-are-what-is-left": 13,
         "commissions-follow-terms": 13,
+        # Of the lines of O-1 and O-2 that SA-2 sells some is paid; of O-4's nothing is.
+        "commissions-are-of-one-tax": 2,
         # FN.000000002 has two notes.
         "notes-are-in-their-invoices-names": 5,
         # INV-, SA-1- and FN. with CN- before each of these two, and what SA-2's account names.

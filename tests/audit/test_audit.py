@@ -1378,6 +1378,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "advance-matches-advances": 11,
         "lines-match-accruals": 7,
         "commissions-match-accruals": 7,
+        "commissions-are-of-one-tax": 0,
         "agents-shares-are-what-is-left": 0,
         "commissions-follow-terms": 0,
         "accruals-in-one-statement": 18,

@@ -177,7 +177,8 @@ class Life:
         }
         if self.is_agent:
             commission, series = draw(st.sampled_from(("0.1", "0.333", "0"))), draw(st.sampled_from((None, "P.")))
-            said["agent"], said["on"] = as_agent(commission, series=series), draw(ON)
+            tax = draw(st.sampled_from(("0.2", "0.2", "0.19")))
+            said["agent"], said["on"] = as_agent(commission, tax=tax, series=series), draw(ON)
         else:
             said["guarantee"] = draw(st.none() | st.builds(guarantee, st.integers(1, 90_000), PERIODS))
             said["advance"] = draw(st.sampled_from((None, 50_000, 50_000)))

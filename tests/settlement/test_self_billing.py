@@ -900,7 +900,7 @@ def of_an_agent(*facts: Fact, on: Literal["invoice", "payment"] = "invoice", **t
     book.begin_days("2026-11-22")
     book.take(billing(), agent_of("SA-1", on=on))
     if terms:
-        book.take(agreement("AG-1", "2026-10-01", **terms))
+        book.take(agreement("AG-1", "2026-10-01", on=on, **terms))
     book.take(*facts)
     return book
 
@@ -959,4 +959,89 @@ def test_commission_of_what_a_bill_takes_back_names_the_invoice_that_charged_it(
         ("380", 9000, 1800, None),
         ("381", 400, 80, "INV-000000001"),
     ]
+    assert_books_hold(book)
+
+
+def retaxed(since: str, tax: str = "0.19", commission: str = "0.1", **said: Any) -> Fact:
+    """AG-1 has other tax on our commission from a day on."""
+    return agreed("AG-1", since, agent=as_agent(commission, tax=tax), **said)
+
+
+def test_commission_whose_tax_is_agreed_otherwise_in_the_past_is_taken_back_and_charged_anew():
+    """10.00 and 2.00 are taken back, 10.00 and 1.90 charged; of a note of 40.00 that has 4.00 and 0.76."""
+    book = of_an_agent(order("O-1", line("100", "0.2", "SA-1"), at=f"{DAY}T12:00:00"), agent=as_agent())
+    book.take(closing("C-1", until=DAY), retaxed("2026-11-01"), closing("C-2", until="2026-11-30"))
+    assert documents(book) == [
+        ("INV-000000001", "380", 1000, 200, None),
+        ("INV-000000002", "380", 1000, 190, None),
+        ("CN-000000001", "381", 1000, 200, "INV-000000001"),
+    ]
+    assert stated(book, "C-2") == [("earned", 0), ("commission", 10), ("total", 10)]
+    assert book.results["settlement.correct:AG-1/2/SA-1-000000001"]["lines"] == 1
+    book.take(credit_note("N-1", "SA-1-000000001", {"1": 4000}), closing("C-3", until="2026-11-30"))
+    assert documents(book)[3:] == [("CN-000000002", "381", 400, 76, "INV-000000002")]
+    assert_books_hold(book)
+
+
+def test_another_commission_with_another_tax_and_back_again():
+    """10.00 at 20 %, then 15.00 at 19 %, then 10.00 at 20 % as at first: each takes back all that stands."""
+    book = of_an_agent(order("O-1", line("100", "0.2", "SA-1"), at=f"{DAY}T12:00:00"), agent=as_agent())
+    book.take(closing("C-1", until=DAY), retaxed("2026-11-01", commission="0.15"), closing("C-2", until="2026-11-30"))
+    book.take(retaxed("2026-11-01", "0.2"), closing("C-3", until="2026-11-30"))
+    assert documents(book) == [
+        ("INV-000000001", "380", 1000, 200, None),
+        ("INV-000000002", "380", 1500, 285, None),
+        ("CN-000000001", "381", 1000, 200, "INV-000000001"),
+        ("INV-000000003", "380", 1000, 200, None),
+        ("CN-000000002", "381", 1500, 285, "INV-000000002"),
+    ]
+    assert_books_hold(book)
+
+
+def test_commission_that_no_closing_has_stated_is_charged_once_with_the_tax_that_is_agreed():
+    """Of two halves that were paid one is stated: 5.00 are taken back, 10.00 charged; of the other nothing is left."""
+    book = of_an_agent(order("O-1", line("100", "0.2", "SA-1"), at=f"{DAY}T12:00:00"), agent=as_agent(), on="payment")
+    book.take(retaxed("2026-11-01", "0.1", on="payment"))
+    assert not book.documents[Accrual], "nothing was charged"
+    book.take(payment("P-1", 6000, at=f"{DAY}T13:00:00"), closing("C-1", until=DAY))
+    book.take(payment("P-2", 6000, at=f"{DAY}T14:00:00"), retaxed("2026-11-01", on="payment"))
+    book.take(closing("C-2", until="2026-11-30"))
+    assert documents(book) == [
+        ("INV-000000001", "380", 500, 50, None),
+        ("INV-000000002", "380", 1000, 190, None),
+        ("CN-000000001", "381", 500, 50, "INV-000000001"),
+    ]
+    assert_books_hold(book)
+
+
+def test_commission_with_another_tax_is_of_the_invoices_that_have_it_of_the_line():
+    """5.00 of another order keep their 20 %, in the 380 that charges 10.00 at 19 %: what falls takes none of them."""
+    book = of_an_agent(order("O-1", line("100", "0.2", "SA-1"), at="2026-11-21T12:00:00"), agent=as_agent())
+    book.take(closing("C-1", until=DAY), order("O-2", line("50", "0.2", "SA-1"), at=f"{DAY}T12:00:00"))
+    book.take(retaxed("2026-11-01"), retaxed(DAY, "0.2"), closing("C-2", until="2026-11-30"))
+    assert documents(book)[1:] == [
+        ("INV-000000002", "380", 1500, 290, None),
+        ("CN-000000001", "381", 1000, 200, "INV-000000001"),
+    ]
+    book.take(credit_note("N-1", "SA-1-000000001", {"1": 10000}), closing("C-3", until="2026-11-30"))
+    assert documents(book)[3:] == [("CN-000000002", "381", 1000, 190, "INV-000000002")]
+    assert_books_hold(book)
+
+
+def test_commission_of_what_a_bill_takes_back_has_the_tax_that_was_agreed_since():
+    """10.00 less 4.00 at 20 % are 6.00 at 19 %: all of each is taken back where it stands, and charged anew."""
+    book = of_an_agent(order("O-1", line("100", "0.2", "SA-1"), at=f"{DAY}T12:00:00"), agent=as_agent())
+    book.take(closing("C-1", until=DAY))
+    book.begin_days("2026-11-23")
+    back = charge("CH-1", line("-40", "0.2", "SA-1"), corrects=("SA-1-000000001", "1"), on="2026-11-23")
+    more = charge("CH-2", line("900", "0.2", "SA-1"), on="2026-11-23")
+    book.take(back, more, demand("B-1", on="2026-11-23"), closing("C-2"), retaxed("2026-11-01"), closing("C-3"))
+    nets = [(net, tax) for _, code, net, tax, _ in documents(book)[3:] if code == "380"]
+    fell = [(net, tax) for _, code, net, tax, _ in documents(book)[3:] if code == "381"]
+    of_tax = (
+        sum(net for net, _ in nets) - sum(net for net, _ in fell),
+        sum(t for _, t in nets) - sum(t for _, t in fell),
+    )
+    # 6.00 of the order and its bill, 90.00 beside them: less 19.20 of tax, and 18.24 anew.
+    assert of_tax == (0, 1824 - 1920)
     assert_books_hold(book)

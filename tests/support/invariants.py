@@ -399,10 +399,14 @@ def _what_went_back(book: LedgerBook) -> tuple[Counter[str], Counter[str]]:
     return gone, owed_back
 
 
-def _accrued(book: LedgerBook) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]], Counter[str]]:
-    """What was accrued of each line, our commissions on each, and what each partner has earned."""
+Taxed = dict[tuple[str, Decimal], int]
+"""Commission by the category and the rate of its tax."""
+
+
+def _accrued(book: LedgerBook) -> tuple[Counter[tuple[str, str]], dict[tuple[str, str], Taxed], Counter[str]]:
+    """What was accrued of each line, our commissions on each by their tax, and what each partner has earned."""
     accrued: Counter[tuple[str, str]] = Counter()
-    commissions: Counter[tuple[str, str]] = Counter()
+    commissions: dict[tuple[str, str], Taxed] = defaultdict(Counter)
     earned: Counter[str] = Counter()
     for accrual in book.documents[Accrual].values():
         commission = accrual.commission
@@ -412,7 +416,7 @@ def _accrued(book: LedgerBook) -> tuple[Counter[tuple[str, str]], Counter[tuple[
             assert accrual.line_id is not None, (accrual, "is of no line")
             accrued[accrual.bill_no, accrual.line_id] += accrual.amount
             if commission is not None:
-                commissions[accrual.bill_no, accrual.line_id] += commission.amount
+                commissions[accrual.bill_no, accrual.line_id][commission.category, commission.rate] += commission.amount
         earned[accrual.settlement_account] += accrual.amount
     return accrued, commissions, earned
 
@@ -446,7 +450,9 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
             assert (part.share, part.accrued) == (share, due), (invoice.id, line.id, share, due)
             assert accrued[invoice.id, line.id] == due, (invoice.id, line.id, due)
             commission = _commission_on(line, credited.get(line.id, 0), due)
-            assert commissions[invoice.id, line.id] == commission, (invoice.id, line.id, "commission", commission)
+            by_tax = {tax: amount for tax, amount in commissions[invoice.id, line.id].items() if amount}
+            tax_of_it = {(part.agent.category, part.agent.rate): commission} if part.agent and commission else {}
+            assert by_tax == tax_of_it, (invoice.id, line.id, "commission", commission)
             gone = 0
             if part.accrue_on == "payment" and billed:
                 gone = half_away(Fraction(share * (paid + lost), billed)) - due

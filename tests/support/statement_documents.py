@@ -135,12 +135,12 @@ def _are_what_was_stated(
     agreements = known(statement.settlement_account, made, book, order)
     booked = {line: [row for row in rows if order[row.cause] < made] for line, rows in of_lines.items()}
     stated: dict[str, list[Accrual]] = defaultdict(list)
-    commissions = 0
+    commissions: Counter[Group] = Counter()
     for line in statement.lines:
         kind = "line" if line.step is None else line.step.kind
         row = book.get(Accrual, line.accrual_id)
         if row.commission is not None:
-            commissions += row.commission.amount
+            commissions[_group(row.commission.category, row.commission.rate, None)] += row.commission.amount
         elif kind in ("line", "trueUp", "guarantee") and not _is_of_agent(row, book):
             alone = line.step is not None or line.adjustment_id is not None
             stated[line.accrual_id if alone else _line(row)].append(row)
@@ -171,14 +171,24 @@ def _are_what_was_stated(
     rows_of = _added(statement)
     tax = sum(_sign(one) * _tax(one) for one in documents if one.type_code in ("389", "261"))
     ours = sum(_sign(one) * one.tax_included_amount for one in documents if one.type_code in ("380", "381"))
-    charged = sum(_sign(one) * line.amount for one in documents for line in one.lines if line.kind == "commission")
-    assert charged == commissions, statement.id
+    commissions.subtract(_commissions_of(documents))
+    assert not any(commissions.values()), (statement.id, commissions)
     assert rows_of["selfBilledTax"] == tax, statement.id
     assert rows_of["fee"] + rows_of["commission"] == -ours, statement.id
     before = 0
     if statement.brought_forward_from is not None:
         before = book.settlement(statement.brought_forward_from).self_billed_tax or 0
     assert (statement.self_billed_tax or 0) == before + tax, statement.id
+
+
+def _commissions_of(documents: list[SettlementDocument]) -> Counter[Group]:
+    """What documents charge of commission, by its tax."""
+    charged: Counter[Group] = Counter()
+    for one in documents:
+        for line in one.lines:
+            if line.kind == "commission":
+                charged[_group(line.category, line.rate, None)] += _sign(one) * line.amount
+    return charged
 
 
 def _added(statement: Settlement) -> Counter[str]:
