@@ -124,7 +124,8 @@ def issue_documents(
     falls, or corrects, by the line's first day. What was earned stands in an invoice of each series, what fell in a
     credit note of each invoice that it corrects: of a line, of those that have its earlier rows, the latest first, in
     the tax group that the line has there; of what has no line, of the latest with that tax group of which something is
-    left. What no invoice is left for is in a credit note that names none.
+    left, and so of a line for which its own have no room. What no invoice is left for is in a credit note that names
+    none.
 
     Raises `NotLoaded`.
     """
@@ -191,16 +192,7 @@ class _Statement:
         self._books.require(DocumentNeed(Accrual, id_) for line in taken_back for id_ in self._correcting(line))
         if any(item.line is None for item in falls):
             self._books.require([QueueNeed(SettlementDocument, self._account.id, None)])
-        corrected: dict[str, list[Part]] = defaultdict(list)
-        naming_none: dict[str, list[Part]] = defaultdict(list)
-        taken = _Taken(defaultdict(int), defaultdict(int))
-        for item in falls:
-            left = -item.amount
-            for number, group, part in self._corrects(code, item, taken):
-                corrected[number].append(Part(item, group, part))
-                left -= part
-            if left and item.group is not None and item.series is not None:
-                naming_none[item.series].append(Part(item, item.group, left))
+        corrected, naming_none = self._fallen(code, falls)
         invoices = sorted((self._of(number) for number in corrected), key=number_order)
         for invoice in invoices:
             series = self._books.credit_notes if code == "380" else series_of(invoice.id)
@@ -208,6 +200,29 @@ class _Statement:
         for series, parts in naming_none.items():
             series = self._books.credit_notes if code == "380" else series
             self._put(self._document(CORRECTING[code], series, parts, None), parts)
+
+    def _fallen(self, code: TypeCode, falls: Iterable[Item]) -> tuple[dict[str, list[Part]], dict[str, list[Part]]]:
+        """What of falls is in the credit notes of each invoice; and, of each series, in those that name none."""
+        corrected: dict[str, list[Part]] = defaultdict(list)
+        taken = _Taken(defaultdict(int), defaultdict(int))
+        left_over: list[tuple[Part, str]] = []
+        for item in falls:
+            left = -item.amount
+            for number, group, part in self._corrects(code, item, taken):
+                corrected[number].append(Part(item, group, part))
+                left -= part
+            if left and item.group is not None and item.series is not None:
+                left_over.append((Part(item, item.group, left), item.series))
+        naming_none: dict[str, list[Part]] = defaultdict(list)
+        # Once each has taken what its own invoices have: so none takes what a line has there.
+        for fall, series in left_over:
+            left = fall.amount
+            for number, amount in self._of_any(code, fall, taken):
+                corrected[number].append(replace(fall, amount=amount))
+                left -= amount
+            if left:
+                naming_none[series].append(replace(fall, amount=left))
+        return corrected, naming_none
 
     def documents(self, until: date) -> Documents:
         """What was issued, and posted; with the rows that state it on the closing's day."""
@@ -244,9 +259,11 @@ class _Statement:
         left = -item.amount
         for invoice, line, most in self._candidates(code, item, taken):
             most -= taken.of_line[invoice.id, line]
-            # First the group that it has there; where nothing is left of that, what the invoice has.
+            # First the group that it has there; where nothing is left of that, what the invoice has. Ours has more rows
+            # of each line, with the tax of each: what is of another tax there is another line's, or a fee.
             first = self._group_in(invoice, line, item.group)
-            for group in sorted((one.group for one in invoice.tax_item), key=lambda one: one != first):
+            groups = sorted((one.group for one in invoice.tax_item), key=lambda one: one != first)
+            for group in groups[:1] if code == "380" and first in groups else groups:
                 part = min(left, most, invoice.left(group) - taken.of_group[invoice.id, group])
                 if part > 0:
                     taken.of_group[invoice.id, group] += part
@@ -272,15 +289,34 @@ class _Statement:
                         yield invoice, line, most
                 # An earlier version charged only the difference with another tax: so its falls are of the old one's.
                 for invoice, most in self._of_line(code, line):
-                    if code == "389" or invoice not in self._issued:
+                    if code == "389" or (invoice not in self._issued and not _has(invoice, item.group)):
                         yield invoice, line, most
         elif item.charged_by is not None:
             yield self._of(item.charged_by), None, -item.amount
         elif item.group is not None:
-            found = self._books.open_now(SettlementDocument, self._account.id)
-            for invoice in sorted((one for one in found if one.type_code == code), key=number_order, reverse=True):
-                if (left := invoice.left(item.group) - taken.of_group[invoice.id, item.group]) > 0:
-                    yield invoice, None, left
+            for invoice, most in self._open_with(code, item.group, taken):
+                yield invoice, None, most
+
+    def _of_any(self, code: TypeCode, part: Part, taken: _Taken) -> Iterator[tuple[str, int]]:
+        """The invoices that have the tax group of what a fall's own have no room for, and how much each takes of it.
+
+        What is left of a fee is kept by its invoice: commission takes nothing of one that has any.
+        """
+        self._books.require([QueueNeed(SettlementDocument, self._account.id, None)])
+        left = part.amount
+        for invoice, most in self._open_with(code, part.group, taken):
+            if left and not (part.item.kind == "commission" and _has_fee(invoice, part.group)):
+                amount = min(left, most)
+                taken.of_group[invoice.id, part.group] += amount
+                left -= amount
+                yield invoice.id, amount
+
+    def _open_with(self, code: TypeCode, group: TaxGroup, taken: _Taken) -> Iterator[tuple[SettlementDocument, int]]:
+        """The partner's invoices of which something is left of a tax group, the latest first, and how much."""
+        found = self._books.open_now(SettlementDocument, self._account.id)
+        for invoice in sorted((one for one in found if one.type_code == code), key=number_order, reverse=True):
+            if (left := invoice.left(group) - taken.of_group[invoice.id, group]) > 0:
+                yield invoice, left
 
     def _group_in(self, invoice: SettlementDocument, line: str | None, group: TaxGroup | None) -> TaxGroup | None:
         """The tax group that a line has in a self-billed invoice: by the terms as they were when it was issued.
@@ -577,6 +613,14 @@ def _terms_on(day: date, agreements: Sequence[Agreement]) -> tuple[str | None, T
 
 def _group_of(bills: SelfBilling) -> TaxGroup:
     return TaxGroup(bills.category, bills.rate, bills.reverse_charge_rate)
+
+
+def _has(invoice: SettlementDocument, group: TaxGroup | None) -> bool:
+    return any(one.group == group for one in invoice.tax_item)
+
+
+def _has_fee(invoice: SettlementDocument, group: TaxGroup) -> bool:
+    return any(line.kind == "fee" and TaxGroup(line.category, line.rate) == group for line in invoice.lines)
 
 
 def _tax_of(commission: Commission) -> TaxGroup:

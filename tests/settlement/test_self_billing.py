@@ -276,6 +276,46 @@ def test_what_has_no_line_corrects_the_latest_invoice_of_which_something_is_left
     assert_books_hold(book)
 
 
+def given_a_discount(*facts: Fact, **said: Any) -> LedgerBook:
+    """An order of 100.00 less 10.00, both SA-1's, is stated; at 19 %."""
+    sold = order("O-1", line("90000.00"), line("100", "0", "SA-1"), line("-10", "0", "SA-1"), at=f"{DAY}T12:00:00")
+    return self_billed(*facts, sold, closing("C-1", until=DAY), **{"self_billing": self_billing(rate="0.19"), **said})
+
+
+def test_what_a_lines_own_invoices_have_no_room_for_is_of_the_latest_of_which_something_is_left():
+    """A discount of 10.00 is of the 389 of its statement. As all is credited it rises: the rest of the line is of that.
+
+    19.00 − 1.90 of tax, then 1.90 − 17.10 − 1.90: nothing is left of either invoice, nor of the tax.
+    """
+    book = given_a_discount()
+    assert documents(book) == [
+        ("SB-SA-1-000000001", "389", 10000, 1900, None),
+        ("SB-SA-1-000000002", "261", 1000, 190, "SB-SA-1-000000001"),
+    ]
+    assert stated(book, "C-1") == [("earned", 9000), ("selfBilledTax", 1710), ("total", 10710)]
+    book.take(credit_note("N-1", INV1, {"2": 10000, "3": -1000}), closing("C-2", until="2026-11-30"))
+    assert documents(book)[2:] == [
+        ("SB-SA-1-000000003", "389", 1000, 190, None),
+        ("SB-SA-1-000000004", "261", 9000, 1710, "SB-SA-1-000000001"),
+        ("SB-SA-1-000000005", "261", 1000, 190, "SB-SA-1-000000003"),
+    ]
+    assert stated(book, "C-2") == [("earned", -9000), ("selfBilledTax", -1710), ("total", -10710)]
+    assert not any(one.is_open for one in book.documents[SettlementDocument].values())
+    assert_books_hold(book)
+
+
+def test_a_discount_takes_nothing_of_an_invoice_with_another_tax():
+    """80.00 of a day before have 7 %: the discount of a day on which nothing else was earned names none."""
+    book = self_billed(earn("O-0", 8000, "2026-11-20"), self_billing=self_billing(rate="0.07"))
+    book.take(agreed("AG-1", DAY, "1", self_billing=self_billing(rate="0.19")), closing("C-0", until=DAY))
+    book.take(earn("O-1", -1000), closing("C-1", until=DAY))
+    assert documents(book) == [
+        ("SB-SA-1-000000001", "389", 8000, 560, None),
+        ("SB-SA-1-000000002", "261", 1000, 190, None),
+    ]
+    assert_books_hold(book)
+
+
 def test_what_no_invoice_is_left_for_is_a_credit_note_that_names_none():
     """Nothing was invoiced before: 60.00 are taken back of what was earned by other terms."""
     book = self_billed(adjustment("A-1", -6000), closing("C-1", until="2026-11-30"))
@@ -414,11 +454,12 @@ def test_what_an_adjustment_took_of_a_line_is_not_taken_again_of_its_invoice():
 
 
 def test_an_adjustment_and_a_note_of_one_statement_take_together_what_their_line_has():
-    """Both take back 80.00 of O-1 at once: 80.00 name the invoice that it shares with O-2, 80.00 none."""
+    """Both take back 80.00 of O-1 at once: for 80.00 its invoice has room of O-2 alone, and then none for that."""
     book = self_billed(earn("O-1", 8000), earn("O-2", 8000), closing("C-1", until=DAY))
     book.take(adjustment("A-1", -8000, corrects=(INV1, "2")), credit_note("N-1", INV1, {"2": 8000}), closing("C-2"))
-    assert [one[1:] for one in documents(book)[1:]] == [("261", 8000, 1600, FIRST), ("261", 8000, 1600, None)]
-    assert book.get(SettlementDocument, FIRST).is_open
+    assert [one[1:] for one in documents(book)[1:]] == [("261", 16000, 3200, FIRST)]
+    book.take(credit_note("N-2", INV2, {"2": 8000}), closing("C-3"))
+    assert [one[1:] for one in documents(book)[2:]] == [("261", 8000, 1600, None)]
     assert_books_hold(book)
 
 
@@ -444,7 +485,7 @@ def test_what_corrects_a_line_is_noted_also_where_statements_of_one_closing_have
     book.take(credit_note("N-1", INV1, {"2": 8000}), closing("C-2"))
     assert [one[1:] for one in documents(book)] == [
         ("389", 9000, 1800, None),
-        ("261", 3000, 600, None),
+        ("261", 3000, 600, FIRST),
         ("389", 8000, 1600, None),
         ("261", 8000, 1600, "SB-SA-1-000000003"),
     ]
@@ -1044,4 +1085,61 @@ def test_commission_of_what_a_bill_takes_back_has_the_tax_that_was_agreed_since(
     )
     # 6.00 of the order and its bill, 90.00 beside them: less 19.20 of tax, and 18.24 anew.
     assert of_tax == (0, 1824 - 1920)
+    assert_books_hold(book)
+
+
+def test_commission_of_a_discount_is_of_the_latest_invoice_and_all_of_it_goes_back():
+    """10 % of 333.30 less 33.30, at 19 %: 6.33 of tax on 33.33, 0.63 of 3.33; of all that fell 6.33, less 0.63."""
+    sold = order("O-1", line("333.3", "0", "SA-1"), line("-33.3", "0", "SA-1"), at=f"{DAY}T12:00:00")
+    book = of_an_agent(sold, closing("C-1", until=DAY), agent=as_agent(tax="0.19"))
+    assert documents(book) == [
+        ("INV-000000001", "380", 3333, 633, None),
+        ("CN-000000001", "381", 333, 63, "INV-000000001"),
+    ]
+    book.take(credit_note("N-1", "SA-1-000000001", {"1": 33330, "2": -3330}), closing("C-2", until="2026-11-30"))
+    assert documents(book)[2:] == [
+        ("INV-000000002", "380", 333, 63, None),
+        ("CN-000000002", "381", 3000, 570, "INV-000000001"),
+        ("CN-000000003", "381", 333, 63, "INV-000000002"),
+    ]
+    assert not any(one.is_open for one in book.documents[SettlementDocument].values())
+    assert_books_hold(book)
+
+
+def test_commission_of_a_discount_takes_nothing_of_a_fee():
+    """1.00 names none where the 380 has a fee of that tax: of it the fee is taken back, and the 10.00 of the line."""
+    terms: dict[str, Any] = {"agent": as_agent(), "fixed_fee": fixed_fee(1000)}
+    sold = order("O-1", line("100", "0", "SA-1"), line("-10", "0", "SA-1"), at=f"{DAY}T12:00:00")
+    book = of_an_agent(sold, closing("C-1", until=DAY), **terms)
+    book.take(retaxed("2026-10-01", "0.2"), closing("C-2", until=DAY))
+    book.take(credit_note("N-1", "SA-1-000000001", {"1": 10000, "2": -1000}), closing("C-3", until="2026-11-30"))
+    assert documents(book) == [
+        ("INV-000000001", "380", 2000, 400, None),
+        ("CN-000000001", "381", 100, 20, None),
+        ("CN-000000002", "381", 1000, 200, "INV-000000001"),
+        ("INV-000000002", "380", 100, 20, None),
+        ("CN-000000003", "381", 1000, 200, "INV-000000001"),
+    ]
+    assert_books_hold(book)
+
+
+def test_commission_of_which_another_line_took_takes_nothing_with_another_tax():
+    """12.00 at 20 % and 5.00 at 19 % are in one 380: a discount took 1.00 of the former, so 11.00 are left of that."""
+    book = of_an_agent(order("O-1", line("100", "0", "SA-1"), at="2026-11-21T12:00:00"), agent=as_agent())
+    given = order("O-3", line("20", "0", "SA-1"), line("-10", "0", "SA-1"), at="2026-11-21T13:00:00")
+    book.take(
+        retaxed(DAY), order("O-2", line("50", "0", "SA-1"), at=f"{DAY}T12:00:00"), given, closing("C-1", until=DAY)
+    )
+    back = (
+        credit_note("N-1", "SA-1-000000001", {"1": 10000}),
+        credit_note("N-3", "SA-1-000000003", {"1": 2000, "2": -1000}),
+    )
+    book.take(*back, closing("C-2", until="2026-11-30"))
+    assert documents(book) == [
+        ("INV-000000001", "380", 1700, 335, None),
+        ("CN-000000001", "381", 100, 20, "INV-000000001"),
+        ("INV-000000002", "380", 100, 20, None),
+        ("CN-000000002", "381", 1100, 220, "INV-000000001"),
+        ("CN-000000003", "381", 100, 20, "INV-000000002"),
+    ]
     assert_books_hold(book)
