@@ -194,13 +194,6 @@ def share_needs(partner: str, at: dt.datetime, books: WorkingSet) -> Iterator[Ne
         yield DocumentNeed(Series, agent.series_of(partner))
 
 
-def is_as_agreed(part: PartnerShare, partner: Account, day: dt.date, books: Books) -> bool:
-    """Whether the terms of a partner's part in a line are those that are agreed of a day now. Raises `NotLoaded`."""
-    of_day = terms_of_day(partner, day, books)
-    # Where nothing is agreed of a day, a line has its account's terms of then, which are not kept: it keeps them.
-    return part.agreement == (None if of_day.agreed is None else of_day.agreed.by)
-
-
 def _as_agent(terms: AgentTerms | None) -> AgentShare | None:
     return None if terms is None else AgentShare(terms.commission, terms.category, terms.rate, 0)
 

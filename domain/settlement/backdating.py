@@ -25,7 +25,6 @@ from domain.money import Money, rounded_ratio
 from domain.settlement import position
 from domain.settlement.accruals import (
     Accrual,
-    is_as_agreed,
     net_paid,
     share_of_line,
     share_taken_back,
@@ -242,9 +241,12 @@ def _with_terms(
         agreement = books.find(Agreement, backdating.agreement)
         assert agreement is not None, f"{backdating.id} is of no agreement"
         is_by_it = booked.agreement is not None and booked.agreement.id == agreement.id
-        if not (is_by_it or agreement.holds_on(day)) or is_as_agreed(booked, partner, day, books):
+        if not (is_by_it or agreement.holds_on(day)):
+            return line  # another's, or its account's of then, which are not kept
+        of_day = terms_of_day(partner, day, books)
+        if of_day.agreed is not None and booked.agreement == of_day.agreed.by:
             return line
-        part = share_of_line(terms_of_day(partner, day, books), net, line.tax_amount, books)
+        part = share_of_line(of_day, net, line.tax_amount, books)
     else:
         taken_back, found = _taken_back(corrects, books)
         if _is_to_come(taken_back, found, backdating, books):
