@@ -9,6 +9,7 @@ import pytest
 
 from adapters.settlement.queries import preview
 from domain.ledger.numbering import Series
+from domain.settlement import accruals
 from domain.settlement.accruals import Accrual
 from domain.settlement.agreements import Agreement
 from domain.settlement.documents import SettlementDocument
@@ -1143,3 +1144,18 @@ def test_commission_of_which_another_line_took_takes_nothing_with_another_tax():
         ("CN-000000003", "381", 100, 20, "INV-000000002"),
     ]
     assert_books_hold(book)
+
+
+def test_commission_of_which_an_earlier_version_charged_the_difference_goes_back_where_it_is(monkeypatch):
+    """It left 10.00 at 20 %, and charged 5.00 more at 19 %: what falls takes these first, then the others."""
+    book = of_an_agent(order("O-1", line("100", "0.2", "SA-1"), at=f"{DAY}T12:00:00"), agent=as_agent())
+    with monkeypatch.context() as before:
+        before.setattr(accruals, "_recharged", lambda booked, now: (None, accruals._commission(booked, now)))
+        book.take(closing("C-1", until=DAY), retaxed("2026-11-01", commission="0.15"), closing("C-2"))
+    book.take(credit_note("N-1", "SA-1-000000001", {"1": 10000}), closing("C-3"))
+    assert documents(book) == [
+        ("INV-000000001", "380", 1000, 200, None),
+        ("INV-000000002", "380", 500, 95, None),
+        ("CN-000000001", "381", 1000, 200, "INV-000000001"),
+        ("CN-000000002", "381", 500, 95, "INV-000000002"),
+    ]
