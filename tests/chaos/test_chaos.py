@@ -31,7 +31,7 @@ async def test_nothing_is_lost_or_done_twice_whatever_breaks(
         seed,
         SECONDS,
         workers=2,
-        messages_per_second=50,
+        messages_per_second=35,
         lasting=(0.2, 1),
         apart=(0.8, 2),
         lease_seconds=2,

@@ -30,10 +30,11 @@ from tests.support.messages import (
     payment,
 )
 from tests.support.programs import in_small_steps
+from tests.support.steady import AT_LENGTH
 from tests.support.waiting import wait_for
 from tests.support.workers import WorkerProcess, working
 
-ACCOUNTS = 300
+ACCOUNTS = 300 if AT_LENGTH else 150
 
 pytestmark = pytest.mark.parametrize("driver", ["motor"], indirect=True)
 

@@ -127,7 +127,7 @@ async def test_a_note_ahead_of_its_invoice_is_right_at_once(
 
 
 INVOICES = 10 if AT_LENGTH else 2
-OF_ONE_PAYMENT = 1_000 if AT_LENGTH else 300
+OF_ONE_PAYMENT = 1_000 if AT_LENGTH else 150
 """How many invoices a payment is of that comes back."""
 
 

@@ -31,6 +31,7 @@ from tests.support.messages import (
     update,
 )
 from tests.support.programs import in_small_steps
+from tests.support.steady import AT_LENGTH
 from tests.support.waiting import wait_for
 from tests.support.workers import WorkerProcess, working
 
@@ -222,7 +223,7 @@ async def test_a_day_goes_on_after_a_death(
     by_file: Settings, client: Client, database: Books, clock: ClockFile, tmp_path: Path
 ) -> None:
     """Killed among the accounts, with looks in memory: each has taken its step, once."""
-    accounts = 200
+    accounts = 200 if AT_LENGTH else 120
     ids = [f"BA-{n:04d}" for n in range(accounts)]
     async with working(by_file, days=True):
         await client.send(procedure("D-1", (1, "suspend")))

@@ -27,7 +27,7 @@ from tests.support.steady import AT_LENGTH
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
-LETTERS = 1_600 if AT_LENGTH else 250
+LETTERS = 1_600 if AT_LENGTH else 210
 """How many letters are drawn by lot, beside each wrong value."""
 
 _NEVER: list[Any] = [True, [], {}]

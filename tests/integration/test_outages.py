@@ -22,11 +22,14 @@ from tests.support.client import Client
 from tests.support.failpoints import failing
 from tests.support.messages import customer, order, payment
 from tests.support.proxy import START, Proxy
+from tests.support.steady import AT_LENGTH
 from tests.support.waiting import SECONDS_MAX, wait_for
 from tests.support.workers import working
 
 TRANSIENT = ["TransientTransactionError"]
 NEVER = 3_600
+MANY = 100 if AT_LENGTH else 40
+"""Before the database fails, and as many then."""
 
 
 async def business(client: Client, first: int, count: int) -> None:
@@ -96,11 +99,11 @@ async def test_a_database_that_fails_for_a_while(
     where = {} if command == "commitTransaction" else {"namespace": f"{database.name}.inbox"}
     await client.declare()
     await client.send(customer("BA-1"))
-    await business(client, 0, 100)
+    await business(client, 0, MANY)
     async with working(settings):
         with failing(mongo, command, times, **how, **where):
-            await business(client, 100, 100)
-            await applied(database, 201)
+            await business(client, MANY, MANY)
+            await applied(database, 1 + 2 * MANY)
     assert held(database) == {}
     assert position(database, "BA-1") == {}
     await assert_clean(client, database)

@@ -30,7 +30,7 @@ from tests.support.messages import (
     usage,
 )
 from tests.support.one_bill import billed, billed_at_once
-from tests.support.steady import at_length
+from tests.support.steady import AT_LENGTH, at_length
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -447,10 +447,10 @@ async def test_subscriptions_are_billed_by_three_workers_at_once(
         sent = [traffic.begin() for _ in range(12)]
         await client.send_all(sent)
         await applied(database, 16)
-        for n in range(150):
+        for n in range(150 if AT_LENGTH else 100):
             sent.append(traffic.message(KINDS[n % len(KINDS)]))
-            if n % 4 == 0:
-                sent.append(demand(f"D-{n}", "BA-3" if n % 12 == 0 else "BA-P", traffic.day(75)))
+            if n % 3 == 0:
+                sent.append(demand(f"D-{n}", "BA-3" if n % 9 == 0 else "BA-P", traffic.day(75)))
         repeated = [message for message in sent[12::9] if not message[0].startswith("subscription.")]
         await asyncio.gather(*(client.send(message) for message in [*sent[12:], *repeated]))
         await wait_for(lambda: settled(database) >= 4 + len(sent), 240, lambda: (settled(database), len(sent)))

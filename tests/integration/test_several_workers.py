@@ -18,7 +18,7 @@ from tests.support.steady import AT_LENGTH
 from tests.support.workers import working
 
 ACCOUNTS = 10
-ORDERS = PAYMENTS = 500 if AT_LENGTH else 200
+ORDERS = PAYMENTS = 500 if AT_LENGTH else 150
 """So many of each: in `make prove`, and in `make test`."""
 
 

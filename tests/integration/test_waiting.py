@@ -16,6 +16,7 @@ from tests.integration.test_queries import Clock
 from tests.support.books import Books, applied, assert_clean, held, position
 from tests.support.client import Client
 from tests.support.messages import closing, customer, item, order, partner, payment, payout
+from tests.support.steady import AT_LENGTH
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -242,7 +243,7 @@ async def test_an_account_created_by_another_worker_at_the_same_moment(
     settings: Settings, client: Client, database: Books
 ) -> None:
     """Two workers race: whichever of order and account is committed first, the order is applied, without a sweep."""
-    rounds = 60
+    rounds = 60 if AT_LENGTH else 40
     changes: dict[str, Any] = {"single_active_consumer": False, "held_interval_seconds": NEVER, "prefetch": 1}
     async with working(settings, **changes), working(settings, **changes):
         for n in range(rounds):
