@@ -409,7 +409,7 @@ base_to_date: Expression = half_away(
 _before: Expression = {"$cond": [equal(paid_since, 0), {"$ifNull": ["$withheld", []]}, []]}
 _found: Expression = only("$$before", equal("$$this.rate", "$request.rate"))
 _left_to_withhold: Expression = {"$subtract": [withholding_base, {"$sum": "$$before.base"}]}
-_so_far: Expression = {"$subtract": [base_to_date, {"$sum": "$$before.base"}]}
+_so_far: Expression = {"$max": [0, {"$subtract": [base_to_date, {"$sum": "$$before.base"}]}]}
 tax_of_request: Expression = {
     "$let": {
         "vars": {"before": _before},
@@ -424,6 +424,7 @@ tax_of_request: Expression = {
                         to_be_paid,
                         {
                             "$max": [
+                                0,
                                 {"$subtract": [withheld_of({"$add": ["$$base", _so_far]}), "$$amount"]},
                                 # A part of a few minor units leaves no more tax to the rest than that pays.
                                 {
@@ -529,6 +530,7 @@ carried_statements = View(
 rate: Expression = {"$toDecimal": "$_id.rate"}
 tax: Expression = {"$floor": {"$add": [{"$multiply": ["$base", rate]}, 0.5]}}
 surcharge: Expression = {"$floor": {"$add": [{"$multiply": [tax, {"$toDecimal": "$surcharge"}]}, 0.5]}}
+off: Expression = {"$subtract": ["$amount", {"$add": [tax, surcharge]}]}
 
 # What is withheld is below zero nowhere, so halves are away from zero where they are up.
 withheld_of_statements = View(
@@ -542,18 +544,27 @@ withheld_of_statements = View(
                 "_id": {"statement": "$_id", "rate": "$withheld.rate"},
                 "base": "$withheld.base",
                 "amount": "$withheld.amount",
-                "unpaid": {"$subtract": ["$total", "$paid"]},
+                # All that payouts are to pay of it; those at the rate may have paid it alone.
+                "byOthers": {"$subtract": ["$total", {"$ifNull": ["$netted", 0]}]},
                 "surcharge": "$withholding.surchargeOnTax",
             }
         },
         union(
             "payouts",
-            {"$match": {"withheld.base": {"$gt": 0}, "returned.returnId": None}},
+            {"$match": {"withheld.rate": {"$gt": ""}}},
             {
                 "$project": {
                     "_id": {"statement": "$settlementId", "rate": "$withheld.rate"},
-                    "payoutBase": "$withheld.base",
-                    "payoutAmount": "$withheld.amount",
+                    **{
+                        name: {"$cond": [has("$returned"), 0, value]}
+                        for name, value in {
+                            "payoutBase": "$withheld.base",
+                            "payoutAmount": "$withheld.amount",
+                            "byOthers": minus("$amount"),
+                            "kept": {"$cond": [equal("$withheld.amount", "$amount"), 1, 0]},
+                        }.items()
+                    },
+                    "returns": {"$cond": [has("$returned"), 1, 0]},
                 }
             },
         ),
@@ -561,14 +572,19 @@ withheld_of_statements = View(
             "$group": {
                 "_id": "$_id",
                 "surcharge": {"$max": "$surcharge"},
-                **{n: {"$sum": f"${n}"} for n in ("base", "amount", "unpaid", "payoutBase", "payoutAmount")},
+                **{
+                    n: {"$sum": f"${n}"}
+                    for n in ("base", "amount", "byOthers", "payoutBase", "payoutAmount", "kept", "returns")
+                },
             }
         },
         {
             "$project": {
                 "base": 1,
                 "amount": 1,
-                "unpaid": 1,
+                "byOthers": 1,
+                "kept": 1,
+                "returns": 1,
                 "surcharge": {"$ifNull": ["$surcharge", "0"]},
                 "ofPayouts": {"base": "$payoutBase", "amount": "$payoutAmount"},
             }
@@ -1230,12 +1246,14 @@ CHECKS = (
         holds=both(
             equal("$base", "$ofPayouts.base"),
             equal("$amount", "$ofPayouts.amount"),
-            # A part of a few minor units has no more tax than it pays, and leaves no more than the rest pays.
+            # A part has no more tax than it pays, and leaves no more to the rest than that pays. One that came back
+            # took along what was withheld of it, also what evened the parts before it; the next part at the rate evens
+            # that, if there is one: where all is paid at one rate, nothing is off.
             either(
-                equal("$amount", {"$add": [tax, surcharge]}),
+                either(equal(off, 0), both({"$lt": [off, 0]}, {"$gt": ["$kept", 0]})),
                 both(
-                    {"$gt": ["$unpaid", 0]},
-                    {"$lte": [{"$abs": {"$subtract": ["$amount", {"$add": [tax, surcharge]}]}}, 2]},
+                    {"$gt": ["$byOthers", 0]},
+                    {"$lte": [{"$abs": off}, {"$multiply": [2, {"$add": [1, "$returns"]}]}]},
                 ),
             ),
         ),

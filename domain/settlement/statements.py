@@ -232,25 +232,31 @@ def tax_of_next(settlement: Settlement, amount: int, rate: Decimal) -> WithheldT
 
     All payouts of a statement withhold of its base, which is what it comes to before netting, without the tax of
     documents; each its part of that: in all round(base × paid out ÷ (total − netted)). At each rate the tax is that of
-    its whole base, less what was withheld, so that parts add up. By rounding, a part of a few minor units might have
-    more tax than it pays, or leave more to the rest than that pays: then it is the most, or the least, that fits.
+    its whole base, less what was withheld, so that parts add up. A part might have more tax than it pays, or leave more
+    to the rest than that pays: then it is the most, or the least, that fits; after one that came back, less than
+    nothing: then it is nothing.
     """
     assert settlement.withholding is not None
     before = settlement.withheld or ()
     by_payouts = settlement.total - (settlement.netted or 0)
     base_to_date = rounded_ratio(settlement.withholding_base * (settlement.paid_out + amount), by_payouts)
-    base = base_to_date - sum(one.base for one in before)
+    # After a return what stands may be of a unit more than its part by now.
+    base = max(0, base_to_date - sum(one.base for one in before))
     found = next((one for one in before if one.rate == rate), WithheldTax(rate, 0, 0))
     tax = settlement.withholding.tax(found.base + base, rate) - found.amount
     of_all = settlement.withholding.tax(
         found.base + settlement.withholding_base - sum(one.base for one in before), rate
     )
     least = of_all - found.amount - (settlement.unpaid - amount)
-    return WithheldTax(rate, base, min(max(tax, least), amount))
+    return WithheldTax(rate, base, min(max(tax, least, 0), amount))
 
 
 def withheld_with(settlement: Settlement, tax: WithheldTax, sign: int = 1) -> tuple[WithheldTax, ...] | None:
-    """What is withheld of a statement with this tax too; with a sign of -1, without it any more."""
+    """What is withheld of a statement with this tax too; with a sign of -1, without it any more.
+
+    So it is the sum over the payouts that stand. Parts after one that came back were worked out on top of it: until the
+    next part at that rate, or for good where there is none, the sum may be off by their rounding.
+    """
     before = settlement.withheld or ()
     found = next((one for one in before if one.rate == tax.rate), WithheldTax(tax.rate, 0, 0))
     after = WithheldTax(tax.rate, found.base + sign * tax.base, found.amount + sign * tax.amount)

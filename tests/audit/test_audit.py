@@ -2176,7 +2176,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "tax-of-a-payout-off",
-        all_of(adding("payouts", "PO-3", withheld__amount=3), adding("settlements", "C-6", withheld__0__amount=3)),
+        all_of(adding("payouts", "PO-3", withheld__amount=5), adding("settlements", "C-6", withheld__0__amount=5)),
         {"statements-match-withheld", "cash-matches-payments", "requests-withhold-by-their-rates"},
     ),
     Mutation(

@@ -1,16 +1,22 @@
 """What is left to pay of a statement is requested: what is netted with it, what is withheld, what is transferred."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.frozen import replace
 from domain.ledger.entries import Entry
 from domain.payments.model import Payment
 from domain.settlement.payouts import WithholdingRecorded
 from domain.settlement.requesting import NettingApplied, PayoutRequested
+from domain.settlement.statements import Settlement, WithheldTax, paid_to_date, tax_of_next, withheld_with
+from tests.billing.test_audit import write
+from tests.support.audits import quick_audit
+from tests.support.books import Books
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     LedgerBook,
@@ -27,7 +33,7 @@ from tests.support.ledger_book import (
     payout_return,
     withholding,
 )
-from tests.support.steady import STEADY
+from tests.support.steady import STEADY, steady
 
 DAY = "2026-11-22"
 
@@ -53,6 +59,11 @@ def requested(book: LedgerBook) -> list[tuple[str, int, int, int, int]]:
     """The payouts that were requested: id, amount, netted, withheld, transferred."""
     found = [event.event.settlement.request for event in book.events if isinstance(event.event, PayoutRequested)]
     return [(one.id, one.amount, one.netted, one.tax_withheld, one.transferred) for one in found if one is not None]
+
+
+def withheld(book: LedgerBook) -> list[tuple[str, int, int]]:
+    """What is withheld of C-1, by rate: base and tax."""
+    return [(str(one.rate), one.base, one.amount) for one in book.settlement("C-1").withheld or ()]
 
 
 def postings(book: LedgerBook, cause: str) -> dict[str, int]:
@@ -131,6 +142,91 @@ def test_what_was_requested_is_withheld_as_it_was_fixed():
     book.take(payout("C-1", 100_000, "C-1"))
     assert postings(book, "payout.completed:C-1")["taxWithheld"] == -5_000
     assert_books_hold(book)
+
+
+PARTS = (payout("PO-1", 3, "C-1"), payout("PO-2", 1, "C-1"))
+"""Of a statement of 0.10, at 15 %: 0.45 of a cent is none, and 0.6 of 0.04 is one, which the second part has."""
+
+
+def test_a_part_that_came_back_takes_along_what_was_withheld_of_it(database: Books):
+    """At 15 % of 0.03, 0.04 and 0.10 it is 0.00, 0.01 and 0.02; the first came back in December, when it is 30 %.
+
+    Of the 0.07 that stand 0.02 was withheld, and stays so: the last part, of 0.03, has 0.01 (0.9 of a cent) at 30 %.
+    """
+    certificate = ("0.15", "2026-01-01T00:00:00", "2026-12-01T00:00:00")
+    book = earning(10, withholding=withholding("0.3", certificate=certificate))
+    book.take(closing("C-1", until=DAY), *PARTS, payout("PO-3", 6, "C-1"))
+    assert withheld(book) == [("0.15", 10, 2)]
+    book.booked_at = datetime.fromisoformat("2026-12-02T00:00:00+00:00")
+    book.take(payout_return("PR-1", "PO-1"))
+    assert withheld(book) == [("0.15", 7, 2)]
+    assert_books_hold(book)
+    book.take(payout("PO-4", 3, "C-1"))
+    assert withheld(book) == [("0.15", 7, 2), ("0.3", 3, 1)]
+    assert book.settlement("C-1").state == "paid"
+    assert_books_hold(book)
+    write(book, database)
+    checks = quick_audit(database, now=book.booked_at, relay_interval_seconds=5)["checks"]
+    named = {"statements-match-withheld", "requests-withhold-by-their-rates", "statements-match-payouts"}
+    assert {check["name"]: check["broken"] for check in checks if check["name"] in named} == {
+        name: [] for name in named
+    }
+
+
+def test_a_part_has_no_less_than_nothing_withheld():
+    """Of 0.01, that stands alone, 0.01 was withheld; of 0.02 it is none (0.3 of a cent), which would be one less."""
+    book = earning(10, withholding=withholding("0.15"))
+    book.take(closing("C-1", until=DAY), *PARTS, payout_return("PR-1", "PO-1"), payout("PO-3", 1, "C-1"))
+    assert withheld(book) == [("0.15", 2, 1)]
+    assert postings(book, "payout.completed:PO-3") == {"payable:SA-1": 1, "cash": -1}
+    assert_books_hold(book)
+    book.take(payout("PO-4", 8, "C-1"))
+    assert withheld(book) == [("0.15", 10, 2)]
+    assert_books_hold(book)
+
+
+@steady(2_000, least=1_000)
+@given(st.data())
+def test_whatever_comes_back_what_is_withheld_is_of_what_stands(data):
+    """In any order of parts, returns and rates; at the one rate that all is paid at it is the tax of all of it."""
+    draw = data.draw
+    rates = (Decimal("0.15"), Decimal(draw(st.sampled_from(("0.05", "0.3", "0.5")))))
+    surcharge = draw(st.sampled_from((None, "0.055", "1")))
+    total = draw(st.integers(8, 24))
+    untaxed = draw(st.integers(0, total - 1))
+    agreed = withholding("0.15", surcharge)
+    settlement = Settlement(
+        *("C-1", "SA-1", "EUR", "C-1", date(2026, 11, 22), (), 0, None, total, 0, "open", datetime.now(tz=UTC)),
+        withholding=agreed,
+        self_billed_tax=untaxed or None,
+    )
+    standing: list[tuple[int, WithheldTax]] = []
+    back: list[Decimal] = []
+    steps = draw(st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.sampled_from(rates)), min_size=3, max_size=9))
+    for comes_back, n, rate in (*steps, (False, total - 1, rates[0])):
+        if comes_back and standing:
+            amount, tax = standing.pop(n % len(standing))
+            settlement = replace(settlement, withheld=withheld_with(settlement, tax, -1))
+            settlement = paid_to_date(settlement, settlement.paid - amount)
+            back.append(tax.rate)
+        elif settlement.unpaid:
+            amount = min(n + 1, settlement.unpaid)
+            tax = tax_of_next(settlement, amount, rate)
+            assert tax.base >= 0
+            assert 0 <= tax.amount <= amount
+            settlement = replace(settlement, withheld=withheld_with(settlement, tax))
+            settlement = paid_to_date(settlement, settlement.paid + amount)
+            standing.append((amount, tax))
+    assert settlement.state == "paid"
+    assert sum(tax.base for _, tax in standing) == total - untaxed
+    for rate in rates:
+        here = [(amount, tax) for amount, tax in standing if tax.rate == rate]
+        found = next((one for one in settlement.withheld or () if one.rate == rate), WithheldTax(rate, 0, 0))
+        assert (found.base, found.amount) == (sum(t.base for _, t in here), sum(t.amount for _, t in here))
+        off = found.amount - agreed.tax(found.base, rate)
+        is_short = off < 0 and any(tax.amount == amount for amount, tax in here)
+        others = len(standing) - len(here)
+        assert is_short or abs(off) <= (2 * (1 + back.count(rate)) if others else 0)
 
 
 def test_a_payout_that_came_back_is_withheld_anew():
