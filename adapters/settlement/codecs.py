@@ -196,10 +196,19 @@ def _encode_payout_request(payout_request: PayoutRequest) -> Row:
     return row
 
 
+def _encode_held_forward(held_forward: HeldForward) -> Row:
+    row: Row = {
+        "documents": list(held_forward.documents),
+        "amount": held_forward.amount,
+    }
+    if held_forward.reports is not None:
+        row["reports"] = list(held_forward.reports)
+    return row
+
+
 def encode_settlement(settlement: Settlement) -> Row:
     """Settlement as a row."""
     hold = settlement.hold
-    held_forward = settlement.held_forward
     row: Row = {
         "_id": settlement.id,
         "settlementAccount": settlement.settlement_account,
@@ -250,11 +259,8 @@ def encode_settlement(settlement: Settlement) -> Row:
             "isWaiting": hold.is_waiting,
             "netted": hold.netted,
         }
-    if held_forward is not None:
-        row["heldForward"] = {
-            "documents": list(held_forward.documents),
-            "amount": held_forward.amount,
-        }
+    if settlement.held_forward is not None:
+        row["heldForward"] = _encode_held_forward(settlement.held_forward)
     if settlement.carried_to is not None:
         row["carriedTo"] = settlement.carried_to
     return row
@@ -302,6 +308,15 @@ def _decode_payout_request(row: Row) -> PayoutRequest:
         row["taxWithheld"],
         None if row["rate"] is None else Decimal(row["rate"]),
         row.get("settled"),
+    )
+
+
+def _decode_held_forward(row: Row) -> HeldForward:
+    reports = row.get("reports")
+    return HeldForward(
+        tuple(row["documents"]),
+        row["amount"],
+        None if reports is None else tuple(reports),
     )
 
 
@@ -365,14 +380,7 @@ def decode_settlement(row: Row) -> Settlement:
                 hold["netted"],
             )
         ),
-        (
-            None
-            if held_forward is None
-            else HeldForward(
-                tuple(held_forward["documents"]),
-                held_forward["amount"],
-            )
-        ),
+        None if held_forward is None else _decode_held_forward(held_forward),
         row.get("carriedTo"),
     )
 

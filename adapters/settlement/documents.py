@@ -15,7 +15,7 @@ from domain.settlement.documents import DocumentLine, SettlementDocument
 from domain.settlement.earnings import ChargedFee, Earnings, Guaranteed
 from domain.settlement.payouts import Payout
 from domain.settlement.reserves import HELD, Reserve
-from domain.settlement.statements import PayoutRequest, Settlement, SettlementLine
+from domain.settlement.statements import HeldForward, PayoutRequest, Settlement, SettlementLine
 from domain.settlement.terms import ClosingTerms, LineTerms
 from domain.settlement.tiers import TierPeriod
 
@@ -112,6 +112,7 @@ KEPT = (
                 Layout(SettlementLine, absent=(("adjustment_id",), ("step",), ("corrects",))),
                 _STEP_LAYOUT,
                 Layout(PayoutRequest, absent=(("settled",),)),
+                Layout(HeldForward, absent=(("reports",),)),
             ),
         ),
         Collection(
@@ -146,9 +147,11 @@ KEPT = (
                 "forward included; only where there is some",
                 "hold": "{`documents`, `isWaiting`, `netted`}: for which of its documents, which are disputed, it is "
                 "not paid, and whether a payout was to be requested meanwhile; only then",
-                "heldForward": "{`documents`, `amount`}: what of the amount brought forward is not paid, and for which "
-                "documents of statements before it, which are disputed; only then",
-                "carriedTo": "the statement that has brought it forward; only of a partner that is self-billed",
+                "heldForward": "{`documents`, `amount`, `reports`}: what of the amount brought forward is not paid, "
+                "for which documents of statements before it, which are disputed, and by which reports lines of these "
+                "are in dispute; only then",
+                "carriedTo": "the statement that has brought it forward; not there where an earlier version did so for "
+                "a partner that was never self-billed",
             },
             personal=("withholding.authority",),
             indexes=(

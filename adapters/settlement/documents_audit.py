@@ -512,8 +512,10 @@ disputed_documents = View(
 documents_before: Expression = {"$ifNull": ["$heldForward.documents", []]}
 amount_before: Expression = {"$ifNull": ["$heldForward.amount", 0]}
 above_zero: Expression = {"$max": [0, "$total"]}
+reports_before: Expression = {"$ifNull": ["$heldForward.reports", []]}
+lines_in_dispute: Expression = {"$max": [0, {"$sum": "$disputed.amount"}]}
 amount_to_hold: Expression = {
-    "$cond": [has("$hold"), above_zero, {"$min": [above_zero, amount_before]}],
+    "$cond": [has("$hold"), above_zero, {"$min": [above_zero, {"$add": [amount_before, lines_in_dispute]}]}],
 }
 held_forward = View(
     "statements that were brought forward, and what is held of them",
@@ -530,6 +532,20 @@ held_forward = View(
                         [],
                     ]
                 },
+                "reports": {
+                    "$cond": [
+                        {"$gt": [amount_to_hold, 0]},
+                        {
+                            "$concatArrays": [
+                                {"$cond": [{"$gt": [lines_in_dispute, 0]}, ["$report"], []]},
+                                reports_before,
+                            ]
+                        },
+                        [],
+                    ]
+                },
+                # An earlier version held nothing for a report.
+                "amountBut": {"$cond": [has("$hold"), above_zero, {"$min": [above_zero, amount_before]}]},
             }
         },
         union(
@@ -541,6 +557,7 @@ held_forward = View(
                     "in": "$_id",
                     "held": amount_before,
                     "heldBy": documents_before,
+                    "heldByReports": reports_before,
                 }
             },
         ),
@@ -558,8 +575,8 @@ held_forward = View(
         {
             "$group": {
                 "_id": "$_id",
-                **{n: {"$max": f"${n}"} for n in ("to", "in", "documents", "heldBy")},
-                **{n: {"$sum": f"${n}"} for n in ("amount", "held", "links")},
+                **{n: {"$max": f"${n}"} for n in ("to", "in", "documents", "heldBy", "reports", "heldByReports")},
+                **{n: {"$sum": f"${n}"} for n in ("amount", "amountBut", "held", "links")},
             }
         },
     ),
@@ -742,12 +759,15 @@ DOCUMENT_CHECKS = (
         view=held_forward,
         among=either(has("$to"), both(has("$in"), {"$gt": [{"$add": ["$amount", "$held", "$links"]}, 0]})),
         holds=both(
-            equal("$held", "$amount"),
+            either(
+                both(equal("$held", "$amount"), equal("$heldByReports", "$reports")),
+                both(equal("$held", "$amountBut"), equal("$heldByReports", [])),
+            ),
             equal("$heldBy", "$documents"),
             either(both({"$not": [has("$to")]}, equal("$links", 0)), equal("$to", "$in")),
         ),
-        expected={"amount": "$amount", "documents": "$documents", "carriedTo": "$in"},
-        found={"amount": "$held", "documents": "$heldBy", "carriedTo": "$to"},
+        expected={"amount": "$amount", "documents": "$documents", "reports": "$reports", "carriedTo": "$in"},
+        found={"amount": "$held", "documents": "$heldBy", "reports": "$heldByReports", "carriedTo": "$to"},
     ),
     Check(
         name="self-billed-tax-is-brought-forward",

@@ -16,7 +16,7 @@ from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.settlement import position
 from domain.settlement.documents import DocumentSaid, DocumentState, SettlementDocument, find_document
-from domain.settlement.requesting import hold, let_go
+from domain.settlement.requesting import carried_needs, hold, let_go
 from domain.settlement.statements import Settlement
 
 
@@ -72,11 +72,7 @@ def accept_needs(fact: DocumentToAccept | DocumentToDispute, books: WorkingSet) 
         yield DocumentNeed(Account, document.settlement_account)
         yield DocumentNeed(Position, document.settlement_account)
         # What was carried forward is held where it is now.
-        statement: str | None = document.settlement_id
-        while statement is not None:
-            yield DocumentNeed(Settlement, statement)
-            found = books.peek(Settlement, statement)
-            statement = None if found is None else found.carried_to
+        yield from carried_needs(document.settlement_id, books)
 
 
 def accept_document(fact: DocumentToAccept, books: Books) -> DocumentStateResult:

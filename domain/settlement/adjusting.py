@@ -17,6 +17,7 @@ from domain.money import Money
 from domain.settlement import position
 from domain.settlement.accruals import Accrual
 from domain.settlement.comparing import end_dispute
+from domain.settlement.requesting import carried_needs
 from domain.settlement.statements import Settlement
 
 
@@ -56,13 +57,15 @@ def adjustment_time(adjustment: Adjustment) -> tuple[str, datetime]:
     return "date", datetime.combine(adjustment.date, time(), UTC)
 
 
-def adjustment_needs(adjustment: Adjustment, _books: WorkingSet) -> Iterator[Need]:
-    """What an adjustment looks at."""
+def adjustment_needs(adjustment: Adjustment, books: WorkingSet) -> Iterator[Need]:
+    """What an adjustment looks at, as far as that can be told from what is loaded so far."""
     yield DocumentNeed(Account, adjustment.settlement_account)
     yield DocumentNeed(Position, adjustment.settlement_account)
     if adjustment.corrects is not None:
         yield DocumentNeed(Invoice, adjustment.corrects.bill_no)
         yield QueueNeed(Settlement, adjustment.settlement_account, None)
+        for settlement in books.known(Settlement, adjustment.settlement_account):
+            yield from carried_needs(settlement.id, books)
 
 
 def adjust_settlement(adjustment: Adjustment, books: Books) -> AdjustmentResult:

@@ -22,7 +22,6 @@ from domain.settlement.fees import note_fees
 from domain.settlement.issuing import (
     ROWS,
     are_issued,
-    are_self_billed,
     documents_needs,
     issue_documents,
     tell_documents,
@@ -77,6 +76,9 @@ def closing_needs(closing: Closing, books: WorkingSet) -> Iterator[Need]:
     yield DocumentNeed(Account, partner)
     yield DocumentNeed(Position, partner)
     yield DocumentNeed(Settlement, closing.id)
+    known = books.peek(Position, partner)
+    if known is not None and known.carried_forward is not None:
+        yield DocumentNeed(Settlement, known.carried_forward.settlement_id)
     if closing.after is not None:
         yield DocumentNeed(Settlement, closing.after)
     yield QueueNeed(Accrual, partner, STATEMENTS_MAX * LINES_MAX + 1)
@@ -200,7 +202,7 @@ def _state(
         withholding=terms.withholding if is_payable else None,
         self_billed_tax=self_billed_tax or None,
     )
-    if carried is not None and are_self_billed(_agreements(account, books)):
+    if carried is not None:
         before = books.find(Settlement, carried.settlement_id)
         assert before is not None, f"{carried.settlement_id} is carried forward, and not there"
         settlement = bring_forward(before, settlement, books)

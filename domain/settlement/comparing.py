@@ -16,7 +16,7 @@ from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.ledger.positions import Position
 from domain.money import Money
 from domain.settlement import position
-from domain.settlement.requesting import free
+from domain.settlement.requesting import carried_needs, free
 from domain.settlement.statements import LineInDispute, Settlement, find_settlement
 
 ComparisonOutcome = Literal["agreed", "different", "missingThere", "missingHere"]
@@ -100,7 +100,8 @@ class ComparisonResult:
 
 def comparison_needs(report: ReportToCompare, books: WorkingSet) -> Iterator[Need]:
     """What a comparison looks at, as far as that can be told from what is loaded so far."""
-    yield DocumentNeed(Settlement, report.settlement_id)
+    # What was carried forward is held where it is now.
+    yield from carried_needs(report.settlement_id, books)
     settlement = books.peek(Settlement, report.settlement_id)
     if settlement is not None:
         yield DocumentNeed(Account, settlement.settlement_account)
@@ -111,7 +112,8 @@ def compare_report(reported: ReportToCompare, books: Books) -> ComparisonResult:
     """Compare a partner's figures with a statement's, line by line; returns how many agree, differ, and are missing.
 
     What differs of ours, or is missing there, is in dispute from then on, and nothing else: what an earlier report of
-    the statement came to counts no more. Nothing is posted.
+    the statement came to counts no more. Where it was carried forward, it is held by the statement that what it comes
+    to is in by now. Nothing is posted.
 
     Raises `MustWait` (`unknown-settlement`, `account-suspended`) and `Refused`: `account-closed`, `currency-mismatch`,
     `invalid` for a line that is said by its order and by its bill.
@@ -178,7 +180,8 @@ def compare(settlement: Settlement, reported: Iterable[ReportedLine], tolerance:
 
 def end_dispute(partner: str, corrected: CorrectsLine, books: Books) -> None:
     """End what is in dispute of a line, which an adjustment corrects, on every statement of the partner."""
-    for settlement in books.queue(Settlement, partner):
+    for found in books.queue(Settlement, partner):
+        settlement = books.current(found)  # what was carried to it may be freed already
         left = tuple(
             line
             for line in settlement.disputed or ()

@@ -13,7 +13,6 @@ from domain.invoicing.model import Invoice
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, RangeNeed, WorkingSet
 from domain.ledger.entries import key_of
 from domain.ledger.numbering import Series, next_number
-from domain.ledger.positions import Position
 from domain.money import share_of, within_limit
 from domain.parties.model import SELLER, Seller
 from domain.settlement import position
@@ -31,7 +30,6 @@ from domain.settlement.documents import (
     TypeCode,
     number_order,
 )
-from domain.settlement.statements import Settlement
 from domain.settlement.terms import AgreedPeriod, SelfBilling
 
 ROWS = 3
@@ -97,10 +95,6 @@ def documents_needs(partner: str, books: WorkingSet) -> Iterator[Need]:
     if not are_issued(agreements, books.known(Accrual, partner)):
         return
     yield DocumentNeed(Seller, SELLER)
-    known = books.peek(Position, partner)
-    carried = None if known is None else known.carried_forward
-    if carried is not None and are_self_billed(agreements):
-        yield DocumentNeed(Settlement, carried.settlement_id)
     for prefix in sorted({books.series, books.credit_notes, *_series_of(agreements)}):
         yield DocumentNeed(Series, prefix)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from domain.frozen import dataclass, replace
-from domain.ledger.books import Books
+from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.settlement import position
 from domain.settlement.statements import Hold, PayoutRequest, Settlement, paid_to_date, tax_of_next
 
@@ -44,6 +46,15 @@ def net(settlement: Settlement, billing_account: str, netted: tuple[tuple[str, i
 
 
 def free(before: Settlement, after: Settlement, books: Books) -> None:
+    """Keep a statement of which another part is in dispute now, and have those that it was carried to hold that.
+
+    What is freed is requested, if it is to be.
+    """
+    _free(before, after, books)
+    _carry_on(after, books)
+
+
+def _free(before: Settlement, after: Settlement, books: Books) -> None:
     """Keep a statement of which another part is in dispute, or held, now; what is freed is requested, if it is to be.
 
     That is where nothing was left to pay but what was in dispute, and the last request does not stand any more: as long
@@ -82,15 +93,24 @@ def bring_forward(before: Settlement, settlement: Settlement, books: Books) -> S
 
 
 def _carry_on(settlement: Settlement, books: Books) -> None:
-    """Have each statement that a carried amount is in hold what is disputed of it now."""
+    """Have each statement that a carried amount is in hold what is in dispute of it now."""
     while settlement.carried_to is not None:
         before = books.find(Settlement, settlement.carried_to)
         assert before is not None, f"{settlement.id} was carried to {settlement.carried_to}, which is not there"
         after = replace(before, held_forward=settlement.to_hold)
         if after == before:
             return
-        free(before, after, books)
+        _free(before, after, books)
         settlement = after
+
+
+def carried_needs(settlement_id: str, books: WorkingSet) -> Iterator[Need]:
+    """A statement, and those that what it comes to was carried to, as far as that can be told from what is loaded."""
+    statement: str | None = settlement_id
+    while statement is not None:
+        yield DocumentNeed(Settlement, statement)
+        found = books.peek(Settlement, statement)
+        statement = None if found is None else found.carried_to
 
 
 def settle_request(settlement: Settlement, amount: int, books: Books) -> Settlement:

@@ -91,10 +91,14 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class HeldForward:
-    """What of an amount that was brought forward is not paid (minor units), and the documents disputed of it."""
+    """What of an amount that was brought forward is not paid (minor units), and for what.
+
+    That is documents that are disputed, and reports by which lines are in dispute; None where it is for none of these.
+    """
 
     documents: tuple[str, ...]
     amount: int
+    reports: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,9 @@ class Settlement:
     `report` is the latest that the partner has made of it, if any, and `disputed` what of that is in dispute still;
     None where nothing is. `self_billed_tax` is how much of the total is the tax of self-billed documents, what was
     brought forward of it included; None where that is nothing. `hold` says for which of its documents it is not paid,
-    `held_forward` what of the amount brought forward is not, for those of statements before it. `carried_to` is the
-    statement that has brought this one forward; None, too, where the partner was never self-billed.
+    `held_forward` what of the amount brought forward is not, for what is disputed of statements before it. `carried_to`
+    is the statement that has brought this one forward; None, too, where an earlier version did so for a partner that
+    was never self-billed.
     """
 
     id: str
@@ -173,11 +178,19 @@ class Settlement:
 
     @property
     def to_hold(self) -> HeldForward | None:
-        """What is held of it where it is brought forward: all, while a document of its own is disputed."""
+        """What is held of it where it is brought forward: what is of it now, and its own lines in dispute.
+
+        It is all while a document of its own is disputed, and never more than that.
+        """
         before = self.held_forward or HeldForward((), 0)
         documents = before.documents if self.hold is None else (*self.hold.documents, *before.documents)
-        amount = min(max(0, self.total), before.amount) if self.hold is None else max(0, self.total)
-        return HeldForward(documents, amount) if amount else None
+        in_dispute = max(0, sum(line.amount for line in self.disputed or ()))
+        reports = before.reports or ()
+        if in_dispute and self.report is not None:
+            reports = (self.report, *reports)
+        most = max(0, self.total)
+        amount = min(most, before.amount + in_dispute) if self.hold is None else most
+        return HeldForward(documents, amount, reports or None) if amount else None
 
     @property
     def owner(self) -> str:
@@ -214,8 +227,12 @@ def in_dispute(settlement: Settlement, kept_in: Currency) -> str:
         said = f"; {disputed} is in dispute: {lines} from what {settlement.report} reports"
     if settlement.held_forward is not None and settlement.held_amount:
         held = kept_in.written(settlement.held_amount)
-        documents = " and ".join(settlement.held_forward.documents)
-        said += f"; {held} that it brought forward is held while {documents} is disputed"
+        why = []
+        if settlement.held_forward.documents:
+            why.append(f"{' and '.join(settlement.held_forward.documents)} is disputed")
+        if settlement.held_forward.reports:
+            why.append(f"lines differ from what {' and '.join(settlement.held_forward.reports)} reports")
+        said += f"; {held} that it brought forward is held while {' and '.join(why)}"
     return said
 
 

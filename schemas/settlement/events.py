@@ -151,7 +151,8 @@ def settlement_json(settlement: Settlement) -> Json:
         out["heldBy"] = list(settlement.hold.documents)
     if settlement.held_forward is not None and settlement.held_amount:
         held = money_json(settlement.held_amount, code)
-        out["heldForward"] = {"amount": held, "heldBy": list(settlement.held_forward.documents)}
+        by = (*settlement.held_forward.documents, *(settlement.held_forward.reports or ()))
+        out["heldForward"] = {"amount": held, "heldBy": list(by)}
     return out
 
 

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from domain.money import Money
 from domain.settlement.comparing import ReportedLine, StatementReport, compare
 from domain.settlement.requesting import PayoutRequested
-from domain.settlement.statements import LineInDispute, Settlement, SettlementLine
+from domain.settlement.statements import HeldForward, LineInDispute, Settlement, SettlementLine
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
+    Fact,
     LedgerBook,
     adjustment,
+    agreement,
     billing,
     charge,
     closing,
@@ -32,6 +34,7 @@ from tests.support.ledger_book import (
 from tests.support.steady import STEADY
 
 INV1, INV2 = "INV-000000001", "INV-000000002"
+DAY = "2026-11-22"
 AGREED = {"O-1/2": 638, "O-2/1": 599}
 
 
@@ -336,3 +339,55 @@ def test_each_line_comes_out_in_one_way(rows, figures, tolerance, by):
     assert sum(one.theirs or 0 for one in compared) == sum(figures.values())
     assert all(abs(one.difference) <= tolerance for one in compared if one.outcome == "agreed")
     assert all(abs(one.difference) > tolerance for one in compared if one.outcome == "different")
+
+
+def carried(*facts: Fact) -> LedgerBook:
+    """Less than 15.00 is not paid out: C-1 carries 12.37 forward, 6.38 of O-1 and 5.99 of O-2."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="1"), agreement("AG-1", "2026-10-01", share="1", payout_threshold=1500))
+    book.take(order("O-1", line("20"), line("6.38", "0.2", "SA-1")), order("O-2", line("5.99", "0.2", "SA-1")))
+    book.take(closing("C-1", until=DAY), *facts)
+    return book
+
+
+def test_what_is_in_dispute_is_held_where_it_is_carried_to():
+    """C-2 has 20.00 more: of 32.37 the 5.99 are held, and 26.38 requested; the adjustment has the 5.99 requested."""
+    book = carried(
+        report("R-1", "C-1", {"O-1/2": 638}), order("O-3", line("20", "0.2", "SA-1")), closing("C-2", until=DAY)
+    )
+    assert book.settlement("C-1").carried_to == "C-2"
+    assert book.settlement("C-2").held_forward == HeldForward((), 599, ("R-1",))
+    assert requested(book) == [("C-2", 2638)]
+    assert book.refusal(payout("PO-1", 3237, "C-2")) == (
+        "overpaid-payout",
+        (
+            "amount: 32.37 EUR, but 26.38 EUR is left to pay of settlement C-2; "
+            "5.99 EUR that it brought forward is held while lines differ from what R-1 reports"
+        ),
+    )
+    book.take(payout("PO-2", 2638, "C-2"))
+    assert_books_hold(book)
+    book.take(adjustment("A-1", 10, corrects=(INV2, "1")))
+    assert (book.settlement("C-2").held_forward, requested(book)[1:]) == (None, [("C-2-r2", 599)])
+    assert_books_hold(book)
+
+
+def test_a_report_finds_where_its_statement_was_carried_to():
+    """C-2 takes 4.00 of the 12.37 and is carried too; C-3 has 20.00 more: of 28.37 all of C-2's 8.37 are in dispute.
+
+    A report that has all but 5.99 leaves that; one that agrees has nothing held any more.
+    """
+    book = carried(adjustment("A-1", -400, on=DAY), closing("C-2", until=DAY))
+    book.take(order("O-3", line("20", "0.2", "SA-1")), closing("C-3", until=DAY))
+    assert requested(book) == [("C-3", 2837)]
+    book.take(report("R-1", "C-1", {}))
+    assert book.settlement("C-2").held_forward == HeldForward((), 1237, ("R-1",))
+    assert book.settlement("C-3").held_forward == HeldForward((), 837, ("R-1",))
+    assert book.settlement("C-3").left == 2000
+    assert_books_hold(book)
+    book.take(payout("PO-1", 2000, "C-3"), report("R-2", "C-1", {"O-1/2": 638}))
+    assert book.settlement("C-3").held_forward == HeldForward((), 599, ("R-2",))
+    assert requested(book)[1:] == [("C-3-r2", 238)]
+    book.take(report("R-3", "C-1", AGREED))
+    assert (book.settlement("C-3").held_forward, book.settlement("C-3").left) == (None, 837)
+    assert_books_hold(book)

@@ -31,6 +31,7 @@ from tests.support.ledger_book import (
     line,
     order,
     partner,
+    report,
     self_billing,
     sell_as,
 )
@@ -62,6 +63,7 @@ def made_books() -> LedgerBook:
     C-1 is carried forward to C-2, and C-2 to C-3, whose SB3 is disputed. So is SB1: C-2 holds 66.00 of C-1, and C-3 the
     52.80 that C-2 leaves of it. SA-6 has a guarantee and a fee of a month, and from 16 October on of its quarter; that
     fee has risen, so two invoices have charged of it. Of SA-7 falls what was never earned.
+    E-1 of SA-8, which is not self-billed, has 20.00 in dispute that E-2 holds.
     """
     book = LedgerBook()
     book.begin_days("2026-11-22")
@@ -89,6 +91,10 @@ def made_books() -> LedgerBook:
     nothing: dict[str, Any] = {"self_billing": self_billing("SB-SA-7-", "0", "Z")}
     book.take(partner("SA-7", share="1"), agreement("AG-7", "2026-10-01", account="SA-7", **nothing))
     book.take(adjustment("A-7", -1000, account="SA-7"), closing("D-9", "SA-7", until="2026-11-24"))
+    book.take(partner("SA-8", share="1"), agreement("AG-8", "2026-10-01", account="SA-8", payout_threshold=5000))
+    book.take(order("O-8", line("20", "0.2", "SA-8"), at="2026-11-22T12:00:00"), closing("E-1", "SA-8"))
+    book.take(report("R-8", "E-1", {}), adjustment("A-8", 4000, account="SA-8", on="2026-12-01"))
+    book.take(closing("E-2", "SA-8", until="2026-12-31"))
     book.take(disputes(SB3), disputes(SB1))
     assert_books_hold(book)
     return book
@@ -254,6 +260,16 @@ MUTATIONS = [
     Mutation(
         "held-by-another",
         changing("settlements", "C-3", heldForward__documents=[SB2]),
+        {"what-is-held-is-brought-forward"},
+    ),
+    Mutation(
+        "held-by-no-report",
+        unsetting("settlements", "E-2", "heldForward.reports"),
+        {"what-is-held-is-brought-forward"},
+    ),
+    Mutation(
+        "held-less-than-is-in-dispute",
+        adding("settlements", "E-2", heldForward__amount=-1),
         {"what-is-held-is-brought-forward"},
     ),
     Mutation("carried-nowhere", unsetting("settlements", "C-2", "carriedTo"), {"what-is-held-is-brought-forward"}),

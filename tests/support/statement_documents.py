@@ -57,10 +57,15 @@ def _are_held_where_they_were_carried(book: LedgerBook) -> None:
         held, by = 0, set[str]()
         for one in reversed(chain):
             by |= disputed[one.id]
-            held = max(0, one.total) if disputed[one.id] else min(held, max(0, one.total))
+            own = max(0, sum(line.amount for line in one.disputed or ()))
+            if own and one.report is not None:
+                by |= {one.report}
+            held = max(0, one.total) if disputed[one.id] else min(held + own, max(0, one.total))
             by = by if held else set()
-        found = statement.held_forward
-        assert (held, by) == ((0, set()) if found is None else (found.amount, set(found.documents))), statement.id
+        found, is_held = statement.held_forward, (0, set[str]())
+        if found is not None:
+            is_held = (found.amount, {*found.documents, *(found.reports or ())})
+        assert (held, by) == is_held, statement.id
 
 
 def numbers(book: LedgerBook) -> list[str]:
