@@ -8,6 +8,7 @@ from adapters.checks import (
     agreed,
     agrees,
     both,
+    each,
     either,
     equal,
     half_away,
@@ -19,6 +20,7 @@ from adapters.checks import (
     true_of_each,
     union,
 )
+from adapters.settlement.stages import end
 
 SELF_BILLED = ("389", "261")
 OURS = ("380", "381")
@@ -429,6 +431,211 @@ notes_of_nothing = View(
 )
 open_invoices: Expression = only("$invoices", equal("$$this.isOpen", {"$literal": True}))
 
+kind_of_row: Expression = {
+    "$switch": {
+        "branches": [
+            {"case": has("$commission"), "then": "commission"},
+            {"case": has("$adjustmentId"), "then": "adjustment"},
+        ],
+        "default": {"$ifNull": ["$step.kind", "accrual"]},
+    }
+}
+
+
+def _tax_of_commission(of: str, kind: Expression) -> dict[str, Expression]:
+    """The tax of our commission; nothing of what the partner has earned, whose rows know none."""
+    return {n: {"$cond": [equal(kind, "commission"), f"{of}.{n}", None]} for n in ("category", "rate")}
+
+
+def _in_all(arrays: str) -> Expression:
+    """What is in one of these arrays."""
+    return {"$reduce": {"input": arrays, "initialValue": [], "in": {"$setUnion": ["$$value", "$$this"]}}}
+
+
+# What fell may stand in several credit notes, of which its rows name the first, and in the tax group of what each of
+# them corrects: so a statement's notes of a type count together, and without it. Fees have no rows.
+lines_and_rows = View(
+    "what documents have of each kind, and the rows that they are of",
+    "accruals",
+    (
+        {"$match": {"document": {"$gt": ""}}},
+        {
+            "$group": {
+                "_id": {
+                    "number": "$document",
+                    "kind": kind_of_row,
+                    **_tax_of_commission("$commission", kind_of_row),
+                },
+                "amount": {"$sum": {"$ifNull": ["$commission.amount", "$amount"]}},
+                "dates": {"$addToSet": "$date"},
+            }
+        },
+        {
+            "$project": {
+                "_id": "$_id.number",
+                "row": {
+                    **{n: f"$_id.{n}" for n in ("kind", "category", "rate")},
+                    "ofRows": "$amount",
+                    "dates": "$dates",
+                },
+            }
+        },
+        union(
+            "settlementDocuments",
+            {
+                "$project": {
+                    "typeCode": 1,
+                    "statement": "$settlementId",
+                    "lines": each(
+                        only("$lines", {"$ne": ["$$this.kind", "fee"]}),
+                        {
+                            "kind": "$$this.kind",
+                            **_tax_of_commission("$$this", "$$this.kind"),
+                            "ofLines": signed("$$this.amount"),
+                            "start": "$$this.start",
+                            "end": "$$this.end",
+                            "ofOtherDay": {"$cond": [has("$$this.agreement"), 0, 1]},
+                        },
+                    ),
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$max": f"${n}"} for n in ("typeCode", "statement", "lines")},
+                "rows": {"$push": "$row"},
+            }
+        },
+        {"$match": {"typeCode": {"$gt": ""}}},
+        {"$set": {"part": {"$concatArrays": ["$lines", "$rows"]}}},
+        {"$unwind": "$part"},
+        {
+            "$group": {
+                "_id": {
+                    "of": {"$cond": [is_note, "$statement", "$_id"]},
+                    "typeCode": "$typeCode",
+                    "kind": "$part.kind",
+                    **{n: {"$cond": [is_note, None, f"$part.{n}"]} for n in ("category", "rate")},
+                },
+                **{n: {"$sum": f"$part.{n}"} for n in ("ofLines", "ofRows", "ofOtherDay")},
+                "dates": {"$push": "$part.dates"},
+                "starts": {"$addToSet": "$part.start"},
+                "ends": {"$addToSet": "$part.end"},
+            }
+        },
+        {"$set": {"dates": _in_all("$dates")}},
+    ),
+)
+is_of_other_days: Expression = both(equal("$_id.typeCode", "261"), {"$gt": ["$ofOtherDay", 0]})
+
+_tax_of_line: dict[str, Expression] = {"category": "$lines.category", "rate": "$lines.rate"}
+_of_agreement: dict[str, Expression] = {"account": "$settlementAccount", "from": "$start", "until": end}
+
+
+def _agreed(what: str, field: str, *, is_once: bool = False) -> tuple[Stage, ...]:
+    """A row for each tax that was ever agreed of what a field of closing terms is about, by its agreement."""
+    of = f"$agreed.closing.{field}"
+    reverse = {"reverseChargeRate": {"$ifNull": [f"{of}.reverseChargeRate", None]}}
+    key = {"what": what, "of": "$settlementAccount" if is_once else "$_id"}
+    return (
+        {"$unwind": "$agreed"},
+        {"$match": {f"agreed.closing.{field}.category": {"$gt": ""}}},
+        {
+            "$project": {
+                "_id": {**key, "category": f"{of}.category", "rate": f"{of}.rate", **(reverse if is_once else {})},
+                "agreed": {"$literal": 1},
+                **({} if is_once else _of_agreement),
+            }
+        },
+    )
+
+
+# A note has the tax of what it corrects, and goes by the first day of the line, which its own days do not tell.
+lines_and_terms = View(
+    "taxes of documents' lines by their agreements, and what was ever agreed",
+    "settlementDocuments",
+    (
+        {"$project": {"typeCode": 1, "corrects": 1, "settlementAccount": 1, "lines": 1}},
+        {"$unwind": "$lines"},
+        {
+            "$match": {
+                "$or": [
+                    {"typeCode": "389"},
+                    {"typeCode": "261", "corrects": None},
+                    {"typeCode": "380", "lines.agreement": {"$gt": ""}},
+                    {"typeCode": "381", "lines.kind": "fee"},
+                ]
+            }
+        },
+        {
+            "$project": {
+                "_id": {
+                    "$cond": [
+                        equal("$lines.kind", "commission"),
+                        {"what": "commission", "of": "$lines.agreement"},
+                        {
+                            "what": {"$cond": [is_self_billed, "selfBilling", "fixedFee"]},
+                            "of": "$lines.agreement",
+                            **_tax_of_line,
+                        },
+                    ]
+                },
+                "lines": {"$literal": 1},
+                "number": "$_id",
+                "account": "$settlementAccount",
+                # What corrects a line goes by that line's day, and may be of a later one.
+                "first": "$lines.start",
+                "last": {
+                    "$cond": [
+                        {"$in": ["$lines.kind", ["trueUp", "guarantee", "commission", "fee"]]},
+                        "$lines.start",
+                        "$$REMOVE",
+                    ]
+                },
+            }
+        },
+        union(
+            "settlementDocuments",
+            {"$match": {"typeCode": "389"}},
+            {"$unwind": "$taxItem"},
+            {
+                "$project": {
+                    "_id": {
+                        "what": "taxItem",
+                        "of": "$settlementAccount",
+                        "category": "$taxItem.category",
+                        "rate": "$taxItem.rate",
+                        "reverseChargeRate": {"$ifNull": ["$taxItem.reverseChargeRate", None]},
+                    },
+                    "lines": {"$literal": 1},
+                    "number": "$_id",
+                }
+            },
+        ),
+        union("agreements", *_agreed("selfBilling", "selfBilling")),
+        union("agreements", *_agreed("fixedFee", "fixedFee")),
+        union("agreements", *_agreed("taxItem", "selfBilling", is_once=True)),
+        union(
+            "agreements",
+            {"$project": {"_id": {"what": "commission", "of": "$_id"}, "agreed": {"$literal": 1}, **_of_agreement}},
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                "lines": {"$sum": "$lines"},
+                "agreed": {"$sum": "$agreed"},
+                "number": {"$min": "$number"},
+                "first": {"$min": "$first"},
+                "last": {"$max": "$last"},
+                "from": {"$min": "$from"},
+                "until": {"$max": "$until"},
+                **agreed("account"),
+            }
+        },
+    ),
+)
+
 _fee_of: dict[str, Expression] = {
     "settlementAccount": "$settlementAccount",
     "agreement": "$lines.agreement",
@@ -653,6 +860,39 @@ DOCUMENT_CHECKS = (
         ),
         expected={"selfBilled": "$earned", "commission": "$ofRows"},
         found={"selfBilled": "$net", "commission": "$commission"},
+    ),
+    Check(
+        name="document-lines-match-rows",
+        invariant=5,
+        view=lines_and_rows,
+        holds=both(
+            either(equal("$ofLines", "$ofRows"), both(is_of_other_days, {"$gte": ["$ofLines", "$ofRows"]})),
+            {"$setIsSubset": ["$starts", "$dates"]},
+            {"$setIsSubset": ["$ends", "$dates"]},
+            equal({"$min": "$starts"}, {"$min": "$dates"}),
+            equal({"$max": "$ends"}, {"$max": "$dates"}),
+        ),
+        expected={"amount": "$ofRows", "from": {"$min": "$dates"}, "to": {"$max": "$dates"}},
+        found={"amount": "$ofLines", "start": "$starts", "end": "$ends"},
+    ),
+    Check(
+        name="document-lines-are-as-agreed",
+        invariant=5,
+        view=lines_and_terms,
+        among={"$gt": ["$lines", 0]},
+        holds=both(
+            {"$gt": ["$agreed", 0]},
+            agrees("account"),
+            either({"$not": [has("$first")]}, {"$gte": ["$first", "$from"]}),
+            either({"$not": [has("$last")]}, {"$lt": ["$last", "$until"]}),
+        ),
+        expected={"agreed": "this tax, of the partner", "days": ["$from", "$until"]},
+        found={
+            "agreed": "$agreed",
+            "firstOf": "$number",
+            "settlementAccount": span("account"),
+            "days": ["$first", "$last"],
+        },
     ),
     Check(
         name="documents-add-up",

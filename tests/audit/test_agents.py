@@ -140,6 +140,8 @@ def test_correct_books_are_ok(books: Books) -> None:
 
 ADJUSTED = {"payable-matches-accruals", "lines-match-accruals", "payable-entries-match-accruals"}
 CORRECTED = "AG-2/2/FN.000000001"
+CHARGED = "INV-000000003"
+OF_ROWS = {"documents-match-rows", "statements-documents-match-rows", "document-lines-match-rows"}
 
 
 def ordered_twice(books: Books) -> None:
@@ -224,17 +226,27 @@ MUTATIONS: list[Mutation] = [
             adding("invoices", "SA-1-000000003", lines__0__onBehalfOf__agent__charged=1),
             adding("accruals", "SA-1-000000003/1", commission__amount=1),
         ),
-        {"commissions-follow-terms", "documents-match-rows", "statements-documents-match-rows"},
+        {"commissions-follow-terms", *OF_ROWS},
     ),
     Mutation(
         "commission-not-charged",
         adding("accruals", "SA-1-000000003/1", commission__amount=-1),
-        {"commissions-match-accruals", "documents-match-rows", "statements-documents-match-rows"},
+        {"commissions-match-accruals", *OF_ROWS},
     ),
     Mutation(
         "commission-with-another-tax",
         changing("accruals", "SA-1-000000003/1", commission__rate="0.1"),
-        {"commissions-match-accruals"},
+        {"commissions-match-accruals", "document-lines-match-rows"},
+    ),
+    Mutation(
+        "commission-charged-with-another-tax",
+        changing("settlementDocuments", CHARGED, lines__0__category="E", taxItem__0__category="E"),
+        {"document-lines-match-rows"},
+    ),
+    Mutation(
+        "commission-charged-by-anothers-agreement",
+        changing("settlementDocuments", CHARGED, lines__0__agreement="AG-2"),
+        {"document-lines-are-as-agreed"},
     ),
     Mutation(
         "commission-taken-back-with-another-tax",

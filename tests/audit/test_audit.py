@@ -1530,6 +1530,8 @@ def test_correct_books_are_ok(books: Books) -> None:
         "documents-match-rows": 0,
         "statements-documents-match-rows": 0,
         "notes-name-what-they-correct": 0,
+        "document-lines-match-rows": 0,
+        "document-lines-are-as-agreed": 0,
         "documents-add-up": 0,
         "documents-tax-their-nets": 0,
         "documents-are-credited-by-notes": 0,

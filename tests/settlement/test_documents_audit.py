@@ -52,7 +52,7 @@ PERIODS = {"guaranteed-matches-statements", "guarantees-top-up"}
 """Those of guarantees, whose periods are known as those of fees are."""
 WATCHED = {check.name for check in DOCUMENT_CHECKS} | OTHERS | PERIODS
 SB1, SB2, SB3 = (f"SB-SA-1-00000000{n}" for n in (1, 2, 3))
-FEE = "INV-000000002"
+FEE, FEE_OF_6 = "INV-000000002", "INV-000000004"
 OF_4, NOTE_OF_4, OF_5 = "SB-SA-4-000000001", "SB-SA-4-000000002", "SB-SA-5-000000001"
 
 
@@ -176,23 +176,33 @@ MUTATIONS = [
     Mutation(
         "row-off",
         adding("accruals", "INV-000000001/1", amount=1),
-        {"documents-match-rows", "statements-documents-match-rows"},
+        {"documents-match-rows", "statements-documents-match-rows", "document-lines-match-rows"},
     ),
-    Mutation("fallen-row-off", adding("accruals", FALLEN, amount=1), {"statements-documents-match-rows"}),
-    Mutation("note-of-nothing", correcting_nothing, {"notes-name-what-they-correct"}),
-    Mutation("credited-less-than-fell", crediting_less_than_fell, {"statements-documents-match-rows"}),
     Mutation(
-        "fallen-row-of-no-document", unsetting("accruals", FALLEN, "document"), {"statements-documents-match-rows"}
+        "fallen-row-off",
+        adding("accruals", FALLEN, amount=1),
+        {"statements-documents-match-rows", "document-lines-match-rows"},
+    ),
+    Mutation("note-of-nothing", correcting_nothing, {"notes-name-what-they-correct"}),
+    Mutation(
+        "credited-less-than-fell",
+        crediting_less_than_fell,
+        {"statements-documents-match-rows", "document-lines-match-rows"},
+    ),
+    Mutation(
+        "fallen-row-of-no-document",
+        unsetting("accruals", FALLEN, "document"),
+        {"statements-documents-match-rows", "document-lines-match-rows"},
     ),
     Mutation(
         "line-of-another-rate",
         changing("settlementDocuments", SB1, lines__0__rate="0.1"),
-        {"documents-add-up"},
+        {"documents-add-up", "document-lines-are-as-agreed"},
     ),
     Mutation(
         "line-of-another-category",
         changing("settlementDocuments", SB1, lines__0__category="Z"),
-        {"documents-add-up"},
+        {"documents-add-up", "document-lines-are-as-agreed"},
     ),
     Mutation(
         "document-in-another-currency",
@@ -204,11 +214,48 @@ MUTATIONS = [
         changing("settlementDocuments", SB2, billDate="2026-10-22"),
         {"documents-point-to-statements"},
     ),
-    Mutation("line-off", adding("settlementDocuments", SB1, lines__0__amount=1), {"documents-add-up"}),
+    Mutation(
+        "line-off",
+        adding("settlementDocuments", SB1, lines__0__amount=1),
+        {"documents-add-up", "document-lines-match-rows"},
+    ),
+    *(
+        Mutation(
+            f"line-of-another-{field}",
+            changing("settlementDocuments", SB1, **{f"lines__0__{field}": value}),
+            {"document-lines-match-rows"},
+        )
+        for field, value in (("kind", "adjustment"), ("start", "2026-11-21"), ("end", "2026-11-23"))
+    ),
+    Mutation(
+        "note-of-another-kind",
+        changing("settlementDocuments", SB2, lines__0__kind="guarantee"),
+        {"document-lines-match-rows"},
+    ),
+    Mutation(
+        "line-of-anothers-agreement",
+        changing("settlementDocuments", OF_5, lines__0__agreement="AG-4"),
+        {"document-lines-are-as-agreed"},
+    ),
+    Mutation(
+        "line-of-no-agreement",
+        changing("settlementDocuments", OF_5, lines__0__agreement=None),
+        {"document-lines-are-as-agreed"},
+    ),
+    Mutation(
+        "self-billed-with-another-tax",
+        changing("settlementDocuments", OF_5, lines__0__category="E", taxItem__0__category="E"),
+        {"document-lines-are-as-agreed"},
+    ),
+    Mutation(
+        "fee-with-another-tax",
+        changing("settlementDocuments", FEE_OF_6, lines__0__category="E", taxItem__0__category="E"),
+        {"document-lines-are-as-agreed"},
+    ),
     Mutation(
         "rate-off",
         changing("settlementDocuments", SB3, taxItem__0__rate="0.3", lines__0__rate="0.3"),
-        {"documents-tax-their-nets"},
+        {"documents-tax-their-nets", "document-lines-are-as-agreed"},
     ),
     Mutation(
         "credited-tax-off",
@@ -218,7 +265,7 @@ MUTATIONS = [
     Mutation(
         "more-credited-than-invoiced",
         taking_more_than_there_is,
-        {"notes-within-documents", "statements-documents-match-rows"},
+        {"notes-within-documents", "statements-documents-match-rows", "document-lines-match-rows"},
     ),
     Mutation(
         "open-called-done", changing("settlementDocuments", SB1, isOpen=False), {"open-documents-have-something-left"}
@@ -284,7 +331,9 @@ MUTATIONS = [
         {"documents-point-to-statements"},
     ),
     Mutation(
-        "row-of-no-document", changing("accruals", FALLEN, document="SB-X-000000001"), {"rows-point-to-documents"}
+        "row-of-no-document",
+        changing("accruals", FALLEN, document="SB-X-000000001"),
+        {"rows-point-to-documents", "document-lines-match-rows"},
     ),
     Mutation("note-of-another", correcting_anothers, {"notes-point-to-documents"}),
     Mutation(
