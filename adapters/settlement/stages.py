@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from adapters.checks import Expression, Stage, both, has, only
+from adapters.checks import Expression, Stage, both, equal, has, only
 
 AFTER_ALL_DAYS = "9999-12-32"
 """A day that is after every other."""
+LAST_DAY = "9999-12-31"
+"""The last day of the calendar."""
 end: Expression = {"$ifNull": ["$end", AFTER_ALL_DAYS]}
 """The first day after an agreement; after every day, of one without an end."""
 
@@ -19,3 +21,43 @@ def partners_lines(*conditions: Expression, **fields: Expression) -> tuple[Stage
     """Each line of an invoice on behalf of a partner as a row, where all conditions hold; with these fields of it."""
     which = both(has("$$this.onBehalfOf"), *conditions)
     return ({"$project": {**fields, "lines": only("$lines", which)}}, {"$unwind": "$lines"})
+
+
+def date_of(day: Expression) -> Expression:
+    """A day as the server counts with it; null of what is none."""
+    return {"$dateFromString": {"dateString": day, "onError": None, "onNull": None}}
+
+
+def day_of(date: Expression) -> Expression:
+    """A day as documents have it, and none after the last one."""
+    last = date_of(LAST_DAY)
+    return {"$dateToString": {"date": {"$min": [date, last]}, "format": "%Y-%m-%d"}}
+
+
+def period_of(anchor: Expression, day: Expression, type_: Expression) -> Expression:
+    """The period of an agreed type that begins in a day's month, or before, counted from an anchor.
+
+    Out: `start`, and `end`, the first day after it.
+    """
+    months = {"$switch": {"branches": [_is("month", type_, 1), _is("quarter", type_, 3)], "default": 12}}
+    apart = {"$dateDiff": {"startDate": "$$anchor", "endDate": date_of(day), "unit": "month"}}
+
+    def begins(n: Expression) -> Expression:
+        amount = {"$toLong": {"$multiply": [n, "$$months"]}}
+        return day_of({"$dateAdd": {"startDate": "$$anchor", "unit": "month", "amount": amount}})
+
+    return {
+        "$let": {
+            "vars": {"anchor": date_of(anchor), "months": months},
+            "in": {
+                "$let": {
+                    "vars": {"n": {"$floor": {"$divide": [apart, "$$months"]}}},
+                    "in": {"start": begins("$$n"), "end": begins({"$add": ["$$n", 1]})},
+                }
+            },
+        }
+    }
+
+
+def _is(type_: str, found: Expression, months: int) -> Expression:
+    return {"case": equal(found, type_), "then": months}

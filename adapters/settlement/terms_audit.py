@@ -9,16 +9,18 @@ from adapters.checks import (
     agrees,
     begins,
     both,
+    distinct,
     each,
     either,
     equal,
+    half_away,
     has,
     only,
     span,
     true_of_each,
     union,
 )
-from adapters.settlement.stages import end, partners_lines, revision_id
+from adapters.settlement.stages import AFTER_ALL_DAYS, date_of, day_of, end, partners_lines, period_of, revision_id
 
 CLOCKS_APART = 3_600_000
 """How far the clocks of two workers may be apart (milliseconds): of what is nearer nobody can tell which came first."""
@@ -36,7 +38,7 @@ def _agreements_of(partner: str) -> Stage:
         "isAgent": has("$$this.terms.agent"),
         "threshold": {"$ifNull": ["$$this.closing.payoutThreshold", None]},
         "withholding": {"$ifNull": ["$$this.closing.withholding", None]},
-        "holdback": {"$ifNull": ["$$this.closing.holdback.rate", None]},
+        "holdback": {"$ifNull": ["$$this.closing.holdback", None]},
     }
     shown = {
         "start": 1,
@@ -278,6 +280,16 @@ def _what_may_have_held(field: str) -> Expression:
     }
 
 
+_released_on: Expression = day_of(
+    {
+        "$dateAdd": {
+            "startDate": date_of("$periodEnd"),
+            "unit": "day",
+            "amount": "$$this.releaseAfterDays",
+        }
+    }
+)
+
 statements_and_thresholds = View(
     "statements and the thresholds that were agreed",
     "settlements",
@@ -286,7 +298,10 @@ statements_and_thresholds = View(
             "$project": {
                 **dict.fromkeys(("settlementAccount", "periodEnd", "bookedAt", "total", "threshold"), 1),
                 "withholding": {"$ifNull": ["$withholding", None]},
-                "heldBack": each(only("$lines", equal("$$this.step.kind", "holdback")), "$$this.step.rate"),
+                "heldBack": each(
+                    only("$lines", equal("$$this.step.kind", "holdback")),
+                    {"rate": "$$this.step.rate", "releaseOn": "$$this.step.end"},
+                ),
             }
         },
         _agreements_of("settlementAccount"),
@@ -316,6 +331,13 @@ statements_and_thresholds = View(
                 "thresholds": _what_may_have_held("threshold"),
                 "withholdings": _what_may_have_held("withholding"),
                 "holdbacks": _what_may_have_held("holdback"),
+            }
+        },
+        {
+            "$set": {
+                "holdbacks": each(
+                    "$holdbacks", {"rate": {"$ifNull": ["$$this.rate", None]}, "releaseOn": _released_on}
+                ),
             }
         },
         {
@@ -405,7 +427,232 @@ corrections_of_past_days = View(
     ),
 )
 
+_fees: Expression = only("$lines", equal("$$this.kind", "fee"))
+_signed: Expression = {"$cond": [equal("$typeCode", "381"), {"$multiply": ["$lines.amount", -1]}, "$lines.amount"]}
+_of_this: Expression = {
+    "$cond": [equal("$_id.what", "guarantee"), "$$this.closing.guarantee", "$$this.closing.fixedFee"]
+}
+_start_of_type: Expression = period_of("$agreement.start", "$period.start", "$$this.of.period")
+_begins_there: Expression = both(
+    has("$$this.of.period"), equal("$period.start", {"$getField": {"field": "start", "input": _start_of_type}})
+)
+_is_before_it: Expression = {"$lt": [{"$add": ["$$this.bookedAt", CLOCKS_APART]}, "$period.bookedAt"]}
+_is_perhaps_before_it: Expression = {"$lte": ["$$this.bookedAt", {"$add": ["$period.bookedAt", CLOCKS_APART]}]}
+_is_agreed_anew: Expression = {
+    "$in": [
+        True,
+        {
+            "$map": {
+                "input": "$$known",
+                "as": "other",
+                "in": both(
+                    equal("$$other.validFrom", "$$one.validFrom"), {"$gt": ["$$other.revision", "$$one.revision"]}
+                ),
+            }
+        },
+    ]
+}
+_next_of_it: Expression = {
+    "$min": {
+        "$map": {
+            "input": "$$known",
+            "as": "other",
+            "in": {"$cond": [{"$gt": ["$$other.validFrom", "$$one.validFrom"]}, "$$other.validFrom", AFTER_ALL_DAYS]},
+        }
+    }
+}
+
+
+def _days(start: Expression, until: Expression) -> Expression:
+    return {"$dateDiff": {"startDate": date_of(start), "endDate": date_of(until), "unit": "day"}}
+
+
+# What was agreed by a revision of the days of a period: each part of the terms of its type, and for how many days.
+_parts_in_force: Expression = {
+    "$map": {
+        "input": {"$filter": {"input": "$$known", "as": "one", "cond": {"$not": [_is_agreed_anew]}}},
+        "as": "one",
+        "in": {
+            "$let": {
+                "vars": {
+                    "from": {"$max": ["$$one.validFrom", "$$days.start"]},
+                    "until": {"$min": [_next_of_it, "$agreement.end", "$$days.end"]},
+                },
+                "in": {
+                    "amount": "$$one.of.amount",
+                    "until": "$$until",
+                    "days": {
+                        "$cond": [
+                            both(equal("$$one.of.period", "$$type"), {"$lt": ["$$from", "$$until"]}),
+                            _days("$$from", "$$until"),
+                            0,
+                        ]
+                    },
+                },
+            }
+        },
+    }
+}
+_amount_of_parts: Expression = half_away(
+    {
+        "$divide": [
+            {"$toDecimal": {"$sum": each("$$parts", {"$multiply": ["$$this.amount", "$$this.days"]})}},
+            _days("$$days.start", "$$days.end"),
+        ]
+    }
+)
+_last_of_parts: Expression = {
+    "$ifNull": [
+        {"$max": each(only("$$parts", {"$gt": ["$$this.days", 0]}), "$$this.until")},
+        {"$min": ["$$days.end", "$agreement.end"]},
+    ]
+}
+_comes_to: Expression = {
+    "amount": _amount_of_parts,
+    "end": day_of({"$dateAdd": {"startDate": date_of(_last_of_parts), "unit": "day", "amount": -1}}),
+}
+_by_revisions: Expression = {
+    "$map": {
+        "input": {"$range": [{"$max": [1, "$before"]}, {"$add": ["$perhaps", 1]}]},
+        "as": "revision",
+        "in": {
+            "$let": {
+                "vars": {"known": only("$terms", {"$lte": ["$$this.revision", "$$revision"]})},
+                "in": {"$let": {"vars": {"parts": _parts_in_force}, "in": _comes_to}},
+            }
+        },
+    }
+}
+
+periods_and_terms = View(
+    "periods of guarantees and fees, and what was agreed of them",
+    "accruals",
+    (
+        {"$match": {"step.kind": "guarantee"}},
+        {
+            "$project": {
+                "_id": {"agreement": "$step.agreement", "what": {"$literal": "guarantee"}},
+                "period": {
+                    "of": "$_id",
+                    "start": "$step.start",
+                    "type": "$step.type",
+                    "amount": "$step.of",
+                    "ends": ["$step.end"],
+                    "bookedAt": "$bookedAt",
+                },
+            }
+        },
+        union(
+            "settlementDocuments",
+            {"$match": {"typeCode": {"$in": ["380", "381"]}}},
+            {"$project": {"typeCode": 1, "bookedAt": 1, "lines": _fees}},
+            {"$unwind": "$lines"},
+            {
+                "$group": {
+                    "_id": {"agreement": "$lines.agreement", "start": "$lines.start", "type": "$lines.type"},
+                    "amount": {"$sum": _signed},
+                    "ends": {"$addToSet": {"end": "$lines.end", "bookedAt": "$bookedAt"}},
+                    "bookedAt": {"$max": "$bookedAt"},
+                    "number": {"$max": "$_id"},
+                }
+            },
+            {
+                "$project": {
+                    "_id": {"agreement": "$_id.agreement", "what": {"$literal": "fixedFee"}},
+                    "period": {
+                        "of": "$number",
+                        "start": "$_id.start",
+                        "type": "$_id.type",
+                        "amount": "$amount",
+                        # What was charged before others were agreed may have ended on another day.
+                        "ends": {
+                            "$map": {
+                                "input": only("$ends", equal("$$this.bookedAt", "$bookedAt")),
+                                "in": "$$this.end",
+                            }
+                        },
+                        "bookedAt": "$bookedAt",
+                    },
+                }
+            },
+        ),
+        # An agreement has many periods: it is looked up once for all of them.
+        {"$group": {"_id": "$_id", "period": {"$push": "$period"}}},
+        {
+            "$lookup": {
+                "from": "agreements",
+                "localField": "_id.agreement",
+                "foreignField": "_id",
+                "pipeline": [{"$project": {"start": 1, "end": end, "agreed": 1}}],
+                "as": "agreement",
+            }
+        },
+        {"$unwind": "$agreement"},
+        {
+            "$set": {
+                "terms": each(
+                    "$agreement.agreed",
+                    {
+                        "validFrom": "$$this.validFrom",
+                        "revision": "$$this.revision",
+                        "bookedAt": "$$this.bookedAt",
+                        "of": _of_this,
+                    },
+                )
+            }
+        },
+        {"$unset": "agreement.agreed"},
+        {"$unwind": "$period"},
+        {
+            "$set": {
+                # Without a type it is of one that begins there; of which, an earlier version did not tell apart.
+                "types": {
+                    "$cond": [
+                        has("$period.type"),
+                        ["$period.type"],
+                        distinct(
+                            each(only("$terms", both(has("$$this.of.period"), _begins_there)), "$$this.of.period")
+                        ),
+                    ]
+                },
+                "before": {"$max": [0, {"$max": each(only("$terms", _is_before_it), "$$this.revision")}]},
+                "perhaps": {"$max": [0, {"$max": each(only("$terms", _is_perhaps_before_it), "$$this.revision")}]},
+            }
+        },
+        {
+            "$set": {
+                "agreed": {
+                    "$reduce": {
+                        "input": {
+                            "$map": {
+                                "input": "$types",
+                                "as": "type",
+                                "in": {
+                                    "$let": {
+                                        "vars": {"days": period_of("$agreement.start", "$period.start", "$$type")},
+                                        "in": {"$cond": [equal("$$days.start", "$period.start"), _by_revisions, []]},
+                                    }
+                                },
+                            }
+                        },
+                        "initialValue": [],
+                        "in": {"$setUnion": ["$$value", "$$this"]},
+                    }
+                }
+            }
+        },
+    ),
+)
+
 CHECKS = (
+    Check(
+        name="periods-come-to-what-is-agreed",
+        invariant=5,
+        view=periods_and_terms,
+        holds=both({"$in": ["$period.amount", "$agreed.amount"]}, {"$setIsSubset": ["$period.ends", "$agreed.end"]}),
+        expected={"oneOf": each("$agreed", {"amount": {"$toString": "$$this.amount"}, "end": "$$this.end"})},
+        found="$period",
+    ),
     Check(
         name="lines-have-the-terms-of-their-days",
         invariant=5,

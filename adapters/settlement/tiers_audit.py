@@ -18,7 +18,7 @@ from adapters.checks import (
     union,
 )
 from adapters.invoicing.audit import billed, credited, paid_to_date
-from adapters.settlement.stages import partners_lines, revision_id
+from adapters.settlement.stages import AFTER_ALL_DAYS, LAST_DAY, end, partners_lines, period_of, revision_id
 
 _is_reached: Expression = either({"$not": [has("$$this.upTo")]}, {"$lte": ["$$net", "$$this.upTo"]})
 _rate: Expression = {
@@ -174,6 +174,7 @@ tiers_agreed = View(
                 "_id": revision_id("$agreement", "$revision"),
                 "periods": {"$literal": 1},
                 "tiers": {"account": "$settlementAccount", "tiers": "$tiers"},
+                "days": {"start": "$start", "end": "$end"},
             }
         },
         union(
@@ -185,6 +186,10 @@ tiers_agreed = View(
                     "_id": revision_id("$_id", "$agreed.revision"),
                     "agreed": {"$literal": 1},
                     "tiers": {"account": "$settlementAccount", "tiers": "$agreed.terms.tiers"},
+                    "type": "$agreed.terms.tiers.period",
+                    "first": "$start",
+                    # What an agreement has sold is paid after it too.
+                    "until": {"$cond": [equal("$agreed.terms.accrueOn", "payment"), AFTER_ALL_DAYS, end]},
                 }
             },
         ),
@@ -192,11 +197,27 @@ tiers_agreed = View(
             "$group": {
                 "_id": "$_id",
                 **{n: {"$sum": f"${n}"} for n in ("periods", "agreed")},
+                **{n: {"$max": f"${n}"} for n in ("type", "first", "until")},
+                "days": {"$push": "$days"},
                 **agreed("tiers"),
             }
         },
     ),
 )
+_periods_agreed: Expression = each(
+    "$days",
+    {
+        "$let": {
+            "vars": {"days": period_of("$first", "$$this.start", "$type")},
+            "in": {"start": "$$days.start", "end": {"$min": ["$$days.end", "$until"]}},
+        }
+    },
+)
+
+
+def _within_calendar(periods: Expression) -> Expression:
+    return only(periods, {"$lt": ["$$this.end", LAST_DAY]})
+
 
 # A partner has few periods, and many lines in each: a look by `_id` is at what was read for the line before.
 _tiers_of_period = (
@@ -341,6 +362,18 @@ CHECKS = (
         holds=both(equal("$agreed", 1), agrees("tiers")),
         expected={"agreed": 1, "tiers": "the same in both"},
         found={"agreed": "$agreed", "tiers": span("tiers")},
+    ),
+    Check(
+        name="tier-periods-have-their-days",
+        invariant=5,
+        view=tiers_agreed,
+        among=both({"$gt": ["$periods", 0]}, equal("$agreed", 1)),
+        # One that would end after the calendar begins with its first line.
+        holds=equal(
+            only("$days", {"$lt": ["$$this.end", LAST_DAY]}), only(_periods_agreed, {"$lt": ["$$this.end", LAST_DAY]})
+        ),
+        expected=_periods_agreed,
+        found="$days",
     ),
     Check(
         name="shares-follow-tiers",

@@ -1526,6 +1526,8 @@ def test_correct_books_are_ok(books: Books) -> None:
         "tax-is-withheld-as-agreed": 7,
         "held-back-as-agreed": 1,
         "backdatings-match-corrections": 1,
+        "periods-come-to-what-is-agreed": 1,
+        "tier-periods-have-their-days": 2,
         "documents-match-statements": 0,
         "documents-match-rows": 0,
         "statements-documents-match-rows": 0,
@@ -2009,10 +2011,35 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "guaranteed-more-than-topped-up",
         all_of(
-            adding("settlements", "C-4", lines__1__step__of=1),
-            adding("accruals", f"{OF_C4}/guarantee/AG-4/2026-11-01", step__of=1),
+            adding("settlements", "C-4", lines__1__step__base=-1),
+            adding("accruals", f"{OF_C4}/guarantee/AG-4/2026-11-01", step__base=-1),
         ),
         {"guarantees-top-up"},
+    ),
+    Mutation(
+        "guaranteed-more-than-agreed",
+        all_of(
+            adding("settlements", "C-4", lines__1__step__of=1, lines__1__step__base=1),
+            adding("accruals", f"{OF_C4}/guarantee/AG-4/2026-11-01", step__of=1, step__base=1),
+        ),
+        {"periods-come-to-what-is-agreed"},
+    ),
+    Mutation(
+        "guaranteed-until-another-day",
+        all_of(
+            changing("settlements", "C-4", lines__1__step__end="2026-11-29"),
+            changing("accruals", f"{OF_C4}/guarantee/AG-4/2026-11-01", step__end="2026-11-29"),
+        ),
+        {"periods-come-to-what-is-agreed"},
+    ),
+    Mutation(
+        "held-back-until-another-day",
+        all_of(
+            changing("settlements", "C-4", lines__3__step__end="2026-12-31"),
+            changing("accruals", f"{OF_C4}/holdback", step__end="2026-12-31"),
+            changing("reserves", "C-4", releaseOn="2026-12-31"),
+        ),
+        {"held-back-as-agreed"},
     ),
     Mutation(
         "guaranteed-by-no-agreement",
@@ -2234,7 +2261,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "period-ends-after-what-is-held-back",
         changing("settlements", "C-4", periodEnd="2026-12-01"),
-        {"statements-are-of-their-periods"},
+        {"statements-are-of-their-periods", "held-back-as-agreed"},
     ),
     Mutation(
         "withheld-for-another",
@@ -2379,12 +2406,17 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "tier-period-of-another-start",
         changing("tierPeriods", TIER_PERIOD, start="2026-11-02"),
-        {"tier-periods-match-lines"},
+        {"tier-periods-match-lines", "tier-periods-have-their-days"},
     ),
     Mutation(
         "tier-period-that-never-was",
         changing("tierPeriods", TIER_PERIOD, end="2026-11-01"),
-        {"tier-periods-match-lines"},
+        {"tier-periods-match-lines", "tier-periods-have-their-days"},
+    ),
+    Mutation(
+        "tier-period-of-another-end",
+        changing("tierPeriods", TIER_PERIOD, end="2026-11-30"),
+        {"tier-periods-have-their-days"},
     ),
     Mutation("tier-period-net-off", adding("tierPeriods", TIER_PERIOD, net=-1), {"tier-periods-match-lines"}),
     Mutation(

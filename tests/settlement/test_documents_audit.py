@@ -48,8 +48,8 @@ OTHERS = {
     "numbers-are-of-their-sellers-series",
 }
 """The checks of other capabilities that have to know of documents."""
-PERIODS = {"guaranteed-matches-statements", "guarantees-top-up"}
-"""Those of guarantees, whose periods are known as those of fees are."""
+PERIODS = {"guaranteed-matches-statements", "guarantees-top-up", "periods-come-to-what-is-agreed"}
+"""Those of guarantees, whose periods are known as those of fees are, and of both."""
 WATCHED = {check.name for check in DOCUMENT_CHECKS} | OTHERS | PERIODS
 SB1, SB2, SB3 = (f"SB-SA-1-00000000{n}" for n in (1, 2, 3))
 FEE, FEE_OF_6 = "INV-000000002", "INV-000000004"
@@ -246,6 +246,23 @@ MUTATIONS = [
         "self-billed-with-another-tax",
         changing("settlementDocuments", OF_5, lines__0__category="E", taxItem__0__category="E"),
         {"document-lines-are-as-agreed"},
+    ),
+    Mutation(
+        "fee-not-as-agreed",
+        adding("agreements", "AG-6", agreed__2__closing__fixedFee__amount=92),
+        {"periods-come-to-what-is-agreed"},
+    ),
+    Mutation(
+        "fee-until-another-day",
+        changing("settlementDocuments", FEE_OF_6, lines__0__end="2026-10-31"),
+        {"periods-come-to-what-is-agreed"},
+    ),
+    Mutation(
+        "guarantee-not-as-agreed",
+        adding(
+            "agreements", "AG-6", agreed__1__closing__guarantee__amount=92, agreed__2__closing__guarantee__amount=92
+        ),
+        {"periods-come-to-what-is-agreed"},
     ),
     Mutation(
         "fee-with-another-tax",
