@@ -128,6 +128,13 @@ lines_and_accruals = View(
                     "$cond": [has("$lines.onBehalfOf.issued"), "$$REMOVE", commission_tax("$lines.onBehalfOf.agent")]
                 },
                 "changed": {"$cond": [has("$lines.onBehalfOf.issued"), 1, 0]},
+                "back": {
+                    "$cond": [
+                        has("$lines.origin.corrects.billNo"),
+                        {"$concat": ["$lines.origin.corrects.billNo", "/", "$lines.origin.corrects.lineId"]},
+                        "",
+                    ]
+                },
             }
         },
         union(
@@ -143,6 +150,8 @@ lines_and_accruals = View(
                     "amount": {"$cond": [is_adjustment, 0, "$amount"]},
                     "commission": "$commission.amount",
                     "tax": commission_tax("$commission"),
+                    # An earlier version wrote none.
+                    "back": {"$ifNull": ["$takesBack", "$$REMOVE"]},
                 }
             },
         ),
@@ -156,6 +165,7 @@ lines_and_accruals = View(
                 **agreed("orderId"),
                 **agreed("account"),
                 **agreed("tax"),
+                **agreed("back"),
             }
         },
     ),
@@ -1466,9 +1476,19 @@ CHECKS = (
         invariant=9,
         view=lines_and_accruals,
         among={"$gt": ["$accruals", 0]},
-        holds=both(equal("$line", 1), agrees("orderId"), agrees("account")),
-        expected={"line": 1, "orderId": "the same in both", "settlementAccount": "the same in both"},
-        found={"line": "$line", "orderId": span("orderId"), "settlementAccount": span("account")},
+        holds=both(equal("$line", 1), agrees("orderId"), agrees("account"), agrees("back")),
+        expected={
+            "line": 1,
+            "orderId": "the same in both",
+            "settlementAccount": "the same in both",
+            "takesBack": "the same in both",
+        },
+        found={
+            "line": "$line",
+            "orderId": span("orderId"),
+            "settlementAccount": span("account"),
+            "takesBack": span("back"),
+        },
     ),
     Check(
         name="payouts-point-to-statements",

@@ -20,7 +20,7 @@ from adapters.checks import (
     true_of_each,
     union,
 )
-from adapters.settlement.stages import end
+from adapters.settlement.stages import CLOCKS_APART, end
 
 SELF_BILLED = ("389", "261")
 OURS = ("380", "381")
@@ -636,6 +636,87 @@ lines_and_terms = View(
     ),
 )
 
+# The rows of a line are looked up of those few only that it does not name though it should.
+_corrected_line: Expression = {"$ifNull": ["$takesBack", {"$concat": ["$billNo", "/", "$lineId"]}]}
+_is_named: Expression = either({"$gt": ["$told", 0]}, {"$ne": ["$hasDocument", 1]})
+_is_of_earlier_version: Expression = both(
+    equal("$isAdjustment", 1),
+    either({"$not": [has("$firstTold")]}, {"$lt": ["$bookedAt", "$firstTold"]}),
+)
+_was_there: Expression = either(
+    equal("$settlementId", "$$statement"), {"$lt": [{"$add": ["$bookedAt", CLOCKS_APART]}, "$$bookedAt"]}
+)
+corrections_of_lines = View(
+    "rows that correct a line without being of it, and what the line says of them",
+    "accruals",
+    (
+        {"$match": {"correctedBy.0": {"$exists": True}}},
+        {"$unwind": "$correctedBy"},
+        {
+            "$project": {
+                "_id": {"line": {"$concat": ["$billNo", "/", "$lineId"]}, "row": "$correctedBy"},
+                "told": {"$literal": 1},
+                "account": "$settlementAccount",
+            }
+        },
+        union(
+            "accruals",
+            {
+                "$match": {
+                    "settlementId": {"$gt": ""},
+                    "$or": [{"adjustmentId": {"$gt": ""}, "billNo": {"$gt": ""}}, {"takesBack": {"$gt": ""}}],
+                }
+            },
+            {
+                "$project": {
+                    "_id": {"line": _corrected_line, "row": "$_id"},
+                    "correcting": {"$literal": 1},
+                    "hasDocument": {"$cond": [has("$document"), 1, 0]},
+                    "isAdjustment": {"$cond": [has("$adjustmentId"), 1, 0]},
+                    "account": "$settlementAccount",
+                    "statement": "$settlementId",
+                    "bookedAt": 1,
+                }
+            },
+        ),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{n: {"$sum": f"${n}"} for n in ("told", "correcting")},
+                **{n: {"$max": f"${n}"} for n in ("hasDocument", "isAdjustment", "statement", "bookedAt")},
+                **agreed("account"),
+            }
+        },
+        # An earlier version noted none: of a partner those adjustments are its that are before the first one noted.
+        {
+            "$setWindowFields": {
+                "partitionBy": "$accountLeast",
+                "output": {"firstTold": {"$min": {"$cond": [{"$gt": ["$told", 0]}, "$bookedAt", None]}}},
+            }
+        },
+        {"$set": {"isExcused": either(_is_named, _is_of_earlier_version)}},
+        {
+            "$lookup": {
+                "from": "accruals",
+                "let": {
+                    "from": "$_id.line",
+                    "until": {"$cond": ["$isExcused", "", {"$concat": ["$_id.line", "0"]}]},
+                    "line": "$_id.line",
+                    "statement": "$statement",
+                    "bookedAt": "$bookedAt",
+                },
+                "pipeline": [
+                    {"$match": {"$expr": both({"$gte": ["$_id", "$$from"]}, {"$lt": ["$_id", "$$until"]})}},
+                    {"$match": {"$expr": both(equal({"$concat": ["$billNo", "/", "$lineId"]}, "$$line"), _was_there)}},
+                    {"$limit": 1},
+                    {"$project": {"_id": 1}},
+                ],
+                "as": "rows",
+            }
+        },
+    ),
+)
+
 _fee_of: dict[str, Expression] = {
     "settlementAccount": "$settlementAccount",
     "agreement": "$lines.agreement",
@@ -957,6 +1038,19 @@ DOCUMENT_CHECKS = (
         ),
         expected={"oneOf": "$invoices._id", "line": "$line"},
         found={"corrects": None, "left": "$standing"},
+    ),
+    Check(
+        name="lines-name-what-corrects-them",
+        invariant=5,
+        view=corrections_of_lines,
+        # Only what stands in a document is noted, and of a line that has rows by then.
+        holds=both(
+            equal("$correcting", 1),
+            either(equal("$told", 1), both(equal("$told", 0), equal("$rows", []))),
+            agrees("account"),
+        ),
+        expected={"correctedBy": "$_id.row", "times": 1, "settlementAccount": "the same in both"},
+        found={"times": "$told", "rows": "$correcting", "settlementAccount": span("account")},
     ),
     Check(
         name="fees-are-charged-once",

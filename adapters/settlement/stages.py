@@ -6,6 +6,8 @@ from adapters.checks import Expression, Stage, both, equal, has, only
 
 AFTER_ALL_DAYS = "9999-12-32"
 """A day that is after every other."""
+CLOCKS_APART = 3_600_000
+"""How far the clocks of two workers may be apart (milliseconds): of what is nearer nobody can tell which came first."""
 LAST_DAY = "9999-12-31"
 """The last day of the calendar."""
 end: Expression = {"$ifNull": ["$end", AFTER_ALL_DAYS]}

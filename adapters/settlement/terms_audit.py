@@ -20,10 +20,17 @@ from adapters.checks import (
     true_of_each,
     union,
 )
-from adapters.settlement.stages import AFTER_ALL_DAYS, date_of, day_of, end, partners_lines, period_of, revision_id
+from adapters.settlement.stages import (
+    AFTER_ALL_DAYS,
+    CLOCKS_APART,
+    date_of,
+    day_of,
+    end,
+    partners_lines,
+    period_of,
+    revision_id,
+)
 
-CLOCKS_APART = 3_600_000
-"""How far the clocks of two workers may be apart (milliseconds): of what is nearer nobody can tell which came first."""
 CORRECTION = "settlement.correct:"
 """How the identities of corrections of past days begin."""
 

@@ -1526,6 +1526,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "tax-is-withheld-as-agreed": 7,
         "held-back-as-agreed": 1,
         "backdatings-match-corrections": 1,
+        "lines-name-what-corrects-them": 0,
         "periods-come-to-what-is-agreed": 1,
         "tier-periods-have-their-days": 2,
         "documents-match-statements": 0,

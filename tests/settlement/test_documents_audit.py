@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -46,12 +46,15 @@ OTHERS = {
     "entries-match-inbox",
     "steps-are-worked-out",
     "numbers-are-of-their-sellers-series",
+    "accruals-point-to-lines",
 }
 """The checks of other capabilities that have to know of documents."""
 PERIODS = {"guaranteed-matches-statements", "guarantees-top-up", "periods-come-to-what-is-agreed"}
 """Those of guarantees, whose periods are known as those of fees are, and of both."""
 WATCHED = {check.name for check in DOCUMENT_CHECKS} | OTHERS | PERIODS
 SB1, SB2, SB3 = (f"SB-SA-1-00000000{n}" for n in (1, 2, 3))
+INVOICE_9 = "INV-000000006"
+NINTH = f"{INVOICE_9}/1"
 FEE, FEE_OF_6 = "INV-000000002", "INV-000000004"
 OF_4, NOTE_OF_4, OF_5 = "SB-SA-4-000000001", "SB-SA-4-000000002", "SB-SA-5-000000001"
 
@@ -63,7 +66,8 @@ def made_books() -> LedgerBook:
     C-1 is carried forward to C-2, and C-2 to C-3, whose SB3 is disputed. So is SB1: C-2 holds 66.00 of C-1, and C-3 the
     52.80 that C-2 leaves of it. SA-6 has a guarantee and a fee of a month, and from 16 October on of its quarter; that
     fee has risen, so two invoices have charged of it. Of SA-7 falls what was never earned.
-    E-1 of SA-8, which is not self-billed, has 20.00 in dispute that E-2 holds.
+    E-1 of SA-8, which is not self-billed, has 20.00 in dispute that E-2 holds. Of SA-9 two adjustments take something
+    of its line.
     """
     book = LedgerBook()
     book.begin_days("2026-11-22")
@@ -95,6 +99,14 @@ def made_books() -> LedgerBook:
     book.take(order("O-8", line("20", "0.2", "SA-8"), at="2026-11-22T12:00:00"), closing("E-1", "SA-8"))
     book.take(report("R-8", "E-1", {}), adjustment("A-8", 4000, account="SA-8", on="2026-12-01"))
     book.take(closing("E-2", "SA-8", until="2026-12-31"))
+    ninth: dict[str, Any] = {"self_billing": self_billing("SB-SA-9-", "0", "Z")}
+    book.take(partner("SA-9", share="1"), agreement("AG-9", "2026-10-01", account="SA-9", **ninth))
+    book.take(
+        order("O-9", line("90", "0", "SA-9"), at="2026-11-22T12:00:00"), closing("D-10", "SA-9", until="2026-11-23")
+    )
+    for n in (18, 19):
+        book.take(adjustment(f"A-{n}", -1000, account="SA-9", corrects=(INVOICE_9, "1"), on="2026-11-24"))
+        book.take(closing(f"D-{n - 7}", "SA-9", until="2026-11-24"))
     book.take(disputes(SB3), disputes(SB1))
     assert_books_hold(book)
     return book
@@ -246,6 +258,27 @@ MUTATIONS = [
         "self-billed-with-another-tax",
         changing("settlementDocuments", OF_5, lines__0__category="E", taxItem__0__category="E"),
         {"document-lines-are-as-agreed"},
+    ),
+    Mutation(
+        "corrected-by-nothing",
+        changing("accruals", NINTH, correctedBy=["settlement.adjust/A-18", "settlement.adjust/A-1"]),
+        {"lines-name-what-corrects-them"},
+    ),
+    Mutation(
+        "correction-forgotten",
+        # Which was first is not known of what was booked within an hour.
+        changing("accruals", NINTH, correctedBy=["settlement.adjust/A-18"], bookedAt=datetime(2026, 10, 1, tzinfo=UTC)),
+        {"lines-name-what-corrects-them"},
+    ),
+    Mutation(
+        "corrected-twice-by-one",
+        changing("accruals", NINTH, correctedBy=["settlement.adjust/A-18", *(["settlement.adjust/A-19"] * 2)]),
+        {"lines-name-what-corrects-them"},
+    ),
+    Mutation(
+        "takes-back-what-it-does-not",
+        changing("accruals", NINTH, takesBack="INV-000000001/1"),
+        {"accruals-point-to-lines"},
     ),
     Mutation(
         "fee-not-as-agreed",
