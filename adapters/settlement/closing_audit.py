@@ -107,7 +107,13 @@ reserves_and_rows = View(
             "$project": {
                 "reserve": {"$literal": 1},
                 "account": "$settlementAccount",
-                "what": {"base": "$base", "rate": "$rate", "amount": "$amount", "releaseOn": "$releaseOn"},
+                "what": {
+                    "base": "$base",
+                    "rate": "$rate",
+                    "amount": "$amount",
+                    "releaseOn": "$releaseOn",
+                    "heldOn": "$heldOn",
+                },
                 "left": {"$subtract": ["$amount", {"$sum": "$releases.amount"}]},
                 "isLeft": 1,
                 "queue": 1,
@@ -131,6 +137,7 @@ reserves_and_rows = View(
                                 "rate": "$step.rate",
                                 "amount": minus("$amount"),
                                 "releaseOn": "$step.end",
+                                "heldOn": "$date",
                             },
                         ]
                     },

@@ -7,6 +7,7 @@ from adapters.checks import (
     View,
     agreed,
     agrees,
+    begins,
     both,
     each,
     either,
@@ -308,6 +309,56 @@ def is_taxed(kind: str) -> Expression:
         equal(f"${kind}ReverseCharge", tax_at(net, "$_id.reverseChargeRate")),
     )
 
+
+def _tax_of_item(account: str, rate: str, amount: Expression) -> Expression:
+    return {"account": account, "category": "$taxItem.category", "rate": rate, "amount": amount}
+
+
+_reverse_charged: Expression = signed("$taxItem.reverseCharge")
+_reverse_rate = "$taxItem.reverseChargeRate"
+# By the posting table, debit positive.
+_tax_due: Expression = {
+    "$cond": [
+        is_self_billed,
+        [
+            _tax_of_item("inputTax", "$taxItem.rate", signed("$taxItem.taxAmount")),
+            _tax_of_item("inputTax", _reverse_rate, _reverse_charged),
+            _tax_of_item("tax", _reverse_rate, minus(_reverse_charged)),
+        ],
+        [_tax_of_item("tax", "$taxItem.rate", minus(signed("$taxItem.taxAmount")))],
+    ]
+}
+
+
+def _posting_of(entry: str, of: str, **amounts: Expression) -> Stage:
+    key = {
+        "entry": entry,
+        "account": f"{of}.account",
+        "category": f"{of}.category",
+        "rate": {"$toDecimal": {"$ifNull": [f"{of}.rate", "0"]}},
+    }
+    return {"$project": {"_id": key, **amounts}}
+
+
+posted_taxes = View(
+    "taxes of documents, and what their closings posted of each",
+    "settlementDocuments",
+    (
+        {"$unwind": "$taxItem"},
+        {"$project": {"cause": 1, "tax": _tax_due}},
+        {"$unwind": "$tax"},
+        _posting_of("$cause", "$tax", due="$tax.amount"),
+        union(
+            "entries",
+            begins("settlement."),
+            {"$match": {"postings.account": {"$in": ["tax", "inputTax"]}}},
+            {"$unwind": "$postings"},
+            {"$match": {"postings.account": {"$in": ["tax", "inputTax"]}}},
+            _posting_of("$_id", "$postings", posted="$postings.amount"),
+        ),
+        {"$group": {"_id": "$_id", "due": {"$sum": "$due"}, "posted": {"$sum": "$posted"}}},
+    ),
+)
 
 corrections_of_documents = View(
     "credit notes and the documents that they correct",
@@ -999,6 +1050,14 @@ DOCUMENT_CHECKS = (
             "credited": tax_at("$noteTaxExcludedAmount", "$_id.rate"),
         },
         found={"invoiced": "$itemTaxAmount", "credited": "$noteTaxAmount"},
+    ),
+    Check(
+        name="documents-post-their-taxes",
+        invariant=5,
+        view=posted_taxes,
+        holds=equal("$posted", "$due"),
+        expected="$due",
+        found="$posted",
     ),
     Check(
         name="documents-are-credited-by-notes",

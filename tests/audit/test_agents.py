@@ -241,7 +241,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "commission-charged-with-another-tax",
         changing("settlementDocuments", CHARGED, lines__0__category="E", taxItem__0__category="E"),
-        {"document-lines-match-rows"},
+        {"document-lines-match-rows", "documents-post-their-taxes"},
     ),
     Mutation(
         "commission-charged-by-anothers-agreement",

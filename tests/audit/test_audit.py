@@ -1527,6 +1527,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "held-back-as-agreed": 1,
         "backdatings-match-corrections": 1,
         "lines-name-what-corrects-them": 0,
+        "documents-post-their-taxes": 0,
         "periods-come-to-what-is-agreed": 1,
         "tier-periods-have-their-days": 2,
         "documents-match-statements": 0,
@@ -2063,6 +2064,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "reserve-until-another-day", changing("reserves", "C-4", releaseOn="2026-12-02"), {"reserves-match-holdbacks"}
+    ),
+    Mutation(
+        "reserve-since-another-day", changing("reserves", "C-4", heldOn="2026-11-29"), {"reserves-match-holdbacks"}
     ),
     Mutation(
         "released-on-another-day",

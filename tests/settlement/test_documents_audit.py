@@ -151,6 +151,17 @@ def posting_elsewhere(cause: str, account: str) -> Callable[[Books], object]:
     return breaks
 
 
+def posting_as(cause: str, account: str, field: str, value: str) -> Callable[[Books], object]:
+    """An entry's postings of a tax are of another one."""
+
+    def breaks(books: Books) -> None:
+        change = {"$set": {f"postings.$[one].{field}": value}}
+        done = books["entries"].update_one({"_id": cause}, change, array_filters=[{"one.account": account}])
+        assert done.modified_count == 1
+
+    return breaks
+
+
 def taking_more_than_there_is(books: Books) -> None:
     """A note, and what it corrects says of it, is of 60.00 where 50.00 are invoiced; all else follows."""
     amount = {"taxExcludedAmount": 6000, "taxIncludedAmount": 6000}
@@ -300,12 +311,12 @@ MUTATIONS = [
     Mutation(
         "fee-with-another-tax",
         changing("settlementDocuments", FEE_OF_6, lines__0__category="E", taxItem__0__category="E"),
-        {"document-lines-are-as-agreed"},
+        {"document-lines-are-as-agreed", "documents-post-their-taxes"},
     ),
     Mutation(
         "rate-off",
         changing("settlementDocuments", SB3, taxItem__0__rate="0.3", lines__0__rate="0.3"),
-        {"documents-tax-their-nets", "document-lines-are-as-agreed"},
+        {"documents-tax-their-nets", "documents-post-their-taxes", "document-lines-are-as-agreed"},
     ),
     Mutation(
         "credited-tax-off",
@@ -389,10 +400,23 @@ MUTATIONS = [
     Mutation(
         "input-tax-elsewhere",
         posting_elsewhere("settlement.close:C-3", "inputTax"),
-        {"input-tax-matches-documents"},
+        {"input-tax-matches-documents", "documents-post-their-taxes"},
     ),
     Mutation("fee-elsewhere", posting_elsewhere("settlement.close:C-1", "revenue"), {"income-matches-invoices"}),
-    Mutation("reverse-charge-elsewhere", posting_elsewhere("settlement.close:C-6", "tax"), {"income-matches-invoices"}),
+    Mutation(
+        "reverse-charge-elsewhere",
+        posting_elsewhere("settlement.close:C-6", "tax"),
+        {"income-matches-invoices", "documents-post-their-taxes"},
+    ),
+    *(
+        Mutation(
+            f"{account}-of-another-{field}",
+            posting_as("settlement.close:C-1", account, field, value),
+            {"documents-post-their-taxes"},
+        )
+        for account in ("tax", "inputTax")
+        for field, value in (("category", "E"), ("rate", "0.1"))
+    ),
     Mutation("number-missing", adding("series", "SB-SA-1-", last=1), {"invoice-numbers-run-without-gap"}),
     Mutation(
         "no-such-seller", changing("settlementDocuments", FEE, sellerVersion=7), {"invoices-name-seller-versions"}
