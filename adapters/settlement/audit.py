@@ -26,7 +26,7 @@ from adapters.checks import (
 )
 from adapters.settlement.closing_audit import ADDED, CLOSING_CHECKS
 from adapters.settlement.documents_audit import DOCUMENT_CHECKS, POSTED_BY_DOCUMENTS, is_posted
-from adapters.settlement.stages import end, partners_lines, revision_id
+from adapters.settlement.stages import AFTER_ALL_DAYS, end, is_date_of, partners_lines, revision_id
 
 partner_lines: Expression = only("$lines", has("$$this.onBehalfOf"))
 given_up: Expression = sum_where(
@@ -690,7 +690,13 @@ agreements_in_order = View(
                 "output": {"endBefore": {"$shift": {"output": end, "by": -1, "default": ""}}},
             }
         },
-        {"$project": {"start": 1, "end": end, "endBefore": 1, "agreed.validFrom": 1, "agreed.revision": 1}},
+        {
+            "$project": {
+                **dict.fromkeys(("start", "endBefore", "agreed.validFrom", "agreed.revision"), 1),
+                **dict.fromkeys(("validFrom", "validUntil"), 1),
+                "end": end,
+            }
+        },
     ),
 )
 
@@ -1407,6 +1413,18 @@ CHECKS = (
         ),
         expected={"start": {"atLeast": "$endBefore"}, "validFrom": ["$start", "$end"]},
         found={"start": "$start", "end": "$end", "agreed": "$agreed"},
+    ),
+    Check(
+        name="agreements-have-their-days",
+        invariant=5,
+        view=agreements_in_order,
+        holds=both(
+            is_date_of("$start", "$validFrom"),
+            # A time within a day is on the last one: the first day after is the next.
+            {"$cond": [has("$validUntil"), is_date_of("$end", "$validUntil", 1), equal("$end", AFTER_ALL_DAYS)]},
+        ),
+        expected={"start": "$validFrom", "end": "$validUntil"},
+        found={"start": "$start", "end": "$end"},
     ),
     Check(
         name="positions-match-agreements",

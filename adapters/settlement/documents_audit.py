@@ -21,7 +21,7 @@ from adapters.checks import (
     true_of_each,
     union,
 )
-from adapters.settlement.stages import CLOCKS_APART, end
+from adapters.settlement.stages import CLOCKS_APART, end, is_date_of
 
 SELF_BILLED = ("389", "261")
 OURS = ("380", "381")
@@ -72,15 +72,6 @@ falls_of_other_days: Expression = both(
 )
 
 
-def _date_at(zone: str) -> Expression:
-    return {"$dateToString": {"date": "$bookedAt", "format": "%Y-%m-%d", "timezone": zone}}
-
-
-# Where the seller is does not stand in it: it is one of the dates that there are anywhere at that time.
-is_of_its_day: Expression = both(
-    {"$gte": ["$billDate", _date_at("-12:00")]}, {"$lte": ["$billDate", _date_at("+14:00")]}
-)
-
 documents_of_statements = View(
     "statements and their documents",
     "settlementDocuments",
@@ -92,7 +83,7 @@ documents_of_statements = View(
                 "account": "$settlementAccount",
                 "currency": 1,
                 "billDate": 1,
-                "daysOff": {"$cond": [is_of_its_day, 0, 1]},
+                "daysOff": {"$cond": [is_date_of("$billDate", "$bookedAt"), 0, 1]},
                 "taxed": of_documents(tax_of_document, self_billed=True),
                 "invoiced": of_documents("$taxIncludedAmount", self_billed=False),
                 "net": of_documents("$taxExcludedAmount", self_billed=True),

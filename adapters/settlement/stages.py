@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from adapters.checks import Expression, Stage, both, equal, has, only
 
 AFTER_ALL_DAYS = "9999-12-32"
@@ -10,6 +12,8 @@ CLOCKS_APART = 3_600_000
 """How far the clocks of two workers may be apart (milliseconds): of what is nearer nobody can tell which came first."""
 LAST_DAY = "9999-12-31"
 """The last day of the calendar."""
+LAST_TIME = datetime(9999, 12, 31, 9, tzinfo=UTC)
+"""At which it is the last day of the calendar everywhere."""
 end: Expression = {"$ifNull": ["$end", AFTER_ALL_DAYS]}
 """The first day after an agreement; after every day, of one without an end."""
 
@@ -34,6 +38,19 @@ def day_of(date: Expression) -> Expression:
     """A day as documents have it, and none after the last one."""
     last = date_of(LAST_DAY)
     return {"$dateToString": {"date": {"$min": [date, last]}, "format": "%Y-%m-%d"}}
+
+
+def is_date_of(day: Expression, time: Expression, days: int = 0) -> Expression:
+    """Whether a day is one of the dates that there are anywhere at a time, or up to so many days after.
+
+    Where the seller is does not stand in what is audited.
+    """
+    until = {"$dateAdd": {"startDate": time, "unit": "day", "amount": days}} if days else time
+    return both({"$gte": [day, _date_at(time, "-12:00")]}, {"$lte": [day, _date_at(until, "+14:00")]})
+
+
+def _date_at(time: Expression, zone: str) -> Expression:
+    return {"$dateToString": {"date": {"$min": [time, LAST_TIME]}, "format": "%Y-%m-%d", "timezone": zone}}
 
 
 def period_of(anchor: Expression, day: Expression, type_: Expression) -> Expression:

@@ -107,8 +107,8 @@ def agreement(agreement_id: str, start: str, end: str | None, *terms: Document) 
     return {
         "_id": agreement_id,
         "settlementAccount": "SA-2",
-        "validFrom": BOOKED,
-        "validUntil": None if end is None else BOOKED,
+        "validFrom": datetime.fromisoformat(f"{start}T00:00:00+00:00"),
+        "validUntil": None if end is None else datetime.fromisoformat(f"{end}T00:00:00+00:00"),
         "start": start,
         "end": end,
         "agreed": list(terms),
@@ -1394,6 +1394,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "requests-withhold-by-their-rates": 2,
         "thresholds-are-not-reached": 1,
         "agreements-follow-each-other": 6,
+        "agreements-have-their-days": 6,
         "positions-match-agreements": 5,
         "reports-match-statements": 3,
         "outcomes-follow-figures": 4,
@@ -2378,8 +2379,26 @@ MUTATIONS: list[Mutation] = [
     Mutation("agreement-overlaps", changing("agreements", "AG-1", end="2027-01-02"), {"agreements-follow-each-other"}),
     Mutation(
         "agreement-without-an-end-before-another",
-        changing("agreements", "AG-1", end=None),
+        changing("agreements", "AG-1", end=None, validUntil=None),
         {"agreements-follow-each-other"},
+    ),
+    Mutation(
+        "agreement-ends-by-itself", changing("agreements", "AG-2", end="2027-06-01"), {"agreements-have-their-days"}
+    ),
+    Mutation(
+        "agreement-never-ends",
+        changing("agreements", "AG-1", end=None),
+        {"agreements-follow-each-other", "agreements-have-their-days"},
+    ),
+    Mutation(
+        "agreement-begins-at-another-time",
+        changing("agreements", "AG-2", validFrom=datetime(2027, 1, 2, 12, 1, tzinfo=UTC)),
+        {"agreements-have-their-days"},
+    ),
+    Mutation(
+        "agreement-ends-at-another-time",
+        changing("agreements", "AG-1", validUntil=datetime(2027, 1, 2, 12, 1, tzinfo=UTC)),
+        {"agreements-have-their-days"},
     ),
     Mutation(
         "agreed-outside-its-days",
