@@ -247,15 +247,12 @@ def lines_of(sold: Iterable[Sold], partner: Partner, until: date) -> Counter[str
 def self_billed(statement: str, terms: Terms, lines: Counter[str], adjusted: int) -> list[Document]:
     """What is issued in a partner's name: what it has earned is an invoice, an adjustment in its favour with it.
 
-    What falls of a line that no invoice has is a note that names none; an adjustment that falls, one of the invoice.
+    What falls, of a line below zero or by an adjustment, is a note of the invoice that this makes, or names none.
     """
     assert terms.self_billing is not None
     _, _, rate = terms.self_billing
-    parts = (
-        ("389", lines["389"] + max(0, adjusted), False),
-        ("261", max(0, -adjusted), True),
-        ("261", lines["261"], False),
-    )
+    earned, fell = lines["389"] + max(0, adjusted), lines["261"] + max(0, -adjusted)
+    parts = (("389", earned, False), ("261", fell, earned > 0))
     return [
         Document(statement, code, net, rounded(net * Decimal(rate)), corrects) for code, net, corrects in parts if net
     ]

@@ -763,7 +763,7 @@ def test_what_is_issued_in_a_partner_s_name_follows_from_its_lines():
         Document("HALFMOON-1116", "261", 65, 13, corrects=False),
         Document("HALFMOON-1130", "389", 650, 130, corrects=False),
     ]
-    assert self_billed("C", terms_on("SA-HALFMOON", LAST), Counter({"389": 650}), -250) == [
+    assert self_billed("C", terms_on("SA-HALFMOON", LAST), Counter({"389": 650, "261": 50}), -200) == [
         Document("C", "389", 650, 130, corrects=False),
         Document("C", "261", 250, 50, corrects=True),
     ]
