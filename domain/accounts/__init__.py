@@ -29,7 +29,7 @@ FACTS = (
 
 # What an account owes tells nothing of who refers to it, or of what is nobody's.
 QUEUES = (
-    Queue(Link, is_empty=lambda _position: False),
-    Queue(BillingCycleSpecification, is_empty=lambda _position: False),
-    Queue(ClosingSchedule, is_empty=lambda _position: False),
+    Queue(Link),
+    Queue(BillingCycleSpecification),
+    Queue(ClosingSchedule),
 )

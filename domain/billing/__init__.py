@@ -48,8 +48,8 @@ DAILY = (RunsToOpen,)
 
 # What an account owes tells nothing of what it will be billed.
 QUEUES = (
-    Queue(Charge, is_empty=lambda _position: False, keeps_open=BILLING),
-    Queue(Subscription, is_empty=lambda _position: False, keeps_open=BILLING),
+    Queue(Charge, keeps_open=BILLING),
+    Queue(Subscription, keeps_open=BILLING),
     # A subscription's, which has no position.
-    Queue(BilledPeriod, is_empty=lambda _position: False),
+    Queue(BilledPeriod),
 )

@@ -18,6 +18,7 @@ from domain.frozen import dataclass
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
 from domain.periods import DateRange
 
+NOTHING = Decimal(0)
 DAY_MAX = 10**15
 """The most that a day's records come to: what ten years of such days come to has 27 digits with its decimals, and is
 exact in a `Decimal` (28 digits) and in the database's (34)."""
@@ -60,6 +61,9 @@ class UsedOn:
     quantity: Decimal
 
 
+_day_of = attrgetter("day")
+
+
 @dataclass(frozen=True, slots=True)
 class UsageMonth:
     """What was used of a price in a month of the calendar: how many records, and the sum of each day that has any.
@@ -73,7 +77,8 @@ class UsageMonth:
 
     def on(self, day: date) -> Decimal:
         """How much was used on a day."""
-        return next((one.quantity for one in self.days if one.day == day), Decimal(0))
+        at, after = self._place(day)
+        return self.days[at].quantity if at < after else NOTHING
 
     def within(self, days: DateRange) -> Decimal:
         """How much was used on those of these days that are in the month."""
@@ -81,10 +86,14 @@ class UsageMonth:
 
     def with_record(self, day: date, quantity: Decimal) -> UsageMonth:
         """The month with one record more."""
-        at = bisect_left(self.days, day, key=attrgetter("day"))
-        after = at + 1 if at < len(self.days) and self.days[at].day == day else at
-        changed = UsedOn(day, self.on(day) + quantity)
+        at, after = self._place(day)
+        changed = UsedOn(day, self.days[at].quantity + quantity if at < after else quantity)
         return UsageMonth(self.id, self.count + 1, (*self.days[:at], changed, *self.days[after:]))
+
+    def _place(self, day: date) -> tuple[int, int]:
+        """Where a day's sum stands, from and to; both the same where it has none."""
+        at = bisect_left(self.days, day, key=_day_of)
+        return at, at + 1 if at < len(self.days) and self.days[at].day == day else at
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,6 @@ FACTS = (
 
 QUEUES = (
     # Of a payment, which has no position.
-    Queue(Reversal, is_empty=lambda _position: False),
-    Queue(Dispute, is_empty=lambda _position: False, keeps_open=BILLING),
+    Queue(Reversal),
+    Queue(Dispute, keeps_open=BILLING),
 )

@@ -14,4 +14,4 @@ FACTS = (
 )
 
 # What an account owes tells nothing of what was suspended for it.
-QUEUES = (Queue(Suspension, is_empty=lambda _position: False),)
+QUEUES = (Queue(Suspension),)

@@ -55,13 +55,13 @@ T = TypeVar("T")
 class Queue:
     """A kind of queue. The books know this much of it, and nothing of the documents in it.
 
-    `is_empty` tells from an account's position that its queue is empty, without reading it. An open document keeps
-    accounts of the type `keeps_open` from being closed. `overdue` is how much of a document was due before a day, in
-    minor units; None when it is due later, and so is all that comes after it.
+    `is_empty` tells from an account's position that its queue is empty, without reading it; None where nothing does. An
+    open document keeps accounts of the type `keeps_open` from being closed. `overdue` is how much of a document was due
+    before a day, in minor units; None when it is due later, and so is all that comes after it.
     """
 
     kind: type[Queued]
-    is_empty: Callable[[Position], bool]
+    is_empty: Callable[[Position], bool] | None = None
     keeps_open: str | None = None
     overdue: Callable[[Any, date], int | None] | None = None
 
@@ -141,7 +141,8 @@ class WorkingSet:
         self.series = series
         self.credit_notes = credit_notes
         self.queues = queues
-        self._is_empty = {queue.kind: queue.is_empty for queue in queues}
+        self._queued = frozenset(queue.kind for queue in queues)
+        self._is_empty = tuple((queue.kind, queue.is_empty) for queue in queues if queue.is_empty is not None)
         self.stored: set[tuple[type, str]] = set()
         self.changed: dict[type, dict[str, Document]] = defaultdict(dict)
         self.rows: dict[type, list[Any]] = defaultdict(list)
@@ -264,18 +265,18 @@ class WorkingSet:
             if kind in self._ranges:
                 self._put_into_ranges(kind, documents)
             known = self._documents[kind]
-            if kind in self._is_empty:
+            if kind in self._queued:
                 for queued in cast("Iterable[Queued]", documents.values()):
                     self._take_place(kind, known.get(queued.id), queued)
             elif kind is Position:
                 for position in cast("Iterable[Position]", documents.values()):
                     if (kind, position.id) not in self.stored:
-                        self._complete_queues(position, new=True)
+                        self._begin_queues(position.id)
             known.update(documents)
             self.changed[kind].update(documents)
         for kind, rows in books.rows.items():
             self.rows[kind].extend(rows)
-            if kind in self._is_empty:
+            if kind in self._queued:
                 for row in rows:
                     self._documents[kind][row.id] = row
                     _insert(self._queues[kind, row.owner], (row.order_key, row.id))
@@ -311,10 +312,15 @@ class WorkingSet:
             _remove(self._queues[kind, before.owner], was)
         (_insert if now.is_open else _remove)(self._queues[kind, now.owner], place)
 
-    def _complete_queues(self, position: Position, *, new: bool = False) -> None:
+    def _begin_queues(self, owner: str) -> None:
+        # The account is new, so all that is open of it is here.
+        for kind in self._queued:
+            self._queues[kind, owner].loaded = True
+
+    def _complete_queues(self, position: Position) -> None:
         # What a position owes, it owes on open invoices, and so on: an empty balance proves an empty queue, unread.
-        for kind, is_empty in self._is_empty.items():
-            if new or is_empty(position):
+        for kind, is_empty in self._is_empty:
+            if is_empty(position):
                 self._queues[kind, position.id].loaded = True
 
 

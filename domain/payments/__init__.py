@@ -30,5 +30,5 @@ FACTS = (
 QUEUES = (
     Queue(Payment, is_empty=lambda position: position.unapplied == 0),
     # Of a payment, which has no position.
-    Queue(Allocation, is_empty=lambda _position: False),
+    Queue(Allocation),
 )

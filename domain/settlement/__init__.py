@@ -76,10 +76,10 @@ DAILY = (ReservesDue, ClosingsDue)
 
 # A payable of zero proves nothing: it may be the sum of accruals of opposite sign.
 QUEUES = (
-    Queue(Accrual, is_empty=lambda _position: False, keeps_open="SettlementAccount"),
+    Queue(Accrual, keeps_open="SettlementAccount"),
     Queue(Agreement, is_empty=lambda position: not has_agreements(position)),
-    Queue(Reserve, is_empty=lambda _position: False),
+    Queue(Reserve),
     Queue(TierPeriod, is_empty=lambda position: not has_agreements(position), keeps_open="SettlementAccount"),
-    Queue(Settlement, is_empty=lambda _position: False),
-    Queue(SettlementDocument, is_empty=lambda _position: False),
+    Queue(Settlement),
+    Queue(SettlementDocument),
 )
