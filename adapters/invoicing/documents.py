@@ -19,6 +19,11 @@ from domain.invoicing.model import (
 )
 
 OPEN = {"remainingAmount": {"$gt": 0}}
+PARTNER_SHARE = Layout(
+    PartnerShare,
+    absent=(("agreement",), ("tier",), ("issued",), ("agent",), ("freed",)),
+    alone=True,
+)
 
 KEPT = (
     Kept(
@@ -34,11 +39,7 @@ KEPT = (
             ),
             parts=(
                 Layout(InvoiceLine, absent=(("origin",),)),
-                Layout(
-                    PartnerShare,
-                    absent=(("agreement",), ("tier",), ("issued",), ("agent",), ("freed",)),
-                    alone=True,
-                ),
+                PARTNER_SHARE,
                 Layout(CorrectedLine, absent=(("taken_back",), ("given_back",), ("credited_tax",))),
                 Layout(CorrectedTax, absent=(("taken_back",),)),
                 Layout(Billing, absent=(("bill_run",),)),

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from domain.accounts.model import AgentTerms
+from domain.invoicing.model import AgentShare, AgreementRevision, FreedShare, IssuedShare, PartnerShare, TierShare
 from domain.settlement.accruals import Accrual, Commission, Step
 from domain.settlement.advances import Advance
 from domain.settlement.agreements import AgreedTerms, Agreement
@@ -700,6 +701,53 @@ def decode_backdating(row: Row) -> Backdating:
     )
 
 
+def _encode_partner_share(partner_share: PartnerShare) -> Row:
+    agreement = partner_share.agreement
+    tier = partner_share.tier
+    issued = partner_share.issued
+    agent = partner_share.agent
+    row: Row = {
+        "id": partner_share.id,
+        "partnerShare": None if partner_share.partner_share is None else f"{partner_share.partner_share:f}",
+        "accrueOn": partner_share.accrue_on,
+        "share": partner_share.share,
+        "accrued": partner_share.accrued,
+    }
+    if agreement is not None:
+        row["agreement"] = {
+            "id": agreement.id,
+            "revision": agreement.revision,
+        }
+    if tier is not None:
+        row["tier"] = {
+            "start": tier.start.isoformat(),
+            "before": tier.before,
+            "share": tier.share,
+        }
+    if issued is not None:
+        row["issued"] = {
+            "share": issued.share,
+            "accrueOn": issued.accrue_on,
+        }
+    if agent is not None:
+        row["agent"] = {
+            "commission": f"{agent.commission:f}",
+            "category": agent.category,
+            "rate": f"{agent.rate:f}",
+            "charged": agent.charged,
+        }
+    if partner_share.freed is not None:
+        row["freed"] = [
+            {
+                "start": freed_share.start.isoformat(),
+                "net": freed_share.net,
+                "share": freed_share.share,
+            }
+            for freed_share in partner_share.freed
+        ]
+    return row
+
+
 def _encode_corrected_share(corrected_share: CorrectedShare) -> Row:
     row: Row = {
         "lineId": corrected_share.line_id,
@@ -710,6 +758,8 @@ def _encode_corrected_share(corrected_share: CorrectedShare) -> Row:
     }
     if corrected_share.commission is not None:
         row["commission"] = corrected_share.commission
+    if corrected_share.before is not None:
+        row["before"] = _encode_partner_share(corrected_share.before)
     return row
 
 
@@ -727,7 +777,70 @@ def encode_share_correction(share_correction: ShareCorrection) -> Row:
     }
 
 
+def _decode_partner_share(row: Row) -> PartnerShare:
+    agreement = row.get("agreement")
+    tier = row.get("tier")
+    issued = row.get("issued")
+    agent = row.get("agent")
+    freed = row.get("freed")
+    return PartnerShare(
+        row["id"],
+        None if row["partnerShare"] is None else Decimal(row["partnerShare"]),
+        row["accrueOn"],
+        row["share"],
+        row["accrued"],
+        (
+            None
+            if agreement is None
+            else AgreementRevision(
+                agreement["id"],
+                agreement["revision"],
+            )
+        ),
+        (
+            None
+            if tier is None
+            else TierShare(
+                date.fromisoformat(tier["start"]),
+                tier["before"],
+                tier["share"],
+            )
+        ),
+        (
+            None
+            if issued is None
+            else IssuedShare(
+                issued["share"],
+                issued["accrueOn"],
+            )
+        ),
+        (
+            None
+            if agent is None
+            else AgentShare(
+                Decimal(agent["commission"]),
+                agent["category"],
+                Decimal(agent["rate"]),
+                agent["charged"],
+            )
+        ),
+        (
+            None
+            if freed is None
+            else tuple(
+                FreedShare(
+                    date.fromisoformat(freed_share["start"]),
+                    freed_share["net"],
+                    freed_share["share"],
+                )
+                for freed_share in freed
+            )
+        ),
+    )
+
+
 def _decode_corrected_share(row: Row) -> CorrectedShare:
+    before = row.get("before")
     return CorrectedShare(
         row["lineId"],
         row["was"],
@@ -735,6 +848,7 @@ def _decode_corrected_share(row: Row) -> CorrectedShare:
         row["accrued"],
         row["withheld"],
         row.get("commission"),
+        None if before is None else _decode_partner_share(before),
     )
 
 

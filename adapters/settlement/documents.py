@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pymongo import ASCENDING, IndexModel
 
 from adapters.codec import Layout
+from adapters.invoicing.documents import PARTNER_SHARE
 from adapters.kept import Collection, Kept, QueueRead
 from domain.settlement.accruals import Accrual, Step
 from domain.settlement.advances import Advance
@@ -273,7 +276,13 @@ KEPT = (
         ),
     ),
     Kept(
-        Layout(ShareCorrection, parts=(Layout(CorrectedShare, absent=(("commission",),)),)),
+        Layout(
+            ShareCorrection,
+            parts=(
+                Layout(CorrectedShare, absent=(("commission",), ("before",))),
+                replace(PARTNER_SHARE, alone=False),
+            ),
+        ),
         Collection(
             "shareCorrections",
             id="`<agreementId>/<revision>/<billNo>`",
@@ -284,7 +293,8 @@ KEPT = (
                 "settlementAccount": "the partner's",
                 "billNo": "",
                 "lines": "[{`lineId`, `was`, `now`: the share, `accrued`, `withheld`: how much more, `commission`: how "
-                "much more is charged, only of a partner's own line}]",
+                "much more is charged, only of a partner's own line, `before`: the partner's part as it was, as in "
+                "`invoices`; not there of what an earlier version corrected}]",
                 "cause": "the identity of the fact",
                 "bookedAt": "",
             },

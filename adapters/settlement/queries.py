@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import partial
+from operator import itemgetter
 
 from adapters.invoicing.codecs import decode_partner_share
 from adapters.mongodb.paging import Page, keyset
@@ -15,11 +18,13 @@ from adapters.settlement.codecs import (
     decode_reserve,
     decode_settlement,
     decode_settlement_document,
+    decode_share_correction,
     decode_statement_report,
 )
 from domain.accounts.model import SETTLEMENT
 from domain.invoicing.model import PartnerShare
 from domain.settlement.agreeing import AGREEMENTS_MAX
+from domain.settlement.backdating import id_of as backdating_id
 from domain.settlement.closing import LINES_MAX, STATEMENTS_MAX, Closing, SettlementClosed
 from domain.settlement.documents import SelfBillingIssued, SettlementInvoiced
 from domain.settlement.statements import Settlement
@@ -85,15 +90,15 @@ async def settlement(query: SettlementGet, view: View) -> Json:
 
 
 async def _explained(settlement: Settlement, view: View) -> Json:
-    """A statement, each line of which that accrued of an invoice says how."""
+    """A statement, each line of which that accrued of an invoice says how, by the terms by which it did."""
     shown = settlement_json(settlement)
     first = len(shown["lines"]) - len(settlement.lines)
     accrued = [one for one in settlement.lines if one.bill_no is not None and one.adjustment_id is None]
-    causes: dict[str, str] = {}
+    causes: dict[str, tuple[str, datetime]] = {}
     parts: dict[tuple[str, str], tuple[PartnerShare, int]] = {}
     for some in _at_once([one.accrual_id for one in accrued]):
-        rows = await view.find("accruals", {"_id": {"$in": some}}, fields={"cause": 1}, index=BY_ID)
-        causes |= {row["_id"]: row["cause"] for row in rows}
+        rows = await view.find("accruals", {"_id": {"$in": some}}, fields={"cause": 1, "bookedAt": 1}, index=BY_ID)
+        causes |= {row["_id"]: (row["cause"], row["bookedAt"]) for row in rows}
     bill_nos = sorted({one.bill_no for one in accrued if one.bill_no is not None})
     of_partner = {"$eq": ["$$this.onBehalfOf.id", settlement.settlement_account]}
     lines = {"$map": {"input": {"$filter": {"input": "$lines", "cond": of_partner}}, "in": _EXPLAINING}}
@@ -102,13 +107,42 @@ async def _explained(settlement: Settlement, view: View) -> Json:
         for row in await view.aggregate("invoices", pipeline, index=BY_ID):
             for line in row["lines"]:
                 parts[row["_id"], line["id"]] = decode_partner_share(line["onBehalfOf"]), line["taxExcludedAmount"]
+    agreed_otherwise = sorted({bill_no for (bill_no, _), (part, _) in parts.items() if part.issued is not None})
+    earlier = await _corrections(settlement.settlement_account, agreed_otherwise, view)
     for line, told in zip(settlement.lines, shown["lines"][first:], strict=True):
         if line.accrual_id in causes:
             assert line.bill_no is not None
             assert line.line_id is not None
-            part, net = parts[line.bill_no, line.line_id]
-            told["explained"] = explained_json(part, net, causes[line.accrual_id], settlement.currency)
+            (part, net), (cause, booked_at) = parts[line.bill_no, line.line_id], causes[line.accrual_id]
+            then = (before for at, before in earlier[line.bill_no, line.line_id] if at > booked_at)
+            told["explained"] = explained_json(next(then, part), net, cause, settlement.currency)
     return shown
+
+
+async def _corrections(
+    partner: str, bill_nos: list[str], view: View
+) -> Mapping[tuple[str, str], list[tuple[datetime, PartnerShare]]]:
+    """Of each line of these invoices the partner's part as it was before each time that other terms were agreed of it.
+
+    In the order in which that was booked. What an earlier version corrected has none.
+    """
+    found: dict[tuple[str, str], list[tuple[datetime, PartnerShare]]] = defaultdict(list)
+    if not bill_nos:
+        return found
+    agreements = await view.find(
+        "agreements", {"settlementAccount": partner}, fields={"agreed.revision": 1}, index="open"
+    )
+    revisions = [(one["_id"], agreed["revision"]) for one in agreements for agreed in one["agreed"]]
+    ids = [f"{backdating_id(*revision)}/{bill_no}" for bill_no in bill_nos for revision in revisions]
+    for some in _at_once(ids):
+        rows = await view.find("shareCorrections", {"_id": {"$in": some}}, index=BY_ID)
+        for correction in map(decode_share_correction, rows):
+            for line in correction.lines:
+                if line.before is not None:
+                    found[correction.bill_no, line.line_id].append((correction.booked_at, line.before))
+    for of_line in found.values():
+        of_line.sort(key=itemgetter(0))
+    return found
 
 
 def _at_once(ids: list[str]) -> Iterator[list[str]]:

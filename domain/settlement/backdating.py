@@ -78,7 +78,8 @@ class CorrectedShare:
     """How a line's share was corrected (minor units): it was, it is, and so much of the difference is accrued.
 
     `commission` is by how much more is charged of what is sold in the partner's name; None where that is nothing,
-    also where all of it is charged anew with another tax.
+    also where all of it is charged anew with another tax. `before` is the partner's part as it was, with its terms; an
+    earlier version kept none.
     """
 
     line_id: str
@@ -87,6 +88,7 @@ class CorrectedShare:
     accrued: int
     withheld: int
     commission: int | None = None
+    before: PartnerShare | None = None
 
     @property
     def is_posted(self) -> bool:
@@ -373,7 +375,9 @@ def _corrected(before: Invoice, after: Invoice, accruals: list[Accrual]) -> tupl
         ]
         shares = was.on_behalf_of.share, now.on_behalf_of.share
         commission = _charged(now.on_behalf_of) - _charged(was.on_behalf_of)
-        corrected = CorrectedShare(was.id, *shares, earned[was.id], withheld[1] - withheld[0], commission or None)
+        corrected = CorrectedShare(
+            was.id, *shares, earned[was.id], withheld[1] - withheld[0], commission or None, was.on_behalf_of
+        )
         # What is charged again with another tax has rows, though neither amount may be another.
         if corrected.is_posted or was.id in earned:
             lines.append(corrected)

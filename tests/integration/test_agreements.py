@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ TERMS = {
     "withholding": WITHHOLDING,
     "netting": {"billingAccount": {"id": "BA-9"}},
 }
+
+COMPLETED = {"state": "completed"}
 
 
 async def test_a_statement_is_netted_withheld_held_back_and_paid(
@@ -181,6 +184,36 @@ async def test_terms_of_past_days_are_corrected_before_the_next_statement(
     assert (told["billNo"], told["amount"]) == ("INV-000000001", eur(8.4))
     assert position(database, "SA-1") == {"payable": 12591}
     assert held(database) == {}
+    await assert_clean(client, database)
+
+
+async def test_a_statement_is_explained_by_the_terms_of_its_time(
+    settings: Settings, client: Client, database: Books
+) -> None:
+    """100.00 at 70 %, at 75 % as agreed later, at last at 60 %: 70.00, 5.00 more, 15.00 less, each by its own terms."""
+    ask = Asker(client)
+    async with working(settings):
+        await client.send_all([customer("BA-1"), partner("SA-1")])
+        await applied(database, 2)
+        await client.send(agreement("AG-1", "SA-1", "2026-10-01", "0.70"))
+        await applied(database, 3)
+        sold = item(1, "100", sold_for="SA-1")
+        await client.send(order("O-1", "BA-1", sold, completedAt="2026-10-15T10:00:00Z"))
+        await applied(database, 4)
+        assert (await client.ask(closing("C-1", "SA-1", "2026-10-31")))["outcome"] == "applied"
+        for n, share in ((2, "0.75"), (3, "0.6")):
+            change = {"agreementId": "AG-1", "validFrom": "2026-10-01", "terms": {"share": share}}
+            await client.send(("agreement.change", change), message_id=f"m-{n}")
+            done = {"_id": f"AG-1/{n}", **COMPLETED}
+            await wait_for(partial(database["backdatings"].find_one, done))
+            assert (await client.ask(closing(f"C-{n}", "SA-1", "2026-12-31")))["outcome"] == "applied"
+        lines = [(await ask("settlement.get", id=f"C-{n}"))["lines"] for n in (1, 2, 3)]
+    explained = [next(line for line in of if "explained" in line) for of in lines]
+    assert [line["amount"] for line in explained] == [eur(70), eur(5), eur(-15)]
+    found = [line["explained"] for line in explained]
+    assert [(one["terms"]["share"], one["terms"]["revision"]) for one in found] == [(0.7, 1), (0.75, 2), (0.6, 3)]
+    assert [(one["share"], one["accrued"]) for one in found] == [(eur(n), eur(n)) for n in (70, 75, 60)]
+    assert position(database, "SA-1") == {"payable": 6000}
     await assert_clean(client, database)
 
 
