@@ -246,7 +246,9 @@ def _with_terms(
         if not (is_by_it or agreement.holds_on(day)):
             return line  # another's, or its account's of then, which are not kept
         of_day = terms_of_day(partner, day, books)
-        if of_day.agreed is not None and booked.agreement == of_day.agreed.by:
+        is_as_agreed = of_day.agreed is not None and booked.agreement == of_day.agreed.by
+        # An invoice's seller is what it was as it was issued: no period of tiers has it either.
+        if is_as_agreed or (of_day.terms.agent is None) != (booked.agent is None):
             return line
         part = share_of_line(of_day, net, line.tax_amount, books)
     else:
@@ -255,11 +257,10 @@ def _with_terms(
             identity = f"settlement.correct:{backdating.id}/{taken_back.id}"
             detail = f"invoice {invoice.id} takes back {taken_back.id}, which is to be corrected first"
             raise MustWait("correction-under-way", detail, f"applied:{identity}")
-        if found.on_behalf_of is None or _terms(found.on_behalf_of) == _terms(booked):
+        of_found = found.on_behalf_of
+        if of_found is None or _terms(of_found) == _terms(booked) or (of_found.agent is None) != (booked.agent is None):
             return line
         part = share_taken_back(found, net, line.tax_amount, books)
-    if (part.agent is None) != (booked.agent is None):
-        return line  # an invoice's seller is what it was as it was issued
     corrected = next((one for one in invoice.corrected.lines if one.line_id == line.id), CorrectedLine(line.id))
     if part.tier is not None:
         share = replace(line, on_behalf_of=part).share_left(corrected)

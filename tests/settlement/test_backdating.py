@@ -327,3 +327,17 @@ def test_tiers_go_on_where_only_what_closings_go_by_is_changed(period, first, se
     # What was carried forward is back.
     assert (book.settlement("C-4").total, book.position("SA-1").payable) == (0, 140_000)
     assert_books_hold(book)
+
+
+def test_no_period_of_tiers_has_what_was_sold_in_the_partners_name():
+    """100.00 in its name counts in no tiers that are agreed later: of 50.00 after another 100.00 it has 20 % still."""
+    book = LedgerBook()
+    book.take(billing(), agent_of(), order("O-1", line("100", "0", "SA-1"), at="2026-11-20T10:00:00"))
+    book.take(update("SA-1", type_=SETTLEMENT, agent=None, share="0.5"))
+    book.take(order("O-2", line("100", "0", "SA-1"), at="2026-11-21T10:00:00"))
+    book.take(agreement("AG-1", "2026-11-01", tiers=tiers(("150", "0.20"), (None, "0.50"))))
+    book.take(order("O-3", line("50", "0", "SA-1")))
+    parts = [book.invoice(number).lines[0].on_behalf_of for number in (1, 2)]
+    assert [part and (part.share, part.tier and part.tier.before) for part in parts] == [(2_000, 0), (1_000, 10_000)]
+    assert book.position("SA-1").payable == 10_000 + 2_000 + 1_000
+    assert_books_hold(book)
