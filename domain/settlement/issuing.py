@@ -16,7 +16,7 @@ from domain.ledger.numbering import Series, next_number
 from domain.money import share_of, within_limit
 from domain.parties.model import SELLER, Seller
 from domain.settlement import position
-from domain.settlement.accruals import Accrual, Commission, Step, StepKind
+from domain.settlement.accruals import RETAXED, Accrual, Commission, Step, StepKind
 from domain.settlement.agreements import Agreement, has_agreements
 from domain.settlement.documents import (
     CORRECTING,
@@ -282,8 +282,11 @@ class _Statement:
                     for invoice, most in self._of_line(code, line, item.group):
                         yield invoice, line, most
                 # An earlier version charged only the difference with another tax: so its falls are of the old one's.
+                # Where all of it is taken back, maybe by a later statement, they are not: that has its own.
+                is_retaxed = any(row.id.endswith(f"/{RETAXED}") for row in self._books.within(Accrual, line))
                 for invoice, most in self._of_line(code, line):
-                    if code == "389" or (invoice not in self._issued and not _has(invoice, item.group)):
+                    is_old = invoice not in self._issued and not _has(invoice, item.group) and not is_retaxed
+                    if code == "389" or is_old:
                         yield invoice, line, most
         elif item.charged_by is not None:
             yield self._of(item.charged_by), None, -item.amount

@@ -9,6 +9,7 @@ from domain.invoicing.model import AgreementRevision
 from domain.ledger.entries import Entry
 from domain.settlement.agreements import Agreement
 from domain.settlement.backdating import Backdating, BackdatingToComplete, SettlementCorrected, SharesToCorrect
+from domain.settlement.documents import SettlementDocument
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     Fact,
@@ -340,4 +341,21 @@ def test_no_period_of_tiers_has_what_was_sold_in_the_partners_name():
     parts = [book.invoice(number).lines[0].on_behalf_of for number in (1, 2)]
     assert [part and (part.share, part.tier and part.tier.before) for part in parts] == [(2_000, 0), (1_000, 10_000)]
     assert book.position("SA-1").payable == 10_000 + 2_000 + 1_000
+    assert_books_hold(book)
+
+
+def test_what_falls_at_a_new_tax_before_all_is_charged_anew_takes_nothing_of_the_old_ones():
+    """10.00 of commission at 7 %, all of it at 0 % instead: a note of half, stated first, takes 5.00 at 0 %."""
+    book = LedgerBook()
+    book.take(billing(), agent_of("SA-1", "0.1", tax="0.07"), order("O-1", line("100", "0", "SA-1")))
+    book.take(closing("C-1", until="2026-11-22"))
+    book.begin_days("2026-11-26")
+    book.take(agreement("AG-1", "2026-11-01", agent=as_agent("0.1", tax="0")))
+    book.take(credit_note("N-1", "SA-1-000000001", {"1": 5_000}, at="2026-11-23T09:00:00"))
+    book.take(closing("C-2", until="2026-11-25"))
+    fallen = [one for one in book.documents[SettlementDocument].values() if one.settlement_id == "C-2"]
+    told = [(one.type_code, one.corrects, one.tax_excluded_amount, one.tax_included_amount) for one in fallen]
+    assert told == [("381", None, 500, 500)]
+    assert_books_hold(book)
+    book.take(closing("C-3"))
     assert_books_hold(book)
