@@ -132,8 +132,14 @@ async def _corrections(
     agreements = await view.find(
         "agreements", {"settlementAccount": partner}, fields={"agreed.revision": 1}, index="open"
     )
-    revisions = [(one["_id"], agreed["revision"]) for one in agreements for agreed in one["agreed"]]
-    ids = [f"{backdating_id(*revision)}/{bill_no}" for bill_no in bill_nos for revision in revisions]
+    revisions = [backdating_id(one["_id"], agreed["revision"]) for one in agreements for agreed in one["agreed"]]
+    # Few of them are about days that were past, and have been gone through.
+    ran = [
+        row["_id"]
+        for some in _at_once(revisions)
+        for row in await view.find("backdatings", {"_id": {"$in": some}}, fields={"_id": 1}, index=BY_ID)
+    ]
+    ids = [f"{backdating}/{bill_no}" for bill_no in bill_nos for backdating in ran]
     for some in _at_once(ids):
         rows = await view.find("shareCorrections", {"_id": {"$in": some}}, index=BY_ID)
         for correction in map(decode_share_correction, rows):
