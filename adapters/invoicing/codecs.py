@@ -84,6 +84,8 @@ def _encode_partner_share(partner_share: PartnerShare) -> Row:
             }
             for freed_share in partner_share.freed
         ]
+    if partner_share.awaited is not None:
+        row["awaited"] = partner_share.awaited
     return row
 
 
@@ -333,6 +335,7 @@ def decode_partner_share(row: Row) -> PartnerShare:
                 for freed_share in freed
             )
         ),
+        row.get("awaited"),
     )
 
 

@@ -21,7 +21,7 @@ from domain.invoicing.model import (
 OPEN = {"remainingAmount": {"$gt": 0}}
 PARTNER_SHARE = Layout(
     PartnerShare,
-    absent=(("agreement",), ("tier",), ("issued",), ("agent",), ("freed",)),
+    absent=(("agreement",), ("tier",), ("issued",), ("agent",), ("freed",), ("awaited",)),
     alone=True,
 )
 
@@ -70,7 +70,8 @@ KEPT = (
                 "`taxAmount`, `onBehalfOf`: null or {`id`, `partnerShare`, `accrueOn`, `share`, `accrued`, "
                 "`agreement`: {`id`, `revision`}, where the terms are of one, `tier`: {`start`, `before`, `share`: "
                 "what it was at first}, where these are tiers, and `partnerShare` is null, `freed`: [{`start`, `net`, "
-                "`share`}], what has accrued in which period, where tiers go by payments, `agent`: {`commission`, "
+                "`share`}], what has accrued in which period, where tiers go by payments, `awaited`: true where their "
+                "first step has no share, `agent`: {`commission`, "
                 "`category`, `rate`, `charged`: our commission so far}, where it is the partner's own, and "
                 "`partnerShare` is null}, `origin`: "
                 "{`account`, `chargeId`, `subscriptionId`, `priceId`, `period`: null or {`start`, `end`}, `corrects`: "

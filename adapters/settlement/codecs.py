@@ -745,6 +745,8 @@ def _encode_partner_share(partner_share: PartnerShare) -> Row:
             }
             for freed_share in partner_share.freed
         ]
+    if partner_share.awaited is not None:
+        row["awaited"] = partner_share.awaited
     return row
 
 
@@ -836,6 +838,7 @@ def _decode_partner_share(row: Row) -> PartnerShare:
                 for freed_share in freed
             )
         ),
+        row.get("awaited"),
     )
 
 

@@ -90,6 +90,7 @@ class PartnerShare:
     net (`partner_share`), or a `tier`, or we are the partner's `agent`: then the share is all of the line with its tax.
     `issued` is what it was with the invoice, where other terms were agreed of its day since; else None. `freed` is what
     has accrued of it in which period, where tiers go by that and the rate is their first step's; None where they don't.
+    `awaited` says that its payment counts although nothing is withheld: that step has no share. Otherwise it is None.
     """
 
     id: str
@@ -102,6 +103,7 @@ class PartnerShare:
     issued: IssuedShare | None = None
     agent: AgentShare | None = None
     freed: tuple[FreedShare, ...] | None = None
+    awaited: bool | None = None
 
     def share_of(self, part: int, net: int) -> int:
         """The frozen share of a part of the line's net (both minor units), of what we do not sell as an agent."""

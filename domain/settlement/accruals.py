@@ -221,7 +221,8 @@ def post_share(line: InvoiceLine, partner: PartnerShare, books: Books) -> None:
     if partner.accrue_on == "invoice":
         position.owe(partner.id, partner.share, books)
     else:
-        position.withhold(partner.id, partner.share, books)
+        is_awaited = partner.awaited is not None and line.tax_excluded_amount != 0
+        position.withhold(partner.id, partner.share, books, is_awaited=is_awaited)
     if partner.agent is None:
         books.credit(chart.OF_COMMISSION, line.tax_excluded_amount - partner.share)
 
@@ -297,17 +298,19 @@ def correct_shares(
             part = free(part, net_paid(line, now, allocated, billed), accrued, on, books)
         kept = booked.share - booked.accrued - was.given_up if booked.accrue_on == "payment" else 0
         charged = _charged(part, line.tax_excluded_amount - now.credited, accrued, share)
-        if (share, accrued, left, now.credited, charged, part.freed) == (
+        awaited = _is_awaited(booked, line, was, before), _is_awaited(part, line, now, after)
+        if (share, accrued, left, now.credited, charged, part.freed, awaited[1]) == (
             booked.share,
             booked.accrued,
             kept,
             was.credited,
             booked.agent,
             booked.freed,
+            awaited[0],
         ):
             continue
         touched[part.id] = None
-        position.correct(part.id, accrued - booked.accrued, (kept, left), books)
+        position.correct(part.id, accrued - booked.accrued, (kept, left), books, awaited)
         if part.tier is not None and part.tier == booked.tier:
             books.require(tiers_of(after))
             correct_tier(part, was.credited - now.credited, share - booked.share, books)
@@ -352,6 +355,8 @@ def _accrue(
             part = free(part, paid, amount_due, on, books)
             lines[index] = replace(line, on_behalf_of=part)
             is_freed = True
+            if part.awaited and not invoice.remaining_amount and line.tax_excluded_amount:
+                position.end_withholding(part.id, books)
         charged = _charged(part, line.tax_excluded_amount, amount_due, part.share)
         if amount == 0 and charged == part.agent:
             continue
@@ -361,6 +366,11 @@ def _accrue(
         commission = _commission(part, charged)
         accruals.append(_accrual(invoice, line, part.id, amount, on, released_by, books, commission))
     return (replace(invoice, lines=tuple(lines)) if accruals or is_freed else invoice), accruals
+
+
+def _is_awaited(part: PartnerShare, line: InvoiceLine, corrected: CorrectedLine, invoice: Invoice) -> bool:
+    """Whether the payment of a line is awaited of which nothing is withheld: of what is left of its net."""
+    return part.awaited is not None and invoice.remaining_amount > 0 and line.tax_excluded_amount != corrected.credited
 
 
 def net_paid(line: InvoiceLine, corrected: CorrectedLine, allocated: int, billed: int) -> int:

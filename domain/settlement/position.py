@@ -26,10 +26,10 @@ def owe(partner: str, share: int, books: Books) -> None:
     books.credit(PAYABLE.of(partner), share)
 
 
-def withhold(partner: str, share: int, books: Books) -> None:
-    """Withhold a partner's share of a line (minor units) until the customer pays."""
+def withhold(partner: str, share: int, books: Books, *, is_awaited: bool = False) -> None:
+    """Withhold a partner's share of a line (minor units) until the customer pays; that may be nothing, and awaited."""
     books.count(partner, "used")
-    if share:
+    if share or is_awaited:
         books.count(partner, "withholding")
     books.credit(WITHHELD.of(partner), share)
 
@@ -45,17 +45,21 @@ def end_withholding(partner: str, books: Books) -> None:
     books.count(partner, "withholding", -1)
 
 
-def correct(partner: str, payable: int, withheld: tuple[int, int], books: Books) -> None:
+def correct(
+    partner: str, payable: int, withheld: tuple[int, int], books: Books, awaited: tuple[bool, bool] = (False, False)
+) -> None:
     """Change what a partner has of a line (minor units): owe it `payable` more, or less where that is below zero.
 
-    `withheld` is what was withheld of the line before, and what is now.
+    `withheld` is what was withheld of the line before, and what is now; `awaited` whether its payment was awaited, and
+    is now, although that is nothing.
     """
     before, after = withheld
     books.count(partner, "used")
     books.move(PAYABLE.of(partner), -payable)
     books.move(WITHHELD.of(partner), before - after)
-    if (before != 0) != (after != 0):
-        books.count(partner, "withholding", 1 if after else -1)
+    was, now = (amount != 0 or waits for amount, waits in zip(withheld, awaited, strict=True))
+    if was != now:
+        books.count(partner, "withholding", 1 if now else -1)
 
 
 def carried_forward(partner: str, books: Books) -> CarriedForward | None:

@@ -166,7 +166,8 @@ def share_by_tiers(partner: str, agreed: AgreedOfDay, net: int, books: Books) ->
     assert tier is not None, f"{by} has no tiers"
     if agreed.terms.accrue_on == "payment":
         first = tier.tiers.steps[0].share
-        return PartnerShare(partner, first, "payment", share_of(net, first), 0, by, freed=())
+        awaited = None if first else True
+        return PartnerShare(partner, first, "payment", share_of(net, first), 0, by, freed=(), awaited=awaited)
     period = books.find(TierPeriod, tier.id)
     if period is None:
         period = TierPeriod(tier.id, partner, by.id, by.revision, tier.days.start, tier.days.end, tier.tiers)

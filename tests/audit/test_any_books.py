@@ -47,6 +47,7 @@ from tests.support.ledger_book import (
     payment,
     release,
     self_billing,
+    tiers,
     write_off,
 )
 from tests.support.steady import steady
@@ -219,6 +220,21 @@ def test_what_is_agreed_of_past_days_is_audited(new_database: Books) -> None:
         assert broken_of(book, new_database) == []
     book.take(credit_note("N-2", "INV-000000003", {"1": 1000}), payment("P-2", 30000), closing("C-2"))
     assert broken_of(book, new_database) == []
+
+
+def test_what_a_step_without_a_share_awaits_is_audited(new_database: Books) -> None:
+    """Of four lines two are paid, or credited; who forgets that others are awaited has a partner closed too early."""
+    book = LedgerBook()
+    book.begin_days("2026-11-22")
+    book.take(billing(), partner(share="0.7"))
+    book.take(agreement("AG-1", "2026-10-01", on="payment", tiers=tiers(("1000", "0"), (None, "0.5"))))
+    for n in range(1, 5):
+        book.take(order(f"O-{n}", line("100.00", "0", "SA-1"), at="2026-11-22T12:00:00"))
+    book.take(payment("P-1", 15000), credit_note("N-1", "INV-000000003"))
+    assert book.position("SA-1").withholding == 2
+    assert broken_of(book, new_database) == []
+    new_database["invoices"].update_one({"_id": "INV-000000004"}, {"$unset": {"lines.0.onBehalfOf.awaited": ""}})
+    assert red(new_database) == {"withholding-matches-lines"}
 
 
 def test_documents_of_closings_in_parts(new_database: Books):

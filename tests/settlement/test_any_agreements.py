@@ -185,7 +185,8 @@ class Life:
             said["self_billing"] = draw(st.sampled_from((None, *SELF_BILLED)))
             if draw(st.integers(0, 3)) == 0:
                 mode = draw(st.sampled_from(("graduated", "graduated", "volume")))
-                said["tiers"] = tiers(("500", "0.2"), ("2000", "0.333"), (None, "0.5"), mode=mode)
+                first = draw(st.sampled_from(("0.2", "0.2", "0")))
+                said["tiers"] = tiers(("500", first), ("2000", "0.333"), (None, "0.5"), mode=mode)
                 said["on"] = draw(ON) if mode == "graduated" else "invoice"
             else:
                 said["share"], said["on"] = draw(st.sampled_from(("0.2", "0.333", "0.5"))), draw(ON)

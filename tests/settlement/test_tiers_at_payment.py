@@ -196,6 +196,57 @@ def test_an_account_is_not_closed_before_its_tiers_are_trued_up():
     assert_books_hold(book)
 
 
+NO_SHARE = agreed("AG-1", "2026-11-01", "0", on="payment")
+NOTHING_FIRST = tiers(("1000", "0"), (None, "0.5"))
+
+
+def by_nothing_first(*facts: Fact) -> LedgerBook:
+    """Nothing of the first 1,000.00 of a month, 50 % beyond, for 1,200.00 that are sold."""
+    return opened(agreed("AG-1", "2026-11-01", on="payment", tiers=NOTHING_FIRST), sold("O-1", "1200"), *facts)
+
+
+def test_an_account_is_not_closed_while_a_step_without_a_share_awaits_payments():
+    """Nothing is withheld, and 100.00 come of it all the same once it is paid: they are stated, and paid out."""
+    book = by_nothing_first(command("close", "SA-1"))
+    position = book.position("SA-1")
+    assert (position.withheld, position.withholding, book.state("SA-1")) == (0, 1, "pendingClose")
+    book.take(paid("P-1", 60000, "2026-11-24"))
+    assert (book.position("SA-1").withholding, book.state("SA-1")) == (1, "pendingClose")
+    book.take(paid("P-2", 60000, "2026-11-25"), closing("C-1", until="2026-11-30"))
+    assert (book.position("SA-1").withholding, book.position("SA-1").payable) == (0, 10000)
+    book.take(payout("PO-1", 10000, "C-1"))
+    assert book.state("SA-1") == "closed"
+    assert_books_hold(book)
+
+
+def test_a_payment_is_awaited_as_long_as_there_may_be_one():
+    """Of a note, of a write-off, of what comes back; and nothing of a line without a net, nor of an invoice of zero."""
+    for fact in (credit_note("N-1", "INV-000000001"), write_off("W-1", "INV-000000001")):
+        book = by_nothing_first(paid("P-1", 60000, "2026-11-24"))
+        assert book.position("SA-1").withholding == 1
+        book.take(fact)
+        assert book.position("SA-1").withholding == 0
+        assert_books_hold(book)
+    book = by_nothing_first(paid("P-1", 120000, "2026-11-24"), reversal("X-1", "P-1"))
+    assert book.position("SA-1").withholding == 1
+    book.take(paid("P-2", 120000, "2026-12-01"))
+    assert book.position("SA-1").withholding == 0
+    assert_books_hold(book)
+    book = by_nothing_first(paid("P-1", 120000, "2026-11-24"), sold("O-2", "0", "5"), sold("O-3", "7", "-7"))
+    assert book.position("SA-1").withholding == 1
+    assert_books_hold(book)
+
+
+def test_terms_of_past_days_await_a_payment_or_do_not():
+    """80 % of 1,200.00 are withheld; by tiers nothing is, and it is awaited; by a share of nothing it is neither."""
+    book = opened(agreed("AG-1", "2026-11-01", "0.8", on="payment"), sold("O-1", "1200"))
+    assert (book.position("SA-1").withheld, book.position("SA-1").withholding) == (96000, 1)
+    for terms, count in ((agreed("AG-1", "2026-11-01", on="payment", tiers=NOTHING_FIRST), 1), (NO_SHARE, 0)):
+        book.take(terms)
+        assert (book.position("SA-1").withheld, book.position("SA-1").withholding) == (0, count)
+        assert_books_hold(book)
+
+
 # -- terms of days that are past
 
 

@@ -458,7 +458,10 @@ def _partners_get_what_is_theirs(book: LedgerBook) -> None:
                 gone = half_away(Fraction(share * (paid + lost), billed)) - due
             assert given_up.get(line.id, 0) == gone, (invoice.id, line.id, "given up", gone)
             withheld[part.id] += share - due - gone
-            withholding[part.id] += share != due + gone
+            is_awaited = (
+                part.awaited and invoice.remaining_amount and line.tax_excluded_amount != credited.get(line.id, 0)
+            )
+            withholding[part.id] += share != due + gone or bool(is_awaited)
     paid_out: Counter[str] = Counter()
     for row in book.documents[Payout].values():
         paid_out[row.settlement_account] += row.amount if row.returned is None else 0

@@ -229,6 +229,9 @@ MONEY = (
 given_up: Expression = sum_where(
     {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.givenUp"
 )
+credited: Expression = sum_where(
+    {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.credited"
+)
 undisputed: Expression = {
     "$gt": ["$remainingAmount", {"$sum": {"$ifNull": ["$handling.disputes.amount", []]}}],
 }
@@ -271,11 +274,21 @@ accounts_and_money = View(
             "invoices",
             {"$match": {"remainingAmount": {"$gt": 0}, "billingAccount": {"$gt": ""}}},
             {"$unwind": "$lines"},
-            {"$project": {"part": "$lines.onBehalfOf", "givenUp": given_up}},
+            {
+                "$project": {
+                    "part": "$lines.onBehalfOf",
+                    "givenUp": given_up,
+                    "netLeft": {"$subtract": ["$lines.taxExcludedAmount", credited]},
+                }
+            },
             {
                 "$match": {
                     "part.accrueOn": "payment",
-                    "$expr": {"$ne": ["$part.share", {"$add": ["$part.accrued", "$givenUp"]}]},
+                    "$expr": either(
+                        {"$ne": ["$part.share", {"$add": ["$part.accrued", "$givenUp"]}]},
+                        # Nothing is withheld by a first step of 0 %, and later ones go by what is paid.
+                        both(has("$part.awaited"), {"$ne": ["$netLeft", 0]}),
+                    ),
                 }
             },
             {"$group": {"_id": "$part.id", "withheldLines": {"$sum": 1}}},
