@@ -57,7 +57,9 @@ def apply_netting(fact: NettingToApply, books: Books) -> NettingResult:
     # The tax of documents is the partner's to pay on: it is not netted either.
     most = min(settlement.left, max(0, settlement.left - (settlement.self_billed_tax or 0)))
     if settlement.withholding is not None and most:
-        most -= tax_of_next(settlement, most, settlement.withholding.rate_at(books.booked_at)).amount
+        # What is withheld is of all that is left, though that has the tax of documents in it.
+        rate = settlement.withholding.rate_at(books.booked_at)
+        most = max(0, most - tax_of_next(settlement, settlement.left, rate).amount)
     due = list(_due(account.id, today, most, books))
     amount = min(most, sum(remaining for _, remaining in due))
     if amount:

@@ -555,6 +555,17 @@ def test_the_tax_of_documents_is_not_netted():
     assert_books_hold(book)
 
 
+def test_netting_leaves_the_tax_of_documents_beside_what_is_withheld():
+    """Of 96.00, 16.00 are tax and 15 % of 80.00 are withheld: 68.00 are netted, and the 16.00 are transferred."""
+    owes = (billing("BA-9", days=0), order("O-9", line("200", "0"), account="BA-9"))
+    book = self_billed(*owes, netting="BA-9", withholding=withholding("0.15"))
+    book.take(earn("O-1", 8000), closing("C-1", until=DAY))
+    request = book.settlement("C-1").request
+    assert request is not None
+    assert (request.amount, request.netted, request.tax_withheld, request.transferred) == (9600, 6800, 1200, 1600)
+    assert_books_hold(book)
+
+
 def test_what_is_carried_forward_brings_its_tax_along():
     """Below the threshold 12.00 wait, 2.00 of them tax; with 24.00 tax is withheld of 30.00, not of 36.00."""
     book = self_billed(earn("O-1", 1000), payout_threshold=1500, withholding=withholding("0.1"))
