@@ -323,7 +323,7 @@ class HoldbackTerms(TermsPart):
 
 
 class CertificateTerms(TermsPart):
-    """That another rate is withheld for a time; for whole days, as the agreement."""
+    """That another rate is withheld for a time; to the moment, where an agreement is for whole days."""
 
     rate: Rate
     valid_for: AgreementValidFor

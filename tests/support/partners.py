@@ -315,6 +315,10 @@ def _payouts_withhold_what_was_agreed(book: LedgerBook) -> None:
         assert one.paid == sum(row.amount for row in standing) + (0 if netted is None else netted.amount), one
         assert (one.netted or 0) == (0 if netted is None else netted.amount), one
         assert one.tax_withheld == sum(row.tax for row in standing), one
+        request, terms = one.request, one.withholding
+        is_of_all = request is not None and request.number == 1 and request.amount == one.total
+        if request is not None and is_of_all and request.netted and (terms is None or terms.certificate is None):
+            assert request.transferred >= (one.self_billed_tax or 0), (one, "the tax of documents was netted")
         by_rate: Counter[Decimal] = Counter()
         for row in standing:
             assert 0 <= row.transferred <= row.amount, row
