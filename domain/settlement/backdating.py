@@ -323,11 +323,11 @@ def _is_to_come(invoice: Invoice, line: InvoiceLine, backdating: Backdating, boo
     if agreement is None or agreement.id != backdating.agreement or day < backdating.since:
         return False
     has = part.agreement.revision if part.agreement is not None and part.agreement.id == agreement.id else 0
-    # What was agreed later still is another correction's.
-    then = agreement.terms_on(day, max(has, backdating.revision))
-    if any((part.agent is None) != (one.terms.agent is None) for one in (then, agreement.terms_on(day))):
+    # Its correction has brought it to what was agreed by then, which may be terms that were agreed before, once more.
+    since = [agreement.terms_on(day, revision) for revision in range(backdating.revision, agreement.revision + 1)]
+    if any((part.agent is None) != (one.terms.agent is None) for one in since):
         return False  # in whose name it was sold stays
-    return has != then.of_lines
+    return all(has != one.of_lines for one in since)
 
 
 def leave_correction(bill: Invoice, books: Books) -> None:

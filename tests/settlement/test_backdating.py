@@ -191,6 +191,24 @@ def test_what_takes_back_a_line_waits_until_that_is_corrected():
     assert_books_hold(book)
 
 
+def test_what_takes_back_a_line_does_not_wait_where_that_has_terms_that_were_agreed_before():
+    """B-1 is come to when 60 % are agreed of its day once more: that is revision 3 again, which was of other days."""
+    book = LedgerBook()
+    book.take(billing(), partner(share="0.70"), agreement("AG-1", "2026-09-01", share="0.70"))
+    book.take(charge("CH-1", line("100.00", "0", "SA-1"), on="2026-10-31"), demand("B-1", on="2026-10-31"))
+    book.take(charge("CH-2", line("-40.00", "0", "SA-1"), corrects=("INV-000000001", "1")))
+    book.take(charge("CH-3", line("90.00", "0", "SA-1")), demand("B-2", on="2026-11-22"))
+    book.corrects = False
+    book.take(agreed("AG-1", "2026-10-20", "0.5"), agreed("AG-1", "2026-10-01", "0.6"))
+    book.take(agreed("AG-1", "2026-10-31", "0.6"))
+    for revision in (2, 3, 4):
+        book.take(*(SharesToCorrect("AG-1", revision, f"INV-00000000{n}") for n in (1, 2)))
+        book.take(BackdatingToComplete("AG-1", revision))
+    assert not book.waiting
+    assert book.position("SA-1").payable == 6000 - 2400 + 5400
+    assert_books_hold(book)
+
+
 def test_a_later_bill_that_takes_back_a_line_whose_correction_is_parked_is_corrected_after_it():
     """All was gone through, but for B-1, when B-2 takes back 40.00 of its 100.00. It has 70 %, then 50 % as B-1 has."""
     book = LedgerBook()
