@@ -13,7 +13,7 @@ class BilledPeriod:
     """A period of a subscription's price of which something was billed; `charged` is what it came to at the last bill.
 
     `lines` are those that billed something of it. What is left of them by their rates is what was charged at these, or
-    the subscription is looked at again.
+    the subscription is looked at again: at once, or when the period falls due, if that is later now.
     """
 
     id: str

@@ -421,6 +421,22 @@ def test_what_falls_due_later_now_is_looked_at_then():
     assert sorted(nets(book, 2)) == [1500, 5000]
 
 
+def test_what_waited_and_falls_due_later_now_is_looked_at_then():
+    """30.00 have no room on a bill of 25.00 while all of November is suspended; half of it is then due on the 16th."""
+    discount = charge("C-1", line("-5.00", "0.2"), on="2026-11-01")
+    book = begun(subscription("S-1", monthly(), start="2026-11-01"), discount)
+    bills(book, "2026-11-01")
+    assert nets(book, 1) == [-500, 3000]
+    book.take(change("2026-11-01", "suspend"))
+    bills(book, "2026-11-02")
+    assert (notes(book), of(book).recheck_from) == ([], date(2026, 11, 1))
+    book.take(change("2026-11-16", "resume"))
+    bills(book, "2026-11-03")
+    assert (notes(book), of(book).recheck_from, of(book).next_due) == ([], None, date(2026, 11, 16))
+    bills(book, "2026-11-16")
+    assert notes(book) == [("1", 1500, 1800)]
+
+
 @pytest.mark.parametrize("days", [1, 3, 40])
 def test_billing_again_bills_nothing(days):
     """Neither on the same day nor on an earlier one; after a change that changes nothing, either."""
