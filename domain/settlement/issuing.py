@@ -16,7 +16,7 @@ from domain.ledger.numbering import Series, next_number
 from domain.money import share_of, within_limit
 from domain.parties.model import SELLER, Seller
 from domain.settlement import position
-from domain.settlement.accruals import RETAXED, Accrual, Commission, Step, StepKind
+from domain.settlement.accruals import Accrual, Commission, Step, StepKind
 from domain.settlement.agreements import Agreement, has_agreements
 from domain.settlement.documents import (
     CORRECTING,
@@ -281,11 +281,11 @@ class _Statement:
                 if code == "380":
                     for invoice, most in self._of_line(code, line, item.group):
                         yield invoice, line, most
-                # An earlier version charged only the difference with another tax: so its falls are of the old one's.
-                # Where all of it is taken back, maybe by a later statement, they are not: that has its own.
-                is_retaxed = any(row.id.endswith(f"/{RETAXED}") for row in self._books.within(Accrual, line))
+                # An earlier version charged only the difference with another tax: so what its falls come to beyond what
+                # was charged with theirs is of the old one's.
+                is_beyond = self._falls_beyond(line, item.group)
                 for invoice, most in self._of_line(code, line):
-                    is_old = invoice not in self._issued and not _has(invoice, item.group) and not is_retaxed
+                    is_old = invoice not in self._issued and not _has(invoice, item.group) and is_beyond
                     if code == "389" or is_old:
                         yield invoice, line, most
         elif item.charged_by is not None:
@@ -293,6 +293,15 @@ class _Statement:
         elif item.group is not None:
             for invoice, most in self._open_with(code, item.group, taken):
                 yield invoice, None, most
+
+    def _falls_beyond(self, line: str, group: TaxGroup | None) -> bool:
+        """Whether more of a line's commission falls with a tax than was charged with it, for some that has another.
+
+        By all of its rows, also those of later statements.
+        """
+        charged = [row.commission for row in self._books.within(Accrual, line) if row.commission is not None]
+        of_group = sum(one.amount for one in charged if _tax_of(one) == group)
+        return of_group < 0 < sum(one.amount for one in charged) - of_group
 
     def _of_any(self, code: TypeCode, part: Part, taken: _Taken) -> Iterator[tuple[str, int]]:
         """The invoices that have the tax group of what a fall's own have no room for, and how much each takes of it.

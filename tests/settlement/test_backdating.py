@@ -377,3 +377,21 @@ def test_what_falls_at_a_new_tax_before_all_is_charged_anew_takes_nothing_of_the
     assert_books_hold(book)
     book.take(closing("C-3"))
     assert_books_hold(book)
+
+
+def test_what_falls_at_a_new_tax_takes_nothing_of_the_old_one_that_was_given_up_before():
+    """10.00 of commission at 7 %, then none, then 10 % of the net at 0 %: a note of half, stated first, is at 0 %."""
+    book = LedgerBook()
+    book.take(billing(), agent_of("SA-1", "0.1", tax="0.07"), order("O-1", line("100", "0", "SA-1")))
+    book.take(closing("C-1", until="2026-11-22"))
+    book.begin_days("2026-11-26")
+    book.take(agreement("AG-1", "2026-11-01", agent=as_agent("0", tax="0.07")))
+    book.take(agreed("AG-1", "2026-11-01", agent=as_agent("0.1", tax="0")))
+    book.take(credit_note("N-1", "SA-1-000000001", {"1": 5_000}, at="2026-11-23T09:00:00"))
+    book.take(closing("C-2", until="2026-11-25"))
+    fallen = [one for one in book.documents[SettlementDocument].values() if one.settlement_id == "C-2"]
+    told = [(one.type_code, one.corrects, one.tax_excluded_amount, one.tax_included_amount) for one in fallen]
+    assert told == [("381", None, 500, 500)]
+    assert_books_hold(book)
+    book.take(closing("C-3"))
+    assert_books_hold(book)
