@@ -985,19 +985,21 @@ ADVANCE, RELEASE, RELEASE_OF_DAY = "advance.paid:", "reserve.release:", "reserve
 """How those of advances begin, of releases, and of those by a day."""
 CORRECTION = "settlement.correct:"
 """How those of corrections of past days begin."""
+FURTHER_PARTS = ["bill.continue", "bill.account"]
+"""What further parts of bills are told by: of a demand, and of an account of a run."""
 
 # `<billNo>/<lineId>` accrued with the invoice, and with `/<type>/<key>` by a credit note, which says itself what it
 # changes of what is withheld. Where a payment stands behind the line, what accrues was withheld: it is released by
 # what the payment covers, and withheld again where that is less than nothing. Of the keys only those of
-# `credit.allocate`, and a payment stands before it always, and of `bill.continue` have a stroke: what bills accrue is
-# by their notes, or with an invoice of zero, which withholds nothing. What a closing adds was never withheld.
+# `credit.allocate`, and a payment stands before it always, and of further parts of bills have a stroke: what bills
+# accrue is by their notes, or with an invoice of zero, which withholds nothing. What a closing adds was never withheld.
 _parts: Expression = {"$split": ["$_id", "/"]}
 released: Expression = {
     "$and": [
         {"$not": [has("$step")]},
         {"$not": [has("$corrects")]},
         {"$in": [{"$size": _parts}, [3, 5, 6]]},
-        {"$or": [equal({"$size": _parts}, 3), {"$ne": [{"$arrayElemAt": [_parts, 2]}, "bill.continue"]}]},
+        {"$or": [equal({"$size": _parts}, 3), {"$not": [{"$in": [{"$arrayElemAt": [_parts, 2]}, FURTHER_PARTS]}]}]},
     ]
 }
 

@@ -31,15 +31,18 @@ from tests.support.ledger_book import (
     advance,
     agreed,
     agreement,
+    bill_run,
     billing,
     charge,
     closing,
     command,
     credit_note,
+    cycle,
     demand,
     fixed_fee,
     guarantee,
     holdback,
+    in_cycle,
     line,
     moment,
     order,
@@ -198,6 +201,22 @@ def test_a_bill_of_zero_releases_shares_at_once(new_database: Books) -> None:
         book.take(*taken, demand("D-2"))
     assert [note.cause for note in book.documents[CreditNote].values()] == ["bill.demand:D-2", "bill.continue:D-2/1"]
     assert broken_of(book, new_database) == []
+
+
+def test_a_further_part_of_a_runs_bill_takes_back_shares_at_once(new_database: Books) -> None:
+    """As that of a demand does: its identity has a stroke, and no payment released what its note takes back."""
+    book = LedgerBook()
+    book.begin_days("2026-11-30")
+    book.take(cycle(), in_cycle(), partner(on="invoice"))
+    book.take(order("O-1", *[line("1.00", "0", "SA-1") for _ in range(2)]))
+    taken = [charge(f"T-{n}", line("-1.00", "0", "SA-1"), corrects=("INV-000000001", str(n))) for n in (1, 2)]
+    with patch("domain.billing.gathering.LINES_MAX", 1):
+        book.take(*taken, bill_run())
+        book.go_through("R-1")
+    causes = [note.cause for note in book.documents[CreditNote].values()]
+    assert causes == ["bill.account:R-1:BA-1", "bill.account:R-1:BA-1/1"]
+    assert_books_hold(book)
+    assert "payable-entries-match-accruals" not in {check["name"] for check in broken_of(book, new_database)}
 
 
 def test_what_is_agreed_of_past_days_is_audited(new_database: Books) -> None:
