@@ -390,8 +390,18 @@ corrections_of_documents = View(
 # one in thousands, and is of lines that no open invoice has. So for each the rows of its lines are looked up, by ids.
 _lines_of_note: Expression = only("$lines", has("$$this.billNo"))
 _line: Expression = {"$ifNull": ["$lines._id", ""]}
-_is_before: Expression = either(
-    {"$lt": ["$bookedAt", "$$bookedAt"]}, both(equal("$bookedAt", "$$bookedAt"), {"$lt": ["$_id", "$$note"]})
+
+
+def _series(number: str) -> Expression:
+    """A document's number without its nine digits."""
+    return {"$substrCP": [number, 0, {"$subtract": [{"$strLenCP": number}, 9]}]}
+
+
+# What was booked in one batch is in order by its numbers within a series; what another has stays undecided.
+_same_batch: Expression = equal("$bookedAt", "$$bookedAt")
+_other_series: Expression = {"$ne": [_series("$_id"), _series("$$note")]}
+_may_be_before: Expression = either(
+    {"$lt": ["$bookedAt", "$$bookedAt"]}, both(_same_batch, either(_other_series, {"$lt": ["$_id", "$$note"]}))
 )
 notes_of_nothing = View(
     "self-billed credit notes that name no invoice, and the invoices of their lines",
@@ -456,8 +466,8 @@ notes_of_nothing = View(
                 "foreignField": "_id",
                 "let": {"bookedAt": "$bookedAt", "note": "$_id"},
                 "pipeline": [
-                    {"$match": {"$expr": _is_before}},
-                    {"$project": {"isOpen": 1, "typeCode": 1}},
+                    {"$match": {"$expr": _may_be_before}},
+                    {"$project": {"isOpen": 1, "typeCode": 1, "undecided": both(_same_batch, _other_series)}},
                 ],
                 "as": "before",
             }
@@ -466,6 +476,7 @@ notes_of_nothing = View(
             "$project": {
                 "line": "$lines._id",
                 "invoices": only("$before", equal("$$this.typeCode", "389")),
+                "undecided": {"$anyElementTrue": ["$before.undecided"]},
                 "standing": sum_where("$others", {"$in": ["$$this.document", "$before._id"]}, "$$this.amount"),
             }
         },
@@ -626,8 +637,8 @@ lines_and_terms = View(
                 "lines": {"$literal": 1},
                 "number": "$_id",
                 "account": "$settlementAccount",
-                # What corrects a line goes by that line's day, and may be of a later one.
-                "first": "$lines.start",
+                # What corrects a line goes by that line's day, and may be of a later one; an adjustment of any.
+                "first": {"$cond": [equal("$lines.kind", "adjustment"), "$$REMOVE", "$lines.start"]},
                 "last": {
                     "$cond": [
                         {"$in": ["$lines.kind", ["trueUp", "guarantee", "commission", "fee"]]},
@@ -1083,7 +1094,7 @@ DOCUMENT_CHECKS = (
         invariant=5,
         view=notes_of_nothing,
         holds=either(
-            {"$lte": ["$standing", 0]},
+            either("$undecided", {"$lte": ["$standing", 0]}),
             either(equal("$invoices", []), {"$ne": [open_invoices, "$invoices"]}),
         ),
         expected={"oneOf": "$invoices._id", "line": "$line"},

@@ -49,6 +49,7 @@ from tests.support.ledger_book import (
     partner,
     payment,
     release,
+    reversal,
     self_billing,
     tiers,
     write_off,
@@ -281,6 +282,41 @@ def test_documents_of_closings_in_parts(new_database: Books):
             assert_books_hold(book, lines_max=7)
     types = Counter(one.type_code for one in book.documents[SettlementDocument].values())
     assert types["261"] > 5 < types["389"], types
+    assert broken_of(book, new_database) == []
+
+
+def test_an_adjustment_before_the_day_of_its_line_is_invoiced_by_that(new_database: Books) -> None:
+    """5.00 more of a line of the 20th, dated the 14th: self-billed as the line is, agreed from the 16th on."""
+    book = LedgerBook()
+    book.begin_days("2026-11-22")
+    book.take(
+        billing(), partner(share="0.5"), agreement("AG-1", "2026-11-16", share="0.5", self_billing=self_billing())
+    )
+    book.take(order("O-1", line("100.00", "0", "SA-1"), at="2026-11-20T12:00:00"))
+    book.take(adjustment("A-1", 500, corrects=("INV-000000001", "1"), on="2026-11-14"), closing("C-1"))
+    [document] = book.documents[SettlementDocument].values()
+    told = [(one.kind, one.amount, one.start.day) for one in document.lines]
+    assert told == [("accrual", 5000, 20), ("adjustment", 500, 14)]
+    assert_books_hold(book)
+    assert broken_of(book, new_database) == []
+
+
+def test_which_of_two_series_was_first_is_not_told_by_their_numbers(new_database: Books) -> None:
+    """A note names none, since what it takes back is stated later; an invoice in another series is from then on only.
+
+    The 50.00 of the 23rd came back on the 21st, as was told late, and were paid again on the 25th; all in one batch.
+    """
+    book = LedgerBook()
+    book.take(billing(), partner(share="0.5", on="payment"))
+    book.take(agreement("AG-1", "2026-11-01", share="0.5", on="payment", self_billing=self_billing("SX-")))
+    book.take(agreed("AG-1", "2026-11-24", "0.5", "payment", self_billing=self_billing("SA-")))
+    book.take(order("O-1", line("100.00", "0", "SA-1"), at="2026-11-20T12:00:00"))
+    book.take(payment("P-1", 10000, at="2026-11-23T12:00:00"), reversal("X-1", "P-1", at="2026-11-21T12:00:00"))
+    book.take(closing("C-1", until="2026-11-22"), closing("C-2", until="2026-11-23"))
+    book.take(payment("P-2", 10000, at="2026-11-25T12:00:00"), closing("C-3"))
+    told = [(one.id, one.type_code, one.corrects) for one in book.documents[SettlementDocument].values()]
+    assert told == [("SX-000000001", "261", None), ("SX-000000002", "389", None), ("SA-000000001", "389", None)]
+    assert_books_hold(book)
     assert broken_of(book, new_database) == []
 
 
