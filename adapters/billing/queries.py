@@ -28,7 +28,7 @@ from domain.billing.runs import BillRun
 from domain.billing.subscriptions import Subscription
 from domain.billing.terms import state_on
 from domain.billing.usage import days_of
-from domain.corrections.model import CreditNoteIssued
+from domain.corrections.model import CreditNote, CreditNoteIssued
 from domain.days.model import CALENDAR
 from domain.errors import Refused
 from domain.frozen import replace
@@ -235,6 +235,8 @@ def _midnight(day: date) -> datetime:
 async def preview(query: BillPreview, view: View) -> Json:
     """`bill.preview`: what `bill.demand` makes of books that are thrown away, with all its parts.
 
+    A party is told no note of another's invoice, as of one that paid for the account before.
+
     Raises `Refused` (`invalid`) for a date so far ahead that its demand would wait, or a bill of too many parts.
     """
     asked = BillDemand("preview~", query.billing_account, query.billing_date)
@@ -248,10 +250,16 @@ async def preview(query: BillPreview, view: View) -> Json:
     happened = await happens(
         asked, view, parts_max=PREVIEW_PARTS_MAX, too_many=f"{due}: say an earlier date, or demand the bill"
     )
+    notes = [one.note for one in happened if isinstance(one, CreditNoteIssued)]
     return {
         "invoices": [invoice_preview(one.invoice) for one in happened if isinstance(one, InvoiceIssued)],
-        "creditNotes": [credit_note_preview(one.note) for one in happened if isinstance(one, CreditNoteIssued)],
+        "creditNotes": [credit_note_preview(note) for note in notes if await view.shows(*_whose(note))],
     }
+
+
+def _whose(note: CreditNote) -> list[str]:
+    """The accounts that a note belongs to, as its invoice does."""
+    return [note.billing_account, *([] if note.seller is None else [note.seller])]
 
 
 async def bill_run(query: BillRunGet, view: View) -> Json:

@@ -52,6 +52,7 @@ from schemas.query import milliseconds
 from tests.conftest import Driver
 from tests.store import documents as make
 from tests.support.books import Books
+from tests.support.ledger_book import LedgerBook, billing, change, demand, monthly, relation, subscription, update
 
 NOW = make.NOW
 BEFORE = NOW - timedelta(hours=1)
@@ -640,3 +641,20 @@ async def test_an_invoice_in_a_partner_s_name_is_the_partner_s_too(world: Books,
         for one in OWN[name]:
             assert (await ask(name, "P-BOB", **of("ADA", one)))[0].startswith("unknown-"), (name, one)
     assert await ask("usage.list", "P-BOB", billNo="ADA-000000001", lineId="1") == {"items": [], "after": None}
+
+
+async def test_what_a_bill_takes_back_of_another_party_s_invoice_is_not_told(database: Books, ask: Asking) -> None:
+    """Bob paid for Ada's November; it ends, she pays herself since: what comes back is a note of his invoice."""
+    book = LedgerBook()
+    book.begin_days("2026-11-01")
+    payer = relation("payer", "BA-BOB")
+    book.take(billing("BA-BOB", relatedParty=related("BOB")))
+    book.take(billing("BA-ADA", relatedParty=related("ADA"), relationships=[payer]))
+    book.take(subscription("S-1", monthly(), account="BA-ADA", start="2026-11-01"))
+    book.take(demand("D-1", account="BA-BOB", on="2026-11-01"))
+    book.take(update("BA-ADA", relationships=[]), change("2026-11-16", "terminate"))
+    keep(database, [one for kept in (book.documents, book.rows) for of in kept.values() for one in of.values()])
+    asked = {"billingAccount": "BA-ADA", "billingDate": "2026-11-22"}
+    [note] = (await ask("bill.preview", **asked))["creditNotes"]
+    assert (note["billingAccount"]["id"], note["taxExcludedAmount"]["value"]) == ("BA-BOB", 15)
+    assert await ask("bill.preview", "P-ADA", **asked) == {"invoices": [], "creditNotes": []}
