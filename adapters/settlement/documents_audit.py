@@ -605,6 +605,9 @@ def _agreed(what: str, field: str, *, is_once: bool = False) -> tuple[Stage, ...
 
 
 # A note has the tax of what it corrects, and goes by the first day of the line, which its own days do not tell.
+OF_LINES = ("accrual", "adjustment", "commission")
+"""The kinds of documents' lines that rows of lines, and what corrects them, stand in."""
+
 lines_and_terms = View(
     "taxes of documents' lines by their agreements, and what was ever agreed",
     "settlementDocuments",
@@ -637,8 +640,8 @@ lines_and_terms = View(
                 "lines": {"$literal": 1},
                 "number": "$_id",
                 "account": "$settlementAccount",
-                # What corrects a line goes by that line's day, and may be of a later one; an adjustment of any.
-                "first": {"$cond": [equal("$lines.kind", "adjustment"), "$$REMOVE", "$lines.start"]},
+                # What corrects a line goes by that line's day, and may be of another one.
+                "first": {"$cond": [{"$in": ["$lines.kind", OF_LINES]}, "$$REMOVE", "$lines.start"]},
                 "last": {
                     "$cond": [
                         {"$in": ["$lines.kind", ["trueUp", "guarantee", "commission", "fee"]]},
