@@ -226,12 +226,14 @@ MONEY = (
     "notStated",
     "withheldLines",
 )
-given_up: Expression = sum_where(
-    {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.givenUp"
-)
-credited: Expression = sum_where(
-    {"$ifNull": ["$corrections.lines", []]}, equal("$$this.lineId", "$lines.id"), "$$this.credited"
-)
+
+
+def _of_line(field: str) -> Expression:
+    """What the corrections of an unwound invoice say of its line."""
+    lines = {"$ifNull": ["$corrections.lines", []]}
+    return sum_where(lines, equal("$$this.lineId", "$lines.id"), f"$$this.{field}")
+
+
 undisputed: Expression = {
     "$gt": ["$remainingAmount", {"$sum": {"$ifNull": ["$handling.disputes.amount", []]}}],
 }
@@ -277,8 +279,8 @@ accounts_and_money = View(
             {
                 "$project": {
                     "part": "$lines.onBehalfOf",
-                    "givenUp": given_up,
-                    "netLeft": {"$subtract": ["$lines.taxExcludedAmount", credited]},
+                    "givenUp": _of_line("givenUp"),
+                    "netLeft": {"$subtract": ["$lines.taxExcludedAmount", _of_line("credited")]},
                 }
             },
             {
