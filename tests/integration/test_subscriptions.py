@@ -11,6 +11,7 @@ import pytest
 
 from adapters.settings import Settings
 from handlers import days as starter
+from handlers.engine import held as waker
 from tests.days.test_days import ClockFile
 from tests.integration.test_queries import Asker
 from tests.support.books import Books, applied, assert_clean, facts, held
@@ -252,10 +253,13 @@ async def test_details_are_in_the_senders_terms(settings: Settings, client: Clie
 
 @pytest.mark.parametrize("driver", ["motor"])
 async def test_subscriptions_by_several_workers_while_days_come(
-    by_file: Settings, clock: ClockFile, client: Client, database: Books
+    by_file: Settings, clock: ClockFile, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Changes and turns of the same subscriptions, three workers at once, and days in between: the audit holds."""
-    by_file = by_file.model_copy(update={"single_active_consumer": False})
+    # The days go by faster than a slow machine applies messages: none has waited for too long, and no worker is dead.
+    span = timedelta(days=30)
+    monkeypatch.setattr(waker, "LEASE", span)
+    by_file = by_file.model_copy(update={"single_active_consumer": False, "waiting_seconds_max": span.total_seconds()})
     await client.declare(single_active_consumer=False)
     async with working(by_file, days=True), working(by_file, days=True), working(by_file, days=True):
         await until(database, "2026-11-22")
