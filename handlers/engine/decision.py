@@ -686,9 +686,11 @@ class _Decider:
         error: Exception | None = None,
     ) -> Outcome:
         self._hold(self.work.incoming.identity, state, refusal, error, due_at, waits_for)
-        if waits_for is not None:
+        claimed = self.work.claimed
+        in_vain = waits_for is not None and claimed is not None and claimed.waits_for == waits_for
+        if waits_for is not None and not in_vain:
             self.decisions.look_for.add(waits_for)
-        return Outcome("waiting", code=refusal.code, detail=refusal.detail)
+        return Outcome("waiting", code=refusal.code, detail=refusal.detail, in_vain=in_vain)
 
     def _defect(self, error: Exception) -> Outcome:
         if not self.decisions.quiet:

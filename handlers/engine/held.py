@@ -129,13 +129,19 @@ class Waker:
 
     async def _wake(self, names: Collection[str]) -> None:
         there = await self._store.there_now(names) if names else []
-        if there and not self._stopping and (rows := await self._store.claim_waiting(there, self._clock(), LEASE)):
-            await self._take_up(rows)
-            # There may be more, for some names very many: whatever else is due has its turn in between.
+        if not there or self._stopping:
+            return
+        rows = await self._store.claim_waiting(there, self._clock(), LEASE)
+        # There may be more, for some names very many: whatever else is due has its turn in between. What waits in vain
+        # for what is there is left to the next sweep: at once it would be tried without an end.
+        if rows and await self._take_up(rows):
             self.look_for(there)
 
-    async def _take_up(self, rows: Sequence[HeldRow]) -> None:
-        """Submit claimed messages and wait for their outcomes, renewing the claims: a slow worker is not a dead one."""
+    async def _take_up(self, rows: Sequence[HeldRow]) -> bool:
+        """Submit claimed messages and wait for their outcomes, renewing the claims: a slow worker is not a dead one.
+
+        Returns whether anything came of it: of one at least another outcome than to wait for the same again.
+        """
         under_way = {self._resubmit(row): row for row in rows}
         left: set[asyncio.Future[Outcome]] = set(under_way)
         while left:
@@ -148,6 +154,7 @@ class Waker:
                     await self._store.renew(sorted(resting), self._clock() + LEASE)
                 except DatabaseError as error:  # the next time, or whoever takes them up finds them undecided
                     log.warning("claims not renewed", error=type(error).__name__)
+        return not all(one.result().in_vain for one in under_way)
 
     def _resubmit(self, row: HeldRow) -> asyncio.Future[Outcome]:
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

@@ -23,12 +23,16 @@ _OURS = frozenset(message.TYPE for message in INTERNAL_MESSAGES.values())
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a fact. `waiting` is not final; `skipped` is a held message that another worker took up."""
+    """What came of a fact. `waiting` is not final; `skipped` is a held message that another worker took up.
+
+    `in_vain` is of one that waits: it was taken up for what it waited for, and waits for the same again.
+    """
 
     kind: Literal["applied", "duplicate", "parked", "waiting", "skipped"]
     result: Mapping[str, Any] = field(default_factory=dict)
     code: str = ""
     detail: str = ""
+    in_vain: bool = False
 
     def reply(self) -> dict[str, Any]:
         """The outcome as the sender is told."""

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from adapters.settings import Settings
+from domain.errors import MustWait
+from handlers.engine import decision
 from handlers.engine.held import Waker
 from tests.integration.test_queries import Clock
 from tests.support.books import Books, applied, assert_clean, held, position
@@ -235,6 +237,31 @@ async def test_a_claim_of_a_worker_that_died_runs_out(
         await applied(database, 2)
     [inbox] = database["inbox"].find({"_id": "order.completed:O-1"})
     assert (inbox["attempts"], inbox["appliedAt"]) == (3, now)
+    await assert_clean(client, database)
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+async def test_what_waits_in_vain_is_not_tried_without_an_end(
+    settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for a thing that is there is tried for it once, and then by each sweep."""
+    with monkeypatch.context() as patch:
+
+        def in_vain(*_: Any) -> None:
+            raise MustWait("unknown-account", "no account BA-1, as it says", "account:BA-1")
+
+        async with working(settings, held_interval_seconds=NEVER):
+            await client.ask(customer("BA-1"))
+            patch.setattr(decision, "apply", in_vain)
+            await client.send(payment("P-1", "BA-1", "5.00"))
+            await wait_for(lambda: [row["attempts"] for row in held(database, "waiting").values()] == [2])
+            for n in range(20):
+                await client.ask(("no.such", {}), message_id=f"m-{n}")
+            assert [row["attempts"] for row in held(database, "waiting").values()] == [2]
+        async with working(settings, held_interval_seconds=0.02):
+            await wait_for(lambda: all(row["attempts"] > 4 for row in held(database, "waiting").values()))
+            patch.undo()
+            await applied(database, 2)
     await assert_clean(client, database)
 
 
