@@ -466,6 +466,65 @@ def parts(database: Books) -> int:
     return database["inbox"].count_documents({"_id": {"$regex": "^bill.continue:"}})
 
 
+async def due_by_noon(clock: ClockFile, settings: Settings, client: Client, database: Books) -> list[str]:
+    """Accounts that owe at noon of the 22nd, and are suspended a day later; each has a subscription."""
+    clock.show("2026-11-22T12:00:00Z")
+    ids = [f"BA-{n}" for n in range(DUNNED)]
+    async with working(settings, days=True):
+        await client.send(procedure("D-1", (1, "suspend")))
+        await client.send_all([customer(id_, paymentTermDays=0, dunningProcedure={"id": "D-1"}) for id_ in ids])
+        await client.send_all([order(f"O-{id_}", id_, item(1, 10)) for id_ in ids])
+        await client.send_all([subscription(f"S-{id_}", id_, monthly("P-1", 7), start="2026-11-01") for id_ in ids])
+        await wait_for(lambda: database["subscriptions"].count_documents({}) == DUNNED)
+        await wait_for(lambda: database["dunnedDays"].find_one({"newest": "2026-11-22"}))
+    return ids
+
+
+@pytest.mark.parametrize("driver", ["motor"])
+@pytest.mark.parametrize(
+    ("point", "nth"),
+    every_third(
+        [
+            ("after-first-write", 2),  # the first is the day's
+            ("after dunning.look:", 1),
+            ("after dunning.look:", DUNNED),
+            ("after dunning.complete:", 1),
+            ("before-confirm", DUNNED),
+            ("before-mark", 1),
+        ],
+        1,
+    ),
+)
+async def test_a_worker_that_dies_over_a_days_look_costs_nothing(
+    settings: Settings,
+    client: Client,
+    database: Books,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    point: str,
+    nth: int,
+) -> None:
+    """With a look decided, all of them, or the day: each account has its step once, and the day is over."""
+    monkeypatch.setattr("handlers.sweeping.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("handlers.watch.WATCH_SECONDS", 0.1)
+    monkeypatch.setattr("adapters.store.workers.DEAD_AFTER_SECONDS", 2.0)
+    clock = ClockFile(tmp_path / "clock")
+    settings = settings.model_copy(update={"relay_interval_seconds": 0.3, "clock_file": str(clock)})
+    await due_by_noon(clock, settings, client, database)
+    before = facts(database)
+    clock.show("2026-11-23T06:00:00Z")
+    await die_at(point, settings, database, nth=nth, days=True)
+    clock.show("2026-11-23T06:05:00Z")
+    async with working(settings, days=True):
+        await wait_for(lambda: database["dunnedDays"].find_one({"newest": "2026-11-23"}))
+        await wait_for(lambda: not held(database), otherwise=lambda: held(database))
+        await wait_for(lambda: database["outbox"].find_one({"unsent": True}) is None)
+    assert database["dunningSteps"].count_documents({}) == DUNNED
+    assert database["subscriptions"].count_documents({"state": "suspended"}) == DUNNED
+    assert client.counted()["subscription.state-changed"] == DUNNED
+    await all_is_well(point, before, client, database)
+
+
 @pytest.mark.parametrize("driver", ["pymongo"])
 @pytest.mark.parametrize(
     "point", every_third(("after-first-write", "after-commit", "held-claimed", "held-after-commit"), 1)
@@ -475,16 +534,9 @@ async def test_a_worker_that_dies_over_what_clears_dunning_costs_nothing(
 ) -> None:
     """Who is suspended pays: with that decided, or what it leaves to do claimed. The next one resumes them all."""
     clock = ClockFile(tmp_path / "clock")
-    clock.show("2026-11-22T12:00:00Z")
     settings = settings.model_copy(update={"relay_interval_seconds": 0.3, "clock_file": str(clock)})
-    ids = [f"BA-{n}" for n in range(DUNNED)]
+    ids = await due_by_noon(clock, settings, client, database)
     async with working(settings, days=True):
-        await client.send(procedure("D-1", (1, "suspend")))
-        await client.send_all([customer(id_, paymentTermDays=0, dunningProcedure={"id": "D-1"}) for id_ in ids])
-        await client.send_all([order(f"O-{id_}", id_, item(1, 10)) for id_ in ids])
-        await client.send_all([subscription(f"S-{id_}", id_, monthly("P-1", 7), start="2026-11-01") for id_ in ids])
-        await wait_for(lambda: database["subscriptions"].count_documents({}) == DUNNED)
-        await wait_for(lambda: database["dunnedDays"].find_one({"newest": "2026-11-22"}))
         clock.show("2026-11-23T06:00:00Z")
         await wait_for(lambda: database["dunnedDays"].find_one({"newest": "2026-11-23"}))
         assert database["subscriptions"].count_documents({"state": "suspended"}) == DUNNED
