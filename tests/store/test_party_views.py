@@ -52,7 +52,23 @@ from schemas.query import milliseconds
 from tests.conftest import Driver
 from tests.store import documents as make
 from tests.support.books import Books
-from tests.support.ledger_book import LedgerBook, billing, change, demand, monthly, relation, subscription, update
+from tests.support.ledger_book import (
+    LedgerBook,
+    adjustment,
+    billing,
+    change,
+    credit_note,
+    demand,
+    line,
+    monthly,
+    order,
+    partner,
+    payment,
+    relation,
+    reversal,
+    subscription,
+    update,
+)
 
 NOW = make.NOW
 BEFORE = NOW - timedelta(hours=1)
@@ -641,6 +657,33 @@ async def test_an_invoice_in_a_partner_s_name_is_the_partner_s_too(world: Books,
         for one in OWN[name]:
             assert (await ask(name, "P-BOB", **of("ADA", one)))[0].startswith("unknown-"), (name, one)
     assert await ask("usage.list", "P-BOB", billNo="ADA-000000001", lineId="1") == {"items": [], "after": None}
+
+
+async def test_what_is_said_of_a_customer_is_not_in_the_statement_of_a_partner(database: Books, ask: Asking) -> None:
+    """Of Ada's invoice 4.00 were Bob's: why 5.00 were credited, and why her payment came back, is for her to know."""
+    book = LedgerBook()
+    book.booked_at = BEFORE
+    book.take(
+        billing("BA-ADA", relatedParty=related("ADA")), partner("SA-BOB", on="payment", relatedParty=related("BOB"))
+    )
+    book.take(order("O-1", line("20", "0", "SA-BOB"), account="BA-ADA"), payment("P-1", 2000, account="BA-ADA"))
+    book.take(replace(credit_note("N-1", "INV-000000001", {"1": 500}), reason="Ada was ill"))
+    book.take(replace(reversal("X-1", "P-1"), reason="Ada has no money"))
+    book.take(replace(adjustment("A-1", 100, account="SA-BOB"), reason="as agreed with Bob"))
+    keep(database, [one for kept in (book.documents, book.rows) for of in kept.values() for one in of.values()])
+
+    async def said(party: str | None, id_: str) -> list[tuple[str, str | None]]:
+        items = (await ask("account.statement", party, id=id_))["items"]
+        return [
+            (one["entry"], one.get("reason")) for one in items if not one["entry"].startswith(("order", "payment.rec"))
+        ]
+
+    note, back, adjusted = "credit-note.issue:N-1", "payment.reversed:X-1", "settlement.adjust:A-1"
+    of_ada = [(note, "Ada was ill"), (back, "Ada has no money")]
+    of_bob = (adjusted, "as agreed with Bob")
+    assert await said("P-ADA", "BA-ADA") == await said(None, "BA-ADA") == of_ada
+    assert await said(None, "SA-BOB") == [*of_ada, of_bob]
+    assert await said("P-BOB", "SA-BOB") == [(note, None), (back, None), of_bob]
 
 
 async def test_what_a_bill_takes_back_of_another_party_s_invoice_is_not_told(database: Books, ask: Asking) -> None:

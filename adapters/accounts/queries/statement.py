@@ -11,7 +11,7 @@ from adapters.accounts.codecs import decode_account
 from adapters.accounts.queries.standings import BALANCES, ledger_accounts
 from adapters.mongodb.paging import Page, reading
 from adapters.mongodb.view import Json, Row, View
-from domain.accounts.model import Account
+from domain.accounts.model import BILLING, SETTLEMENT, Account
 from domain.errors import Refused
 from domain.ledger.chart import SIGN
 from schemas.accounts.queries import AccountStatement, StatementPlace
@@ -208,7 +208,7 @@ async def _movements(
     async with reading(cursor) as rows:
         together: list[_Movement] = []
         async for row in rows:
-            movement = _movement(account, row, names)
+            movement = _movement(account, row, names, view)
             if together and movement.booked != together[0].booked:
                 for one in _in_order(together, place):
                     yield one
@@ -230,7 +230,7 @@ def _in_order(together: list[_Movement], place: StatementPlace) -> list[_Movemen
     )
 
 
-def _movement(account: Account, row: Row, names: list[str]) -> _Movement:
+def _movement(account: Account, row: Row, names: list[str], view: View) -> _Movement:
     own = [posting for posting in row["postings"] if posting["account"] in names]
     sides = [(name := posting["account"].partition(":")[0], SIGN[name] * posting["amount"]) for posting in own]
     change = {name: sum(amount for to, amount in sides if to == name) for name in BALANCES[account.type]}
@@ -245,4 +245,12 @@ def _movement(account: Account, row: Row, names: list[str]) -> _Movement:
             for name, amount in sides
         ],
     } | {name: row[name] for name in ("reverses", "reason") if row.get(name) is not None}
+    if view.party is not None and account.type == SETTLEMENT and _is_of_a_customer(row):
+        # What is said of a customer's invoice or payment is that one's; the partner's share only moves with it.
+        shown.pop("reason", None)
     return _Movement(milliseconds(row["bookedAt"]), number, change, shown)
+
+
+def _is_of_a_customer(entry: Row) -> bool:
+    """Whether an entry moves a billing account."""
+    return any(posting["account"].partition(":")[0] in BALANCES[BILLING] for posting in entry["postings"])
