@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -466,6 +467,15 @@ async def test_cursors_of_one_party_open_nothing_of_another(world: Books, ask: A
     assert refused == ["invalid", "after: is of another statement"]
     refused = await ask("account.statement", "P-BOB", id="BA-ADA", after=place)
     assert refused == ["unknown-account", "id: no account BA-ADA"]
+
+
+async def test_no_place_in_a_list_is_that_of_another_party_s_account(world: Books, ask: Asking) -> None:
+    """Of Bob's accounts one is Ada's too: she is not told how many others were looked at, nor where that ended."""
+    keep(world, [account("BA-SHARED", "ADA", "BOB"), make.position("BA-SHARED")])
+    with patch("adapters.accounts.queries.lists.EXAMINED_MAX", 2):
+        for asked in ({}, {"paymentStatus": "paid"}):
+            answer = await ask("account.list", "P-ADA", relatedParty="P-BOB", limit=1, **asked)
+            assert ([one["id"] for one in answer["items"]], answer["after"]) == (["BA-SHARED"], None)
 
 
 def balances(answer: dict[str, Any]) -> dict[str, float]:

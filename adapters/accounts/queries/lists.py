@@ -131,12 +131,13 @@ def _way(query: AccountList, view: View) -> _Way | None:
                 "inArrears": {"$gt": "", "$lt": view.today},
             }[status]
         }
-    if query.related_party is not None:
-        # Of two parties an index finds one.
-        which = {"parties": normal(query.related_party), **accounts, **named}
-        return _Way("party", "accounts", "party", ("_id",), which, positions, view.whose)
-    if view.party is not None:
-        return _Way("party", "accounts", "party", ("_id",), {**view.whose, **accounts, **named}, positions)
+    related = None if query.related_party is None else normal(query.related_party)
+    parties = {one for one in (view.party, related) if one is not None}
+    if parties:
+        # Of two an index finds one; that it is of the other too is asked with it, so that no place in the list is that
+        # of an account which is not in the view.
+        which = {"parties": {"$all": sorted(parties)}, **accounts, **named}
+        return _Way("party", "accounts", "party", ("_id",), which, positions)
     if named:
         return _Way("named", "accounts", "named", ("nameKey", "_id"), {**accounts, **named}, positions)
     if status in ("due", "inArrears") and query.state in (None, "active"):
