@@ -369,6 +369,8 @@ share_left: Expression = {
     ]
 }
 # What is sold in a partner's name is all the partner's, with its tax: that is a check of its own.
+gross_of_note_line: Expression = {"$add": ["$$this.taxExcludedAmount", "$$this.taxAmount"]}
+is_the_sellers: Expression = both(equal("$$this.onBehalfOf", "$seller"), equal("$$this.share", gross_of_note_line))
 partner_lines: Expression = only("$lines", both(has("$$this.onBehalfOf"), {"$not": [has("$$this.onBehalfOf.agent")]}))
 
 refundable_accounts = View(
@@ -1064,6 +1066,15 @@ CHECKS = (
             "taxIncludedAmount": "$taxIncludedAmount",
             "covered": {"$add": ["$covered", "$recovered", sum_deallocated]},
         },
+    ),
+    Check(
+        name="notes-take-back-what-is-the-sellers",
+        invariant=3,
+        view=notes,
+        among=has("$seller"),
+        holds=true_of_each("$lines", is_the_sellers),
+        expected=each("$lines", {"lineId": "$$this.lineId", "onBehalfOf": "$seller", "share": gross_of_note_line}),
+        found=each("$lines", {"lineId": "$$this.lineId", "onBehalfOf": "$$this.onBehalfOf", "share": "$$this.share"}),
     ),
     Check(
         name="credited-matches-notes",

@@ -91,10 +91,18 @@ versions_that_invoices_name = View(
     (
         _seller_of(NUMBERED[0]),
         *(union(one.collection, _seller_of(one)) for one in NUMBERED[1:]),
+        # Of what we issue in a partner's name we are the buyer; the partner's version rises by itself.
+        union(
+            "settlementDocuments",
+            {"$match": {"isSelfBilled": True}},
+            {"$project": {"number": "$_id", "sellerVersion": 1, "to": {"$literal": "to us: "}}},
+        ),
         {
             "$group": {
                 "_id": {
-                    "series": {"$substrBytes": ["$number", 0, length_of_prefix]},
+                    "series": {
+                        "$concat": [{"$ifNull": ["$to", ""]}, {"$substrBytes": ["$number", 0, length_of_prefix]}]
+                    },
                     "seller": {"$ifNull": ["$seller", None]},
                     "version": {"$ifNull": ["$sellerVersion", 0]},
                 },

@@ -237,6 +237,7 @@ accruals_and_statements = View(
                     "amount": "$amount",
                     "adjustmentId": "$adjustmentId",
                     "step": "$step",
+                    "corrects": "$corrects",
                 },
             }
         },
@@ -258,6 +259,7 @@ accruals_and_statements = View(
                         "amount": "$lines.amount",
                         "adjustmentId": "$lines.adjustmentId",
                         "step": "$lines.step",
+                        "corrects": "$lines.corrects",
                     },
                 }
             },

@@ -484,6 +484,68 @@ notes_of_nothing = View(
 )
 open_invoices: Expression = only("$invoices", equal("$$this.isOpen", {"$literal": True}))
 
+_tax_charged: dict[str, Expression] = {
+    "statement": "$settlementId",
+    "category": "$tax.category",
+    # 0.2 and 0.20 are one rate.
+    "rate": {"$toDecimal": "$tax.rate"},
+}
+_is_charged_as_stated: Expression = equal("$charged", "$ofRows")
+_tax_of_row: Expression = {"category": "$commission.category", "rate": {"$toDecimal": "$commission.rate"}}
+# The lines are looked up of those few statements only that charge another tax than their rows say.
+commission_by_tax = View(
+    "commission that statements charge by its tax, their rows, and lines that an earlier version charged",
+    "settlementDocuments",
+    (
+        {"$match": {"typeCode": {"$in": OURS}}},
+        {"$project": {"settlementId": 1, "typeCode": 1, "tax": only("$lines", equal("$$this.kind", "commission"))}},
+        {"$unwind": "$tax"},
+        {"$project": {"_id": _tax_charged, "charged": signed("$tax.amount")}},
+        union(
+            "accruals",
+            {"$match": {"document": {"$gt": ""}, "commission.amount": {"$exists": True}}},
+            {"$project": {"settlementId": 1, "tax": "$commission"}},
+            {"$project": {"_id": _tax_charged, "ofRows": "$tax.amount"}},
+        ),
+        {"$group": {"_id": "$_id", "charged": {"$sum": "$charged"}, "ofRows": {"$sum": "$ofRows"}}},
+        {"$set": {"lookedUp": {"$cond": [_is_charged_as_stated, None, "$_id.statement"]}}},
+        {
+            "$lookup": {
+                "from": "settlements",
+                "localField": "lookedUp",
+                "foreignField": "_id",
+                "pipeline": [
+                    {"$project": {"line": each(_lines_of_note, {"$concat": ["$$this.billNo", "/", "$$this.lineId"]})}},
+                    {"$unwind": "$line"},
+                    {"$group": {"_id": "$line"}},
+                    {
+                        "$lookup": {
+                            "from": "accruals",
+                            "let": {"line": "$_id", "after": {"$concat": ["$_id", "0"]}},
+                            "pipeline": [
+                                {"$match": {"$expr": both({"$gte": ["$_id", "$$line"]}, {"$lt": ["$_id", "$$after"]})}},
+                                {"$match": {"commission.amount": {"$exists": True}}},
+                                {
+                                    "$project": {
+                                        "tax": _tax_of_row,
+                                        "taken": {
+                                            "$cond": [{"$regexMatch": {"input": "$_id", "regex": "/tax$"}}, 1, 0]
+                                        },
+                                    }
+                                },
+                            ],
+                            "as": "rows",
+                        }
+                    },
+                    {"$project": {"taxes": {"$size": {"$setUnion": ["$rows.tax"]}}, "taken": {"$sum": "$rows.taken"}}},
+                    {"$match": {"$expr": {"$gt": ["$taxes", {"$add": ["$taken", 1]}]}}},
+                ],
+                "as": "earlier",
+            }
+        },
+    ),
+)
+
 kind_of_row: Expression = {
     "$switch": {
         "branches": [
@@ -587,9 +649,12 @@ _of_agreement: dict[str, Expression] = {"account": "$settlementAccount", "from":
 
 
 def _agreed(what: str, field: str, *, is_once: bool = False) -> tuple[Stage, ...]:
-    """A row for each tax that was ever agreed of what a field of closing terms is about, by its agreement."""
+    """A row for each tax that was ever agreed of what a field of closing terms is about, by its agreement.
+
+    With `is_once` by its partner, and with the series.
+    """
     of = f"$agreed.closing.{field}"
-    reverse = {"reverseChargeRate": {"$ifNull": [f"{of}.reverseChargeRate", None]}}
+    reverse = {"reverseChargeRate": {"$ifNull": [f"{of}.reverseChargeRate", None]}, "series": f"{of}.series"}
     key = {"what": what, "of": "$settlementAccount" if is_once else "$_id"}
     return (
         {"$unwind": "$agreed"},
@@ -619,7 +684,7 @@ lines_and_terms = View(
                 "$or": [
                     {"typeCode": "389"},
                     {"typeCode": "261", "corrects": None},
-                    {"typeCode": "380", "lines.agreement": {"$gt": ""}},
+                    {"typeCode": {"$in": OURS}, "lines.agreement": {"$gt": ""}},
                     {"typeCode": "381", "lines.kind": "fee"},
                 ]
             }
@@ -663,6 +728,7 @@ lines_and_terms = View(
                         "category": "$taxItem.category",
                         "rate": "$taxItem.rate",
                         "reverseChargeRate": {"$ifNull": ["$taxItem.reverseChargeRate", None]},
+                        "series": _series("$_id"),
                     },
                     "lines": {"$literal": 1},
                     "number": "$_id",
@@ -997,6 +1063,15 @@ DOCUMENT_CHECKS = (
         ),
         expected={"selfBilled": "$earned", "commission": "$ofRows"},
         found={"selfBilled": "$net", "commission": "$commission"},
+    ),
+    Check(
+        name="commission-is-charged-with-its-tax",
+        invariant=5,
+        view=commission_by_tax,
+        # What an earlier version charged with another tax than its line had before falls where that was charged.
+        holds=either(_is_charged_as_stated, {"$ne": ["$earlier", []]}),
+        expected="$ofRows",
+        found="$charged",
     ),
     Check(
         name="document-lines-match-rows",

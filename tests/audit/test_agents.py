@@ -141,7 +141,8 @@ def test_correct_books_are_ok(books: Books) -> None:
 ADJUSTED = {"payable-matches-accruals", "lines-match-accruals", "payable-entries-match-accruals"}
 CORRECTED = "AG-2/2/FN.000000001"
 CHARGED = "INV-000000003"
-OF_ROWS = {"documents-match-rows", "statements-documents-match-rows", "document-lines-match-rows"}
+BY_TAX = "commission-is-charged-with-its-tax"
+OF_ROWS = {"documents-match-rows", "statements-documents-match-rows", "document-lines-match-rows", BY_TAX}
 
 
 def ordered_twice(books: Books) -> None:
@@ -162,6 +163,13 @@ def in_the_name_of_another(books: Books) -> None:
     changing("creditNotes", "N-3", seller="SA-2", billNo="CN-FN.000000003")(books)
     adding("series", "CN-SA-1-", last=-1)(books)
     adding("series", "CN-FN.", last=1)(books)
+
+
+def stating_another_correction(books: Books) -> None:
+    """A line of C-2 that corrects one says that it corrects another one."""
+    which = {"_id": "C-2", "lines.corrects": {"$gt": ""}}
+    changed = books["settlements"].update_one(which, {"$set": {"lines.$.corrects": "FN.000000009/1"}})
+    assert changed.modified_count == 1
 
 
 MUTATIONS: list[Mutation] = [
@@ -186,7 +194,22 @@ MUTATIONS: list[Mutation] = [
             "seller-versions-rise-with-numbers",
         },
     ),
-    Mutation("note-in-the-name-of-another", in_the_name_of_another, {"notes-are-in-their-invoices-names"}),
+    Mutation(
+        "note-in-the-name-of-another",
+        in_the_name_of_another,
+        {"notes-are-in-their-invoices-names", "notes-take-back-what-is-the-sellers"},
+    ),
+    Mutation(
+        "note-takes-back-more-of-the-share",
+        adding("creditNotes", "N-3", lines__0__share=1),
+        {"notes-take-back-what-is-the-sellers"},
+    ),
+    Mutation(
+        "note-takes-back-of-another-partner",
+        changing("creditNotes", "N-3", lines__0__onBehalfOf="SA-2"),
+        {"notes-take-back-what-is-the-sellers"},
+    ),
+    Mutation("statement-corrects-another-line", stating_another_correction, {"statement-lines-match-accruals"}),
     Mutation(
         "dispute-in-the-name-of-another",
         changing("disputes", "D-2", seller="SA-2"),
@@ -236,12 +259,12 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "commission-with-another-tax",
         changing("accruals", "SA-1-000000003/1", commission__rate="0.1"),
-        {"commissions-match-accruals", "document-lines-match-rows"},
+        {"commissions-match-accruals", "document-lines-match-rows", BY_TAX},
     ),
     Mutation(
         "commission-charged-with-another-tax",
         changing("settlementDocuments", CHARGED, lines__0__category="E", taxItem__0__category="E"),
-        {"document-lines-match-rows", "documents-post-their-taxes"},
+        {"document-lines-match-rows", "documents-post-their-taxes", BY_TAX},
     ),
     Mutation(
         "commission-charged-by-anothers-agreement",

@@ -334,7 +334,7 @@ def statement(
     statement_id: str, account: str, accruals: list[Document], *, paid: int = 0, state: str, brought: Document | None
 ) -> Document:
     """A statement that holds these accruals; `brought` is the statement before it, if that was carried forward."""
-    copied = ("orderId", "billNo", "lineId", "date", "amount", "adjustmentId", "step")
+    copied = ("orderId", "billNo", "lineId", "date", "amount", "adjustmentId", "step", "corrects")
     forward = brought["total"] if brought else 0
     return {
         "_id": statement_id,
@@ -1319,6 +1319,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "disputes-match-invoices": 2,
         "disputed-is-that-of-lines": 1,
         "approved-is-credited": 2,
+        "notes-take-back-what-is-the-sellers": 0,
         "notes-add-up": 2,
         "credited-matches-notes": 2,
         "notes-are-in-their-invoices-names": 2,
@@ -1535,6 +1536,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "documents-match-rows": 0,
         "statements-documents-match-rows": 0,
         "notes-name-what-they-correct": 0,
+        "commission-is-charged-with-its-tax": 0,
         "document-lines-match-rows": 0,
         "document-lines-are-as-agreed": 0,
         "documents-add-up": 0,

@@ -12,6 +12,7 @@ from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
 from adapters.settlement.documents_audit import DOCUMENT_CHECKS
+from domain.frozen import replace
 from tests.audit.test_audit import Mutation, adding, changing, losing, unsetting
 from tests.billing.test_audit import write
 from tests.support.audits import quick_audit
@@ -20,8 +21,10 @@ from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     LedgerBook,
     adjustment,
+    agent_of,
     agreed,
     agreement,
+    as_agent,
     billing,
     closing,
     credit_note,
@@ -68,6 +71,8 @@ def made_books() -> LedgerBook:
     fee has risen, so two invoices have charged of it. Of SA-7 falls what was never earned.
     E-1 of SA-8, which is not self-billed, has 20.00 in dispute that E-2 holds. Of SA-9 two adjustments take something
     of its line.
+    Our commission on what SA-10 sells has no tax, by two categories: F-1 charges 10.00 of each, F-2 takes back 4.00 and
+    2.00.
     """
     book = LedgerBook()
     book.begin_days("2026-11-22")
@@ -107,6 +112,15 @@ def made_books() -> LedgerBook:
     for n in (18, 19):
         book.take(adjustment(f"A-{n}", -1000, account="SA-9", corrects=(INVOICE_9, "1"), on="2026-11-24"))
         book.take(closing(f"D-{n - 7}", "SA-9", until="2026-11-24"))
+    terms = {"account": "SA-10", "agent": replace(as_agent(tax="0"), category="Z")}
+    book.take(agent_of("SA-10", tax="0"), agreement("AG-10", "2026-11-24", **terms))
+    book.take(*(order(f"O-{n}", line("100", "0", "SA-10"), at=f"2026-11-{n}T12:00:00") for n in (22, 24)))
+    book.take(closing("F-1", "SA-10", until="2026-11-24"))
+    book.take(
+        credit_note("N-22", "SA-10-000000001", {"1": 4000}),
+        credit_note("N-24", "SA-10-000000002", {"1": 2000}, at="2026-11-25T10:00:00"),
+    )
+    book.take(closing("F-2", "SA-10"))
     book.take(disputes(SB3), disputes(SB1))
     assert_books_hold(book)
     return book
@@ -193,6 +207,22 @@ def correcting_anothers(books: Books) -> None:
     books["settlementDocuments"].update_one({"_id": NOTE_OF_4}, {"$set": {"corrects": OF_5}})
 
 
+def by_anothers_agreement(books: Books) -> None:
+    """A note of our commission says that it is by the agreement of another partner."""
+    which = {"settlementId": "F-2", "lines.agreement": "AG-10"}
+    assert books["settlementDocuments"].update_one(which, {"$set": {"lines.$.agreement": "AG-9"}}).modified_count == 1
+
+
+def charging_another_tax(books: Books) -> None:
+    """Of 4.00 and 2.00 that fell, the note, and what it corrects, have 3.00 each."""
+    of_note = {f"lines.{n}.amount": 300 for n in (0, 1)} | {f"taxItem.{n}.taxExcludedAmount": 300 for n in (0, 1)}
+    found = books["settlementDocuments"].find_one_and_update({"settlementId": "F-2"}, {"$set": of_note})
+    assert found is not None
+    assert [one["amount"] for one in found["lines"]] == [400, 200]
+    of_invoice = {f"credited.{n}.taxExcludedAmount": 300 for n in (0, 1)}
+    books["settlementDocuments"].update_one({"_id": found["corrects"]}, {"$set": of_invoice})
+
+
 FALLEN = "INV-000000001/1/credit-note.issue/N-1"
 MUTATIONS = [
     Mutation("fee-of-statement-off", adding("settlements", "C-1", lines__1__amount=1), {"documents-match-statements"}),
@@ -206,6 +236,18 @@ MUTATIONS = [
         adding("accruals", FALLEN, amount=1),
         {"statements-documents-match-rows", "document-lines-match-rows"},
     ),
+    Mutation("commission-with-another-tax", charging_another_tax, {"commission-is-charged-with-its-tax"}),
+    Mutation(
+        "in-a-series-that-was-not-agreed",
+        changing("agreements", "AG-5", agreed__0__closing__selfBilling__series="SB-5-"),
+        {"document-lines-are-as-agreed"},
+    ),
+    Mutation(
+        "self-billed-by-a-version-of-us-that-is-none",
+        changing("settlementDocuments", SB1, sellerVersion=2),
+        {"invoices-name-seller-versions"},
+    ),
+    Mutation("note-by-anothers-agreement", by_anothers_agreement, {"document-lines-are-as-agreed"}),
     Mutation("note-of-nothing", correcting_nothing, {"notes-name-what-they-correct"}),
     Mutation(
         "credited-less-than-fell",
