@@ -13,6 +13,7 @@ from adapters.documents import COLLECTION, ENCODE
 from domain.corrections.model import CreditNote
 from domain.frozen import replace
 from domain.invoicing.model import AgreementRevision, Invoice, Loss
+from domain.settlement import accruals
 from domain.settlement.agreements import Agreement
 from domain.settlement.backdating import BackdatingToComplete, SharesToCorrect
 from domain.settlement.documents import SettlementDocument
@@ -29,8 +30,10 @@ from tests.support.ledger_book import (
     LedgerBook,
     adjustment,
     advance,
+    agent_of,
     agreed,
     agreement,
+    as_agent,
     bill_run,
     billing,
     charge,
@@ -298,6 +301,20 @@ def test_an_adjustment_before_the_day_of_its_line_is_invoiced_by_that(new_databa
     told = [(one.kind, one.amount, one.start.day) for one in document.lines]
     assert told == [("accrual", 5000, 20), ("adjustment", 500, 14)]
     assert_books_hold(book)
+    assert broken_of(book, new_database) == []
+
+
+def test_commission_of_which_an_earlier_version_charged_the_difference(new_database: Books, monkeypatch: Any) -> None:
+    """It left 10.00 at 20 %, and charged 5.00 more at 19 %: all of it falls at 19 %, and is credited where it was."""
+    book = LedgerBook()
+    book.begin_days("2026-11-22")
+    book.take(billing(), agent_of(), order("O-1", line("100", "0.2", "SA-1"), at="2026-11-20T12:00:00"))
+    with monkeypatch.context() as before:
+        before.setattr(accruals, "_recharged", lambda booked, now: (None, accruals._commission(booked, now)))
+        book.take(closing("C-1", until="2026-11-22"))
+        book.take(agreement("AG-1", "2026-11-01", agent=as_agent("0.15", tax="0.19")), closing("C-2"))
+    book.take(credit_note("N-1", "SA-1-000000001"), closing("C-3"))
+    assert [one.tax_excluded_amount for one in book.documents[SettlementDocument].values()] == [1000, 500, 1000, 500]
     assert broken_of(book, new_database) == []
 
 
