@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from adapters.accounts.codecs import decode_account
 from adapters.accounts.queries.standings import BALANCES, ledger_accounts
 from adapters.mongodb.paging import Page, reading
-from adapters.mongodb.view import Json, Row, View
+from adapters.mongodb.view import BY_ID, Json, Row, View
 from domain.accounts.model import BILLING, SETTLEMENT, Account
 from domain.errors import Refused
 from domain.ledger.chart import SIGN
@@ -21,6 +21,8 @@ from schemas.values import money_json, time_json
 Balances = dict[str, int]
 """An account's balances by name, in the chart's order."""
 
+REVERSING = "payment.reversed"
+"""The type of the message that a payment comes back by."""
 _MILLISECOND = timedelta(milliseconds=1)
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
@@ -208,7 +210,9 @@ async def _movements(
     async with reading(cursor) as rows:
         together: list[_Movement] = []
         async for row in rows:
-            movement = _movement(account, row, names, view)
+            if view.party is not None and row.get("reason") is not None and not await _told_why(account, row, view):
+                del row["reason"]
+            movement = _movement(account, row, names)
             if together and movement.booked != together[0].booked:
                 for one in _in_order(together, place):
                     yield one
@@ -230,7 +234,7 @@ def _in_order(together: list[_Movement], place: StatementPlace) -> list[_Movemen
     )
 
 
-def _movement(account: Account, row: Row, names: list[str], view: View) -> _Movement:
+def _movement(account: Account, row: Row, names: list[str]) -> _Movement:
     own = [posting for posting in row["postings"] if posting["account"] in names]
     sides = [(name := posting["account"].partition(":")[0], SIGN[name] * posting["amount"]) for posting in own]
     change = {name: sum(amount for to, amount in sides if to == name) for name in BALANCES[account.type]}
@@ -245,12 +249,21 @@ def _movement(account: Account, row: Row, names: list[str], view: View) -> _Move
             for name, amount in sides
         ],
     } | {name: row[name] for name in ("reverses", "reason") if row.get(name) is not None}
-    if view.party is not None and account.type == SETTLEMENT and _is_of_a_customer(row):
-        # What is said of a customer's invoice or payment is that one's; the partner's share only moves with it.
-        shown.pop("reason", None)
     return _Movement(milliseconds(row["bookedAt"]), number, change, shown)
 
 
-def _is_of_a_customer(entry: Row) -> bool:
-    """Whether an entry moves a billing account."""
-    return any(posting["account"].partition(":")[0] in BALANCES[BILLING] for posting in entry["postings"])
+async def _told_why(account: Account, entry: Row, view: View) -> bool:
+    """Whether an account's statement tells the reason of an entry in a party's view.
+
+    What is said of a customer's invoice or payment is that one's: partners' shares only move with it, and credit that
+    was transferred on.
+    """
+    postings = (posting["account"].partition(":") for posting in entry["postings"])
+    billed = {owner for balance, _, owner in postings if balance in BALANCES[BILLING]}
+    if account.type == SETTLEMENT:
+        return not billed
+    kind, _, key = entry["_id"].partition(":")
+    if kind != REVERSING or billed == {account.id}:
+        return True
+    reversal = await view.one("reversals", {"_id": key}, fields={"billingAccount": 1}, index=BY_ID)
+    return reversal is None or await view.shows(reversal["billingAccount"])
