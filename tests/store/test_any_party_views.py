@@ -236,9 +236,8 @@ class Whose:
     def without_reason(self, movement: dict[str, Any], id_: str) -> dict[str, Any]:
         """A movement, without why it was where that is said of a customer's account which is another's."""
         entry = self.book.rows[Entry][movement["entry"]]
-        moved = {posting.account.partition(":")[2] for posting in entry.postings}
         of_reversal = self.book.rows[Reversal].get(entry.id.partition(":")[2])
-        hidden = id_ in PARTNERS and bool(moved - {*PARTNERS, ""})
+        hidden = id_ in PARTNERS and not entry.id.startswith(("settlement.adjust", "payout.returned"))
         if entry.id.startswith("payment.reversed") and of_reversal is not None:
             hidden = hidden or of_reversal.billing_account not in self.own
         return {name: value for name, value in movement.items() if not hidden or name != "reason"}

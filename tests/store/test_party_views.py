@@ -671,7 +671,10 @@ async def test_an_invoice_in_a_partner_s_name_is_the_partner_s_too(world: Books,
 
 
 async def test_what_is_said_of_a_customer_is_not_in_the_statement_of_a_partner(database: Books, ask: Asking) -> None:
-    """Of Ada's invoice 4.00 were Bob's: why 5.00 were credited, and why her payment came back, is for her to know."""
+    """Of Ada's invoice 4.00 were Bob's: why 5.00 were credited, and why her payment came back, is for her to know.
+
+    So it is of one that takes as much back of hers as it gives, where nothing but his share moves.
+    """
     book = LedgerBook()
     book.booked_at = BEFORE
     book.take(
@@ -680,6 +683,8 @@ async def test_what_is_said_of_a_customer_is_not_in_the_statement_of_a_partner(d
     book.take(order("O-1", line("20", "0", "SA-BOB"), account="BA-ADA"), payment("P-1", 2000, account="BA-ADA"))
     book.take(replace(credit_note("N-1", "INV-000000001", {"1": 500}), reason="Ada was ill"))
     book.take(replace(reversal("X-1", "P-1"), reason="Ada has no money"))
+    book.take(order("O-2", line("5", "0", "SA-BOB"), line("-5"), account="BA-ADA"))
+    book.take(replace(credit_note("N-2", "INV-000000002", {"1": 500, "2": -500}), reason="Ada was wrong"))
     book.take(replace(adjustment("A-1", 100, account="SA-BOB"), reason="as agreed with Bob"))
     keep(database, [one for kept in (book.documents, book.rows) for of in kept.values() for one in of.values()])
 
@@ -690,11 +695,12 @@ async def test_what_is_said_of_a_customer_is_not_in_the_statement_of_a_partner(d
         ]
 
     note, back, adjusted = "credit-note.issue:N-1", "payment.reversed:X-1", "settlement.adjust:A-1"
+    even = "credit-note.issue:N-2"
     of_ada = [(note, "Ada was ill"), (back, "Ada has no money")]
     of_bob = (adjusted, "as agreed with Bob")
     assert await said("P-ADA", "BA-ADA") == await said(None, "BA-ADA") == of_ada
-    assert await said(None, "SA-BOB") == [*of_ada, of_bob]
-    assert await said("P-BOB", "SA-BOB") == [(note, None), (back, None), of_bob]
+    assert await said(None, "SA-BOB") == [*of_ada, (even, "Ada was wrong"), of_bob]
+    assert await said("P-BOB", "SA-BOB") == [(note, None), (back, None), (even, None), of_bob]
 
 
 async def test_what_is_said_of_a_payment_is_not_told_to_who_was_given_of_it(database: Books, ask: Asking) -> None:

@@ -21,6 +21,8 @@ from schemas.values import money_json, time_json
 Balances = dict[str, int]
 """An account's balances by name, in the chart's order."""
 
+OF_PARTNERS = ("settlement.", "payout.")
+"""How the types of the messages begin that say something of a partner, and not of a customer."""
 REVERSING = "payment.reversed"
 """The type of the message that a payment comes back by."""
 _MILLISECOND = timedelta(milliseconds=1)
@@ -258,11 +260,11 @@ async def _told_why(account: Account, entry: Row, view: View) -> bool:
     What is said of a customer's invoice or payment is that one's: partners' shares only move with it, and credit that
     was transferred on.
     """
+    kind, _, key = str(entry["_id"]).partition(":")
+    if account.type == SETTLEMENT:
+        return kind.startswith(OF_PARTNERS)
     postings = (posting["account"].partition(":") for posting in entry["postings"])
     billed = {owner for balance, _, owner in postings if balance in BALANCES[BILLING]}
-    if account.type == SETTLEMENT:
-        return not billed
-    kind, _, key = entry["_id"].partition(":")
     if kind != REVERSING or billed == {account.id}:
         return True
     reversal = await view.one("reversals", {"_id": key}, fields={"billingAccount": 1}, index=BY_ID)
