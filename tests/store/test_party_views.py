@@ -704,20 +704,23 @@ async def test_what_is_said_of_a_customer_is_not_in_the_statement_of_a_partner(d
 
 
 async def test_what_is_said_of_a_payment_is_not_told_to_who_was_given_of_it(database: Books, ask: Asking) -> None:
-    """Of Ada's payment 5.00 were transferred to Bob, and it came back: why, is for her to know."""
+    """Of Ada's payment 5.00 were transferred to Bob, of another one all; both came back: why, is for her to know."""
     book = LedgerBook()
     book.booked_at = BEFORE
     book.take(*(billing(f"BA-{who}", relatedParty=related(who)) for who in ("ADA", "BOB")))
     book.take(payment("P-1", 2000, account="BA-ADA"), transfer("T-1", 500, of="P-1", by="BA-ADA", to="BA-BOB"))
     book.take(replace(reversal("X-1", "P-1"), reason="Ada has no money"))
+    book.take(payment("P-2", 300, account="BA-ADA"), transfer("T-2", 300, of="P-2", by="BA-ADA", to="BA-BOB"))
+    book.take(replace(reversal("X-2", "P-2"), reason="Ada has none still"))
     keep(database, [one for kept in (book.documents, book.rows) for of in kept.values() for one in of.values()])
 
     async def said(party: str | None, id_: str) -> list[str | None]:
         items = (await ask("account.statement", party, id=id_))["items"]
         return [one.get("reason") for one in items if not one["entry"].startswith("payment.received")]
 
-    assert await said(None, "BA-BOB") == await said("P-ADA", "BA-ADA") == [None, "Ada has no money"]
-    assert await said("P-BOB", "BA-BOB") == [None, None]
+    assert await said("P-ADA", "BA-ADA") == await said(None, "BA-ADA") == [None, "Ada has no money", None]
+    assert await said(None, "BA-BOB") == [None, "Ada has no money", None, "Ada has none still"]
+    assert await said("P-BOB", "BA-BOB") == [None, None, None, None]
 
 
 async def test_what_a_bill_takes_back_of_another_party_s_invoice_is_not_told(database: Books, ask: Asking) -> None:

@@ -11,7 +11,7 @@ from adapters.accounts.codecs import decode_account
 from adapters.accounts.queries.standings import BALANCES, ledger_accounts
 from adapters.mongodb.paging import Page, reading
 from adapters.mongodb.view import BY_ID, Json, Row, View
-from domain.accounts.model import BILLING, SETTLEMENT, Account
+from domain.accounts.model import SETTLEMENT, Account
 from domain.errors import Refused
 from domain.ledger.chart import SIGN
 from schemas.accounts.queries import AccountStatement, StatementPlace
@@ -263,9 +263,7 @@ async def _told_why(account: Account, entry: Row, view: View) -> bool:
     kind, _, key = str(entry["_id"]).partition(":")
     if account.type == SETTLEMENT:
         return kind.startswith(OF_PARTNERS)
-    postings = (posting["account"].partition(":") for posting in entry["postings"])
-    billed = {owner for balance, _, owner in postings if balance in BALANCES[BILLING]}
-    if kind != REVERSING or billed == {account.id}:
+    if kind != REVERSING:
         return True
     reversal = await view.one("reversals", {"_id": key}, fields={"billingAccount": 1}, index=BY_ID)
     return reversal is None or await view.shows(reversal["billingAccount"])
