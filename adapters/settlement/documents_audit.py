@@ -491,8 +491,52 @@ _tax_charged: dict[str, Expression] = {
     "rate": {"$toDecimal": "$tax.rate"},
 }
 _is_charged_as_stated: Expression = equal("$charged", "$ofRows")
-_tax_of_row: Expression = {"category": "$commission.category", "rate": {"$toDecimal": "$commission.rate"}}
+# As an earlier version left it: more taxes than were taken back, and of one more falls than was charged with it.
+_is_left_at_another_tax: Expression = both(
+    {"$gt": ["$taxes", {"$add": ["$taken", 1]}]},
+    {"$lt": ["$least", 0]},
+    {"$gt": [{"$subtract": ["$amount", "$least"]}, 0]},
+)
+_rows_with_commission: tuple[Stage, ...] = (
+    {"$match": {"$expr": both({"$gte": ["$_id", "$$line"]}, {"$lt": ["$_id", "$$after"]})}},
+    {
+        "$match": {
+            "commission.amount": {"$exists": True},
+            "$expr": equal({"$concat": ["$billNo", "/", "$lineId"]}, "$$line"),
+        }
+    },
+    {
+        "$group": {
+            "_id": {"category": "$commission.category", "rate": {"$toDecimal": "$commission.rate"}},
+            "amount": {"$sum": "$commission.amount"},
+            "taken": {"$sum": {"$cond": [{"$regexMatch": {"input": "$_id", "regex": "/tax$"}}, 1, 0]}},
+        }
+    },
+    {
+        "$group": {
+            "_id": None,
+            "taxes": {"$sum": 1},
+            "least": {"$min": "$amount"},
+            **{n: {"$sum": f"${n}"} for n in ("amount", "taken")},
+        }
+    },
+    {"$match": {"$expr": _is_left_at_another_tax}},
+)
 # The lines are looked up of those few statements only that charge another tax than their rows say.
+_lines_left_at_another_tax: tuple[Stage, ...] = (
+    {"$project": {"line": each(_lines_of_note, {"$concat": ["$$this.billNo", "/", "$$this.lineId"]})}},
+    {"$unwind": "$line"},
+    {"$group": {"_id": "$line"}},
+    {
+        "$lookup": {
+            "from": "accruals",
+            "let": {"line": "$_id", "after": {"$concat": ["$_id", "0"]}},
+            "pipeline": list(_rows_with_commission),
+            "as": "rows",
+        }
+    },
+    {"$match": {"rows.0": {"$exists": True}}},
+)
 commission_by_tax = View(
     "commission that statements charge by its tax, their rows, and lines that an earlier version charged",
     "settlementDocuments",
@@ -514,32 +558,7 @@ commission_by_tax = View(
                 "from": "settlements",
                 "localField": "lookedUp",
                 "foreignField": "_id",
-                "pipeline": [
-                    {"$project": {"line": each(_lines_of_note, {"$concat": ["$$this.billNo", "/", "$$this.lineId"]})}},
-                    {"$unwind": "$line"},
-                    {"$group": {"_id": "$line"}},
-                    {
-                        "$lookup": {
-                            "from": "accruals",
-                            "let": {"line": "$_id", "after": {"$concat": ["$_id", "0"]}},
-                            "pipeline": [
-                                {"$match": {"$expr": both({"$gte": ["$_id", "$$line"]}, {"$lt": ["$_id", "$$after"]})}},
-                                {"$match": {"commission.amount": {"$exists": True}}},
-                                {
-                                    "$project": {
-                                        "tax": _tax_of_row,
-                                        "taken": {
-                                            "$cond": [{"$regexMatch": {"input": "$_id", "regex": "/tax$"}}, 1, 0]
-                                        },
-                                    }
-                                },
-                            ],
-                            "as": "rows",
-                        }
-                    },
-                    {"$project": {"taxes": {"$size": {"$setUnion": ["$rows.tax"]}}, "taken": {"$sum": "$rows.taken"}}},
-                    {"$match": {"$expr": {"$gt": ["$taxes", {"$add": ["$taken", 1]}]}}},
-                ],
+                "pipeline": list(_lines_left_at_another_tax),
                 "as": "earlier",
             }
         },
