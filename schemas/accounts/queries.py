@@ -100,13 +100,17 @@ def of_a_party(document: Json, party: str) -> Json:
             one if party in party_ids(one) else _other_party(one) for one in _entities(document.get("relatedParty"))
         ],
         "contact": [
-            one
-            for one in _entities(document.get("contact"))
-            if all(party in party_ids(whose) for whose in _entities([one.get("relatedParty")]))
+            one for one in _entities(document.get("contact")) if all(party in party_ids(whose) for whose in _whose(one))
         ],
         **_bare(document, "financialAccount"),
     }
     return {name: said.get(name, value) for name, value in document.items()}
+
+
+def _whose(contact: Json) -> list[Json]:
+    """The parties that a contact says it is of: TMF has one, but what nobody asks for is kept as it was sent."""
+    said = contact.get("relatedParty")
+    return _entities(said if isinstance(said, list) else [said])
 
 
 def _other_party(related: Json) -> Json:

@@ -603,6 +603,7 @@ async def test_of_other_accounts_and_parties_an_account_s_document_has_the_ids(d
             {"contactType": "billing", "contactName": "Anybody"},
             {"contactType": "owner", "contactName": "Ada", "relatedParty": related("ADA")[0]},
             {"contactType": "sales", "contactName": "Secret", "relatedParty": related("BOB")[0]},
+            {"contactType": "service", "contactName": "Secret", "relatedParty": related("BOB")},
         ],
         "note": {"ours": True},
     }
