@@ -46,7 +46,7 @@ from domain.settlement.statements import Settlement
 from schemas.accounts.events import BALANCES as BY_TYPE
 from schemas.queries import read_query
 from schemas.query import LIMIT_MAX
-from tests.audit.test_any_books import write
+from tests.audit.test_any_books import BILLED, write
 from tests.store.test_party_views import related
 from tests.support.books import Books
 from tests.support.fitting_facts import CUSTOMERS, OFTEN, PARTNERS, FittingFacts
@@ -57,6 +57,7 @@ from tests.support.ledger_book import (
     accepts,
     agreement,
     billing,
+    demand,
     disputes,
     financial,
     fixed_fee,
@@ -136,6 +137,12 @@ class Lives(FittingFacts):
         """A financial account sums up a customer's."""
         refers = {"financialAccount": "FA-1", "dunningProcedure": "D-1"}
         return update(self.some((*CUSTOMERS, "BA-PAYS", "BA-TOP")), refersTo=refers)
+
+    def bill(self, id_: str) -> Fact:
+        """Of a customer, or of who pays for some."""
+        if self.draw(st.booleans()):
+            return demand(id_, account="BA-PAYS")
+        return super().bill(id_)
 
     def dun(self, _id: str) -> Fact:
         """An account is looked at."""
@@ -440,7 +447,7 @@ def test_a_party_is_told_what_is_its_own_of_any_books(mongodb_url: str, database
 
     @settings(steady(1), phases=[Phase.generate])
     @given(
-        st.lists(st.sampled_from([*OFTEN, *HANDED, *HANDED]), min_size=LEAST, max_size=2 * LEAST),
+        st.lists(st.sampled_from([*OFTEN, *BILLED, *HANDED, *HANDED]), min_size=LEAST, max_size=2 * LEAST),
         st.integers(0, 2**32),
         st.data(),
     )
