@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
+from operator import itemgetter
 from random import Random
 from typing import Any
 
@@ -262,7 +263,8 @@ class Whose:
                 else {**self.without_names(whole), **self.money(whole)}
             )
         if name == "account.list":
-            own = [one for one in whole["items"] if one["id"] in self.own]
+            # Anybody's are in the order in which they are due, where that is asked for.
+            own = sorted((one for one in whole["items"] if one["id"] in self.own), key=itemgetter("id"))
             return {
                 "items": [
                     {**self.without_names(one), **(self.money(one) if one["id"] == "FA-1" else {})} for one in own
