@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from adapters.accounts.documents import account_as_json, financial_account, name_key, parties
@@ -20,6 +21,9 @@ from domain.accounts.specifications import (
 )
 
 Row = dict[str, Any]
+
+# What is read or written many times over is made once.
+_of_date = lru_cache(maxsize=4096)(date.isoformat)
 
 
 def _encode_settlement_terms(settlement_terms: SettlementTerms) -> Row:
@@ -81,7 +85,7 @@ def encode_account(account: Account) -> Row:
     if closing_cycle is not None:
         row["closingCycle"] = {
             "period": closing_cycle.period,
-            "anchorDate": closing_cycle.anchor_date.isoformat(),
+            "anchorDate": _of_date(closing_cycle.anchor_date),
         }
     return row
 
@@ -189,7 +193,7 @@ def _encode_account(account: Account) -> Row:
     if closing_cycle is not None:
         row["closingCycle"] = {
             "period": closing_cycle.period,
-            "anchorDate": closing_cycle.anchor_date.isoformat(),
+            "anchorDate": _of_date(closing_cycle.anchor_date),
         }
     return row
 
@@ -237,8 +241,8 @@ def encode_closing_schedule(closing_schedule: ClosingSchedule) -> Row:
     """Closing schedule as a row."""
     return {
         "_id": closing_schedule.id,
-        "periodEnd": None if closing_schedule.period_end is None else closing_schedule.period_end.isoformat(),
-        "closed": None if closing_schedule.closed is None else closing_schedule.closed.isoformat(),
+        "periodEnd": None if closing_schedule.period_end is None else _of_date(closing_schedule.period_end),
+        "closed": None if closing_schedule.closed is None else _of_date(closing_schedule.closed),
         "queue": closing_schedule.queue,
     }
 

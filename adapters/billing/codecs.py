@@ -22,9 +22,10 @@ from domain.periods import DateRange
 
 Row = dict[str, Any]
 
-# What is read many times over is made once.
+# What is read or written many times over is made once.
 _to_decimal = lru_cache(maxsize=4096)(Decimal)
 _to_date = lru_cache(maxsize=4096)(date.fromisoformat)
+_of_date = lru_cache(maxsize=4096)(date.isoformat)
 
 
 def _encode_line_origin(line_origin: LineOrigin) -> Row:
@@ -77,7 +78,7 @@ def encode_charge(charge: Charge) -> Row:
     return {
         "_id": charge.id,
         "billingAccount": charge.billing_account,
-        "date": charge.date.isoformat(),
+        "date": _of_date(charge.date),
         "currency": charge.currency,
         "item": _encode_item(charge.item),
         "net": charge.net,
@@ -238,16 +239,16 @@ def _encode_terms(terms: Terms) -> Row:
     return {
         "prices": [_encode_product_price(product_price) for product_price in terms.prices],
         "name": terms.name,
-        "trialEndDate": None if terms.trial_end_date is None else terms.trial_end_date.isoformat(),
-        "terminationDate": None if terms.termination_date is None else terms.termination_date.isoformat(),
-        "billingAnchor": None if terms.billing_anchor is None else terms.billing_anchor.isoformat(),
+        "trialEndDate": None if terms.trial_end_date is None else _of_date(terms.trial_end_date),
+        "terminationDate": None if terms.termination_date is None else _of_date(terms.termination_date),
+        "billingAnchor": None if terms.billing_anchor is None else _of_date(terms.billing_anchor),
         "suspended": terms.suspended,
     }
 
 
 def _encode_applied_patch(applied_patch: AppliedPatch) -> Row:
     return {
-        "effectiveDate": applied_patch.effective_date.isoformat(),
+        "effectiveDate": _of_date(applied_patch.effective_date),
         "changed": list(applied_patch.changed),
         "terms": _encode_terms(applied_patch.terms),
         "revision": applied_patch.revision,
@@ -263,14 +264,14 @@ def encode_subscription(subscription: Subscription) -> Row:
         "_id": subscription.id,
         "billingAccount": subscription.billing_account,
         "currency": subscription.currency,
-        "startDate": subscription.start_date.isoformat(),
+        "startDate": _of_date(subscription.start_date),
         "terms": _encode_terms(subscription.terms),
         "patches": [_encode_applied_patch(applied_patch) for applied_patch in subscription.patches],
         "state": subscription.state,
         "revision": subscription.revision,
         "bookedAt": subscription.booked_at,
-        "nextDue": None if subscription.next_due is None else subscription.next_due.isoformat(),
-        "recheckFrom": None if subscription.recheck_from is None else subscription.recheck_from.isoformat(),
+        "nextDue": None if subscription.next_due is None else _of_date(subscription.next_due),
+        "recheckFrom": None if subscription.recheck_from is None else _of_date(subscription.recheck_from),
         "open": subscription.is_open,
     }
 
@@ -362,8 +363,8 @@ def _encode_rate(rate: Rate) -> Row:
 def _encode_part(part: Part) -> Row:
     return {
         "days": {
-            "start": part.days.start.isoformat(),
-            "end": part.days.end.isoformat(),
+            "start": _of_date(part.days.start),
+            "end": _of_date(part.days.end),
         },
         "quantity": f"{part.quantity:f}",
         "net": part.net,
@@ -374,8 +375,8 @@ def _encode_charged(charged: Charged) -> Row:
     row: Row = {
         "rate": _encode_rate(charged.rate),
         "days": {
-            "start": charged.days.start.isoformat(),
-            "end": charged.days.end.isoformat(),
+            "start": _of_date(charged.days.start),
+            "end": _of_date(charged.days.end),
         },
         "quantity": None if charged.quantity is None else f"{charged.quantity:f}",
         "net": charged.net,
@@ -384,8 +385,8 @@ def _encode_charged(charged: Charged) -> Row:
     if charged.used_on is not None:
         row["usedOn"] = [
             {
-                "start": date_range.start.isoformat(),
-                "end": date_range.end.isoformat(),
+                "start": _of_date(date_range.start),
+                "end": _of_date(date_range.end),
             }
             for date_range in charged.used_on
         ]
@@ -401,8 +402,8 @@ def _encode_counted_month(counted_month: CountedMonth) -> Row:
     if counted_month.days is not None:
         row["days"] = [
             {
-                "start": date_range.start.isoformat(),
-                "end": date_range.end.isoformat(),
+                "start": _of_date(date_range.start),
+                "end": _of_date(date_range.end),
             }
             for date_range in counted_month.days
         ]
@@ -439,10 +440,10 @@ def encode_billed_period(billed_period: BilledPeriod) -> Row:
         "subscriptionId": billed_period.subscription,
         "priceId": billed_period.price_id,
         "period": {
-            "start": billed_period.period.start.isoformat(),
-            "end": billed_period.period.end.isoformat(),
+            "start": _of_date(billed_period.period.start),
+            "end": _of_date(billed_period.period.end),
         },
-        "end": billed_period.period.end.isoformat(),
+        "end": _of_date(billed_period.period.end),
         "charged": [_encode_charged(charged) for charged in billed_period.charged],
         "lines": [_encode_billed_line(billed_line) for billed_line in billed_period.lines],
     }
@@ -559,7 +560,7 @@ def encode_usage_record(usage_record: UsageRecord) -> Row:
         "subscriptionId": usage_record.subscription,
         "priceId": usage_record.price_id,
         "usageDate": usage_record.usage_date,
-        "day": usage_record.day.isoformat(),
+        "day": _of_date(usage_record.day),
         "quantity": f"{usage_record.quantity:f}",
         "number": usage_record.number,
         "bookedAt": usage_record.booked_at,
@@ -587,7 +588,7 @@ def encode_usage_month(usage_month: UsageMonth) -> Row:
         "count": usage_month.count,
         "days": [
             {
-                "day": used_on.day.isoformat(),
+                "day": _of_date(used_on.day),
                 "quantity": f"{used_on.quantity:f}",
             }
             for used_on in usage_month.days
@@ -616,7 +617,7 @@ def encode_bill_on_demand(bill_on_demand: BillOnDemand) -> Row:
         "_id": bill_on_demand.id,
         "demandId": bill_on_demand.demand_id,
         "billingAccount": bill_on_demand.billing_account,
-        "billingDate": bill_on_demand.billing_date.isoformat(),
+        "billingDate": _of_date(bill_on_demand.billing_date),
         "state": bill_on_demand.state,
         "billNo": bill_on_demand.bill_no,
         "creditNotes": list(bill_on_demand.credit_notes),
@@ -632,9 +633,9 @@ def encode_bill_run(bill_run: BillRun) -> Row:
     return {
         "_id": bill_run.id,
         "cycleSpecification": bill_run.cycle_specification,
-        "billingDate": bill_run.billing_date.isoformat(),
-        "chargesThrough": None if bill_run.charges_through is None else bill_run.charges_through.isoformat(),
-        "paymentDueDate": None if bill_run.payment_due_date is None else bill_run.payment_due_date.isoformat(),
+        "billingDate": _of_date(bill_run.billing_date),
+        "chargesThrough": None if bill_run.charges_through is None else _of_date(bill_run.charges_through),
+        "paymentDueDate": None if bill_run.payment_due_date is None else _of_date(bill_run.payment_due_date),
         "state": bill_run.state,
         "cause": bill_run.cause,
         "startedAt": bill_run.started_at,

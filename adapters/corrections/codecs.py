@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from domain.corrections.model import (
@@ -26,6 +27,9 @@ from domain.payments.allocating import Deallocation
 
 Row = dict[str, Any]
 
+# What is read or written many times over is made once.
+_of_date = lru_cache(maxsize=4096)(date.isoformat)
+
 
 def encode_credit_note(credit_note: CreditNote) -> Row:
     """Credit note as a row."""
@@ -35,7 +39,7 @@ def encode_credit_note(credit_note: CreditNote) -> Row:
         "correctedBillNo": credit_note.corrected_bill_no,
         "billingAccount": credit_note.billing_account,
         "currency": credit_note.currency,
-        "billDate": credit_note.bill_date.isoformat(),
+        "billDate": _of_date(credit_note.bill_date),
         "issuedAt": credit_note.issued_at,
         "bookedAt": credit_note.booked_at,
         "cause": credit_note.cause,

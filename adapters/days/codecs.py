@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from domain.days.model import Calendar, Day
 
 Row = dict[str, Any]
 
+# What is read or written many times over is made once.
+_of_date = lru_cache(maxsize=4096)(date.isoformat)
+
 
 def encode_calendar(calendar: Calendar) -> Row:
     """Calendar as a row."""
     return {
         "_id": calendar.id,
-        "first": calendar.first.isoformat(),
-        "newest": calendar.newest.isoformat(),
+        "first": _of_date(calendar.first),
+        "newest": _of_date(calendar.newest),
     }
 
 
@@ -32,7 +36,7 @@ def decode_calendar(row: Row) -> Calendar:
 def encode_day(day: Day) -> Row:
     """Day as a row."""
     return {
-        "_id": day.date.isoformat(),
+        "_id": _of_date(day.date),
         "bookedAt": day.booked_at,
         "cause": day.cause,
     }

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from domain.dunning.model import DunnedDays, Dunning, DunningStep, EndedSuspension, Promise, Suspension, TakenStep
 
 Row = dict[str, Any]
 
+# What is read or written many times over is made once.
+_of_date = lru_cache(maxsize=4096)(date.isoformat)
+
 
 def _encode_taken_step(taken_step: TakenStep) -> Row:
     row: Row = {
-        "on": taken_step.on.isoformat(),
+        "on": _of_date(taken_step.on),
         "after": taken_step.after,
         "action": taken_step.action,
     }
@@ -30,13 +34,13 @@ def encode_dunning(dunning: Dunning) -> Row:
     return {
         "_id": dunning.id,
         "steps": [_encode_taken_step(taken_step) for taken_step in dunning.steps],
-        "steppedOn": None if dunning.stepped_on is None else dunning.stepped_on.isoformat(),
+        "steppedOn": None if dunning.stepped_on is None else _of_date(dunning.stepped_on),
         "promise": (
             None
             if promise is None
             else {
                 "id": promise.id,
-                "until": promise.until.isoformat(),
+                "until": _of_date(promise.until),
                 "amount": promise.amount,
                 "bookedAt": promise.booked_at,
             }
@@ -80,8 +84,8 @@ def encode_dunned_days(dunned_days: DunnedDays) -> Row:
     """Dunned days as a row."""
     return {
         "_id": dunned_days.id,
-        "first": dunned_days.first.isoformat(),
-        "newest": dunned_days.newest.isoformat(),
+        "first": _of_date(dunned_days.first),
+        "newest": _of_date(dunned_days.newest),
     }
 
 
@@ -99,12 +103,12 @@ def encode_dunning_step(dunning_step: DunningStep) -> Row:
     return {
         "_id": dunning_step.id,
         "billingAccount": dunning_step.billing_account,
-        "on": dunning_step.on.isoformat(),
+        "on": _of_date(dunning_step.on),
         "level": dunning_step.level,
         "after": dunning_step.after,
         "action": dunning_step.action,
         "procedure": dunning_step.procedure,
-        "oldestDueDate": dunning_step.oldest_due_date.isoformat(),
+        "oldestDueDate": _of_date(dunning_step.oldest_due_date),
         "overdue": dunning_step.overdue,
         "currency": dunning_step.currency,
         "chargeId": dunning_step.charge_id,
@@ -121,13 +125,13 @@ def encode_suspension(suspension: Suspension) -> Row:
         "billingAccount": suspension.billing_account,
         "subscription": suspension.subscription,
         "revision": suspension.revision,
-        "step": suspension.step.isoformat(),
+        "step": _of_date(suspension.step),
         "cause": suspension.cause,
         "ended": (
             None
             if ended is None
             else {
-                "on": ended.on.isoformat(),
+                "on": _of_date(ended.on),
                 "revision": ended.revision,
                 "cause": ended.cause,
             }

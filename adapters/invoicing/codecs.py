@@ -35,9 +35,10 @@ from domain.invoicing.model import (
 
 Row = dict[str, Any]
 
-# What is read many times over is made once.
+# What is read or written many times over is made once.
 _to_decimal = lru_cache(maxsize=4096)(Decimal)
 _to_date = lru_cache(maxsize=4096)(date.fromisoformat)
+_of_date = lru_cache(maxsize=4096)(date.isoformat)
 
 
 def _encode_partner_share(partner_share: PartnerShare) -> Row:
@@ -59,7 +60,7 @@ def _encode_partner_share(partner_share: PartnerShare) -> Row:
         }
     if tier is not None:
         row["tier"] = {
-            "start": tier.start.isoformat(),
+            "start": _of_date(tier.start),
             "before": tier.before,
             "share": tier.share,
         }
@@ -78,7 +79,7 @@ def _encode_partner_share(partner_share: PartnerShare) -> Row:
     if partner_share.freed is not None:
         row["freed"] = [
             {
-                "start": freed_share.start.isoformat(),
+                "start": _of_date(freed_share.start),
                 "net": freed_share.net,
                 "share": freed_share.share,
             }
@@ -178,7 +179,7 @@ def _encode_corrections(corrections: Corrections) -> Row:
 
 def _encode_payment_request(payment_request: PaymentRequest) -> Row:
     row: Row = {
-        "on": payment_request.on.isoformat(),
+        "on": _of_date(payment_request.on),
         "amount": payment_request.amount,
         "paymentMethod": payment_request.payment_method,
     }
@@ -206,7 +207,7 @@ def _encode_handling(handling: Handling) -> Row:
         ],
     }
     if handling.overdue_on is not None:
-        row["overdueOn"] = handling.overdue_on.isoformat()
+        row["overdueOn"] = _of_date(handling.overdue_on)
     if handling.request is not None:
         row["request"] = _encode_payment_request(handling.request)
     return row
@@ -235,9 +236,9 @@ def encode_invoice(invoice: Invoice) -> Row:
         "orderId": invoice.order_id,
         "currency": invoice.currency,
         "state": invoice.state,
-        "billDate": invoice.bill_date.isoformat(),
-        "paymentDueDate": invoice.payment_due_date.isoformat(),
-        "taxPointDate": invoice.tax_point_date.isoformat(),
+        "billDate": _of_date(invoice.bill_date),
+        "paymentDueDate": _of_date(invoice.payment_due_date),
+        "taxPointDate": _of_date(invoice.tax_point_date),
         "bookedAt": invoice.booked_at,
         "taxExcludedAmount": invoice.tax_excluded_amount,
         "taxIncludedAmount": invoice.tax_included_amount,

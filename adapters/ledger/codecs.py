@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from domain.ledger.entries import Entry, Posting
@@ -11,6 +12,9 @@ from domain.ledger.numbering import Series
 from domain.ledger.positions import CarriedForward, Position
 
 Row = dict[str, Any]
+
+# What is read or written many times over is made once.
+_of_date = lru_cache(maxsize=4096)(date.isoformat)
 
 
 def encode_series(series: Series) -> Row:
@@ -60,7 +64,7 @@ def encode_position(position: Position) -> Row:
         "carriedForward": (
             None if position.carried_forward is None else _encode_carried_forward(position.carried_forward)
         ),
-        "oldestDue": None if position.oldest_due is None else position.oldest_due.isoformat(),
+        "oldestDue": None if position.oldest_due is None else _of_date(position.oldest_due),
         "touched": position.touched,
         "used": position.used,
         "withholding": position.withholding,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from domain.accounts.model import AgentTerms
@@ -43,13 +44,16 @@ from domain.settlement.tiers import TierPeriod
 
 Row = dict[str, Any]
 
+# What is read or written many times over is made once.
+_of_date = lru_cache(maxsize=4096)(date.isoformat)
+
 
 def _encode_step(step: Step) -> Row:
     row: Row = {
         "kind": step.kind,
         "agreement": step.agreement,
-        "start": None if step.start is None else step.start.isoformat(),
-        "end": None if step.end is None else step.end.isoformat(),
+        "start": None if step.start is None else _of_date(step.start),
+        "end": None if step.end is None else _of_date(step.end),
         "of": step.of,
         "base": step.base,
         "rate": None if step.rate is None else f"{step.rate:f}",
@@ -72,7 +76,7 @@ def encode_accrual(accrual: Accrual) -> Row:
         "billNo": accrual.bill_no,
         "lineId": accrual.line_id,
         "amount": accrual.amount,
-        "date": accrual.date.isoformat(),
+        "date": _of_date(accrual.date),
         "cause": accrual.cause,
         "bookedAt": accrual.booked_at,
         "settlementId": accrual.settlement_id,
@@ -153,7 +157,7 @@ def _encode_settlement_line(settlement_line: SettlementLine) -> Row:
         "orderId": settlement_line.order_id,
         "billNo": settlement_line.bill_no,
         "lineId": settlement_line.line_id,
-        "date": settlement_line.date.isoformat(),
+        "date": _of_date(settlement_line.date),
         "amount": settlement_line.amount,
     }
     if settlement_line.adjustment_id is not None:
@@ -215,7 +219,7 @@ def encode_settlement(settlement: Settlement) -> Row:
         "settlementAccount": settlement.settlement_account,
         "currency": settlement.currency,
         "closingId": settlement.closing_id,
-        "periodEnd": settlement.period_end.isoformat(),
+        "periodEnd": _of_date(settlement.period_end),
         "lines": [_encode_settlement_line(settlement_line) for settlement_line in settlement.lines],
         "broughtForward": settlement.brought_forward,
         "broughtForwardFrom": settlement.brought_forward_from,
@@ -524,7 +528,7 @@ def _encode_closing_terms(closing_terms: ClosingTerms) -> Row:
 
 def _encode_agreed_terms(agreed_terms: AgreedTerms) -> Row:
     row: Row = {
-        "validFrom": agreed_terms.valid_from.isoformat(),
+        "validFrom": _of_date(agreed_terms.valid_from),
         "terms": _encode_line_terms(agreed_terms.terms),
         "revision": agreed_terms.revision,
         "cause": agreed_terms.cause,
@@ -544,8 +548,8 @@ def encode_agreement(agreement: Agreement) -> Row:
         "settlementAccount": agreement.settlement_account,
         "validFrom": agreement.valid_from,
         "validUntil": agreement.valid_until,
-        "start": agreement.start.isoformat(),
-        "end": None if agreement.end is None else agreement.end.isoformat(),
+        "start": _of_date(agreement.start),
+        "end": None if agreement.end is None else _of_date(agreement.end),
         "agreed": [_encode_agreed_terms(agreed_terms) for agreed_terms in agreement.agreed],
     }
     if agreement.currency is not None:
@@ -678,7 +682,7 @@ def encode_backdating(backdating: Backdating) -> Row:
         "agreement": backdating.agreement,
         "revision": backdating.revision,
         "settlementAccount": backdating.settlement_account,
-        "since": backdating.since.isoformat(),
+        "since": _of_date(backdating.since),
         "state": backdating.state,
         "bookedAt": backdating.booked_at,
         "corrected": backdating.corrected,
@@ -720,7 +724,7 @@ def _encode_partner_share(partner_share: PartnerShare) -> Row:
         }
     if tier is not None:
         row["tier"] = {
-            "start": tier.start.isoformat(),
+            "start": _of_date(tier.start),
             "before": tier.before,
             "share": tier.share,
         }
@@ -739,7 +743,7 @@ def _encode_partner_share(partner_share: PartnerShare) -> Row:
     if partner_share.freed is not None:
         row["freed"] = [
             {
-                "start": freed_share.start.isoformat(),
+                "start": _of_date(freed_share.start),
                 "net": freed_share.net,
                 "share": freed_share.share,
             }
@@ -872,7 +876,7 @@ def decode_share_correction(row: Row) -> ShareCorrection:
 def _encode_guaranteed(guaranteed: Guaranteed) -> Row:
     row: Row = {
         "agreement": guaranteed.agreement,
-        "start": guaranteed.start.isoformat(),
+        "start": _of_date(guaranteed.start),
         "amount": guaranteed.amount,
     }
     if guaranteed.type is not None:
@@ -883,7 +887,7 @@ def _encode_guaranteed(guaranteed: Guaranteed) -> Row:
 def _encode_charged_fee(charged_fee: ChargedFee) -> Row:
     row: Row = {
         "agreement": charged_fee.agreement,
-        "start": charged_fee.start.isoformat(),
+        "start": _of_date(charged_fee.start),
         "amount": charged_fee.amount,
         "document": charged_fee.document,
     }
@@ -908,7 +912,7 @@ def encode_earnings(earnings: Earnings) -> Row:
         "year": earnings.year,
         "days": [
             {
-                "date": day_earned.date.isoformat(),
+                "date": _of_date(day_earned.date),
                 "amount": day_earned.amount,
             }
             for day_earned in earnings.days
@@ -1005,14 +1009,14 @@ def encode_reserve(reserve: Reserve) -> Row:
         "base": reserve.base,
         "rate": f"{reserve.rate:f}",
         "amount": reserve.amount,
-        "heldOn": reserve.held_on.isoformat(),
-        "releaseOn": reserve.release_on.isoformat(),
+        "heldOn": _of_date(reserve.held_on),
+        "releaseOn": _of_date(reserve.release_on),
         "bookedAt": reserve.booked_at,
         "isLeft": reserve.is_left,
         "releases": [
             {
                 "amount": release.amount,
-                "date": release.date.isoformat(),
+                "date": _of_date(release.date),
                 "cause": release.cause,
                 "bookedAt": release.booked_at,
                 "releaseId": release.release_id,
@@ -1056,8 +1060,8 @@ def encode_tier_period(tier_period: TierPeriod) -> Row:
         "settlementAccount": tier_period.settlement_account,
         "agreement": tier_period.agreement,
         "revision": tier_period.revision,
-        "start": tier_period.start.isoformat(),
-        "end": tier_period.end.isoformat(),
+        "start": _of_date(tier_period.start),
+        "end": _of_date(tier_period.end),
         "tiers": _encode_tiers(tier_period.tiers),
         "net": tier_period.net,
         "due": tier_period.due,
@@ -1091,8 +1095,8 @@ def _encode_document_line(document_line: DocumentLine) -> Row:
         "category": document_line.category,
         "rate": f"{document_line.rate:f}",
         "amount": document_line.amount,
-        "start": document_line.start.isoformat(),
-        "end": document_line.end.isoformat(),
+        "start": _of_date(document_line.start),
+        "end": _of_date(document_line.end),
     }
     if document_line.type is not None:
         row["type"] = document_line.type
@@ -1107,7 +1111,7 @@ def encode_settlement_document(settlement_document: SettlementDocument) -> Row:
         "settlementAccount": settlement_document.settlement_account,
         "settlementId": settlement_document.settlement_id,
         "currency": settlement_document.currency,
-        "billDate": settlement_document.bill_date.isoformat(),
+        "billDate": _of_date(settlement_document.bill_date),
         "cause": settlement_document.cause,
         "bookedAt": settlement_document.booked_at,
         "taxExcludedAmount": settlement_document.tax_excluded_amount,
