@@ -93,7 +93,7 @@ class Periods:
 
     def containing(self, day: date) -> DateRange | None:
         """The period that a day is in."""
-        return self.nth(self.index_of(day))
+        return _containing(self.anchor, self.type, self.length, day)
 
     def overlapping(self, days: DateRange) -> Iterator[DateRange]:
         """The periods that have one of these days, in order."""
@@ -113,6 +113,12 @@ class Periods:
 def _nth(anchor: date, type_: PeriodType, length: int, n: int) -> DateRange | None:
     start, end = _start(anchor, type_, n * length), _start(anchor, type_, (n + 1) * length)
     return None if start is None or end is None else DateRange(start, end)
+
+
+@lru_cache(maxsize=16_384)
+def _containing(anchor: date, type_: PeriodType, length: int, day: date) -> DateRange | None:
+    periods = Periods(anchor, type_, length)
+    return periods.nth(periods.index_of(day))
 
 
 def _start(anchor: date, type_: PeriodType, lengths: int) -> date | None:

@@ -41,7 +41,7 @@ from domain.invoicing.model import (
     RunType,
     find_invoice,
 )
-from domain.invoicing.pricing import price_with_nets
+from domain.invoicing.pricing import Item, price_with_nets
 from domain.invoicing.sellers import note_series, series_of_number
 from domain.ledger.books import Books, DocumentNeed, Need, QueueNeed, WorkingSet
 from domain.ledger.entries import key_of
@@ -195,11 +195,26 @@ def _issue(
 
 def _to_invoice(account: Account, bill: SellersBill, to: ToBill, books: Books) -> ToInvoice:
     on = to.on
-    items = tuple(replace(due.item, id=str(n), origin=due.origin) for n, due in enumerate(bill.lines, 1))
+    items = [_numbered(due, n) for n, due in enumerate(bill.lines, 1)]
     pricing = price_with_nets(items, [due.net for due in bill.lines], account.kept_in, bill.seller)
     shares = [_share(due, tax, account.currency, on, books) for due, tax in zip(bill.lines, pricing.taxes, strict=True)]
     billing = Billing(books.cause, to.run_type, _period(bill.lines, books), to.bill_run)
     return ToInvoice(items, pricing, shares, bill.seller, _series(bill, on, books), billing)
+
+
+def _numbered(due: Due, number: int) -> Item:
+    """The item of what is due as the line of this number."""
+    item = due.item
+    return Item(
+        str(number),
+        item.description,
+        item.quantity,
+        item.unit_price,
+        item.category,
+        item.rate,
+        item.on_behalf_of,
+        due.origin,
+    )
 
 
 def _series(bill: SellersBill, on: date, books: Books) -> str:
@@ -381,7 +396,7 @@ def _note_period(
             taken = TakenBack(bill_no, line_id, note, difference.net, due.net, counted)
             lines[n] = replace(lines[n], taken=(*lines[n].taken, taken))
     if lines and (tuple(lines), charged) != (period.lines, period.charged):
-        books.put(replace(period, charged=charged, lines=tuple(lines)))
+        books.put(BilledPeriod(period.id, period.subscription, period.price_id, period.period, charged, tuple(lines)))
 
 
 def _counted(

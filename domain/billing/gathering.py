@@ -361,7 +361,7 @@ def _looked_at(looks: Sequence[_Look], on: date, books: Books) -> list[list[_Rat
         of_invoices = {invoice.billing_account for invoice in invoices}
         books.require(need for id_ in sorted(partners | of_invoices) for need in partner_needs(id_))
     return [
-        [(period, comes_to, [_as_line(one, look, books) for one in due]) for period, comes_to, due in found]
+        [(period, comes_to, [_as_line(one, period, look, books) for one in due]) for period, comes_to, due in found]
         for look, found in zip(looks, rated, strict=True)
     ]
 
@@ -461,8 +461,8 @@ def _billed(subscription: Subscription, plan: Plan, books: Books) -> list[Billed
     return [one for one in found if one is not None]
 
 
-def _as_line(of: PeriodDue, look: _Look, books: Books) -> Due:
-    """What is to be billed as a line of a bill, with the invoice that it corrects."""
+def _as_line(of: PeriodDue, period: BilledPeriod, look: _Look, books: Books) -> Due:
+    """What is to be billed of a period as a line of a bill, with the invoice that it corrects."""
     difference = of.difference
     days, corrects = difference.days, difference.corrects
     covered: Period | None = Period(books.start_of(days.start), books.start_of(days.end))
@@ -473,13 +473,21 @@ def _as_line(of: PeriodDue, look: _Look, books: Books) -> Due:
         name = line.description
         covered = covered if line.origin is None else line.origin.period
     origin = LineOrigin(look.subscription.billing_account, None, look.subscription.id, of.price_id, covered, corrects)
-    return Due(_item(difference, name, look.rating.currency), origin, difference.net, of, invoice)
+    item = _item(difference, name, look.rating.currency, is_first=not period.lines)
+    return Due(item, origin, difference.net, of, invoice)
 
 
-def _item(difference: Difference, name: str | None, currency: Currency) -> Item:
-    """A difference as an item: what is not so many units at their price is one unit of what it comes to."""
+def _item(difference: Difference, name: str | None, currency: Currency, *, is_first: bool) -> Item:
+    """A difference as an item: what is not so many units at their price is one unit of what it comes to.
+
+    What `is_first` to be billed of a period is all that is charged: its units, if it has any, come to its net.
+    """
     unit_price, quantity = difference.rate.unit_price, difference.quantity
-    if unit_price is None or quantity is None or line_net(quantity, unit_price, currency) != difference.net:
+    if (
+        unit_price is None
+        or quantity is None
+        or not (is_first or line_net(quantity, unit_price, currency) == difference.net)
+    ):
         quantity, unit_price = Decimal(1), Decimal(difference.net).scaleb(-currency.digits)
     rate = difference.rate
     return Item("", name, quantity, unit_price, rate.category, rate.rate, rate.on_behalf_of)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, tzinfo
 from heapq import merge
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from domain.frozen import dataclass, replace
 from domain.ledger.chart import SIGN
@@ -153,7 +153,7 @@ class WorkingSet:
         self._queues: dict[tuple[type, str], _Queue] = defaultdict(_Queue)
         self._ranges: dict[type, dict[str, set[str]]] = defaultdict(dict)
         self._starts: dict[date, datetime] = {}
-        self._worked_out: dict[tuple[type, str, Hashable], tuple[object, object]] = {}
+        self._worked_out: dict[tuple[type, str, Hashable], tuple[object, Any]] = {}
 
     def has(self, need: Need) -> bool:
         """Whether `need` is loaded."""
@@ -213,11 +213,13 @@ class WorkingSet:
     def worked_out(self, document: D, what: Hashable, make: Callable[[D], T]) -> T:
         """What follows from a document and from `what` alone: made once for all who ask, as long as it is the same."""
         key = (type(document), document.id, what)
-        of, found = self._worked_out.get(key, (None, None))
-        if of is not document:
+        of, known = self._worked_out.get(key, (None, None))
+        if of is document:
+            found: T = known
+        else:
             found = make(document)
             self._worked_out[key] = (document, found)
-        return cast("T", found)
+        return found
 
     def load(self, kind: type[Document], id_: str, document: Document | None) -> None:
         """Put in what the database has under a key (None: nothing). What is loaded already stays."""
@@ -266,10 +268,12 @@ class WorkingSet:
                 self._put_into_ranges(kind, documents)
             known = self._documents[kind]
             if kind in self._queued:
-                for queued in cast("Iterable[Queued]", documents.values()):
+                queued: Queued
+                for queued in documents.values():
                     self._take_place(kind, known.get(queued.id), queued)
             elif kind is Position:
-                for position in cast("Iterable[Position]", documents.values()):
+                position: Position
+                for position in documents.values():
                     if (kind, position.id) not in self.stored:
                         self._begin_queues(position.id)
             known.update(documents)

@@ -198,7 +198,8 @@ def _for_many(need: Need, facts: int) -> Need:
     # A payment mostly pays one invoice, so a queue that n facts use is read n long, and not n times. The limit is a
     # power of two: queues of many accounts are one read where their limits are the same.
     if isinstance(need, QueueNeed) and need.limit is not None:
-        return need._replace(limit=max(need.limit, 1 << (facts + 1).bit_length()))
+        limit = 1 << (facts + 1).bit_length()
+        return need._replace(limit=limit) if limit > need.limit else need
     return need
 
 
