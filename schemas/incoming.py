@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from domain.errors import Refused
 from domain.frozen import dataclass
-from schemas.message import DIGEST_VERSION, Message, invalid
+from schemas.message import DIGEST_VERSION, InternalMessage, Message, invalid
 from schemas.messages import MESSAGES
 from schemas.values import ID, INTEGER_MAX, is_id
 from schemas.wire import BODY_MAX, check_version, parts_of, text_of
@@ -107,6 +107,25 @@ def read(
         )
         for n, (value, part) in enumerate(parts, 1)
     ]
+
+
+def said(message: InternalMessage) -> Incoming:
+    """The fact that a message of ours says, as it is read of its bytes: it was checked as it was made."""
+    key = message.key(None)
+    body = message.model_dump_json(by_alias=True, exclude_none=True).encode()
+    digest = message.digest(DIGEST_VERSION)
+    return Incoming(
+        f"{message.TYPE}:{key}",
+        message.TYPE,
+        None,
+        body,
+        digest,
+        message.fact(key),
+        None,
+        DIGEST_VERSION,
+        type(message),
+        key,
+    )
 
 
 def forbidden(

@@ -82,7 +82,6 @@ def result_json(result: object) -> Json:
     return _RENDERERS[type(result)](result)
 
 
-def internal(fact: object) -> tuple[str, bytes]:
-    """The routing key and the body of the message of ours that says a fact."""
-    message = INTERNAL_MESSAGES[type(fact)].of(fact)
-    return message.TYPE, message.model_dump_json(by_alias=True, exclude_none=True).encode()
+def internal(fact: object) -> InternalMessage:
+    """The message of ours that says a fact."""
+    return INTERNAL_MESSAGES[type(fact)].of(fact)

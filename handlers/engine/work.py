@@ -11,8 +11,8 @@ from adapters.access import Access, Speaker
 from adapters.records import HeldRow, Properties, ReplyTo
 from domain.errors import Refused
 from domain.frozen import dataclass
-from schemas.incoming import Incoming, read, was_not_read
-from schemas.messages import HELD_MESSAGES, INTERNAL_MESSAGES, internal
+from schemas.incoming import Incoming, said, was_not_read
+from schemas.messages import INTERNAL_MESSAGES, internal
 from schemas.operations.acts import Act
 
 DEATHS_MAX = 3
@@ -120,8 +120,7 @@ def speaker_of(row: HeldRow, access: Access | None) -> Speaker | None:
 
 def read_internal(fact: object) -> tuple[Incoming, Properties]:
     """The message of ours that says a fact."""
-    routing_key, body = internal(fact)
-    [incoming] = read(routing_key, body, None, {}, None, HELD_MESSAGES)
+    incoming = said(internal(fact))
     return incoming, Properties(app_id="paymaster", content_type="application/json")
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from schemas import incoming as reading
 from schemas import message as messages
-from schemas.incoming import Incoming, read
+from schemas.incoming import Incoming, read, said
 from schemas.message import DIGEST_VERSION, DIGESTS, Message
-from schemas.messages import HELD_MESSAGES, MESSAGES
+from schemas.messages import HELD_MESSAGES, INTERNAL_MESSAGES, MESSAGES, internal
 from tests.schemas.letters import (
     ACCEPTANCE,
     ACCOUNT,
@@ -269,6 +269,14 @@ def test_a_version_gives_what_it_gave(version: int, routing_key: str) -> None:
     """The digest that is recorded in a version is for ever that of the same message."""
     if routing_key in FROZEN[version]:
         assert incoming(routing_key, SAMPLES[routing_key]).digest_in(version) == FROZEN[version][routing_key]
+
+
+@pytest.mark.parametrize("routing_key", [message.TYPE for message in INTERNAL_MESSAGES.values()])
+def test_what_we_say_to_ourselves_is_what_is_read_of_it(routing_key: str) -> None:
+    """It is not read as it is said, and may be held: then it is read of its bytes."""
+    ours = said(internal(incoming(routing_key, SAMPLES[routing_key]).fact))
+    [found] = read(routing_key, ours.body, None, {}, None, HELD_MESSAGES)
+    assert ours == found
 
 
 def pretend_version_2(monkeypatch: pytest.MonkeyPatch) -> None:
