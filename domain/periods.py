@@ -21,6 +21,10 @@ _MONTHS = {"month": 1, "year": 12}
 _SHORTEST = 28
 """The days that every month has."""
 
+# Keys have days in them, and the same few come again and again.
+written = lru_cache(maxsize=4096)(date.isoformat)
+"""A day as ISO 8601 writes it."""
+
 
 @dataclass(frozen=True, slots=True)
 class DateRange:

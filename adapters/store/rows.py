@@ -55,7 +55,8 @@ def inbox_row(row: InboxRow, values: dict[str, bytes]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     places: list[dict[str, Any]] = []
     for name, item in row.result.items():
-        if isinstance(item, Mapping):
+        # Most are texts, and whether those are mappings takes longer to tell.
+        if not isinstance(item, str) and isinstance(item, Mapping):
             # The result's own fields are named by us, those of a document within it by whoever sent that.
             kept, taken = take_out(item, owner_of(item), values)
             result[name] = storable(kept)

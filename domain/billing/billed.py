@@ -5,7 +5,7 @@ from __future__ import annotations
 from domain.billing.differing import BilledLine
 from domain.billing.rating import Charged
 from domain.frozen import dataclass
-from domain.periods import DateRange
+from domain.periods import DateRange, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +41,4 @@ class BilledPeriod:
 
 def id_of(subscription: str, price_id: str, period: DateRange) -> str:
     """The id of what is billed of a period; none of its parts has a stroke."""
-    return f"{subscription}/{price_id}/{period.start.isoformat()}/{period.end.isoformat()}"
+    return f"{subscription}/{price_id}/{written(period.start)}/{written(period.end)}"

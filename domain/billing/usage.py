@@ -16,7 +16,7 @@ from domain.billing.terms import ProductPrice, Segment, end_of
 from domain.errors import Refused
 from domain.frozen import dataclass
 from domain.ledger.books import Books, DocumentNeed, Need, WorkingSet
-from domain.periods import DateRange
+from domain.periods import DateRange, written
 
 NOTHING = Decimal(0)
 DAY_MAX = 10**15
@@ -110,12 +110,14 @@ def usage_time(usage: UsageToRecord) -> tuple[str, datetime]:
     return "usageDate", usage.usage_date
 
 
-def usage_needs(usage: UsageToRecord, books: WorkingSet) -> Iterator[Need]:
+def usage_needs(usage: UsageToRecord, books: WorkingSet) -> list[Need]:
     """What usage looks at, as far as that can be told from what is loaded so far."""
     month = _month(books.date_of(usage.usage_date))
-    yield DocumentNeed(Subscription, usage.subscription)
-    yield DocumentNeed(UsageMonth, _month_id(usage.subscription, usage.price_id, month))
-    yield from account_needs(usage.subscription, books)
+    return [
+        DocumentNeed(Subscription, usage.subscription),
+        DocumentNeed(UsageMonth, _month_id(usage.subscription, usage.price_id, month)),
+        *account_needs(usage.subscription, books),
+    ]
 
 
 def record_usage(usage: UsageToRecord, books: Books) -> UsageResult:
@@ -208,7 +210,7 @@ def _months(subscription_id: str, price_id: str, days: DateRange, books: Books) 
 
 
 def _month(day: date) -> str:
-    return day.isoformat()[:7]
+    return written(day)[:7]
 
 
 def _month_id(subscription_id: str, price_id: str, month: str) -> str:
