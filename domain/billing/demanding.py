@@ -176,13 +176,14 @@ def _issue(
     account: Account, bill: Composition, to: ToBill, at: datetime, books: Books
 ) -> tuple[list[Invoice], list[Accrual]]:
     """Issue the invoices of a bill's lines, numbered in their order; returns them, and what accrues."""
-    _check_amounts(bill.lines, account.kept_in)
+    currency = account.kept_in
+    _check_amounts(bill.lines, currency)
     invoices, accruals = book_invoices(
         account,
-        [_to_invoice(account, one, to, books) for one in bill.bills],
+        [_to_invoice(currency, one, to, books) for one in bill.bills],
         ordered_for=account.id,
         due=to.due,
-        currency=account.kept_in,
+        currency=currency,
         at=at,
         released_by=key_of(books.cause),
         books=books,
@@ -193,11 +194,11 @@ def _issue(
     return invoices, accruals
 
 
-def _to_invoice(account: Account, bill: SellersBill, to: ToBill, books: Books) -> ToInvoice:
+def _to_invoice(currency: Currency, bill: SellersBill, to: ToBill, books: Books) -> ToInvoice:
     on = to.on
     items = [_numbered(due, n) for n, due in enumerate(bill.lines, 1)]
-    pricing = price_with_nets(items, [due.net for due in bill.lines], account.kept_in, bill.seller)
-    shares = [_share(due, tax, account.currency, on, books) for due, tax in zip(bill.lines, pricing.taxes, strict=True)]
+    pricing = price_with_nets(items, [due.net for due in bill.lines], currency, bill.seller)
+    shares = [_share(due, tax, currency.code, on, books) for due, tax in zip(bill.lines, pricing.taxes, strict=True)]
     billing = Billing(books.cause, to.run_type, _period(bill.lines, books), to.bill_run)
     return ToInvoice(items, pricing, shares, bill.seller, _series(bill, on, books), billing)
 
@@ -325,13 +326,14 @@ def _note_billed(
     billed += [(due, None, None, numbers[note.invoice.id]) for note in bill.notes for due in note.dues]
     billed += [(due, None, None, None) for due in bill.nothing_left]
     of_periods: dict[str, list[_Billed]] = defaultdict(list)
+    done: set[Place] = set()
     for due, bill_no, line_id, note in billed:
         if isinstance(due.of, PeriodDue):
             of_periods[due.of.id].append((due, bill_no, line_id, note))
+            done.add(due.of.order_key)
         else:
             by = BilledCharge(bill_no, line_id, note, due.net, books.cause, books.booked_at)
             books.put(replace(due.of, billed=by))
-    done = {due.of.order_key for due, *_ in billed if isinstance(due.of, PeriodDue)}
     for visit in gathered.visits:
         for id_, (period, charged) in visit.charged.items():
             _note_period(period, charged, of_periods[id_], visit.counts(period, books), books)
@@ -395,8 +397,9 @@ def _note_period(
             n = next(n for n, line in enumerate(lines) if (line.bill_no, line.line_id) == at)
             taken = TakenBack(bill_no, line_id, note, difference.net, due.net, counted)
             lines[n] = replace(lines[n], taken=(*lines[n].taken, taken))
-    if lines and (tuple(lines), charged) != (period.lines, period.charged):
-        books.put(BilledPeriod(period.id, period.subscription, period.price_id, period.period, charged, tuple(lines)))
+    noted = tuple(lines)
+    if noted and (noted, charged) != (period.lines, period.charged):
+        books.put(BilledPeriod(period.id, period.subscription, period.price_id, period.period, charged, noted))
 
 
 def _counted(

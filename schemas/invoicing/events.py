@@ -205,8 +205,12 @@ def _line_json(line: InvoiceLine, code: str, account: Json, bill: Json) -> Json:
 
 def _origin_json(origin: LineOrigin) -> Json:
     out: Json = {"billingAccount": account_ref(origin.account, "BillingAccount")}
-    said = {"chargeId": origin.charge_id, "subscriptionId": origin.subscription_id, "priceId": origin.price_id}
-    out |= {name: value for name, value in said.items() if value is not None}
+    if origin.charge_id is not None:
+        out["chargeId"] = origin.charge_id
+    if origin.subscription_id is not None:
+        out["subscriptionId"] = origin.subscription_id
+    if origin.price_id is not None:
+        out["priceId"] = origin.price_id
     if origin.period is not None:
         out["periodCoverage"] = period_json(origin.period)
     if origin.corrects is not None:
