@@ -21,6 +21,7 @@ from domain.settlement.payouts import Payout
 from domain.settlement.reserves import Reserve
 from domain.settlement.statements import Settlement, SettlementState
 from tests.settlement.test_any_statements import next_fact, open_statements
+from tests.support.fitting_facts import BOOLEANS, one_of
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     EUR,
@@ -93,7 +94,7 @@ class Life:
         self.draw = draw
         self.book = LedgerBook()
         self.book.begin_days("2026-11-22")
-        self.is_agent = draw(st.sampled_from((False, False, True)))
+        self.is_agent = one_of(draw, (False, False, True))
         """Whether we sell in the partner's name: what is agreed never changes that of a day that has begun."""
         opened = agent_of("SA-1", "0.15", draw(ON)) if self.is_agent else partner("SA-1", "0.333", draw(ON))
         self.book.take(billing(days=0), billing("BA-9", days=0), opened)
@@ -119,7 +120,7 @@ class Life:
         draw, book = self.draw, self.book
         terms = list(book.documents[Agreement].values())
         if kind == "order":
-            day = draw(st.sampled_from(DAYS))
+            day = one_of(draw, DAYS)
             # An invoice of its own is not below zero, and has two lines to round.
             least, more = (1, (line("0.01", "0.2", "SA-1"),)) if self.is_agent else (-300, ())
             sold = line(str(draw(st.integers(least, 3_000))), "0.2", "SA-1")
@@ -127,21 +128,19 @@ class Life:
         if kind == "debt":
             return order(f"O-{self.orders() + 1}", line(str(draw(st.integers(1, 900))), "0"), account="BA-9")
         if kind == "write-off" and (unpaid := [one.id for one in book.documents[Invoice].values() if one.is_open]):
-            return write_off(f"W-{number}", draw(st.sampled_from(unpaid)))
+            return write_off(f"W-{number}", one_of(draw, unpaid))
         if kind in ("agree", "change") and not (kind == "change" and not terms):
             return self.agreed(number, kind, terms)
         if kind == "advance" and terms and not self.is_agent:
-            return advance(f"AV-{number}", draw(st.integers(1, 20_000)), draw(st.sampled_from(terms)).id)
+            return advance(f"AV-{number}", draw(st.integers(1, 20_000)), one_of(draw, terms).id)
         if kind == "release" and (held := [one for one in book.documents[Reserve].values() if one.remaining]):
-            reserve = draw(st.sampled_from(held))
-            amount = draw(st.none() | st.integers(1, reserve.remaining))
+            reserve = one_of(draw, held)
+            amount = draw(st.integers(1, reserve.remaining)) if draw(BOOLEANS) else None
             return release(f"RR-{number}", reserve.id, amount, at="2026-11-22T10:00:00")
         if kind in ("accept", "dispute"):
             return self.said(kind)
         if kind == "closing":
-            return closing(
-                f"C-{number}", until=draw(st.sampled_from((*DAYS, "2026-11-30", "2027-01-31", "2027-01-31")))
-            )
+            return closing(f"C-{number}", until=one_of(draw, (*DAYS, "2026-11-30", "2027-01-31", "2027-01-31")))
         fitting: Fact | None = next_fact(kind, number, book, EUR, draw)
         return fitting
 
@@ -152,7 +151,7 @@ class Life:
             found += [one for one in self.book.documents[SettlementDocument].values() if one.state == "disputed"]
         if not found:
             return None
-        number = self.draw(st.sampled_from(found)).id
+        number = one_of(self.draw, found).id
         return accepts(number) if kind == "accept" else disputes(number)
 
     def orders(self) -> int:
@@ -162,38 +161,34 @@ class Life:
     def agreed(self, number: int, kind: str, terms: list[Agreement]) -> Fact:
         """Terms of any kind, of days that are past or to come."""
         # Of an agreement that began a month before, a period has ended.
-        draw, since = (
-            self.draw,
-            self.draw(st.sampled_from((*DAYS, *EARLIER) if kind == "agree" else (*DAYS, *DAYS[:2]))),
-        )
+        draw = self.draw
+        since = one_of(draw, (*DAYS, *EARLIER) if kind == "agree" else (*DAYS, *DAYS[:2]))
         said: dict[str, Any] = {
-            "holdback": draw(st.builds(holdback, st.sampled_from(("0.1", "0.333", "0")), st.integers(0, 3))),
-            "payout_threshold": draw(st.sampled_from((None, None, None, 3_000))),
-            "withholding": draw(st.none() | st.builds(withholding, st.sampled_from(("0.045", "0.15")))),
-            "netting": draw(st.sampled_from((None, "BA-9", "BA-9"))),
-            "fixed_fee": draw(
-                st.none() | st.builds(fixed_fee, st.integers(1, 9_000), PERIODS, rate=st.sampled_from(("0", "0.2")))
-            ),
+            "holdback": draw(HOLDBACKS),
+            "payout_threshold": one_of(draw, (None, None, None, 3_000)),
+            "withholding": draw(WITHHOLDINGS),
+            "netting": one_of(draw, (None, "BA-9", "BA-9")),
+            "fixed_fee": draw(FEES),
         }
         if self.is_agent:
-            commission, series = draw(st.sampled_from(("0.1", "0.333", "0"))), draw(st.sampled_from((None, "P.")))
-            tax = draw(st.sampled_from(("0.2", "0.2", "0.19")))
+            commission, series = one_of(draw, ("0.1", "0.333", "0")), one_of(draw, (None, "P."))
+            tax = one_of(draw, ("0.2", "0.2", "0.19"))
             said["agent"], said["on"] = as_agent(commission, tax=tax, series=series), draw(ON)
         else:
-            said["guarantee"] = draw(st.none() | st.builds(guarantee, st.integers(1, 90_000), PERIODS))
-            said["advance"] = draw(st.sampled_from((None, 50_000, 50_000)))
-            said["self_billing"] = draw(st.sampled_from((None, *SELF_BILLED)))
-            if draw(st.integers(0, 3)) == 0:
-                mode = draw(st.sampled_from(("graduated", "graduated", "volume")))
-                first = draw(st.sampled_from(("0.2", "0.2", "0")))
+            said["guarantee"] = draw(GUARANTEES)
+            said["advance"] = one_of(draw, (None, 50_000, 50_000))
+            said["self_billing"] = one_of(draw, (None, *SELF_BILLED))
+            if one_of(draw, (True, False, False, False)):
+                mode = one_of(draw, ("graduated", "graduated", "volume"))
+                first = one_of(draw, ("0.2", "0.2", "0"))
                 said["tiers"] = tiers(("500", first), ("2000", "0.333"), (None, "0.5"), mode=mode)
                 said["on"] = draw(ON) if mode == "graduated" else "invoice"
             else:
-                said["share"], said["on"] = draw(st.sampled_from(("0.2", "0.333", "0.5"))), draw(ON)
+                said["share"], said["on"] = one_of(draw, ("0.2", "0.333", "0.5")), draw(ON)
         if kind == "agree":
-            until = draw(st.sampled_from((None, "2026-11-20", "2026-11-27")))
+            until = one_of(draw, (None, "2026-11-20", "2026-11-27"))
             return agreement(f"AG-{number}", since, until, **said)
-        return agreed(draw(st.sampled_from(terms)).id, since, **said)
+        return agreed(one_of(draw, terms).id, since, **said)
 
     def settle(self) -> None:
         """Have the customer pay, release what is held back, state and pay all, and take what is left."""
@@ -218,7 +213,10 @@ class Life:
 
 ON = st.sampled_from(("invoice", "payment"))
 PERIODS = st.sampled_from(("month", "month", "month", "month", "quarter"))
-FEE_RATES = st.sampled_from(("0", "0.2"))
+HOLDBACKS = st.builds(holdback, st.sampled_from(("0.1", "0.333", "0")), st.integers(0, 3))
+WITHHOLDINGS = st.none() | st.builds(withholding, st.sampled_from(("0.045", "0.15")))
+FEES = st.none() | st.builds(fixed_fee, st.integers(1, 9_000), PERIODS, rate=st.sampled_from(("0", "0.2")))
+GUARANTEES = st.none() | st.builds(guarantee, st.integers(1, 90_000), PERIODS)
 SELF_BILLED = (
     self_billing(),
     self_billing(rate="0.07"),

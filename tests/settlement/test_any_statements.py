@@ -16,6 +16,7 @@ from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement
 from schemas.settlement.events import document_json, settlement_json
 from schemas.settlement.queries import SettlementPreview
+from tests.support.fitting_facts import BOOLEANS, one_of, part_of
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     EUR,
@@ -53,9 +54,12 @@ OF_AGENTS_MIN = 15
 """How often of them with a partner in whose name we sell."""
 
 
+PRICES, APART, TOLERANCES = st.integers(1, 3_000), st.integers(-2, 2), st.integers(0, 1)
+
+
 def next_fact(kind, number, book, currency, draw):
     """A fact of a kind that fits the books as they are, or of what has to be there first; None where there is none."""
-    code, price = currency.code, draw(st.integers(1, 3_000))
+    code, price = currency.code, draw(PRICES)
     orders = sum(identity.startswith("order.completed:") for identity in book.applied)
     billed = [
         one.id for one in book.documents[Invoice].values() if any(line.on_behalf_of is not None for line in one.lines)
@@ -63,30 +67,30 @@ def next_fact(kind, number, book, currency, draw):
     if kind == "order":
         return order(f"O-{orders + 1}", line("9"), line(str(price), "0.2", "SA-1"), currency=currency)
     if kind == "note" and billed:
-        return credit_note(f"N-{number}", draw(st.sampled_from(billed)), currency=code)
+        return credit_note(f"N-{number}", one_of(draw, billed), currency=code)
     if kind == "payment":
         return payment(f"P-{number}", price, currency=code)
     if kind == "reversal":
         paid = [identity.partition(":")[2] for identity in book.applied if identity.startswith("payment.received:")]
-        return reversal(f"X-{number}", draw(st.sampled_from(paid)), currency=code) if paid else None
+        return reversal(f"X-{number}", one_of(draw, paid), currency=code) if paid else None
     if kind == "return" and (out := [one.id for one in book.documents[Payout].values() if one.returned is None]):
-        return payout_return(f"PR-{number}", draw(st.sampled_from(out)))
+        return payout_return(f"PR-{number}", one_of(draw, out))
     if kind in ("return", "payout") and (due := open_statements(book)):
-        statement = draw(st.sampled_from(due))
-        amount = draw(st.integers(1, statement.left) | st.just(statement.left))
+        statement = one_of(draw, due)
+        amount = part_of(draw, statement.left)
         return payout(f"PO-{number}", amount, statement.id, currency=code)
     if kind == "report" and (stated := list(book.documents[Settlement].values())):
-        statement = draw(st.sampled_from(stated))
+        statement = one_of(draw, stated)
         figures = agreeing(statement) | {"O-999/1": price}
         said = draw(st.lists(st.sampled_from(sorted(figures)), unique=True))
-        theirs = {key: figures[key] + draw(st.integers(-2, 2)) for key in said}
-        return report(f"R-{number}", statement.id, theirs, tolerance=draw(st.integers(0, 1)), currency=code)
+        theirs = {key: figures[key] + draw(APART) for key in said}
+        return report(f"R-{number}", statement.id, theirs, tolerance=draw(TOLERANCES), currency=code)
     if kind == "closing" or (kind in ("return", "payout") and any(one.is_open for one in book.accruals("SA-1"))):
         return closing(f"C-{number}")
     if kind in ("return", "payout", "adjustment"):
-        corrects = (draw(st.sampled_from(billed)), "2") if billed and draw(st.booleans()) else None
+        corrects = (one_of(draw, billed), "2") if billed and draw(BOOLEANS) else None
         return adjustment(
-            f"A-{number}", draw(st.sampled_from((-1, 1, 1))) * price, corrects=corrects, currency=code, on="2026-11-22"
+            f"A-{number}", one_of(draw, (-1, 1, 1)) * price, corrects=corrects, currency=code, on="2026-11-22"
         )
     return None
 

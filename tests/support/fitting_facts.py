@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -63,6 +64,25 @@ DAYS = ("2026-08-31", "2026-09-10", "2026-09-30", "2026-10-14", "2026-11-03", "2
 LATER = {"trial_end_date": "2026-10-05", "termination_date": "2026-10-20", "billing_anchor": "2026-07-31"}
 """What else may be agreed of one, which is not before any starts."""
 
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+BOOLEANS = st.booleans()
+
+
+def one_of(draw: Draw, choices: Iterable[Any]) -> Any:
+    """One of these, as `st.sampled_from` draws it: that would be made anew for each, which takes as long again."""
+    found = choices if isinstance(choices, tuple | list) else list(choices)
+    return found[draw(_up_to(len(found) - 1))]
+
+
+def part_of(draw: Draw, most: int) -> int:
+    """A part of an amount of minor units, all of it rather often."""
+    return int(most if draw(BOOLEANS) else draw(st.integers(1, most)))
+
+
+@cache
+def _up_to(last: int) -> st.SearchStrategy[int]:
+    return st.integers(0, last)
+
 
 @dataclass
 class FittingFacts:
@@ -70,7 +90,7 @@ class FittingFacts:
 
     book: LedgerBook
     currency: Currency
-    draw: Callable[[st.SearchStrategy[Any]], Any]
+    draw: Draw
     number: int = 0
 
     @property
@@ -106,11 +126,11 @@ class FittingFacts:
 
     def some(self, choices: Any) -> Any:
         """One of these."""
-        return self.draw(st.sampled_from(list(choices)))
+        return one_of(self.draw, choices)
 
     def part(self, most: int) -> int:
         """A part of an amount of minor units, all of it rather often."""
-        return int(self.draw(st.integers(1, most) | st.just(most)))
+        return part_of(self.draw, most)
 
     def all_of(self, kind: type, fits: Callable[[Any], Any]) -> list[Any]:
         """The documents of a kind that fit."""
@@ -119,7 +139,7 @@ class FittingFacts:
     def nets(self, left: dict[str, int]) -> dict[str, int]:
         """Parts of what is left of some lines' nets."""
         lines = {id_: self.part(abs(net)) * (1 if net > 0 else -1) for id_, net in left.items() if net}
-        return {id_: net for id_, net in lines.items() if self.draw(st.booleans())} or lines
+        return {id_: net for id_, net in lines.items() if self.draw(BOOLEANS)} or lines
 
     # -- customers
 
@@ -289,7 +309,7 @@ class FittingFacts:
             metered("U", None if tiers else str(123 * unit / 10), tiers=tiers, on_behalf_of=self.some(partners)),
             minimum("M", str(self.some((500, 4000)) * unit), proration=proration),
         )
-        return tuple(one for one in all_prices if self.draw(st.booleans())) or all_prices
+        return tuple(one for one in all_prices if self.draw(BOOLEANS)) or all_prices
 
     def alter(self, id_: str) -> Fact:
         """Other terms of a subscription from a day on, which may be one that was billed."""
@@ -299,7 +319,7 @@ class FittingFacts:
         kind = self.some(("change", "change", "suspend", "resume", "terminate"))
         if kind != "change":
             return change(day, kind, of=of)
-        if self.draw(st.booleans()):
+        if self.draw(BOOLEANS):
             return change(day, of=of, prices=self.prices())
         name = self.some(LATER)
         return change(day, of=of, **{name: self.some((None, LATER[name]))})
