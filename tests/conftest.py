@@ -6,7 +6,8 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
 from zlib import crc32
@@ -78,6 +79,21 @@ def _on_both(mark: pytest.Mark) -> pytest.Mark | None:
             others.append(other)
     both = [(*other[:at], driver, *other[at:]) for other in others for driver in DRIVERS]
     return pytest.mark.parametrize(names, both, **mark.kwargs).mark
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Of the processes that share the tests each imports its part of them first, and then finds the others' compiled.
+
+    Where nobody has yet, each would compile all of them: that takes longer than to import them. What cannot be
+    imported is told of when it is collected.
+    """
+    number, processes = (os.environ.get(f"PYTEST_XDIST_{name}") for name in ("WORKER", "WORKER_COUNT"))
+    if number and processes:
+        folders = [Path(argument) for argument in session.config.args if Path(argument).is_dir()]
+        files = sorted(file.resolve() for folder in folders for file in folder.rglob("test_*.py"))
+        for file in files[int(number.removeprefix("gw")) :: int(processes)]:
+            with suppress(Exception, pytest.skip.Exception):
+                import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
