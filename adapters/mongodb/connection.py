@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from queue import SimpleQueue
 from typing import Any, Literal, cast
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
@@ -121,13 +123,14 @@ def _no_raw_reads(_answer: bytes) -> list[dict[str, Any]]:
     raise AssertionError("a raw read, and nobody to take what it reads")
 
 
-async def in_turn(database: Any, session: Any, commands: Sequence[Command], take: Take = _no_raw_reads) -> list[Any]:
+async def in_turn(database: Any, session: Any, commands: Iterable[Command], take: Take = _no_raw_reads) -> list[Any]:
     """Run commands one after another; returns the rows of each read and the result of each write, in order.
 
     The answers of raw reads go through `take`, one by one as they come.
 
     Motor hands each call to a thread and waits for its answer: two or three switches between threads for each command.
-    Here one thread runs them all, by the synchronous API that Motor itself stands on.
+    Here one thread runs them all, by the synchronous API that Motor itself stands on. Commands that are only made as
+    they are iterated over are made while the server works on those before them.
     """
     if isinstance(database, AsyncIOMotorDatabase):
         return await _in_a_thread(database.delegate, session, commands, take)
@@ -142,14 +145,13 @@ async def in_turn(database: Any, session: Any, commands: Sequence[Command], take
     return found
 
 
-async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command], take: Take) -> list[Any]:
+async def _in_a_thread(database: Any, session: Any, commands: Iterable[Command], take: Take) -> list[Any]:
+    made: SimpleQueue[Command | None] = SimpleQueue()
     cancelled = False
 
     def run() -> list[Any]:
         found: list[Any] = []
-        for command in commands:
-            if cancelled:
-                break
+        while (command := made.get()) is not None and not cancelled:
             answer = command(database, session)
             if isinstance(answer, RawBatchCursor | RawBatchCommandCursor):
                 with answer:
@@ -158,12 +160,18 @@ async def _in_a_thread(database: Any, session: Any, commands: Sequence[Command],
                 found.append(answer.to_list() if hasattr(answer, "to_list") else answer)
         return found
 
-    running = asyncio.ensure_future(asyncio.to_thread(run))
+    # Not by `asyncio.to_thread`, whose thread begins when this one waits: by then all commands are made.
+    running = asyncio.get_running_loop().run_in_executor(None, copy_context().run, run)
     try:
+        for command in commands:
+            made.put(command)
+        made.put(None)
         return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        # A cancelled caller aborts: what is still sent after that would be written outside the transaction.
+    except BaseException:
+        # Whoever is cancelled, or could not make a command, aborts: what is still sent after that would be written
+        # outside the transaction.
         cancelled = True
+        made.put(None)
         while not running.done():  # also when it is cancelled once more; the driver's time-outs end it
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([running])

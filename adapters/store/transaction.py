@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from math import inf
 from typing import Any
 
@@ -253,41 +254,14 @@ class Transaction:
     async def write(self, books: WorkingSet, batch: Batch) -> None:
         """Write what the facts of a batch have changed: one bulk write for each collection.
 
-        Raises `ClaimLost` when a held message was taken up by another worker meanwhile, and the driver's errors.
+        Each is made while the database works on those before it. Raises `ClaimLost` when a held message was taken up by
+        another worker meanwhile, and the driver's errors.
         """
         check_kinds(books)
-        writes: list[tuple[str, list[Any]]] = []
-        values: dict[str, bytes] = {}
-        for kind, name in COLLECTION.items():
-            encode = ENCODE[kind]
-            operations: list[Any] = [
-                _change(kind, encode(document)) if (kind, id_) in books.stored else InsertOne(encode(document))
-                for id_, document in books.changed.get(kind, {}).items()
-            ]
-            apart = _APART.get(kind)
-            for document in books.rows.get(kind, ()):
-                row = encode(document)
-                if apart is not None:
-                    apart(document, row, values)
-                operations.append(InsertOne(row))
-            writes.append((name, operations))
-        writes.append(("inbox", [InsertOne(inbox_row(row, values)) for row in batch.inbox]))
-        writes.append(("outbox", [InsertOne(event_row(event, values)) for event in batch.outbox]))
-        # What is there already is left as it is.
-        writes.append(
-            (
-                VALUES,
-                [
-                    UpdateOne({"_id": id_}, {"$setOnInsert": {"json": json}}, upsert=True)
-                    for id_, json in values.items()
-                ],
-            )
-        )
-        writes += _held_writes(batch)
         guarded = _guarded(batch.held_changes)
-        if guarded:
-            writes.append(("held", guarded))
-        done = await self._in_turn([self._bulk(name, operations) for name, operations in writes if operations])
+        values: dict[str, bytes] = {}
+        writes = chain(_writes_of_books(books, values), _writes_beside(batch, values), [("held", guarded)])
+        done = await self._in_turn(self._bulk(name, operations) for name, operations in writes if operations)
         if guarded and done[-1].deleted_count + done[-1].matched_count != len(guarded):
             raise ClaimLost
 
@@ -322,7 +296,7 @@ class Transaction:
             with attempt:
                 await self._commit()
 
-    async def _in_turn(self, commands: Sequence[Command]) -> list[Any]:
+    async def _in_turn(self, commands: Iterable[Command]) -> list[Any]:
         return await in_turn(self.database, self.session, commands, self._take) if commands else []
 
     def _take(self, answer: bytes) -> list[dict[str, Any]]:
@@ -330,6 +304,39 @@ class Transaction:
         if self._loaded_bytes > self._loaded_bytes_max:
             raise TooMuchToLoad
         return decode_all(answer, self.database.codec_options)
+
+
+_Write = tuple[str, list[Any]]
+"""The writes to a collection."""
+
+
+def _writes_of_books(books: WorkingSet, values: dict[str, bytes]) -> Iterator[_Write]:
+    """The writes of documents, collection by collection; values that are kept apart are added to `values`."""
+    for kind, name in COLLECTION.items():
+        encode = ENCODE[kind]
+        operations: list[Any] = [
+            _change(kind, encode(document)) if (kind, id_) in books.stored else InsertOne(encode(document))
+            for id_, document in books.changed.get(kind, {}).items()
+        ]
+        apart = _APART.get(kind)
+        for document in books.rows.get(kind, ()):
+            row = encode(document)
+            if apart is not None:
+                apart(document, row, values)
+            operations.append(InsertOne(row))
+        yield name, operations
+
+
+def _writes_beside(batch: Batch, values: dict[str, bytes]) -> Iterator[_Write]:
+    """The writes beside the books, but for the rows that were claimed; at last the values, those of documents too."""
+    yield "inbox", [InsertOne(inbox_row(row, values)) for row in batch.inbox]
+    yield "outbox", [InsertOne(event_row(event, values)) for event in batch.outbox]
+    # What is there already is left as it is.
+    yield (
+        VALUES,
+        [UpdateOne({"_id": id_}, {"$setOnInsert": {"json": json}}, upsert=True) for id_, json in values.items()],
+    )
+    yield from _held_writes(batch)
 
 
 def _change(kind: type[Document], row: dict[str, Any]) -> ReplaceOne[dict[str, Any]] | UpdateOne:
@@ -480,7 +487,7 @@ def _queues(kind: type, owners: list[str], limit: int | None) -> Command:
     )
 
 
-def _held_writes(batch: Batch) -> list[tuple[str, list[Any]]]:
+def _held_writes(batch: Batch) -> list[_Write]:
     """The writes for messages that are held now or no more, but for the rows that were claimed."""
     pieces: list[Any] = []
     operations: list[Any] = []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from pymongo.errors import PyMongoError
 
-from adapters.mongodb.connection import is_transient
+from adapters.mongodb.connection import Command, is_transient
 from adapters.store.store import Store
 from adapters.store.transaction import ALONE, Batch
 from domain.accounts.model import Account
@@ -138,5 +138,41 @@ async def test_nothing_is_written_after_the_caller_gave_up(store: Store, databas
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await writing
+    await written(store, make.books(), Batch(inbox=[make.inbox_row("later:1")]))
+    assert [row["_id"] for row in database["inbox"].find()] == ["later:1"]
+
+
+async def test_a_command_is_sent_before_the_next_one_is_made(store: Store) -> None:
+    """So the server works while the worker does."""
+    sent = threading.Event()
+
+    def first(there: Any, session: Any) -> Any:
+        sent.set()
+        return there["inbox"].insert_one({"_id": "first"}, session=session)
+
+    def commands() -> Iterator[Command]:
+        yield first
+        assert sent.wait(SECONDS_MAX)
+        yield lambda there, session: there["inbox"].insert_one({"_id": "second"}, session=session)
+
+    async with store.transaction() as transaction:
+        done = await transaction._in_turn(commands())
+        await transaction.commit()
+    assert [one.inserted_id for one in done] == ["first", "second"]
+
+
+async def test_nothing_is_written_where_a_command_cannot_be_made(store: Store, database: Books) -> None:
+    """Its transaction is aborted when no command of it is under way any more."""
+
+    def before(there: Any, session: Any) -> Any:
+        return there["inbox"].insert_one({}, session=session)
+
+    def commands() -> Iterator[Command]:
+        yield from [before] * 20
+        raise ValueError("no row can be made of it")
+
+    with pytest.raises(ValueError, match="no row"):
+        async with store.transaction() as transaction:
+            await transaction._in_turn(commands())
     await written(store, make.books(), Batch(inbox=[make.inbox_row("later:1")]))
     assert [row["_id"] for row in database["inbox"].find()] == ["later:1"]
