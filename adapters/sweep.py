@@ -37,13 +37,15 @@ class Sweep:
 
     `name` is what logs call it. `under_way` finds what is to be gone through, in order; `page` the facts of the next
     accounts, of at most so many, behind a cursor; `closing` the fact that ends it when none is left to do, None while
-    some of its facts wait, or are tried again.
+    some of its facts wait, or are tried again. `begun_by` are the facts with which one begins, where it is to be gone
+    through at once: the worker that has applied one of them looks, and does not wait until it looks anyway.
     """
 
     name: str
     under_way: Callable[[Any], Awaitable[list[UnderWay]]]
     page: Callable[[Any, Any, str | None, int], Awaitable[Page]]
     closing: Callable[[Any, Any], Awaitable[object | None]]
+    begun_by: tuple[type, ...] = ()
 
 
 async def not_done(database: Any, prefix: str, accounts: Sequence[str], ours: tuple[str, str]) -> list[str]:

@@ -48,12 +48,14 @@ class Sweeper:
         is_active: Callable[[], bool],
     ) -> None:
         self._sweep = sweep
+        self.begun_by = frozenset(sweep.begun_by)
         self._database = database
         self._submit = submit
         self._submit_bulk = submit_bulk
         self._is_active = is_active
         self._in_flight = 0
         self._moved = asyncio.Event()
+        self._soon = False
         self._close_at: dict[str, float] = {}
         self._waited: set[str] = set()
         self._stopping = False
@@ -63,17 +65,24 @@ class Sweeper:
         self._stopping = True
         self._moved.set()
 
+    def look_soon(self) -> None:
+        """Look for what is under way without waiting for the next time: something has begun."""
+        self._soon = True
+        self._moved.set()
+
     async def run(self) -> None:
         """Look for what is under way until stopped."""
         while not self._stopping:
             wait = LOOK_SECONDS
+            self._soon = False
             if self._is_active():
                 try:
                     await self._look()
                 except (DatabaseError, OSError) as error:
                     log.warning("sweep not read", sweep=self._sweep.name, error=type(error).__name__)
                     wait = AGAIN_SECONDS
-            await self._wait(wait)
+            if not self._soon:
+                await self._wait(wait)
 
     async def _look(self) -> None:
         found = await self._sweep.under_way(self._database)

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
@@ -192,6 +192,8 @@ class Worker:
             )
             for sweep in (*SWEEPS, dunning.sweep_of(self._day_to_dun))
         ]
+        self.commit.begins_bulk = frozenset().union(*(sweeper.begun_by for sweeper in self.sweepers))
+        self.commit.on_begun = self._look_soon
         about = {"database": settings.database, "driver": settings.mongodb_driver}
         metrics = WorkerMetrics(
             self.measures,
@@ -257,6 +259,12 @@ class Worker:
             on_shutdown=[self._stop],
             after_shutdown=[self._close],
         )
+
+    def _look_soon(self, begun: Collection[type]) -> None:
+        """See to the sweeps that begin with one of these facts."""
+        for sweeper in self.sweepers:
+            if not sweeper.begun_by.isdisjoint(begun):
+                sweeper.look_soon()
 
     def _day_to_dun(self) -> date | None:
         """The newest day, once what waited for this worker is applied: who has paid is not dunned."""

@@ -10,7 +10,7 @@ from adapters.billing.codecs import decode_bill_run
 from adapters.billing.documents import RUNNING
 from adapters.mongodb.connection import awaited
 from adapters.sweep import Page, Sweep, UnderWay, held_by_state, not_done
-from domain.billing.runs import AccountToBill, BillRun, BillRunToComplete
+from domain.billing.runs import AccountToBill, BillRun, BillRunToComplete, BillRunToStart, RunsToOpen
 
 RUNS_MAX = 100
 """How many runs are looked at at once; the others come when these are completed."""
@@ -54,4 +54,4 @@ async def closing(database: Any, run: BillRun) -> BillRunToComplete | None:
     return BillRunToComplete(run.id, sum(held.values()))
 
 
-SWEEPS = (Sweep("bill run", under_way, page, closing),)
+SWEEPS = (Sweep("bill run", under_way, page, closing, (BillRunToStart, RunsToOpen)),)

@@ -43,7 +43,8 @@ BULK_SECONDS = 0.035
 BULK_FIRST = 25
 """How many facts the first such batch has, before it is known how long they take."""
 BESIDE_SECONDS = 1.0
-"""For how long after some other work has come from outside, or was done, bulk work gives way to it."""
+"""For how long after some other work has come from outside, or was done, bulk work gives way to it. What begins bulk
+work is no other work."""
 SUCCESSES = 4
 """After a failure, how many batches have to succeed before their size is doubled again."""
 BYTES_MAX = 8 * 1024 * 1024
@@ -204,14 +205,21 @@ class GroupCommit:
         """The identities of what was held that the transaction is at which runs now."""
         self.on_away: Callable[[], None] = lambda: None
         self.on_back: Callable[[], None] = lambda: None
+        self.begins_bulk: frozenset[type] = frozenset()
+        """The facts with which bulk work begins; `on_begun` is told of those that are committed."""
+        self.on_begun: Callable[[Collection[type]], None] = lambda _facts: None
 
     def submit(self, work: WorkItem) -> None:
         """Take a piece of work; its `done` is called once its outcome is committed."""
         self._work.put(work)
-        if not work.is_ours:
+        if self._is_other(work):
             self._other_at = time.monotonic()
         self._idle.clear()
         self._arrived.set()
+
+    def _is_other(self, work: WorkItem) -> bool:
+        """Whether bulk work gives way to what is like it. For what a worker says to itself nobody waits."""
+        return not work.is_ours and type(work.incoming.fact) not in self.begins_bulk
 
     def submit_bulk(self, work: WorkItem) -> None:
         """Take a piece of bulk work: nobody waits for it, and there is much of it."""
@@ -270,8 +278,7 @@ class GroupCommit:
         await self._commit(works)
         now = time.monotonic()
         if lane is self._work:
-            # For what a worker says to itself, as that a sweep is over, nobody waits.
-            if not all(work.is_ours for work in works):
+            if any(self._is_other(work) for work in works):
                 self._other_at = now
         else:
             fit = round(len(works) * BULK_SECONDS / (now - since)) if now > since else FACTS_MAX
@@ -315,6 +322,8 @@ class GroupCommit:
 
     def _committed(self, works: list[WorkItem], decisions: Decisions) -> None:
         self._measures.committed(works, decisions.outcomes)
+        if begun := self.begins_bulk.intersection([type(work.incoming.fact) for work in works]):
+            self.on_begun(begun)
         self._relay.hand_over(decisions.batch.outbox)
         for work, outcome in zip(works, decisions.outcomes, strict=True):
             work.done(outcome)

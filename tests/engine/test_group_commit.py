@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from pymongo.errors import OperationFailure
 from adapters.rabbitmq.relay import Relay
 from adapters.records import Properties, ReplyTo
 from adapters.store.store import Store
-from domain.billing.runs import BillRunToComplete
+from domain.billing.runs import BillRunToComplete, BillRunToStart
 from handlers.engine import group_commit
 from handlers.engine.decision import Decisions
 from handlers.engine.group_commit import BULK_SECONDS, FACTS_MAX, TRANSIENT_MAX, BatchPolicy, GroupCommit
@@ -153,6 +154,22 @@ async def test_bulk_work_does_not_give_way_to_what_a_worker_says_to_itself(monke
     lanes.commit.submit(replace(over, correlation_id="ours"))
     await lanes.run(2 * FACTS_MAX)
     assert lanes.batches == [("ours", 1), ("bulk", FACTS_MAX), ("bulk", FACTS_MAX)]
+
+
+async def test_what_begins_bulk_work_is_told_of_and_not_given_way_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who starts a run waits for its start alone; what else there is, is nothing that bulk work begins with."""
+    lanes = Lanes(monkeypatch)
+    lanes.now = 100.0
+    lanes.commit.begins_bulk = frozenset({BillRunToStart})
+    begun: list[set[type]] = []
+    lanes.commit.on_begun = lambda facts: begun.append(set(facts))
+    body = json.dumps({"billRunId": "R-1", "cycleSpecification": {"id": "M"}, "billingDate": "2026-12-01"}).encode()
+    [start] = works_of("bill-run.start", body, Properties("R-1"), lambda: None)
+    assert isinstance(start.incoming.fact, BillRunToStart)
+    lanes.commit.submit(replace(start, correlation_id="start"))
+    await lanes.run(2 * FACTS_MAX)
+    assert lanes.batches == [("start", 1), ("bulk", FACTS_MAX), ("bulk", FACTS_MAX)]
+    assert begun == [{BillRunToStart}]
 
 
 async def test_bulk_work_that_is_slow_goes_on_beside_other_work(monkeypatch: pytest.MonkeyPatch) -> None:

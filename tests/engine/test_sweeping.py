@@ -35,6 +35,8 @@ class Accounts:
         self.active = True
         self.away = 0
         self.read: list[str | None] = []
+        self.looks = 0
+        self.on_look: Callable[[], None] | None = None
         self.on_page: Callable[[], Awaitable[None]] | None = None
 
     async def under_way(self, _database: Any) -> list[UnderWay]:
@@ -42,7 +44,11 @@ class Accounts:
         if self.away:
             self.away -= 1
             raise AutoReconnect("away")
-        return [] if self.over else [UnderWay("R-1", None, self.cursor)]
+        self.looks += 1
+        found = [] if self.over else [UnderWay("R-1", None, self.cursor)]
+        if self.on_look is not None:
+            self.on_look()
+        return found
 
     async def page(self, _database: Any, _document: Any, after: str | None, limit: int) -> Page:
         """The next accounts."""
@@ -134,6 +140,35 @@ async def test_it_goes_on_behind_its_cursor_and_finds_what_is_left_before_it() -
         await wait_for(lambda: accounts.over)
     assert accounts.done[6:] == [*ids(12)[7:], "BA-002"]
     assert accounts.read[0] == "BA-006"
+
+
+async def test_what_begins_is_gone_through_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told that something has begun, it does not wait for the next time that it looks."""
+    monkeypatch.setattr(sweeping, "LOOK_SECONDS", 3_600.0)
+    accounts = Accounts(ids(3))
+    accounts.over = True
+    async with sweeper(accounts) as made:
+        await wait_for(lambda: accounts.looks == 1)
+        accounts.over = False
+        made.look_soon()
+        await wait_for(lambda: accounts.over)
+    assert accounts.done == ids(3)
+
+
+async def test_what_begins_during_a_look_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look may have read before it was there."""
+    monkeypatch.setattr(sweeping, "LOOK_SECONDS", 3_600.0)
+    accounts = Accounts(ids(3))
+    accounts.over = True
+    async with sweeper(accounts) as made:
+
+        def begin() -> None:
+            accounts.on_look = None
+            accounts.over = False
+            made.look_soon()
+
+        accounts.on_look = begin
+        await wait_for(lambda: accounts.done == ids(3))
 
 
 async def test_what_comes_while_it_goes_through_is_found() -> None:
