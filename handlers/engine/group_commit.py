@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
+from itertools import islice, takewhile
 from logging import DEBUG, INFO
+from operator import attrgetter
 from typing import Protocol
 
 import structlog
@@ -36,6 +38,8 @@ log = structlog.get_logger()
 
 FACTS_MAX = 500
 """The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
+LIGHT_MAX = 2 * FACTS_MAX
+"""The most if all of them are light: what they have in common, as running sums of usage, is read and written once."""
 GATHERED_MAX = 2 * FACTS_MAX
 """Once so many facts have gathered, two batches, no more messages are taken."""
 BULK_SECONDS = 0.035
@@ -127,10 +131,14 @@ class _Lane:
         self.bytes = 0
 
     def next_batch(self, most: int = FACTS_MAX) -> list[WorkItem]:
-        """Take out the next batch, of at most so many facts."""
+        """Take out the next batch, of at most so many facts; if that is the most, of more that are light."""
         works: list[WorkItem] = []
         size = 0
-        while self.works and len(works) < min(most, self.facts_max):
+        most = min(most, self.facts_max)
+        if most == FACTS_MAX:
+            light = takewhile(attrgetter("is_light"), islice(self.works, LIGHT_MAX))
+            most = max(most, sum(1 for _ in light))
+        while self.works and len(works) < most:
             size += len(self.works[0].incoming.body)
             if works and (size > BYTES_MAX or self.works[0].alone):
                 break

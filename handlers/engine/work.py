@@ -12,13 +12,14 @@ from adapters.records import HeldRow, Properties, ReplyTo
 from domain.errors import Refused
 from domain.frozen import dataclass
 from schemas.incoming import Incoming, said, was_not_read
-from schemas.messages import INTERNAL_MESSAGES, internal
+from schemas.messages import INTERNAL_MESSAGES, MESSAGES, internal
 from schemas.operations.acts import Act
 
 DEATHS_MAX = 3
 """How many workers may die with a message taken up, after those that died while it was in the queue."""
 
 _OURS = frozenset(message.TYPE for message in INTERNAL_MESSAGES.values())
+_LIGHT = frozenset(message.TYPE for message in MESSAGES.values() if message.IS_LIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ class WorkItem:
     def is_ours(self) -> bool:
         """Whether it is a message of ours: what a fact left to do, or a worker says to itself."""
         return self.incoming.routing_key in _OURS
+
+    @property
+    def is_light(self) -> bool:
+        """Whether a batch may have more of its like."""
+        return self.incoming.routing_key in _LIGHT
 
     @property
     def alone(self) -> bool:

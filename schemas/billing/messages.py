@@ -579,6 +579,7 @@ class UsageRecorded(Message):
         },
     )
     KEY_FIELD = "usageId"
+    IS_LIGHT = True
 
     usage_id: Id
     subscription_id: Id

@@ -19,7 +19,7 @@ from adapters.store.store import Store
 from domain.billing.runs import BillRunToComplete, BillRunToStart
 from handlers.engine import group_commit
 from handlers.engine.decision import Decisions
-from handlers.engine.group_commit import BULK_SECONDS, FACTS_MAX, TRANSIENT_MAX, BatchPolicy, GroupCommit
+from handlers.engine.group_commit import BULK_SECONDS, FACTS_MAX, LIGHT_MAX, TRANSIENT_MAX, BatchPolicy, GroupCommit
 from handlers.engine.intake import works_of
 from handlers.engine.work import Outcome, WorkItem, internal_work
 
@@ -82,9 +82,9 @@ async def test_what_conflicts_each_time_is_held(monkeypatch: pytest.MonkeyPatch)
     assert len(alone) == TRANSIENT_MAX + 2, "as often as any, once more, and once to be held"
 
 
-def work(name: str) -> WorkItem:
-    """A piece of work of a name."""
-    [made] = works_of("unknown.type", name.encode(), Properties(name), lambda: None)
+def work(name: str, type_: str = "unknown.type") -> WorkItem:
+    """A piece of work of a name, of no fact."""
+    [made] = works_of(type_, name.encode(), Properties(name), lambda: None)
     return WorkItem(made.incoming, made.properties, name, lambda _outcome: None)
 
 
@@ -154,6 +154,39 @@ async def test_bulk_work_does_not_give_way_to_what_a_worker_says_to_itself(monke
     lanes.commit.submit(replace(over, correlation_id="ours"))
     await lanes.run(2 * FACTS_MAX)
     assert lanes.batches == [("ours", 1), ("bulk", FACTS_MAX), ("bulk", FACTS_MAX)]
+
+
+@pytest.mark.parametrize(
+    ("gathered", "expected"),
+    [
+        ({"usage.record": 2_500}, [LIGHT_MAX, LIGHT_MAX, 500]),
+        ({"usage.record": 700, "payment.received": 600}, [700, FACTS_MAX, 100]),
+        ({"usage.record": 300, "payment.received": 600}, [FACTS_MAX, 400]),
+        ({"payment.received": 100, "usage.record": 1_500}, [FACTS_MAX, LIGHT_MAX, 100]),
+        ({"payment.received": 1_100}, [FACTS_MAX, FACTS_MAX, 100]),
+    ],
+    ids=lambda of: str(of) if isinstance(of, dict) else "",
+)
+async def test_a_batch_has_more_of_what_is_light(
+    monkeypatch: pytest.MonkeyPatch, gathered: dict[str, int], expected: list[int]
+) -> None:
+    """As long as nothing else is among it: a payment does not wait for more than a batch of its own kind takes."""
+    lanes = Lanes(monkeypatch)
+    for type_, count in gathered.items():
+        for _ in range(count):
+            lanes.commit.submit(replace(work("x", type_), correlation_id="all"))
+    await lanes.run(0)
+    assert [facts for _, facts in lanes.batches] == expected
+
+
+async def test_after_a_failure_what_is_light_goes_in_small_batches_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the way of one spares the rest."""
+    lanes = Lanes(monkeypatch)
+    for _ in range(LIGHT_MAX):
+        lanes.commit.submit(work("x", "usage.record"))
+    lanes.commit._lane = lanes.commit._work
+    lanes.commit._lane.go_smaller()
+    assert len(lanes.commit._next_batch()) == FACTS_MAX // 4
 
 
 async def test_what_begins_bulk_work_is_told_of_and_not_given_way_to(monkeypatch: pytest.MonkeyPatch) -> None:
