@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,6 +15,7 @@ from zlib import crc32
 
 import pytest
 import structlog
+import uvloop
 from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -81,6 +83,11 @@ def _on_both(mark: pytest.Mark) -> pytest.Mark | None:
     return pytest.mark.parametrize(names, both, **mark.kwargs).mark
 
 
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loop that `paymaster run` has; it takes less than Python's own, too."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
 def pytest_collection(session: pytest.Session) -> None:
     """Of the processes that share the tests each imports its part of them first, and then finds the others' compiled.
 
@@ -113,6 +120,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("at_length")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: to look at all modules and tests again for garbage took a tenth of Python's time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
