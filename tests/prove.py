@@ -84,6 +84,12 @@ def parts(minutes: float) -> tuple[Part, ...]:
             services="any",
         ),
         Part("a bill run of 20,000 accounts, killed ten times", "tests.chaos.bill_run", (), services="any"),
+        Part(
+            "a bill run of 200,000 accounts, as fast in the end, in as much memory",
+            "tests.chaos.bill_run",
+            ("--accounts", "200000", "--kills", "0"),
+            services="any",
+        ),
         Part("a bill run of 20,000 consumers of five providers", "tests.chaos.providers", (), services="any"),
         Part("tests over faults, with an access file", "pytest", (*OVER_FAULTS, *apart), RIGHTS, services="any"),
         Part(

@@ -1,4 +1,4 @@
-"""What long runs have in common: a database and a vhost of their own, how far they are, and how they end."""
+"""What long runs have in common: a database and a vhost of their own, how far and how fast they are, how they end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import asyncio
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,28 @@ from pymongo.write_concern import WriteConcern
 from rich.console import Console
 
 from adapters.settings import Settings
+from bench.figures import tenths
+from bench.processes import cpu_seconds, listener, resident_bytes
 from services import ServiceError, running
 from tests.support import access
 from tests.support.books import Books, held
 from tests.support.client import Client
 from tests.support.messages import Message
 from tests.support.waiting import wait_for
+from tests.support.workers import WorkerProcess
 
-SECONDS_MAX = 900
+SECONDS_MAX = 1_800
 """How long is waited for anything."""
 TOGETHER = 500
 """How many facts one message carries."""
+LOOK_SECONDS = 0.1
+"""How often it is looked how far a run is, and what it takes."""
+FLAT = 1.1
+"""So many times as much memory as in the first tenth of a run is still flat."""
+AS_FAST = 0.9
+"""So many times as many accounts as in the first tenth, in the same CPU time, is still as fast."""
+JUDGED_FROM = 5_000
+"""Of so many accounts on: what a worker keeps in any case, and does once, is more than what fewer take."""
 
 Say = Callable[[str], None]
 """Tells how far a run is, with the seconds since it began."""
@@ -104,3 +116,82 @@ def is_completed(books: Books) -> bool:
     """Whether that run is."""
     row = books["billRuns"].find_one({"_id": "R-1"})
     return row is not None and row["state"] == "completed"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is seen of a run at a time (seconds): how much is done, the worker's memory (RSS, bytes), and CPU time.
+
+    That is what the worker and the database have used so far (seconds); the worker alone if the database is elsewhere.
+    """
+
+    at: float
+    done: int
+    memory: int
+    used: float
+
+
+async def watched(
+    worker: WorkerProcess, books: Books, done: Callable[[], int], is_over: Callable[[], bool]
+) -> list[Look]:
+    """What is seen of a worker from when something is done of a run until it is over."""
+    looks: list[Look] = []
+    address = await asyncio.to_thread(lambda: books.client.address)
+    database = listener(address[1]) if address is not None else None
+
+    def look() -> bool:
+        over, count, memory = is_over(), done(), resident_bytes(worker.pid)
+        assert memory is not None, "the worker has ended"
+        if count:
+            used = sum(cpu_seconds(pid) or 0 for pid in (worker.pid, database))
+            looks.append(Look(time.monotonic(), count, memory, used))
+        return over
+
+    await wait_for(look, SECONDS_MAX, lambda: held(books), pause=LOOK_SECONDS)
+    return looks
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a run went by tenths: the most memory (bytes), accounts done a second, and a second of CPU time."""
+
+    accounts: int
+    memory: list[int]
+    rates: list[float]
+    by_cpu: list[float]
+
+    @staticmethod
+    def of(looks: Sequence[Look]) -> Course:
+        """Worked out from what was seen, from the first look to the last."""
+        first, count = looks[0], looks[-1].done - looks[0].done
+        most = [0] * 10
+        for one in looks:
+            tenth = min(9, 10 * (one.done - first.done) // count)
+            most[tenth] = max(most[tenth], one.memory)
+        by_clock = tenths([(one.at, one.done - first.done) for one in looks], count)
+        by_cpu = tenths([(one.used, one.done - first.done) for one in looks], count)
+        rates, per_cpu = ([count / 10 / seconds for seconds in some] for some in (by_clock, by_cpu))
+        return Course(looks[-1].done, [size for size in most if size], rates, per_cpu)
+
+    def __str__(self) -> str:
+        first, later = (size / 2**20 for size in (self.memory[0], max(self.memory[1:])))
+        return (
+            f"{first:.0f} MiB in the first tenth of the run, later at most {later:.0f} MiB; a second "
+            f"{self.rates[0]:,.0f} in the first tenth, {self.rates[-1]:,.0f} in the last; "
+            f"a second of CPU time {self.by_cpu[0]:,.0f} and {self.by_cpu[-1]:,.0f}"
+        )
+
+    def assert_flat(self) -> None:
+        """The worker had at no later time much more memory than in the first tenth."""
+        growth = max(self.memory[1:]) / self.memory[0]
+        assert growth <= FLAT or self.accounts < JUDGED_FROM, f"memory grew to {growth:.2f} times as much"
+
+    def assert_as_fast(self) -> None:
+        """An account took at the end no more work than at the beginning.
+
+        That is CPU time: whatever else runs on the machine takes turns with the run, and halves what it does in a
+        second, but hardly changes what an account takes. What makes each account dearer, the more there are, does.
+        """
+        ratio = self.by_cpu[-1] / self.by_cpu[0]
+        slower = f"by CPU time it was {ratio:.2f} times as fast in the last tenth as in the first"
+        assert ratio >= AS_FAST or self.accounts < JUDGED_FROM, slower

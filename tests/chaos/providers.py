@@ -11,28 +11,21 @@ import argparse
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from adapters.settings import Settings
-from bench.processes import resident_bytes
-from tests.chaos.long_run import SECONDS_MAX, Say, all_is_done, billed, is_completed, judged, received, send, until
+from tests.chaos.long_run import Course, Say, all_is_done, billed, is_completed, judged, received, send, until, watched
 from tests.support.access import spoken_for
 from tests.support.books import Books, assert_audit_ok, held
 from tests.support.client import Client
 from tests.support.messages import agent_of, bill_run, charge, closing, cycle, in_cycle, payment
-from tests.support.waiting import wait_for
 from tests.support.workers import WorkerProcess
 
 OURS_EACH = 10
 """Every so many consumers have a line of ours."""
 GROSS, OURS_GROSS, COMMISSION, COMMISSION_TAX = 1_800, 600, 150, 30
 """What a consumer is billed by its provider, and by us, in cents with tax; our commission, 10 % of 15.00; its tax."""
-FLAT = 1.1
-"""So many times as much memory as in the first tenth of the run is still flat."""
-FLAT_FROM = 5_000
-"""Of so many consumers on: what a worker keeps in any case is more than what fewer take."""
 
 
 def main() -> int:
@@ -63,7 +56,7 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, say:
             await received(books, facts)
             say("all is charged")
             await client.send(bill_run("R-1"))
-            memory = await _memory(worker, lambda: billed(books), lambda: is_completed(books), len(provider_of))
+            looks = await watched(worker, books, lambda: billed(books), lambda: is_completed(books))
             say("completed")
             owed = dict.fromkeys(provider_of, GROSS) | dict.fromkeys(ours, GROSS + OURS_GROSS)
             await send(client, [payment(f"P-{id_}", id_, f"{cents / 100:.2f}") for id_, cents in owed.items()])
@@ -74,27 +67,11 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, say:
             await all_is_done(books)
     say("paid, and told to the providers")
     _judge(books, provider_of, ours)
-    first, later = max(memory[0]), max(max(tenth) for tenth in memory[1:])
-    say(f"{first / 2**20:.0f} MiB in the first tenth of the run, later at most {later / 2**20:.0f} MiB")
-    assert later <= FLAT * first or asked.consumers < FLAT_FROM, f"memory grew to {later / first:.2f} times as much"
+    course = Course.of(looks)
+    say(str(course))
+    course.assert_flat()
     assert_audit_ok(books)
     say("each consumer is billed once by each seller, each provider has its own, and the audit is clean")
-
-
-async def _memory(
-    worker: WorkerProcess, done: Callable[[], int], is_over: Callable[[], bool], of: int
-) -> list[list[int]]:
-    """The worker's memory in bytes, as often as it is looked at in each tenth of a run, until that is over."""
-    found: list[list[int]] = [[] for _ in range(10)]
-
-    def look() -> bool:
-        size = resident_bytes(worker.pid)
-        assert size is not None, "the worker has ended"
-        found[min(9, 10 * done() // of)].append(size)
-        return is_over()
-
-    await wait_for(look, SECONDS_MAX)
-    return [one for one in found if one]
 
 
 def _judge(books: Books, provider_of: dict[str, str], ours: list[str]) -> None:

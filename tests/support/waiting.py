@@ -13,10 +13,13 @@ SECONDS_MAX = 120
 PAUSE_SECONDS = 0.02
 
 
-async def wait_for(condition: Callable[[], Any], seconds: float = SECONDS_MAX, otherwise: Any = "") -> Any:
+async def wait_for(
+    condition: Callable[[], Any], seconds: float = SECONDS_MAX, otherwise: Any = "", *, pause: float = PAUSE_SECONDS
+) -> Any:
     """Wait until `condition` gives something true, and return that; `otherwise` says what is amiss when it does not.
 
-    `condition` may be a coroutine function, `otherwise` a text or a function that makes one.
+    `condition` may be a coroutine function, `otherwise` a text or a function that makes one. `pause` seconds
+    lie between two looks.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -29,4 +32,4 @@ async def wait_for(condition: Callable[[], Any], seconds: float = SECONDS_MAX, o
             raise AssertionError(
                 f"it did not come to hold in {seconds:g} seconds: {otherwise() if callable(otherwise) else otherwise}"
             )
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(pause)
