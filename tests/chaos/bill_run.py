@@ -27,6 +27,9 @@ from tests.support.workers import WorkerProcess
 
 PAID = 100
 """So many accounts are paid for while they are billed."""
+IN_FLIGHT = 20
+"""So many messages the worker is given at once that prepares it all. Of a thousand, which are 200 MB, the broker could
+not write the rest for as long as a slow worker takes for the first, and would close the connection."""
 
 
 def main() -> int:
@@ -45,7 +48,7 @@ async def _run(settings: Settings, books: Books, asked: argparse.Namespace, say:
     with tempfile.TemporaryDirectory() as directory:
         async with Client.connected(settings.rabbitmq_url, spoken_for(settings), hears=False) as client:
             await client.declare()
-            async with WorkerProcess.running(settings, Path(directory) / "setup"):
+            async with WorkerProcess.running(settings, Path(directory) / "setup", prefetch=IN_FLIGHT):
                 await client.send_all([cycle(), partner("SA-1")])
                 await send(client, [in_cycle(id_) for id_ in ids])
                 await send(client, [charge(f"C-{id_}", id_, 10) for id_ in ids])
