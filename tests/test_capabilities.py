@@ -493,7 +493,8 @@ NOT_IN_THE_TRAFFIC = {
         f"{name}.{command}": "moves nothing"
         for name in SPECIFICATIONS
         for command in ("create", "update", "delete")
-        if (name, command) != ("billing-cycle-specification", "create")  # there are runs of one
+        # There are runs of a cycle, and accounts that are dunned.
+        if (name, command) not in (("billing-cycle-specification", "create"), ("dunning-procedure", "create"))
     },
     **{name: "an operator's" for name in MESSAGES if name.startswith("parked.")},
     "reserve.release": "sent as something is held back",
@@ -514,8 +515,8 @@ NOT_IN_THE_TRAFFIC = {
     "subscription.terminate": "likewise",
     "subscription.resume": "sent as they are suspended",
     "invoice.validate": "sent as invoices come",
-    "payment.failed": "nothing is due as long as the chaos lasts, so nothing is requested",
     "invoice.send": "likewise",
+    "payment.failed": "sent as payments are requested",
 }
 
 

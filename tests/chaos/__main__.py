@@ -1,9 +1,9 @@
 """`python -m tests.chaos --minutes 10 --seed N`: breaks everything for so long, and says what came of it.
 
 It ends with 0 if all held, with 1 if not, and with 2 if there are no services that can be broken. `--break NAME` puts a
-defect into the workers that the run has to notice: it must end with 1. NAME is `inbox-off`, `confirms-ignored` or
-`ack-before-commit`. `--planted` does so with each of them, again with the next seed for as long as it is not noticed,
-and ends with 0 if each was. With `PAYMASTER_TEST_ACCESS=on` the workers have an access file.
+defect into the workers that the run has to notice: it must end with 1. NAME is `inbox-off`, `confirms-ignored`,
+`ack-before-commit` or `dunned-as-found`. `--planted` does so with each of them, again with the next seed for as long as
+it is not noticed, and ends with 0 if each was. With `PAYMASTER_TEST_ACCESS=on` the workers have an access file.
 """
 
 from __future__ import annotations

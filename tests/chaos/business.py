@@ -7,11 +7,12 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from tests.chaos.agreed import ADVANCE, DAYS_MAX, NETTED, ORDERED, SELF_BILLED, Bargain, Shares, agents_terms, bargains
+from tests.chaos.dunned import AT_ONCE, STEPS, THRESHOLD, WHATS, Debtor, What, procedures
 from tests.support.messages import (
     Message,
     adjustment,
@@ -85,6 +86,8 @@ CYCLE = "SUBSCRIBERS"
 """The billing cycle of all these."""
 FIRST_DAY, LAST_DAY = date(2026, 1, 5), date(2026, 3, 20)
 """Subscriptions begin from the first day on, by which bills have nothing, and are billed up to the last in the end."""
+DEBTORS_EACH = 2
+"""So many accounts there are from the start for each thing that may become of what they owe."""
 ROOM = 10_000
 """Euros that are charged for a last bill to have room for whatever is taken back."""
 
@@ -148,7 +151,7 @@ class Business:
     them, `poison` the reason for which each message id is parked; `owed` is in cents, credit being negative, and
     `adjusted` likewise, what each partner's adjustments come to; `approved` is of how many disputes something is to be
     credited; `agreed` is what each subscription is in the end, `bargains` what is agreed with partners, of whom
-    `account_terms` says what holds otherwise.
+    `account_terms` says what holds otherwise; `debtors` are the accounts that are dunned.
     """
 
     lots: random.Random
@@ -163,11 +166,15 @@ class Business:
     agreed: dict[str, Agreed] = field(default_factory=dict)
     bargains: list[Bargain] = field(default_factory=list)
     account_terms: dict[str, Shares] = field(default_factory=dict)
+    debtors: dict[str, Debtor] = field(default_factory=dict)
     _numbers: Counter[str] = field(default_factory=Counter)
     _accounts: list[str] = field(default_factory=list)
     _partners: list[str] = field(default_factory=list)
     _later: list[tuple[int, Letter]] = field(default_factory=list)
     _reversed: set[str] = field(default_factory=set)
+    _bill_of: dict[str, str] = field(default_factory=dict)
+    _stepped: set[str] = field(default_factory=set)
+    _at_last: list[Debtor] = field(default_factory=list)
     _unpaid: list[dict[str, Any]] = field(default_factory=list)
     _bursts: int = 0
     _over: bool = False
@@ -184,6 +191,9 @@ class Business:
         others.append(self._fact(customer(NETTED, paymentTermDays=0), NETTED))
         others += [self._open("BA") for _ in range(ACCOUNTS)] + [self._open("SA") for _ in range(PARTNERS)]
         others += [self._partner(number) for number in AGENTS[:2]]
+        others += [self._fact(made, id_) for id_, made in procedures().items()]
+        for what in WHATS * DEBTORS_EACH:
+            others += self._debtor(what)
         return others + self._agreements()
 
     def _agreements(self) -> list[Letter]:
@@ -240,8 +250,9 @@ class Business:
             self._promise,
             self._agreement,
             self._advance,
+            self._debtor,
         )
-        often = (45, 35, 5, 1, 3, 1, 3, 2, 2, 2, 2, 6, 3, 3, 2, 0.5, 0.3)
+        often = (45, 35, 5, 1, 3, 1, 3, 2, 2, 2, 2, 6, 3, 3, 2, 0.5, 0.3, 0.5)
         for kind in self.lots.choices(kinds, often, k=self.lots.choice(BURSTS)):
             made = kind()
             letters += made
@@ -355,10 +366,14 @@ class Business:
             "subscription.changed": self.resumption_of,
             "charge.added": lambda event: self.bill_of(event["charge"]),
             "credit.transferred": lambda event: self.reversal_of_transfer(event["transfer"]),
+            "dunning.step-taken": self.sequel_of_step,
+            "payment.requested": self.collection_of,
         }
 
     def sequel_of_subscription(self, subscription_id: str) -> list[Letter]:
         """Some of what may be said of a subscription in any order: each is of days of its own."""
+        if subscription_id not in self.agreed:
+            return []
         agreed = self.agreed[subscription_id]
         said = []
         for on in (date(2026, 1, 28), date(2026, 2, 4)):
@@ -383,7 +398,9 @@ class Business:
         return letters
 
     def resumption_of(self, event: dict[str, Any]) -> list[Letter]:
-        """What was suspended is resumed; after other changes there may be a bill."""
+        """What was suspended is resumed, of debtors by dunning alone; after other changes there may be a bill."""
+        if event["subscription"]["id"] not in self.agreed:
+            return []
         if event["kind"] != "suspend":
             return self._bill() if self.lots.random() < 0.3 else []
         return [self._command(subscribed("resume", event["subscription"]["id"], "2026-02-20"))]
@@ -443,7 +460,12 @@ class Business:
         return letter
 
     def bill_of(self, charged: dict[str, Any]) -> list[Letter]:
-        """A bill as soon as something is charged: it has this charge, and whatever else came in meanwhile."""
+        """A bill as soon as something is charged: it has this charge, and whatever else came in meanwhile.
+
+        Not of what dunning charges: that would be overdue in its turn.
+        """
+        if charged["billingAccount"]["id"] in self.debtors:
+            return []
         number, account = self._next("BD"), charged["billingAccount"]["id"]
         up_to = {"on": str(LAST_DAY)} if account in (PAYER, *SUBSCRIBERS) else {}
         letters = [self._fact(demand(number, account, **up_to), number)]
@@ -459,6 +481,12 @@ class Business:
             return [self._fact(write_off(number, invoice["billNo"], taxRelief=self.lots.random() < 0.5), number)]
         if invoice["billingAccount"]["id"] == RIGHT:
             return []
+        if debtor := self.debtors.get(invoice["billingAccount"]["id"]):
+            self._bill_of[debtor.account] = invoice["billNo"]
+            if debtor.what in AT_ONCE:
+                return self._in_a_while(self._by_debtor(debtor))
+            # Events may come in another order after an outage.
+            return self._in_time(debtor) if not debtor.level or debtor.account in self._stepped else []
         if invoice["billingAccount"]["id"] in (PAYER, *SUBSCRIBERS):
             return self._sequel_of_bill(invoice)
         if back := [line for line in invoice["lines"] if line["taxExcludedAmount"]["value"] < 0]:
@@ -509,6 +537,9 @@ class Business:
     def end_of(self, disputed: dict[str, Any]) -> list[Letter]:
         """How a dispute ends: it is withdrawn, or all of it is approved, or nothing."""
         number = disputed["disputeId"]
+        if debtor := self.debtors.get(disputed["billingAccount"]["id"]):
+            withdraws = debtor.what == "disputes, and withdraws it"
+            return self._in_a_while([self._fact(dispute_withdrawn(number), number)]) if withdraws else []
         drawn = self.lots.random()
         if drawn < 0.3:
             return [self._fact(dispute_withdrawn(number), number)]
@@ -552,6 +583,10 @@ class Business:
             return self._put_right(account, allocated["payment"]["amount"]["value"])
         if account == NAMED:
             return []
+        if debtor := self.debtors.get(account):
+            if debtor.what != "pays, and it comes back" or payment_id in self._reversed:
+                return []
+            return self._reverse(payment_id, account, allocated["payment"]["amount"]["value"])
         if "source" in allocated["payment"] or payment_id in self._reversed or self.lots.random() >= REVERSED:
             return []
         return self._reverse(payment_id, account, allocated["payment"]["amount"]["value"])
@@ -654,6 +689,79 @@ class Business:
         """Nothing is overdue as long as the chaos lasts: it is kept, and has no effect."""
         number, account = self._next("PROMISE"), self._account(self._accounts, "BA", 0.01)
         return [self._fact(promise(number, account, str(LAST_DAY)), number)]
+
+    def _debtor(self, what: What | None = None) -> list[Letter]:
+        """An account that owes and is dunned, with its order and a subscription: its own, or of whom it pays for."""
+        account = self._next("BA-owes")
+        becomes = self.lots.choice(WHATS) if what is None else what
+        level = 0 if becomes in AT_ONCE else self.lots.randrange(len(STEPS) + 1)
+        pays_for = f"{account}-for" if self.lots.random() < 0.5 else None
+        debtor = Debtor(account, becomes, level, self.lots.randrange(5, 40), pays_for)
+        self.debtors[account] = debtor
+        self.owed[account] += debtor.cents
+        return [self._fact(made, id_) for id_, made in debtor.opening().items()]
+
+    def sequel_of_step(self, step: dict[str, Any]) -> list[Letter]:
+        """What a debtor does who has waited for this step."""
+        debtor = self.debtors[step["billingAccount"]["id"]]
+        if step["level"] != debtor.level:
+            return []
+        self._stepped.add(debtor.account)
+        return self._in_time(debtor) if debtor.account in self._bill_of else []
+
+    def as_day_comes(self) -> list[Letter]:
+        """What debtors do at last, now that a day comes on which they would be dunned."""
+        debtors, self._at_last = self._at_last, []
+        return [letter for debtor in debtors for letter in self._by_debtor(debtor)]
+
+    def collection_of(self, request: dict[str, Any]) -> list[Letter]:
+        """What is requested of a debtor is paid, or not."""
+        debtor = self.debtors[request["billingAccount"]["id"]]
+        if debtor.what == "is collected from":
+            return self._pays(debtor, debtor.cents, paymentRequestId=request["paymentRequestId"])
+        number = request["paymentRequestId"]
+        body = {"paymentRequestId": number, "reason": "AM04", "failedAt": "2026-11-24T09:00:00Z"}
+        return self._in_a_while([self._fact(("payment.failed", body), number)])
+
+    def _by_debtor(self, debtor: Debtor) -> list[Letter]:
+        match debtor.what:
+            case "pays" | "pays, and it comes back":
+                return self._pays(debtor, debtor.cents)
+            case "pays nearly all":
+                return self._pays(debtor, debtor.cents - 100 * THRESHOLD + 1)
+            case "pays half":
+                return self._pays(debtor, debtor.cents // 2)
+            case "disputes" | "disputes, and withdraws it":
+                number = self._next("D")
+                made = dispute(number, self._bill_of[debtor.account], credited(1, debtor.euros))
+                return [self._fact(made, number)]
+            case "promises" | "promises, and the day is over":
+                number = self._next("PROMISE")
+                # The day after this one has come when the traffic is over, and then as many as there are steps.
+                tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+                until = date(2999, 12, 31) if debtor.what == "promises" else tomorrow
+                return [self._fact(promise(number, debtor.account, str(until)), number)]
+        return []
+
+    def _pays(self, debtor: Debtor, cents: int, **of: str) -> list[Letter]:
+        number = self._next("P")
+        self.owed[debtor.account] -= cents
+        return [self._fact(payment(number, debtor.account, str(Decimal(cents) / 100), **of), number)]
+
+    def _in_time(self, debtor: Debtor) -> list[Letter]:
+        """What a debtor does, at once or as the next day comes: just before it is looked at, or at the same time."""
+        if debtor.level and self.lots.random() < 0.3:
+            return self._by_debtor(debtor)
+        self._at_last.append(debtor)
+        return []
+
+    def _in_a_while(self, letters: list[Letter]) -> list[Letter]:
+        """These later, while there is business; else at once."""
+        if self._over:
+            return letters
+        for letter in letters:
+            self._put_off(letter)
+        return []
 
     def _subscription(self) -> list[Letter]:
         number, account = self._next("SUB"), self.lots.choice(SUBSCRIBERS)

@@ -16,6 +16,7 @@ from tests.support.workers import environment
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 60
+DAY_SECONDS = 86_400
 
 
 class Hand:
@@ -38,6 +39,7 @@ class Hand:
         self._directory = directory
         self._clock = directory / "clock"
         self._server_clock = directory / "server-clock"
+        self._days = directory / "days"
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
         self._begun = 0
@@ -50,7 +52,7 @@ class Hand:
             self._begun = output.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.chaos.worker", "--clock", str(self._clock)),
-                *("--server-clock", str(self._server_clock), *self._options, *crash),
+                *("--server-clock", str(self._server_clock), "--days", str(self._days), *self._options, *crash),
                 env={**environment(self._settings), "PYTHONPATH": str(ROOT)},
                 cwd=self._directory,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -105,6 +107,10 @@ class Hand:
         self._clock.write_text(str(seconds))
         self._server_clock.write_text(str(seconds if days else 0))
 
+    def move_days(self, days: int) -> None:
+        """Have so many days come to it that are not there by its clock, which stays as it is."""
+        self._days.write_text(str(days * DAY_SECONDS))
+
     @property
     def ready(self) -> bool:
         """Whether it has come in this life to where it reads the work queue, or would if it were its turn."""
@@ -125,6 +131,7 @@ async def crew(settings: Settings, directory: Path, options: Sequence[str], size
             ]
             hand = Hand(f"worker {number}", settings, place, options, *networks)
             hand.move_clock(0)
+            hand.move_days(0)
             stack.push_async_callback(hand.kill)
             hands.append(hand)
         for hand in hands:

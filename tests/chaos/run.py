@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from pymongo import MongoClient
@@ -18,6 +19,7 @@ from adapters.settings import Settings
 from tests.chaos.breakable import Breakable
 from tests.chaos.business import Business
 from tests.chaos.crew import Hand, crew
+from tests.chaos.dunned import STEPS
 from tests.chaos.faults import (
     KILLS,
     OF_ACCESS,
@@ -42,6 +44,10 @@ START_SECONDS = 120
 DEFECT_SECONDS = 60.0
 """For how long a run with a defect is drained, each time: what it leaves undone may move for ever, and is seen."""
 LOOK_SECONDS = 0.2
+CLOSED_SECONDS = 10
+"""How long there is no business as a day comes: workers take some seconds until they look at who owes."""
+QUIET_SECONDS = 5
+"""How long they take when nothing is broken."""
 TELL_SECONDS = 5
 OFFENCES_SHOWN = 10
 
@@ -58,6 +64,8 @@ class Plan:
     """How long a fault lasts."""
     apart: tuple[float, float] = (1, 8)
     """How much time there is between two of a kind."""
+    days: int = 4
+    """So many days come while all is broken."""
     lease_seconds: float | None = None
     """How long a claim lasts, if not as long as it does in a worker."""
     standstill_seconds: float = 100
@@ -149,9 +157,13 @@ async def run(
             ahead += settings.waiting_seconds_max
             for hand in hands:
                 hand.move_clock(ahead, days=True)
-            day = (datetime.now(UTC) + timedelta(seconds=ahead)).date()
-            await _drained(plan, business, outside, database, say, day=day)
-            outside.send(business.last_closings(day))
+            # A step a day: so who still owes is as far as may be in the end.
+            for days in range(plan.days, plan.days + len(STEPS) + 1):
+                await _begin_day(days, plan.lots(f"day {days}"), QUIET_SECONDS, business, outside, hands)
+                day = (datetime.now(UTC) + timedelta(seconds=ahead, days=days)).date()
+                between = plan.days < days < plan.days + len(STEPS)
+                await _drained(plan, business, outside, database, say, day=day, rest=not between)
+            outside.send([*business.as_day_comes(), *business.last_closings(day)])
             await _drained(plan, business, outside, database, say)
             odd_ends = [
                 f"{hand.name} was told to stop and {code}" for hand in hands if (code := await hand.terminate())
@@ -181,6 +193,11 @@ async def run(
         "statements netted": database["payments"].count_documents({"source": "netting"}),
         "documents of statements": database["settlementDocuments"].count_documents({}),
         "of these disputed": database["settlementDocuments"].count_documents({"said.state": "disputed"}),
+        "days begun": database["days"].count_documents({}),
+        "of these looked at": database["inbox"].count_documents({"_id": {"$regex": "^dunning[.]complete:"}}),
+        "accounts dunned": len(business.debtors),
+        "steps taken": database["dunningSteps"].count_documents({}),
+        "times they were cleared": outside.types["dunning.cleared"],
         "reserves": database["reserves"].count_documents({}),
         "credit notes by bills": database["creditNotes"].count_documents({"cause": {"$regex": "^bill[.]"}}),
         "parked": states["parked"],
@@ -198,6 +215,8 @@ async def run(
 async def _disturb(plan: Plan, business: Business, outside: Outside, scene: Scene, faults: Counter[str]) -> None:
     """Business, and faults of three sorts beside it, until the time is over."""
     until = time.monotonic() + plan.seconds
+    open_ = asyncio.Event()
+    open_.set()
     kinds = {
         "kills": KILLS,
         "workers": (OF_WORKERS if scene.breakable else OF_WORKERS_AND_QUICK) + (OF_ACCESS if business.access else ()),
@@ -210,15 +229,43 @@ async def _disturb(plan: Plan, business: Business, outside: Outside, scene: Scen
     async with asyncio.TaskGroup() as tasks:
         for sort, of_it in kinds.items():
             tasks.create_task(trouble(scene, of_it, plan.lots(sort), until, plan.lasting, plan.apart, count))
-        tasks.create_task(_trade(plan, business, outside, until))
+        tasks.create_task(_trade(plan, business, outside, until, open_))
+        tasks.create_task(_pass_days(plan, business, outside, scene, open_))
 
 
-async def _trade(plan: Plan, business: Business, outside: Outside, until: float) -> None:
+async def _trade(plan: Plan, business: Business, outside: Outside, until: float, open_: asyncio.Event) -> None:
     pauses = plan.lots("pauses")
     while time.monotonic() < until:
+        await open_.wait()
         letters = business.burst()
         outside.send(letters)
         await asyncio.sleep(len(letters) / plan.messages_per_second * pauses.uniform(0.5, 1.5))
+
+
+async def _pass_days(plan: Plan, business: Business, outside: Outside, scene: Scene, open_: asyncio.Event) -> None:
+    """Have days come. As one does there is no business for a while: who owes is looked at once the queue is empty."""
+    every = plan.seconds / (plan.days + 1)
+    closed = min(CLOSED_SECONDS, every / 2)
+    for day in range(1, plan.days + 1):
+        await asyncio.sleep(every - closed)
+        scene.tell(f"day {day} comes")
+        open_.clear()
+        await _begin_day(day, plan.lots(f"day {day}"), closed, business, outside, scene.crew)
+        open_.set()
+
+
+async def _begin_day(
+    day: int, lots: random.Random, seconds: float, business: Business, outside: Outside, hands: list[Hand]
+) -> None:
+    """Have a day come, and wait so many seconds: who has waited for it acts once workers may be looking at who owes."""
+    for hand in hands:
+        hand.move_days(day)
+    letters = business.as_day_comes()
+    times = sorted(lots.uniform(seconds / 3, seconds) for _ in letters)
+    for letter, pause in zip(letters, (after - before for before, after in pairwise((0.0, *times))), strict=True):
+        await asyncio.sleep(pause)
+        outside.send([letter])
+    await asyncio.sleep(seconds - (times[-1] if times else 0))
 
 
 async def _drained(
@@ -230,14 +277,20 @@ async def _drained(
     *,
     for_credit: bool = True,
     day: date | None = None,
+    rest: bool = True,
 ) -> None:
     """Wait until everything that was sent has its outcome and every event was heard, or nothing moves any more.
 
-    Not `for_credit`: as far as it does not wait for credit. With a day: until it has begun.
+    Not `for_credit`: as far as it does not wait for credit. With a day: until all that owe were looked at on it, and no
+    longer without the `rest`.
     """
     held = database["held"]
 
     def left() -> dict[str, int]:
+        days = database["dunnedDays"]
+        to_dun = {} if day is None else {"to dun": 1 - days.count_documents({"newest": day.isoformat()})}
+        if not rest:
+            return to_dun
         wrong = len(business.poison) + len(business.conflicts)
         waiting = held.count_documents({"state": "waiting"})
         applied = facts(database) - further_parts(database)
@@ -254,7 +307,7 @@ async def _drained(
             "to mark": database["outbox"].count_documents({"unsent": True}),
             "to run": database["billRuns"].count_documents({"state": "running"}),
             "to correct": database["backdatings"].count_documents({"state": "running"}),
-            "to begin": 0 if day is None else 1 - database["calendar"].count_documents({"newest": day.isoformat()}),
+            **to_dun,
         }
 
     before, since, told, pause = left(), time.monotonic(), 0.0, LOOK_SECONDS

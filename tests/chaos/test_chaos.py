@@ -34,6 +34,7 @@ async def test_nothing_is_lost_or_done_twice_whatever_breaks(
         messages_per_second=35,
         lasting=(0.2, 1),
         apart=(0.8, 2),
+        days=2,
         lease_seconds=2,
         # More than the 60 for which MongoDB keeps what a dead worker had open.
         standstill_seconds=75,

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 
 from adapters.audit import audit
+from tests.chaos import dunned
 from tests.chaos.agreed import agreed_on
 from tests.chaos.business import AGENTS, Business
 from tests.chaos.outside import Outside
@@ -117,6 +118,7 @@ def _judge_effects(business: Business, database: Books, offences: Offences) -> N
         if owed != should:
             offences["unexpected"].append(f"{row['_id']} owes {owed}, and should {should}")
     _judge_subscriptions(business, database, offences)
+    offences["unexpected"] += dunned.judge(business.debtors, database)
     _judge_partners(business, database, offences)
     of_adjustments: list[Document] = [
         {"$match": {"adjustmentId": {"$gt": ""}}},

@@ -1,7 +1,7 @@
 """The chaos runs' worker: `paymaster run` with a clock that can be moved, and with what is to be broken in it.
 
-`python -m tests.chaos.worker [--clock FILE] [--server-clock FILE] [--lease SECONDS] [--crash POINT N] [--break NAME]`;
-SIGUSR1 makes the broker close the channel of its work queue, SIGUSR2 that of its events.
+`python -m tests.chaos.worker [--clock FILE] [--server-clock FILE] [--days FILE] [--lease SECONDS] [--crash POINT N]
+[--break NAME]`; SIGUSR1 makes the broker close the channel of its work queue, SIGUSR2 that of its events.
 """
 
 from __future__ import annotations
@@ -12,23 +12,30 @@ import functools
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pymongo import InsertOne, ReplaceOne
 
 from adapters.clock import utc_now
+from adapters.dunning import sweeps
+from adapters.operations.status import newest_day
 from adapters.rabbitmq import publisher
 from adapters.rabbitmq.connection import CONNECTION_ERRORS
 from adapters.rabbitmq.publisher import Publisher, Sent
 from adapters.settings import load_settings
 from adapters.store.transaction import Transaction
+from domain.dunning import looking, procedures
+from domain.ledger.books import Books
 from handlers import days, worker
 from handlers.engine import held
 from handlers.logs import set_up
 from handlers.worker import Worker
 from tests.chaos.crashes import POINTS, around, die_at
+
+FOUND_SECONDS = 3.0
+"""How long it takes, with that defect, until what is found is looked at."""
 
 
 def _inbox_off() -> None:
@@ -82,10 +89,50 @@ def _ack_before_commit() -> None:
     around(worker, "take", make)
 
 
+def _dunned_as_found() -> None:
+    """Whether a step is taken is decided as accounts that owe are found, a while before it is."""
+    found: dict[tuple[str, date], date] = {}
+    rising = False
+
+    def lingering(original: Any) -> Any:
+        async def owing(database: Any, *which: Any) -> list[dict[str, Any]]:
+            rows: list[dict[str, Any]] = await original(database, *which)
+            newest = await newest_day(database)
+            found.update({(row["_id"], newest): date.fromisoformat(row["oldestDue"]) for row in rows if newest})
+            await asyncio.sleep(FOUND_SECONDS)
+            return rows
+
+        return owing
+
+    def as_found(original: Any) -> Any:
+        def overdue_since(account_id: str, on: date, books: Books) -> date | None:
+            now: date | None = original(account_id, on, books)
+            return now or (found.get((account_id, on)) if rising else None)
+
+        return overdue_since
+
+    def of_its_day(original: Any) -> Any:
+        def bring_in_line(*arguments: Any, rises: bool) -> Any:
+            nonlocal rising
+            rising = rises
+            try:
+                return original(*arguments, rises=rises)
+            finally:
+                rising = False
+
+        return bring_in_line
+
+    around(sweeps, "_owing", lingering)
+    around(looking, "bring_in_line", of_its_day)
+    for module in (looking, procedures):
+        around(module, "overdue_since", as_found)
+
+
 BREAKS: dict[str, Callable[[], None]] = {
     "inbox-off": _inbox_off,
     "confirms-ignored": _confirms_ignored,
     "ack-before-commit": _ack_before_commit,
+    "dunned-as-found": _dunned_as_found,
 }
 """Defects that a run has to notice."""
 
@@ -131,17 +178,28 @@ def _moved(file: Path) -> timedelta:
     return timedelta(seconds=float(file.read_text() or 0))
 
 
-def _move_days(file: Path) -> None:
-    """Take the database server's clock, by which days come too, to be ahead by the seconds that the file says."""
+def _move_days(server_clock: Path, ahead: Path) -> None:
+    """Have the days come earlier: by how far the database server's clock is ahead, and by so many days more.
 
-    def make(original: Any) -> Any:
+    Both files have seconds. The latter move nothing but the days: whatever goes by the clock, as claims do, would be
+    over at once if that jumped by a day.
+    """
+
+    def by_server(original: Any) -> Any:
         async def server_time(database: Any) -> datetime:
             time: datetime = await original(database)
-            return time + _moved(file)
+            return time + _moved(server_clock) + _moved(ahead)
 
         return server_time
 
-    around(days, "server_time", make)
+    def by_clock(original: Any) -> Any:
+        def make(*arguments: Any, clock: Callable[[], datetime], **options: Any) -> Any:
+            return original(*arguments, clock=lambda: clock() + _moved(ahead), **options)
+
+        return make
+
+    around(days, "server_time", by_server)
+    around(worker, "DayStarter", by_clock)
 
 
 def main() -> None:
@@ -149,6 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clock", type=Path)
     parser.add_argument("--server-clock", type=Path)
+    parser.add_argument("--days", type=Path)
     parser.add_argument("--lease", type=float)
     parser.add_argument("--crash", nargs=2, metavar=("POINT", "N"))
     parser.add_argument("--break", dest="broken", choices=BREAKS)
@@ -163,7 +222,7 @@ def main() -> None:
         die_at(point, int(nth))
     clock = _clock(arguments.clock) if arguments.clock else utc_now
     if arguments.server_clock:
-        _move_days(arguments.server_clock)
+        _move_days(arguments.server_clock, arguments.days)
     around(worker, "Worker", lambda _: functools.partial(_Disturbed, clock=clock))
     settings = load_settings()
     set_up(settings.log_level, "logfmt")
