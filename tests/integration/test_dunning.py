@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 
 from adapters.settings import Settings
 from handlers import sweeping
+from handlers.engine import held as waker
+from tests.chaos.dunned import Debtor, judge, procedures
 from tests.days.test_days import ClockFile
 from tests.integration.test_queries import Asker
 from tests.support.books import Books, Document, applied, assert_clean, held, position, unsent
@@ -312,4 +316,38 @@ async def test_what_two_accounts_are_dunned_for_is_suspended_until_both_have_pai
         resumed = await ask("subscription.get", id="S-1")
         await wait_for(lambda: not unsent(database))
     assert (kept["state"], stands, resumed["state"]) == ("suspended", [[], ["S-1"]], "active")
+    await assert_clean(client, database)
+
+
+async def test_several_workers_dun_while_days_come_and_customers_pay(
+    by_file: Settings, client: Client, database: Books, clock: ClockFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three workers at once, and payments while accounts are looked at: a step each day, none against who has paid."""
+    # The days go by faster than a slow machine applies messages: none has waited for too long, and no worker is dead.
+    span = timedelta(days=30)
+    monkeypatch.setattr(waker, "LEASE", span)
+    by_file = by_file.model_copy(update={"single_active_consumer": False, "waiting_seconds_max": span.total_seconds()})
+    pays_on = {f"BA-{n}": 23 + n % 6 for n in range(36)}
+    debtors = {
+        account: Debtor(account, "pays" if day < 28 else "pays nothing", 0, 10, f"{account}-for" if day % 2 else None)
+        for account, day in pays_on.items()
+    }
+    opening = [made for one in debtors.values() for made in one.opening().values()]
+    await client.declare(single_active_consumer=False)
+
+    async def pay(day: int) -> None:
+        for account, debtor in debtors.items():
+            if pays_on[account] == day and debtor.what == "pays":
+                await client.ask(payment(f"P-{account}", account, 12))
+
+    async with working(by_file, days=True), working(by_file, days=True), working(by_file, days=True):
+        await looked_at(database, "2026-11-22")
+        await client.send_all([*procedures().values(), *opening])
+        await applied(database, 2 + len(opening))
+        for day in range(23, 29):
+            clock.show(f"2026-11-{day}T06:00:00Z")
+            await asyncio.gather(pay(day), looked_at(database, f"2026-11-{day}"))
+        await wait_for(lambda: not unsent(database) and not held(database), otherwise=lambda: held(database))
+    assert judge(debtors, database) == []
+    assert database["dunningSteps"].count_documents({}) >= 3 * 6
     await assert_clean(client, database)
