@@ -261,7 +261,7 @@ def settings(rabbitmq_url: str, mongodb_url: str, database: Books, driver: Drive
         database=database.name,
         mongodb_driver=driver,
         access=access_file,
-        held_interval_seconds=0.2,
+        held_interval_seconds=0.5,
         relay_interval_seconds=1,
         start_timeout_seconds=SECONDS_MAX,
         shutdown_timeout_seconds=SECONDS_MAX / 2,

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.parametrize("driver", ["motor"], indirect=True)
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test has no second for each look."""
-    monkeypatch.setattr(sweeping, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(bill_runs, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(sweeping, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(bill_runs, "WATCH_SECONDS", 0.1)
     monkeypatch.setattr("handlers.watch.WATCH_SECONDS", 0.1)
 
 

@@ -300,7 +300,7 @@ async def test_a_worker_that_dies_over_subscriptions_costs_nothing(
     settings: Settings, client: Client, database: Books, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str
 ) -> None:
     """Some begin on the day that has just come, others are made and changed; and the worker dies at the point."""
-    monkeypatch.setattr("handlers.days.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("handlers.days.LOOK_SECONDS", 0.1)
     clock = ClockFile(tmp_path / "clock")
     clock.show("2026-11-22T12:00:00Z")
     settings = settings.model_copy(update={"relay_interval_seconds": 0.3, "clock_file": str(clock)})

@@ -59,7 +59,7 @@ class ClockFile:
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test has no second for each look."""
-    monkeypatch.setattr(starter, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(starter, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(starter, "AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(starter, "HELD_SECONDS", 0.1)
     monkeypatch.setattr("handlers.watch.WATCH_SECONDS", 0.1)

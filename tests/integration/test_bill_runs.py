@@ -42,12 +42,12 @@ pytestmark = pytest.mark.parametrize("driver", ["motor"], indirect=True)
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test has no second for each look, and small pages have the same ends as large ones."""
-    monkeypatch.setattr(sweeping, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(sweeping, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(sweeping, "AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(sweeping, "PAGE", 40)
     monkeypatch.setattr(sweeping, "IN_FLIGHT_MAX", 80)
     monkeypatch.setattr("handlers.watch.WATCH_SECONDS", 0.1)
-    monkeypatch.setattr("handlers.days.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("handlers.days.LOOK_SECONDS", 0.1)
     monkeypatch.setattr("adapters.store.workers.DEAD_AFTER_SECONDS", 2.0)
 
 

@@ -24,7 +24,7 @@ from tests.support.workers import working
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test has no second for each look."""
-    monkeypatch.setattr(starter, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(starter, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(starter, "HELD_SECONDS", 0.1)
 
 

@@ -131,7 +131,7 @@ def settings_for(guarded: Guarded, papers: Papers, vhost: str, books: str, drive
         mongodb_certificate_file=str(papers.client),
         mongodb_driver=driver,
         database=books,
-        held_interval_seconds=0.2,
+        held_interval_seconds=0.5,
         relay_interval_seconds=1,
         start_timeout_seconds=SECONDS_MAX,
         shutdown_timeout_seconds=SECONDS_MAX / 2,
