@@ -15,7 +15,6 @@ from zlib import crc32
 
 import pytest
 import structlog
-import uvloop
 from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -81,11 +80,6 @@ def _on_both(mark: pytest.Mark) -> pytest.Mark | None:
             others.append(other)
     both = [(*other[:at], driver, *other[at:]) for other in others for driver in DRIVERS]
     return pytest.mark.parametrize(names, both, **mark.kwargs).mark
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The event loop that `paymaster run` has; it takes less than Python's own, too."""
-    return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_collection(session: pytest.Session) -> None:

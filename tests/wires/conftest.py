@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,15 +21,6 @@ from tests.support.books import Document
 from tests.support.broker import Broker
 from tests.support.waiting import SECONDS_MAX
 from tests.support.workers import environment
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Python's own event loop: uvloop's close waits without end, now and then, after handshakes that fail.
-
-    That was seen where the test has both ends of the connection in one loop, not of a client alone.
-    """
-    return {"asyncio": asyncio.new_event_loop}
-
 
 PASSWORD = "s3cret-Pa55word"
 """Of the users that tests make."""
