@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,20 +25,6 @@ PASSWORD = "s3cret-Pa55word"
 """Of the users that tests make."""
 HOST = "localhost"
 """The name that the servers' certificates are for."""
-
-
-LEAVES_SOCKETS = [
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.usefixtures("collected"),
-]
-"""PyMongo's asynchronous driver leaves its socket to the garbage collector where a certificate is not as it must be."""
-
-
-@pytest.fixture
-def collected() -> Iterator[None]:
-    """What a test leaves to the garbage collector is collected before another test begins."""
-    yield
-    gc.collect()
 
 
 @dataclass(frozen=True)

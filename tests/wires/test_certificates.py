@@ -23,9 +23,9 @@ from tests.support.failpoints import failing
 from tests.support.messages import account
 from tests.support.waiting import wait_for
 from tests.support.workers import working
-from tests.wires.conftest import LEAVES_SOCKETS, Papers, settings_for
+from tests.wires.conftest import Papers, settings_for
 
-pytestmark = [pytest.mark.services, *LEAVES_SOCKETS]
+pytestmark = pytest.mark.services
 
 FIRST, RENEWED = "paymaster-first", "paymaster-renewed"
 """The common names of the worker's certificates, which are its users' at the broker."""

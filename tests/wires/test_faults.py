@@ -15,9 +15,7 @@ import trustme
 from adapters.faults import FAULTS, Fault, mongodb_fault, rabbitmq_fault
 from adapters.mongodb.connection import connect, disconnect
 from adapters.rabbitmq.look import LOOK_ERRORS, BrokerLook
-from tests.wires.conftest import HOST, LEAVES_SOCKETS
-
-pytestmark = LEAVES_SOCKETS
+from tests.wires.conftest import HOST
 
 SECONDS = 10
 SELECTION_SECONDS = 0.3

@@ -21,9 +21,9 @@ from tests.support.client import Client
 from tests.support.messages import account
 from tests.support.waiting import wait_for
 from tests.support.workers import working
-from tests.wires.conftest import LEAVES_SOCKETS, PASSWORD, Papers, ran, settings_for
+from tests.wires.conftest import PASSWORD, Papers, ran, settings_for
 
-pytestmark = [pytest.mark.services, *LEAVES_SOCKETS]
+pytestmark = pytest.mark.services
 
 USER = "worker"
 OF_WORKER = {"paymaster work", "paymaster publish", "paymaster watch"}
