@@ -20,7 +20,7 @@ from bench.node.contestant import Node
 from bench.sizes import Sizes
 from bench.stages import BY_SHARE, CHECKED, LIMITED, MIXED, OPEN, TIERED, WHOLE, Compared, Stage
 from bench.stages import OURS as IN_OUR_NAME
-from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, RECURRING, RUNS, SHORT, USAGE
+from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, RECURRING, RUNS, SHORT, SPREAD, USAGE
 
 FLAT = 1.1
 """So many times as much memory as in the first tenth is still flat."""
@@ -64,6 +64,7 @@ def goals(results: Results, sizes: Sizes) -> list[Goal]:
         _of_rates(results, BILLS.name, SHORT.name, (BILLS.name, OURS), (SHORT.name, OURS), 0.6),
         _of_rates(results, RECURRING.name, SHORT.name, (RECURRING.name, OURS), (SHORT.name, OURS), 0.6),
         _of_rates(results, RUNS.name, SHORT.name, (RUNS.name, OURS), (SHORT.name, OURS), 0.6),
+        _of_rates(results, RUNS.name, SPREAD.name, (RUNS.name, OURS), (SPREAD.name, OURS), None),
         _of_rates(results, USAGE.name, "orders in arrays", (USAGE.name, OURS), (ARRAYS.name, OURS), 3),
         _of_rates(results, ARRAYS.name, f"{PLAIN.name}, orders", (ARRAYS.name, OURS), _PLAIN_ORDERS, 25),
         _of_rates(results, STANDBY, ALONE, (STANDBY, OURS), (ALONE, OURS), 0.95),

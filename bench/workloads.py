@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from itertools import islice
 from typing import Protocol
@@ -54,9 +54,19 @@ class Workload(Protocol):
 
 
 class Orders:
-    """Orders of four lines or fewer, a message each, over 200 accounts or on one; their numbers begin with `first`."""
+    """Orders of four lines or fewer, a message each, over 200 accounts or each on the `account` of its number.
 
-    def __init__(self, name: str = "orders", *, account: str | None = None, first: int = 0, lines: int = LINES) -> None:
+    Their numbers begin with `first`.
+    """
+
+    def __init__(
+        self,
+        name: str = "orders",
+        *,
+        account: Callable[[int], str] | None = None,
+        first: int = 0,
+        lines: int = LINES,
+    ) -> None:
         self.name = name
         self._account = account
         self._first = first
@@ -249,6 +259,14 @@ class Recurring(Bills):
         await work_off(contestant, place, broker, "subscription.create", made, BILLING_ACCOUNTS)
 
 
+class SpreadOrders(Orders):
+    """Orders, each on an account of a run: as many accounts are read and written as a run has."""
+
+    async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
+        """The accounts."""
+        await _accounts_of_cycle(facts, contestant, place, broker)
+
+
 class Runs(Bills):
     """One bill run, over as many accounts, each with a subscription of three prices, one of them a partner's."""
 
@@ -256,10 +274,7 @@ class Runs(Bills):
 
     async def prepare(self, facts: int, contestant: Contestant, place: Place, broker: Broker) -> None:
         """A cycle, its accounts, and a subscription on each."""
-        specification = json.dumps({"id": CYCLE, "name": "Monthly"}).encode()
-        await work_off(contestant, place, broker, "billing-cycle-specification.create", [specification], 1)
-        accounts = (json.dumps(account_of_cycle(number)).encode() for number in range(facts))
-        await work_off(contestant, place, broker, "account.create", accounts, facts)
+        await _accounts_of_cycle(facts, contestant, place, broker)
         made = _subscriptions(FIRST_DAY.isoformat(), _prices(), map(account_id, range(facts)))
         bodies = (json.dumps(subscription).encode() for subscription in made)
         await work_off(contestant, place, broker, "subscription.create", bodies, facts)
@@ -284,6 +299,14 @@ CYCLE = "MONTHLY"
 def account_id(number: int) -> str:
     """The id of an account of the cycle."""
     return f"BR-{number:06d}"
+
+
+async def _accounts_of_cycle(count: int, contestant: Contestant, place: Place, broker: Broker) -> None:
+    """A cycle, and accounts of it."""
+    specification = json.dumps({"id": CYCLE, "name": "Monthly"}).encode()
+    await work_off(contestant, place, broker, "billing-cycle-specification.create", [specification], 1)
+    accounts = (json.dumps(account_of_cycle(number)).encode() for number in range(count))
+    await work_off(contestant, place, broker, "account.create", accounts, count)
 
 
 def account_of_cycle(number: int) -> Json:
@@ -417,11 +440,12 @@ def _usage(count: int) -> Iterator[Json]:
 
 
 ORDERS: Workload = Orders()
-HOT: Workload = Orders("hot account", account=HOT_ACCOUNT)
+HOT: Workload = Orders("hot account", account=lambda _number: HOT_ACCOUNT)
 ARRAYS: Workload = Arrays()
 PAYMENTS: Workload = Payments()
 CORRECTIONS: Workload = Corrections()
 SHORT: Workload = Orders("orders of three lines", lines=BILL_LINES)
+SPREAD: Workload = SpreadOrders("orders of three lines, each on its own account", account=account_id, lines=BILL_LINES)
 BILLS: Workload = Bills()
 RECURRING: Workload = Recurring()
 RUNS: Workload = Runs()

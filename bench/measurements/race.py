@@ -11,7 +11,7 @@ from bench.paymaster import READY, Paymaster
 from bench.place import Contestant, new_place
 from bench.plain.contestant import Plain
 from bench.sizes import Sizes
-from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, RECURRING, RUNS, SHORT, USAGE
+from bench.workloads import ARRAYS, BILLS, CORRECTIONS, HOT, ORDERS, PAYMENTS, RECURRING, RUNS, SHORT, SPREAD, USAGE
 from services import Services
 
 PAYMASTER, PLAIN = Paymaster(), Plain()
@@ -58,6 +58,7 @@ def _of_bills(only: Collection[str], sizes: Sizes) -> Iterator[Lane]:
         yield Lane(BILLS.name, PAYMASTER, BILLS, sizes.orders, audited=True)
         yield Lane(RECURRING.name, PAYMASTER, RECURRING, sizes.orders, audited=True)
     if "runs" in only:
+        yield Lane(SPREAD.name, PAYMASTER, SPREAD, sizes.orders)
         # A run is found a moment after it was started; of many accounts that is little.
         yield Lane(RUNS.name, PAYMASTER, RUNS, sizes.orders * 2, audited=True)
 
@@ -67,7 +68,7 @@ def run(
 ) -> Iterator[Round]:
     """Run the rounds; what goes wrong in one is added to `failures`, and the race goes on without it."""
     # Those of three lines come to other amounts, and usage has none.
-    others = (SHORT, BILLS, RECURRING, RUNS, USAGE)
+    others = (SHORT, SPREAD, BILLS, RECURRING, RUNS, USAGE)
     alike = [lane for lane in racing if lane.contestant.keeps_books and lane.workload not in others]
     compared = min((lane.facts for lane in alike), default=0)
     for number in range(1, rounds + 1):

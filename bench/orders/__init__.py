@@ -5,7 +5,7 @@ Those that bills are compared with have three lines, one of them a partner's.
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Json = dict[str, Any]
@@ -91,14 +91,17 @@ def agreement_messages(terms: Json) -> list[Json]:
     ]
 
 
-def order_bodies(count: int, *, first: int = 0, account: str | None = None, lines: int = LINES) -> Iterator[bytes]:
+def order_bodies(
+    count: int, *, first: int = 0, account: Callable[[int], str] | None = None, lines: int = LINES
+) -> Iterator[bytes]:
     """The bodies of `count` orders: the same ones whoever asks, so that everyone does the same work.
 
-    Their numbers begin with `first`; all of them are on `account` if that is given, and come to the same amounts.
+    Their numbers begin with `first`; each is on the `account` of its number, if that is given, and comes to the same
+    amounts.
     """
-    for order in orders(count, first=first, lines=lines):
+    for number, order in enumerate(orders(count, first=first, lines=lines), first):
         if account is not None:
-            order["billingAccount"] = {"id": account}
+            order["billingAccount"] = {"id": account(number)}
         yield json.dumps(order).encode()
 
 

@@ -151,6 +151,7 @@ def test_goals_are_worked_out_from_what_was_measured(results):
         ("bills", "orders of three lines", 0.6, None, "not measured"),
         ("bills of subscriptions", "orders of three lines", 0.6, None, "not measured"),
         ("a bill run", "orders of three lines", 0.6, None, "not measured"),
+        ("a bill run", "orders of three lines, each on its own account", None, None, "not measured"),
         ("usage in arrays", "orders in arrays", 3, None, "not measured"),
         ("arrays", "plain worker, orders", 25, 25, "reached"),
         ("with a standby", "without a standby", 0.95, 0.93, "missed"),
