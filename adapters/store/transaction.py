@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -273,17 +273,24 @@ class Transaction:
         """
         return lambda database, session: database[name].bulk_write(operations, ordered=True, session=session)
 
-    async def commit(self) -> None:
-        """Commit; an ambiguous answer is asked again, since committing twice is committing once."""
+    async def commit(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Commit, and do something `meanwhile`.
+
+        An ambiguous answer is asked again, since committing twice is committing once.
+        """
         try:
-            await self._commit()
+            await self._commit(meanwhile)
         except PyMongoError as error:
             if not is_ambiguous(error):
                 raise
             await self._commit_again()
 
-    async def _commit(self) -> None:
-        await self._in_turn([lambda _, session: session.commit_transaction()])
+    async def _commit(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        def commands() -> Iterator[Command]:
+            yield lambda _, session: session.commit_transaction()
+            meanwhile()
+
+        await self._in_turn(commands())
 
     async def _commit_again(self) -> None:
         # Not made for each transaction: it leaves cycles behind, which cost a pause of 20 ms now and then.

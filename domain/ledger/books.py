@@ -295,6 +295,17 @@ class WorkingSet:
                 if prefix in ranges:
                     ranges[prefix].add(id_)
 
+    def let_go(self) -> None:
+        """Let go of all documents: they are written, and nobody looks at them any more."""
+        self._documents.clear()
+        self._queues.clear()
+        self._ranges.clear()
+        self._worked_out.clear()
+        self.stored.clear()
+        self.changed.clear()
+        self.rows.clear()
+        self.emitted.clear()
+
     def queue(self, kind: type[Q], owner: str) -> Iterator[Q]:
         """The open documents of a queue in order; raises `NotLoaded` when it comes to what is not loaded."""
         queue = self._queues[kind, owner]

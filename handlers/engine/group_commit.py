@@ -464,7 +464,8 @@ class GroupCommit:
             with self._measures.stage("write"):
                 await transaction.write(books, decisions.batch)
             with self._measures.stage("commit"):
-                await transaction.commit()
+                # What nobody looks at any more is let go of while the database commits, and not after it.
+                await transaction.commit(meanwhile=books.let_go)
         self._database_is_back()
         return decisions
 

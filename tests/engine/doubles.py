@@ -353,18 +353,20 @@ class Transaction:
         assert new or key in self._rows(name) or (name, key) in self._changes
         self._changes[name, key] = value
 
-    async def commit(self) -> None:
+    async def commit(self, meanwhile: Callable[[], None]) -> None:
         """Commit, unless another was first."""
         database, step = self._database, self._worker.step
+        assert self._books is not None
+        emitted = [*self._books.emitted]
+        meanwhile()
         await step("commit")
         trouble = self._worker.trouble("commit")
         if trouble == "not done":
             raise _lost("UnknownTransactionCommitResult")
         if any(database.written.get(key, 0) > self._begun for key in self._changes):
             raise _conflict()
-        assert self._books is not None
         database.put(self._changes)
-        database.books.events += self._books.emitted
+        database.books.events += emitted
         if trouble == "done":
             raise _lost("UnknownTransactionCommitResult")
         await step("committed")

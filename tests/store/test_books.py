@@ -221,9 +221,12 @@ async def test_nothing_is_written_without_a_commit(store: Store, database: Books
     assert written == {"meta"}
     async with store.transaction() as transaction:
         await transaction.write(books, batch)
-        await transaction.commit()
+        await transaction.commit(meanwhile=books.let_go)
         await transaction.commit()  # an ambiguous commit is asked again: twice is once
     assert database["accounts"].count_documents({}) == database["outbox"].count_documents({}) == 1
+    assert books.lacks(Account, "BA-1")
+    assert not books.changed
+    assert not books.stored
 
 
 async def test_what_is_recorded_of_an_identity(store: Store) -> None:
