@@ -54,17 +54,23 @@ class OlderBooks:
                 database[name].insert_many(rows)
 
 
-def _read(form: int, written_at: datetime) -> OlderBooks:
-    folder = FOLDER / f"form-{form}"
+def _read_rows(path: Path) -> tuple[dict[str, list[Document]], dict[str, list[Document]]]:
+    """The rows and the indexes of each collection."""
     rows: dict[str, list[Document]] = {}
     indexes: dict[str, list[Document]] = {}
     by_name: dict[str, list[Document]] = defaultdict(list)
-    for document in bson.decode_all(gzip.decompress((folder / "books.bson.gz").read_bytes()), _AWARE):
+    for document in bson.decode_all(gzip.decompress(path.read_bytes()), _AWARE):
         if "in" in document:
             by_name[document["in"]].append(document["row"])
         else:
             name = document["collection"]
             rows[name], indexes[name] = by_name[name], document["indexes"]
+    return rows, indexes
+
+
+def _read(form: int, written_at: datetime) -> OlderBooks:
+    folder = FOLDER / f"form-{form}"
+    rows, indexes = _read_rows(folder / "books.bson.gz")
     messages = [
         Sent(one["routingKey"], one["messageId"], one["body"].encode("latin-1"), one.get("appId"))
         for one in json.loads(gzip.decompress((folder / "messages.json.gz").read_bytes()))
@@ -79,6 +85,12 @@ def replies_of(older: OlderBooks) -> dict[str, Document]:
     return found
 
 
+def gone_on(older: OlderBooks) -> dict[str, list[Document]]:
+    """The rows of some collections when the worker of form 5 had gone on with its books, by collection."""
+    rows, _ = _read_rows(FOLDER / f"form-{older.form}" / "gone-on.bson.gz")
+    return rows
+
+
 def form_1() -> OlderBooks:
     """The books of form 1."""
     return _read(1, datetime(2026, 11, 27, 8, 4, 56, 456000, tzinfo=UTC))
@@ -87,3 +99,8 @@ def form_1() -> OlderBooks:
 def form_2() -> OlderBooks:
     """The books of form 2: a few, with large documents."""
     return _read(2, datetime(2026, 11, 26, 9, 0, 1, 199000, tzinfo=UTC))
+
+
+def form_5() -> OlderBooks:
+    """The books of form 5: subscriptions of all sorts, and their bills."""
+    return _read(5, datetime(2026, 9, 5, 9, tzinfo=UTC))
