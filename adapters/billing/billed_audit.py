@@ -46,6 +46,42 @@ from adapters.checks import (
 _ZONES = 15
 """No zone of the world is more hours away from UTC."""
 
+# What a price's one line says is what it came to, unless it says that itself.
+_as_lines_say: Expression = mapped(
+    "$prices.lines",
+    "line",
+    {
+        "rate": "$$line.rate",
+        "days": "$period",
+        "quantity": "$$line.quantity",
+        "net": "$$line.net",
+        "parts": {"$literal": []},
+    },
+)
+BY_PRICE: tuple[Stage, ...] = (
+    {"$set": {"all": "$prices.priceId"}},
+    {"$unwind": "$prices"},
+    {
+        "$project": {
+            "_id": {
+                "$concat": ["$subscriptionId", "/", "$prices.priceId", "/", "$period.start", "/", "$period.end"],
+            },
+            "of": "$_id",
+            "subscriptionId": 1,
+            "priceId": "$prices.priceId",
+            "period": 1,
+            "end": 1,
+            "lines": "$prices.lines",
+            "charged": {"$ifNull": ["$prices.charged", _as_lines_say]},
+            "times": {"$size": where("$all", "one", equal("$$one", "$prices.priceId"))},
+        }
+    },
+)
+"""The stages that turn what was billed of periods into what was billed of each price, `of` that period.
+
+`times` is how often the price is in it.
+"""
+
 
 # -- lines of bills, and lines of periods
 
@@ -76,6 +112,7 @@ lines_and_periods = View(
     "lines of bills that are of prices, and the periods that they bill",
     "billedPeriods",
     (
+        *BY_PRICE,
         {"$project": {"subscriptionId": 1, "priceId": 1, "period": 1, "line": "$lines"}},
         {"$unwind": "$line"},
         {
@@ -137,7 +174,7 @@ _of_its_days: Expression = both(
     {"$lt": ["$from", "$until"]},
 )
 
-periods = View("billed periods", "billedPeriods", ())
+periods = View("billed periods", "billedPeriods", BY_PRICE)
 
 
 def _a_part(some: Expression, whole: Expression) -> Expression:
@@ -173,8 +210,9 @@ _taken_of_line: Expression = {
 _left: Expression = {"$add": ["$$line.net", {"$sum": "$$line.taken.net"}]}
 # Under its own name, and of each line at most that is taken back, on a line, or by a note, or by neither.
 taken_once: Expression = both(
-    equal("$_id", {"$concat": ["$subscriptionId", "/", "$priceId", "/", "$period.start", "/", "$period.end"]}),
+    equal("$of", {"$concat": ["$subscriptionId", "/", "$period.start", "/", "$period.end"]}),
     equal("$end", "$period.end"),
+    equal("$times", 1),
     {
         "$allElementsTrue": [
             mapped(
@@ -192,8 +230,9 @@ taken_once: Expression = both(
 # What bills took back by credit notes: rows beside those of charges.
 NOTED: Stage = union(
     "billedPeriods",
-    {"$match": {"lines.taken.creditNote": {"$gt": ""}}},
-    {"$project": {"line": "$lines"}},
+    {"$match": {"prices.lines.taken.creditNote": {"$gt": ""}}},
+    {"$unwind": "$prices"},
+    {"$project": {"line": "$prices.lines"}},
     {"$unwind": "$line"},
     {"$project": {"line": 1, "taken": only("$line.taken", has("$$this.creditNote"))}},
     {"$unwind": "$taken"},
@@ -351,7 +390,15 @@ rated_periods = View(
     (
         *AS_AGREED,
         # By its index, and never as one array.
-        {"$lookup": {"from": "billedPeriods", "localField": "_id", "foreignField": "subscriptionId", "as": "billed"}},
+        {
+            "$lookup": {
+                "from": "billedPeriods",
+                "localField": "_id",
+                "foreignField": "subscriptionId",
+                "pipeline": [*BY_PRICE],
+                "as": "billed",
+            }
+        },
         {"$unwind": "$billed"},
         {
             "$set": {
@@ -414,7 +461,7 @@ missing_periods = View(
                 "from": "billedPeriods",
                 "localField": "_id",
                 "foreignField": "subscriptionId",
-                "pipeline": [{"$project": {"_id": 1}}],
+                "pipeline": [*BY_PRICE, {"$project": {"_id": 1}}],
                 "as": "billed",
             }
         },
@@ -439,18 +486,19 @@ minimums = View(
         {"$unwind": "$minimum"},
         parted("$minimum"),
         *comes_to(),
+        {"$set": {"minimumOf": {"$concat": ["$subscriptionId", "/", "$start", "/", "$end"]}}},
         {
             "$lookup": {
                 "from": "billedPeriods",
-                "localField": "minimum",
+                "localField": "minimumOf",
                 "foreignField": "_id",
-                "pipeline": [{"$project": {"charged": 1}}],
+                "pipeline": [*BY_PRICE, {"$project": {"charged": 1}}],
                 "as": "charged",
             }
         },
         {
             "$set": {
-                "charged": joined("$charged.charged"),
+                "charged": joined(mapped(only("$charged", equal("$$this._id", "$minimum")), "one", "$$one.charged")),
                 "atLeast": AT_LEAST,
                 "rate": rate(None, None, "$first"),
                 "due": DUE,
@@ -495,10 +543,10 @@ BILLED_CHECKS = (
         view=periods,
         holds=taken_once,
         expected={
-            "id": "of its subscription, price and days",
+            "id": "of its subscription and days, each price once",
             "taken": "of each line at most its net, on a line, or by a note, or by neither; undone at most once",
         },
-        found={"period": "$period", "end": "$end", "lines": "$lines"},
+        found={"id": "$of", "period": "$period", "end": "$end", "times": "$times", "lines": "$lines"},
     ),
     Check(
         name="billed-is-what-is-charged",

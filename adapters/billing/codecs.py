@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from domain.billing.billed import BilledPeriod
+from domain.billing.billed import BilledPeriod, BilledPrice
 from domain.billing.differing import BilledLine, CountedMonth, TakenBack
 from domain.billing.model import BilledCharge, BillOnDemand, Charge
 from domain.billing.rating import Charged, Part, Rate
@@ -360,39 +360,6 @@ def _encode_rate(rate: Rate) -> Row:
     }
 
 
-def _encode_part(part: Part) -> Row:
-    return {
-        "days": {
-            "start": _of_date(part.days.start),
-            "end": _of_date(part.days.end),
-        },
-        "quantity": f"{part.quantity:f}",
-        "net": part.net,
-    }
-
-
-def _encode_charged(charged: Charged) -> Row:
-    row: Row = {
-        "rate": _encode_rate(charged.rate),
-        "days": {
-            "start": _of_date(charged.days.start),
-            "end": _of_date(charged.days.end),
-        },
-        "quantity": None if charged.quantity is None else f"{charged.quantity:f}",
-        "net": charged.net,
-        "parts": [_encode_part(part) for part in charged.parts],
-    }
-    if charged.used_on is not None:
-        row["usedOn"] = [
-            {
-                "start": _of_date(date_range.start),
-                "end": _of_date(date_range.end),
-            }
-            for date_range in charged.used_on
-        ]
-    return row
-
-
 def _encode_counted_month(counted_month: CountedMonth) -> Row:
     row: Row = {
         "month": counted_month.month,
@@ -433,19 +400,60 @@ def _encode_billed_line(billed_line: BilledLine) -> Row:
     }
 
 
+def _encode_part(part: Part) -> Row:
+    return {
+        "days": {
+            "start": _of_date(part.days.start),
+            "end": _of_date(part.days.end),
+        },
+        "quantity": f"{part.quantity:f}",
+        "net": part.net,
+    }
+
+
+def _encode_charged(charged: Charged) -> Row:
+    row: Row = {
+        "rate": _encode_rate(charged.rate),
+        "days": {
+            "start": _of_date(charged.days.start),
+            "end": _of_date(charged.days.end),
+        },
+        "quantity": None if charged.quantity is None else f"{charged.quantity:f}",
+        "net": charged.net,
+        "parts": [_encode_part(part) for part in charged.parts],
+    }
+    if charged.used_on is not None:
+        row["usedOn"] = [
+            {
+                "start": _of_date(date_range.start),
+                "end": _of_date(date_range.end),
+            }
+            for date_range in charged.used_on
+        ]
+    return row
+
+
+def _encode_billed_price(billed_price: BilledPrice) -> Row:
+    row: Row = {
+        "priceId": billed_price.price_id,
+        "lines": [_encode_billed_line(billed_line) for billed_line in billed_price.lines],
+    }
+    if billed_price.charged is not None:
+        row["charged"] = [_encode_charged(charged) for charged in billed_price.charged]
+    return row
+
+
 def encode_billed_period(billed_period: BilledPeriod) -> Row:
     """Billed period as a row."""
     return {
         "_id": billed_period.id,
         "subscriptionId": billed_period.subscription,
-        "priceId": billed_period.price_id,
         "period": {
             "start": _of_date(billed_period.period.start),
             "end": _of_date(billed_period.period.end),
         },
         "end": _of_date(billed_period.period.end),
-        "charged": [_encode_charged(charged) for charged in billed_period.charged],
-        "lines": [_encode_billed_line(billed_line) for billed_line in billed_period.lines],
+        "prices": [_encode_billed_price(billed_price) for billed_price in billed_period.prices],
     }
 
 
@@ -456,42 +464,6 @@ def _decode_rate(row: Row) -> Rate:
         row["category"],
         _to_decimal(row["rate"]),
         row["onBehalfOf"],
-    )
-
-
-def _decode_part(row: Row) -> Part:
-    return Part(
-        DateRange(
-            _to_date(row["days"]["start"]),
-            _to_date(row["days"]["end"]),
-        ),
-        _to_decimal(row["quantity"]),
-        row["net"],
-    )
-
-
-def _decode_charged(row: Row) -> Charged:
-    used_on = row.get("usedOn")
-    return Charged(
-        _decode_rate(row["rate"]),
-        DateRange(
-            _to_date(row["days"]["start"]),
-            _to_date(row["days"]["end"]),
-        ),
-        None if row["quantity"] is None else _to_decimal(row["quantity"]),
-        row["net"],
-        tuple(_decode_part(part) for part in row["parts"]),
-        (
-            None
-            if used_on is None
-            else tuple(
-                DateRange(
-                    _to_date(date_range["start"]),
-                    _to_date(date_range["end"]),
-                )
-                for date_range in used_on
-            )
-        ),
     )
 
 
@@ -538,18 +510,61 @@ def _decode_billed_line(row: Row) -> BilledLine:
     )
 
 
+def _decode_part(row: Row) -> Part:
+    return Part(
+        DateRange(
+            _to_date(row["days"]["start"]),
+            _to_date(row["days"]["end"]),
+        ),
+        _to_decimal(row["quantity"]),
+        row["net"],
+    )
+
+
+def _decode_charged(row: Row) -> Charged:
+    used_on = row.get("usedOn")
+    return Charged(
+        _decode_rate(row["rate"]),
+        DateRange(
+            _to_date(row["days"]["start"]),
+            _to_date(row["days"]["end"]),
+        ),
+        None if row["quantity"] is None else _to_decimal(row["quantity"]),
+        row["net"],
+        tuple(_decode_part(part) for part in row["parts"]),
+        (
+            None
+            if used_on is None
+            else tuple(
+                DateRange(
+                    _to_date(date_range["start"]),
+                    _to_date(date_range["end"]),
+                )
+                for date_range in used_on
+            )
+        ),
+    )
+
+
+def _decode_billed_price(row: Row) -> BilledPrice:
+    charged = row.get("charged")
+    return BilledPrice(
+        row["priceId"],
+        tuple(_decode_billed_line(billed_line) for billed_line in row["lines"]),
+        None if charged is None else tuple(_decode_charged(charged) for charged in charged),
+    )
+
+
 def decode_billed_period(row: Row) -> BilledPeriod:
     """Billed period of a row."""
     return BilledPeriod(
         row["_id"],
         row["subscriptionId"],
-        row["priceId"],
         DateRange(
             _to_date(row["period"]["start"]),
             _to_date(row["period"]["end"]),
         ),
-        tuple(_decode_charged(charged) for charged in row["charged"]),
-        tuple(_decode_billed_line(billed_line) for billed_line in row["lines"]),
+        tuple(_decode_billed_price(billed_price) for billed_price in row["prices"]),
     )
 
 

@@ -6,7 +6,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from adapters.codec import Key, Layout
 from adapters.kept import Collection, Kept, QueueRead
-from domain.billing.billed import BilledPeriod
+from domain.billing.billed import BilledPeriod, BilledPrice
 from domain.billing.differing import CountedMonth
 from domain.billing.model import BillOnDemand, Charge
 from domain.billing.rating import Charged
@@ -122,35 +122,36 @@ KEPT = (
             keys=(
                 Key("_id", "id"),
                 Key("subscriptionId", "subscription"),
-                "price_id",
                 "period",
                 Key("end", "period.end"),
-                "charged",
-                "lines",
+                "prices",
             ),
-            parts=(Layout(Charged, absent=(("used_on",),)), Layout(CountedMonth, absent=(("days",),))),
+            parts=(
+                Layout(BilledPrice, absent=(("charged",),)),
+                Layout(Charged, absent=(("used_on",),)),
+                Layout(CountedMonth, absent=(("days",),)),
+            ),
             repeats=True,
         ),
         Collection(
             "billedPeriods",
-            id="`<subscriptionId>/<priceId>/<start>/<end>`",
+            id="`<subscriptionId>/<start>/<end>`",
             written="by each bill that bills something of it, or looks at it again",
             fields={
                 "subscriptionId": "",
-                "priceId": "",
                 "period": "{`start`, `end`: the first day that is not in it}",
                 "end": "`period.end`, by which it is found",
-                "charged": "what it came to at the last bill, by rate: {`rate`, `days`, `quantity`: null where it is "
-                "not so many units at their price, `net`, `parts`: {`days`, `quantity`, `net`} of days on which so "
-                "much of a recurring price was agreed, `usedOn`: of usage, the days that were at this rate; missing: "
-                "all}. A rate is {`unitPrice`, `tiers`, `category`, `rate`, "
-                "`onBehalfOf`}",
-                "lines": "the lines of bills that billed something of it: {`billNo`, `lineId`, `rate`, `quantity`, "
-                "`net`, `taken`: what billing took back of it since: {`billNo`, `lineId`, `creditNote`: where, "
-                "`net`: what counts as taken back, `amount`: what of that could be, `counted`; both a line and a note "
-                "where that note undid what that line took back}, `counted`: of usage, which records it counts: those "
-                "of each `month` beyond the first `after`, up to `count`, on these `days`; missing: on those that the "
-                "line covers}",
+                "prices": "what was billed of each price that has this period, in no order: {`priceId`, `lines`, "
+                "`charged`}. `lines` are those of bills that billed something "
+                "of it: {`billNo`, `lineId`, `rate`: {`unitPrice`, `tiers`, `category`, `rate`, `onBehalfOf`}, "
+                "`quantity`: null where it is not so many units at their price, `net`, `taken`: what billing took back "
+                "of it since: {`billNo`, `lineId`, `creditNote`: where, `net`: what counts as taken back, `amount`: "
+                "what of that could be, `counted`; both a line and a note where that note undid what that line took "
+                "back}, `counted`: of usage, which records it counts: those of each `month` beyond the first `after`, "
+                "up to `count`, on these `days`; missing: on those that the line covers}. `charged` is what it came to "
+                "at the last bill, by rate: {`rate`, `days`, `quantity`, `net`, `parts`: {`days`, `quantity`, `net`} "
+                "of days on which so much of a recurring price was agreed, `usedOn`: of usage, the days that were at "
+                "this rate; missing: all}; missing: what its one line says, for the whole period",
             },
             indexes=(
                 # What was billed of a subscription, the last first.
@@ -158,6 +159,7 @@ KEPT = (
             ),
         ),
         queue=QueueRead("subscriptionId", "end", {}, of_accounts=False, descending=True),
+        large=True,
     ),
     Kept(
         Layout(

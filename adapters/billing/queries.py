@@ -178,15 +178,16 @@ async def _of_line(query: UsageList, view: View) -> tuple[Row, DateRange] | None
     days = DateRange(view.date_of(origin.period.start), view.date_of(origin.period.end))
     of_price: Row = {"subscriptionId": origin.subscription_id, "priceId": origin.price_id}
     at = {"$elemMatch": {"billNo": query.bill_no, "lineId": query.line_id}}
+    with_line = {"$elemMatch": {"priceId": origin.price_id, "$or": [{"lines": at}, {"lines.taken": at}]}}
     period = await view.one(
         "billedPeriods",
-        {**of_price, "end": {"$gt": days.start.isoformat()}, "$or": [{"lines": at}, {"lines.taken": at}]},
+        {"subscriptionId": origin.subscription_id, "end": {"$gt": days.start.isoformat()}, "prices": with_line},
         index="billed",
     )
     assert period is not None, f"line {query.line_id} of {query.bill_no} is of no period"
     this = (query.bill_no, query.line_id)
     counted: tuple[CountedMonth, ...] = ()
-    for billed in decode_billed_period(period).lines:
+    for billed in (line for one in decode_billed_period(period).prices for line in one.lines):
         if this in {(billed.bill_no, billed.line_id), *((taken.bill_no, taken.line_id) for taken in billed.taken)}:
             anew = (taken.counted for taken in billed.taken if (taken.bill_no, taken.line_id) == this)
             counted = next(anew, ()) or billed.counted

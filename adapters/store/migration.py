@@ -72,7 +72,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """How many documents an update has changed, by all runs that it took."""
+    """How many documents an update has changed, or put into others, by all runs that it took."""
 
     name: str
     collection: str
@@ -222,7 +222,9 @@ def _page(database: Database[Row], update: Update, claim: _Claim, place: Row) ->
         operations = list(update.write(database, session, rows))
         if operations:
             database[update.changed].bulk_write(operations, session=session)
-        page = {**place, "after": rows[-1]["_id"], "documents": place["documents"] + len(operations)}
+        # Each row that needs it counts once, whatever is written for it; where all are gone through, only some need it.
+        changed = len(operations) if update.again else len(rows)
+        page = {**place, "after": rows[-1]["_id"], "documents": place["documents"] + changed}
         claim.write_place(page, session)
         return page
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymongo import UpdateOne
+from pymongo import DeleteMany, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
@@ -14,8 +14,8 @@ from adapters.accounts.documents import name_key, parties
 from schemas.currencies import DIGITS
 
 Row = dict[str, Any]
-Write = Callable[[Database[Row], ClientSession, Sequence[Row]], Sequence[UpdateOne]]
-"""What a page of rows becomes: it may look at other collections, within the session, and returns the updates."""
+Write = Callable[[Database[Row], ClientSession, Sequence[Row]], Sequence[UpdateOne | DeleteMany]]
+"""What a page of rows becomes: it may look at other collections, within the session, and returns what is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class Update:
     """An update of the rows of a collection that still need it: page by page, each page in one transaction.
 
     `which` finds the rows that are still to be changed. What `write` makes of a row must not be found any more, so that
-    there is none when it is done, and doing it again does nothing. `fields` are those that `write` is given of a row.
-    `name` says what is done; it is the update's own within its step. With `again`, `which` finds what is done, too:
-    only its place says how far it is, and doing a row again must make the same of it. `into` is the collection that is
-    changed, where that is not the one that is gone through; `page` how many rows a transaction goes through at most,
-    where each may take long.
+    there is none when it is done, and doing it again does nothing; rows may become parts of others, and be deleted.
+    `fields` are those that `write` is given of a row. `name` says what is done; it is the update's own within its step.
+    With `again`, `which` finds what is done, too: only its place says how far it is, and doing a row again must make
+    the same of it. `into` is the collection that is changed, where that is not the one that is gone through; `page` how
+    many rows a transaction goes through at most, where each may take long.
     """
 
     name: str
@@ -178,6 +178,39 @@ def _sellers(database: Database[Row], session: ClientSession, rows: Sequence[Row
     ]
 
 
+def _periods(
+    _database: Database[Row], _session: ClientSession, rows: Sequence[Row]
+) -> Sequence[UpdateOne | DeleteMany]:
+    """Each price's row becomes a part of its period's: of one that an earlier page has begun, too."""
+    periods: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        period = row["period"]
+        periods.setdefault((row["subscriptionId"], period["start"], period["end"]), []).append(row)
+    moved = [
+        UpdateOne(
+            {"_id": f"{subscription}/{start}/{end}"},
+            {
+                "$setOnInsert": {"subscriptionId": subscription, "period": {"start": start, "end": end}, "end": end},
+                "$push": {"prices": {"$each": [_price(row) for row in found]}},
+            },
+            upsert=True,
+        )
+        for (subscription, start, end), found in periods.items()
+    ]
+    return [*moved, DeleteMany({"_id": {"$in": [row["_id"] for row in rows]}})]
+
+
+def _price(row: Row) -> Row:
+    """What was billed of a price; what it came to is left out where its one line says the same of the whole period."""
+    price = {"priceId": row["priceId"], "lines": row["lines"]}
+    if len(row["lines"]) == len(row["charged"]) == 1:
+        [line], [charged] = row["lines"], row["charged"]
+        whole = {name: line[name] for name in ("rate", "quantity", "net")} | {"days": row["period"], "parts": []}
+        if charged == whole and not line["taken"]:
+            return price
+    return {**price, "charged": row["charged"]}
+
+
 _THERE = {"$exists": True}
 
 STEPS: tuple[Step, ...] = (
@@ -283,6 +316,20 @@ STEPS: tuple[Step, ...] = (
                 {"billNo": 1},
                 # Those of our own invoices have none.
                 again=True,
+            ),
+        ),
+    ),
+    Step(
+        to=6,
+        why="what was billed of a period of a subscription is one document for all its prices, and says what a price "
+        "came to only where its one line does not",
+        updates=(
+            Update(
+                "prices of periods",
+                "billedPeriods",
+                {"priceId": _THERE},
+                _periods,
+                dict.fromkeys(("subscriptionId", "priceId", "period", "charged", "lines"), 1),
             ),
         ),
     ),

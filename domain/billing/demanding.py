@@ -11,7 +11,7 @@ from domain.accounts.lifecycle import billing_account, settlement_account
 from domain.accounts.model import Account, find_account
 from domain.accounts.references import PAYER, Link
 from domain.accounts.relations import paid_for
-from domain.billing.billed import BilledPeriod
+from domain.billing.billed import BilledPeriod, BilledPrice, PricePeriod, billed_price
 from domain.billing.composing import Composition, SellersBill, Undone, compose
 from domain.billing.differing import BilledLine, CountedMonth, TakenBack
 from domain.billing.gathering import Due, Gathered, PeriodDue, Visit, gather, gathering_needs
@@ -321,24 +321,31 @@ def _note_billed(
 ) -> None:
     """Note at each charge and each subscription's period where it is billed, and how much of it."""
     billed: list[_Billed] = []
-    for one, invoice in zip(bill.bills, invoices, strict=True):
-        billed += [(due, invoice.id, line.id, None) for due, line in zip(one.lines, invoice.lines, strict=True)]
+    for made, invoice in zip(bill.bills, invoices, strict=True):
+        billed += [(due, invoice.id, line.id, None) for due, line in zip(made.lines, invoice.lines, strict=True)]
     billed += [(due, None, None, numbers[note.invoice.id]) for note in bill.notes for due in note.dues]
     billed += [(due, None, None, None) for due in bill.nothing_left]
     of_periods: dict[str, list[_Billed]] = defaultdict(list)
     done: set[Place] = set()
-    for due, bill_no, line_id, note in billed:
-        if isinstance(due.of, PeriodDue):
-            of_periods[due.of.id].append((due, bill_no, line_id, note))
-            done.add(due.of.order_key)
+    for one in billed:
+        due, bill_no, line_id, note = one
+        of = due.of
+        if isinstance(of, PeriodDue):
+            of_periods[of.id].append(one)
+            done.add(of.order_key)
         else:
             by = BilledCharge(bill_no, line_id, note, due.net, books.cause, books.booked_at)
-            books.put(replace(due.of, billed=by))
+            books.put(replace(of, billed=by))
     for visit in gathered.visits:
-        for id_, (period, charged) in visit.charged.items():
-            _note_period(period, charged, of_periods[id_], visit.counts(period, books), books)
+        noted: dict[str, tuple[BilledPeriod, list[BilledPrice]]] = {}
+        for id_, (part, charged) in visit.charged.items():
+            now = _noted(part, charged, of_periods[id_], visit.counts(part, books))
+            if now is not None:
+                noted.setdefault(part.of.id, (part.of, []))[1].append(now)
+        for period, prices in noted.values():
+            books.put(period.with_prices(prices))
         books.put(_looked_at(visit, on, done))
-    if undo := [one for made in bill.notes for one in made.undone]:
+    if undo := [one for credit_note in bill.notes for one in credit_note.undone]:
         _note_all_undone(undo, numbers, books)
 
 
@@ -359,34 +366,32 @@ def _note_undone(undone: Undone, by: str, instead: str, books: Books) -> None:
     first = books.date_of(origin.period.start)
     periods = takewhile(lambda one: one.period.end > first, books.queue(BilledPeriod, origin.subscription_id))
     for period in map(books.current, periods):
-        for n, line in enumerate(period.lines):
+        for price, n, line in ((one, n, line) for one in period.prices for n, line in enumerate(one.lines)):
             if any((taken.bill_no, taken.line_id) == (undone.bill_no, undone.line.id) for taken in line.taken):
                 again = TakenBack(undone.bill_no, undone.line.id, by, undone.net, undone.net)
                 taken = (*line.taken, again, TakenBack(None, None, instead, -undone.net, -undone.net))
-                lines = (*period.lines[:n], replace(line, taken=taken), *period.lines[n + 1 :])
-                books.put(replace(period, lines=lines))
+                lines = (*price.lines[:n], replace(line, taken=taken), *price.lines[n + 1 :])
+                charged = price.charged_in(period.period)
+                books.put(period.with_prices([BilledPrice(price.price_id, lines, charged)]))
                 return
     raise AssertionError(f"line {undone.line.id} of {undone.bill_no} takes back something of no period")
 
 
-def _note_period(
-    period: BilledPeriod,
-    charged: tuple[Charged, ...],
-    billed: Iterable[_Billed],
-    counts: Mapping[str, int],
-    books: Books,
-) -> None:
-    """Note what a period comes to now, and what of that is billed where; of what never was, nothing is kept.
+def _noted(
+    one: PricePeriod, charged: tuple[Charged, ...], billed: Iterable[_Billed], counts: Mapping[str, int]
+) -> BilledPrice | None:
+    """What is billed of a period of a price now, and where; None where that is as it was, or nothing ever was billed.
 
     Of usage, `counts` says how many records each month has.
     """
-    lines = list(period.lines)
+    before, period = one.billed, one.of.period
+    lines = list(before.lines)
     for due, bill_no, line_id, note in billed:
         assert isinstance(due.of, PeriodDue)
         difference = due.of.difference
         # What is taken back at a rate that nothing is charged at any more is the line's, with all that it counted.
-        now = next((one for one in charged if one.rate == difference.rate), None) if counts else None
-        counted = () if now is None else _counted(period, now, counts, is_new=difference.corrects is None)
+        now = next((at for at in charged if at.rate == difference.rate), None) if counts else None
+        counted = () if now is None else _counted(one, now, counts, is_new=difference.corrects is None)
         if difference.corrects is None:
             assert bill_no is not None, f"{due.of.id} is billed, and on no bill"
             assert line_id is not None, f"{due.of.id} is billed, and on no line"
@@ -397,26 +402,26 @@ def _note_period(
             n = next(n for n, line in enumerate(lines) if (line.bill_no, line.line_id) == at)
             taken = TakenBack(bill_no, line_id, note, difference.net, due.net, counted)
             lines[n] = replace(lines[n], taken=(*lines[n].taken, taken))
-    noted = tuple(lines)
-    if noted and (noted, charged) != (period.lines, period.charged):
-        books.put(BilledPeriod(period.id, period.subscription, period.price_id, period.period, charged, noted))
+    if not lines:
+        return None
+    noted = billed_price(before.price_id, tuple(lines), charged, period)
+    return None if before.lines and noted == before else noted
 
 
-def _counted(
-    period: BilledPeriod, now: Charged, counts: Mapping[str, int], *, is_new: bool
-) -> tuple[CountedMonth, ...]:
+def _counted(part: PricePeriod, now: Charged, counts: Mapping[str, int], *, is_new: bool) -> tuple[CountedMonth, ...]:
     """Which records make a difference at a rate: those that came since it was billed before, and those of other days.
 
     What takes back has those of days that are not at this rate any more, too. Where the line `is_new`, and what it
     covers says on which days they are, it is not said again.
     """
     so_far: dict[str, int] = {}
-    for line in period.lines:
+    for line in part.billed.lines:
         if line.rate == now.rate and line.left:
             for one in (*line.counted, *(one for taken in line.taken for one in taken.counted)):
                 so_far[one.month] = max(so_far.get(one.month, 0), one.count)
     on = now.at_this_rate
-    before = next((one.at_this_rate for one in period.charged if one.rate == now.rate), on)
+    charged = part.billed.charged_in(part.of.period)
+    before = next((one.at_this_rate for one in charged if one.rate == now.rate), on)
     found: list[CountedMonth] = []
     for month, count in counts.items():
         of_month, after = days_of(month), so_far.get(month, 0)

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from domain.accounts.model import Account
-from domain.billing.billed import BilledPeriod
+from domain.billing.billed import BilledPeriod, BilledPrice, PricePeriod
 from domain.billing.differing import Difference, differences
 from domain.billing.model import ALL_SUBSCRIPTIONS, Charge, Place, Rest
 from domain.billing.planning import Plan, partner_needs, plan_of, usage_needs
@@ -106,15 +106,16 @@ class Visit:
     rating: Rating
     plan: Plan
     dues: tuple[Due, ...]
-    charged: dict[str, tuple[BilledPeriod, tuple[Charged, ...]]]
+    charged: dict[str, tuple[PricePeriod, tuple[Charged, ...]]]
     rest: date | None
     waits: date | None
 
-    def counts(self, period: BilledPeriod, books: Books) -> dict[str, int]:
+    def counts(self, one: PricePeriod, books: Books) -> dict[str, int]:
         """How many records of usage each month of a period has, of a price of usage."""
-        price = self.plan.prices.get(period.price_id)
+        price_id = one.billed.price_id
+        price = self.plan.prices.get(price_id)
         if price is not None and price.price_type == "usage":
-            return counted(self.subscription.id, period.price_id, period.period, books)
+            return counted(self.subscription.id, price_id, one.of.period, books)
         return {}
 
     @property
@@ -332,8 +333,8 @@ def _looks(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> 
     return looks, False
 
 
-_Rated = tuple[BilledPeriod, tuple[Charged, ...], list[T]]
-"""A period, what it comes to, and what of that is due."""
+_Rated = tuple[PricePeriod, tuple[Charged, ...], list[T]]
+"""A period of a price, what it comes to, and what of that is due."""
 
 
 def _looked_at(looks: Sequence[_Look], on: date, books: Books) -> list[list[_Rated[Due]]]:
@@ -349,7 +350,7 @@ def _looked_at(looks: Sequence[_Look], on: date, books: Books) -> list[list[_Rat
             look.subscription.id,
             look.plan.schedule,
             look.plan.prices,
-            ((one.price_id, one.period) for one in found),
+            ((one.billed.price_id, one.of.period) for one in found),
         )
     )
     rated = [[_rated(one, look) for one in found] for look, found in zip(looks, periods, strict=True)]
@@ -366,14 +367,15 @@ def _looked_at(looks: Sequence[_Look], on: date, books: Books) -> list[list[_Rat
     ]
 
 
-def _rated(one: BilledPeriod, look: _Look) -> _Rated[PeriodDue]:
+def _rated(one: PricePeriod, look: _Look) -> _Rated[PeriodDue]:
     """A period with what it comes to, and what is to be billed of it, for it to come to that."""
-    charged = tuple(look.rating.charges(one.price_id, one.period))
-    falling_due = look.plan.falling_due.get(one.id)
-    on = one.period.start if falling_due is None else falling_due.date
+    id_, period, price_id = one.id, one.of.period, one.billed.price_id
+    charged = tuple(look.rating.charges(price_id, period))
+    falling_due = look.plan.falling_due.get(id_)
+    on = period.start if falling_due is None else falling_due.date
     due = [
-        PeriodDue(one.id, (on, f"{one.id}/{n:06}"), look.subscription, one.price_id, one.period, difference)
-        for n, difference in enumerate(differences(charged, one.lines, one.period))
+        PeriodDue(id_, (on, f"{id_}/{n:06}"), look.subscription, price_id, period, difference)
+        for n, difference in enumerate(differences(charged, one.billed.lines, period))
     ]
     return one, charged, due
 
@@ -392,30 +394,32 @@ def _together(looks: Iterable[_Look], ask: Callable[[_Look], T]) -> list[T]:
     return found
 
 
-def _periods(look: _Look, on: date, books: Books) -> list[BilledPeriod]:
-    """The periods that are looked at, in the order of their first days, with what was billed of them."""
+def _periods(look: _Look, on: date, books: Books) -> list[PricePeriod]:
+    """The periods of prices that are looked at, in the order of their first days, with what was billed of them."""
     subscription, plan = look.subscription, look.plan
-    periods = {}
-    for one in _billed(subscription, plan, books):
-        # What is billed, and falls due later by the terms that there are now, is looked at then.
-        if (
-            one.id in plan.falling_due
-            or look.rating.due(one.price_id, one.period) <= on
-            or not _is_charged(look.rating, one)
-        ):
-            periods[one.id] = one
+    billed = _billed(subscription, plan, books)
+    periods: dict[str, PricePeriod] = {}
+    for of in billed.values():
+        for one in of.by_price:
+            # What is billed, and falls due later by the terms that there are now, is looked at then.
+            if one.id in plan.falling_due or (
+                subscription.recheck_from is not None and _is_looked_at(look.rating, one.billed.price_id, of.period, on)
+            ):
+                periods[one.id] = one
     for id_, due in plan.falling_due.items():
         if id_ not in periods:
-            periods[id_] = BilledPeriod(id_, subscription.id, due.price_id, due.period, (), ())
-    in_order = sorted(periods.values(), key=lambda one: (one.period.start, one.price_id, one.period.end))
+            if due.of not in billed:
+                billed[due.of] = BilledPeriod(due.of, subscription.id, due.period, ())
+            periods[id_] = PricePeriod(id_, billed[due.of], BilledPrice(due.price_id, (), None))
+    in_order = sorted(periods.values(), key=lambda one: (one.of.period.start, one.billed.price_id, one.of.period.end))
     if plan.window.end > on:
         return in_order
-    return [one for one in in_order if one.period.start < plan.window.end]
+    return [one for one in in_order if one.of.period.start < plan.window.end]
 
 
-def _is_charged(rating: Rating, one: BilledPeriod) -> bool:
-    """Whether anything is charged for a period of a price, be it nothing much."""
-    return any(True for period in rating.periods(one.price_id, one.period) if period == one.period)
+def _is_looked_at(rating: Rating, price_id: str, period: DateRange, on: date) -> bool:
+    """Whether what was billed of a period is looked at again: it is due, or nothing is charged for it any more."""
+    return rating.due(price_id, period) <= on or not any(one == period for one in rating.periods(price_id, period))
 
 
 def _visit(look: _Look, rated: Sequence[_Rated[Due]], on: date, room: _Room) -> Visit | None:
@@ -426,9 +430,9 @@ def _visit(look: _Look, rated: Sequence[_Rated[Due]], on: date, room: _Room) -> 
     """
     rest = None if look.plan.window.end > on else look.plan.window.end
     dues: list[Due] = []
-    charged: dict[str, tuple[BilledPeriod, tuple[Charged, ...]]] = {}
+    charged: dict[str, tuple[PricePeriod, tuple[Charged, ...]]] = {}
     waits = None
-    for start, begun in groupby(rated, key=lambda one: one[0].period.start):
+    for start, begun in groupby(rated, key=lambda one: one[0].of.period.start):
         group = list(begun)
         more = [due for _, _, of_period in group for due in of_period]
         if start < look.since:
@@ -451,17 +455,16 @@ def _visit(look: _Look, rated: Sequence[_Rated[Due]], on: date, room: _Room) -> 
     return Visit(look.subscription, look.rating, look.plan, tuple(dues), charged, rest, waits)
 
 
-def _billed(subscription: Subscription, plan: Plan, books: Books) -> list[BilledPeriod]:
+def _billed(subscription: Subscription, plan: Plan, books: Books) -> dict[str, BilledPeriod]:
     """What was billed of the periods that are due; of what is looked at again, of all that have a day in the window."""
     books.require(plan.needs)
     if subscription.recheck_from is not None:
         billed = books.queue(BilledPeriod, subscription.id)
-        return list(takewhile(lambda one: one.period.end > plan.window.start, billed))
-    found = (books.find(BilledPeriod, id_) for id_ in plan.falling_due)
-    return [one for one in found if one is not None]
+        return {one.id: one for one in takewhile(lambda one: one.period.end > plan.window.start, billed)}
+    return {id_: one for id_ in plan.periods if (one := books.find(BilledPeriod, id_)) is not None}
 
 
-def _as_line(of: PeriodDue, period: BilledPeriod, look: _Look, books: Books) -> Due:
+def _as_line(of: PeriodDue, period: PricePeriod, look: _Look, books: Books) -> Due:
     """What is to be billed of a period as a line of a bill, with the invoice that it corrects."""
     difference = of.difference
     days, corrects = difference.days, difference.corrects
@@ -473,7 +476,7 @@ def _as_line(of: PeriodDue, period: BilledPeriod, look: _Look, books: Books) -> 
         name = line.description
         covered = covered if line.origin is None else line.origin.period
     origin = LineOrigin(look.subscription.billing_account, None, look.subscription.id, of.price_id, covered, corrects)
-    item = _item(difference, name, look.rating.currency, is_first=not period.lines)
+    item = _item(difference, name, look.rating.currency, is_first=not period.billed.lines)
     return Due(item, origin, difference.net, of, invoice)
 
 

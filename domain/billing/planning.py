@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from domain.accounts.model import Account
-from domain.billing.billed import BilledPeriod, id_of
+from domain.billing.billed import BilledPeriod, id_of, id_of_price
 from domain.billing.rating import Schedule
 from domain.billing.subscriptions import Subscription, schedule_of
 from domain.billing.terms import ProductPrice
@@ -19,26 +19,28 @@ from domain.periods import DateRange
 
 
 class FallingDue(NamedTuple):
-    """A period of a price, and the date on which it is due."""
+    """A period of a price, and the date on which it is due; `of` is the id of what is billed of the period."""
 
     price_id: str
     period: DateRange
     date: date
+    of: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What of a subscription falls due by a date, by the terms that there are now: the periods by id, when each is due.
 
-    `prices` are all that it ever has, by id. `window` are the days whose periods are looked at: not all, where these
-    are more than a bill holds. `needs` is what a bill looks at of it, of the partners' own that its prices are sold for
-    too.
+    `periods` are the ids of what is billed of them, each once for all prices. `prices` are all that the subscription
+    ever has, by id. `window` are the days whose periods are looked at: not all, where these are more than a bill holds.
+    `needs` is what a bill looks at of it, of the partners' own that its prices are sold for too.
     """
 
     schedule: Schedule
     prices: Mapping[str, ProductPrice]
     window: DateRange
     falling_due: Mapping[str, FallingDue]
+    periods: tuple[str, ...]
     needs: tuple[Need, ...]
 
 
@@ -71,16 +73,17 @@ def _planned(subscription: Subscription, schedule: Schedule, on: date, since: da
     while len(due) > lines_max and _begun(due, since) > lines_max and (left := (window.end - first).days) > 1:
         window = DateRange(window.start, first + timedelta(days=left // 2))
         due = {id_: one for id_, one in due.items() if one.period.overlap(window)}
+    periods = tuple(dict.fromkeys([one.of for one in due.values()]))
     needs: list[Need] = (
         [QueueNeed(BilledPeriod, subscription.id)]
         if subscription.recheck_from is not None
-        else [DocumentNeed(BilledPeriod, id_) for id_ in due]
+        else [DocumentNeed(BilledPeriod, id_) for id_ in periods]
     )
     needs += usage_needs(subscription.id, schedule, prices, ((one.price_id, one.period) for one in due.values()))
     for partner in {price.on_behalf_of for price in of_all}:
         if partner is not None:
             needs += partner_needs(partner)
-    return Plan(schedule, prices, window, due, tuple(needs))
+    return Plan(schedule, prices, window, due, periods, tuple(needs))
 
 
 def _begun(due: Mapping[str, FallingDue], since: date) -> int:
@@ -103,13 +106,17 @@ def _falling_due(
 ) -> Iterator[tuple[str, FallingDue]]:
     """The periods, by their ids, that have a day in a window and are due by a date, by the terms that there are now."""
     first = date.min if subscription.recheck_from is not None else subscription.next_due or date.min
-    found: dict[Hashable, list[tuple[DateRange, date]]] = {}
+    found: dict[Hashable, list[tuple[DateRange, date, str]]] = {}
     for price_id in prices:
         dated = found.get(alike := schedule.alike(price_id))
         if dated is None:
-            dated = found[alike] = [one for one in schedule.dated(price_id, window) if first <= one[1] <= on]
-        for period, due in dated:
-            yield id_of(subscription.id, price_id, period), FallingDue(price_id, period, due)
+            dated = found[alike] = [
+                (period, due, id_of(subscription.id, period))
+                for period, due in schedule.dated(price_id, window)
+                if first <= due <= on
+            ]
+        for period, due, of in dated:
+            yield id_of_price(of, subscription.id, price_id), FallingDue(price_id, period, due, of)
 
 
 def usage_needs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -98,6 +98,20 @@ def tiers(mode: Literal["graduated", "volume"]) -> Tiers:
     """Steps up to 10 and beyond, both with a fee."""
     steps = (Step(Decimal(10), Decimal("0.50"), Decimal(1)), Step(None, Decimal("0.25"), Decimal(2)))
     return Tiers(mode, steps)
+
+
+def changing_price(part: str, **fields: Any) -> Callable[[Books], object]:
+    """Sets fields of what was billed of a price in a period, `part` being its subscription, the price and the days."""
+    subscription, price, days = part.split("/", 2)
+    of = f"{subscription}/{days}"
+
+    def breaks(books: Books) -> None:
+        found = books["billedPeriods"].find_one({"_id": of})
+        assert found is not None
+        n = [one["priceId"] for one in found["prices"]].index(price)
+        changing("billedPeriods", of, **{f"prices__{n}__{name}": value for name, value in fields.items()})(books)
+
+    return breaks
 
 
 def billed_facts() -> list[Fact]:
@@ -623,23 +637,22 @@ TAMPERINGS = [
     ),
     Tampering(
         "a-line-that-no-period-knows",
-        changing("billedPeriods", f"B-5/A/{MARCH}", lines=[]),
+        changing_price(f"B-5/A/{MARCH}", lines=[]),
         {"lines-of-prices-match-periods"},
     ),
     Tampering(
         "taken-back-by-nothing",
-        changing("billedPeriods", f"B-4/A/{JANUARY}", lines__0__taken__0__amount=-1),
+        changing_price(f"B-4/A/{JANUARY}", lines__0__taken__0__amount=-1),
         {"periods-are-taken-back-once"},
     ),
     Tampering(
         "taken-back-by-a-line-and-a-note",
-        changing("billedPeriods", "B-1/A/2026-01-31/2026-02-28", lines__0__taken__0__creditNote="CN-000000009"),
+        changing_price("B-1/A/2026-01-31/2026-02-28", lines__0__taken__0__creditNote="CN-000000009"),
         {"periods-are-taken-back-once", "charges-match-notes", "lines-of-prices-match-periods"},
     ),
     Tampering(
         "undone-more-than-was-taken-back",
-        changing(
-            "billedPeriods",
+        changing_price(
             f"T-1/A/{JANUARY}",
             lines__0__taken__1__net=2101,
             lines__0__taken__1__amount=2101,
@@ -650,27 +663,39 @@ TAMPERINGS = [
     ),
     Tampering(
         "undone-and-not-taken-instead",
-        changing("billedPeriods", f"T-1/A/{JANUARY}", lines__0__taken__2__net=0, lines__0__taken__2__amount=0),
+        changing_price(f"T-1/A/{JANUARY}", lines__0__taken__2__net=0, lines__0__taken__2__amount=0),
         {"billed-is-what-is-charged", "charges-match-notes"},
     ),
     Tampering(
         "undone-of-another-line",
-        changing("billedPeriods", f"T-1/A/{JANUARY}", lines__0__taken__1__lineId="2"),
+        changing_price(f"T-1/A/{JANUARY}", lines__0__taken__1__lineId="2"),
         {"periods-are-taken-back-once", "charges-match-notes"},
     ),
     Tampering(
         "a-period-that-ends-later",
-        changing("billedPeriods", f"B-4/A/{JANUARY}", end="2026-02-02"),
+        changing("billedPeriods", f"B-4/{JANUARY}", end="2026-02-02"),
         {"periods-are-taken-back-once"},
     ),
     Tampering(
+        "a-price-that-is-in-a-period-twice",
+        lambda books: books["billedPeriods"].update_one(
+            {"_id": f"B-5/{MARCH}"}, {"$push": {"prices": {"priceId": "A", "lines": [], "charged": []}}}
+        ),
+        {"periods-are-taken-back-once"},
+    ),
+    Tampering(
+        "so-many-units-that-come-to-something-else",
+        changing_price(f"B-5/A/{MARCH}", lines__0__quantity="2"),
+        {"charged-adds-up"},
+    ),
+    Tampering(
         "taken-back-less-than-what-counts",
-        changing("billedPeriods", "B-3/A/2026-01-11/2026-02-11", lines__0__taken__0__net=-2099),
+        changing_price("B-3/A/2026-01-11/2026-02-11", lines__0__taken__0__net=-2099),
         {"billed-is-what-is-charged"},
     ),
     Tampering(
         "taken-back-less-than-the-note-says",
-        changing("billedPeriods", "B-3/N/2026-02-11/2026-03-11", lines__0__taken__0__amount=-499),
+        changing_price("B-3/N/2026-02-11/2026-03-11", lines__0__taken__0__amount=-499),
         {"charges-match-notes"},
     ),
     Tampering(
@@ -717,14 +742,13 @@ TAMPERINGS = [
         "days-on-which-another-quantity-was-agreed",
         all_of(
             changing("subscriptions", "B-1", terms__prices__1__quantity="3", terms__prices__1__unitPrice="3.5"),
-            changing("billedPeriods", "B-1/R/2026-01-31/2026-02-28", charged__0__rate__unitPrice="3.5"),
+            changing_price("B-1/R/2026-01-31/2026-02-28", charged__0__rate__unitPrice="3.5"),
         ),
         {"charged-is-what-was-agreed", "charged-adds-up", "billed-is-what-is-charged"},
     ),
     Tampering(
         "days-that-come-to-something-else",
-        changing(
-            "billedPeriods",
+        changing_price(
             "B-1/R/2026-01-31/2026-02-28",
             charged__0__parts__0__net=187,
             charged__0__parts__1__net=488,
@@ -738,7 +762,7 @@ TAMPERINGS = [
     ),
     Tampering(
         "records-that-nobody-sent",
-        changing("billedPeriods", "B-2/U/2025-12-15/2026-01-15", lines__1__counted__0__count=3),
+        changing_price("B-2/U/2025-12-15/2026-01-15", lines__1__counted__0__count=3),
         {"counted-usage-is-kept"},
     ),
     Tampering(
@@ -748,7 +772,7 @@ TAMPERINGS = [
     ),
     Tampering(
         "a-period-that-is-lost",
-        losing("billedPeriods", "B-1/O/2026-01-31/2026-02-01"),
+        losing("billedPeriods", "B-1/2026-01-31/2026-02-01"),
         {"lines-of-prices-match-periods", "what-fell-due-is-billed"},
     ),
     Tampering(

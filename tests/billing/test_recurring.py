@@ -457,12 +457,18 @@ def tiers(mode, *steps):
     return Tiers(mode, tuple(Step(to and Decimal(to), Decimal(unit), Decimal(flat)) for to, unit, flat in steps))
 
 
+def parts(book):
+    """What was billed of each period of each price."""
+    return [part for period in book.documents[BilledPeriod].values() for part in period.by_price]
+
+
 def counted(book):
     """What records each line of usage counts, by the month: beyond the first so many, up to so many."""
     return [
         [(one.month, one.after, one.count) for one in line.counted]
         for period in book.documents[BilledPeriod].values()
-        for line in period.lines
+        for price in period.prices
+        for line in price.lines
     ]
 
 
@@ -600,10 +606,10 @@ def test_usage_that_is_corrected_is_taken_back():
     book.take(usage("U-3", "2", "2026-01-06T10:00:00"))
     bills(book, "2026-02-03")
     assert nets(book, 2) == [200]
-    [period] = book.documents[BilledPeriod].values()
+    [part] = parts(book)
     january = DateRange(date(2026, 1, 1), date(2026, 2, 1))
-    assert [one.counted for one in period.lines[0].taken] == [(CountedMonth("2026-01", 1, 2, (january,)),)]
-    assert period.lines[1].counted == (CountedMonth("2026-01", 2, 3),)
+    assert [one.counted for one in part.billed.lines[0].taken] == [(CountedMonth("2026-01", 1, 2, (january,)),)]
+    assert part.billed.lines[1].counted == (CountedMonth("2026-01", 2, 3),)
 
 
 def test_an_amount_beyond_the_limit_is_told_by_what_it_is_of():
@@ -645,25 +651,31 @@ def test_usage_is_of_the_days_that_were_at_a_rate():
     book.take(change("2026-01-21", prices=(one,)))
     book.take(*(usage(f"U-{day}", "10", f"2026-01-{day:02}T10:00:00") for day in (3, 8, 13, 23)))
     bills(book, "2026-02-01")
-    [period] = book.documents[BilledPeriod].values()
+    [part] = parts(book)
     first, second = days((1, 11), (21, 32)), days((11, 21))
-    assert [(one.net, one.at_this_rate) for one in period.charged] == [(3000, first), (2000, second)]
-    assert [(line.net, line.counted) for line in period.lines] == [
+    assert [(one.net, one.at_this_rate) for one in part.billed.charged_in(part.of.period)] == [
+        (3000, first),
+        (2000, second),
+    ]
+    assert [(line.net, line.counted) for line in part.billed.lines] == [
         (3000, (CountedMonth("2026-01", 0, 4, first),)),
         (2000, (CountedMonth("2026-01", 0, 4),)),
     ]
     book.take(change("2026-01-06", "suspend"), change("2026-01-21", "resume"))
     bills(book, "2026-02-02")
-    [period] = book.documents[BilledPeriod].values()
+    [part] = parts(book)
     left, gone = days((1, 6), (21, 32)), days((6, 11))
-    assert [(one.net, one.at_this_rate) for one in period.charged] == [(2000, left)]
-    assert [one.counted for line in period.lines for one in line.taken] == [(CountedMonth("2026-01", 0, 4, gone),), ()]
+    assert [(one.net, one.at_this_rate) for one in part.billed.charged_in(part.of.period)] == [(2000, left)]
+    assert [one.counted for line in part.billed.lines for one in line.taken] == [
+        (CountedMonth("2026-01", 0, 4, gone),),
+        (),
+    ]
     # Served after all, at 1.00: the days that come to it have all their records, the others those that came since.
     book.take(change("2026-01-06", "resume"), change("2026-01-11", prices=(one,)))
     book.take(usage("U-4", "1", "2026-01-04T10:00:00"))
     bills(book, "2026-02-03")
-    [period] = book.documents[BilledPeriod].values()
-    assert [(line.net, line.counted) for line in period.lines[2:]] == [
+    [part] = parts(book)
+    assert [(line.net, line.counted) for line in part.billed.lines[2:]] == [
         (2100, (CountedMonth("2026-01", 0, 5, days((6, 21))), CountedMonth("2026-01", 4, 5, left))),
     ]
 
@@ -765,8 +777,8 @@ def test_a_note_undoes_what_its_invoice_took_back():
     assert book.position("BA-1").unapplied == 2400
     [corrected] = book.invoice(1).corrected.lines
     assert (corrected.credited, corrected.taken_back) == (1333, 667)
-    [period] = book.documents[BilledPeriod].values()
-    assert [one.left for one in period.lines] == [1000, 667]
+    [part] = parts(book)
+    assert [one.left for one in part.billed.lines] == [1000, 667]
     assert of(book).recheck_from is None
     # It is served after all: what was given back is charged anew, at the rate of those days.
     book.take(change("2026-11-16", termination_date=None))

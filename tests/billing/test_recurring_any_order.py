@@ -210,7 +210,8 @@ def net_of(documents):
 
 def left_of(book):
     """What is billed of each period, in minor units, where that is something."""
-    left = {one.id: sum(billed.left for billed in one.lines) for one in book.documents[BilledPeriod].values()}
+    parts = (part for one in book.documents[BilledPeriod].values() for part in one.by_price)
+    left = {part.id: sum(billed.left for billed in part.billed.lines) for part in parts}
     return {id_: net for id_, net in left.items() if net}
 
 
@@ -245,9 +246,9 @@ def test_billing_again_is_a_difference_and_nothing_else(facts, batch, first_limi
         id_: one.segments for id_, one in once.documents[Subscription].items()
     }
     assert book.rows[UsageRecord] == once.rows[UsageRecord]
-    periods = book.documents[BilledPeriod].values()
+    billed = [price for one in book.documents[BilledPeriod].values() for price in one.prices]
     # What could not be taken back any more, since people had given it already.
-    cut = sum(taken.amount - taken.net for one in periods for billed in one.lines for taken in billed.taken)
+    cut = sum(taken.amount - taken.net for one in billed for each in one.lines for taken in each.taken)
     by_people = [note for note in book.documents[CreditNote].values() if note.cause.startswith("credit-note.issue:")]
     billed = net_of(book.documents[Invoice].values()) - net_of(book.documents[CreditNote].values())
     assert billed == net_of(once.documents[Invoice].values()) - net_of(by_people) + cut

@@ -14,7 +14,7 @@ from domain.periods import DateRange
 
 def billed(id_: str) -> BilledPeriod:
     """A document of this id."""
-    return BilledPeriod(id_, "S-1", "P-1", DateRange(date(2026, 11, 1), date(2026, 12, 1)), (), ())
+    return BilledPeriod(id_, "S-1", DateRange(date(2026, 11, 1), date(2026, 12, 1)), ())
 
 
 def add(id_: str, working: WorkingSet) -> None:

@@ -132,8 +132,8 @@ async def test_what_was_billed_is_read_from_its_last_period_back(store: Store, d
     ends = [date(2026, 1, 1) + timedelta(days=n * 7 % count // 2) for n in range(count)]  # in no order, some twice
     for n, end in enumerate(ends):
         days = DateRange(end - timedelta(days=1), end)
-        of, price = f"S-{n % 3}", f"P-{n % 2}-{n}"
-        period = BilledPeriod(id_of(of, price, days), of, price, days, (), ())
+        of = f"S-{n % 3}"
+        period = BilledPeriod(f"{id_of(of, days)}/{n}", of, days, ())
         books.changed[BilledPeriod][period.id] = period
         every.append(period)
     async with store.transaction() as transaction:

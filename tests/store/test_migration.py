@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import ASCENDING, IndexModel, MongoClient, UpdateOne
+from pymongo import ASCENDING, DeleteMany, IndexModel, MongoClient, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from adapters.billing.codecs import decode_billed_period, encode_billed_period
 from adapters.mongodb.connection import MIGRATE_APP_NAME, TRANSACTION_SECONDS, database
 from adapters.settlement.codecs import decode_earnings
 from adapters.store import migration
@@ -26,11 +27,12 @@ from adapters.store.forms import WrongForm, check_now, compare
 from adapters.store.migration import Migrated, Plan, Progress, Stepped, Updated, migrate
 from adapters.store.steps import FORM, STEPS, Row, Step, Update, each
 from adapters.store.store import Store
+from domain.billing.billed import BilledPeriod, billed_price, id_of
 from domain.settlement.earnings import DayEarned
 from tests.support.books import Books
 from tests.support.failpoints import failing
 from tests.support.migrating import DOUBLED, FEW, PAGE, PAGES_DONE, PLAN, ROWS
-from tests.support.older import form_1
+from tests.support.older import form_1, form_5
 from tests.support.steady import every_third
 from tests.support.waiting import SECONDS_MAX
 
@@ -297,8 +299,134 @@ def test_disputes_say_whose_invoice_they_are_of(books: Books, connection: Books)
     books["invoices"].insert_one({**invoice, "_id": "FN.1", "orderId": "O-FN", "seller": "SA-1"})
     books["disputes"].insert_many({"_id": n, "billNo": of} for n, of in (("D-1", invoice["_id"]), ("D-2", "FN.1")))
     done = migrate(connection, untold)
-    assert done.steps[-1].updates[-1].name == "sellers of disputes"
+    assert done.steps[3].updates[-1].name == "sellers of disputes"
     assert {row["_id"]: row.get("seller") for row in books["disputes"].find()} == {"D-1": None, "D-2": "SA-1"}
+
+
+RATE: Row = {"unitPrice": "10", "tiers": None, "category": "S", "rate": "0.2", "onBehalfOf": None}
+MAY = {"start": "2026-05-01", "end": "2026-06-01"}
+LINE: Row = {"billNo": "INV-1", "lineId": "1", "rate": RATE, "quantity": "1", "net": 1000, "taken": [], "counted": []}
+CHARGED: Row = {"rate": RATE, "days": MAY, "quantity": "1", "net": 1000, "parts": []}
+TAKEN: Row = {"billNo": None, "lineId": None, "creditNote": "CN-1", "net": -1000, "amount": -1000, "counted": []}
+SAYS_THE_SAME = {
+    "one line": ([LINE], [CHARGED]),
+    "by tiers": ([{**LINE, "quantity": None}], [{**CHARGED, "quantity": None}]),
+    "usage": ([{**LINE, "counted": [{"month": "2026-05", "after": 0, "count": 2}]}], [CHARGED]),
+}
+"""Lines and what was charged, where the one line says it."""
+SAYS_ANOTHER = {
+    "all taken back": ([{**LINE, "taken": [TAKEN]}], []),
+    "taken back, and charged": ([{**LINE, "taken": [{**TAKEN, "net": 0, "amount": 0}]}], [CHARGED]),
+    "two lines": ([LINE, {**LINE, "lineId": "2"}], [{**CHARGED, "quantity": "2", "net": 2000}]),
+    "two rates": ([LINE], [CHARGED, {**CHARGED, "rate": {**RATE, "rate": "0.1"}, "net": 0}]),
+    "nothing any more": ([LINE], []),
+    "parts": ([LINE], [{**CHARGED, "parts": [{"days": MAY, "quantity": "1", "net": 1000}]}]),
+    "usage on some days": ([LINE], [{**CHARGED, "usedOn": [MAY]}]),
+    "fewer days": ([LINE], [{**CHARGED, "days": {**MAY, "start": "2026-05-02"}}]),
+    "another quantity": ([LINE], [{**CHARGED, "quantity": None}]),
+    "another net": ([LINE], [{**CHARGED, "net": 999}]),
+    "another rate": ([LINE], [{**CHARGED, "rate": {**RATE, "onBehalfOf": "SA-1"}}]),
+}
+"""Likewise, where it does not."""
+
+
+def test_what_a_price_came_to_is_kept_where_its_line_does_not_say_it(books: Books, connection: Books) -> None:
+    """Of a period with a price of each sort, which takes some pages; a longer one of the same price is apart."""
+    sorts = {**SAYS_THE_SAME, **SAYS_ANOTHER}
+    prices = [(f"P{n:02}", *sort) for n, sort in enumerate(sorts.values())]
+    of: Row = {"subscriptionId": "S-1", "period": MAY, "end": MAY["end"]}
+    books["billedPeriods"].insert_many(
+        {**of, "_id": f"S-1/{id_}/2026-05-01/2026-06-01", "priceId": id_, "charged": charged, "lines": lines}
+        for id_, lines, charged in prices
+    )
+    longer: Row = {"subscriptionId": "S-1", "period": {**MAY, "end": "2026-07-01"}, "end": "2026-07-01"}
+    one: Row = {"priceId": "P00", "lines": [LINE], "charged": [CHARGED]}
+    books["billedPeriods"].insert_one({**longer, **one, "_id": "S-1/P00/2026-05-01/2026-07-01"})
+    migrate(connection, untold)
+    kept = [
+        {"priceId": id_, "lines": lines, **({"charged": charged} if sort in SAYS_ANOTHER else {})}
+        for sort, (id_, lines, charged) in zip(sorts, prices, strict=True)
+    ]
+    assert list(books["billedPeriods"].find().sort("_id", 1)) == [
+        {"_id": "S-1/2026-05-01/2026-06-01", **of, "prices": kept},
+        {"_id": "S-1/2026-05-01/2026-07-01", **longer, "prices": [one]},
+    ]
+
+
+def as_a_bill_writes_it(rows: Sequence[Row]) -> dict[str, Row]:
+    """The rows of periods, as this version would have written them, of those of form 5; by id."""
+    periods: dict[str, BilledPeriod] = {}
+    for row in rows:
+        price = {name: row[name] for name in ("priceId", "lines", "charged")}
+        old = decode_billed_period({**row, "prices": [price]})
+        id_ = id_of(old.subscription, old.period)
+        [one] = old.prices
+        made = billed_price(one.price_id, one.lines, one.charged_in(old.period), old.period)
+        period = periods.get(id_, BilledPeriod(id_, old.subscription, old.period, ()))
+        periods[id_] = period.with_prices([made])
+    return {id_: encode_billed_period(period) for id_, period in periods.items()}
+
+
+def test_what_was_billed_by_price_is_put_together_by_period(new_database: Books, connection: Books) -> None:
+    """As a bill of this version writes it, of all sorts of subscriptions, each row once; a second time does nothing."""
+    older = form_5()
+    older.restore(new_database)
+    rows = older.rows["billedPeriods"]
+    told: list[Progress] = []
+    done = migrate(connection, told.append)
+    assert (done.found, done.form) == (5, FORM)
+    assert done.steps[0].updates == (Updated("prices of periods", "billedPeriods", len(rows)),)
+    pages = [(progress.documents, progress.of) for progress in told if progress.form == 6]
+    assert pages == [(n, len(rows)) for n in [*range(0, len(rows), PAGE), len(rows)]]
+    found = {row["_id"]: row for row in new_database["billedPeriods"].find()}
+    assert found == as_a_bill_writes_it(rows)
+    new_database["meta"].update_one({}, {"$set": {"number": 5}})
+    again = migrate(connection, untold)
+    assert again.steps[0].updates == (Updated("prices of periods", "billedPeriods", 0),)
+    assert {row["_id"]: row for row in new_database["billedPeriods"].find()} == found
+
+
+@pytest.mark.parametrize("place", ["between pages", "within a page"])
+def test_periods_that_are_half_put_together_are_gone_on_with(
+    new_database: Books, connection: Books, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """A period's prices are on several pages: at each point each price is there once, and at last all are together."""
+    older = form_5()
+    older.restore(new_database)
+    rows = older.rows["billedPeriods"]
+    write_place = migration._Claim.write_place
+    stops = list(range(PAGE, len(rows), 7 * PAGE))
+
+    def stop(documents: int) -> None:
+        if stops and documents >= stops[0]:
+            stops.pop(0)
+            raise ZeroDivisionError
+
+    def written(claim: migration._Claim, at: Row, session: ClientSession | None = None) -> None:
+        write_place(claim, at, session)
+        if place == "within a page" and session is not None:
+            stop(at["documents"])
+
+    def tell(progress: Progress) -> None:
+        if place == "between pages" and progress.form == 6:
+            stop(progress.documents)
+
+    monkeypatch.setattr(migration._Claim, "write_place", written)
+    halves = 0
+    for _ in range(len(stops)):
+        with pytest.raises(ZeroDivisionError):
+            migrate(connection, tell)
+        found = list(new_database["billedPeriods"].find())
+        prices = [
+            (row["subscriptionId"], one["priceId"], row["end"]) for row in found for one in row.get("prices", [row])
+        ]
+        assert len(prices) == len(set(prices)) == len(rows)
+        begun = {(row["subscriptionId"], str(row["period"])) for row in found if "prices" in row}
+        halves += any((row["subscriptionId"], str(row["period"])) in begun for row in found if "prices" not in row)
+    assert halves
+    done = migrate(connection, tell)
+    assert done.steps[0].updates == (Updated("prices of periods", "billedPeriods", len(rows)),)
+    assert {row["_id"]: row for row in new_database["billedPeriods"].find()} == as_a_bill_writes_it(rows)
 
 
 async def test_new_books_are_of_this_form(
@@ -438,7 +566,7 @@ def failing_step(fails: list[bool]) -> Plan:
     """A step that fails in its third page while `fails` has something."""
     pages: list[int] = []
 
-    def write(books: Database[Row], session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
+    def write(books: Database[Row], session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne | DeleteMany]:
         pages.append(len(rows))
         if len(pages) > PAGES_DONE and fails:
             fails.pop()

@@ -24,7 +24,7 @@ from domain.accounts.specifications import (
     BillPresentationMedia,
     DunningProcedure,
 )
-from domain.billing.billed import BilledPeriod
+from domain.billing.billed import BilledPeriod, BilledPrice
 from domain.billing.differing import BilledLine, CountedMonth
 from domain.billing.model import Charge
 from domain.billing.rating import Rate
@@ -205,7 +205,7 @@ def one_of_each(who: str) -> list[Any]:
             1,
             NOW,
         ),
-        BilledPeriod(f"S-{name}/P-1", f"S-{name}", "P-1", days, (), (counted,)),
+        BilledPeriod(f"S-{name}/days", f"S-{name}", days, (BilledPrice("P-1", (counted,), ()),)),
         Dunning(f"BA-{name}"),
         Suspension(f"S-{name}/2", f"BA-{name}", f"S-{name}", 2, TODAY, "c"),
         Settlement(f"C-{name}", f"SA-{name}", "EUR", f"C-{name}", TODAY, (), 0, None, 0, 0, "open", NOW),

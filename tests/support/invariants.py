@@ -734,7 +734,7 @@ def _charges_through(invoice: Invoice, book: LedgerBook) -> date:
 def _count_what_notes_took_back(book: LedgerBook, noted: Counter[tuple[str, str, str]]) -> None:
     """Of periods' lines; and of lines that took something back, what notes undid."""
     for period in book.documents[BilledPeriod].values():
-        for line in period.lines:
+        for line in (line for price in period.prices for line in price.lines):
             for taken in line.taken:
                 if taken.credit_note is not None:
                     at = (taken.bill_no or line.bill_no, taken.line_id or line.line_id)
@@ -815,9 +815,10 @@ def _subscriptions_are_billed(book: LedgerBook) -> None:
     }
     causes = {note.bill_no: note.cause for note in book.documents[CreditNote].values()}
     for period in book.documents[BilledPeriod].values():
-        assert period.id == f"{period.subscription}/{period.price_id}/{period.period.start}/{period.period.end}"
+        assert period.id == f"{period.subscription}/{period.period.start}/{period.period.end}"
         subscription = book.get(Subscription, period.subscription)
-        for billed in period.lines:
+        assert len({price.price_id for price in period.prices}) == len(period.prices) > 0, period
+        for billed in (line for price in period.prices for line in price.lines):
             line = lines.pop((billed.bill_no, billed.line_id))
             assert (line.tax_excluded_amount, line.origin.corrects) == (billed.net, None), (period, billed)
             undone: Counter[tuple[str | None, str | None]] = Counter()
@@ -860,18 +861,20 @@ def _is_billed_to_what_it_comes_to(subscription: Subscription, book: LedgerBook)
         return sum((one.quantity for one in records if one.price_id == price_id and one.day in days), Decimal(0))
 
     rating = Rating(Schedule(subscription.segments), used, currency)
-    billed = {one.id: one for one in book.documents[BilledPeriod].values() if one.subscription == subscription.id}
+    periods = [one for one in book.documents[BilledPeriod].values() if one.subscription == subscription.id]
+    billed = {part.id: part for one in periods for part in one.by_price}
     until = subscription.next_due or date(2040, 1, 1)
-    for period in billed.values():
+    for part in billed.values():
+        price, period = part.billed, part.of.period
         # What was billed by a later date than that of the last bill is looked at again when it is due.
-        if rating.due(period.price_id, period.period) >= until:
+        if rating.due(price.price_id, period) >= until:
             continue
-        charged = tuple(rating.charges(period.price_id, period.period))
-        assert period.charged == charged, (period, charged)
+        charged = tuple(rating.charges(price.price_id, period))
+        assert price.charged_in(period) == charged, (part, charged)
         left: Counter[Rate] = Counter()
-        for line in period.lines:
+        for line in price.lines:
             left[line.rate] += line.left
-        assert {r: net for r, net in left.items() if net} == {c.rate: c.net for c in charged if c.net}, period
+        assert {r: net for r, net in left.items() if net} == {c.rate: c.net for c in charged if c.net}, part
     window = DateRange(subscription.start_date - timedelta(days=1), until)
     for price_id in {price.id: None for segment in subscription.segments for price in segment.terms.prices}:
         for days in rating.periods(price_id, window):

@@ -48,8 +48,8 @@ def billed_at_once(database: Books, on: str) -> dict[str, int]:
 
 
 def left_of(periods: Iterable[BilledPeriod]) -> dict[str, int]:
-    """What is billed of periods, less what was taken back, in minor units, where that is something."""
+    """What is billed of prices' periods, less what was taken back, in minor units, where that is something."""
     left: Counter[str] = Counter()
-    for one in periods:
-        left[one.id] += sum(line.left for line in one.lines)
+    for one in (part for period in periods for part in period.by_price):
+        left[one.id] += sum(line.left for line in one.billed.lines)
     return {id_: net for id_, net in left.items() if net}
