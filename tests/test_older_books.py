@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
 
 import pytest
 
@@ -21,22 +23,29 @@ from tests.integration.test_queries import Asker
 from tests.support.books import BY_ITSELF, Books, Document, applied, assert_audit_ok, held, position, unsent
 from tests.support.client import Client
 from tests.support.messages import (
+    Message,
     closing,
     command,
     credit_note,
     credited,
     customer,
+    demand,
     dispute,
     dispute_settled,
     dispute_withdrawn,
     eur,
     item,
+    metered,
+    monthly,
     order,
     payment,
     payout,
+    subscribed,
+    subscription,
     update,
+    usage,
 )
-from tests.support.older import OlderBooks, form_1, form_2, replies_of
+from tests.support.older import OlderBooks, form_1, form_2, form_5, gone_on, replies_of
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -362,3 +371,140 @@ async def test_disputes_that_were_priced_one_by_one_are_gone_on_with(
     assert new_database["disputes"].count_documents({"state": "open"}) == 0
     assert (position(new_database, "BA-1"), position(new_database, "BA-2")) == ({}, {})
     assert_audit_ok(new_database)
+
+
+def test_bills_that_are_kept_have_something_of_each_kind() -> None:
+    """Of each way in which something was billed of a period, and taken back: a later test of them proves something."""
+    rows = form_5().rows
+    lines = [line for row in rows["billedPeriods"] for line in row["lines"]]
+    charged = [one for row in rows["billedPeriods"] for one in row["charged"]]
+    taken = [one for line in lines for one in line["taken"]]
+    counted = [one for line in lines for one in line["counted"]]
+    assert {len(row["charged"]) for row in rows["billedPeriods"]} == {0, 1, 2}
+    assert {len(row["lines"]) for row in rows["billedPeriods"]} >= {1, 2, 5}
+    assert {bool(one["parts"]) for one in charged} == {"usedOn" in one for one in charged} == {True, False}
+    assert {"days" in one for one in counted} == {line["quantity"] is None for line in lines} == {True, False}
+    by = {tuple(one[name] is not None for name in ("billNo", "creditNote")) for one in taken}
+    assert by == {(True, False), (False, True), (True, True)}
+    assert {bool(line["rate"]["tiers"]) for line in lines} == {True, False}
+    assert {line["rate"]["onBehalfOf"] for line in lines} == {None, "SA-1", "SA-2", "SA-3"}
+    again = {row["_id"] for row in rows["subscriptions"] if row["recheckFrom"] is not None}
+    assert again == {"S-AGAIN", "S-LATE"}
+    assert [row["state"] for row in rows["billRuns"]] == ["completed"]
+    assert {row["state"] for row in rows["held"]} == {"waiting", "scheduled"}
+
+
+@pytest.mark.parametrize("driver", ["motor"], indirect=True)
+async def test_bills_by_price_are_gone_on_with(settings: Settings, client: Client, new_database: Books) -> None:
+    """As the version that wrote them went on with them: the same bills, which leave the same to be billed.
+
+    What was sent to that version is a duplicate, and what was left in the queue is applied.
+    """
+    older = form_5()
+    older.restore(new_database)
+    migrated_from(older, settings)
+    assert broken(new_database, older) == []
+    await what_is_billed_later(older, client, new_database, settings)
+    await client.assert_drained()
+    report = audit(new_database, now=older.written_at + LATER, relay_interval_seconds=3_600)
+    assert [check for check in report["checks"] if not check["ok"]] == []
+    due = gone_on(older)
+    periods = billed_periods(new_database)
+    assert len(periods) > 50
+    for name, rows in due.items():
+        if name != "billedPeriods":
+            found = {row["_id"]: row for row in new_database[name].find()}
+            assert found.keys() == {row["_id"] for row in rows}
+            for row in rows:
+                assert found[row["_id"]] == row
+    # Migrated when all that was billed, these are the same.
+    new_database["billedPeriods"].delete_many({})
+    new_database["billedPeriods"].insert_many(due["billedPeriods"])
+    new_database["meta"].update_one({"_id": "form"}, {"$set": {"number": older.form}})
+    migrated_from(older, settings)
+    assert billed_periods(new_database) == periods
+
+
+LATER = timedelta(days=32)
+"""When a worker has gone on with the books of form 5."""
+BILLED = [
+    f"BA-{name}"
+    for name in (
+        *("ALL", "USE", "PAUSE", "LINE", "NOTE", "UNDO", "DAYS", "NONE", "AGAIN", "LATE", "MANY", "BOTH"),
+        *("R1", "R2", "R3"),
+    )
+]
+"""The accounts that are billed, in this order."""
+
+
+def migrated_from(older: OlderBooks, settings: Settings) -> None:
+    """Migrate the database, which is of that form."""
+    with database(settings.mongodb_url, settings.database, MIGRATE_APP_NAME) as opened:
+        done = migrate(opened, lambda _progress: None)
+    assert (done.found, done.form) == (older.form, FORM)
+
+
+def billed_periods(database: Books) -> dict[str, Document]:
+    """What was billed of each period; the order of its prices says nothing."""
+
+    def by_price(row: Document) -> Any:
+        return row["priceId"]
+
+    return {
+        row["_id"]: {**row, "prices": sorted(row["prices"], key=by_price)} for row in database["billedPeriods"].find()
+    }
+
+
+async def what_is_billed_later(older: OlderBooks, client: Client, database: Books, settings: Settings) -> None:
+    """All accounts are billed for the same date, a month later, and after changes of days before all that.
+
+    It is what the worker of form 5 was sent after it had written its books: the order and the times are as they were.
+    """
+    now, numbers = [older.written_at + timedelta(hours=1)], count(1)
+
+    async def take(*sent: Message) -> None:
+        for message in sent:
+            answer = await client.ask(message, message_id=f"later-{next(numbers)}")
+            assert answer["outcome"] == "applied", (message, answer)
+
+    async def bill(name: str, on: str) -> None:
+        await take(*(demand(f"{name}-{id_}", id_, on) for id_ in BILLED))
+
+    # Sent while no worker runs.
+    await client.declare()
+    await client.send(usage("U-11", "S-USE", 60, "2026-08-21T10:00:00Z", "U"), message_id="later-0")
+    async with working(settings, clock=lambda: now[0]):
+        await wait_for(lambda: database["inbox"].count_documents({"_id": "usage.record:U-11"}))
+        await take(subscription("S-SOON", "BA-LATE", metered("U", 2), start="2026-09-01"))
+        await wait_for(lambda: not held(database, "waiting"))
+        asked_for = [
+            await client.send_asking((message.routing_key, message.body), message_id=message.message_id)
+            for message in older.messages
+        ]
+        assert {(await client.answer(asked))["outcome"] for asked in asked_for} == {"duplicate"}
+        await bill("F", "2026-09-05")
+        now[0] += timedelta(days=31)
+        await bill("G", "2026-10-05")
+
+        def priced(id_: str, on: str, *prices: Any) -> Message:
+            return subscribed("change", id_, on, changes={"productPrice": prices})
+
+        await take(
+            priced("S-MANY", "2026-06-11", monthly("A1", 9), monthly("R1", 9, billed="inArrears")),
+            priced("S-ALL", "2026-08-05", monthly("A", 20), monthly("X", "9.99", sold_for="SA-1")),
+            priced("S-DAYS", "2026-07-02", metered("P-1", 3)),
+            subscribed("suspend", "S-LINE", "2026-07-11"),
+            subscribed("terminate", "S-MORE", "2026-08-21"),
+            subscribed("terminate", "S-R1", "2026-08-01"),
+            usage("U-12", "S-USE", 4, "2026-07-05T10:00:00Z", "U"),
+            usage("U-13", "S-USE", -9, "2026-07-20T12:00:00Z", "G"),
+        )
+        await bill("H", "2026-10-05")
+        await wait_for(lambda: not unsent(database))
+    # On the same date nothing is billed but what was to be looked at again.
+    with_bills = database["billsOnDemand"].find({"_id": {"$regex": "^F-"}, "billNo": {"$ne": None}})
+    assert {row["_id"] for row in with_bills} == {"F-BA-AGAIN", "F-BA-LATE"}
+    # What was billed before the migration is taken back by changes after it.
+    notes = database["creditNotes"].find({"cause": {"$regex": "^bill.demand:H-"}})
+    corrected = {row["correctedBillNo"] for row in notes}
+    assert len(corrected & {row["_id"] for row in older.rows["invoices"]}) > 5
