@@ -60,6 +60,8 @@ class Layout:
     are the layouts of what the document contains, as far as they differ from what follows by itself. `read`: whether
     such rows are read, too. `repeats`: a batch reads many, with few different decimals and dates, which are remembered.
     `alone`: of a part, whether it is also read by itself, of a row that was projected: its decoder is public.
+    `often` are fields that are changed often while the others stay: what a document that differs in nothing else sets
+    of its row is made by a function of its own.
     """
 
     kind: type
@@ -69,6 +71,7 @@ class Layout:
     read: bool = True
     repeats: bool = False
     alone: bool = False
+    often: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,9 @@ def write(modules: Iterable[Module]) -> None:
 def source(module: Module) -> str:
     """The source of a module, formatted: for each layout a function that encodes and, if it is read, one that decodes.
 
-    `ENCODE` and `DECODE` have them by kind. What a document contains has private functions where that reads better; two
-    modules that contain the same have one each. Raises `LayoutError`.
+    `ENCODE` and `DECODE` have them by kind, `SET` those that encode what changes often, where there are any. What a
+    document contains has private functions where that reads better; two modules that contain the same have one each.
+    Raises `LayoutError`.
     """
     return _Source(module).text()
 
@@ -125,7 +129,7 @@ class _Source:
         self._repeats = False
 
     def text(self) -> str:
-        encoders, decoders = {}, {}
+        encoders, decoders, setters = {}, {}, {}
         self._import("collections.abc", "Callable")
         self._import("typing", "Any")
         for layout in self._module.layouts:
@@ -138,6 +142,9 @@ class _Source:
             if layout.read:
                 decoders[layout.kind.__name__] = f"decode_{name}"
                 self._decoder(f"decode_{name}", layout, f"{_words(layout.kind)} of a row.", is_row=True)
+            if layout.often:
+                setters[layout.kind.__name__] = f"set_{name}"
+                self._setter(f"set_{name}", layout, f"{_words(layout.kind)}: what changes often.")
             if unused := self._parts.keys() - self._used:
                 raise LayoutError(f"{layout.kind.__name__} contains no {', '.join(sorted(k.__name__ for k in unused))}")
         body = "\n".join(_folded(line) for line in "\n\n\n".join(self._functions).split("\n"))
@@ -156,6 +163,7 @@ class _Source:
             + _registry("ENCODE: dict[type, Callable[[Any], Row]]", encoders)
             + "\n"
             + _registry("DECODE: dict[type, Callable[[Row], Any]]", decoders)
+            + ("\n" + _registry("SET: dict[type, Callable[[Any], Row]]", setters) if setters else "")
         )
 
     # -- functions
@@ -180,6 +188,19 @@ class _Source:
                 body += "".join(f'    row["{m.key}"] = {_further(self._kept(m, it, taken))}\n' for m in others)
             body += "return row"
         self._function(f"{name}({it}: {kind}) -> Row", docstring, taken, body)
+
+    def _setter(self, name: str, layout: Layout, docstring: str) -> None:
+        """Encode the fields that change often, and all keys that are no field: these may follow from any of them."""
+        members = _members(layout, is_row=True)
+        fields = {member.field for member in members}
+        absent = {field for group in layout.absent for field in group}
+        for field in layout.often:
+            if field not in fields or field in absent:
+                raise LayoutError(f"{layout.kind.__name__}.{field}: only a field that is always kept can be set alone")
+        set_ = [member for member in members if member.field is None or member.field in layout.often]
+        it, taken = _variable(layout.kind), dict[str, str]()
+        made = self._dict(set_, it, taken)
+        self._function(f"{name}({it}: {self._kind(layout.kind)}) -> Row", docstring, taken, f"return {made}")
 
     def _decoder(self, name: str, layout: Layout, docstring: str, *, is_row: bool) -> None:
         taken: dict[str, str] = {}

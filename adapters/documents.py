@@ -71,6 +71,9 @@ DECODE: dict[type, Callable[[Row], Any]] = {
 }
 """What makes a document of a row, by its kind; kinds that are only written have none."""
 
+SET: dict[type, Callable[[Any], Row]] = {**billing_codecs.SET}
+"""What of a row is set of a document that differs from it in nothing but what changes often, by the kinds with such."""
+
 COLLECTION: dict[type, str] = {kept.kind: kept.collection.name for kept in KEPT}
 """Where each kind is kept."""
 

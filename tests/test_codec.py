@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from adapters.accounts.documents import account_as_json
 from adapters.codec import Key, Layout, LayoutError, Module, source, write
 from adapters.codecs import CODECS
-from adapters.documents import COLLECTION, DECODE, ENCODE
+from adapters.documents import COLLECTION, DECODE, ENCODE, KEPT, SET
 from adapters.storable import restored
 from domain.accounts.model import Account, AccountVersion
 from domain.ledger.positions import Position
@@ -127,6 +127,15 @@ def test_the_row_of_any_document_that_is_only_written_has_its_key(kind, data) ->
     row = ENCODE[kind](document)
     assert next(iter(row.items())) == ("_id", document.id)
     assert bson.decode(bson.encode(row), AWARE) == row
+
+
+@pytest.mark.parametrize("layout", [one.layout for one in KEPT if one.layout.often], ids=lambda one: one.kind.__name__)
+@given(data=st.data())
+@steady(50)
+def test_what_changes_often_is_all_that_has_to_be_set_where_nothing_else_has_changed(layout, data) -> None:
+    before, other = data.draw(any_of(layout.kind)), data.draw(any_of(layout.kind))
+    now = dataclasses.replace(before, **{name: getattr(other, name) for name in layout.often})
+    assert {**ENCODE[layout.kind](before), **SET[layout.kind](now)} == ENCODE[layout.kind](now)
 
 
 # -- what is generated
@@ -304,6 +313,8 @@ def _private(_document: Mapping[str, object]) -> str:
         (Layout(Plain, keys=("id", "bill_no", Key("a", "id.b"))), "Plain.id.b: <class 'str'> has no b"),
         (Layout(Plain, keys=("id", "bill_no", Key("a", "id", by=_private))), "_private can't be imported"),
         (Layout(Plain, absent=(("bill_no",),)), "Plain.bill_no: only a field that may be None can be absent"),
+        (Layout(Plain, often=("number",)), "Plain.number: only a field that is always kept can be set alone"),
+        (Layout(Outer, absent=(("note",),), often=("note",)), "Outer.note: only a field that is always kept"),
         (Layout(Plain, parts=(Layout(Inner),)), "Plain contains no Inner"),
         (Layout(Outer, absent=(("middle",),)), "Outer: the keys that may be absent are not the last ones"),
         (Layout(Outer, keys=("id", "unknown")), "Outer.unknown: <class 'tests.test_codec.Outer'> has no unknown"),

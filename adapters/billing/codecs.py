@@ -350,6 +350,15 @@ def decode_subscription(row: Row) -> Subscription:
     )
 
 
+def set_subscription(subscription: Subscription) -> Row:
+    """Subscription: what changes often."""
+    return {
+        "nextDue": None if subscription.next_due is None else _of_date(subscription.next_due),
+        "recheckFrom": None if subscription.recheck_from is None else _of_date(subscription.recheck_from),
+        "open": subscription.is_open,
+    }
+
+
 def _encode_rate(rate: Rate) -> Row:
     return {
         "unitPrice": None if rate.unit_price is None else f"{rate.unit_price:f}",
@@ -712,4 +721,8 @@ DECODE: dict[type, Callable[[Row], Any]] = {
     UsageRecord: decode_usage_record,
     UsageMonth: decode_usage_month,
     BillRun: decode_bill_run,
+}
+
+SET: dict[type, Callable[[Any], Row]] = {
+    Subscription: set_subscription,
 }

@@ -75,6 +75,7 @@ KEPT = (
                 Key("open", "is_open"),
             ),
             repeats=True,
+            often=("next_due", "recheck_from"),
         ),
         Collection(
             "subscriptions",

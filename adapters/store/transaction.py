@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from itertools import chain
 from math import inf
+from operator import attrgetter, is_
 from typing import Any
 
 from bson import Binary, decode_all
@@ -15,7 +16,7 @@ from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from adapters.documents import COLLECTION, DECODE, ENCODE, KEPT
+from adapters.documents import COLLECTION, DECODE, ENCODE, KEPT, SET
 from adapters.kept import QueueRead
 from adapters.mongodb.connection import Command, in_turn, is_ambiguous
 from adapters.records import HeldRow, InboxRow, Known, ReplyTo
@@ -76,6 +77,12 @@ _APPEND_ONLY = {kept.kind for kept in KEPT if kept.collection.append_only and no
 """What is written once."""
 _SET_LATER = {kept.kind: kept.collection.but_for for kept in KEPT if kept.collection.but_for}
 """Which fields are set later of what is written once but for these."""
+_ALL_ELSE: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    kept.kind: attrgetter(*(one.name for one in fields(kept.kind) if one.name not in kept.layout.often))
+    for kept in KEPT
+    if kept.layout.often
+}
+"""Of what has fields that change often, all the others."""
 _APART = {kept.kind: kept.apart for kept in KEPT if kept.apart is not None}
 """What takes large values out of a row."""
 
@@ -322,8 +329,9 @@ def _writes_of_books(books: WorkingSet, values: dict[str, bytes]) -> Iterator[_W
     for kind, name in COLLECTION.items():
         encode = ENCODE[kind]
         operations: list[Any] = [
-            _change(kind, encode(document)) if (kind, id_) in books.stored else InsertOne(encode(document))
+            InsertOne(encode(document)) if stored is None else _change(kind, stored, document)
             for id_, document in books.changed.get(kind, {}).items()
+            for stored in (books.stored.get((kind, id_)),)
         ]
         apart = _APART.get(kind)
         for document in books.rows.get(kind, ()):
@@ -346,8 +354,15 @@ def _writes_beside(batch: Batch, values: dict[str, bytes]) -> Iterator[_Write]:
     yield from _held_writes(batch)
 
 
-def _change(kind: type[Document], row: dict[str, Any]) -> ReplaceOne[dict[str, Any]] | UpdateOne:
-    """The write of a document that is there: of what is written once but for some fields, these alone are sent."""
+def _change(kind: type[Document], stored: Any, document: Any) -> ReplaceOne[dict[str, Any]] | UpdateOne:
+    """The write of a document that is there, `stored` as it was loaded.
+
+    Of what is written once but for some fields these alone are sent; what changes often is sent alone where all else is
+    still the same. Equal is not enough: 1.0 and 1.00 are, and are kept as they were written.
+    """
+    if kind in _ALL_ELSE and all(map(is_, _ALL_ELSE[kind](stored), _ALL_ELSE[kind](document))):
+        return UpdateOne({"_id": document.id}, {"$set": SET[kind](document)})
+    row = ENCODE[kind](document)
     later = _SET_LATER.get(kind)
     if later is None:
         return ReplaceOne({"_id": row["_id"]}, row)

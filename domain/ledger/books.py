@@ -130,7 +130,8 @@ class WorkingSet:
     `series` is the prefix of the invoice numbers, `credit_notes` that of the credit notes' numbers, `zone` the time
     zone in which a time's date is taken, `booked_at` the batch's own time, `queues` all kinds of queue that there are
     (`domain.facts.working_set` gives them). After the last fact `changed`, `rows` and `emitted` are what there is to
-    write. `unseen` is how often it was peeked at what was not loaded, or not all of it.
+    write, and `stored` what the database has of it, as it was loaded. `unseen` is how often it was peeked at what was
+    not loaded, or not all of it.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class WorkingSet:
         self.queues = queues
         self._queued = frozenset(queue.kind for queue in queues)
         self._is_empty = tuple((queue.kind, queue.is_empty) for queue in queues if queue.is_empty is not None)
-        self.stored: set[tuple[type, str]] = set()
+        self.stored: dict[tuple[type, str], Any] = {}
         self.changed: dict[type, dict[str, Document]] = defaultdict(dict)
         self.rows: dict[type, list[Any]] = defaultdict(list)
         self.emitted: list[Emitted] = []
@@ -227,7 +228,7 @@ class WorkingSet:
             return
         self._documents[kind][id_] = document
         if document is not None:
-            self.stored.add((kind, id_))
+            self.stored[kind, id_] = document
             if isinstance(document, Position):
                 self._complete_queues(document)
 

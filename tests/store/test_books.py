@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from pymongo.errors import PyMongoError
 
+from adapters.documents import ENCODE
 from adapters.mongodb.connection import is_conflict, is_transient
 from adapters.store.store import Store
 from adapters.store.transaction import Batch
 from domain.accounts.model import Account, SettlementTerms
 from domain.accounts.references import CONTAINS, PAYER, Link
 from domain.billing.model import BilledCharge, Charge
+from domain.billing.subscriptions import Subscription
 from domain.frozen import replace
 from domain.invoicing.model import AppliedPayment, Invoice, InvoiceLine, PartnerShare
 from domain.invoicing.pricing import Item
@@ -30,10 +32,12 @@ from domain.payments.model import Allocation, Payment
 from domain.settlement.accruals import Accrual
 from domain.settlement.payouts import Payout
 from domain.settlement.statements import Settlement, SettlementLine
+from tests.fixtures.documents import DOCUMENTS
 from tests.store import documents as make
 from tests.support.books import Books
 
 NOW = make.NOW
+SUBSCRIPTION: Subscription = DOCUMENTS["a subscription of prices of all types that was changed"]
 
 
 async def write(store: Store, *put: Any, append: tuple[Any, ...] = (), batch: Batch | None = None) -> None:
@@ -443,6 +447,58 @@ async def test_what_is_set_later_may_be_left_out(document: str | None, store: St
     await change(store, DocumentNeed(Accrual, "INV-000000001/1"), settlement_id="C-1", document=document)
     set_later = {"settlementId": "C-1"} if document is None else {"settlementId": "C-1", "document": document}
     assert only(database, "accruals") == booked | set_later
+
+
+# -- what changes often
+
+TO_OTHERS: dict[str, Any] = {
+    "billing_account": "BA-2",
+    "currency": "EUR",
+    "start_date": date(2020, 2, 29),
+    "terms": replace(SUBSCRIPTION.terms, name="Other"),
+    "patches": SUBSCRIPTION.patches[:1],
+    "state": "active",
+    "revision": 99,
+    "booked_at": NOW,
+    "next_due": None,
+    "recheck_from": date(2031, 1, 1),
+}
+"""Each field of a subscription but its id, and what else it may be."""
+
+
+async def test_whatever_is_changed_of_a_subscription_is_written(store: Store, database: Books) -> None:
+    """By itself, and beside what changes often."""
+    assert {"id", *TO_OTHERS} == {field.name for field in fields(Subscription)}
+    await write(store, SUBSCRIPTION)
+    now = SUBSCRIPTION
+    for n, (field, value) in enumerate(TO_OTHERS.items()):
+        assert getattr(now, field) != value
+        for further in ({}, {"next_due": date(2030, 1, 1) + timedelta(days=n)}):
+            changed = {**further, field: value}
+            now = replace(now, **changed)
+            await change(store, DocumentNeed(Subscription, now.id), **changed)
+            assert only(database, "subscriptions") == ENCODE[Subscription](now)
+            now = replace(now, **{field: getattr(SUBSCRIPTION, field)})
+            await change(store, DocumentNeed(Subscription, now.id), **{field: getattr(now, field)})
+
+
+@pytest.mark.parametrize(
+    ("changed", "beside"),
+    [
+        ({"next_due": date(2031, 1, 1), "recheck_from": None}, {"beside": 1}),
+        ({"next_due": date(2031, 1, 1), "revision": 99}, {}),
+        # Equal, and kept as something else.
+        ({"next_due": date(2031, 1, 1), "terms": replace(SUBSCRIPTION.terms)}, {}),
+    ],
+)
+async def test_what_a_bill_changes_of_a_subscription_is_set_alone(
+    changed: dict[str, Any], beside: dict[str, Any], store: Store, database: Books
+) -> None:
+    """All else of it is not sent, unless something of that is changed too."""
+    await write(store, SUBSCRIPTION)
+    database["subscriptions"].update_one({}, {"$set": {"beside": 1}})
+    await change(store, DocumentNeed(Subscription, SUBSCRIPTION.id), **changed)
+    assert only(database, "subscriptions") == ENCODE[Subscription](replace(SUBSCRIPTION, **changed)) | beside
 
 
 # -- what nobody may forget
