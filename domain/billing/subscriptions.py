@@ -95,8 +95,10 @@ class Subscription:
 
 
 def schedule_of(subscription: Subscription, books: Books | WorkingSet) -> Schedule:
-    """Which periods its prices have, and when each is due; worked out once for all who ask."""
-    return books.worked_out(subscription, "schedule", lambda one: Schedule(one.segments))
+    """Which periods its prices have, and when each is due; worked out once for all who ask, until its terms change."""
+    # Each change of the terms is a patch: what else changes of it, as a bill does, leaves the schedule as it is.
+    of = subscription.patches or subscription.terms
+    return books.worked_out(subscription, "schedule", lambda one: Schedule(one.segments), of)
 
 
 # -- facts

@@ -211,15 +211,20 @@ class WorkingSet:
         documents = self._documents[kind]
         return (documents[id_] for _, id_ in queue.items)
 
-    def worked_out(self, document: D, what: Hashable, make: Callable[[D], T]) -> T:
-        """What follows from a document and from `what` alone: made once for all who ask, as long as it is the same."""
+    def worked_out(self, document: D, what: Hashable, make: Callable[[D], T], of: object = None) -> T:
+        """What follows from a document and from `what` alone: made once for all who ask, as long as it is the same.
+
+        Where it follows from a part `of` the document, as long as that part is the same.
+        """
         key = (type(document), document.id, what)
-        of, known = self._worked_out.get(key, (None, None))
-        if of is document:
+        if of is None:
+            of = document
+        of_known, known = self._worked_out.get(key, (None, None))
+        if of_known is of:
             found: T = known
         else:
             found = make(document)
-            self._worked_out[key] = (document, found)
+            self._worked_out[key] = (of, found)
         return found
 
     def load(self, kind: type[Document], id_: str, document: Document | None) -> None:
@@ -412,9 +417,9 @@ class Books:
         if missing:
             raise NotLoaded(*dict.fromkeys(missing))
 
-    def worked_out(self, document: D, what: Hashable, make: Callable[[D], T]) -> T:
-        """What follows from a document and from `what` alone, made once."""
-        return self._set.worked_out(document, what, make)
+    def worked_out(self, document: D, what: Hashable, make: Callable[[D], T], of: object = None) -> T:
+        """What follows from a document and from `what` alone, or from a part `of` the document, made once."""
+        return self._set.worked_out(document, what, make, of)
 
     def current(self, document: D) -> D:
         """A document of a queue as this fact has left it so far."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import facts as all_facts
-from domain.billing.subscriptions import ChangeKind, Subscription, SubscriptionTurn
+from domain.billing.subscriptions import ChangeKind, Subscription, SubscriptionTurn, schedule_of
 from domain.billing.terms import BYTES_MAX, PATCHES_MAX, Terms, end_of
 from domain.days.model import BegunDay
 from domain.ledger.books import Books, QueueNeed
@@ -602,3 +602,17 @@ def test_whatever_is_agreed_it_is_what_it_should_be_each_day(made, rest, random,
     book.begin_days(str(book.booked_at.date() + timedelta(days=30)))
     assert_books_hold(book)
     assert all(turn.revision < of(book, turn.subscription).revision for turn in turns(book))
+
+
+def test_a_schedule_is_worked_out_anew_when_the_terms_change_and_only_then():
+    """A bill changes other things of a subscription; of two that are created with one id, one is refused."""
+    book = begun(subscription("S-1", start="2026-11-01"))
+    before = of(book)
+    book.take(change("2026-12-31", "terminate"))
+    changed = of(book)
+    books = all_facts.working_set(booked_at=moment(TODAY), zone=UTC, series="INV-", credit_notes="CN-")
+    schedule = schedule_of(before, books)
+    assert schedule_of(replace(before, next_due=None, recheck_from=date(2026, 11, 1)), books) is schedule
+    for other in (changed, before, replace(before, terms=Terms(())), replace(changed, patches=changed.patches * 2)):
+        assert schedule_of(other, books).segments == other.segments
+        assert schedule_of(other, books) is schedule_of(replace(other, next_due=None), books)
