@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from bson import Binary, ObjectId
+from bson import ObjectId
 
 from adapters.access import ACTING_USER, Access
 from adapters.rabbitmq.tolerance import plain
@@ -310,7 +310,7 @@ class OperatorActions:
         # A part of an array is a text of its own, whatever the whole was packed in.
         encoding = letter.encoding if alone else None
         return {
-            "body": Binary(fact.body),
+            "body": fact.body,
             "messageId": fact.message_id,
             "properties": {**row["properties"], "messageId": fact.message_id, "contentEncoding": encoding},
             "headers": dict(letter.headers),
@@ -322,7 +322,7 @@ class OperatorActions:
 
     def _original(self, letter: Letter, row: Row) -> Json:
         return {
-            "body": Binary(letter.body),
+            "body": letter.body,
             "digest": row["digest"],
             "messageType": letter.routing_key,
             "messageId": letter.message_id,
@@ -357,7 +357,7 @@ class OperatorActions:
             changed |= {"headers": dict(edit.headers)} if edit.headers else {}
             record["changed"] = {name: value for name, value in changed.items() if value is not None}
             if edit.body is not None:
-                record["body"] = Binary(edit.body)
+                record["body"] = edit.body
         await self.database["operatorActs"].insert_one(record, session=self.session)
 
 

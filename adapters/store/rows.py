@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from bson import Binary
 from pydantic_core import from_json
 
 from adapters.accounts.documents import owner_of
@@ -118,7 +117,7 @@ def held_row(row: HeldRow) -> dict[str, Any]:
         "routingKey": row.routing_key,
         "messageId": row.properties.message_id,
         "correlationId": row.correlation_id,
-        "body": Binary(row.body),
+        "body": row.body,
         "properties": _properties(row.properties),
         "headers": row.properties.headers,
         "digest": row.digest,
@@ -185,7 +184,7 @@ def event_row(event: OutgoingEvent, values: dict[str, bytes]) -> dict[str, Any]:
     row = {
         "_id": event.message_id,
         "routingKey": event.routing_key,
-        "body": Binary(left),
+        "body": left,
         "correlationId": event.correlation_id,
         "causationId": event.causation_id,
         "bookedAt": event.booked_at,

@@ -11,7 +11,7 @@ from math import inf
 from operator import attrgetter, is_
 from typing import Any
 
-from bson import Binary, decode_all
+from bson import decode_all
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
@@ -520,7 +520,7 @@ def _held_writes(batch: Batch) -> list[_Write]:
             document["body"] = b""
             document["pieces"] = len(keys)
             pieces += [
-                InsertOne({"_id": key, "data": Binary(row.body[n * BODY_PIECE : (n + 1) * BODY_PIECE])})
+                InsertOne({"_id": key, "data": row.body[n * BODY_PIECE : (n + 1) * BODY_PIECE]})
                 for n, key in enumerate(keys)
             ]
         operations.append(InsertOne(document))
