@@ -132,6 +132,19 @@ async def test_each_account_is_come_to_once() -> None:
     assert accounts.read.count(None) == 2
 
 
+async def test_it_looks_for_what_is_left_while_the_last_are_under_way() -> None:
+    """These are not submitted again, and it is not over before they are done."""
+    accounts = Accounts(ids(7))
+    async with sweeper(accounts, commit=False):
+        await wait_for(lambda: len(accounts.read) == 4)
+        await asyncio.sleep(0.05)
+        assert (len(accounts.submitted), accounts.over) == (7, False)
+        committing = asyncio.create_task(accounts.commit())
+        await wait_for(lambda: accounts.over)
+        committing.cancel()
+    assert (accounts.done, accounts.read.count(None)) == (ids(7), 2)
+
+
 async def test_it_goes_on_behind_its_cursor_and_finds_what_is_left_before_it() -> None:
     """Who takes over begins where the other one ended; what has become an account of it since is behind that."""
     accounts = Accounts(ids(12), cursor="BA-006")
