@@ -623,7 +623,8 @@ periods_and_terms = View(
                     ]
                 },
                 "before": {"$max": [0, {"$max": each(only("$terms", _is_before_it), "$$this.revision")}]},
-                "perhaps": {"$max": [0, {"$max": each(only("$terms", _is_perhaps_before_it), "$$this.revision")}]},
+                # What names an agreement knew its first terms, whatever the clock of the worker said that booked it.
+                "perhaps": {"$max": [1, {"$max": each(only("$terms", _is_perhaps_before_it), "$$this.revision")}]},
             }
         },
         {

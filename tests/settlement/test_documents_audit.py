@@ -154,6 +154,19 @@ def test_documents_are_clean(books: Books) -> None:
     assert {name for name in WATCHED if not report[name]["checked"]} == set()
 
 
+def test_what_a_slow_clock_booked_before_its_agreement_is_as_agreed(books: Books) -> None:
+    """A worker's clock may be hours behind: what names an agreement knew its first terms all the same."""
+    of_month = "settlement.close/D-7/guarantee/AG-6/2026-10-01"
+    # As if nothing else had been agreed, and no fee: the guarantee of October is whole.
+    books["agreements"].update_one({"_id": "AG-6"}, [{"$set": {"agreed": [{"$first": "$agreed"}]}}])
+    books["settlementDocuments"].delete_many({})
+    books["accruals"].delete_many({"step.kind": "guarantee", "_id": {"$ne": of_month}})
+    early = datetime(2026, 11, 22, 8, tzinfo=UTC)
+    changing("accruals", of_month, step__of=3100, step__end="2026-10-31", bookedAt=early)(books)
+    report = reported(books)["periods-come-to-what-is-agreed"]
+    assert (report["ok"], report["checked"]) == (True, 1)
+
+
 def posting_elsewhere(cause: str, account: str) -> Callable[[Books], object]:
     """An entry's postings to a ledger account are to cash."""
 
