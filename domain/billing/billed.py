@@ -90,9 +90,9 @@ class BilledPeriod:
 
 
 class PricePeriod(NamedTuple):
-    """A period of a price: what was billed of it so far, and the period `of` which it is, with what of its others.
+    """What was billed of one price in a period so far, and the whole period `of` which that is a part.
 
-    Its `id` is that of no document: it says where it comes on a bill.
+    Its `id` is that of no document: it says where the price comes on a bill.
     """
 
     id: str
