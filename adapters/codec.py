@@ -62,6 +62,7 @@ class Layout:
     `alone`: of a part, whether it is also read by itself, of a row that was projected: its decoder is public.
     `often` are fields that are changed often while the others stay: what a document that differs in nothing else sets
     of its row is made by a function of its own.
+    `shared`: of a part, whether many documents say the same: those that do have one object of it, as a rule.
     """
 
     kind: type
@@ -72,6 +73,7 @@ class Layout:
     repeats: bool = False
     alone: bool = False
     often: tuple[str, ...] = ()
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,10 @@ class _Source:
         if not any(function.startswith(f"def {name}(") for function in self._functions):
             docstring = f"{_words(kind)} of what a document contains." if is_public else ""
             (self._encoder if prefix == "encode" else self._decoder)(name, layout, docstring, is_row=False)
-        return name
+            if layout.shared and prefix == "decode":
+                self._import("adapters.shared", "Shared")
+                self._functions.append(f"_shared_{_snake(kind.__name__)} = Shared({name})")
+        return f"_shared_{_snake(kind.__name__)}" if layout.shared and prefix == "decode" else name
 
     # -- values as they are kept
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from adapters.shared import Shared
 from domain.billing.billed import BilledPeriod, BilledPrice
 from domain.billing.differing import BilledLine, CountedMonth, TakenBack
 from domain.billing.model import BilledCharge, BillOnDemand, Charge
@@ -321,11 +322,14 @@ def _decode_terms(row: Row) -> Terms:
     )
 
 
+_shared_terms = Shared(_decode_terms)
+
+
 def _decode_applied_patch(row: Row) -> AppliedPatch:
     return AppliedPatch(
         _to_date(row["effectiveDate"]),
         tuple(row["changed"]),
-        _decode_terms(row["terms"]),
+        _shared_terms(row["terms"]),
         row["revision"],
         row["kind"],
         row["cause"],
@@ -340,7 +344,7 @@ def decode_subscription(row: Row) -> Subscription:
         row["billingAccount"],
         row["currency"],
         _to_date(row["startDate"]),
-        _decode_terms(row["terms"]),
+        _shared_terms(row["terms"]),
         tuple(_decode_applied_patch(applied_patch) for applied_patch in row["patches"]),
         row["state"],
         row["revision"],

@@ -12,6 +12,7 @@ from domain.billing.model import BillOnDemand, Charge
 from domain.billing.rating import Charged
 from domain.billing.runs import BillRun
 from domain.billing.subscriptions import Subscription
+from domain.billing.terms import Terms
 from domain.billing.usage import UsageMonth, UsageRecord
 from domain.invoicing.pricing import Item
 
@@ -74,6 +75,7 @@ KEPT = (
                 "recheck_from",
                 Key("open", "is_open"),
             ),
+            parts=(Layout(Terms, shared=True),),
             repeats=True,
             often=("next_due", "recheck_from"),
         ),

@@ -307,8 +307,7 @@ def _looks(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> 
 
     def look(subscription: Subscription, since: date) -> int:
         plan = plan_of(subscription, on, since, LINES_MAX, books)
-        used = used_by(subscription.id, books)
-        rating = Rating(plan.schedule, used, currencies[subscription.billing_account])
+        rating = _rating(subscription.id, plan, currencies[subscription.billing_account], books)
         looks.append(_Look(subscription, since, plan, rating))
         return max(1, len(plan.falling_due))
 
@@ -331,6 +330,18 @@ def _looks(accounts: Sequence[Account], on: date, after: Rest, books: Books) -> 
             return looks, True
         count += look(subscription, date.min)
     return looks, False
+
+
+def _rating(subscription_id: str, plan: Plan, currency: Currency, books: Books) -> Rating:
+    """What the periods of a subscription come to: the same of all that have its schedule, if none of it is usage."""
+    used = used_by(subscription_id, books)
+    if any(price.price_type == "usage" for price in plan.prices.values()):
+        return Rating(plan.schedule, used, currency)
+    return books.worked_out(plan.schedule, currency.code, lambda schedule: Rating(schedule, _nothing_used, currency))
+
+
+def _nothing_used(_price_id: str, _days: DateRange) -> Decimal:
+    return Decimal(0)
 
 
 _Rated = tuple[PricePeriod, tuple[Charged, ...], list[T]]
@@ -370,7 +381,7 @@ def _looked_at(looks: Sequence[_Look], on: date, books: Books) -> list[list[_Rat
 def _rated(one: PricePeriod, look: _Look) -> _Rated[PeriodDue]:
     """A period with what it comes to, and what is to be billed of it, for it to come to that."""
     id_, period, price_id = one.id, one.of.period, one.billed.price_id
-    charged = tuple(look.rating.charges(price_id, period))
+    charged = look.rating.charges(price_id, period)
     falling_due = look.plan.falling_due.get(id_)
     on = period.start if falling_due is None else falling_due.date
     due = [

@@ -71,6 +71,7 @@ class Schedule:
 
     def __init__(self, segments: tuple[Segment, ...]) -> None:
         self.segments = segments
+        self._next_due: dict[date, date | None] = {}
         self.by_price: dict[str, list[tuple[Segment, ProductPrice]]] = {}
         for segment in segments:
             for price in segment.charged_prices:
@@ -152,6 +153,11 @@ class Schedule:
 
     def next_due(self, after: date) -> date | None:
         """A date after this one before which nothing more is due, None where nothing will be; it may be too early."""
+        if after not in self._next_due:
+            self._next_due[after] = self._due_next(after)
+        return self._next_due[after]
+
+    def _due_next(self, after: date) -> date | None:
         served_until = self.segments[-1].days.end if self.segments else date.min
         if served_until <= after:
             return None
@@ -186,16 +192,28 @@ class Schedule:
 
 
 class Rating(Schedule):
-    """What the periods of a schedule come to, with what was used of the subscription, in minor units of a currency."""
+    """What the periods of a schedule come to, with what was used of the subscription, in minor units of a currency.
+
+    What it was asked before it has not to work out again: it is for one bill, or for those of which nothing is used.
+    """
 
     def __init__(self, schedule: Schedule, used: Usage, currency: Currency) -> None:
         self.segments = schedule.segments
         self.by_price = schedule.by_price
+        self._next_due = {}
         self.used = used
         self.currency = currency
+        self._charges: dict[tuple[str, DateRange], tuple[Charged, ...]] = {}
 
-    def charges(self, price_id: str, period: DateRange) -> list[Charged]:
+    def charges(self, price_id: str, period: DateRange) -> tuple[Charged, ...]:
         """What a period of a price comes to, by rate, in the order of its days; nothing where it is not charged."""
+        key = (price_id, period)
+        found = self._charges.get(key)
+        if found is None:
+            found = self._charges[key] = tuple(self._charged(price_id, period))
+        return found
+
+    def _charged(self, price_id: str, period: DateRange) -> list[Charged]:
         parts = list(self._in(price_id, period))
         if not parts:
             return []

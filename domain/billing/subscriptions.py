@@ -95,10 +95,13 @@ class Subscription:
 
 
 def schedule_of(subscription: Subscription, books: Books | WorkingSet) -> Schedule:
-    """Which periods its prices have, and when each is due; worked out once for all who ask, until its terms change."""
+    """Which periods its prices have, and when each is due, worked out once until its terms change.
+
+    Of all that start on one day by the same terms, and were not changed since, it is the same object.
+    """
     # Each change of the terms is a patch: what else changes of it, as a bill does, leaves the schedule as it is.
     of = subscription.patches or subscription.terms
-    return books.worked_out(subscription, "schedule", lambda one: Schedule(one.segments), of)
+    return books.worked_out(of, subscription.start_date, lambda _: Schedule(subscription.segments))
 
 
 # -- facts

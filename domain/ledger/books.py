@@ -48,6 +48,7 @@ class Queued(Document, Protocol):
 
 D = TypeVar("D", bound=Document)
 Q = TypeVar("Q", bound=Queued)
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -154,7 +155,7 @@ class WorkingSet:
         self._queues: dict[tuple[type, str], _Queue] = defaultdict(_Queue)
         self._ranges: dict[type, dict[str, set[str]]] = defaultdict(dict)
         self._starts: dict[date, datetime] = {}
-        self._worked_out: dict[tuple[type, str, Hashable], tuple[object, Any]] = {}
+        self._worked_out: dict[tuple[int, Hashable], tuple[object, Any]] = {}
 
     def has(self, need: Need) -> bool:
         """Whether `need` is loaded."""
@@ -211,20 +212,16 @@ class WorkingSet:
         documents = self._documents[kind]
         return (documents[id_] for _, id_ in queue.items)
 
-    def worked_out(self, document: D, what: Hashable, make: Callable[[D], T], of: object = None) -> T:
-        """What follows from a document and from `what` alone: made once for all who ask, as long as it is the same.
-
-        Where it follows from a part `of` the document, as long as that part is the same.
-        """
-        key = (type(document), document.id, what)
-        if of is None:
-            of = document
-        of_known, known = self._worked_out.get(key, (None, None))
-        if of_known is of:
-            found: T = known
-        else:
-            found = make(document)
-            self._worked_out[key] = (of, found)
+    def worked_out(self, of: S, what: Hashable, make: Callable[[S], T]) -> T:
+        """What follows from a thing and from `what` alone: made once for all who ask it of that very object."""
+        key = (id(of), what)
+        known = self._worked_out.get(key)
+        if known is not None:
+            found: T = known[1]
+            return found
+        found = make(of)
+        # The object is kept too: another one can't come to have its id.
+        self._worked_out[key] = (of, found)
         return found
 
     def load(self, kind: type[Document], id_: str, document: Document | None) -> None:
@@ -417,9 +414,9 @@ class Books:
         if missing:
             raise NotLoaded(*dict.fromkeys(missing))
 
-    def worked_out(self, document: D, what: Hashable, make: Callable[[D], T], of: object = None) -> T:
-        """What follows from a document and from `what` alone, or from a part `of` the document, made once."""
-        return self._set.worked_out(document, what, make, of)
+    def worked_out(self, of: S, what: Hashable, make: Callable[[S], T]) -> T:
+        """What follows from a thing and from `what` alone, made once for all facts of the batch."""
+        return self._set.worked_out(of, what, make)
 
     def current(self, document: D) -> D:
         """A document of a queue as this fact has left it so far."""

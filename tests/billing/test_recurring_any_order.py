@@ -1,5 +1,6 @@
 """Whatever is agreed, changed and billed when: what was billed in the end is what one bill would have had."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from domain.billing.billed import BilledPeriod
 from domain.billing.model import BillDemand
 from domain.billing.subscriptions import Subscription, SubscriptionToChange, SubscriptionToCreate
-from domain.billing.terms import Step, Tiers
+from domain.billing.terms import Step, Terms, Tiers
 from domain.billing.usage import UsageRecord, UsageToRecord
 from domain.corrections.model import CreditNote, NoteToIssue
 from domain.invoicing.model import Invoice
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
+    EUR,
+    KWD,
     LedgerBook,
     agent_of,
     billing,
@@ -307,3 +310,57 @@ def test_what_is_given_back_needs_no_further_bill(said, ends, batch):
         once.documents[Invoice].values()
     )
     assert all(one.recheck_from is None for one in book.documents[Subscription].values())
+
+
+def lines_of(book):
+    """What each account's invoices say, line by line."""
+    return Counter(
+        (
+            (one.billing_account, line.origin.subscription_id, line.origin.price_id, line.origin.period, line.id),
+            (line.tax_excluded_amount, line.quantity, line.unit_price, line.origin.corrects is None),
+        )
+        for one in book.documents[Invoice].values()
+        for line in one.lines
+    )
+
+
+others_of_ours = st.lists(
+    (recurring | one_time).map(lambda price: replace(price, on_behalf_of=None)) | minimums,
+    min_size=1,
+    max_size=3,
+    unique_by=lambda price: price.id,
+)
+ALIKE = [("S-1", "BA-1", EUR), ("S-2", "BA-2", EUR), ("S-3", "BA-3", KWD), ("S-4", "BA-4", EUR)]
+"""Subscriptions that are sold alike, each with its account and what that is kept in."""
+
+
+@steady(60)
+@given(
+    others_of_ours,
+    st.booleans(),
+    st.tuples(*[st.sampled_from([0, 0, 0, 14, 31])] * len(ALIKE)),
+    st.lists(changes("S-1") | interrupted("S-4") | used("S-2") | used("S-4"), max_size=3).map(flat),
+    st.lists(st.tuples(later_days, st.sampled_from([ALIKE, ALIKE[:1], ALIKE[1:3]])), min_size=1, max_size=2),
+)
+def test_what_is_sold_alike_is_billed_as_if_it_were_alone(prices, is_used, starts, between, bills):
+    """The same terms, and the same object of them, in a batch: since other days, billed up to others."""
+    if is_used:
+        prices = [*prices, metered("U", "2")]
+    together, alone = LedgerBook(), LedgerBook()
+    terms = Terms(tuple(prices))
+    for book, batch in ((together, None), (alone, 1)):
+        book.take(*(billing(account, currency=currency.code, days=0) for _, account, currency in ALIKE))
+        book.take(
+            *(
+                SubscriptionToCreate(id_, account, FIRST + timedelta(days=start), currency, terms)
+                for (id_, account, currency), start in zip(ALIKE, starts, strict=True)
+            )
+        )
+        for n, (on, billed) in enumerate([*bills, (AT_THE_END, ALIKE)]):
+            demands = [demand(f"D-{n}-{account}", account=account, on=on) for _, account, _ in billed]
+            book.take(*demands, batch=batch)
+            if not n:
+                book.take(*named(between), batch=batch)
+    assert_books_hold(together)
+    assert lines_of(together) == lines_of(alone)
+    assert left_of(together) == left_of(alone)
