@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import date, datetime
 from itertools import chain
 from math import inf
 from operator import attrgetter, is_
@@ -32,6 +32,8 @@ READ_ROWS = 10_000
 """The most rows of one answer to a read, of at most 16 MiB in any case. By default the server sends 101 at first."""
 RANGES_AT_ONCE = 500
 """How many ranges of keys are read with one command."""
+DATES_MAX = 8
+"""By so many dates queues are read that are asked for through different ones."""
 SHORT_ROWS = 2
 """How many rows of each short queue are read where many of them are read whole."""
 LOADED_BYTES_MAX = 16 * 1024 * 1024
@@ -212,35 +214,43 @@ class Transaction:
     async def _load_queues(self, needs: Iterable[QueueNeed], books: WorkingSet) -> None:
         """Load queues: short ones of many owners whole, the others by how much is needed of them."""
         # A position that has just come may prove that a queue is empty.
-        missing = {(need.type, need.owner): need for need in needs if not books.has(need)}
-        short: dict[type, list[str]] = defaultdict(list)
-        for kind, owner in missing:
-            if _QUEUES[kind].short:
-                short[kind].append(owner)
-        whole = {kind: owners for kind, owners in short.items() if len(owners) > 1}
-        reads = [_whole_queues(kind, owners, _most(owners)) for kind, owners in whole.items()]
-        for (kind, owners), found in zip(whole.items(), await self._in_turn(reads), strict=True):
+        missing: dict[tuple[type, str], QueueNeed] = {}
+        for need in needs:
+            if not books.has(need):
+                key = (need.type, need.owner)
+                missing[key] = _both(missing[key], need) if key in missing else need
+        short: dict[type, list[QueueNeed]] = defaultdict(list)
+        for need in missing.values():
+            if _QUEUES[need.type].short:
+                short[need.type].append(need)
+        together = [some for of_kind in short.values() for some in _by_date(of_kind) if len(some) > 1]
+        reads = [
+            _whole_queues(some[0].type, [need.owner for need in some], _most(some), _through(some)) for some in together
+        ]
+        for some, found in zip(together, await self._in_turn(reads), strict=True):
+            kind, most, through = some[0].type, _most(some), _through(some)
             rows = self._by_owner(kind, found, books)
-            last = max(rows) if len(found) == _most(owners) else None
-            for owner in owners:
+            last = max(rows) if len(found) == most else None
+            for need in some:
                 # Of the last one there may be more, and of those after it.
-                if last is None or owner < last:
-                    books.load_queue(missing.pop((kind, owner))._replace(limit=None), rows[owner])
+                if last is None or need.owner < last:
+                    del missing[kind, need.owner]
+                    books.load_queue(need._replace(limit=None, through=through), rows[need.owner])
         await self._load_by_limit(missing.values(), books)
 
     async def _load_by_limit(self, needs: Collection[QueueNeed], books: WorkingSet) -> None:
         """Load queues: whole ones, and those of accounts, with one read for each kind and limit, others one by one."""
-        together: dict[tuple[type, int | None], list[str]] = defaultdict(list)
+        together: dict[tuple[type, int | None, date | None], list[str]] = defaultdict(list)
         for need in needs:
-            together[need.type, need.limit].append(need.owner)
+            together[need.type, need.limit, need.through].append(need.owner)
         reads: list[tuple[type, Command]] = []
-        for (kind, limit), owners in together.items():
+        for (kind, limit, through), owners in together.items():
             if len(owners) > 1 and _QUEUES[kind].of_accounts:
-                reads.append((kind, _queues(kind, owners, limit)))
+                reads.append((kind, _queues(kind, owners, limit, through)))
             elif len(owners) > 1 and limit is None:
-                reads.append((kind, _whole_queues(kind, owners)))
+                reads.append((kind, _whole_queues(kind, owners, 0, through)))
             else:
-                reads += [(kind, _queue(kind, owner, limit)) for owner in owners]
+                reads += [(kind, _queue(kind, owner, limit, through)) for owner in owners]
         rows: dict[type, dict[str, list[Queued]]] = defaultdict(lambda: defaultdict(list))
         for (kind, _), found in zip(reads, await self._in_turn([read for _, read in reads]), strict=True):
             for owner, documents in self._by_owner(kind, found, books).items():
@@ -451,11 +461,43 @@ def _take_in(documents: dict[type, set[str]], found: Iterable[list[dict[str, Any
             books.load(kind, missing, None)
 
 
-def _queue(kind: type, owner: str, limit: int | None) -> Command:
-    """The first rows of one queue, in order."""
+def _both(one: QueueNeed, other: QueueNeed) -> QueueNeed:
+    """What two needs of a queue come to: as much as both together."""
+    through = None if one.through is None or other.through is None else max(one.through, other.through)
+    if one.limit is None or other.limit is None:
+        return one._replace(limit=None, through=through)
+    # Up to different dates each uses its own; else they were counted already.
+    limit = one.limit + other.limit if through is not None else max(one.limit, other.limit)
+    return one._replace(limit=limit, through=through)
+
+
+def _by_date(needs: Iterable[QueueNeed]) -> list[list[QueueNeed]]:
+    """Needs of queues in groups that are read together: those through one date; of many dates some that are close."""
+    by_date: dict[date, list[QueueNeed]] = defaultdict(list)
+    for need in needs:
+        by_date[need.through or date.max].append(need)
+    each = -(-len(by_date) // DATES_MAX)
+    dates = sorted(by_date)
+    return [[need for day in dates[n : n + each] for need in by_date[day]] for n in range(0, len(dates), max(1, each))]
+
+
+def _through(needs: Iterable[QueueNeed]) -> date | None:
+    """The date up to which queues are read together: the last one that is asked for."""
+    dates = [need.through for need in needs]
+    known = [day for day in dates if day is not None]
+    return max(known) if len(known) == len(dates) else None
+
+
+def _up_to(queue: QueueRead, through: date | None) -> dict[str, Any]:
+    """The filter of what is open in a queue, and no later than a date."""
+    return queue.is_open if through is None else {**queue.is_open, queue.order: {"$lte": through.isoformat()}}
+
+
+def _queue(kind: type, owner: str, limit: int | None, through: date | None) -> Command:
+    """The first rows of one queue, in order, or of those through a date."""
     queue = _QUEUES[kind]
     order = [(queue.owner, 1), (queue.order, queue.direction), ("_id", 1)]
-    which = {queue.owner: owner, **queue.is_open}
+    which = {queue.owner: owner, **_up_to(queue, through)}
     return lambda database, session: (
         database[COLLECTION[kind]]
         .find_raw_batches(which, session=session, batch_size=READ_ROWS)
@@ -464,16 +506,19 @@ def _queue(kind: type, owner: str, limit: int | None) -> Command:
     )
 
 
-def _most(owners: Sized) -> int:
-    """How many rows of short queues are read together: where there are more, each is read as far as it is needed."""
-    return SHORT_ROWS * len(owners)
+def _most(needs: Collection[QueueNeed]) -> int:
+    """How many rows of short queues are read together: where there are more, each is read as far as it is needed.
+
+    What is asked for through a date is used, as far as its limit goes.
+    """
+    return sum(SHORT_ROWS if need.through is None or need.limit is None else need.limit for need in needs)
 
 
-def _whole_queues(kind: type, owners: list[str], most: int = 0) -> Command:
-    """All rows of several queues, queue by queue, each in its order; or so many of them."""
+def _whole_queues(kind: type, owners: list[str], most: int, through: date | None) -> Command:
+    """All rows of several queues, queue by queue, each in its order, or those through a date; or so many of them."""
     queue = _QUEUES[kind]
     order = [(queue.owner, 1), (queue.order, queue.direction), ("_id", 1)]
-    which = {queue.owner: {"$in": sorted(owners)}, **queue.is_open}
+    which = {queue.owner: {"$in": sorted(owners)}, **_up_to(queue, through)}
     return lambda database, session: (
         database[COLLECTION[kind]]
         .find_raw_batches(which, session=session, batch_size=READ_ROWS)
@@ -482,10 +527,11 @@ def _whole_queues(kind: type, owners: list[str], most: int = 0) -> Command:
     )
 
 
-def _queues(kind: type, owners: list[str], limit: int | None) -> Command:
+def _queues(kind: type, owners: list[str], limit: int | None, through: date | None) -> Command:
     """The first rows of each account's queue, in order: a read by the index for each, on the server."""
     queue = _QUEUES[kind]
-    first: list[dict[str, Any]] = [{"$match": queue.is_open}, {"$sort": {queue.order: queue.direction, "_id": 1}}]
+    which = _up_to(queue, through)
+    first: list[dict[str, Any]] = [{"$match": which}, {"$sort": {queue.order: queue.direction, "_id": 1}}]
     if limit is not None:
         first.append({"$limit": limit})
     lookup = {

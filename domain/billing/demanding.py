@@ -75,8 +75,11 @@ def demand_needs(demand: BillDemand, books: WorkingSet) -> list[Need]:
     return [DocumentNeed(Calendar, CALENDAR), *bill_needs(demand.billing_account, on, books)]
 
 
-def bill_needs(account_id: str, on: date, books: WorkingSet) -> list[Need]:
-    """What an account's bill of a date looks at, as far as that can be told from what is loaded so far."""
+def bill_needs(account_id: str, on: date, books: WorkingSet, charges_through: date | None = None) -> list[Need]:
+    """What an account's bill of a date looks at, as far as that can be told from what is loaded so far.
+
+    Of its charges those that are dated up to another date, if one is said.
+    """
     return [
         DocumentNeed(Account, account_id),
         DocumentNeed(Position, account_id),
@@ -85,7 +88,7 @@ def bill_needs(account_id: str, on: date, books: WorkingSet) -> list[Need]:
         DocumentNeed(Seller, SELLER),
         QueueNeed(Link, f"{PAYER}/{account_id}", None),
         QueueNeed(Payment, account_id),
-        *gathering_needs(account_id, on, books),
+        *gathering_needs(account_id, on, books, charges_through),
     ]
 
 

@@ -138,13 +138,14 @@ class Gathered:
         return (*self.charges, *(due for visit in self.visits for due in visit.dues))
 
 
-def gathering_needs(account_id: str, on: date, books: WorkingSet) -> list[Need]:
+def gathering_needs(account_id: str, on: date, books: WorkingSet, charges_through: date | None = None) -> list[Need]:
     """What is looked at of an account's own charges and subscriptions, as far as that can be told by now."""
+    through = charges_through or on
     needs: list[Need] = [
-        QueueNeed(Charge, account_id, CHARGES_FIRST),
+        QueueNeed(Charge, account_id, CHARGES_FIRST, through),
         QueueNeed(Subscription, account_id, SUBSCRIPTIONS_FIRST),
     ]
-    for charge in books.known(Charge, account_id):
+    for charge in books.known(Charge, account_id, through):
         if charge.item.on_behalf_of is not None:
             needs += partner_needs(charge.item.on_behalf_of)
         if charge.corrects is not None:
@@ -162,13 +163,14 @@ def gather(
 
     Charges are due that are dated up to another date, if one is said.
     """
-    first = ((Charge, CHARGES_FIRST), (Subscription, SUBSCRIPTIONS_FIRST))
-    books.require(QueueNeed(kind, account.id, limit) for account in accounts for kind, limit in first)
+    through = charges_through or on
+    first = ((Charge, CHARGES_FIRST, through), (Subscription, SUBSCRIPTIONS_FIRST, None))
+    books.require(QueueNeed(kind, account.id, limit, end) for account in accounts for kind, limit, end in first)
     room = _Room()
     visits, rest = _visits(accounts, on, after, room, books)
     if rest is not None:
         return Gathered((), tuple(visits), replace(rest, charges=after.charges))
-    charges, seen_to = _due_charges(accounts, charges_through or on, after.charges, room, books)
+    charges, seen_to = _due_charges(accounts, through, after.charges, room, books)
     more = None if seen_to is None else Rest(seen_to, ALL_SUBSCRIPTIONS)
     return Gathered(tuple(_of_charges(charges, books)), tuple(visits), more)
 
@@ -199,15 +201,17 @@ class _Room:
         self.partners |= partners
 
 
-def _queue(kind: type[Q], account: Account, accounts: Sequence[Account], books: Books) -> Iterator[Q]:
+def _queue(
+    kind: type[Q], account: Account, accounts: Sequence[Account], books: Books, through: date | None = None
+) -> Iterator[Q]:
     """What is open of an account; raises `NotLoaded` where that runs out: of all accounts, since each may run out."""
     try:
-        yield from books.queue(kind, account.id)
+        yield from books.queue(kind, account.id, through)
     except NotLoaded as missing:
         [need] = missing.needs
         assert isinstance(need, QueueNeed)
         assert need.limit is not None
-        books.require(QueueNeed(kind, one.id, max(need.limit, LINES_MAX + 1)) for one in accounts)
+        books.require(QueueNeed(kind, one.id, max(need.limit, LINES_MAX + 1), through) for one in accounts)
         raise
 
 
@@ -228,10 +232,10 @@ def _due_charges(
     What may wait for long takes no room from what comes after it: what is negative and corrects nothing is not counted,
     what corrects a line is passed over when an earlier part has looked at it, up to the place `after`.
     """
-    queues = (_queue(Charge, account, accounts, books) for account in accounts)
+    queues = (_queue(Charge, account, accounts, books, on) for account in accounts)
     found: list[Charge] = []
     last = after or (date.min, "")
-    for charge in _in_order(takewhile(lambda one: one.date <= on, queue) for queue in queues):
+    for charge in _in_order(queues):
         corrected: set[str] = set()
         place = charge.order_key
         if charge.corrects is not None:

@@ -179,7 +179,9 @@ def _due(specification: BillingCycleSpecification, on: date, books: Books | Work
 
 def account_needs(fact: AccountToBill, books: WorkingSet) -> list[Need]:
     """What a run's account looks at: the run, and what its bill does."""
-    return [DocumentNeed(BillRun, fact.run), *bill_needs(fact.billing_account, fact.billing_date, books)]
+    run = books.peek(BillRun, fact.run)
+    through = None if run is None else run.charges_through
+    return [DocumentNeed(BillRun, fact.run), *bill_needs(fact.billing_account, fact.billing_date, books, through)]
 
 
 def bill_account(fact: AccountToBill, books: Books) -> AccountBilled:

@@ -75,11 +75,15 @@ class DocumentNeed(NamedTuple):
 
 
 class QueueNeed(NamedTuple):
-    """The first `limit` open documents of an account's queue; None: all of them."""
+    """The first `limit` open documents of an account's queue; None: all of them.
+
+    Of a queue that is in the order of dates, only those `through` a date, if one is said.
+    """
 
     type: type[Queued]
     owner: str
     limit: int | None = QUEUE_FIRST
+    through: date | None = None
 
 
 class RangeNeed(NamedTuple):
@@ -108,6 +112,19 @@ class _Queue:
     loaded: bool = False
     horizon: tuple[Any, str] | None = None
     limit: int = 0
+
+    def reaches(self, end: tuple[Any, str] | None) -> bool:
+        """Whether all are known up to a place; None: all that there are."""
+        return self.loaded and (self.horizon is None or (end is not None and self.horizon >= end))
+
+
+_LAST_ID = chr(0x10FFFF)
+"""It comes after each id."""
+
+
+def _end_of(through: date | None) -> tuple[date, str] | None:
+    """The place behind all documents of a date, in a queue in the order of dates."""
+    return None if through is None else (through, _LAST_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +181,9 @@ class WorkingSet:
         if isinstance(need, RangeNeed):
             return need.prefix in self._ranges[need.type]
         queue = self._queues[need.type, need.owner]
-        return queue.loaded and (queue.horizon is None or (need.limit is not None and queue.limit >= need.limit))
+        return queue.reaches(_end_of(need.through)) or (
+            queue.loaded and need.limit is not None and queue.limit >= need.limit
+        )
 
     def lacks(self, kind: type[Document], id_: str) -> bool:
         """Whether nobody has looked for the document yet."""
@@ -204,10 +223,10 @@ class WorkingSet:
             self._starts[day] = found
         return found
 
-    def known(self, kind: type[Q], owner: str) -> Iterator[Q]:
-        """The open documents of a queue that are loaded so far."""
+    def known(self, kind: type[Q], owner: str, through: date | None = None) -> Iterator[Q]:
+        """The open documents of a queue that are loaded so far; what is asked for are those `through` a date."""
         queue = self._queues[kind, owner]
-        if not queue.loaded or queue.horizon is not None:
+        if not queue.reaches(_end_of(through)):
             self.unseen += 1
         documents = self._documents[kind]
         return (documents[id_] for _, id_ in queue.items)
@@ -235,7 +254,10 @@ class WorkingSet:
                 self._complete_queues(document)
 
     def load_queue(self, need: QueueNeed, documents: list[Queued]) -> None:
-        """Put in the first open documents of a queue, in order. Fewer than `need.limit` means that these are all."""
+        """Put in the first open documents of a queue, in order.
+
+        Fewer than `need.limit` means that these are all, or all `through` the date that is said.
+        """
         queue = self._queues[need.type, need.owner]
         for document in documents:
             self.load(need.type, document.id, document)
@@ -243,9 +265,13 @@ class WorkingSet:
             if current.is_open:
                 _insert(queue, (current.order_key, current.id))
         truncated = need.limit is not None and len(documents) >= need.limit
-        queue.loaded = True
-        queue.limit = need.limit or 0
-        queue.horizon = documents[-1].order_key if truncated else None
+        horizon = documents[-1].order_key if truncated else _end_of(need.through)
+        limit = len(documents) if need.through is not None or need.limit is None else need.limit
+        if queue.loaded:
+            # What is known already stays known.
+            limit = max(limit, queue.limit)
+            horizon = None if horizon is None or queue.horizon is None else max(horizon, queue.horizon)
+        queue.loaded, queue.limit, queue.horizon = True, limit, horizon
 
     def load_range(self, need: RangeNeed, documents: Sequence[Document]) -> None:
         """Put in all documents of a range that the database has; what facts of this batch have added is in it too."""
@@ -309,17 +335,21 @@ class WorkingSet:
         self.rows.clear()
         self.emitted.clear()
 
-    def queue(self, kind: type[Q], owner: str) -> Iterator[Q]:
-        """The open documents of a queue in order; raises `NotLoaded` when it comes to what is not loaded."""
+    def queue(self, kind: type[Q], owner: str, through: date | None = None) -> Iterator[Q]:
+        """The open documents of a queue in order, or those `through` a date; raises `NotLoaded`.
+
+        That is when it comes to what is not loaded.
+        """
         queue = self._queues[kind, owner]
         if not queue.loaded:
-            raise NotLoaded(QueueNeed(kind, owner))
+            raise NotLoaded(QueueNeed(kind, owner, through=through))
+        end = _end_of(through)
         for key, id_ in list(queue.items):
-            if queue.horizon is not None and key > queue.horizon:
+            if (queue.horizon is not None and key > queue.horizon) or (end is not None and key > end):
                 break
             yield self._documents[kind][id_]
-        if queue.horizon is not None:
-            raise NotLoaded(QueueNeed(kind, owner, queue.limit * 4))
+        if not queue.reaches(end):
+            raise NotLoaded(QueueNeed(kind, owner, max(queue.limit, QUEUE_FIRST) * 4, through))
 
     def _take_place(self, kind: type[Queued], before: Queued | None, now: Queued) -> None:
         """Let a document stand in its queue while it is open, at its place as it is now."""
@@ -429,9 +459,12 @@ class Books:
         assert position is not None, f"account {account_id} has no position"
         return position
 
-    def queue(self, kind: type[Q], owner: str) -> Iterator[Q]:
-        """The open documents of an account, in order, as they stood before this fact; raises `NotLoaded`."""
-        return self._set.queue(kind, owner)
+    def queue(self, kind: type[Q], owner: str, through: date | None = None) -> Iterator[Q]:
+        """The open documents of an account, in order, as they stood before this fact; raises `NotLoaded`.
+
+        Of a queue that is in the order of dates those `through` a date, if one is said.
+        """
+        return self._set.queue(kind, owner, through)
 
     def open_now(self, kind: type[Q], owner: str) -> Iterator[Q]:
         """The open documents of an account, in order, as this fact has left them so far; raises `NotLoaded`.

@@ -376,10 +376,39 @@ async def test_short_queues_are_read_whole_unless_one_is_long(store: Store, long
             assert [one.id for one in queue] == expected
 
 
-def a_charge(charge_id: str, account_id: str) -> Charge:
-    """A charge that waits for a bill; all are of one date, so that their ids are their order."""
+@pytest.mark.parametrize("long", ["BA-00", "BA-07", "BA-19", None])
+@pytest.mark.parametrize("dates", [1, 3, 20])
+async def test_what_is_due_is_read_and_no_more(store: Store, long: str | None, dates: int) -> None:
+    """Charges of several accounts, each asked for through a date of its own, of which one may have many."""
+    owners = [f"BA-{n:02}" for n in range(20)]
+    through = {owner: date(2026, 11, 2 + n % dates) for n, owner in enumerate(owners)}
+    charges = [a_charge(f"C-{owner}-{n:02}", owner, date(2026, 11, 1 + n)) for owner in owners for n in range(28)]
+    charges += [a_charge(f"C-L{n:03}", long, date(2026, 11, 1)) for n in range(400) if long is not None]
+    await write(store, *charges, *(make.position(owner) for owner in owners))
+    needs = [QueueNeed(Charge, owner, 32, day) for owner, day in through.items()]
+    # Two bills of one account, up to two dates.
+    needs.append(QueueNeed(Charge, "BA-03", 32, date(2026, 11, 4)))
+    through["BA-03"] = max(through["BA-03"], date(2026, 11, 4))
+    books = await loaded(store, *needs, QueueNeed(Charge, "BA-none", 16, date(2026, 11, 4)))
+    for owner, day in through.items():
+        expected = sorted((one.date, one.id) for one in charges if one.billing_account == owner and one.date <= day)
+        queue = books.queue(Charge, owner, day)
+        if owner == long and not books.has(QueueNeed(Charge, owner, None, day)):
+            assert [next(queue).id for _ in range(32)] == [id_ for _, id_ in expected[:32]]
+        else:
+            assert [(one.date, one.id) for one in queue] == expected
+    assert list(books.queue(Charge, "BA-none", date(2026, 11, 4))) == []
+    # Of many dates some are read together: then a few days more.
+    latest = max(through.values()) if dates == 20 else None
+    for one in charges:
+        read = not books.lacks(Charge, one.id)
+        assert not read or one.date <= (latest or max(through[one.billing_account], date(2026, 11, 4)))
+
+
+def a_charge(charge_id: str, account_id: str, on: date = date(2026, 11, 1)) -> Charge:
+    """A charge that waits for a bill; where all are of one date, their ids are their order."""
     item = Item(charge_id, None, Decimal(1), Decimal("10.00"), "S", Decimal("0.20"), None)
-    return Charge(charge_id, account_id, date(2026, 11, 1), "EUR", item, 1000, None, None, None, make.NOW)
+    return Charge(charge_id, account_id, on, "EUR", item, 1000, None, None, None, make.NOW)
 
 
 async def test_whole_queues_that_are_no_accounts_come_together(store: Store) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -20,7 +21,9 @@ from adapters.store.transaction import Batch, HeldChange
 from domain.accounts.model import Account
 from domain.accounts.references import PAYER, Link
 from domain.billing.billed import BilledPeriod, id_of
+from domain.billing.model import BilledCharge, Charge
 from domain.invoicing.model import Invoice
+from domain.invoicing.pricing import Item
 from domain.ledger.books import DocumentNeed, NotLoaded, QueueNeed, RangeNeed
 from domain.ledger.numbering import Series
 from domain.ledger.positions import Position
@@ -51,6 +54,16 @@ def profiled(database: Books, found: list[dict[str, Any]]) -> Iterator[None]:
         database.drop_collection("system.profile")
 
 
+DUE = date(2026, 11, 20)
+
+
+def a_charge(number: int, on: date, *, billed: bool = False) -> Charge:
+    """A charge to one of three accounts."""
+    item = Item(f"C-{number}", None, Decimal(1), Decimal("10.00"), "S", Decimal("0.20"), None)
+    by = BilledCharge("INV-1", "1", None, 1000, "bill.demand:D-1", NOW) if billed else None
+    return Charge(f"C-{number}", f"BA-{number % 3}", on, "EUR", item, 1000, None, None, None, NOW, by)
+
+
 async def old_books(store: Store) -> None:
     """Books in which nearly everything is done with."""
     books = make.books()
@@ -64,6 +77,9 @@ async def old_books(store: Store) -> None:
         *(make.accrual(n, "SA-1", settlement="C-1") for n in range(OLD)),
         *(make.accrual(n, f"SA-{n % 3}") for n in range(OLD, OLD + 9)),
         *(Link(PAYER, f"BA-{n}", f"BA-{n % 9}", open=n > OLD - 5) for n in range(OLD)),
+        *(a_charge(n, DUE, billed=True) for n in range(OLD)),
+        *(a_charge(n, DUE) for n in range(OLD, OLD + 9)),
+        *(a_charge(n, DUE + timedelta(days=1)) for n in range(OLD + 9, 2 * OLD)),
     ]
     for document in done:
         books.changed[type(document)][document.id] = document
@@ -90,6 +106,9 @@ async def test_each_read_is_served_by_an_index(store: Store, database: Books) ->
             [QueueNeed(Accrual, "SA-0", None)],
             [RangeNeed(Accrual, f"INV-{n:09d}/1") for n in range(3)],
             [QueueNeed(Link, f"{PAYER}/BA-{n}", None) for n in range(3)],
+            [QueueNeed(Charge, f"BA-{n}", 4, DUE) for n in range(4)],
+            [QueueNeed(Charge, "BA-1", 4, DUE)],
+            [QueueNeed(Charge, f"BA-{n}", 1, DUE) for n in range(4)],
         ):
             books = make.books()
             async with store.transaction() as transaction:

@@ -158,7 +158,6 @@ from domain.ledger.books import (
     Need,
     NotLoaded,
     Queued,
-    QueueNeed,
     RangeNeed,
     WorkingSet,
 )
@@ -871,10 +870,11 @@ class LedgerBook:
                 d
                 for d in (*self.documents[kind].values(), *self.rows.get(kind, {}).values())
                 if QUEUE_OWNER[kind](d) == need.owner and QUEUE_OPEN[kind](d)
+                if need.through is None or d.order_key[0] <= need.through
             ),
             key=QUEUE_ORDER[kind],
         )
-        working_set.load_queue(QueueNeed(kind, need.owner, limit), documents[:limit])
+        working_set.load_queue(need._replace(limit=limit), documents[:limit])
 
     def _commit(self, working_set: WorkingSet) -> None:
         check_kinds(working_set)
