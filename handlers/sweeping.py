@@ -17,8 +17,8 @@ from handlers.engine.work import Outcome, WorkItem, internal_work
 
 log = structlog.get_logger()
 
-PAGE = 500
-"""How many accounts are looked at at once."""
+PAGE = 1_000
+"""How many accounts are looked at at once: as many as a batch may have of what is light."""
 IN_FLIGHT_MAX = 2 * PAGE
 """How many facts are submitted at once: a page is found while the one before it is committed."""
 PASSES_MAX = 100

@@ -53,7 +53,7 @@ class Message(Part):
     ACCOUNT_PATH: ClassVar[str | None] = None
     """Where the account stands that it is about; None for nobody's. Both are read of what does not fit, too."""
     IS_LIGHT: ClassVar[bool] = False
-    """Whether it writes little, and no event, so that more of them fit one transaction than of others."""
+    """Whether more fit one transaction than of others: it writes little and no event, or nobody waits for it."""
 
     def key(self, message_id: str | None) -> str:
         """The business key, which with the type is the fact's identity; `message_id` is the AMQP property."""

@@ -39,7 +39,8 @@ log = structlog.get_logger()
 FACTS_MAX = 500
 """The most facts of one transaction: half of the largest prefetch, so that the next half is read meanwhile."""
 LIGHT_MAX = 2 * FACTS_MAX
-"""The most if all of them are light: what they have in common, as running sums of usage, is read and written once."""
+"""The most if all of them are light: what each batch takes is shared by twice as many, and what they have in common, as
+running sums of usage, is read and written once."""
 GATHERED_MAX = 2 * FACTS_MAX
 """Once so many facts have gathered, two batches, no more messages are taken."""
 BULK_SECONDS = 0.035

@@ -19,7 +19,7 @@ DEATHS_MAX = 3
 """How many workers may die with a message taken up, after those that died while it was in the queue."""
 
 _OURS = frozenset(message.TYPE for message in INTERNAL_MESSAGES.values())
-_LIGHT = frozenset(message.TYPE for message in MESSAGES.values() if message.IS_LIGHT)
+_LIGHT = frozenset(m.TYPE for m in (*MESSAGES.values(), *INTERNAL_MESSAGES.values()) if m.IS_LIGHT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,7 @@ async def test_bulk_work_does_not_give_way_to_what_a_worker_says_to_itself(monke
     ("gathered", "expected"),
     [
         ({"usage.record": 2_500}, [LIGHT_MAX, LIGHT_MAX, 500]),
+        ({"bill.account": 1_500}, [LIGHT_MAX, 500]),
         ({"usage.record": 700, "payment.received": 600}, [700, FACTS_MAX, 100]),
         ({"usage.record": 300, "payment.received": 600}, [FACTS_MAX, 400]),
         ({"payment.received": 100, "usage.record": 1_500}, [FACTS_MAX, LIGHT_MAX, 100]),

@@ -50,7 +50,8 @@ def in_small_steps() -> None:
     from handlers import sweeping
     from handlers.engine import group_commit
 
-    sweeping.PAGE, sweeping.IN_FLIGHT_MAX, group_commit.FACTS_MAX = 40, 80, 10
+    sweeping.PAGE, sweeping.IN_FLIGHT_MAX = 40, 80
+    group_commit.FACTS_MAX = group_commit.LIGHT_MAX = 10
     paymaster()
 
 
