@@ -33,7 +33,7 @@ READ_ROWS = 10_000
 RANGES_AT_ONCE = 500
 """How many ranges of keys are read with one command."""
 DATES_MAX = 8
-"""By so many dates queues are read that are asked for through different ones."""
+"""In so many groups, at most, queues are read that are asked for through different dates."""
 SHORT_ROWS = 2
 """How many rows of each short queue are read where many of them are read whole."""
 LOADED_BYTES_MAX = 16 * 1024 * 1024
@@ -240,11 +240,12 @@ class Transaction:
 
     async def _load_by_limit(self, needs: Collection[QueueNeed], books: WorkingSet) -> None:
         """Load queues: whole ones, and those of accounts, with one read for each kind and limit, others one by one."""
-        together: dict[tuple[type, int | None, date | None], list[str]] = defaultdict(list)
+        together: dict[tuple[type, int | None], list[QueueNeed]] = defaultdict(list)
         for need in needs:
-            together[need.type, need.limit, need.through].append(need.owner)
+            together[need.type, need.limit].append(need)
         reads: list[tuple[type, Command]] = []
-        for (kind, limit, through), owners in together.items():
+        for (kind, limit), some in together.items():
+            owners, through = [need.owner for need in some], _through(some)
             if len(owners) > 1 and _QUEUES[kind].of_accounts:
                 reads.append((kind, _queues(kind, owners, limit, through)))
             elif len(owners) > 1 and limit is None:
@@ -255,8 +256,10 @@ class Transaction:
         for (kind, _), found in zip(reads, await self._in_turn([read for _, read in reads]), strict=True):
             for owner, documents in self._by_owner(kind, found, books).items():
                 rows[kind][owner] += documents
-        for need in needs:
-            books.load_queue(need, rows[need.type][need.owner])
+        for (kind, _), some in together.items():
+            through = _through(some)
+            for need in some:
+                books.load_queue(need._replace(through=through), rows[kind][need.owner])
 
     @staticmethod
     def _by_owner(kind: type, found: Iterable[dict[str, Any]], books: WorkingSet) -> dict[str, list[Queued]]:

@@ -54,7 +54,7 @@ class _Dated(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Agenda:
-    """The part of a plan that subscriptions have in common that are sold alike, and of which as much is billed.
+    """What the plans of subscriptions with one schedule have in common, where they were billed up to the same date.
 
     `periods` are those that fall due, each once for all prices; `partner_needs` what is looked at of partners.
     """

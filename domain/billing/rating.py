@@ -194,7 +194,7 @@ class Schedule:
 class Rating(Schedule):
     """What the periods of a schedule come to, with what was used of the subscription, in minor units of a currency.
 
-    What it was asked before it has not to work out again: it is for one bill, or for those of which nothing is used.
+    What it has worked out once it keeps, so it is for one bill, or for all bills of a schedule without usage.
     """
 
     def __init__(self, schedule: Schedule, used: Usage, currency: Currency) -> None:

@@ -224,7 +224,7 @@ class WorkingSet:
         return found
 
     def known(self, kind: type[Q], owner: str, through: date | None = None) -> Iterator[Q]:
-        """The open documents of a queue that are loaded so far; what is asked for are those `through` a date."""
+        """The open documents of a queue that are loaded so far, where those `through` a date are asked for, or all."""
         queue = self._queues[kind, owner]
         if not queue.reaches(_end_of(through)):
             self.unseen += 1
