@@ -275,7 +275,8 @@ class _Source:
             if not field.init or field.kw_only:
                 name = f"{layout.kind.__name__}.{field.name}"
                 raise LayoutError(f"{name} can't be read: it is not given by its place")
-            value = f'{row}.get("{member.key}")' if field.name in absent else f'{row}["{member.key}"]'
+            there = f'{row}["{member.key}"]'
+            value = f'{row}.get("{member.key}")' if field.name in absent else there
             if member.back is not None:
                 self._import(member.back.__module__, member.back.__qualname__)
                 lines += f"{member.back.__name__}({value}),\n"
@@ -284,8 +285,9 @@ class _Source:
             # What is read twice, to see that it is there and then to make something of it.
             is_part = (isinstance(inner, type) and dataclasses.is_dataclass(inner)) or _element(inner) is not None
             if taken is not None and (self._is_taken(member.hint) or (is_part and field.name in absent)):
-                value = _take(value, field.name, row, taken)
-            lines += f"{self._decoded(value, member.hint)},\n"
+                value = there = _take(value, field.name, row, taken)
+            made = self._decoded(there, member.hint if inner is None else inner)
+            lines += f"{value if made == there else made if inner is None else _unless_none(value, made)},\n"
         return f"{self._kind(layout.kind)}(\n{indent(lines, '    ')})"
 
     def _decoded(self, value: str, hint: Any) -> str:

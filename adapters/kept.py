@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 
 from pymongo import IndexModel
 
 from adapters.codec import Layout
+from domain.ledger.positions import Position
 
 Filter = dict[str, Any]
 Apart = Callable[[Any, dict[str, Any], dict[str, bytes]], None]
@@ -43,6 +45,10 @@ class QueueRead:
 
     `of_accounts`: its owners are accounts, each of which has a position. `descending`: the order's last comes first.
     `short`: it has one or two documents as a rule, or none, so that many are read whole with one look at the index.
+
+    `closed_through`: of a short queue in the order of dates, the date of an account's position through which nothing is
+    open but what `behind` finds, the filter of a partial index. The rest of it is found by an index of all that there
+    is, which nothing has to leave; `is_open` is no index's filter then.
     """
 
     owner: str
@@ -51,6 +57,8 @@ class QueueRead:
     of_accounts: bool = True
     descending: bool = False
     short: bool = False
+    closed_through: Callable[[Position], date | None] | None = None
+    behind: Filter = field(default_factory=dict)
 
     @property
     def direction(self) -> int:

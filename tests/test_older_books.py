@@ -24,6 +24,7 @@ from tests.support.books import BY_ITSELF, Books, Document, applied, assert_audi
 from tests.support.client import Client
 from tests.support.messages import (
     Message,
+    charge,
     closing,
     command,
     credit_note,
@@ -45,7 +46,7 @@ from tests.support.messages import (
     update,
     usage,
 )
-from tests.support.older import OlderBooks, form_1, form_2, form_5, gone_on, replies_of
+from tests.support.older import OlderBooks, form_1, form_2, form_5, form_6, gone_on, replies_of
 from tests.support.waiting import wait_for
 from tests.support.workers import working
 
@@ -425,6 +426,71 @@ async def test_bills_by_price_are_gone_on_with(settings: Settings, client: Clien
     assert billed_periods(new_database) == periods
 
 
+def test_charges_that_are_kept_are_in_each_place() -> None:
+    """Billed and not, before and after what was billed last: a later test of them proves something."""
+    rows = form_6().rows
+    charges = rows["charges"]
+    last: dict[str, str] = {}
+    for row in charges:
+        if row["billed"] is not None:
+            last[row["billingAccount"]] = max(row["date"], last.get(row["billingAccount"], ""))
+    assert last.keys() == {f"BA-{n}" for n in (1, 2, 4, 5)}
+    open_ = {(row["_id"], row["billingAccount"] in last, row["date"]) for row in charges if row["billed"] is None}
+    assert {id_ for id_, _, _ in open_} == {f"C-{n}" for n in (2, 6, 7, *range(10, 18))}
+    assert {known for _, known, _ in open_} == {True, False}
+    by_id = {row["_id"]: row for row in charges}
+    where = {(by_id[id_]["date"] > at) - (by_id[id_]["date"] < at) for id_, at in places(open_, by_id, last)}
+    assert where == {-1, 0, 1}
+
+
+def places(
+    open_: set[tuple[str, bool, str]], by_id: dict[str, Document], last: dict[str, str]
+) -> list[tuple[str, str]]:
+    """Open charges of accounts that were billed, each with the date of the last one that was."""
+    return [(id_, last[by_id[id_]["billingAccount"]]) for id_, known, _ in open_ if known]
+
+
+@pytest.mark.parametrize("driver", ["motor"], indirect=True)
+async def test_charges_are_gone_on_with(settings: Settings, client: Client, new_database: Books) -> None:
+    """As the version that wrote them went on with them: the same charges on the same bills, and the rest waits.
+
+    What was sent to that version is a duplicate.
+    """
+    older = form_6()
+    older.restore(new_database)
+    migrated_from(older, settings)
+    assert broken(new_database, older) == []
+    now, numbers = older.written_at + timedelta(hours=1), count(1)
+    async with working(settings, clock=lambda: now):
+        asked_for = [
+            await client.send_asking((message.routing_key, message.body), message_id=message.message_id)
+            for message in older.messages
+        ]
+        assert {(await client.answer(asked))["outcome"] for asked in asked_for} == {"duplicate"}
+        for message in (
+            *(demand(f"E-{n}", f"BA-{account}", f"2026-11-{day}") for n, account, day in CHARGES_DUE),
+            charge("C-20", "BA-1", 90, date="2026-11-03"),
+            charge("C-21", "BA-2", 90, date="2026-11-12"),
+            charge("C-22", "BA-5", 1, date="2026-11-23"),
+            *(demand(f"F-{account}", f"BA-{account}", "2026-11-23") for account in (1, 5, 3)),
+        ):
+            answer = await client.ask(message, message_id=f"later-{next(numbers)}")
+            assert answer["outcome"] == "applied", (message, answer)
+        await wait_for(lambda: not unsent(new_database))
+    await client.assert_drained()
+    report = audit(new_database, now=now, relay_interval_seconds=3_600)
+    assert [check for check in report["checks"] if not check["ok"]] == []
+    for name, rows in gone_on(older).items():
+        found = {row["_id"]: row for row in new_database[name].find({}, {"behind": 0})}
+        assert found == {row["_id"]: row for row in rows}, name
+    behind = {row["_id"] for row in new_database["charges"].find({"behind": True})}
+    # What is left is due later.
+    assert behind == set()
+    assert {row["_id"] for row in new_database["charges"].find({"billed": None})} == {"C-7", "C-13"}
+
+
+CHARGES_DUE = ((1, 1, 14), (2, 1, 22), (4, 4, 22), (5, 5, 22), (3, 3, 22))
+"""What is demanded first: the demand's number, the account, the day of November up to which."""
 LATER = timedelta(days=32)
 """When a worker has gone on with the books of form 5."""
 BILLED = [

@@ -359,25 +359,44 @@ taken_back_tax = View(
     ),
 )
 
+is_unbilled: Expression = {"$not": [has("$billed")]}
 billed_accounts = View(
     "accounts and what is charged to them",
     "positions",
     (
-        {"$project": {"position": {"$literal": 1}, "currency": 1}},
+        {"$project": {"position": {"$literal": 1}, "currency": 1, "through": "$chargesThrough"}},
         union(
             "charges",
-            {"$group": {"_id": "$billingAccount", "charges": {"$sum": 1}, **agreed("currency")}},
+            {
+                "$group": {
+                    "_id": "$billingAccount",
+                    "charges": {"$sum": 1},
+                    "billedBehind": {"$sum": {"$cond": [both("$behind", has("$billed")), 1, 0]}},
+                    "lastBehind": {"$max": {"$cond": ["$behind", "$date", None]}},
+                    "next": {"$min": {"$cond": [both({"$not": ["$behind"]}, is_unbilled), "$date", None]}},
+                    **agreed("currency"),
+                }
+            },
         ),
         {
             "$group": {
                 "_id": "$_id",
                 "position": {"$sum": "$position"},
                 "charges": {"$sum": "$charges"},
+                "billedBehind": {"$sum": "$billedBehind"},
+                **{n: {"$max": f"${n}"} for n in ("through", "lastBehind")},
+                "next": {"$min": "$next"},
                 "currencyLeast": {"$min": {"$ifNull": ["$currencyLeast", "$currency"]}},
                 "currencyMost": {"$max": {"$ifNull": ["$currencyMost", "$currency"]}},
             }
         },
     ),
+)
+# A charge that is not billed comes after the date through which its account is, or says that it does not.
+reached: Expression = both(
+    equal("$billedBehind", 0),
+    {"$lte": [{"$ifNull": ["$lastBehind", ""]}, {"$ifNull": ["$through", ""]}]},
+    {"$gt": [{"$ifNull": ["$next", "~"]}, {"$ifNull": ["$through", ""]}]},
 )
 
 CHECKS = (
@@ -466,5 +485,14 @@ CHECKS = (
         holds=both(equal("$position", 1), agrees("currency")),
         expected={"position": 1, "currency": "the same in both"},
         found={"position": "$position", "currency": span("currency")},
+    ),
+    Check(
+        name="charges-are-reached-by-bills",
+        invariant=9,
+        view=billed_accounts,
+        among={"$gt": ["$charges", 0]},
+        holds=reached,
+        expected={"chargesThrough": "from `lastBehind` on, before `next`", "billedBehind": 0},
+        found={"chargesThrough": "$through", **{n: f"${n}" for n in ("lastBehind", "next", "billedBehind")}},
     ),
 )

@@ -113,6 +113,7 @@ def encode_charge(charge: Charge) -> Row:
                 "bookedAt": billed.booked_at,
             }
         ),
+        "behind": charge.behind,
     }
 
 
@@ -199,7 +200,28 @@ def decode_charge(row: Row) -> Charge:
                 billed["bookedAt"],
             )
         ),
+        row["behind"],
     )
+
+
+def set_charge(charge: Charge) -> Row:
+    """Charge: what changes often."""
+    billed = charge.billed
+    return {
+        "billed": (
+            None
+            if billed is None
+            else {
+                "billNo": billed.bill_no,
+                "lineId": billed.line_id,
+                "creditNote": billed.credit_note,
+                "amount": billed.amount,
+                "cause": billed.cause,
+                "bookedAt": billed.booked_at,
+            }
+        ),
+        "behind": charge.behind,
+    }
 
 
 def _encode_tiers(tiers: Tiers) -> Row:
@@ -728,5 +750,6 @@ DECODE: dict[type, Callable[[Row], Any]] = {
 }
 
 SET: dict[type, Callable[[Any], Row]] = {
+    Charge: set_charge,
     Subscription: set_subscription,
 }

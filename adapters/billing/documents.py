@@ -17,16 +17,17 @@ from domain.billing.usage import UsageMonth, UsageRecord
 from domain.invoicing.pricing import Item
 
 UNBILLED = {"billed": {"$type": "null"}}
+BEHIND = {"behind": True}
 LIVE = {"open": True}
 RUNNING = {"state": "running"}
 
 KEPT = (
     Kept(
-        Layout(Charge, parts=(Layout(Item, absent=(("origin",),)),), repeats=True),
+        Layout(Charge, parts=(Layout(Item, absent=(("origin",),)),), repeats=True, often=("billed", "behind")),
         Collection(
             "charges",
             id="`chargeId`",
-            written="once, with the fact; a bill sets `billed`, once",
+            written="once, with the fact; a bill sets `billed`, once, or leaves it `behind`",
             fields={
                 "billingAccount": "that it is charged to; another one may pay for it",
                 "date": "from which on it is due",
@@ -41,22 +42,33 @@ KEPT = (
                 "billed": "null until it is billed; then {`billNo`, `lineId`: the line of the bill, null where it is "
                 "on none; `creditNote`: the number of the note that it is of, or null; `amount`: what of its net was "
                 "billed; `cause`: the identity of the fact that billed it; `bookedAt`}",
+                "behind": "whether it is not billed yet, and dated no later than the `chargesThrough` of its account's "
+                "position",
             },
             indexes=(
-                # What is due of an account, and whether something is, which keeps it from being closed.
+                # What is due of an account since the date through which it is billed, and whether something is, which
+                # keeps it from being closed. Lists of an account's charges, all or those that are billed, by date, then
+                # by id.
+                IndexModel([("billingAccount", ASCENDING), ("date", ASCENDING), ("_id", ASCENDING)], name="listed"),
+                # What is due of it before that.
                 IndexModel(
                     [("billingAccount", ASCENDING), ("date", ASCENDING), ("_id", ASCENDING)],
-                    name="open",
-                    partialFilterExpression=UNBILLED,
+                    name="behind",
+                    partialFilterExpression=BEHIND,
                 ),
-                # Lists of an account's charges, all or those that are billed, by date, then by id.
-                IndexModel([("billingAccount", ASCENDING), ("date", ASCENDING), ("_id", ASCENDING)], name="listed"),
             ),
             personal=("item.description",),
             append_only=True,
-            but_for=("billed",),
+            but_for=("billed", "behind"),
         ),
-        queue=QueueRead("billingAccount", "date", UNBILLED, short=True),
+        queue=QueueRead(
+            "billingAccount",
+            "date",
+            UNBILLED,
+            short=True,
+            closed_through=lambda position: position.charges_through,
+            behind=BEHIND,
+        ),
     ),
     Kept(
         Layout(

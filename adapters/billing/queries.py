@@ -13,6 +13,7 @@ from adapters.billing.codecs import (
     decode_subscription,
     decode_usage_record,
 )
+from adapters.billing.documents import BEHIND, UNBILLED
 from adapters.billing.sweeps import TO_BE_DONE, facts_of
 from adapters.invoicing.codecs import decode_invoice
 from adapters.invoicing.queries import whose_invoice
@@ -49,6 +50,8 @@ from schemas.billing.queries import (
 )
 from schemas.query import cursor, milliseconds
 
+ORDER = ("date", "_id")
+"""The order of an account's charges."""
 PREVIEW_PARTS_MAX = 50
 """The most parts of a bill that is previewed: they are worked out beside the work, and answered as one."""
 
@@ -57,19 +60,35 @@ async def charges(query: ChargeList, view: View) -> bytes:
     """`charge.list`, by date, then by id."""
     await view.check_account(query.billing_account, BILLING, "billingAccount")
     which: Row = {"billingAccount": query.billing_account}
-    index = "listed"
-    if query.billed is not None:
-        which["billed"] = {"$not": {"$type": "null"}} if query.billed else {"$type": "null"}
-        index = "listed" if query.billed else "open"
     page = Page(query.limit)
     after = None if query.after is None else (query.after[0].isoformat(), query.after[1])
-    read = partial(view.find, "charges", index=index)
-    for row in await keyset(read, which, ("date", "_id"), after, query.limit + 1):
+    if query.billed is False:
+        rows = await _unbilled(which, after, query.limit + 1, view)
+    else:
+        if query.billed:
+            which["billed"] = {"$not": {"$type": "null"}}
+        rows = await keyset(partial(view.find, "charges", index="listed"), which, ORDER, after, query.limit + 1)
+    for row in rows:
         if not page.take(charge_json(decode_charge(row))):
             assert after is not None
             return page.answer(cursor(ChargeList.TYPE, *after))
         after = (row["date"], row["_id"])
     return page.answer(None)
+
+
+async def _unbilled(which: Row, after: tuple[str, str] | None, limit: int, view: View) -> list[Row]:
+    """The charges of an account that are not billed: those left behind, and those since it was billed."""
+    account = {"_id": which["billingAccount"]}
+    position = await view.one("positions", account, fields={"chargesThrough": 1}, index=BY_ID) or {}
+    through = position.get("chargesThrough", "")
+    open_ = {**which, **UNBILLED}
+    behind = await keyset(partial(view.find, "charges", index="behind"), {**open_, **BEHIND}, ORDER, after, limit)
+    if len(behind) >= limit:
+        return behind
+    if after is None or after[0] <= through:
+        open_, after = {**open_, "date": {"$gt": through}}, None
+    read = partial(view.find, "charges", index="listed")
+    return behind + await keyset(read, open_, ORDER, after, limit - len(behind))
 
 
 async def subscription(query: SubscriptionGet, view: View) -> Json:

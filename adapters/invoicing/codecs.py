@@ -445,7 +445,7 @@ def _decode_handling(row: Row) -> Handling:
             )
             for disputed_part in row["disputes"]
         ),
-        None if row.get("overdueOn") is None else _to_date(row.get("overdueOn")),
+        None if row.get("overdueOn") is None else _to_date(row["overdueOn"]),
         None if request is None else _decode_payment_request(request),
     )
 

@@ -82,6 +82,8 @@ def encode_position(position: Position) -> Row:
         row["reserve"] = position.reserve
     if position.advance is not None:
         row["advance"] = position.advance
+    if position.charges_through is not None:
+        row["chargesThrough"] = _of_date(position.charges_through)
     return row
 
 
@@ -117,6 +119,7 @@ def decode_position(row: Row) -> Position:
         row.get("agreements"),
         row.get("reserve"),
         row.get("advance"),
+        None if row.get("chargesThrough") is None else date.fromisoformat(row["chargesThrough"]),
     )
 
 

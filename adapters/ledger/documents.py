@@ -29,7 +29,7 @@ KEPT = (
     Kept(
         Layout(
             Position,
-            absent=(("undoing",), ("dunned",), ("agreements",), ("reserve",), ("advance",)),
+            absent=(("undoing",), ("dunned",), ("agreements",), ("reserve",), ("advance",), ("charges_through",)),
             parts=(Layout(CarriedForward, absent=(("self_billed_tax",),)),),
         ),
         Collection(
@@ -55,6 +55,8 @@ KEPT = (
                 "agreements": "how many facts have agreed terms with the partner; else not there",
                 "reserve": "a credit balance; what is held back of what the partner has earned; else not there",
                 "advance": "a debit balance; what the partner was paid and has yet to earn; else not there",
+                "chargesThrough": "the date through which charges to it are billed, but for those that are `behind`; "
+                "not there before any is",
                 "allocating": "whether its credit is still being allocated, by what is held as `credit.allocate`",
                 "refundable": "a credit balance; what the customer has paid and is to get back",
                 "recoverable": "a debit balance; what the customer got back without credit for it",

@@ -211,6 +211,28 @@ def _price(row: Row) -> Row:
     return {**price, "charged": row["charged"]}
 
 
+def _charges_through(database: Database[Row], session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
+    """The date of the last charge of each account that is billed: nothing before it has to be looked through."""
+    ids = [row["_id"] for row in rows]
+    last = database["charges"].aggregate(
+        [
+            {"$match": {"billingAccount": {"$in": ids}, "billed": {"$type": "object"}}},
+            {"$group": {"_id": "$billingAccount", "date": {"$max": "$date"}}},
+        ],
+        session=session,
+    )
+    return [UpdateOne({"_id": row["_id"]}, {"$set": {"chargesThrough": row["date"]}}) for row in last]
+
+
+def _behind(database: Database[Row], session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
+    """Whether charges are dated before that and not billed."""
+    which = {"_id": {"$in": [row["billingAccount"] for row in rows]}, "chargesThrough": {"$gt": ""}}
+    positions = database["positions"].find(which, {"chargesThrough": 1}, session=session)
+    through = {row["_id"]: row["chargesThrough"] for row in positions}
+    behind = (row["billed"] is None and row["date"] <= through.get(row["billingAccount"], "") for row in rows)
+    return [UpdateOne({"_id": row["_id"]}, {"$set": {"behind": it}}) for row, it in zip(rows, behind, strict=True)]
+
+
 _THERE = {"$exists": True}
 
 STEPS: tuple[Step, ...] = (
@@ -330,6 +352,21 @@ STEPS: tuple[Step, ...] = (
                 {"priceId": _THERE},
                 _periods,
                 dict.fromkeys(("subscriptionId", "priceId", "period", "charged", "lines"), 1),
+            ),
+        ),
+    ),
+    Step(
+        to=7,
+        why="a position says through which date charges to its account are billed, and a charge whether it was left "
+        "behind that: what is billed leaves no index any more",
+        updates=(
+            Update("charges through", "positions", {}, _charges_through, again=True),
+            Update(
+                "behind",
+                "charges",
+                {"behind": {"$exists": False}},
+                _behind,
+                {"billingAccount": 1, "date": 1, "billed": 1},
             ),
         ),
     ),

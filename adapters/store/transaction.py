@@ -32,8 +32,8 @@ READ_ROWS = 10_000
 """The most rows of one answer to a read, of at most 16 MiB in any case. By default the server sends 101 at first."""
 RANGES_AT_ONCE = 500
 """How many ranges of keys are read with one command."""
-DATES_MAX = 8
-"""In so many groups, at most, queues are read that are asked for through different dates."""
+DATES_MAX = 32
+"""In so many groups, at most, queues are looked at that are asked for through different dates."""
 SHORT_ROWS = 2
 """How many rows of each short queue are read where many of them are read whole."""
 LOADED_BYTES_MAX = 16 * 1024 * 1024
@@ -85,6 +85,8 @@ _ALL_ELSE: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     if kept.layout.often
 }
 """Of what has fields that change often, all the others."""
+_Closed = dict[tuple[type, str], date | None]
+"""By queue, the date through which nothing is open in it but what was left behind."""
 _APART = {kept.kind: kept.apart for kept in KEPT if kept.apart is not None}
 """What takes large values out of a row."""
 
@@ -219,39 +221,52 @@ class Transaction:
             if not books.has(need):
                 key = (need.type, need.owner)
                 missing[key] = _both(missing[key], need) if key in missing else need
+        closed = await self._closed_through(missing, books)
         short: dict[type, list[QueueNeed]] = defaultdict(list)
         for need in missing.values():
             if _QUEUES[need.type].short:
                 short[need.type].append(need)
-        together = [some for of_kind in short.values() for some in _by_date(of_kind) if len(some) > 1]
-        reads = [
-            _whole_queues(some[0].type, [need.owner for need in some], _most(some), _through(some)) for some in together
-        ]
-        for some, found in zip(together, await self._in_turn(reads), strict=True):
-            kind, most, through = some[0].type, _most(some), _through(some)
+        together = {kind: _by_dates(some, closed) for kind, some in short.items() if len(some) > 1}
+        reads = [_whole_queues(kind, groups, closed, _most(short[kind])) for kind, groups in together.items()]
+        for (kind, groups), found in zip(together.items(), await self._in_turn(reads), strict=True):
             rows = self._by_owner(kind, found, books)
-            last = max(rows) if len(found) == most else None
-            for need in some:
-                # Of the last one there may be more, and of those after it.
-                if last is None or need.owner < last:
-                    del missing[kind, need.owner]
-                    books.load_queue(need._replace(limit=None, through=through), rows[need.owner])
-        await self._load_by_limit(missing.values(), books)
+            last = max(rows) if len(found) == _most(short[kind]) else None
+            for some in groups:
+                through = _through(some)
+                for need in some:
+                    # Of the last one there may be more, and of those after it.
+                    if last is None or need.owner < last:
+                        del missing[kind, need.owner]
+                        books.load_queue(need._replace(limit=None, through=through), rows[need.owner])
+        await self._load_by_limit(missing.values(), closed, books)
 
-    async def _load_by_limit(self, needs: Collection[QueueNeed], books: WorkingSet) -> None:
+    async def _closed_through(self, queues: Iterable[tuple[type, str]], books: WorkingSet) -> _Closed:
+        """Through which dates nothing is open in queues but what was left behind, as the database has it."""
+        owners = [key for key in queues if _QUEUES[key[0]].closed_through is not None]
+        if unknown := {owner for _, owner in owners if books.lacks(Position, owner)}:
+            await self.load([DocumentNeed(Position, owner) for owner in unknown], books)
+        closed: _Closed = {}
+        for key in owners:
+            through_of, position = _QUEUES[key[0]].closed_through, books.stored.get((Position, key[1]))
+            if through_of is not None and position is not None:
+                closed[key] = through_of(position)
+        return closed
+
+    async def _load_by_limit(self, needs: Collection[QueueNeed], closed: _Closed, books: WorkingSet) -> None:
         """Load queues: whole ones, and those of accounts, with one read for each kind and limit, others one by one."""
         together: dict[tuple[type, int | None], list[QueueNeed]] = defaultdict(list)
         for need in needs:
             together[need.type, need.limit].append(need)
         reads: list[tuple[type, Command]] = []
         for (kind, limit), some in together.items():
-            owners, through = [need.owner for need in some], _through(some)
-            if len(owners) > 1 and _QUEUES[kind].of_accounts:
-                reads.append((kind, _queues(kind, owners, limit, through)))
-            elif len(owners) > 1 and limit is None:
-                reads.append((kind, _whole_queues(kind, owners, 0, through)))
+            queue = _QUEUES[kind]
+            if len(some) > 1 and queue.of_accounts and queue.closed_through is None:
+                reads.append((kind, _queues(kind, [need.owner for need in some], limit)))
+            elif len(some) > 1 and limit is None:
+                reads.append((kind, _whole_queues(kind, [some], closed, 0)))
             else:
-                reads += [(kind, _queue(kind, owner, limit, through)) for owner in owners]
+                through = _through(some)
+                reads += [(kind, _queue(need._replace(through=through), closed)) for need in some]
         rows: dict[type, dict[str, list[Queued]]] = defaultdict(lambda: defaultdict(list))
         for (kind, _), found in zip(reads, await self._in_turn([read for _, read in reads]), strict=True):
             for owner, documents in self._by_owner(kind, found, books).items():
@@ -474,14 +489,14 @@ def _both(one: QueueNeed, other: QueueNeed) -> QueueNeed:
     return one._replace(limit=limit, through=through)
 
 
-def _by_date(needs: Iterable[QueueNeed]) -> list[list[QueueNeed]]:
-    """Needs of queues in groups that are read together: those through one date; of many dates some that are close."""
-    by_date: dict[date, list[QueueNeed]] = defaultdict(list)
+def _by_dates(needs: Iterable[QueueNeed], closed: _Closed) -> list[list[QueueNeed]]:
+    """Needs of queues in groups that are looked at together: those of the same dates; of many dates, of close ones."""
+    by_dates: dict[tuple[date, date], list[QueueNeed]] = defaultdict(list)
     for need in needs:
-        by_date[need.through or date.max].append(need)
-    each = -(-len(by_date) // DATES_MAX)
-    dates = sorted(by_date)
-    return [[need for day in dates[n : n + each] for need in by_date[day]] for n in range(0, len(dates), max(1, each))]
+        by_dates[need.through or date.max, closed.get((need.type, need.owner)) or date.min].append(need)
+    each = -(-len(by_dates) // DATES_MAX)
+    dates = sorted(by_dates)
+    return [[need for key in dates[n : n + each] for need in by_dates[key]] for n in range(0, len(dates), max(1, each))]
 
 
 def _through(needs: Iterable[QueueNeed]) -> date | None:
@@ -491,22 +506,37 @@ def _through(needs: Iterable[QueueNeed]) -> date | None:
     return max(known) if len(known) == len(dates) else None
 
 
-def _up_to(queue: QueueRead, through: date | None) -> dict[str, Any]:
-    """The filter of what is open in a queue, and no later than a date."""
-    return queue.is_open if through is None else {**queue.is_open, queue.order: {"$lte": through.isoformat()}}
+def _open_in(groups: Sequence[Sequence[QueueNeed]], closed: _Closed) -> dict[str, Any]:
+    """The filter of what is open in several queues of a kind, of each group through its date.
+
+    It is as many looks at the index, whose rows are merged on the server; and one at that of what was left behind.
+    """
+    queue = _QUEUES[groups[0][0].type]
+    each: list[dict[str, Any]] = []
+    for some in groups:
+        ends = [closed.get((need.type, need.owner)) for need in some]
+        known = [end for end in ends if end is not None]
+        dates = {"$gt": min(known).isoformat()} if len(known) == len(some) else {}
+        each.append(_which(queue, some, dates))
+    needs = [need for some in groups for need in some]
+    if any(closed.get((need.type, need.owner)) for need in needs):
+        each.append({**_which(queue, needs, {}), **queue.behind})
+    return each[0] if len(each) == 1 else {"$or": each}
 
 
-def _queue(kind: type, owner: str, limit: int | None, through: date | None) -> Command:
+def _which(queue: QueueRead, needs: Collection[QueueNeed], dates: dict[str, Any]) -> dict[str, Any]:
+    """The filter of what is open in some queues, within dates and no later than they are asked for."""
+    owners = sorted({need.owner for need in needs})
+    through = _through(needs)
+    if through is not None:
+        dates = {**dates, "$lte": through.isoformat()}
+    which = {queue.owner: {"$in": owners} if len(owners) > 1 else owners[0], **queue.is_open}
+    return {**which, queue.order: dates} if dates else which
+
+
+def _queue(need: QueueNeed, closed: _Closed) -> Command:
     """The first rows of one queue, in order, or of those through a date."""
-    queue = _QUEUES[kind]
-    order = [(queue.owner, 1), (queue.order, queue.direction), ("_id", 1)]
-    which = {queue.owner: owner, **_up_to(queue, through)}
-    return lambda database, session: (
-        database[COLLECTION[kind]]
-        .find_raw_batches(which, session=session, batch_size=READ_ROWS)
-        .sort(order)
-        .limit(limit or 0)
-    )
+    return _whole_queues(need.type, [[need]], closed, need.limit or 0)
 
 
 def _most(needs: Collection[QueueNeed]) -> int:
@@ -517,11 +547,10 @@ def _most(needs: Collection[QueueNeed]) -> int:
     return sum(SHORT_ROWS if need.through is None or need.limit is None else need.limit for need in needs)
 
 
-def _whole_queues(kind: type, owners: list[str], most: int, through: date | None) -> Command:
-    """All rows of several queues, queue by queue, each in its order, or those through a date; or so many of them."""
-    queue = _QUEUES[kind]
+def _whole_queues(kind: type, groups: Sequence[Sequence[QueueNeed]], closed: _Closed, most: int) -> Command:
+    """All rows of several queues, queue by queue, each in its order; or so many of them."""
+    queue, which = _QUEUES[kind], _open_in(groups, closed)
     order = [(queue.owner, 1), (queue.order, queue.direction), ("_id", 1)]
-    which = {queue.owner: {"$in": sorted(owners)}, **_up_to(queue, through)}
     return lambda database, session: (
         database[COLLECTION[kind]]
         .find_raw_batches(which, session=session, batch_size=READ_ROWS)
@@ -530,11 +559,10 @@ def _whole_queues(kind: type, owners: list[str], most: int, through: date | None
     )
 
 
-def _queues(kind: type, owners: list[str], limit: int | None, through: date | None) -> Command:
+def _queues(kind: type, owners: list[str], limit: int | None) -> Command:
     """The first rows of each account's queue, in order: a read by the index for each, on the server."""
     queue = _QUEUES[kind]
-    which = _up_to(queue, through)
-    first: list[dict[str, Any]] = [{"$match": which}, {"$sort": {queue.order: queue.direction, "_id": 1}}]
+    first: list[dict[str, Any]] = [{"$match": queue.is_open}, {"$sort": {queue.order: queue.direction, "_id": 1}}]
     if limit is not None:
         first.append({"$limit": limit})
     lookup = {

@@ -48,8 +48,9 @@ def add_charge(charge: ChargeToAdd, books: Books) -> ChargeResult:
             raise Refused("invalid", f"billingAccount.id: {account.id}, but {detail}")
     if charge.corrects is not None:
         _check_corrects(charge, charge.corrects, books)
-    # Its account can't be closed at the same time: that writes the position too.
+    # Its account can't be closed at the same time, nor billed: that writes the position too.
     books.count(account.id, "used")
+    through = books.position(account.id).charges_through
     added = Charge(
         id=charge.id,
         billing_account=account.id,
@@ -61,6 +62,7 @@ def add_charge(charge: ChargeToAdd, books: Books) -> ChargeResult:
         subscription_id=charge.subscription_id,
         corrects=charge.corrects,
         booked_at=books.booked_at,
+        behind=through is not None and charge.date <= through,
     )
     books.put(added)
     books.emit(account.id, ChargeAdded(added))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import takewhile
 
@@ -21,6 +22,7 @@ from domain.billing.model import (
     BillOnDemand,
     BillOnDemandResult,
     BillOnDemandStateChanged,
+    Charge,
     Place,
     Rest,
 )
@@ -169,6 +171,7 @@ def make_bill(account: Account, to: ToBill, after: Rest, books: Books) -> MadeBi
     numbers = _credit(account, bill, notes_of, at, accruals, books)
     _note_billed(gathered, bill, to.on, invoices, numbers, books)
     charged = {due.origin.account for due in gathered.charges}
+    _move_on(gathered, charged, books)
     for other in charged.union(visit.subscription.billing_account for visit in gathered.visits):
         # One that another pays for: what is charged to it meanwhile is billed later, and its last may be billed now.
         books.touch(other)
@@ -338,7 +341,7 @@ def _note_billed(
             done.add(of.order_key)
         else:
             by = BilledCharge(bill_no, line_id, note, due.net, books.cause, books.booked_at)
-            books.put(replace(of, billed=by))
+            books.put(replace(of, billed=by, behind=False))
     for visit in gathered.visits:
         noted: dict[str, tuple[BilledPeriod, list[BilledPrice]]] = {}
         for id_, (part, charged) in visit.charged.items():
@@ -350,6 +353,21 @@ def _note_billed(
         books.put(_looked_at(visit, on, done))
     if undo := [one for credit_note in bill.notes for one in credit_note.undone]:
         _note_all_undone(undo, numbers, books)
+
+
+def _move_on(gathered: Gathered, charged: AbstractSet[str], books: Books) -> None:
+    """Note through which date charges of accounts are billed now, and which of them were left behind that."""
+    through = gathered.through
+    if through is None:
+        return
+    for account_id in charged:
+        position = books.position(account_id)
+        if position.charges_through is None or position.charges_through < through:
+            books.put(replace(position, charges_through=through))
+    left = [due.of for due in gathered.charges if isinstance(due.of, Charge) and books.current(due.of).is_open]
+    for charge in (*left, *gathered.passed):
+        if charge.billing_account in charged and charge.date <= through and not charge.behind:
+            books.put(replace(charge, behind=True))
 
 
 def _note_all_undone(undo: Sequence[Undone], numbers: dict[str, str], books: Books) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from heapq import merge
 from itertools import groupby, takewhile
@@ -22,6 +22,7 @@ from domain.frozen import dataclass, replace
 from domain.invoicing.model import CorrectsLine, Invoice, InvoiceLine, LineOrigin, Period, find_invoice
 from domain.invoicing.pricing import Item
 from domain.ledger.books import Books, DocumentNeed, Need, NotLoaded, Queued, QueueNeed, WorkingSet
+from domain.ledger.positions import Position
 from domain.money import Currency, line_net
 from domain.ordering.booking import SELLERS_MAX
 from domain.periods import DateRange
@@ -126,11 +127,16 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What is due on one part of a bill, in no order; `rest` is what is left to further parts, if anything is."""
+    """What is due on one part of a bill, in no order; `rest` is what is left to further parts, if anything is.
+
+    Charges were looked at `through` a date, if they were; `passed` are those that are left to another bill.
+    """
 
     charges: tuple[Due, ...]
     visits: tuple[Visit, ...]
     rest: Rest | None
+    passed: tuple[Charge, ...] = ()
+    through: date | None = None
 
     @property
     def dues(self) -> tuple[Due, ...]:
@@ -165,14 +171,16 @@ def gather(
     """
     through = charges_through or on
     first = ((Charge, CHARGES_FIRST, through), (Subscription, SUBSCRIPTIONS_FIRST, None))
+    books.require(DocumentNeed(Position, account.id) for account in accounts)
     books.require(QueueNeed(kind, account.id, limit, end) for account in accounts for kind, limit, end in first)
     room = _Room()
     visits, rest = _visits(accounts, on, after, room, books)
     if rest is not None:
         return Gathered((), tuple(visits), replace(rest, charges=after.charges))
-    charges, seen_to = _due_charges(accounts, through, after.charges, room, books)
+    charges, passed, seen_to = _due_charges(accounts, through, after.charges, room, books)
     more = None if seen_to is None else Rest(seen_to, ALL_SUBSCRIPTIONS)
-    return Gathered(tuple(_of_charges(charges, books)), tuple(visits), more)
+    seen_through = through if seen_to is None else _day_before(seen_to[0])
+    return Gathered(tuple(_of_charges(charges, books)), tuple(visits), more, tuple(passed), seen_through)
 
 
 class _Room:
@@ -226,30 +234,38 @@ def _in_order(queues: Iterable[Iterator[Q]]) -> Iterator[Q]:
 
 def _due_charges(
     accounts: Sequence[Account], on: date, after: Place | None, room: _Room, books: Books
-) -> tuple[list[Charge], Place | None]:
+) -> tuple[list[Charge], list[Charge], Place | None]:
     """The charges of accounts that are due by a date and fit one bill, in order; and up to where, if there are more.
 
-    What may wait for long takes no room from what comes after it: what is negative and corrects nothing is not counted,
-    what corrects a line is passed over when an earlier part has looked at it, up to the place `after`.
+    Between them stand those that are passed over. What may wait for long takes no room from what comes after it: what
+    is negative and corrects nothing is not counted, what corrects a line is passed over when an earlier part has looked
+    at it, up to the place `after`.
     """
     queues = (_queue(Charge, account, accounts, books, on) for account in accounts)
     found: list[Charge] = []
+    passed: list[Charge] = []
     last = after or (date.min, "")
     for charge in _in_order(queues):
         corrected: set[str] = set()
         place = charge.order_key
         if charge.corrects is not None:
             if after is not None and place <= after:
+                passed.append(charge)
                 continue
             corrected.add(charge.corrects.bill_no)
         lines = 1 if charge.corrects is not None or charge.net >= 0 else 0
         partners = {charge.item.on_behalf_of} if lines else set()
         if not room.has(lines, corrected, partners):
-            return found, last
+            return found, passed, last
         room.take(lines, corrected, partners)
         last = max(last, place)
         found.append(charge)
-    return found, None
+    return found, passed, None
+
+
+def _day_before(day: date) -> date | None:
+    """The last date of which nothing more comes, where there may be more of a day."""
+    return day - timedelta(days=1) if day > date.min else None
 
 
 def _of_charges(charges: list[Charge], books: Books) -> Iterator[Due]:

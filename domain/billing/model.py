@@ -49,7 +49,8 @@ class BilledCharge:
 class Charge:
     """A TMF678 AppliedCustomerBillingRate: an item that waits for a bill, until it is billed once.
 
-    `net` (minor units) is what it comes to without tax; a bill may take less of one that corrects a line.
+    `net` (minor units) is what it comes to without tax; a bill may take less of one that corrects a line. It is
+    `behind` while it is not billed, though those of its date are (`Position.charges_through`).
     """
 
     id: str
@@ -63,6 +64,7 @@ class Charge:
     corrects: CorrectsLine | None
     booked_at: dt.datetime
     billed: BilledCharge | None = None
+    behind: bool = False
 
     @property
     def owner(self) -> str:

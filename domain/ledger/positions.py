@@ -34,7 +34,8 @@ class Position:
     open invoices. `undoing` is how much of `recoverable` waits for a de-allocation that goes on: nothing else covers
     it; None while that is nothing. `dunned` is how many steps of dunning stand against it; None while none does.
     `agreements` is how many facts have agreed terms with it; None while none has. The balances `reserve` and `advance`
-    are None while nothing was ever posted to them.
+    are None while nothing was ever posted to them. `charges_through` is the date through which its charges are billed,
+    but for those that say that they are behind it; None before any is.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Position:
     agreements: int | None = None
     reserve: int | None = None
     advance: int | None = None
+    charges_through: date | None = None
 
     def balance(self, name: str) -> int:
         """A balance by its name."""

@@ -1500,6 +1500,7 @@ def test_correct_books_are_ok(books: Books) -> None:
         "usage-points-to-subscriptions": 0,
         "periods-point-to-subscriptions": 0,
         "charges-have-positions": 0,
+        "charges-are-reached-by-bills": 0,
         "requests-are-answered-by-payments": 0,
         "dunned-subscriptions-are-suspended": 0,
         "dunning-has-positions": 0,

@@ -317,6 +317,7 @@ def test_bills_are_clean(books: Books) -> None:
         "bills-match-demands": 18,
         "charges-match-inbox": 11,
         "charges-have-positions": 4,
+        "charges-are-reached-by-bills": 4,
     }
 
 
@@ -454,12 +455,12 @@ TAMPERINGS = [
     ),
     Tampering(
         "a-charge-billed-again",
-        changing("charges", "C-8", billed={"billNo": "INV-000000003", "lineId": "1", "amount": 500}),
+        changing("charges", "C-8", billed={"billNo": "INV-000000003", "lineId": "1", "amount": 500}, behind=False),
         {"charges-match-lines"},
     ),
     Tampering(
         "a-charge-that-is-open-again",
-        changing("charges", "C-2", billed=None),
+        changing("charges", "C-2", billed=None, behind=True),
         {"charges-match-lines"},
     ),
     Tampering(
@@ -501,7 +502,22 @@ TAMPERINGS = [
     Tampering(
         "a-charge-of-no-account",
         copying("charges", "C-8", id_="C-9", billingAccount="BA-9"),
-        {"charges-match-inbox", "charges-have-positions"},
+        {"charges-match-inbox", "charges-have-positions", "charges-are-reached-by-bills"},
+    ),
+    Tampering(
+        "a-charge-that-no-bill-looks-back-for",
+        changing("charges", "C-5", behind=True),
+        {"charges-are-reached-by-bills"},
+    ),
+    Tampering(
+        "a-charge-that-bills-look-beyond",
+        changing("charges", "C-8", behind=False),
+        {"charges-are-reached-by-bills"},
+    ),
+    Tampering(
+        "a-position-whose-bills-look-back-no-more",
+        changing("positions", "BA-1", chargesThrough=None),
+        {"charges-are-reached-by-bills"},
     ),
     Tampering("a-charge-in-another-currency", changing("charges", "C-8", currency="USD"), {"charges-have-positions"}),
     Tampering(

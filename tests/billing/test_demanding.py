@@ -294,6 +294,63 @@ def test_what_is_negative_waits_for_a_bill_that_it_fits_in():
     assert_books_hold(book)
 
 
+def through(book: LedgerBook, account: str = "BA-1") -> tuple[str | None, list[str]]:
+    """The date through which an account's charges are billed, and those that were left behind it."""
+    day = book.position(account).charges_through
+    behind = [one.id for one in book.documents[Charge].values() if one.behind and one.billing_account == account]
+    return None if day is None else day.isoformat(), sorted(behind)
+
+
+def test_what_is_left_behind_says_so_until_it_is_billed():
+    """A bill notes through which date it has billed, and what it could not; so does a charge that comes too late."""
+    book = LedgerBook()
+    book.take(billing(), charge("C-1", line("5"), on="2026-11-21"), charge("C-2", line("-9"), on="2026-11-20"))
+    assert through(book) == (None, [])
+    book.take(charge("C-3", line("1"), on="2026-11-22"), demand("D-1", on="2026-11-21"))
+    assert (through(book), billed(book, "C-2")) == (("2026-11-21", ["C-2"]), None)
+    assert lines_of(book, 1) == [("1", 500, 0, "C-1")]
+    assert_books_hold(book)
+    book.take(charge("C-4", line("7"), on="2026-11-21"), charge("C-5", line("1"), on="2026-11-23"))
+    assert through(book) == ("2026-11-21", ["C-2", "C-4"])
+    book.take(demand("D-2", on="2026-11-20"))  # an earlier date, by which nothing is due but what fits in nowhere
+    assert through(book) == ("2026-11-21", ["C-2", "C-4"])
+    book.take(demand("D-3", on="2026-11-21"))
+    assert lines_of(book, 2) == [("1", 700, 0, "C-4")]
+    assert through(book) == ("2026-11-21", ["C-2"])
+    book.take(charge("C-6", line("9"), on="2026-11-01"), demand("D-4", on="2026-11-22"))
+    assert lines_of(book, 3) == [("1", 900, 0, "C-6"), ("2", -900, 0, "C-2"), ("3", 100, 0, "C-3")]
+    assert through(book) == ("2026-11-22", [])
+    assert_books_hold(book)
+
+
+def test_a_part_of_a_bill_has_billed_through_the_day_before_its_last_charge():
+    """Three lines a bill: of the day of the third there may be more; what comes to it between the parts is billed."""
+    book = LedgerBook(rest_last=True)
+    with patch("domain.billing.gathering.LINES_MAX", 3), patch("domain.billing.composing.LINES_MAX", 3):
+        book.take(billing(), *(charge(f"C-{n}", line("1"), on=f"2026-11-{20 + n // 2}") for n in range(5)))
+        between = (charge("B-1", line("1"), on="2026-11-20"), charge("B-2", line("1"), on="2026-11-21"))
+        book.take(demand("D-1"), *between, batch=1)
+    assert through(book) == ("2026-11-30", [])
+    assert [[charge_id for *_, charge_id in lines_of(book, n)] for n in (1, 2, 3)] == [
+        ["C-0", "C-1", "C-2"],
+        ["B-1", "B-2", "C-3"],
+        ["C-4"],
+    ]
+    assert_books_hold(book)
+
+
+def test_accounts_that_another_pays_for_are_billed_through_dates_of_their_own():
+    """One that nothing was charged to is not touched; a demand of its payer bills it later."""
+    book = LedgerBook()
+    book.take(billing(), billing("BA-2", relationships=(relation("payer", "BA-1"),)))
+    book.take(charge("C-1", line("5"), on="2026-11-20"), demand("D-1", on="2026-11-20"))
+    assert (through(book), through(book, "BA-2")) == (("2026-11-20", []), (None, []))
+    book.take(charge("C-2", line("5"), account="BA-2", on="2026-11-19"), demand("D-2", on="2026-11-22"))
+    assert (through(book), through(book, "BA-2")) == (("2026-11-20", []), ("2026-11-22", []))
+    assert lines_of(book, 2) == [("1", 500, 0, "C-2")]
+    assert_books_hold(book)
+
+
 def test_a_discount_is_taken_back_too():
     """A line of -2.00 is taken back by +2.00; where its invoice is another account's, it waits: no note is negative."""
     book = LedgerBook()

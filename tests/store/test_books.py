@@ -405,6 +405,49 @@ async def test_what_is_due_is_read_and_no_more(store: Store, long: str | None, d
         assert not read or one.date <= (latest or max(through[one.billing_account], date(2026, 11, 4)))
 
 
+@pytest.mark.parametrize("groups", [None, 2, 32])
+@pytest.mark.parametrize("days", [1, 5, 28])
+async def test_what_is_due_is_found_behind_what_is_billed_and_after_it(
+    store: Store, days: int, groups: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accounts that are billed through dates of their own, or not yet: of each what is open, in order, and no more.
+
+    The days are those through which they are asked for; without groups they are asked for one by one.
+    """
+    monkeypatch.setattr("adapters.store.transaction.DATES_MAX", groups)
+    owners = {f"BA-{n:02}": None if n % 7 == 6 else date(2026, 11, 1 + 5 * n % 28) for n in range(20)}
+    charges = []
+    for owner, billed_through in owners.items():
+        for n in range(28):
+            one = a_charge(f"C-{owner}-{n:02}", owner, date(2026, 11, 1 + n))
+            if billed_through is not None and one.date <= billed_through:
+                left = n % 9 == 3
+                one = replace(one, behind=left, billed=None if left else BILLED)
+            charges.append(one)
+    positions = (make.position(owner, charges_through=through) for owner, through in owners.items())
+    await write(store, *charges, *positions)
+    needs = [QueueNeed(Charge, owner, 32, date(2026, 11, 28 - n % days)) for n, owner in enumerate(owners)]
+    for some in [[need] for need in needs] if groups is None else [needs]:
+        books = await loaded(store, *some)
+        for need in some:
+            assert need.through is not None
+            expected = [
+                (one.date, one.id)
+                for one in sorted(charges, key=lambda one: one.order_key)
+                if one.billing_account == need.owner and one.billed is None and one.date <= need.through
+            ]
+            assert [(one.date, one.id) for one in books.queue(Charge, need.owner, need.through)] == expected
+            for first in (1, 3):
+                few = await loaded(store, need._replace(limit=first))
+                queue = few.queue(Charge, need.owner, need.through)
+                assert [next(queue).id for _ in expected[:first]] == [id_ for _, id_ in expected[:first]]
+        for one in charges:
+            assert one.billed is None or books.lacks(Charge, one.id)
+
+
+BILLED = BilledCharge("INV-000000001", "1", None, 1000, "bill.demand:D-1", make.NOW)
+
+
 def a_charge(charge_id: str, account_id: str, on: date = date(2026, 11, 1)) -> Charge:
     """A charge that waits for a bill; where all are of one date, their ids are their order."""
     item = Item(charge_id, None, Decimal(1), Decimal("10.00"), "S", Decimal("0.20"), None)

@@ -57,11 +57,16 @@ def profiled(database: Books, found: list[dict[str, Any]]) -> Iterator[None]:
 DUE = date(2026, 11, 20)
 
 
+THROUGH = DUE - timedelta(days=1)
+"""Through that date charges are billed."""
+
+
 def a_charge(number: int, on: date, *, billed: bool = False) -> Charge:
     """A charge to one of three accounts."""
     item = Item(f"C-{number}", None, Decimal(1), Decimal("10.00"), "S", Decimal("0.20"), None)
     by = BilledCharge("INV-1", "1", None, 1000, "bill.demand:D-1", NOW) if billed else None
-    return Charge(f"C-{number}", f"BA-{number % 3}", on, "EUR", item, 1000, None, None, None, NOW, by)
+    behind = by is None and on <= THROUGH
+    return Charge(f"C-{number}", f"BA-{number % 3}", on, "EUR", item, 1000, None, None, None, NOW, by, behind)
 
 
 async def old_books(store: Store) -> None:
@@ -72,12 +77,13 @@ async def old_books(store: Store) -> None:
         *(make.invoice(n, f"BA-{n % 3}") for n in range(OLD, OLD + 9)),
         *(make.payment(f"P-{n}", "BA-1", unapplied=0) for n in range(OLD)),
         *(make.payment(f"Q-{n}", f"BA-{n % 3}") for n in range(9)),
-        *(make.position(f"BA-{n}", receivable=1, unapplied=1) for n in range(4)),
+        *(make.position(f"BA-{n}", receivable=1, unapplied=1, charges_through=THROUGH) for n in range(4)),
         *(make.position(f"SA-{n}") for n in range(3)),
         *(make.accrual(n, "SA-1", settlement="C-1") for n in range(OLD)),
         *(make.accrual(n, f"SA-{n % 3}") for n in range(OLD, OLD + 9)),
         *(Link(PAYER, f"BA-{n}", f"BA-{n % 9}", open=n > OLD - 5) for n in range(OLD)),
-        *(a_charge(n, DUE, billed=True) for n in range(OLD)),
+        *(a_charge(n, THROUGH, billed=True) for n in range(OLD - 9)),
+        *(a_charge(n, THROUGH) for n in range(OLD - 9, OLD)),
         *(a_charge(n, DUE) for n in range(OLD, OLD + 9)),
         *(a_charge(n, DUE + timedelta(days=1)) for n in range(OLD + 9, 2 * OLD)),
     ]

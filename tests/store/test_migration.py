@@ -32,7 +32,7 @@ from domain.settlement.earnings import DayEarned
 from tests.support.books import Books
 from tests.support.failpoints import failing
 from tests.support.migrating import DOUBLED, FEW, PAGE, PAGES_DONE, PLAN, ROWS
-from tests.support.older import form_1, form_5
+from tests.support.older import form_1, form_5, form_6
 from tests.support.steady import every_third
 from tests.support.waiting import SECONDS_MAX
 
@@ -158,8 +158,8 @@ def test_books_of_form_1_are_brought_to_this_form(books: Books, connection: Book
         "backdatings.running",
         "billedPeriods.billed",
         "billingCycleSpecifications.automatic",
+        "charges.behind",
         "charges.listed",
-        "charges.open",
         "closingSchedules.scheduled",
         "dunningProcedures.listed",
         "dunningSuspensions.open",
@@ -756,3 +756,28 @@ def test_an_index_in_the_way_is_named(books: Books, connection: Books) -> None:
     books["payments"].drop_index("mine")
     assert migrate(connection, untold).form == FORM
     assert_declared(books)
+
+
+def test_what_is_to_be_billed_is_found_after_a_migration(new_database: Books, connection: Books) -> None:
+    """Through which date accounts are billed, and what was left behind that; a second time says the same."""
+    older = form_6()
+    older.restore(new_database)
+    for _ in range(2):
+        done = migrate(connection, untold)
+        assert (done.found, done.form) == (6, FORM)
+        assert done.steps[0].updates[0] == Updated("charges through", "positions", 4)
+        through = {row["_id"]: row.get("chargesThrough") for row in new_database["positions"].find()}
+        assert through == {
+            "BA-1": "2026-11-20",
+            "BA-2": "2026-11-11",
+            "BA-3": None,
+            "BA-4": "2026-11-21",
+            "BA-5": "2026-11-22",
+            "SA-1": None,
+        }
+        behind = {row["_id"]: row["behind"] for row in new_database["charges"].find()}
+        assert {id_ for id_, it in behind.items() if it} == {f"C-{n}" for n in (2, 10, 14, 15, 16)}
+        assert set(behind.values()) == {True, False}
+        new_database["meta"].update_one({}, {"$set": {"number": 6}})
+    assert_declared(new_database)
+    assert "open" not in new_database["charges"].index_information()

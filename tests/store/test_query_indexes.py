@@ -106,7 +106,13 @@ def family() -> list[Any]:
             document=document,
         ),
         make.account("FA-1", type=TYPES[3], document=document),
-        make.position("BA-1", receivable=3 * 1200, movements=MOVEMENTS, oldest_due=date(2026, 11, 1)),
+        make.position(
+            "BA-1",
+            receivable=3 * 1200,
+            movements=MOVEMENTS,
+            oldest_due=date(2026, 11, 1),
+            charges_through=date(2026, 11, 20),
+        ),
         make.position("BA-2"),
         make.position("BA-3"),
         make.position("SA-1"),
@@ -172,7 +178,9 @@ def family() -> list[Any]:
             NOW,
         )
         found.append(
-            replace(charged, billed=BilledCharge("INV-000000001", "1", None, 100, "x", NOW)) if n % 2 else charged
+            replace(charged, billed=BilledCharge("INV-000000001", "1", None, 100, "x", NOW))
+            if n % 2
+            else replace(charged, behind=True)
         )
         priced = Terms((ProductPrice("P-1", "fibre", "recurring", "S", Decimal("0.2"), Decimal(1)),))
         found.append(
@@ -301,7 +309,7 @@ ASKED: list[tuple[str, str, int]] = [
     ("dispute.list", '{"seller": "SA-1", "state": "settled", "limit": 10}', 12),
     ("charge.list", '{"billingAccount": "BA-1", "limit": 10}', 12),
     ("charge.list", '{"billingAccount": "BA-1", "billed": true, "limit": 10}', 45),
-    ("charge.list", '{"billingAccount": "BA-1", "billed": false, "limit": 10}', 12),
+    ("charge.list", '{"billingAccount": "BA-1", "billed": false, "limit": 10}', 13),
     ("dunning.get", '{"billingAccount": "BA-1"}', 504),
     ("subscription.get", '{"id": "S-7"}', 1),
     ("subscription.get", f'{{"id": "S-7", "at": "{NOW.isoformat()}"}}', 1),

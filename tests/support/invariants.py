@@ -693,6 +693,8 @@ def _charges_are_billed_once(book: LedgerBook) -> None:
     noted: Counter[tuple[str, str, str]] = Counter()
     for charge in charges.values():
         billed = charge.billed
+        through = book.position(charge.billing_account).charges_through or date.min
+        assert charge.behind == (billed is None and charge.date <= through), (charge, through, "is not reached")
         if billed is None:
             assert charge.id not in lines, charge
             continue

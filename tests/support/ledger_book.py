@@ -869,12 +869,19 @@ class LedgerBook:
             (
                 d
                 for d in (*self.documents[kind].values(), *self.rows.get(kind, {}).values())
-                if QUEUE_OWNER[kind](d) == need.owner and QUEUE_OPEN[kind](d)
+                if QUEUE_OWNER[kind](d) == need.owner and QUEUE_OPEN[kind](d) and self._is_reached(d)
                 if need.through is None or d.order_key[0] <= need.through
             ),
             key=QUEUE_ORDER[kind],
         )
         working_set.load_queue(need._replace(limit=limit), documents[:limit])
+
+    def _is_reached(self, document: Queued) -> bool:
+        """Whether a queue's read finds it: charges are looked for since the date through which they are billed."""
+        if not isinstance(document, Charge):
+            return True
+        position = self.documents[Position][document.billing_account]
+        return document.behind or position.charges_through is None or document.date > position.charges_through
 
     def _commit(self, working_set: WorkingSet) -> None:
         check_kinds(working_set)

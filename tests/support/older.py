@@ -86,7 +86,7 @@ def replies_of(older: OlderBooks) -> dict[str, Document]:
 
 
 def gone_on(older: OlderBooks) -> dict[str, list[Document]]:
-    """The rows of some collections when the worker of form 5 had gone on with its books, by collection."""
+    """The rows of some collections when the worker of that form had gone on with its books, by collection."""
     rows, _ = _read_rows(FOLDER / f"form-{older.form}" / "gone-on.bson.gz")
     return rows
 
@@ -104,3 +104,8 @@ def form_2() -> OlderBooks:
 def form_5() -> OlderBooks:
     """The books of form 5: subscriptions of all sorts, and their bills."""
     return _read(5, datetime(2026, 9, 5, 9, tzinfo=UTC))
+
+
+def form_6() -> OlderBooks:
+    """The books of form 6: charges, billed and not."""
+    return _read(6, datetime(2026, 11, 22, 9, tzinfo=UTC))

@@ -313,7 +313,7 @@ accounts_and_money = View(
         ),
         union(
             "charges",
-            {"$match": {"billed": {"$type": "null"}, "billingAccount": {"$gt": ""}}},
+            {"$match": {"billed": {"$type": "null"}}},
             {"$group": {"_id": "$billingAccount", "unbilled": {"$sum": 1}}},
         ),
         {
