@@ -203,6 +203,18 @@ class _Room:
             and len(partners | self.partners) <= SELLERS_MAX
         )
 
+    def takes_line(self, corrects: CorrectsLine | None, partner: str | None) -> bool:
+        """Whether there is room for one line more; if so, it is taken."""
+        is_as_before = (corrects is None or corrects.bill_no in self.corrected) and partner in self.partners
+        if self.lines and is_as_before:
+            self.lines -= 1
+            return True
+        corrected, partners = set() if corrects is None else {corrects.bill_no}, {partner}
+        fits = self.has(1, corrected, partners)
+        if fits:
+            self.take(1, corrected, partners)
+        return fits
+
     def take(self, lines: int, corrected: set[str], partners: set[str | None]) -> None:
         self.lines -= lines
         self.corrected |= corrected
@@ -246,18 +258,14 @@ def _due_charges(
     passed: list[Charge] = []
     last = after or (date.min, "")
     for charge in _in_order(queues):
-        corrected: set[str] = set()
         place = charge.order_key
-        if charge.corrects is not None:
-            if after is not None and place <= after:
-                passed.append(charge)
-                continue
-            corrected.add(charge.corrects.bill_no)
-        lines = 1 if charge.corrects is not None or charge.net >= 0 else 0
-        partners = {charge.item.on_behalf_of} if lines else set()
-        if not room.has(lines, corrected, partners):
+        corrects = charge.corrects
+        if corrects is not None and after is not None and place <= after:
+            passed.append(charge)
+            continue
+        # What is negative and corrects nothing is not counted.
+        if (corrects is not None or charge.net >= 0) and not room.takes_line(corrects, charge.item.on_behalf_of):
             return found, passed, last
-        room.take(lines, corrected, partners)
         last = max(last, place)
         found.append(charge)
     return found, passed, None
@@ -294,6 +302,8 @@ def _visits(
     part has looked at was not looked at yet.
     """
     looks, more = _looks(accounts, on, after, books)
+    if not looks:
+        return [], None
     looked_at = _looked_at(looks, on, books)
     found: list[Visit] = []
     last = after.subscriptions

@@ -353,13 +353,14 @@ class WorkingSet:
 
     def _take_place(self, kind: type[Queued], before: Queued | None, now: Queued) -> None:
         """Let a document stand in its queue while it is open, at its place as it is now."""
-        is_open = now.is_open
-        if not is_open and (before is None or not before.is_open):
+        if not now.is_open:
+            if before is not None and before.is_open:
+                _remove(self._queues[kind, before.owner], (before.order_key, before.id))
             return
         place = (now.order_key, now.id)
         if before is not None and (was := (before.order_key, before.id)) != place:
             _remove(self._queues[kind, before.owner], was)
-        (_insert if is_open else _remove)(self._queues[kind, now.owner], place)
+        _insert(self._queues[kind, now.owner], place)
 
     def _begin_queues(self, owner: str) -> None:
         # The account is new, so all that is open of it is here.
