@@ -71,9 +71,10 @@ def demand_time(demand: BillDemand) -> tuple[str, datetime] | None:
 def demand_needs(demand: BillDemand, books: WorkingSet) -> list[Need]:
     """What a demand looks at, as far as that can be told from what is loaded so far."""
     on = demand.billing_date
-    if on is None:
-        calendar = books.peek(Calendar, CALENDAR)
-        on = books.date_of(books.booked_at) if calendar is None else calendar.newest
+    if on is not None:
+        return bill_needs(demand.billing_account, on, books)
+    calendar = books.peek(Calendar, CALENDAR)
+    on = books.date_of(books.booked_at) if calendar is None else calendar.newest
     return [DocumentNeed(Calendar, CALENDAR), *bill_needs(demand.billing_account, on, books)]
 
 
