@@ -82,7 +82,7 @@ KEPT = (
         Layout(Recovery, read=False),
         Collection(
             "recoveries",
-            id="`<paymentId>/<type>/<key>`",
+            id="`<paymentId>/<type>/<key>`; a second one of the payment and the fact has its number behind it",
             written="once, with the fact",
             fields={
                 "paymentId": "",

@@ -263,10 +263,10 @@ def recover(payment: Payment, books: Books, *, of: str | None = None, most: int 
     amount = max(0, min(owed, payment.unapplied, payment.unapplied if most is None else most))
     if not amount:
         return payment
-    recovery = Recovery(
-        f"{payment.id}/{key_of(books.cause)}", payment.id, account_id, amount, books.cause, books.booked_at
-    )
-    books.append(recovery)
+    # What is undone first covers what was recoverable for it, and then the rest of what its account owes.
+    before = sum(row.payment_id == payment.id for row in books.rows[Recovery])
+    id_ = f"{payment.id}/{key_of(books.cause)}" + (f"/{before}" if before else "")
+    books.append(Recovery(id_, payment.id, account_id, amount, books.cause, books.booked_at))
     books.debit(chart.UNAPPLIED.of(payment.billing_account), amount)
     books.credit(chart.RECOVERABLE.of(account_id), amount)
     payment = replace(payment, unapplied=payment.unapplied - amount)

@@ -4,7 +4,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from domain.payments.model import Payment
+from domain.ledger.books import Books
+from domain.ledger.positions import Position
+from domain.payments.allocating import recover
+from domain.payments.model import Payment, Recovery
+from tests.store import documents as make
 from tests.support.invariants import assert_books_hold
 from tests.support.ledger_book import (
     LedgerBook,
@@ -532,3 +536,17 @@ def test_a_payment_of_invoices_with_many_partners_goes_on(two_at_a_time, prefetc
     book.take(payment("P-1", 17_000, no(1, 2, 31, 32)))
     assert [book.invoice(n).state for n in (31, 32)] == ["settled", "settled"]
     assert_books_hold(book)
+
+
+def test_one_fact_recovers_twice_of_one_payment():
+    """First what was undone for it, up to so much, and then what its account owes beside: two rows, of two ids."""
+    working_set = make.books()
+    working_set.load(Position, "BA-1", make.position("BA-1", recoverable=70, unapplied=100))
+    books = Books(working_set, "credit.deallocate:P-1/20")
+    left = recover(make.payment("P-1", "BA-1", unapplied=100), books, most=20)
+    left = recover(left, books)
+    assert left.unapplied == 30
+    assert [(row.id, row.amount) for row in books.rows[Recovery]] == [
+        ("P-1/credit.deallocate/P-1/20", 20),
+        ("P-1/credit.deallocate/P-1/20/1", 50),
+    ]
