@@ -212,16 +212,17 @@ def _price(row: Row) -> Row:
 
 
 def _charges_through(database: Database[Row], session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
-    """The date of the last charge of each account that is billed: nothing before it has to be looked through."""
-    ids = [row["_id"] for row in rows]
-    last = database["charges"].aggregate(
-        [
-            {"$match": {"billingAccount": {"$in": ids}, "billed": {"$type": "object"}}},
-            {"$group": {"_id": "$billingAccount", "date": {"$max": "$date"}}},
-        ],
-        session=session,
-    )
-    return [UpdateOne({"_id": row["_id"]}, {"$set": {"chargesThrough": row["date"]}}) for row in last]
+    """The date of the last charge of each account that is billed: nothing before it has to be looked through.
+
+    A look for each, from the last one back: an account may have millions.
+    """
+    found: list[UpdateOne] = []
+    for row in rows:
+        which = {"billingAccount": row["_id"], "billed": {"$type": "object"}}
+        last = database["charges"].find_one(which, {"date": 1}, sort=[("date", -1), ("_id", -1)], session=session)
+        if last is not None:
+            found.append(UpdateOne({"_id": row["_id"]}, {"$set": {"chargesThrough": last["date"]}}))
+    return found
 
 
 def _behind(database: Database[Row], session: ClientSession, rows: Sequence[Row]) -> Sequence[UpdateOne]:
